@@ -1,0 +1,32 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# The stamp is a file, so that an installation happens once and again only when its description changes.
+STAMP := .venv/.installed
+
+.PHONY: run test bench lint format clean
+
+run: $(STAMP)
+	$(BIN)/ostinato demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
