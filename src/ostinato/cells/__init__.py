@@ -1,0 +1,18 @@
+"""What is computed: cells as their equations, the derivative of a step, the reference, the catalogue."""
+
+from .catalogue import catalogue
+from .cell import Cell, as_cell, cell
+from .value import mean, norm
+
+__all__ = ["Cell", "as_cell", "catalogue", "cell", "mean", "norm"]
+
+
+def __getattr__(name: str) -> Cell:
+    known = catalogue()
+    if name in known:
+        return known[name]
+    raise AttributeError(f"ostinato.cells has no cell {name!r}; the catalogue holds {', '.join(known)}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *catalogue()]

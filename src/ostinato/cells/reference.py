@@ -1,0 +1,43 @@
+"""The slow truth: any cell over a whole sequence in plain torch, on any device and dtype, differentiable any number of times.
+
+It has the signature of the compiled operator, and every kernel is tested against it. It is also what runs under vmap,
+forward-mode AD and double backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .cell import Cell
+
+
+def sequence(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Sequence[int] | None = None,
+             reverse: bool = False) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Runs `cell` over a sequence, one layer, one direction.
+
+    x        [T, B, C]; with `sizes`, packed rows [R, C]: sizes[t] rows for step t, never more than for the step before
+    states   [B, H or P] per state, the start of every row
+    weights  in the order of `cell.parameters`
+    reverse  from the last step to the first; a packed row starts at its own last step
+    Returns the output [T, B, H or P] or [R, ·], the last state of each row [B, ·], and every state after every step, like
+    the output.
+    """
+    steps = x.unbind(0) if sizes is None else x.split(list(sizes))
+    order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
+    now = list(states)
+    outputs: list[Tensor] = [x] * len(steps)
+    histories: list[list[Tensor]] = [[x] * len(steps) for _ in states]
+    for t in order:
+        n = steps[t].shape[0]
+        outputs[t], new = cell.step(weights, steps[t], [s[:n] for s in now])
+        for history, s in zip(histories, new):
+            history[t] = s
+        now = [s if n == old.shape[0] else torch.cat([s, old[n:]]) for s, old in zip(new, now)]
+    if not steps:
+        width = now[cell.state_widths.index(cell.output_width)].shape[-1] if cell.output_width in cell.state_widths else 0
+        return x.new_zeros(*x.shape[:-1], width), now, [x.new_zeros(*x.shape[:-1], s.shape[-1]) for s in now]
+    join = torch.stack if sizes is None else torch.cat
+    return join(outputs), now, [join(h) for h in histories]

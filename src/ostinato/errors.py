@@ -1,0 +1,29 @@
+"""The exception tree and the one place that phrases messages.
+
+Every message has four parts: where it happened, what was expected, what was given, and what to write instead.
+"""
+
+
+class OstinatoError(Exception):
+    """Base of everything that Ostinato raises by itself."""
+
+
+class CellError(OstinatoError, TypeError):
+    """A cell's equations cannot be read: raised where the cell is defined, never later."""
+
+
+class InputError(OstinatoError, ValueError):
+    """A layer, a function or a command was given something that it cannot work on."""
+
+
+class ShapeError(OstinatoError, RuntimeError):
+    """A tensor has the wrong sizes. A RuntimeError, as in torch.nn's recurrent layers."""
+
+
+class NoKernels(OstinatoError):
+    """This machine or device has no compiled kernels; the reference runs instead, with one warning."""
+
+
+def phrase(where: str, name: str, expected: str, received: object, remedy: str = "") -> str:
+    """`{where}: {name} must be {expected}, got {received}. {remedy}`"""
+    return f"{where}: {name} must be {expected}, got {received}." + (f" {remedy}" if remedy else "")
