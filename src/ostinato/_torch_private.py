@@ -1,0 +1,31 @@
+"""Every private name of torch that is used here, each behind a function that says what it is for.
+
+tests/test_torch_private.py tells what broke when a version of torch changes one of them.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch.autograd import forward_ad
+
+
+def functorch_active() -> bool:
+    """Whether the caller runs under torch.func: grad, vmap, jvp and what is built from them."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def forward_ad_active() -> bool:
+    """Whether a level of forward-mode differentiation is open (torch.autograd.forward_ad.dual_level, torch.func.jvp)."""
+    return forward_ad._current_level >= 0
+
+
+def dispatch_mode_active() -> bool:
+    """Whether a mode sees every operation: fake tensors, make_fx, a counter of operations, a user's TorchDispatchMode."""
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
+def below_autograd() -> AbstractContextManager[None]:
+    """Operators called inside start below autograd, as an operator's own autograd implementation must call it."""
+    return torch._C._AutoDispatchBelowAutograd()

@@ -1,0 +1,1 @@
+"""Torch modules with gradients around the cells."""

@@ -1,0 +1,87 @@
+"""A sequence in plain torch: what runs where there are no kernels, and under transforms that only torch's operations pass.
+
+`forward` and `backward` have the signatures of the compiled kernels. They keep nothing: backward runs the reference again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..cells import Cell
+from ..cells.reference import sequence
+
+Result = tuple[Tensor, list[Tensor], list[Tensor]]
+
+
+def run(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None = None,
+        reverse: bool = False, histories: bool = False) -> Result:
+    """The reference, differentiable any number of times. Nothing that it returns shares memory with anything else.
+
+    x [T, B, C] or packed [R, C], states [B, H or P] each, weights in the order of `cell.parameters`, sizes int64 [T].
+    Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and, when asked, the states after every step of each
+    state that is not the output.
+    """
+    rows = None if sizes is None else sizes.tolist()
+    output, finals, every = sequence(cell, x, states, weights, rows, reverse)
+    if x.shape[0] == 0:
+        output = x.new_zeros(*x.shape[:-1], output_size(cell, states, weights))
+    kept = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
+    return output, [s.clone(memory_format=torch.contiguous_format) for s in finals], kept
+
+
+def forward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
+            keep: bool, histories: bool) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    """`run` without gradients, and the tensors that `backward` wants to see again: none."""
+    with torch.no_grad():
+        return *run(cell, x, states, weights, sizes, reverse, histories), []
+
+
+def backward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
+             output: Tensor, kept: Sequence[Tensor], d_output: Tensor | None, d_finals: Sequence[Tensor | None],
+             d_histories: Sequence[Tensor | None], needs: tuple[bool, bool, bool]
+             ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+    """The gradients of x, of the initial states and of the weights, each group only where `needs` says so.
+
+    A gradient that arrives as None is zero and costs nothing. `output` and `kept` are not read.
+    """
+    with torch.enable_grad():
+        x_, s_, w_ = x.detach(), [s.detach() for s in states], [w.detach() for w in weights]
+        groups = [[x_], s_, w_]
+        wanted = [t for group, need in zip(groups, needs) if need for t in group]
+        for t in wanted:
+            t.requires_grad_()
+        found = gradients(cell, x_, s_, w_, sizes, reverse, d_output, d_finals, d_histories, wanted, create_graph=False)
+    rest = iter(found)
+    dx, ds, dw = ([next(rest) for _ in group] if need else [] for group, need in zip(groups, needs))
+    return (dx[0] if dx else None), ds, dw
+
+
+def gradients(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
+              d_output: Tensor | None, d_finals: Sequence[Tensor | None], d_histories: Sequence[Tensor | None],
+              wanted: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
+    """Runs the reference again and differentiates it: one gradient for each tensor of `wanted`, zeros where nothing flows."""
+    output, finals, histories = run(cell, x, states, weights, sizes, reverse, bool(d_histories))
+    pairs = [(y, d) for y, d in zip([output, *finals, *histories], [d_output, *d_finals, *d_histories])
+             if d is not None and y.requires_grad]
+    if not pairs or not wanted:
+        return [torch.zeros_like(t) for t in wanted]
+    return list(torch.autograd.grad([y for y, _ in pairs], list(wanted), [d for _, d in pairs], create_graph=create_graph,
+                                    allow_unused=True, materialize_grads=True))
+
+
+def output_size(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> int:
+    """How many entries the output of a step has: hidden_size, or proj_size behind a projection."""
+    symbol = "P" if cell.output_width == "P" else "H"
+    if symbol in cell.state_widths:
+        return states[cell.state_widths.index(symbol)].shape[-1]
+    for letter, w in zip(cell.letters, weights):
+        if letter == "V":
+            return w.shape[0] // len(cell.gates["V"]) if symbol == "P" else w.shape[1]
+        if letter == "U" and symbol == cell.operand_width:
+            return w.shape[1]
+        if letter in "WUbd" and symbol == "H":
+            return w.shape[0] // len(cell.gates[letter])
+    return states[0].shape[-1]
