@@ -1,0 +1,171 @@
+"""The measuring half of the main job: models, speeds, training, samples, gradients. It prints nothing.
+
+Letters: T steps, B sequences, H hidden units, K characters.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ostinato.errors import InputError, phrase
+from ostinato.lens import gradient_by_lag
+from ostinato.models import CharModel
+from ostinato.training import Text, Trainer, bits_per_character
+
+TORCH: dict[str, type[nn.RNNBase]] = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
+OURS: dict[str, type[nn.RNNBase]] = TORCH
+STATES = ("h", "c")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the main job does: every choice that changes a number. Sizes in H units, B streams, T steps."""
+
+    text: Path | None = None
+    out: Path = Path("ostinato-demo")
+    seed: int = 0
+    steps: int = 2000
+    seconds: float = 240.0
+    hidden: int = 256
+    embedding: int = 64
+    batch: int = 32
+    chunk: int = 64
+    blocks: int = 8
+    learning_rate: float = 3e-3
+    clip: float = 1.0
+    lags: int = 100
+    sample: int = 300
+    temperature: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "seconds", "hidden"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise InputError(phrase("ostinato demo", f"--{name}", "above 0", value))
+
+
+@dataclass
+class Outcome:
+    """What one cell came to. Speeds in characters per second, bits per character of the held-out text."""
+
+    cell: str
+    weights: int
+    speed: float
+    torch_speed: float
+    bits: float = float("nan")
+    steps: int = 0
+    seconds: float = 0.0
+    train_curve: list[tuple[int, float]] = field(default_factory=list)
+    valid_curve: list[tuple[int, float]] = field(default_factory=list)
+    gradient_before: dict[str, list[float]] = field(default_factory=dict)
+    gradient_after: dict[str, list[float]] = field(default_factory=dict)
+    sample: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times torch.nn's speed."""
+        return self.speed / self.torch_speed
+
+
+def build(kind: type[nn.RNNBase], settings: Settings, characters: int) -> CharModel:
+    """A model of K = `characters` with a layer of class `kind`; the same seed gives the same weights in any class."""
+    torch.manual_seed(settings.seed)
+    return CharModel(kind(settings.embedding, settings.hidden), characters)
+
+
+def trainer(model: CharModel, text: Text, settings: Settings, total: int) -> Trainer:
+    """The trainer that both the measurement and the training use."""
+    return Trainer(
+        model,
+        text,
+        batch=settings.batch,
+        steps=settings.chunk,
+        total=total,
+        learning_rate=settings.learning_rate,
+        clip=settings.clip,
+    )
+
+
+def measure_speeds(
+    models: tuple[CharModel, CharModel], text: Text, settings: Settings, block: int = 5
+) -> tuple[float, float]:
+    """Characters per second in training of two models: medians over `settings.blocks` blocks of steps, in turns.
+
+    The models are copied, so the measurement trains nothing that is used afterwards. The first steps of each, which
+    compile and allocate, are not counted.
+    """
+    pair = [trainer(copy.deepcopy(model), text, settings, settings.blocks * block) for model in models]
+    for each in pair:
+        for _ in range(3):
+            each.step()
+    spent: tuple[list[float], list[float]] = ([], [])
+    for _ in range(settings.blocks):
+        for each, times in zip(pair, spent, strict=True):
+            for _ in range(block):
+                read, start = each.characters, time.perf_counter()
+                each.step()
+                times.append((time.perf_counter() - start) / (each.characters - read))
+    return 1 / median(spent[0]), 1 / median(spent[1])
+
+
+def train(
+    model: CharModel, text: Text, settings: Settings, outcome: Outcome, *, total: int, deadline: float
+) -> Iterator[float]:
+    """Train for `total` steps or until time.monotonic() passes `deadline`; yields each step's bits per character.
+
+    The outcome's bits, curves, steps and seconds are filled in on the way: the training curve as the mean of each
+    hundredth of the steps, the validation curve at each sixteenth, both at the end.
+    """
+    running = trainer(model, text, settings, total)
+    mean_of, validate_every = max(1, total // 100), max(1, total // 16)
+    recent: list[float] = []
+    start = time.monotonic()
+    for step in range(1, total + 1):
+        bits = running.step() / math.log(2)
+        outcome.steps, outcome.seconds = step, time.monotonic() - start
+        recent.append(bits)
+        last = step == total or time.monotonic() > deadline
+        if step % mean_of == 0 or last:
+            outcome.train_curve.append((step, sum(recent) / len(recent)))
+            recent.clear()
+        if step % validate_every == 0 or last:
+            outcome.bits = bits_per_character(model, text.valid)
+            outcome.valid_curve.append((step, outcome.bits))
+        yield bits
+        if last:
+            return
+
+
+def gradients(model: CharModel, text: Text, settings: Settings) -> dict[str, list[float]]:
+    """State name -> median over 32 places of the held-out text of ‖∂L_T/∂s_{T-k}‖, k = 0 … lags.
+
+    L_T is the cross entropy in nats of the one character after the last step. Measured in float64: in float32 a
+    vanishing gradient would end at 1e-45 instead of showing its rate.
+    """
+    double = copy.deepcopy(model).double().eval()
+    places, lags = 32, min(settings.lags, len(text.valid) - 34)
+    length = lags + 2
+    starts = torch.linspace(0, len(text.valid) - length, places).long()
+    windows = torch.stack([text.valid[start : start + length] for start in starts.tolist()], dim=1)
+
+    def loss(output: Tensor) -> Tensor:
+        return cross_entropy(double.head(output), windows[-1], reduction="none")
+
+    with torch.no_grad():
+        x = double.embedding(windows[:-1])
+    measured = gradient_by_lag(double.layer, x, loss, lags=lags)
+    return {STATES[s]: measured.median(s).tolist() for s in range(len(measured.norms))}
+
+
+def sample(model: CharModel, text: Text, settings: Settings) -> str:
+    """What the model writes after the first 100 characters of the held-out text."""
+    ids = model.generate(text.valid[:100], settings.sample, settings.temperature, settings.seed)
+    return text.decode(ids)

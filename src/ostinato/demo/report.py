@@ -1,0 +1,91 @@
+"""The writing half of the main job: the table, the samples, and the files of the result folder."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text as Plain
+from safetensors.torch import save_file
+
+from ostinato.environment import environment
+from ostinato.models import CharModel
+from ostinato.training import Text
+
+from .experiment import Outcome, Settings
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """One row for each trained cell."""
+    made = Table(title="bits per character on held-out text, and speed in training", title_justify="left")
+    made.add_column("cell")
+    for heading in ("bits/char", "chars/s", "torch.nn chars/s", "ratio", "weights", "steps"):
+        made.add_column(heading, justify="right")
+    for each in outcomes:
+        made.add_row(
+            each.cell,
+            f"{each.bits:.3f}",
+            f"{each.speed:,.0f}",
+            f"{each.torch_speed:,.0f}",
+            f"{each.ratio:.2f}",
+            f"{each.weights:,}",
+            f"{each.steps:,}",
+        )
+    return made
+
+
+def print_results(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """A sample from each model, then the table, so that the table is what stays in sight."""
+    for each in outcomes:
+        title = f"{each.cell} writes on after the first 100 held-out characters"
+        console.print(Panel(Plain(each.sample), title=title, title_align="left"))
+    console.print(table(outcomes))
+
+
+def save_weights(folder: Path, cell: str, model: CharModel, text: Text, settings: Settings) -> None:
+    """`<cell>.safetensors`: the model's state_dict, and in its metadata what is needed to build the model again."""
+    about = {
+        "cell": cell,
+        "input_size": str(settings.embedding),
+        "hidden_size": str(settings.hidden),
+        "alphabet": json.dumps(text.alphabet),
+    }
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    save_file(weights, folder / f"{cell.lower()}.safetensors", about)
+
+
+def save_results(folder: Path, outcomes: Sequence[Outcome], source: str, text: Text, settings: Settings) -> None:
+    """`results.json`: settings, text, machine, and every number of the run.
+
+    Curves are pairs [step, bits per character]; gradients are lists by lag, in nats per unit of the state.
+    """
+    whole = text.decode(text.train) + text.decode(text.valid)
+    about_text = {
+        "source": source,
+        "sha256": hashlib.sha256(whole.encode()).hexdigest(),
+        "characters": len(whole),
+        "distinct characters": len(text.alphabet),
+        "held-out characters": len(text.valid),
+    }
+    content = {
+        "settings": {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()
+        },
+        "text": about_text,
+        "environment": environment(),
+        "cells": {each.cell: asdict(each) | {"ratio": each.ratio} for each in outcomes},
+    }
+    (folder / "results.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def save_pictures(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """`loss.png` and `gradient-by-lag.png`."""
+    # matplotlib takes half a second to import, which a run that is refused at once should not wait for
+    from .pictures import loss_picture, reach_picture
+
+    loss_picture(outcomes).savefig(folder / "loss.png")
+    reach_picture(outcomes).savefig(folder / "gradient-by-lag.png")

@@ -1,0 +1,122 @@
+"""The order of the main job: read, measure, train, look inside, write everything down."""
+
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ostinato.models import CharModel
+from ostinato.training import Text, weight_count
+
+from . import experiment, report
+from .experiment import OURS, TORCH, Outcome, Settings
+from .source import new_folder, read_text
+
+
+class Run:
+    """One run of the main job; `finished` holds what is complete at any moment, so that an interrupt loses no more."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self.settings, self.console = settings, console
+        self.deadline = time.monotonic() + settings.seconds
+        self.source, content = read_text(settings.text)
+        self.text = Text.of(content)
+        self.folder: Path = new_folder(settings.out)
+        self.finished: list[Outcome] = []
+        self.doing = "starting"
+
+    def all(self) -> None:
+        """Measure the speeds of all cells, then train one after the other."""
+        text, settings = self.text, self.settings
+        self.console.print(
+            f"{self.source}: {len(text.train):,} characters to learn from, {len(text.valid):,} held out, "
+            f"{len(text.alphabet)} different ones.\n"
+            f"Three cells of {settings.hidden} units, {settings.batch} streams, {settings.chunk} steps at a time, "
+            f"{torch.get_num_threads()} threads.",
+            highlight=False,
+        )
+        bar = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[bits]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        with bar:
+            models = self._measure(bar)
+            seconds = {name: settings.batch * settings.chunk / outcome.speed for name, (_, outcome) in models.items()}
+            total = self._steps_that_fit(sum(seconds.values()))
+            for index, (name, (model, outcome)) in enumerate(models.items()):
+                now = time.monotonic()
+                share = seconds[name] / sum(list(seconds.values())[index:])
+                self._train(bar, model, outcome, total, now + share * (self.deadline - now))
+
+    def _measure(self, bar: Progress) -> dict[str, tuple[CharModel, Outcome]]:
+        """Each cell's model with its initial weights, and its speed beside the same model on torch.nn."""
+        task = bar.add_task("speeds, in turns", total=len(OURS), bits="")
+        models = {}
+        for name in OURS:
+            self.doing = f"{name}'s speed was being measured"
+            model = experiment.build(OURS[name], self.settings, len(self.text.alphabet))
+            twin = experiment.build(TORCH[name], self.settings, len(self.text.alphabet))
+            twin.load_state_dict(model.state_dict())
+            speed, torch_speed = experiment.measure_speeds((model, twin), self.text, self.settings)
+            models[name] = model, Outcome(name, weight_count(model), speed, torch_speed)
+            bar.advance(task)
+        return models
+
+    def _steps_that_fit(self, seconds_for_each: float) -> int:
+        """The same number of steps for all cells, so that they can be compared; a fifth of the time is for the rest."""
+        left = 0.8 * (self.deadline - time.monotonic())
+        return max(1, min(self.settings.steps, int(left / seconds_for_each)))
+
+    def _train(self, bar: Progress, model: CharModel, outcome: Outcome, total: int, deadline: float) -> None:
+        text, settings = self.text, self.settings
+        task = bar.add_task(f"{outcome.cell} learns", total=total, bits="")
+        self.doing = f"{outcome.cell} had not begun to learn"
+        outcome.gradient_before = experiment.gradients(model, text, settings)
+        for bits in experiment.train(model, text, settings, outcome, total=total, deadline=deadline):
+            self.doing = f"{outcome.cell} was at step {outcome.steps} of {total}"
+            bar.update(task, advance=1, bits=f"{bits:.2f} bits/char")
+        bar.update(task, total=outcome.steps, bits=f"{outcome.bits:.2f} bits/char held out")
+        outcome.gradient_after = experiment.gradients(model, text, settings)
+        outcome.sample = experiment.sample(model, text, settings)
+        report.save_weights(self.folder, outcome.cell, model, text, settings)
+        self.finished.append(outcome)
+
+    def write(self) -> None:
+        """Everything but the weights, which are written as soon as a model is trained."""
+        report.save_results(self.folder, self.finished, self.source, self.text, self.settings)
+        report.save_pictures(self.folder, self.finished)
+        report.print_results(self.console, self.finished)
+
+
+def run(settings: Settings, console: Console | None = None) -> int:
+    """The main job from the text to the folder of results; returns the exit status, 130 after Ctrl-C.
+
+    Raises InputError before anything is computed or written where a setting cannot serve.
+    """
+    console = console or Console()
+    job = Run(settings, console)
+    try:
+        job.all()
+    except KeyboardInterrupt:
+        return _interrupted(job)
+    job.write()
+    console.print(f"Curves, pictures, weights and every number are in [bold]{job.folder}[/bold].", highlight=False)
+    return 0
+
+
+def _interrupted(job: Run) -> int:
+    """Write down what was finished, and say so in one line."""
+    if job.finished:
+        job.write()
+        kept = f"{' and '.join(each.cell for each in job.finished)} finished, saved in {job.folder}"
+    else:
+        job.folder.rmdir()
+        kept = "nothing was finished, nothing is left behind"
+    job.console.print(f"Interrupted while {job.doing}: {kept}.", highlight=False, soft_wrap=True)
+    return 130

@@ -1,0 +1,216 @@
+"""The main job on a small text with small models: what it writes, what it refuses, how it stops."""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from ostinato.demo import Settings, experiment, run
+from ostinato.demo.source import language_reference
+from ostinato.errors import InputError
+from ostinato.training import Text, bits_per_character
+
+CONTENT = "the quick brown fox jumps over the lazy dog; " * 150
+FILES = {
+    "gradient-by-lag.png",
+    "gru.safetensors",
+    "loss.png",
+    "lstm.safetensors",
+    "results.json",
+    "rnn.safetensors",
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Models this small gain nothing from threads, and lose much where other tests run beside them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "fox.txt").write_text(CONTENT, encoding="utf-8")
+    return Settings(
+        text=tmp_path / "fox.txt",
+        out=tmp_path / "out",
+        steps=12,
+        hidden=8,
+        embedding=4,
+        batch=4,
+        chunk=8,
+        lags=20,
+        sample=30,
+        blocks=1,
+    )
+
+
+def quiet():
+    return Console(file=io.StringIO(), width=120)
+
+
+def printed(console):
+    return console.file.getvalue()
+
+
+def test_everything_is_written_and_agrees(settings):
+    console = quiet()
+    assert run(settings, console) == 0
+    assert {file.name for file in settings.out.iterdir()} == FILES
+    results = json.loads((settings.out / "results.json").read_text(encoding="utf-8"))
+    assert list(results["cells"]) == ["RNN", "GRU", "LSTM"]
+    text = Text.of(CONTENT)
+    for name, found in results["cells"].items():
+        assert found["steps"] == 12
+        assert found["speed"] > 0 and found["torch_speed"] > 0
+        assert found["ratio"] == pytest.approx(found["speed"] / found["torch_speed"])
+        assert found["valid_curve"][-1] == [12, found["bits"]]
+        assert len(found["sample"]) == 30
+        assert f"{found['bits']:.3f}" in printed(console)
+
+        file = settings.out / f"{name.lower()}.safetensors"
+        with safe_open(file, "pt") as opened:
+            about = opened.metadata()
+        assert json.loads(about["alphabet"]) == text.alphabet
+        model = experiment.build(experiment.OURS[about["cell"]], settings, len(text.alphabet))
+        model.load_state_dict(load_file(file))
+        assert bits_per_character(model, text.valid) == pytest.approx(found["bits"], rel=1e-6)
+        for when in ("gradient_before", "gradient_after"):
+            assert set(found[when]) == ({"h", "c"} if name == "LSTM" else {"h"})
+            assert all(len(norms) == 21 for norms in found[when].values())
+        assert found["gradient_before"] != found["gradient_after"]
+
+
+def test_pictures_are_pictures_of_a_readable_size(settings):
+    run(settings, quiet())
+    for name in ("loss.png", "gradient-by-lag.png"):
+        content = (settings.out / name).read_bytes()
+        assert content[:8] == b"\x89PNG\r\n\x1a\n"
+        width, height = struct.unpack(">II", content[16:24])
+        assert 800 <= width <= 1600 and 300 <= height <= 1000
+        assert len(content) < 300_000
+
+
+def test_a_second_run_has_a_folder_of_its_own_and_the_same_numbers(settings):
+    run(settings, quiet())
+    first = {file.name: file.read_bytes() for file in settings.out.iterdir()}
+    run(settings, quiet())
+    assert {file.name: file.read_bytes() for file in settings.out.iterdir()} == first
+    second = settings.out.with_name("out-2")
+    for cell in ("rnn", "gru", "lstm"):
+        weights = load_file(second / f"{cell}.safetensors")
+        for name, value in load_file(settings.out / f"{cell}.safetensors").items():
+            assert torch.equal(value, weights[name]), name
+
+
+def test_the_seed_changes_the_weights_and_both_libraries_start_alike(settings):
+    ours = experiment.build(experiment.OURS["LSTM"], settings, 10).state_dict()
+    torchs = experiment.build(experiment.TORCH["LSTM"], settings, 10).state_dict()
+    assert list(ours) == list(torchs)
+    assert all(ours[name].shape == torchs[name].shape for name in ours)
+    other = experiment.build(experiment.OURS["LSTM"], Settings(seed=1, hidden=8, embedding=4), 10).state_dict()
+    assert not torch.equal(ours["head.weight"], other["head.weight"])
+
+
+def test_a_small_budget_means_fewer_steps_for_all(settings):
+    short = Settings(**{**vars(settings), "steps": 10**9, "seconds": 3.0})
+    run(short, quiet())
+    cells = json.loads((settings.out / "results.json").read_text(encoding="utf-8"))["cells"]
+    assert all(1 <= found["steps"] < 10**6 for found in cells.values())
+
+
+def test_interrupt_keeps_what_was_finished_and_says_so_in_one_line(settings, monkeypatch):
+    complete = experiment.train
+
+    def interrupted(model, text, settings, outcome, **rest):
+        for count, bits in enumerate(complete(model, text, settings, outcome, **rest)):
+            yield bits
+            if outcome.cell == "GRU" and count == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "train", interrupted)
+    console = quiet()
+    assert run(settings, console) == 130
+    assert {file.name for file in settings.out.iterdir()} == FILES - {"gru.safetensors", "lstm.safetensors"}
+    assert list(json.loads((settings.out / "results.json").read_text(encoding="utf-8"))["cells"]) == ["RNN"]
+    last = printed(console).splitlines()[-1]
+    assert last == f"Interrupted while GRU was at step 5 of 12: RNN finished, saved in {settings.out}."
+
+
+def test_interrupt_before_anything_is_finished_leaves_nothing(settings, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "measure_speeds", interrupted)
+    console = quiet()
+    assert run(settings, console) == 130
+    assert not settings.out.exists()
+    expected = "Interrupted while RNN's speed was being measured: nothing was finished, nothing is left behind."
+    assert printed(console).splitlines()[-1] == expected
+
+
+def test_the_language_reference_says_everything_once():
+    paragraphs = [paragraph.strip() for paragraph in language_reference().split("\n\n")]
+    assert len(paragraphs) == len(set(paragraphs)) > 1000
+    assert len(language_reference()) > 300_000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "ostinato demo: --text must be an existing file, got .*text. Name a plain text file"),
+        (b"\xff\xfe" * 4000, "--text must be UTF-8, got .*text, whose byte 0 is not. Save the file as UTF-8 first."),
+        (b"short", "--text must be at least 5000 characters long, got 5."),
+        (b"a" * 6000, "--text must be a text of two different characters or more, got 'a'."),
+        ("folder", "--text must be a file, got the folder .*text."),
+    ],
+)
+def test_texts_that_cannot_serve(tmp_path, content, message):
+    path = tmp_path / "text"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        run(Settings(text=path, out=tmp_path / "out"), quiet())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may read and write everything")
+def test_places_that_may_not_be_read_or_written(settings, tmp_path):
+    settings.text.chmod(0)
+    with pytest.raises(InputError, match="--text must be readable, got .*Permission denied"):
+        run(settings, quiet())
+    settings.text.chmod(0o600)
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="--out must be a folder that can be made, got .*Permission denied"):
+        run(settings, quiet())
+
+
+def test_a_folder_below_a_file_is_refused(settings):
+    with pytest.raises(InputError, match="--out must be a folder that can be made, got .*Name another place"):
+        run(Settings(text=settings.text, out=settings.text / "below"), quiet())
+
+
+@pytest.mark.parametrize("name", ["steps", "seconds", "hidden"])
+def test_settings_that_cannot_serve(name):
+    with pytest.raises(InputError, match=f"ostinato demo: --{name} must be above 0, got 0"):
+        Settings(**{name: 0})
+
+
+def test_importing_the_library_imports_neither_pictures_nor_commands():
+    code = (
+        "import sys, ostinato; print(*[m for m in ('matplotlib', 'typer', 'rich', 'ostinato.cli') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert found == ""
