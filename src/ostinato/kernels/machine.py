@@ -7,6 +7,7 @@ llvmlite, LLVM and Ostinato. So nothing in the cache is ever stale, and nothing 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -28,11 +29,9 @@ Source = Any  # text of LLVM IR, or an llvmlite ir.Module, whose str() is that t
 
 _NAMES = ("host", "avx512", "avx2", "sse", "aarch64")
 _ITEM_BITS = {"float32": 32, "float64": 64}
-# What a named x86-64 level needs of the machine that runs it; "host" carries the host's own features besides.
-_NEEDS = {
-    "avx512": ("avx512f", "avx512dq", "avx512vl", "avx512bw", "avx2", "fma"),
-    "avx2": ("avx2", "fma"),
-}
+# What an x86-64 level needs of the machine that runs it: x86-64-v3 and v4, as far as compiled code can meet them.
+_V3 = ("avx2", "fma", "bmi", "bmi2", "f16c", "lzcnt", "movbe", "popcnt")
+_NEEDS = {"avx2": _V3, "avx512": (*_V3, "avx512f", "avx512dq", "avx512vl", "avx512bw", "avx512cd")}
 # Some processors (skylake-avx512 and its heirs) are tuned by LLVM to split 512-bit vectors in two.
 _WHOLE_VECTORS = "-prefer-256-bit"
 
@@ -66,7 +65,12 @@ def host() -> Target:
     best. Raises InputError when the name is unknown or this machine cannot run it, and NoKernels when this machine,
     or the level asked for, has no fused multiply-add.
     """
-    target = named(os.environ.get("OSTINATO_TARGET") or "host")
+    return _runnable(os.environ.get("OSTINATO_TARGET") or "host")
+
+
+@functools.cache
+def _runnable(name: str) -> Target:
+    target = named(name)
     if not _runs(target):
         raise InputError(
             phrase(
@@ -115,7 +119,7 @@ def _detect() -> Target:
 
 def _without_fma(what: str) -> str:
     # Without the instruction, llvm.fma becomes a library call per number: right, and far slower than torch.
-    return f"Kernels need AVX2 and fused multiply-add (FMA3), which {what} does not have."
+    return f"Kernels need fused multiply-add (FMA) and the other instructions of x86-64-v3, which {what} lacks."
 
 
 def _has(level: str) -> bool:
@@ -244,6 +248,13 @@ def _optimised(source: Source, target: Target, machine: Any, name: str) -> Any:
         module.verify()
     except RuntimeError as error:
         raise InputError(f"kernel {name}: LLVM does not accept its text. {error}") from error
+    for value in [*module.functions, *module.global_variables]:
+        # LLVM would end the process when it cannot find one of these.
+        if value.is_declaration and not value.name.startswith("llvm."):
+            raise InputError(
+                phrase(f"kernel {name}", "everything it calls", "its own or an intrinsic of LLVM", repr(value.name),
+                       "Hand over the address of a foreign function in the kernel's frame.")
+            )  # fmt: skip
     # Kernels arrive as vector code, so LLVM's own vectorisers could only look for what is not there.
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = False
@@ -331,4 +342,5 @@ def _write(path: Path, code: bytes) -> None:
     except OSError:
         # The cache saves time and nothing else: the kernel is already compiled and runs from memory.
         if aside is not None:
-            Path(aside).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                Path(aside).unlink(missing_ok=True)
