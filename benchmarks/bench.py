@@ -1,0 +1,108 @@
+"""Ostinato's layers beside torch.nn's on 16 named shapes: `make bench`, about seven minutes; --quick for one.
+
+Each shape is timed only after outputs, states and gradients agree at the project's tolerance. Both layers have the
+same weights and take turns in one process, so that whatever disturbs the machine disturbs both.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+from measure import Timing, Unequal, time_pair
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from shapes import SHAPES
+
+from ostinato.environment import environment
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Run, print, and unless --quick write results/bench-DATE.json and .md; 1 if any shape was refused."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--quick", action="store_true", help="2 seconds a shape instead of 20; writes nothing")
+    options.add_argument("--only", default="", metavar="TEXT", help="shapes whose name contains it; writes nothing")
+    chosen = options.parse_args()
+
+    machine: dict[str, str | int] = environment()
+    if hasattr(os, "getloadavg"):
+        machine["load before"] = f"{os.getloadavg()[0]:.1f}"
+    timings: dict[str, Timing] = {}
+    refused: list[str] = []
+    shapes = [shape for shape in SHAPES if chosen.only.lower() in shape.name.lower()]
+    for shape in track(shapes, "timing"):
+        try:
+            timings[shape.name] = time_pair(shape, 2.0 if chosen.quick else 20.0)
+        except Unequal as error:
+            refused.append(str(error))
+
+    console = Console()
+    console.print(table(timings))
+    console.print(*summary(timings, refused, machine), sep="\n", highlight=False)
+    if not chosen.quick and not chosen.only:
+        json_file = free_name(f"bench-{date.today().isoformat()}")
+        content = {"environment": machine, "timings": {name: asdict(each) for name, each in timings.items()}}
+        json_file.write_text(json.dumps(content | {"refused": refused}, indent=1) + "\n", encoding="utf-8")
+        json_file.with_suffix(".md").write_text(markdown(timings, refused, machine), encoding="utf-8")
+        console.print(f"written: {json_file.name} and .md in {RESULTS.parent.name}/{RESULTS.name}", highlight=False)
+    return 1 if refused else 0
+
+
+def rows(timings: dict[str, Timing]) -> list[tuple[str, ...]]:
+    """Shape, ours and torch.nn's median in milliseconds, their ratio, the number of calls."""
+    return [
+        (name, f"{each.ours * 1e3:.3f}", f"{each.torchs * 1e3:.3f}", f"{each.ratio:.2f}", str(each.calls))
+        for name, each in timings.items()
+    ]
+
+
+HEADINGS = ("shape", "ostinato ms", "torch.nn ms", "torch.nn / ostinato", "calls of each")
+
+
+def table(timings: dict[str, Timing]) -> Table:
+    """For the terminal."""
+    made = Table()
+    for index, heading in enumerate(HEADINGS):
+        made.add_column(heading, justify="right" if index else "left")
+    for row in rows(timings):
+        made.add_row(*row)
+    return made
+
+
+def summary(timings: dict[str, Timing], refused: list[str], machine: dict[str, str | int]) -> list[str]:
+    """Lines below the table: the geometric mean of the ratios, what was refused, the machine."""
+    lines = []
+    if timings:
+        mean = math.exp(sum(math.log(each.ratio) for each in timings.values()) / len(timings))
+        lines.append(f"geometric mean of the ratios: {mean:.2f} over {len(timings)} shapes")
+    lines += [f"refused, not timed: {reason}" for reason in refused]
+    return [*lines, ", ".join(f"{name} {value}" for name, value in machine.items())]
+
+
+def markdown(timings: dict[str, Timing], refused: list[str], machine: dict[str, str | int]) -> str:
+    """The same table for reading in the repository."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|---" + "|---:" * (len(HEADINGS) - 1) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows(timings)]
+    return "\n".join(
+        ["# Ostinato beside torch.nn", "", *lines, "", "\n\n".join(summary(timings, refused, machine)), ""]
+    )
+
+
+def free_name(stem: str) -> Path:
+    """results/STEM.json, or STEM-2.json and so on: earlier results stay."""
+    RESULTS.mkdir(exist_ok=True)
+    number = 1
+    while (path := RESULTS / f"{stem}{f'-{number}' if number > 1 else ''}.json").exists():
+        number += 1
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The commands, as a user types them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ostinato import __version__
+from ostinato.cells import catalogue
+from ostinato.cli import main
+
+
+@pytest.fixture
+def ostinato(monkeypatch, capsys):
+    """Run one command line in this process: (exit status, stdout, stderr)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["ostinato", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return stopped.value.code or 0, out, err
+
+    return call
+
+
+def test_version(ostinato):
+    assert ostinato("--version") == (0, f"ostinato {__version__}\n", "")
+
+
+def test_help_names_every_command(ostinato):
+    status, out, _ = ostinato("--help")
+    assert status == 0
+    assert "demo" in out and "cells" in out
+
+
+def test_cells_lists_the_whole_catalogue(ostinato):
+    status, out, _ = ostinato("cells")
+    listed = [line.split()[0] for line in out.splitlines() if line and not line.startswith("ostinato")]
+    assert status == 0
+    assert listed == list(catalogue())
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_every_cell_has_a_complete_card(ostinato, name):
+    cell = catalogue()[name]
+    status, out, _ = ostinato("cells", name)
+    assert status == 0
+    assert out.startswith(f"{name}: ")
+    assert f"def {name}({', '.join(cell.arguments)}):" in out
+    for heading in ("shapes ", "gate order ", "weights ", "source ", "PyTorch "):
+        assert f"\n{heading}" in out
+    for letter in cell.letters:
+        assert f"\nletter {letter} " in out
+
+
+def test_the_card_of_the_lstm(ostinato):
+    _, out, _ = ostinato("cells", "lstm")
+    lines = [line.strip() for line in out.splitlines()]
+    assert "f = sigmoid(W.f @ x + b.f + U.f @ h + d.f)" in lines
+    assert "shapes        x [B, C]; h [B, H], c [B, H]; output [B, H]" in lines
+    assert "gate order    i f g o" in lines
+    assert "weight_ih     [4H, C]" in lines
+    assert "weights       4H x C + 4H x H + 4H + 4H; 329,728 for C = 64, H = 256" in lines
+    assert "PyTorch       differs in nothing: it is torch.nn.LSTM" in lines
+
+
+def test_the_card_of_a_projection_tells_p_from_h(ostinato):
+    _, out, _ = ostinato("cells", "lstm_projected")
+    assert "h [B, P], c [B, H]; output [B, P]" in out
+    assert "\nweight_hr     [P, H]" in out
+
+
+def test_the_kernel_is_code(ostinato):
+    status, out, _ = ostinato("cells", "gru", "--kernel")
+    assert status == 0
+    assert len(out.splitlines()) > 100
+    assert "ret" in out.split()
+
+
+def test_an_unknown_cell_is_refused_in_one_message(ostinato):
+    status, out, err = ostinato("cells", "ltsm")
+    assert (status, out) == (2, "")
+    assert err.startswith(
+        "ostinato cells: NAME must be a cell of the catalogue, got 'ltsm'. The catalogue holds elman,"
+    )
+
+
+def test_a_kernel_of_nothing_is_refused(ostinato):
+    status, _, err = ostinato("cells", "--kernel")
+    assert status == 2
+    assert err.startswith(
+        "ostinato cells --kernel: NAME must be a cell of the catalogue, got none. Write one of: elman"
+    )
+
+
+def test_a_text_that_is_missing_is_refused_in_one_message(ostinato, tmp_path):
+    status, out, err = ostinato("demo", "--text", tmp_path / "absent", "--out", tmp_path / "out")
+    assert (status, out) == (2, "")
+    assert err.startswith("ostinato demo: --text must be an existing file, got ")
+    assert len(err.splitlines()) == 1
+
+
+def test_an_option_of_the_wrong_type_is_refused(ostinato):
+    status, _, err = ostinato("demo", "--steps", "many")
+    assert status == 2
+    assert "Invalid value for '--steps'" in err
+
+
+def test_the_demo_gets_what_was_typed(ostinato, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("ostinato.demo.run", lambda settings: seen.append(settings) or 130)
+    typed = ("--out", tmp_path, "--seed", 3, "--steps", 7, "--seconds", 9, "--hidden", 5, "--text", tmp_path / "t")
+    assert ostinato("demo", *typed)[0] == 130
+    (got,) = seen
+    expected = (tmp_path, 3, 7, 9.0, 5, tmp_path / "t")
+    assert (got.out, got.seed, got.steps, got.seconds, got.hidden, got.text) == expected
+
+
+def test_the_defaults_of_the_command_are_the_defaults_of_the_job(ostinato, monkeypatch):
+    from ostinato.demo import Settings
+
+    seen = []
+    monkeypatch.setattr("ostinato.demo.run", lambda settings: seen.append(settings) or 0)
+    ostinato("demo")
+    assert seen == [Settings()]
+
+
+def test_the_package_runs_as_a_module():
+    found = subprocess.run([sys.executable, "-m", "ostinato", "--version"], capture_output=True, text=True, check=True)
+    assert found.stdout == f"ostinato {__version__}\n"

@@ -1,0 +1,150 @@
+"""The layout itself: which module may import which, file sizes, public names documented, commands in documents."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+import ostinato
+from ostinato.cells import catalogue
+from ostinato.cli import app
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "ostinato"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+ORDER = """
+    _version errors _torch_private environment
+    cells
+    kernels
+    layers
+    bptt stream
+    models tasks training
+    lens
+    demo
+    cli
+    __main__
+"""
+"""What imports what: a module may import those on lines above its own, and on its own line those before it."""
+RANK = {name: place for place, name in enumerate(ORDER.split())}
+LINE = {name: place for place, line in enumerate(ORDER.strip().splitlines()) for name in line.split()}
+
+SHAPE = re.compile(r"\[[A-Z0-9][A-Za-z0-9·+/ -]*(, [A-Za-z0-9·+/ -]+)*\]")
+
+
+def identify(path):
+    return str(path.relative_to(ROOT))
+
+
+def part(path):
+    """The chapter that a source file belongs to: the first folder or file name below the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path):
+    """Chapters that a file imports anywhere in it, relative imports resolved; "" stands for the package itself."""
+    package = ["ostinato", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = base + (node.module.split(".") if node.module else [])
+            names = [module + [alias.name] for alias in node.names] if module == ["ostinato"] else [module]
+        else:
+            continue
+        for name in names:
+            if name[0] == "ostinato":
+                yield node.lineno, name[1] if len(name) > 1 else ""
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.parent != PACKAGE or path.stem != "__init__"], ids=identify
+)
+def test_imports_run_one_way_only(path):
+    own = part(path)
+    assert own in RANK, f"{own} has no place in the order of chapters; give it one in ORDER"
+    for line, other in imported_parts(path):
+        where = f"{identify(path)}:{line}"
+        assert other in RANK, f"{where} imports {other or 'the package itself'}; import the chapter that defines it"
+        assert RANK[other] <= RANK[own], f"{where}: {own} imports {other}, which comes after it"
+
+
+def test_the_order_is_read_from_real_imports():
+    """The test above would pass on nothing if imports were not found; these are known to be there."""
+    assert {other for _, other in imported_parts(PACKAGE / "training.py")} == {"errors", "models"}
+    assert "cells" in {other for _, other in imported_parts(PACKAGE / "cli" / "cards.py")}
+    assert "cells" in {other for _, other in imported_parts(PACKAGE / "__init__.py")}
+    assert "errors" in {other for _, other in imported_parts(PACKAGE / "cells" / "cell.py")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=identify)
+def test_no_file_is_longer_than_can_be_read_aloud(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=identify)
+def test_every_file_says_what_it_is_for(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def takes_tensors(thing):
+    if inspect.isclass(thing) and issubclass(thing, nn.Module):
+        return True
+    call = thing.__init__ if inspect.isclass(thing) else thing
+    return callable(call) and any("Tensor" in str(kind) for kind in getattr(call, "__annotations__", {}).values())
+
+
+@pytest.mark.parametrize("name", ostinato.__all__)
+def test_every_public_name_is_documented(name):
+    thing = getattr(ostinato, name)
+    if name.startswith("__"):
+        return
+    assert thing.__doc__ and thing.__doc__.strip(), f"ostinato.{name} has no docstring"
+    if takes_tensors(thing):
+        assert SHAPE.search(thing.__doc__), (
+            f"ostinato.{name} takes tensors; its docstring gives no shape such as [T, B, C]"
+        )
+
+
+def commands():
+    """(document, command line) of every line in a fenced block that runs make or ostinato."""
+    for path in DOCUMENTS:
+        for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.splitlines():
+                words = line.strip().removeprefix("$ ").partition("#")[0].split()
+                if words and words[0] in ("make", "ostinato"):
+                    yield pytest.param(words, id=f"{identify(path)}: {' '.join(words)}")
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_commands_in_documents_exist(words):
+    if words[0] == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(words[1:]) <= set(targets)
+        return
+    known = {command.name or command.callback.__name__: command.callback for command in app.registered_commands}
+    assert len(words) == 1 or words[1] in known or words[1] == "--version"
+    options = {"--" + option.replace("_", "-") for option in inspect.signature(known.get(words[1], print)).parameters}
+    assert {word for word in words[2:] if word.startswith("--")} <= options
+    if words[1] == "cells" and len(words) > 2:
+        assert words[2] in catalogue()
+
+
+def test_the_readme_begins_with_commands_that_are_tested():
+    assert any("README.md" in parameter.id for parameter in commands())
+
+
+def test_no_file_names_a_place_on_somebodys_machine():
+    folders = (".ci", ".github", "benchmarks", "docs", "examples", "src")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*")] + list(ROOT.glob("*.*"))
+    kinds = {"", ".py", ".md", ".yml", ".json", ".toml", ".txt"}
+    texts = [path for path in paths if path.suffix in kinds and path.is_file() and "egg-info" not in str(path)]
+    place = re.compile(r"(?:/(?:home|root|tmp|Users|work)/|[A-Z]:\\)\w+")
+    found = {identify(path): place.findall(path.read_text(encoding="utf-8")) for path in texts}
+    assert len(found) > 20
+    assert {path: places for path, places in found.items() if places} == {}
