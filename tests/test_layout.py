@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,16 @@ def test_commands_in_documents_exist(words):
 
 def test_the_readme_begins_with_commands_that_are_tested():
     assert any("README.md" in parameter.id for parameter in commands())
+
+
+def test_the_python_of_the_readme_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 2
+    script = tmp_path / "readme.py"
+    script.write_text("\n".join(blocks), encoding="utf-8")
+    found = runpy.run_path(str(script))
+    assert found["output"].shape == (101, 32, 256)
+    assert found["reach"].norms[0].shape == (101, 32)
 
 
 def test_no_file_names_a_place_on_somebodys_machine():

@@ -17,7 +17,9 @@ def loss_picture(outcomes: Sequence[Outcome]) -> Figure:
         "held-out text": {each.cell: each.valid_curve for each in outcomes},
     }
     for axes, (heading, lines) in zip(fields, curves.items(), strict=True):
-        draw_lines(axes, {name: tuple(zip(*curve, strict=True)) for name, curve in lines.items()})
+        draw_lines(
+            axes, {name: ([step for step, _ in curve], [bits for _, bits in curve]) for name, curve in lines.items()}
+        )
         axes.set_title(heading, fontsize=10)
         axes.set_xlabel("steps of training")
     fields[0].set_ylabel("bits per character")
