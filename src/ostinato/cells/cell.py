@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import keyword
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from ..errors import CellError, InputError, phrase
 from . import text as _text
-from .notation import MATRICES, TensorLetter, Trace, ZeroLetter, signature, trace
+from .letters import MATRICES
+from .notation import Trace, signature, trace
+from .tensors import TensorLetter, ZeroLetter
+from .value import is_number
 
 PARAMETER = {"W": "weight_ih", "U": "weight_hh", "V": "weight_hr", "b": "bias_ih", "d": "bias_hh"}
+SETTINGS = ("name", "gates", "forget", "input", "init", "source", "differs")
 
 
 class Cell:
@@ -28,33 +34,45 @@ class Cell:
     trace      the graph of one step
     text       canonical text; `Cell.from_text(cell.text)` is the same cell
 
-    A cell is immutable, compares, hashes and pickles as its text.
+    A cell is not changed once it is made; it compares, hashes and pickles as its text.
     """
 
-    def __init__(self, fn: Callable, *, name: str | None = None, gates: str | None = None, forget: str | None = None,
-                 input: str | None = None, init: dict[str, float] | None = None, source: str = "", differs: str = "",
-                 _zeros: tuple[str, ...] = ()):
-        self.name = name or getattr(fn, "__name__", "cell")
+    def __init__(
+        self,
+        fn: Callable,
+        *,
+        name: str | None = None,
+        gates: str | None = None,
+        forget: str | None = None,
+        input: str | None = None,
+        init: dict[str, float] | None = None,
+        source: str = "",
+        differs: str = "",
+        _zeros: tuple[str, ...] = (),
+    ):
+        self.name = _name(fn, name)
+        for key, given in (("gates", gates), ("forget", forget), ("input", input)):
+            if not isinstance(given, str | None):
+                raise CellError(
+                    phrase(f"cell {self.name}", key, "a str of names", type(given).__name__, _AS.get(key, ""))
+                )
         self.fn, self._zeros = fn, _zeros
         self.trace: Trace = trace(fn, self.name, tuple(gates.split()) if gates is not None else (), _zeros)
         self.letters = tuple(k for k in "WUVbdp" if k in self.trace.gates)
         self.gates = {k: self.trace.gates[k] for k in self.letters}
         self.states = self.trace.states
-        self.roles = {k: v for k, v in (("forget", forget), ("input", input)) if v}
-        self.init = dict(init or {})
+        self.roles = {k: v for k, v in (("forget", forget), ("input", input)) if v is not None}
+        self.init = {k: float(v) for k, v in sorted(_checked_init(init, self.name, self.gates.get("p", ())).items())}
         self.source, self.differs = source, differs
         self.__doc__ = inspect.getdoc(fn)
-        names = {n for v in self.gates.values() for n in v}
         for role, gate in self.roles.items():
-            if gate not in names:
-                raise CellError(phrase(f"cell {self.name}", role, f"a gate of the equations ({', '.join(sorted(names))})", gate))
-        for key in self.init:
-            if not key.startswith("p.") or key[2:] not in self.gates.get("p", ()):
-                raise CellError(phrase(f"cell {self.name}", "init", "a dict of p.name -> number", repr(key),
-                                       f"Its own vectors are: {', '.join('p.' + n for n in self.gates.get('p', ())) or 'none'}."))
+            if gate not in self.trace.order and not _zeros:
+                known = " ".join(self.trace.order)
+                raise CellError(phrase(f"cell {self.name}", role, f"a gate of the equations ({known})", repr(gate)))
 
     @property
     def arguments(self) -> tuple[str, ...]:
+        """The function's own arguments: letters, x, states."""
         letters, states = signature(self.fn, self.name)
         return (*letters, "x", *states)
 
@@ -62,17 +80,18 @@ class Cell:
         """The equations themselves, on whatever they are given."""
         return self.fn(*args, **kwargs)
 
-    @property
+    @cached_property
     def state_widths(self) -> tuple[str, ...]:
         """ "H" or "P" of each state."""
         return tuple(self.trace.widths[o.id] for o in self.trace.old)
 
-    @property
+    @cached_property
     def output_width(self) -> str:
+        """ "H" or "P"."""
         w = self.trace.widths[self.trace.output.id]
         return "H" if w == "1" else w
 
-    @property
+    @cached_property
     def output_state(self) -> int | None:
         """Which state the output is; None where it is a value of its own."""
         return next((k for k, v in enumerate(self.trace.new) if v is self.trace.output), None)
@@ -82,34 +101,44 @@ class Cell:
         return "V" in self.letters
 
     def width(self, symbol: str, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
+        """The size that "C", "H", "P" or "1" stands for."""
         return {"C": input_size, "H": hidden_size, "P": proj_size or hidden_size, "1": 1}[symbol]
 
     def parameters(self, input_size: int, hidden_size: int, proj_size: int = 0) -> dict[str, tuple[int, ...]]:
-        """torch-style parameter name (without the layer's suffix) -> shape, in the order in which kernels take them."""
-        w = {"C": input_size, "H": hidden_size, "P": proj_size or hidden_size}
+        """torch-style parameter name (without the layer's suffix) -> shape, in the order in which kernels take them.
+
+        weight_ih [G·H, C], weight_hh [G·H, H or P], weight_hr [P, H], bias_ih and bias_hh [G·H], each p_NAME [H or P].
+        """
+
+        def size(symbol: str) -> int:
+            return self.width(symbol, input_size, hidden_size, proj_size)
+
+        rows, columns = {"V": "P"}, {"W": "C", "U": self.operand_width, "V": "H"}
         shapes: dict[str, tuple[int, ...]] = {}
         for k in self.letters:
-            g = self.gates[k]
             if k == "p":
-                shapes.update({f"p_{n}": (w.get(self._vector_width(n), hidden_size),) for n in g})
-            elif k == "W":
-                shapes[PARAMETER[k]] = (len(g) * hidden_size, input_size)
-            elif k == "U":
-                shapes[PARAMETER[k]] = (len(g) * hidden_size, w[self.operand_width])
-            elif k == "V":
-                shapes[PARAMETER[k]] = (len(g) * w["P"], hidden_size)
+                shapes.update({f"p_{n}": (size(self.vector_widths[n]),) for n in self.gates[k]})
             else:
-                shapes[PARAMETER[k]] = (len(g) * hidden_size,)
+                stacked = len(self.gates[k]) * size(rows.get(k, "H"))
+                shapes[PARAMETER[k]] = (stacked, size(columns[k])) if k in columns else (stacked,)
         return shapes
 
-    @property
+    @cached_property
     def operand_width(self) -> str:
         """ "H" or "P": what the U products read."""
-        return next((self.trace.widths[v.args[0].id] for v in self.trace.graph.nodes
-                     if v.op == "mm" and v.attr[0] == "U" and v.id in self.trace.widths), "H").replace("1", "H")
+        widths = self.trace.widths
+        nodes = self.trace.graph.nodes
+        return next((widths[v.args[0].id] for v in nodes if v.op == "mm" and v.attr[0] == "U" and v.id in widths), "H")
 
-    def _vector_width(self, name: str) -> str:
-        return next(self.trace.widths[v.id] for v in self.trace.graph.nodes if v.attr == ("p", name) and v.id in self.trace.widths)
+    @cached_property
+    def vector_widths(self) -> dict[str, str]:
+        """ "H" or "P" of each vector p.NAME."""
+        widths = self.trace.widths
+        return {
+            v.attr[1]: widths[v.id]
+            for v in self.trace.graph.nodes
+            if v.op == "vec" and v.attr[0] == "p" and v.id in widths
+        }
 
     @cached_property
     def text(self) -> str:
@@ -117,66 +146,71 @@ class Cell:
         settings = {**self.roles, **({"init": self.init} if self.init else {})}
         if self._pinned:
             settings["gates"] = " ".join(self._pinned)
-        head = f"@cell({', '.join(f'{k}={v!r}' for k, v in sorted(settings.items()))})\n"
-        return f"{head}def {self.name}({', '.join((*self.letters, 'x', *self.states))}):\n{self.equations}\n"
+        return f"@cell({', '.join(f'{k}={v!r}' for k, v in sorted(settings.items()))})\n{self._definition}"
 
     @cached_property
     def equations(self) -> str:
-        """The canonical body, without the name: what kernels are cached by."""
+        """The canonical body alone. It names no order of gates: what depends on the order goes by `text`."""
         return _text.body(self.trace)
+
+    @property
+    def _definition(self) -> str:
+        return f"def {self.name}({', '.join((*self.letters, 'x', *self.states))}):\n{self.equations}\n"
 
     @cached_property
     def _pinned(self) -> tuple[str, ...]:
         """The order of gates, when reading the canonical text would not give it by itself."""
-        name, fn, _ = _text.parse(f"def {self.name}({', '.join((*self.letters, 'x', *self.states))}):\n{self.equations}\n")
+        name, fn, _ = _text.parse(self._definition)
         try:
-            if trace(fn, name).gates == self.gates:
-                return ()
+            return () if trace(fn, name).gates == self.gates else self.trace.order
         except CellError:  # the names come in two orders, which only a pinned order settles
-            pass
-        order: list[str] = []
-        for k in self.letters:
-            if k != "p":
-                order += [n for n in self.gates[k] if n not in order]
-        return tuple(order)
+            return self.trace.order
 
     @staticmethod
     def from_text(text: str) -> Cell:
         """The cell of a canonical text. Raises CellError for anything that is not the notation."""
+        if not isinstance(text, str):
+            raise CellError(phrase("Cell.from_text", "text", "a str", type(text).__name__, "Write cell.text."))
         return _from_text(text)
 
     def without_bias(self) -> Cell:
         """The same equations with b and d read as zero."""
         return _without_bias(self) if {"b", "d"} & set(self.letters) else self
 
-    def split(self, weights: Sequence[torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    def split(self, weights: Sequence[Tensor]) -> dict[str, dict[str, Tensor]]:
         """letter -> name -> the gate's own tensor, views of the stacked weights in the order of `parameters`."""
-        parts: dict[str, dict[str, torch.Tensor]] = {}
+        parts: dict[str, dict[str, Tensor]] = {}
         rest = list(weights)
         for k in self.letters:
+            names = self.gates[k]
             if k == "p":
-                parts[k] = dict(zip(self.gates[k], rest))
+                parts[k] = dict(zip(names, rest, strict=True))
             else:
-                stacked = rest.pop(0)
-                parts[k] = dict(zip(self.gates[k], stacked.chunk(len(self.gates[k]))))
+                parts[k] = dict(zip(names, rest.pop(0).chunk(len(names)), strict=True))
         return parts
 
-    def step(self, weights: Sequence[torch.Tensor], x: torch.Tensor, states: Sequence[torch.Tensor]
-             ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def step(self, weights: Sequence[Tensor], x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One step in plain torch: x [B, C], states [B, H or P] each -> output [B, H or P], new states."""
         parts = self.split(weights)
-        letters: dict[str, Any] = {k: TensorLetter(v, k in MATRICES) for k, v in parts.items()}
-        letters.update({k: ZeroLetter(x) for k in self._zeros})
-        result = self.fn(**letters, x=x, **dict(zip(self.states, states)))
+        given: dict[str, Any] = {k: TensorLetter(v, k in MATRICES) for k, v in parts.items()}
+        given.update({k: ZeroLetter(x) for k in self._zeros})
+        given.update(zip(self.states, states, strict=True), x=x)
+        result = self.fn(*[given[k] for k in self.arguments])
         values = list(result) if isinstance(result, tuple) else [result]
-        shape = {s: old.shape for s, old in zip(self.states, states)}
-        new = [v if isinstance(v, torch.Tensor) and v.shape == shape[s] else _expand(v, states[k], shape[s])
-               for k, (s, v) in enumerate(zip(self.states, values[-len(self.states) :]))]
-        output = new[0] if len(values) == len(new) else values[0]
-        if output is not new[0] and output.shape[-1] == 1:
-            output = output.expand(*output.shape[:-1], states[0].shape[-1] if self.output_width == self.state_widths[0] else
-                                   next(s.shape[-1] for s, w in zip(states, self.state_widths) if w == self.output_width))
-        return output, tuple(new)
+
+        def fit(v: Any, size: int) -> Tensor:
+            whole = v if isinstance(v, Tensor) else x.new_tensor(v)
+            return whole if whole.shape == (*x.shape[:-1], size) else whole.expand(*x.shape[:-1], size)
+
+        new = tuple(fit(v, s.shape[-1]) for v, s in zip(values[-len(states) :], states, strict=True))
+        return new[0] if len(values) == len(new) else fit(values[0], self.output_size(weights, states)), new
+
+    def output_size(self, weights: Sequence[Tensor], states: Sequence[Tensor]) -> int:
+        """The number of entries of the output, from the tensors of a call."""
+        if self.output_width in self.state_widths:
+            return states[self.state_widths.index(self.output_width)].shape[-1]
+        projection = weights[self.letters.index("V")]
+        return projection.shape[0] // len(self.gates["V"]) if self.output_width == "P" else projection.shape[1]
 
     def __reduce__(self) -> tuple:
         return (_restore, (self.text, self.source, self.differs, self.__doc__))
@@ -194,17 +228,42 @@ class Cell:
         return self
 
     def __repr__(self) -> str:
-        return f"Cell({self.name}: {' '.join(f'{k}.{n}' for k, v in self.gates.items() for n in v)}; states {' '.join(self.states)})"
+        names = " ".join(f"{k}.{n}" for k, v in self.gates.items() for n in v)
+        return f"Cell({self.name}: {names or 'no parameters'}; states {' '.join(self.states)})"
 
 
-def _expand(v: Any, like: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    return (v if isinstance(v, torch.Tensor) else like.new_tensor(v)).expand(shape)
+_AS = {"gates": 'Write gates="i f g o".', "forget": 'Write forget="f".', "input": 'Write input="i".'}
+
+
+def _name(fn: Callable, given: str | None) -> str:
+    """The cell's name: as given, or the function's own; a function without a name is called cell."""
+    own = getattr(fn, "__name__", "cell")
+    name = given if given is not None else "cell" if own == "<lambda>" else own
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise CellError(
+            phrase("@cell", "name", "a plain word", repr(name), 'Write letters, digits and _, as in name="my_lstm".')
+        )
+    return name
+
+
+def _checked_init(init: object, name: str, vectors: tuple[str, ...]) -> dict[str, Any]:
+    where, own = f"cell {name}", ", ".join(f"p.{n}" for n in vectors) or "none"
+    remedy = f"Its own vectors are: {own}."
+    if init is None:
+        return {}
+    if not isinstance(init, dict):
+        raise CellError(phrase(where, "init", "a dict of p.name -> number", type(init).__name__, remedy))
+    for key, start in init.items():
+        if not isinstance(key, str) or key.removeprefix("p.") not in vectors or not key.startswith("p."):
+            raise CellError(phrase(where, "init", "a dict of p.name -> number", repr(key), remedy))
+        if not is_number(start) or not math.isfinite(start):
+            raise CellError(
+                phrase(where, f"init of {key}", "a finite number", repr(start), f'Write init={{"{key}": 0.25}}.')
+            )
+    return init
 
 
 def _restore(text: str, source: str, differs: str, doc: str | None) -> Cell:
-    c = _from_text(text)
-    if (c.source, c.differs, c.__doc__) == (source, differs, doc):
-        return c
     name, fn, settings = _text.parse(text)
     restored = Cell(fn, name=name, source=source, differs=differs, **settings)
     restored.__doc__ = doc
@@ -214,18 +273,15 @@ def _restore(text: str, source: str, differs: str, doc: str | None) -> Cell:
 @lru_cache(maxsize=1024)
 def _from_text(text: str) -> Cell:
     name, fn, settings = _text.parse(text)
-    unknown = set(settings) - {"forget", "input", "init", "gates"}
-    if unknown:
-        raise CellError(f"a cell's text knows gates, forget, input and init, got {min(unknown)}.")
     return Cell(fn, name=name, **settings)
 
 
 @lru_cache(maxsize=256)
 def _without_bias(c: Cell) -> Cell:
     zeros = tuple(k for k in "bd" if k in c.letters)
-    order = " ".join(dict.fromkeys(n for k in c.letters if k not in "bdp" for n in c.gates[k]))
-    bare = Cell(c.fn, name=c.name, gates=order or None, source=c.source, differs=c.differs, init=c.init, _zeros=zeros)
-    names = {n for v in bare.gates.values() for n in v}
+    names = {n for k in c.letters if k not in "bdp" for n in c.gates[k]}
+    order = " ".join(n for n in c.trace.order if n in names)
+    bare = Cell(c.fn, name=c.name, gates=order, source=c.source, differs=c.differs, init=c.init, _zeros=zeros)
     bare.roles = {k: v for k, v in c.roles.items() if v in names}
     bare.__doc__ = c.__doc__
     return bare
@@ -238,17 +294,16 @@ def cell(fn: Callable | None = None, /, **settings: Any) -> Any:
         def elman(W, U, b, x, h):
             return tanh(W.h @ x + U.h @ h + b.h)
 
-    fn takes letters out of W U V b d p, then x, then the states; it returns each state's next value, and before them the
-    output where that is not the first state. Settings: gates="i f g o" pins the order in which gates are stacked;
+    fn takes letters out of W U V b d p, then x, then the states; it returns each state's next value, and before them
+    the output where that is not the first state. Settings: gates="i f g o" pins the order in which gates are stacked;
     forget= and input= name the gates that play those roles; init={"p.a": 0.25} gives a vector's start; source= and
     differs= are for the documentation. Raises CellError, with the line and what to write instead.
     """
+    if unknown := set(settings) - set(SETTINGS):
+        raise CellError(phrase("@cell", "settings", f"out of {', '.join(SETTINGS)}", min(unknown)))
     if fn is None:
         return lambda f: cell(f, **settings)
-    known = {"name", "gates", "forget", "input", "init", "source", "differs"}
-    if unknown := set(settings) - known:
-        raise CellError(phrase("cell", "settings", f"out of {', '.join(sorted(known))}", min(unknown)))
-    return Cell(fn, **settings)
+    return Cell(fn.fn if isinstance(fn, Cell) else fn, **settings)
 
 
 def as_cell(c: object, where: str) -> Cell:
@@ -265,5 +320,3 @@ def as_cell(c: object, where: str) -> Cell:
     if callable(c):
         return Cell(c)
     raise InputError(phrase(where, "cell", "a cell", type(c).__name__, "Write @ostinato.cell above the equations."))
-
-

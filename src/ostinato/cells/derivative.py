@@ -6,6 +6,7 @@ kernels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from .notation import Trace
 from .value import COMPARISONS, Value, mean
 
 # operation -> (y = op(a, b, ...), d = dL/dy, a, b, ...) -> dL/da, dL/db, ...; None where nothing flows.
-# Where an operation has a corner the choice is torch's: relu'(0) = 0, clamp' = 1 on its bounds, a tie of maximum halves.
+# At a corner the choice is torch's: relu'(0) = 0, clamp' = 1 on its bounds, a tie of maximum goes half to each side.
 ADJOINT: dict[str, Callable[..., tuple]] = {
     "add": lambda y, d, a, b: (d, d),
     "sub": lambda y, d, a, b: (d, -d),
@@ -31,22 +32,40 @@ ADJOINT: dict[str, Callable[..., tuple]] = {
     "exp": lambda y, d, a: (d * y,),
     "log": lambda y, d, a: (d / a,),
     "sqrt": lambda y, d, a: (d / (y + y),),
-    "minimum": lambda y, d, a, b: (where(a < b, d, where(b < a, 0.0, d * 0.5)), where(b < a, d, where(a < b, 0.0, d * 0.5))),
-    "maximum": lambda y, d, a, b: (where(a > b, d, where(b > a, 0.0, d * 0.5)), where(b > a, d, where(a > b, 0.0, d * 0.5))),
-    "clamp": lambda y, d, a: (where(a >= y.attr[0], where(a <= y.attr[1], d, 0.0), 0.0),),
+    "minimum": lambda y, d, a, b: (
+        where(a < b, d, where(b < a, 0.0, d * 0.5)),
+        where(b < a, d, where(a < b, 0.0, d * 0.5)),
+    ),
+    "maximum": lambda y, d, a, b: (
+        where(a > b, d, where(b > a, 0.0, d * 0.5)),
+        where(b > a, d, where(a > b, 0.0, d * 0.5)),
+    ),
+    "clamp": lambda y, d, a: (_between(d, a, *y.attr),),
     "where": lambda y, d, c, a, b: (None, where(c, d, 0.0), where(c, 0.0, d)),
     "mean": lambda y, d, a: (mean(d),),
 }
+
+
+def _between(d: Value, a: Value, low: float, high: float) -> Value:
+    """d where low <= a <= high, else 0; a bound that is infinite asks nothing."""
+    if high < math.inf:
+        d = where(a <= high, d, 0.0)  # type: ignore[call-overload]
+    return where(a >= low, d, 0.0) if low > -math.inf else d  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
 class Derivative:
     """One step of backpropagation, appended to the graph of the forward step.
 
-    seeds      the gradients that arrive: of the output (attr "output") and of each new state (attr its name)
-    states     the gradient of each old state
-    products   (letter, name) -> (gradient of the product W.i @ x, its operand): the weight's gradient is their outer product
-    vectors    (letter, name) -> the gradient of a per-unit vector, before the sum over rows
+    seed_output  the gradient of the output that arrives, a node "seed" with attr "output"
+    seed_states  the gradient of each new state that arrives, nodes "seed" with the state's name
+    states       the gradient of each old state
+    products     (letter, name) -> (gradient of the product W.i @ x, its operand): the weight's gradient is their outer
+                 product, summed over rows and steps
+    vectors      (letter, name) -> the gradient of a per-unit vector, before the sum over rows and steps
+
+    The gradient of a value of width 1 is held as one share for each unit; the shares' sum is the derivative. A gradient
+    that is itself of width 1 stands for the same share in every unit.
     """
 
     seed_output: Value
@@ -71,7 +90,7 @@ def differentiate(t: Trace) -> Derivative:
 
     live = [v for v in graph.nodes if v.id in t.widths]
     send(t.output, seed_output)
-    for v, s in zip(t.new, seed_states):
+    for v, s in zip(t.new, seed_states, strict=True):
         send(v, s)
     for v in reversed(live):
         d = gradient.get(v.id)
@@ -84,7 +103,7 @@ def differentiate(t: Trace) -> Derivative:
         elif v.op == "vec":
             vectors[v.attr] = d
         else:
-            for a, da in zip(v.args, ADJOINT[v.op](v, d, *v.args)):
+            for a, da in zip(v.args, ADJOINT[v.op](v, d, *v.args), strict=True):
                 send(a, da)
     zero = graph.const(0.0)
     return Derivative(seed_output, seed_states, tuple(gradient.get(o.id, zero) for o in t.old), products, vectors)

@@ -1,4 +1,4 @@
-"""The slow truth: any cell over a whole sequence in plain torch, on any device and dtype, differentiable any number of times.
+"""The slow truth: any cell over a whole sequence in plain torch, on any device and dtype, differentiable at will.
 
 It has the signature of the compiled operator, and every kernel is tested against it. It is also what runs under vmap,
 forward-mode AD and double backward.
@@ -14,18 +14,24 @@ from torch import Tensor
 from .cell import Cell
 
 
-def sequence(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Sequence[int] | None = None,
-             reverse: bool = False) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def sequence(
+    cell: Cell,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    sizes: Sequence[int] | Tensor | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Runs `cell` over a sequence, one layer, one direction.
 
     x        [T, B, C]; with `sizes`, packed rows [R, C]: sizes[t] rows for step t, never more than for the step before
     states   [B, H or P] per state, the start of every row
     weights  in the order of `cell.parameters`
     reverse  from the last step to the first; a packed row starts at its own last step
-    Returns the output [T, B, H or P] or [R, ·], the last state of each row [B, ·], and every state after every step, like
-    the output.
+    Returns the output [T, B, H or P] or [R, ·], the last state of each row [B, ·], and every state after every step,
+    like the output. Without a step the last state of a row is its start.
     """
-    steps = x.unbind(0) if sizes is None else x.split(list(sizes))
+    steps = x.unbind(0) if sizes is None else x.split([int(n) for n in sizes])
     order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
     now = list(states)
     outputs: list[Tensor] = [x] * len(steps)
@@ -33,11 +39,12 @@ def sequence(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[
     for t in order:
         n = steps[t].shape[0]
         outputs[t], new = cell.step(weights, steps[t], [s[:n] for s in now])
-        for history, s in zip(histories, new):
+        for history, s in zip(histories, new, strict=True):
             history[t] = s
-        now = [s if n == old.shape[0] else torch.cat([s, old[n:]]) for s, old in zip(new, now)]
+        now = [s if n == old.shape[0] else torch.cat([s, old[n:]]) for s, old in zip(new, now, strict=True)]
     if not steps:
-        width = now[cell.state_widths.index(cell.output_width)].shape[-1] if cell.output_width in cell.state_widths else 0
-        return x.new_zeros(*x.shape[:-1], width), now, [x.new_zeros(*x.shape[:-1], s.shape[-1]) for s in now]
+        lead = x.shape[:-1]
+        empty = [x.new_zeros(*lead, s.shape[-1]) for s in now]
+        return x.new_zeros(*lead, cell.output_size(weights, states)), now, empty
     join = torch.stack if sizes is None else torch.cat
     return join(outputs), now, [join(h) for h in histories]

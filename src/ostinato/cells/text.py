@@ -1,4 +1,4 @@
-"""A cell as text and back. The text is canonical: two cells with the same equations, roles and order have the same body.
+"""A cell as text and back. The text is canonical: cells with the same equations, roles and order have the same body.
 
 It is valid Python, but it is read by a walk over its syntax tree, never executed: a weight file or an exported program
 that carries a cell can do nothing but name operations of the notation.
@@ -7,122 +7,239 @@ that carries a cell can do nothing but name operations of the notation.
 from __future__ import annotations
 
 import ast
+import inspect
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.nn import functional
 
 from ..errors import CellError
+from .letters import LETTERS
 from .notation import Trace
-from .value import Value, mean
+from .operations import SYMBOLS
+from .source import FROM_TEXT
+from .value import Value, is_number, mean, norm
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-_NAMED = ("sigmoid", "tanh", "relu", "leaky_relu", "softplus", "exp", "log", "sqrt", "mean")
+_NAMED = frozenset("sigmoid tanh relu leaky_relu softplus exp log sqrt mean".split())
 _FUNCTIONS: dict[str, Callable] = {
-    "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu, "leaky_relu": functional.leaky_relu,
-    "softplus": functional.softplus, "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "minimum": torch.minimum,
-    "maximum": torch.maximum, "clamp": torch.clamp, "where": torch.where, "mean": mean}
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "leaky_relu": functional.leaky_relu,
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "minimum": torch.minimum,
+    "maximum": torch.maximum,
+    "clamp": torch.clamp,
+    "where": torch.where,
+    "mean": mean,
+    "norm": norm,
+}
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b, ast.Div: lambda a, b: a / b,
-    ast.Lt: lambda a, b: a < b, ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b, ast.GtE: lambda a, b: a >= b,
-    ast.MatMult: lambda a, b: a @ b}
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.Lt: lambda a, b: a < b,
+    ast.LtE: lambda a, b: a <= b,
+    ast.Gt: lambda a, b: a > b,
+    ast.GtE: lambda a, b: a >= b,
+    ast.MatMult: lambda a, b: a @ b,
+}
+# Python's precedence: what binds tighter has the larger number.
+_COMPARISON, _SUM, _PRODUCT, _SIGN, _ATOM = range(5)
+_PRECEDENCE = {"add": _SUM, "sub": _SUM, "mul": _PRODUCT, "div": _PRODUCT, "mm": _PRODUCT, "neg": _SIGN}
+_PRECEDENCE.update(dict.fromkeys(("lt", "le", "gt", "ge"), _COMPARISON))
 
 
 def body(t: Trace) -> str:
     """The equations, one line for each function and each value that is read more than once, then the return."""
     uses: dict[int, int] = {}
     roots = (t.output, *t.new) if t.output is not t.new[0] else t.new
-    for v in t.graph.nodes:
-        if v.id in t.widths:
-            for a in v.args:
-                uses[a.id] = uses.get(a.id, 0) + 1
-    for v in roots:
+    live = [v for v in t.graph.nodes if v.id in t.widths]
+    for v in (*roots, *(a for reader in live for a in reader.args)):
         uses[v.id] = uses.get(v.id, 0) + 1
     names: dict[int, str] = {}
-    lines: list[str] = []
+    free = (f"v{k}" for k in range(1, len(live) + len(t.states) + 2))
 
-    def show(v: Value) -> str:
+    def show(v: Value, least: int = _COMPARISON) -> str:
         if v.id in names:
             return names[v.id]
-        if v.op == "x" or v.op == "state":
+        level = _PRECEDENCE.get(v.op, _ATOM) if v.op != "const" else _SIGN if v.attr < 0 else _ATOM
+        text = write(v)
+        return text if level >= least else f"({text})"
+
+    def write(v: Value) -> str:
+        if v.op in ("x", "state"):
             return v.attr or "x"
         if v.op == "const":
-            return repr(v.attr)
+            return repr(int(v.attr) if v.attr.is_integer() and abs(v.attr) < 1e6 else v.attr)
         if v.op == "vec":
             return f"{v.attr[0]}.{v.attr[1]}"
         if v.op == "mm":
-            return f"({v.attr[0]}.{v.attr[1]} @ {show(v.args[0])})"
-        inner = [show(a) for a in v.args]
-        if v.op in _INFIX:
-            return f"({inner[0]} {_INFIX[v.op]} {inner[1]})"
+            return f"{v.attr[0]}.{v.attr[1]} @ {show(v.args[0], _SIGN)}"
+        if v.op in SYMBOLS:
+            level = _PRECEDENCE[v.op]
+            return f"{show(v.args[0], level)} {SYMBOLS[v.op]} {show(v.args[1], level + 1)}"
         if v.op == "neg":
-            return f"(-{inner[0]})"
+            return f"-{show(v.args[0], _SIGN)}"
+        inner = [show(a) for a in v.args]
         if v.op == "leaky_relu":
             inner.append(f"negative_slope={v.attr!r}")
         if v.op == "clamp":
-            inner += [f"{k}={b!r}" for k, b in zip(("min", "max"), v.attr) if abs(b) != float("inf")]
+            inner += [f"{k}={b!r}" for k, b in zip(("min", "max"), v.attr, strict=True) if math.isfinite(b)]
         return f"{v.op}({', '.join(inner)})"
 
-    for v in t.graph.nodes:
-        if v.id in t.widths and v.args and (uses.get(v.id, 0) > 1 or v.op in _NAMED):
+    lines: list[str] = []
+    for v in live:
+        if v.args and (uses.get(v.id, 0) > 1 or v.op in _NAMED) and v.op not in ("lt", "le", "gt", "ge"):
             text = show(v)
-            names[v.id] = f"v{len(names) + 1}"
-            lines.append(f"    {names[v.id]} = {text.removeprefix('(').removesuffix(')') if text[0] == '(' else text}")
+            names[v.id] = next(n for n in free if n not in t.states)
+            lines.append(f"    {names[v.id]} = {text}")
     lines.append(f"    return {', '.join(show(v) for v in roots)}")
     return "\n".join(lines)
 
 
 def parse(text: str) -> tuple[str, Callable, dict[str, Any]]:
-    """(name, the equations as a function on values or tensors, the decorator's arguments) of a canonical text."""
+    """(name, the equations as a function on values or tensors, the decorator's arguments) of a cell's text."""
     try:
         tree = ast.parse(text)
     except SyntaxError as e:
         raise CellError(f"a cell's text must be equations in Python's syntax, got line {e.lineno}: {e.msg}.") from None
-    if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
-        raise CellError("a cell's text must be one function, got something else. Write what str(cell.text) gives.")
-    node = tree.body[0]
-    settings: dict[str, Any] = {}
-    for d in node.decorator_list:
-        if isinstance(d, ast.Call):
-            settings.update({k.arg: ast.literal_eval(k.value) for k in d.keywords if k.arg})
-    names = [a.arg for a in node.args.args]
+    except (ValueError, RecursionError, MemoryError) as e:
+        raise CellError(
+            f"a cell's text must be equations in Python's syntax, got what its parser refuses: {e}."
+        ) from None
+    if len(tree.body) != 1 or not isinstance(node := tree.body[0], ast.FunctionDef):
+        got = " and ".join(type(n).__name__ for n in tree.body[:3]) or "nothing"
+        raise CellError(f"a cell's text must be one def, got {got}. Write what cell.text gives.")
+    lines = text.splitlines()
 
-    def equations(**arguments: Any) -> Any:
-        scope = dict(arguments)
+    def refuse(e: ast.AST, message: str) -> NoReturn:
+        n = getattr(e, "lineno", node.lineno)
+        raise CellError(f"{message}\n  line {n}: {lines[n - 1].strip()}")
+
+    settings = _decorator(node, refuse)
+    names = _arguments(node, refuse)
+    _check_lines(node, refuse)
+
+    def equations(*args: Any, **more: Any) -> Any:
+        scope = {**dict(zip(names, args, strict=False)), **more}
+        letters = {k: v for k, v in scope.items() if k in LETTERS}
+        x = scope["x"]
+        lift = x.graph.const if isinstance(x, Value) else x.new_tensor
         for line in node.body:
-            if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name):
-                scope[line.targets[0].id] = _value(line.value, scope)
-            elif isinstance(line, ast.Return) and line.value is not None:
-                return _value(line.value, scope)
-            else:
-                raise CellError(f"line {line.lineno}: a cell's text holds assignments and one return.")
-        raise CellError("a cell's text must end with a return.")
-
-    import inspect
+            try:
+                value = _evaluate(line.value, scope, letters, lift)  # type: ignore[attr-defined]
+            except RecursionError:
+                refuse(line, "the expression is nested too deeply. Write several lines.")
+            except CellError as e:
+                refuse(line, str(e))
+            if isinstance(line, ast.Return):
+                return value
+            scope[line.targets[0].id] = value  # type: ignore[attr-defined]
 
     equations.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
+        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
+    )
     equations.__name__ = node.name
+    setattr(equations, FROM_TEXT, text)
     return node.name, equations, settings
 
 
-def _value(e: ast.expr, scope: dict[str, Any]) -> Any:
+def _decorator(node: ast.FunctionDef, refuse: Callable[[ast.AST, str], NoReturn]) -> dict[str, Any]:
+    """The settings of the one decorator that may stand there, @cell or @cell(...) with constants."""
+    settings: dict[str, Any] = {}
+    for d in node.decorator_list:
+        call = d.func if isinstance(d, ast.Call) else d
+        if not (isinstance(call, ast.Name) and call.id == "cell") or len(node.decorator_list) > 1:
+            refuse(d, f"a cell's text has one decorator, @cell(...), got @{ast.unparse(call)}. Remove it.")
+        for k in d.keywords if isinstance(d, ast.Call) else ():
+            if k.arg not in ("forget", "input", "init", "gates"):
+                refuse(d, f"a cell's text knows gates, forget, input and init, got {k.arg or '**'}. Remove it.")
+            try:
+                settings[k.arg] = ast.literal_eval(k.value)
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                refuse(
+                    d, f"{k.arg} must be a constant, got {ast.unparse(k.value)}. Write the words or numbers themselves."
+                )
+        if isinstance(d, ast.Call) and d.args:
+            refuse(
+                d, f"@cell takes named settings, got {ast.unparse(d.args[0])}. Write gates=, forget=, input= or init=."
+            )
+    return settings
+
+
+def _arguments(node: ast.FunctionDef, refuse: Callable[[ast.AST, str], NoReturn]) -> list[str]:
+    a = node.args
+    if a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg or a.defaults or node.returns:
+        refuse(
+            node,
+            "a cell's text takes plain arguments. Write letters, then x, then the states, without defaults or stars.",
+        )
+    if any(q.annotation for q in a.args):
+        refuse(node, "a cell's text takes plain arguments. Write them without annotations.")
+    names = [q.arg for q in a.args]
+    if "x" not in names:
+        refuse(
+            node, f"an argument must be x, the input; got ({', '.join(names)}). Write letters, then x, then the states."
+        )
+    return names
+
+
+def _check_lines(node: ast.FunctionDef, refuse: Callable[[ast.AST, str], NoReturn]) -> None:
+    """Assignments to plain names, then one return."""
+    for k, line in enumerate(node.body):
+        last = k == len(node.body) - 1
+        if isinstance(line, ast.Return) and line.value is not None and last:
+            return
+        target = line.targets[0] if isinstance(line, ast.Assign) and len(line.targets) == 1 else None
+        if not isinstance(target, ast.Name):
+            refuse(line, "a cell's text holds lines name = ... and then one return. Write no other statements.")
+        if target.id in LETTERS or target.id == "x":
+            refuse(line, f"{target.id} is a letter or the input and cannot be assigned. Write another name.")
+    refuse(
+        node.body[-1], "a cell's text must end with a return. Write return h, the states in the order of the arguments."
+    )
+
+
+def _evaluate(e: ast.expr, scope: dict[str, Any], letters: dict[str, Any], lift: Callable[[float], Any]) -> Any:
+    """The value of an expression. Names, numbers, letters' names, operators and functions of the notation."""
+
+    def value(inner: ast.expr) -> Any:
+        return _evaluate(inner, scope, letters, lift)
+
     if isinstance(e, ast.Name) and e.id in scope:
         return scope[e.id]
-    if isinstance(e, ast.Constant) and isinstance(e.value, (int, float)):
+    if isinstance(e, ast.Constant) and type(e.value) in (int, float):
         return e.value
-    if isinstance(e, ast.Attribute) and isinstance(e.value, ast.Name) and not e.attr.startswith("_"):
-        return getattr(_value(e.value, scope), e.attr)
+    if isinstance(e, ast.Attribute) and isinstance(e.value, ast.Name) and e.value.id in letters:
+        return getattr(letters[e.value.id], _plain(e.attr))
     if isinstance(e, ast.BinOp) and type(e.op) in _OPERATORS:
-        return _OPERATORS[type(e.op)](_value(e.left, scope), _value(e.right, scope))
+        a, b = value(e.left), value(e.right)
+        return _OPERATORS[type(e.op)](lift(a) if is_number(a) and is_number(b) else a, b)
     if isinstance(e, ast.Compare) and len(e.ops) == 1 and type(e.ops[0]) in _OPERATORS:
-        return _OPERATORS[type(e.ops[0])](_value(e.left, scope), _value(e.comparators[0], scope))
+        a, b = value(e.left), value(e.comparators[0])
+        return _OPERATORS[type(e.ops[0])](lift(a) if is_number(a) and is_number(b) else a, b)
     if isinstance(e, ast.UnaryOp) and isinstance(e.op, ast.USub):
-        return -_value(e.operand, scope)
-    if isinstance(e, ast.Tuple):
-        return tuple(_value(v, scope) for v in e.elts)
+        return -value(e.operand)
+    if isinstance(e, ast.Tuple) and not any(isinstance(v, ast.Starred) for v in e.elts):
+        return tuple(value(v) for v in e.elts)
     if isinstance(e, ast.Call) and isinstance(e.func, ast.Name) and e.func.id in _FUNCTIONS:
-        return _FUNCTIONS[e.func.id](*[_value(a, scope) for a in e.args],
-                                     **{k.arg: _value(k.value, scope) for k in e.keywords if k.arg})
-    raise CellError(f"line {e.lineno}: {ast.unparse(e)} is not part of the notation.")
+        name = e.func.id
+        if all(k.arg for k in e.keywords):
+            operands = 3 if name == "where" else 2 if name in ("minimum", "maximum") else 1
+            args = [value(a) for a in e.args]
+            args[:operands] = [lift(a) if is_number(a) else a for a in args[:operands]]
+            return _FUNCTIONS[name](*args, **{str(k.arg): value(k.value) for k in e.keywords})
+    raise CellError(f"{ast.unparse(e)} is not part of the notation.")
+
+
+def _plain(name: str) -> str:
+    if name.startswith("_"):
+        raise CellError(f"a name must be a plain word that does not begin with _, got {name}. Write another.")
+    return name

@@ -6,17 +6,16 @@ function serves as the reference (on tensors) and as the source of graph, deriva
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 
 from ..errors import CellError
+from .operations import COMPARISONS, INSTEAD, KNOWN, OPERANDS, POINTWISE, SYMBOLS, SYNONYMS
 
-POINTWISE = ("add sub mul div neg lt le gt ge sigmoid tanh relu leaky_relu softplus exp log sqrt minimum maximum "
-             "clamp where").split()
-KNOWN = "+ - * / < <= > >= sigmoid tanh relu leaky_relu softplus exp log sqrt minimum maximum clamp where mean norm"
-_SYNONYMS = {"true_divide": "div", "divide": "div", "multiply": "mul", "subtract": "sub", "negative": "neg", "rsub": "rsub",
-             "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "clip": "clamp"}
+__all__ = ["COMPARISONS", "Graph", "POINTWISE", "Value", "is_number", "mean", "norm"]
 
 
 class Value:
@@ -38,71 +37,138 @@ class Value:
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Value:
-        graph = next(a.graph for a in (*args, *(kwargs or {}).values()) if isinstance(a, Value))
-        return graph.call(getattr(func, "__name__", str(func)), args, dict(kwargs or {}))
+        kwargs = kwargs or {}
+        graph = next((a.graph for a in (*args, *kwargs.values()) if isinstance(a, Value)), None)
+        return (graph or Graph()).call(getattr(func, "__name__", str(func)), args, kwargs)
 
-    def __add__(self, o: Any) -> Value: return self.graph.call("add", (self, o))
-    def __radd__(self, o: Any) -> Value: return self.graph.call("add", (o, self))
-    def __sub__(self, o: Any) -> Value: return self.graph.call("sub", (self, o))
-    def __rsub__(self, o: Any) -> Value: return self.graph.call("sub", (o, self))
-    def __mul__(self, o: Any) -> Value: return self.graph.call("mul", (self, o))
-    def __rmul__(self, o: Any) -> Value: return self.graph.call("mul", (o, self))
-    def __truediv__(self, o: Any) -> Value: return self.graph.call("div", (self, o))
-    def __rtruediv__(self, o: Any) -> Value: return self.graph.call("div", (o, self))
-    def __lt__(self, o: Any) -> Value: return self.graph.call("lt", (self, o))
-    def __le__(self, o: Any) -> Value: return self.graph.call("le", (self, o))
-    def __gt__(self, o: Any) -> Value: return self.graph.call("gt", (self, o))
-    def __ge__(self, o: Any) -> Value: return self.graph.call("ge", (self, o))
-    def __neg__(self) -> Value: return self.graph.call("neg", (self,))
+    def __add__(self, o: Any) -> Value:
+        return self.graph.call("add", (self, o))
 
-    __hash__ = object.__hash__
+    def __radd__(self, o: Any) -> Value:
+        return self.graph.call("add", (o, self))
+
+    def __sub__(self, o: Any) -> Value:
+        return self.graph.call("sub", (self, o))
+
+    def __rsub__(self, o: Any) -> Value:
+        return self.graph.call("sub", (o, self))
+
+    def __mul__(self, o: Any) -> Value:
+        return self.graph.call("mul", (self, o))
+
+    def __rmul__(self, o: Any) -> Value:
+        return self.graph.call("mul", (o, self))
+
+    def __truediv__(self, o: Any) -> Value:
+        return self.graph.call("div", (self, o))
+
+    def __rtruediv__(self, o: Any) -> Value:
+        return self.graph.call("div", (o, self))
+
+    def __lt__(self, o: Any) -> Value:
+        return self.graph.call("lt", (self, o))
+
+    def __le__(self, o: Any) -> Value:
+        return self.graph.call("le", (self, o))
+
+    def __gt__(self, o: Any) -> Value:
+        return self.graph.call("gt", (self, o))
+
+    def __ge__(self, o: Any) -> Value:
+        return self.graph.call("ge", (self, o))
+
+    def __neg__(self) -> Value:
+        return self.graph.call("neg", (self,))
+
+    def __pos__(self) -> Value:
+        return self
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Value:
+        """A number of numpy on the left of an operator arrives here; numpy's functions do too and are refused."""
+        op = SYNONYMS.get(ufunc.__name__, ufunc.__name__)
+        if method == "__call__" and op in SYMBOLS and len(args) == 2 and not kwargs:
+            return self.graph.call(op, args)
+        remedy = f"Write torch.{op}. " if op in POINTWISE else _instead(ufunc.__name__)
+        raise CellError(f"numpy.{ufunc.__name__} is not an operation of a cell. {remedy}Known: {KNOWN}.")
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def __eq__(self, o: object) -> bool:
-        if o is self:
-            return True
-        raise CellError("== between values is not an operation of a cell. Write a comparison with < <= > >= instead.")
+        if self.graph.open and o is not self:
+            raise CellError(
+                "== between values is not an operation of a cell. Write a comparison with < <= > >= instead."
+            )
+        return o is self
 
     def __bool__(self) -> NoReturn:
-        raise CellError("an equation has no if, and, or, not, min or max: its value is known only when the cell runs. "
-                        "Write where(condition, a, b), minimum(a, b) or maximum(a, b).")
+        raise CellError(
+            "an equation has no if, and, or, not, min or max: its values are known only when the cell runs. "
+            "Write where(a > b, u, v), minimum(a, b) or maximum(a, b)."
+        )
 
     def __float__(self) -> NoReturn:
-        raise CellError(f"a value of an equation is not a number, so math functions cannot take it. "
-                        f"Write torch's function; known: {KNOWN}.")
+        raise CellError(
+            "a value of an equation is not a number, so math functions cannot take it. "
+            f"Write torch's function; known: {KNOWN}."
+        )
 
-    __int__ = __index__ = __float__
+    def __abs__(self) -> NoReturn:
+        raise CellError("abs is not an operation of a cell. Write maximum(a, -a).")
 
     def __pow__(self, o: object) -> NoReturn:
         raise CellError("** is not an operation of a cell. Write a * a for a square, sqrt(a) for a root.")
 
-    __rpow__ = __pow__
-
     def __matmul__(self, o: object) -> NoReturn:
-        raise CellError("the left side of @ must be a weight, got a value. Write W.name @ x, U.name @ (...) or V.name @ (...).")
+        raise CellError("the left side of @ must be a weight. Write W.name @ x, U.name @ (...) or V.name @ (...).")
 
     def __iter__(self) -> NoReturn:
-        raise CellError("a value cannot be taken apart: it stands for all units at once. Write the equation for one unit.")
+        raise CellError(
+            "a value cannot be taken apart: it stands for all units at once. Write the equation for one unit."
+        )
 
-    __getitem__ = __len__ = __contains__ = __iter__  # type: ignore[assignment]
+    def __getitem__(self, key: object) -> NoReturn:
+        self.__iter__()
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *args: object, **kw: object) -> NoReturn:
-        raise CellError(f"numpy.{ufunc.__name__} is not an operation of a cell. Write torch's function; known: {KNOWN}.")
+    def __mod__(self, o: object) -> NoReturn:
+        raise CellError(
+            "//, %, &, | and ~ are no operations of a cell. Write comparisons inside where, one for each choice."
+        )
+
+    def __iadd__(self, o: object) -> NoReturn:  # type: ignore[misc]
+        raise CellError("an equation changes no value in place. Write c = c + ... instead of c += ...")
+
+    __int__ = __index__ = __complex__ = __round__ = __float__
+    __rpow__, __rmatmul__, __len__ = __pow__, __matmul__, __iter__
+    __rmod__ = __floordiv__ = __rfloordiv__ = __and__ = __rand__ = __or__ = __ror__ = __xor__ = __mod__
+    __isub__ = __imul__ = __itruediv__ = __imatmul__ = __ipow__ = __iadd__
+
+    def __contains__(self, o: object) -> NoReturn:
+        self.__iter__()
+
+    def __invert__(self) -> NoReturn:
+        self.__mod__(None)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise CellError(f"a value has no .{name}. Write a function instead, as in tanh(a); known: {KNOWN}.")
+        instead = f"{name}(a)" if name in POINTWISE else INSTEAD.get(name, "tanh(a)")
+        raise CellError(f"a value has no .{name}. Write a function instead, as in {instead}; known: {KNOWN}.")
 
 
 class Graph:
-    """The nodes of one cell in the order of their making. Equal operations on equal arguments are one node."""
+    """The nodes of one cell in the order of their making. Equal operations on equal arguments are one node.
+
+    open   true while the equations run: `==` between values is then a mistake in an equation, afterwards identity.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Value] = []
+        self.open = False
         self._seen: dict[tuple, Value] = {}
 
     def make(self, op: str, *args: Value, attr: Any = None) -> Value:
-        key = (op, tuple(a.id for a in args), attr)
+        key = (op, tuple(a.id for a in args), repr(attr))
         if key not in self._seen:
             self._seen[key] = Value(self, op, args, attr, len(self.nodes))
             self.nodes.append(self._seen[key])
@@ -111,61 +177,70 @@ class Graph:
     def const(self, number: float) -> Value:
         return self.make("const", attr=float(number))
 
-    def lift(self, a: Any, op: str) -> Value:
+    def lift(self, a: Any, where: str) -> Value:
+        """The node of an operand: a value itself, or a number. Refuses everything else."""
         if isinstance(a, Value):
             if a.op == "x":
-                raise CellError(f"{op} on x: x has input_size entries, the state hidden_size. "
-                                "Write a weight in between: W.name @ x.")
+                raise CellError(
+                    f"{where} on x: x has input_size entries, a state hidden_size. Write a weight between: W.name @ x."
+                )
             return a
-        if isinstance(a, (bool, int, float)):
+        if is_number(a):
+            if not math.isfinite(a):
+                raise CellError(f"{where} takes finite numbers, got {a}. Write a large number, or clamp(a, min=...).")
             return self.const(a)
         if isinstance(a, torch.Tensor):
-            raise CellError(f"{op} takes values and numbers, got a tensor from outside the equations. "
-                            "Write a number, or a parameter p.name that the layer owns.")
-        if hasattr(a, "letter"):
-            raise CellError(f"{op} takes values and numbers, got the weight {a}. Write a product, {a} @ x or {a} @ h.")
-        raise CellError(f"{op} takes values and numbers, got {type(a).__name__}.")
+            raise CellError(
+                f"{where} takes values and numbers, got a tensor from outside the equations. "
+                "Write a number, or a parameter p.name that the layer owns."
+            )
+        if getattr(a, "is_letter", False):
+            raise CellError(f"{where} takes values and numbers, got {a}. Write {a.remedy}.")
+        raise CellError(f"{where} takes values and numbers, got {type(a).__name__}.")
 
     def call(self, name: str, args: tuple, kwargs: dict | None = None) -> Value:
         """What torch's function `name` means here; refuses what a cell does not know."""
-        kwargs = kwargs or {}
-        op = _SYNONYMS.get(name.removeprefix("__").removesuffix("__"), name.removeprefix("__").removesuffix("__"))
+        kwargs = dict(kwargs or {})
+        plain = name.removeprefix("__").removesuffix("__")
+        op = SYNONYMS.get(plain, plain)
+        shown = SYMBOLS.get(op, f"torch.{plain}")
+        for a in (*args, *kwargs.values()):
+            if isinstance(a, torch.Tensor):
+                self.lift(a, shown)
         if op not in POINTWISE:
-            raise CellError(f"torch.{name} is not an operation of a cell. Known: {KNOWN}.")
-        kwargs.pop("inplace", None)
-        if op == "leaky_relu":
-            slope = kwargs.pop("negative_slope", args[1] if len(args) > 1 else 0.01)
-            _numbers(op, "negative_slope", slope)
-            args, attr = args[:1], float(slope)
-        elif op == "clamp":
-            low = kwargs.pop("min", args[1] if len(args) > 1 else None)
-            high = kwargs.pop("max", args[2] if len(args) > 2 else None)
-            _numbers(op, "min and max", *[v for v in (low, high) if v is not None])
-            args = args[:1]
-            attr = (float("-inf") if low is None else float(low), float("inf") if high is None else float(high))
-        elif op == "softplus":
-            beta = kwargs.pop("beta", args[1] if len(args) > 1 else 1)
-            kwargs.pop("threshold", None)
-            if beta != 1:
-                raise CellError(f"softplus: beta must be 1, got {beta}. Write softplus(beta * a) / beta.")
-            args, attr = args[:1], None
-        else:
-            attr = None
-            if op in ("minimum", "maximum") and not all(isinstance(a, Value) for a in args):
-                raise CellError(f"torch.{op} takes two tensors, not a number. Write clamp(a, min=...) or clamp(a, max=...).")
+            raise CellError(f"torch.{plain} is not an operation of a cell. {_instead(plain)}Known: {KNOWN}.")
+        if kwargs.pop("inplace", False):
+            raise CellError(f"{shown}: inplace must be False, an equation changes no value in place. Leave it out.")
+        args, attr = _settings(op, args, kwargs)
         if kwargs:
-            raise CellError(f"torch.{name} takes no {', '.join(kwargs)} inside a cell.")
-        wanted = 3 if op == "where" else 1 if op in UNARY else 2
-        if len(args) != wanted:
-            raise CellError(f"torch.{name} takes {wanted} values inside a cell, got {len(args)}.")
-        values = tuple(self.lift(a, op) for a in args)
+            raise CellError(
+                f"{shown} takes no {min(kwargs)}= inside a cell. Write its values by position, without names."
+            )
+        if len(args) != OPERANDS[op]:
+            raise CellError(f"{shown} takes {OPERANDS[op]} values inside a cell, got {len(args)}.")
+        if op in ("minimum", "maximum") and not all(isinstance(a, Value) or not is_number(a) for a in args):
+            bound = "max" if op == "minimum" else "min"
+            raise CellError(f"torch.{op} takes two values, not a number. Write clamp(a, {bound}=...).")
+        if op == "where" and all(is_number(a) for a in args[1:]):
+            raise CellError(
+                "torch.where takes a value on one side at least, got two numbers: torch would choose their dtype itself. "
+                "Write where(a > b, 1.0, 0.0 * a)."
+            )
+        values = tuple(self.lift(a, shown) for a in args)
         for k, v in enumerate(values):
             if (v.op in COMPARISONS) != (op == "where" and k == 0):
                 raise CellError("a comparison is the condition of a where and nothing else. Write where(a > b, u, v).")
         return self.simplify(op, values, attr)
 
+    def mean(self, a: Any) -> Value:
+        """Over the units. The mean of a number is the number."""
+        v = self.lift(a, "mean")
+        if v.op in COMPARISONS:
+            raise CellError("a comparison is the condition of a where and nothing else. Write where(a > b, u, v).")
+        return v if v.op == "const" else self.make("mean", v)
+
     def simplify(self, op: str, args: tuple[Value, ...], attr: Any = None) -> Value:
-        """a + 0, a - 0, a * 1, a / 1 are a; --a is a; an operation on numbers alone is a number."""
+        """a + 0, a - 0, a * 1, a / 1, --a and an unbounded clamp are a; arithmetic on numbers alone is a number."""
         numbers = [a.attr if a.op == "const" else None for a in args]
         if op == "add" and 0.0 in numbers:
             return args[1 - numbers.index(0.0)]
@@ -175,30 +250,72 @@ class Graph:
             return args[0]
         if op == "neg" and args[0].op == "neg":
             return args[0].args[0]
+        if op == "clamp" and attr == (-math.inf, math.inf):
+            return args[0]
         if op in _FOLD and None not in numbers and not (op == "div" and numbers[1] == 0.0):
             return self.const(_FOLD[op](*numbers))
         return self.make(op, *args, attr=attr)
 
 
-UNARY = frozenset("neg sigmoid tanh relu leaky_relu softplus exp log sqrt clamp mean".split())
-COMPARISONS = frozenset(("lt", "le", "gt", "ge"))
-_FOLD: dict[str, Any] = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
-                         "div": lambda a, b: a / b, "neg": lambda a: -a}
+_FOLD: dict[str, Any] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "neg": lambda a: -a,
+}
 
 
-def _numbers(op: str, what: str, *values: object) -> None:
-    for v in values:
-        if not isinstance(v, (int, float)):
-            raise CellError(f"{op}: {what} must be a plain number, got {type(v).__name__}. For a learned one write "
-                            "where(a > 0, a, p.name * a), minimum or maximum.")
+def is_number(a: object) -> bool:
+    """A plain number of Python or numpy."""
+    return isinstance(a, (bool, int, float, np.integer, np.floating))
+
+
+def _instead(name: str) -> str:
+    if name in INSTEAD:
+        return f"Write {INSTEAD[name]}. "
+    return f"Write {name.rstrip('_')}(a), which leaves a as it is. " if name.endswith("_") else ""
+
+
+def _settings(op: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, Any]:
+    """(the values, the attr) of an operation that has numbers beside its values; takes those out of `kwargs`."""
+
+    def setting(k: int, name: str, default: float | None) -> Any:
+        given = kwargs.pop(name, args[k] if len(args) > k else default)
+        if given is not None and not (is_number(given) and math.isfinite(given)):
+            got = given if is_number(given) else getattr(given, "op", "") and "a value" or type(given).__name__
+            raise CellError(
+                f"{op}: {name} must be a finite number, got {got}. For a learned one write "
+                "where(a > 0, a, p.name * a), minimum or maximum."
+            )
+        return given
+
+    if op == "leaky_relu":
+        return args[:1], float(setting(1, "negative_slope", 0.01))
+    if op == "clamp":
+        low, high = setting(1, "min", None), setting(2, "max", None)
+        if low is None and high is None:
+            raise CellError("clamp takes a bound, got none. Write clamp(a, min=...), clamp(a, max=...) or both.")
+        return args[:1], (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    if op == "softplus":
+        if (beta := setting(1, "beta", 1)) != 1:
+            raise CellError(f"softplus: beta must be 1, got {beta}. Write softplus({beta} * a) / {beta}.")
+        if (threshold := setting(2, "threshold", 20)) != 20:
+            raise CellError(f"softplus: threshold must be 20, torch's own, got {threshold}. Leave it out.")
+        return args[:1], None
+    return args, None
 
 
 def mean(v: Any) -> Any:
     """The mean over the units: [B, H] -> [B, 1], or the node that says so. Its derivative is itself."""
-    return v.graph.make("mean", v.graph.lift(v, "mean")) if isinstance(v, Value) else v.mean(-1, keepdim=True)
+    if isinstance(v, Value):
+        return v.graph.mean(v)
+    if not isinstance(v, torch.Tensor):
+        raise CellError(f"mean takes a value of the equations, got {v if is_number(v) else type(v).__name__}.")
+    return v.mean(-1, keepdim=True)
 
 
 def norm(v: Any, eps: float = 1e-5) -> Any:
-    """(v - mean v) / sqrt(mean (v - mean v)² + eps), over the units: [B, H] -> [B, H] (Ba, Kiros, Hinton 2016, without gain)."""
+    """(v - mean v) / sqrt(mean (v - mean v)² + eps) over the units: [B, H] -> [B, H] (Ba, Kiros, Hinton 2016)."""
     centred = v - mean(v)
     return centred / torch.sqrt(mean(centred * centred) + eps)

@@ -6,9 +6,12 @@ from torch.nn.functional import softplus
 from ..cell import cell
 
 
-@cell(input="z", source="L. Feng et al., Were RNNs All We Needed?, arXiv 2410.01201v3 (2024), the log-space version of appendix B "
-      "(candidate g(a) = a + 0.5 for a ≥ 0, else sigmoid(a)), run step by step",
-      differs="torch.nn has no such cell; z says how much is new, the other way round than nn.GRU's")
+@cell(
+    input="z",
+    source="L. Feng et al., Were RNNs All We Needed?, arXiv 2410.01201v3 (2024), the log-space version of appendix B "
+    "(candidate g(a) = a + 0.5 for a ≥ 0, else sigmoid(a)), run step by step",
+    differs="torch.nn has no such cell; z says how much is new, the other way round than nn.GRU's z",
+)
 def mingru(W, b, x, h):
     """minGRU: gate and candidate see the input alone, so the state enters by one multiplication."""
     z = sigmoid(W.z @ x + b.z)
@@ -17,21 +20,30 @@ def mingru(W, b, x, h):
     return (1 - z) * h + z * n
 
 
-@cell(forget="f", input="i", source="L. Feng et al., Were RNNs All We Needed?, arXiv 2410.01201v3 (2024), the log-space version of "
-      "appendix B with normalised gates, run step by step",
-      differs="torch.nn has no such cell; the gates are divided by their sum, there is no output gate")
+@cell(
+    forget="f",
+    input="i",
+    source="L. Feng et al., Were RNNs All We Needed?, arXiv 2410.01201v3 (2024), the log-space version of "
+    "appendix B with normalised gates, run step by step",
+    differs="torch.nn has no such cell: f and i are divided by their sum, and there is no output gate",
+)
 def minlstm(W, b, x, h):
     """minLSTM: forget and input gates see the input alone and add up to 1."""
-    f = sigmoid(W.f @ x + b.f)
-    i = sigmoid(W.i @ x + b.i)
+    f = W.f @ x + b.f
+    i = W.i @ x + b.i
     n = W.n @ x + b.n
     n = where(n >= 0, n + 0.5, sigmoid(n))
-    return (f * h + i * n) / (f + i)
+    f = sigmoid(softplus(-i) - softplus(-f))  # σ(f) / (σ(f) + σ(i)), which would be 0 / 0 where both underflow
+    return f * h + (1 - f) * n
 
 
-@cell(forget="f", input="i", source="M. Beck et al., xLSTM, arXiv 2405.04517v2 (2024), section 2.2, one head, forget gate = sigmoid, "
-      "stabilised by appendix A.2",
-      differs="torch.nn has no such cell; the input gate is an exponential, n normalises, m keeps exponents small")
+@cell(
+    forget="f",
+    input="i",
+    source="M. Beck et al., xLSTM, arXiv 2405.04517v2 (2024), section 2.2, one head, forget gate = sigmoid, "
+    "stabilised by appendix A.2",
+    differs="torch.nn has no such cell: the input gate is an exponential, n normalises, m keeps exponents small",
+)
 def slstm(W, U, b, x, h, c, n, m):
     """sLSTM: exponential input gate with a normaliser n and a stabiliser m, which is the largest exponent so far."""
     i = W.i @ x + b.i + U.i @ h

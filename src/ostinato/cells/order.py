@@ -1,0 +1,64 @@
+"""The order of gates: how the names of a letter are stacked in its torch-style tensor.
+
+Each letter stacks its names in the order of their first use in the equations. Letters must agree on the names that they
+share, so that there is one order to speak of; where they do not, `@cell(gates=...)` says which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import CellError
+
+
+def gate_order(name: str, pinned: tuple[str, ...], used: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """One order that every letter's names follow. used: letter -> names by first use. Refuses contradictions."""
+    stacked = {k: v for k, v in used.items() if k != "p"}
+    if pinned:
+        _check_pinned(name, pinned, tuple(dict.fromkeys(n for v in stacked.values() for n in v)))
+        return pinned
+    order = merge(stacked.values())
+    if order is None:
+        seen = " and ".join(f"{' '.join(v)} for {k}" for k, v in stacked.items())
+        written = " ".join(dict.fromkeys(n for v in stacked.values() for n in v))
+        raise CellError(
+            f"cell {name}: gates must come in one order, got {seen}. "
+            f'Write @cell(gates="{written}") to say how they are stacked.'
+        )
+    return order
+
+
+def sort_names(used: dict[str, tuple[str, ...]], order: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """letter -> names as they are stacked; vectors p that share no gate's name come after, by the alphabet."""
+    rank = {n: k for k, n in enumerate(order)}
+    return {k: tuple(sorted(v, key=lambda n: (rank.get(n, len(rank)), n))) for k, v in used.items()}
+
+
+def merge(orders: Iterable[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The first order that agrees with all of `orders`; None where they contradict each other."""
+    queues = [list(o) for o in orders if o]
+    merged: list[str] = []
+    while queues:
+        head = next((q[0] for q in queues if not any(q[0] in other[1:] for other in queues)), None)
+        if head is None:
+            return None
+        merged.append(head)
+        queues = [rest for q in queues if (rest := q[1:] if q[0] == head else q)]
+    return tuple(merged)
+
+
+def _check_pinned(name: str, pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
+    unknown = [g for g in pinned if g not in found]
+    missing = [g for g in found if g not in pinned]
+    if unknown:
+        fault = f"{unknown[0]} is in no equation"
+    elif missing:
+        fault = f"{missing[0]} is missing"
+    elif len(set(pinned)) != len(pinned):
+        fault = f"{next(g for g in pinned if pinned.count(g) > 1)} stands twice"
+    else:
+        return
+    raise CellError(
+        f'cell {name}: gates must list the names of the equations, each once, got "{" ".join(pinned)}": {fault}. '
+        f'Write gates="{" ".join(found)}", in the order in which you want them.'
+    )
