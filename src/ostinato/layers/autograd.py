@@ -1,0 +1,73 @@
+"""A whole sequence as one node of torch's graph: its backward, and the backward of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells import Cell
+from . import plain
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call is besides its tensors. `forward` and `backward` are called as those of `engine`."""
+
+    forward: Callable
+    backward: Callable
+    cell: Cell
+    reverse: bool
+    histories: bool
+    show_kept: bool = False
+
+
+def differentiable(call: Call, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None
+                   ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    """(output, final states, histories, kept) with gradients; kept is empty unless `call.show_kept`."""
+    flat = iter(_Sequence.apply(call, sizes, x, *states, *weights))
+    n = len(states)
+    extra = n - (call.cell.output_state is not None) if call.histories else 0
+    return next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat)
+
+
+class _Sequence(torch.autograd.Function):
+    """Everything that backward reads goes through save_for_backward: torch then notices a weight that was changed in place
+    between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, sizes: Tensor | None, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        n = len(call.cell.states)
+        output, finals, histories, kept = call.forward(
+            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories)
+        ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(sizes, x, *tensors, output, *kept)
+        if not call.show_kept:
+            return output, *finals, *histories
+        ctx.mark_non_differentiable(*kept)
+        return output, *finals, *histories, *kept
+
+    @staticmethod
+    def backward(ctx: Any, *d: Tensor | None) -> tuple[Tensor | None, ...]:
+        call, n, extra = ctx.call, len(ctx.call.cell.states), ctx.extra
+        sizes, x, *rest = ctx.saved_tensors
+        states, weights = rest[:n], rest[n : ctx.parameters]
+        output, *kept = rest[ctx.parameters :]
+        d_output, d_finals, d_histories = d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra]
+        wanted = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():  # create_graph: the result itself must be differentiable
+            # Views, because one tensor may stand in two places, and each place has a gradient of its own.
+            x, *tensors = [t.view_as(t) if need else t for t, need in zip([x, *states, *weights], wanted)]
+            found = iter(plain.gradients(call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, d_output, d_finals,
+                                         d_histories, [t for t, need in zip([x, *tensors], wanted) if need], create_graph=True))
+            return None, None, *[next(found) if need else None for need in wanted]
+        needs = (wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
+        dx, d_states, d_weights = call.backward(call.cell, x, states, weights, sizes, call.reverse, output, kept,
+                                                d_output, d_finals, d_histories, needs)
+        groups = [[dx], d_states or [None] * n, d_weights or [None] * len(weights)]
+        return None, None, *[g if need else None for g, need in zip([g for group in groups for g in group], wanted)]

@@ -1,0 +1,73 @@
+"""The one seam to the kernels: the same three calls, answered by compiled code where there is some, else by the reference."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor
+
+from ..cells import Cell
+from . import plain
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> ModuleType | None:
+    """The package that compiles, imported at the first call and not with `import ostinato`."""
+    from .. import kernels
+
+    return kernels if hasattr(kernels, "supported") else None
+
+
+def compiled(x: Tensor) -> bool:
+    """Whether kernels run on tensors like x."""
+    k = _kernels()
+    return k is not None and k.supported(x)
+
+
+def without_kernels(x: Tensor) -> None:
+    """Says, once per process and kind of device, that the reference runs in place of kernels."""
+    if x.device.type != "meta" and _kernels() is not None:
+        _warn(x.device.type)
+
+
+@lru_cache
+def _warn(device: str) -> None:
+    warnings.warn(f"ostinato: no compiled kernels for {device} here; the equations run step by step in plain torch, "
+                  "which is right but slow. Kernels exist for CPUs with fused multiply-add.", stacklevel=2)
+
+
+def _engine(x: Tensor) -> Any:
+    if compiled(x):
+        return _kernels()
+    without_kernels(x)
+    return plain
+
+
+def forward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
+            keep: bool, histories: bool) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    """(output, final states, histories, kept), without gradients; `kept` is what `backward` wants, empty without `keep`."""
+    return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories)
+
+
+def backward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
+             output: Tensor, kept: Sequence[Tensor], d_output: Tensor | None, d_finals: Sequence[Tensor | None],
+             d_histories: Sequence[Tensor | None], needs: tuple[bool, bool, bool]
+             ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+    """(dx, gradients of the initial states, of the weights), each only where `needs` says so, else None or []."""
+    return _engine(x).backward(cell, x, states, weights, sizes, reverse, output, kept, _dense(d_output),
+                               [_dense(d) for d in d_finals], [_dense(d) for d in d_histories], needs)
+
+
+def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None
+                ) -> list[tuple[int, ...]]:
+    """The shapes of what `forward` keeps, known without running it: tracers ask."""
+    return _kernels().kept_shapes(cell, x, states, weights, sizes) if compiled(x) else []  # type: ignore[union-attr]
+
+
+def _dense(d: Tensor | None) -> Tensor | None:
+    """A gradient as kernels read it: sum() hands back one number, expanded."""
+    return None if d is None else d.contiguous()

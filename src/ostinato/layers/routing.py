@@ -1,0 +1,112 @@
+"""Which way a call goes, and in which number type: the one place where that is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from .. import _torch_private
+from ..cells import Cell, catalogue
+from ..cells.value import Value
+from ..errors import InputError, phrase
+from . import engine
+
+REFERENCE, OPERATOR, KERNELS = "reference", "operator", "kernels"
+_NATIVE = (torch.float32, torch.float64)
+_HALF = (torch.bfloat16, torch.float16)
+_WHERE = "ostinato"
+
+
+def way(x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> str:
+    """REFERENCE, OPERATOR or KERNELS.
+
+    1 torch.func and forward-mode differentiation see torch's own operations and nothing else: the reference. (Through an
+      operator a jvp would be zero without a word.)
+    2 Tracers, dispatch modes and tensor subclasses want one operator that they can see: the registered one.
+    3 Else the short way, straight into the kernels; the reference where there are none.
+    """
+    if _torch_private.functorch_active() or _torch_private.forward_ad_active():
+        return REFERENCE
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_private.dispatch_mode_active():
+        return OPERATOR
+    for t in chain((x,), states, weights):
+        if type(t) is not Tensor and type(t) is not Parameter:
+            return OPERATOR
+    if engine.compiled(x):
+        return KERNELS
+    engine.without_kernels(x)
+    return REFERENCE
+
+
+def number_types(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None
+                 ) -> tuple[torch.dtype, tuple[torch.dtype, ...]]:
+    """(the type to compute in, the types to return: of the output, then of each state).
+
+    float32 and float64 stay as they are. bfloat16 and float16 on a CPU, and whatever autocast reaches, are computed in
+    float32 and returned in the type in which torch.nn returns them.
+    """
+    kind, device = x.dtype, x.device
+    if autocast_on(device.type) and kind != torch.float64:
+        for t in chain((x,), states, weights):
+            if t.dtype is not torch.float32 and t.dtype not in _HALF:
+                _refuse_kind("float32, bfloat16 or float16 under autocast", t.dtype)
+        low = torch.get_autocast_dtype(device.type)
+        return torch.float32, autocast_types(cell.text, low, tuple(s.dtype for s in states), sizes is not None)
+    for t in chain(states, weights):
+        if t.dtype != kind:
+            raise InputError(phrase(_WHERE, "x, states and weights", f"of one number type, that of x ({kind})", t.dtype,
+                                    "Convert x with x.to(dtype) or the layer with layer.to(dtype)."))
+        if t.device != device:
+            raise InputError(phrase(_WHERE, "x, states and weights", f"on one device, that of x ({device})", t.device,
+                                    "Move x with x.to(device) or the layer with layer.to(device)."))
+    if kind in _HALF and device.type == "cpu":
+        return torch.float32, (kind,) * (1 + len(states))
+    if kind not in _NATIVE and kind not in _HALF:
+        _refuse_kind("float32, float64, bfloat16 or float16", kind)
+    return kind, (kind,) * (1 + len(states))
+
+
+def autocast_on(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+@torch.compiler.assume_constant_result
+def autocast_types(text: str, low: torch.dtype, states: tuple[torch.dtype, ...], packed: bool) -> tuple[torch.dtype, ...]:
+    """What torch's operations would return under autocast to `low`: products are in `low`, the rest is promoted.
+
+    So a value is in `low` unless it reads an old state or a vector p outside of a product: nn.RNN returns `low`, nn.GRU
+    float32 when its state is, a projected LSTM `low` for h and float32 for c. nn.LSTM itself is the exception: on a CPU its
+    bfloat16 runs in oneDNN, which returns bfloat16 for h and c, but for packed input.
+    """
+    cell = Cell.from_text(text)
+    if low == torch.bfloat16 and not packed and cell.equations in _onednn():
+        return (low,) * (1 + len(states))
+    kinds = dict(zip(cell.trace.old, states))
+
+    def kind(v: Value) -> torch.dtype:
+        if v.op == "mm":
+            return low
+        if v.op == "vec":
+            return torch.float32 if v.attr[0] == "p" else low
+        found = kinds.get(v, low)
+        for a in v.args:
+            found = torch.promote_types(found, kind(a))
+        return found
+
+    return kind(cell.trace.output), *[torch.promote_types(kind(v), low) for v in cell.trace.new]
+
+
+@lru_cache(maxsize=1)
+def _onednn() -> tuple[str, str]:
+    lstm = catalogue()["lstm"]
+    return lstm.equations, lstm.without_bias().equations
+
+
+def _refuse_kind(expected: str, received: torch.dtype) -> None:
+    raise InputError(phrase(_WHERE, "the number type", expected, received,
+                            "Convert the input and the layer with .to(torch.float32) or .to(torch.float64)."))
