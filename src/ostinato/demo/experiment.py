@@ -100,19 +100,22 @@ def measure_speeds(
     """Characters per second in training of two models: medians over `settings.blocks` blocks of steps, in turns.
 
     The models are copied, so the measurement trains nothing that is used afterwards. The first steps of each, which
-    compile and allocate, are not counted.
+    compile and allocate, are not counted. A twentieth of the whole time is spent at most, one block at least.
     """
     pair = [trainer(copy.deepcopy(model), text, settings, settings.blocks * block) for model in models]
     for each in pair:
         for _ in range(3):
             each.step()
     spent: tuple[list[float], list[float]] = ([], [])
+    stop = time.monotonic() + 0.05 * settings.seconds
     for _ in range(settings.blocks):
         for each, times in zip(pair, spent, strict=True):
             for _ in range(block):
                 read, start = each.characters, time.perf_counter()
                 each.step()
                 times.append((time.perf_counter() - start) / (each.characters - read))
+        if time.monotonic() > stop:
+            break
     return 1 / median(spent[0]), 1 / median(spent[1])
 
 
