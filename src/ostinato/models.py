@@ -3,7 +3,7 @@
 Letters: T steps, B sequences, C input features, H hidden units, L layers, D directions, K characters.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,9 @@ class CharModel(nn.Module):
         if getattr(layer, "batch_first", False):
             remedy = "Build the layer with batch_first=False; ids are [T, B]."
             raise InputError(phrase("CharModel", "layer", "time first", "batch_first=True", remedy))
-        width = getattr(layer, "proj_size", 0) or layer.hidden_size
-        self.embedding = nn.Embedding(characters, layer.input_size)
+        input_size = cast(int, layer.input_size)
+        width = cast(int, getattr(layer, "proj_size", 0) or layer.hidden_size)
+        self.embedding = nn.Embedding(characters, input_size)
         self.layer = layer
         self.head = nn.Linear(width, characters)
 

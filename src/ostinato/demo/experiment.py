@@ -6,7 +6,7 @@ Letters: T steps, B sequences, H hidden units, K characters.
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,8 +20,11 @@ from ostinato.lens import gradient_by_lag
 from ostinato.models import CharModel
 from ostinato.training import Text, Trainer, bits_per_character
 
-TORCH: dict[str, type[nn.RNNBase]] = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
-OURS: dict[str, type[nn.RNNBase]] = TORCH
+Kind = Callable[[int, int], nn.Module]
+"""A layer's class: called with input_size and hidden_size."""
+
+TORCH: dict[str, Kind] = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
+OURS: dict[str, Kind] = TORCH
 STATES = ("h", "c")
 
 
@@ -75,7 +78,7 @@ class Outcome:
         return self.speed / self.torch_speed
 
 
-def build(kind: type[nn.RNNBase], settings: Settings, characters: int) -> CharModel:
+def build(kind: Kind, settings: Settings, characters: int) -> CharModel:
     """A model of K = `characters` with a layer of class `kind`; the same seed gives the same weights in any class."""
     torch.manual_seed(settings.seed)
     return CharModel(kind(settings.embedding, settings.hidden), characters)

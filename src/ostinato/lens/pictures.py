@@ -31,7 +31,9 @@ def draw_lines(axes: Axes, lines: Mapping[str, tuple[Curve, Curve]]) -> None:
     """Lines name -> (x, y), each with its name at its right end; names that would overlap are moved apart."""
     for index, (name, (x, y)) in enumerate(lines.items()):
         # Markers start at different places, so that lines which lie on each other are still seen apart.
-        axes.plot(x, y, label=name, linewidth=1.6, markersize=4, markevery=(0.03 * index, 0.14), **STYLES[index % len(STYLES)])
+        axes.plot(
+            x, y, label=name, linewidth=1.6, markersize=4, markevery=(0.03 * index, 0.14), **STYLES[index % len(STYLES)]
+        )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -44,17 +46,19 @@ def label_lines(axes: Axes, gap: float = 0.065) -> None:
     """
     lines = axes.get_lines()
     to_share = axes.transData + axes.transAxes.inverted()
-    ends = [to_share.transform((line.get_xdata()[-1], line.get_ydata()[-1])) for line in lines]
-    order = sorted(range(len(lines)), key=lambda index: ends[index][1])
+    points = [np.asarray(line.get_xydata())[-1] for line in lines]
+    ends = [(float(x), float(y)) for x, y in points]
+    shares = [to_share.transform(end)[1] for end in ends]
+    order = sorted(range(len(lines)), key=lambda index: shares[index])
     height = -np.inf
     heights = {}
     for index in order:
-        heights[index] = height = max(ends[index][1], height + gap)
+        heights[index] = height = max(shares[index], height + gap)
     excess = max(0.0, height - 1.0)
     for index, line in enumerate(lines):
         axes.annotate(
             str(line.get_label()),
-            xy=(line.get_xdata()[-1], line.get_ydata()[-1]),
+            xy=ends[index],
             xytext=(1.03, heights[index] - excess),
             textcoords="axes fraction",
             va="center",
