@@ -68,7 +68,10 @@ class Cell:
         for role, gate in self.roles.items():
             if gate not in self.trace.order and not _zeros:
                 known = " ".join(self.trace.order)
-                raise CellError(phrase(f"cell {self.name}", role, f"a gate of the equations ({known})", repr(gate)))
+                remedy = f"Write one of these, or leave {role}= out."
+                raise CellError(
+                    phrase(f"cell {self.name}", role, f"a gate of the equations ({known})", repr(gate), remedy)
+                )
 
     @property
     def arguments(self) -> tuple[str, ...]:

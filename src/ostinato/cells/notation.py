@@ -15,10 +15,11 @@ from typing import Any
 
 from ..errors import CellError
 from .letters import LETTERS, MATRICES, VECTORS, Letter, Zeros
+from .operations import KNOWN
 from .order import gate_order, sort_names
-from .source import line_at_fault
+from .source import quote, quote_error
 from .value import COMPARISONS, Graph, Value, is_number
-from .widths import infer
+from .widths import WidthError, infer
 
 __all__ = ["LETTERS", "MATRICES", "RESERVED", "Trace", "VECTORS", "signature", "trace"]
 
@@ -52,41 +53,44 @@ def signature(fn: Callable, name: str) -> tuple[tuple[str, ...], tuple[str, ...]
         parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):
         raise CellError(
-            f"cell {name}: the equations must be a function, got {type(fn).__name__}. Write @cell above a def."
+            f"@cell: the equations must be a function, got {type(fn).__name__}. Write @cell above a def."
         ) from None
     for q in parameters:
         if q.kind not in (q.POSITIONAL_ONLY, q.POSITIONAL_OR_KEYWORD) or q.default is not q.empty:
             raise CellError(
                 f"cell {name}: the argument {q} must be a plain name. Write letters, then x, then the states, "
-                "as in def lstm(W, U, b, d, x, h, c)."
+                "as in def lstm(W, U, b, d, x, h, c)." + quote(fn)
             )
     names = [q.name for q in parameters]
     if "x" not in names:
         raise CellError(
             f"cell {name}: an argument must be x, the input; got ({', '.join(names)}). "
-            "Write letters, then x, then the states, as in def lstm(W, U, b, d, x, h, c)."
+            "Write letters, then x, then the states, as in def lstm(W, U, b, d, x, h, c)." + quote(fn)
         )
     letters, states = names[: names.index("x")], names[names.index("x") + 1 :]
     for n in letters:
         if n not in LETTERS:
             raise CellError(
                 f"cell {name}: the arguments before x must be letters out of {' '.join(LETTERS)}, got {n}. "
-                "Write a state after x, a letter before it."
+                f"Write a state after x, a letter before it.{quote(fn)}"
             )
     for n in states:
         if n in RESERVED or keyword.iskeyword(n) or n.startswith("_"):
             raise CellError(
                 f"cell {name}: a state must have a name of its own, got {n}, which is reserved. Write h or c."
+                + quote(fn)
             )
     if not states:
-        raise CellError(f"cell {name}: at least one state must stand after x, got none. Write {name}(..., x, h).")
+        raise CellError(
+            f"cell {name}: at least one state must stand after x, got none. Write {name}(..., x, h).{quote(fn)}"
+        )
     return tuple(letters), tuple(states)
 
 
 def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[str, ...] = ()) -> Trace:
     """Runs the equations on values. `zeros`: letters that read as 0 (a layer without biases)."""
     letters, states = signature(fn, name)
-    graph = Graph()
+    graph = Graph(fn)
     used = {k: Letter(graph, k) for k in letters}
     arguments: list[Any] = [Zeros(graph.const(0.0)) if k in zeros else used[k] for k in letters]
     x = graph.make("x")
@@ -98,9 +102,9 @@ def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[st
         _check_returned(values, states)
         results = [graph.lift(v, "return") for v in values]
     except CellError as e:
-        raise CellError(f"cell {name}: {e}{line_at_fault(fn, e if _inside(fn, e) else None)}") from None
+        raise CellError(f"cell {name}: {e}{quote_error(fn, e)}") from None
     except Exception as e:
-        raise CellError(f"cell {name}: {type(e).__name__}: {e}{line_at_fault(fn, e)}") from e
+        raise CellError(f"cell {name}: {_from_torch(e)}{quote_error(fn, e)}") from e
     finally:
         graph.open = False
     new, output = tuple(results[-len(states) :]), results[0]
@@ -110,25 +114,35 @@ def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[st
     for k, names in kept.items():
         if not names:
             raise CellError(
-                f"cell {name}: the letter {k} is an argument but no equation uses it. Remove it from the def."
+                f"cell {name}: the letter {k} is an argument but no equation uses it. Leave it out.{quote(fn)}"
             )
-        for n in names:
-            if (k, n) not in parameters:
+        for v in graph.nodes:
+            if v.op in ("mm", "vec") and v.attr[0] == k and v.attr not in parameters:
                 raise CellError(
-                    f"cell {name}: {k}.{n} is computed but nothing that is returned depends on it. Remove it."
+                    f"cell {name}: {k}.{v.attr[1]} is computed but nothing that is returned depends on it. "
+                    f"Remove it.{quote(fn, graph.lines.get(v.id))}"
                 )
-    order = gate_order(name, pinned, kept)
-    return Trace(graph, output, states, old, new, sort_names(kept, order), infer(name, live, old, new), order)
+    try:
+        order = gate_order(pinned, kept)
+    except CellError as e:
+        raise CellError(f"cell {name}: {e}{quote(fn)}") from None
+    try:
+        widths = infer(live, old, new)
+    except WidthError as e:
+        raise CellError(f"cell {name}: {e}{quote(fn, graph.lines.get(e.node.id))}") from None
+    return Trace(graph, output, states, old, new, sort_names(kept, order), widths, order)
 
 
-def _inside(fn: Callable, error: BaseException) -> bool:
-    """Whether the error arose while the equations ran, not from what they returned."""
-    frames = error.__traceback__
-    while frames is not None:
-        if frames.tb_frame.f_code is getattr(fn, "__code__", None):
-            return True
-        frames = frames.tb_next
-    return False
+def _from_torch(error: Exception) -> str:
+    """What Python or torch said, in one line, and for torch's own refusals what to write."""
+    said = str(error).splitlines()[0] if str(error) else ""
+    called = said.partition("()")[0] if isinstance(error, TypeError) else ""
+    remedy = {
+        "minimum": " Write clamp(a, max=...) for a bound that is a number.",
+        "maximum": " Write clamp(a, min=...) for a bound that is a number.",
+        "where": " Write where(a > b, u, v).",
+    }.get(called, f" Write the values by position; known: {KNOWN}." if called in KNOWN.split() else "")
+    return f"{type(error).__name__}: {said.rstrip('.')}.{remedy}"
 
 
 def _check_returned(values: list, states: tuple[str, ...]) -> None:

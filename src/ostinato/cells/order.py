@@ -11,19 +11,18 @@ from collections.abc import Iterable
 from ..errors import CellError
 
 
-def gate_order(name: str, pinned: tuple[str, ...], used: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+def gate_order(pinned: tuple[str, ...], used: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """One order that every letter's names follow. used: letter -> names by first use. Refuses contradictions."""
     stacked = {k: v for k, v in used.items() if k != "p"}
     if pinned:
-        _check_pinned(name, pinned, tuple(dict.fromkeys(n for v in stacked.values() for n in v)))
+        _check_pinned(pinned, tuple(dict.fromkeys(n for v in stacked.values() for n in v)))
         return pinned
     order = merge(stacked.values())
     if order is None:
         seen = " and ".join(f"{' '.join(v)} for {k}" for k, v in stacked.items())
         written = " ".join(dict.fromkeys(n for v in stacked.values() for n in v))
         raise CellError(
-            f"cell {name}: gates must come in one order, got {seen}. "
-            f'Write @cell(gates="{written}") to say how they are stacked.'
+            f'gates must come in one order, got {seen}. Write @cell(gates="{written}") to say how they are stacked.'
         )
     return order
 
@@ -47,7 +46,7 @@ def merge(orders: Iterable[tuple[str, ...]]) -> tuple[str, ...] | None:
     return tuple(merged)
 
 
-def _check_pinned(name: str, pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
+def _check_pinned(pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
     unknown = [g for g in pinned if g not in found]
     missing = [g for g in found if g not in pinned]
     if unknown:
@@ -59,6 +58,6 @@ def _check_pinned(name: str, pinned: tuple[str, ...], found: tuple[str, ...]) ->
     else:
         return
     raise CellError(
-        f'cell {name}: gates must list the names of the equations, each once, got "{" ".join(pinned)}": {fault}. '
+        f'gates must list the names of the equations, each once, got "{" ".join(pinned)}": {fault}. '
         f'Write gates="{" ".join(found)}", in the order in which you want them.'
     )

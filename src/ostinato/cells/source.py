@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import sys
 import textwrap
 import traceback
 from collections.abc import Callable
@@ -13,27 +14,40 @@ from collections.abc import Callable
 FROM_TEXT = "__cell_text__"
 
 
-def line_at_fault(fn: Callable, error: BaseException | None) -> str:
-    """ "\\n  line 7: h = tanh(W.h @ h)", the deepest line inside the equations; without an error, their return."""
+def quote(fn: Callable, number: int | None = None) -> str:
+    """ "\\n  line 7: h = tanh(W.h @ h)", to end a message with; without a number, the line of the def."""
     code = getattr(fn, "__code__", None)
     if code is None or hasattr(fn, FROM_TEXT):
         return ""
-    if error is None:
-        lines, first = _lines(fn)
-        returns = [first + k for k, line in enumerate(lines) if line.lstrip().startswith("return")]
-        number = returns[-1] if returns else first
-    else:
-        inside = [n for f, n in traceback.walk_tb(error.__traceback__) if f.f_code is code]
-        number = inside[-1] if inside else code.co_firstlineno
+    if number is None:
+        number = _number(fn, ast.FunctionDef) or code.co_firstlineno
     text = linecache.getline(code.co_filename, number).strip()
     return f"\n  line {number}: {text}" if text else f"\n  line {number} of {code.co_filename}"
 
 
-def _lines(fn: Callable) -> tuple[list[str], int]:
-    try:
-        return inspect.getsourcelines(fn)
-    except (OSError, TypeError):
-        return [], fn.__code__.co_firstlineno
+def quote_error(fn: Callable, error: BaseException) -> str:
+    """The deepest line inside the equations that the error passed through; for one from outside them, their return."""
+    inside = [n for f, n in traceback.walk_tb(error.__traceback__) if f.f_code is getattr(fn, "__code__", None)]
+    return quote(fn, inside[-1] if inside else _number(fn, ast.Return))
+
+
+def running_line(fn: Callable) -> int | None:
+    """The line of the equations that is being run now; None outside of them."""
+    code = getattr(fn, "__code__", None)
+    frame = sys._getframe(1) if code is not None else None
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame.f_lineno if frame is not None else None
+
+
+def _number(fn: Callable, kind: type[ast.stmt]) -> int | None:
+    """The line of the last statement of a kind: the def itself, or its return."""
+    node = definition(fn)
+    if node is None:
+        return None
+    found = [n.lineno for n in ast.walk(node) if isinstance(n, kind)]
+    first = inspect.getsourcelines(fn)[1]
+    return first + (max(found) if kind is ast.Return else node.lineno) - 1 if found else None
 
 
 def definition(fn: Callable) -> ast.FunctionDef | None:

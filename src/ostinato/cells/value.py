@@ -7,6 +7,7 @@ function serves as the reference (on tensors) and as the source of graph, deriva
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from ..errors import CellError
 from .operations import COMPARISONS, INSTEAD, KNOWN, OPERANDS, POINTWISE, SYMBOLS, SYNONYMS
+from .source import running_line
 
 __all__ = ["COMPARISONS", "Graph", "POINTWISE", "Value", "is_number", "mean", "norm"]
 
@@ -152,25 +154,31 @@ class Value:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        instead = f"{name}(a)" if name in POINTWISE else INSTEAD.get(name, "tanh(a)")
-        raise CellError(f"a value has no .{name}. Write a function instead, as in {instead}; known: {KNOWN}.")
+        instead = f"{name}(a)" if name in POINTWISE else INSTEAD.get(name, "a function instead, as in tanh(a)")
+        raise CellError(f"a value has no .{name}. Write {instead}. Known: {KNOWN}.")
 
 
 class Graph:
     """The nodes of one cell in the order of their making. Equal operations on equal arguments are one node.
 
-    open   true while the equations run: `==` between values is then a mistake in an equation, afterwards identity.
+    open   true while the equations run: `==` between values is then a mistake in an equation, afterwards identity
+    fn     the equations
+    lines  node.id -> the line of the equations that made it, for messages
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fn: Callable | None = None) -> None:
         self.nodes: list[Value] = []
         self.open = False
+        self.fn = fn
+        self.lines: dict[int, int | None] = {}
         self._seen: dict[tuple, Value] = {}
 
     def make(self, op: str, *args: Value, attr: Any = None) -> Value:
         key = (op, tuple(a.id for a in args), repr(attr))
         if key not in self._seen:
             self._seen[key] = Value(self, op, args, attr, len(self.nodes))
+            if self.open and self.fn is not None:
+                self.lines[len(self.nodes)] = running_line(self.fn)
             self.nodes.append(self._seen[key])
         return self._seen[key]
 
@@ -187,16 +195,18 @@ class Graph:
             return a
         if is_number(a):
             if not math.isfinite(a):
-                raise CellError(f"{where} takes finite numbers, got {a}. Write a large number, or clamp(a, min=...).")
+                raise CellError(f"{where} takes finite numbers, got {a}. Write a large one.")
             return self.const(a)
         if isinstance(a, torch.Tensor):
             raise CellError(
                 f"{where} takes values and numbers, got a tensor from outside the equations. "
-                "Write a number, or a parameter p.name that the layer owns."
+                "Write a number, or a parameter p.name of the layer."
             )
         if getattr(a, "is_letter", False):
             raise CellError(f"{where} takes values and numbers, got {a}. Write {a.remedy}.")
-        raise CellError(f"{where} takes values and numbers, got {type(a).__name__}.")
+        raise CellError(
+            f"{where} takes values and numbers, got {type(a).__name__}. Write a number, or a parameter p.name."
+        )
 
     def call(self, name: str, args: tuple, kwargs: dict | None = None) -> Value:
         """What torch's function `name` means here; refuses what a cell does not know."""
@@ -223,7 +233,7 @@ class Graph:
             raise CellError(f"torch.{op} takes two values, not a number. Write clamp(a, {bound}=...).")
         if op == "where" and all(is_number(a) for a in args[1:]):
             raise CellError(
-                "torch.where takes a value on one side at least, got two numbers: torch would choose their dtype itself. "
+                "torch.where takes a value on one side at least, got two numbers: torch would choose the dtype. "
                 "Write where(a > b, 1.0, 0.0 * a)."
             )
         values = tuple(self.lift(a, shown) for a in args)
@@ -284,10 +294,10 @@ def _settings(op: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, Any]
         given = kwargs.pop(name, args[k] if len(args) > k else default)
         if given is not None and not (is_number(given) and math.isfinite(given)):
             got = given if is_number(given) else getattr(given, "op", "") and "a value" or type(given).__name__
-            raise CellError(
-                f"{op}: {name} must be a finite number, got {got}. For a learned one write "
-                "where(a > 0, a, p.name * a), minimum or maximum."
+            learned = (
+                "where(a > 0, a, p.name * a)" if op == "leaky_relu" else "minimum(a, p.name) or maximum(a, p.name)"
             )
+            raise CellError(f"{op}: {name} must be a finite number, got {got}. For a learned one write {learned}.")
         return given
 
     if op == "leaky_relu":

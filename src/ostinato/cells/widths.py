@@ -8,10 +8,19 @@ from __future__ import annotations
 from ..errors import CellError
 from .value import Value
 
+
+class WidthError(CellError):
+    """A value stands among values of another width; `node` is the value."""
+
+    def __init__(self, message: str, node: Value):
+        super().__init__(message)
+        self.node = node
+
+
 _WORDS = {"H": "hidden_size", "P": "proj_size"}
 
 
-def infer(name: str, live: list[Value], old: tuple[Value, ...], new: tuple[Value, ...]) -> dict[int, str]:
+def infer(live: list[Value], old: tuple[Value, ...], new: tuple[Value, ...]) -> dict[int, str]:
     """The width of each live node; refuses sums of unlike widths.
 
     A mean belongs to the units that it is taken over: it may stand only among values of that width, since its gradient
@@ -27,21 +36,22 @@ def infer(name: str, live: list[Value], old: tuple[Value, ...], new: tuple[Value
             i = parent[i]
         return i
 
-    def refuse(v: Value, a: str, b: str) -> None:
+    def refuse(v: Value, at: Value, a: str, b: str) -> None:
         if a != b:
-            raise CellError(
-                f"cell {name}: {_say(v)} has {_WORDS[a]} entries in one place and {_WORDS[b]} in another. "
-                "Only V.name @ (...) leads from hidden_size to proj_size, only U.name @ (...) back."
+            raise WidthError(
+                f"{_say(v)} has {_WORDS[a]} entries in one place and {_WORDS[b]} in another. "
+                "Write V.name @ (...) to go from hidden_size to proj_size, U.name @ (...) to go back.",
+                at,
             )
 
     def give(v: Value, w: str) -> None:
-        refuse(v, width.setdefault(root(v.id), w), w)
+        refuse(v, v, width.setdefault(root(v.id), w), w)
 
     def unify(a: Value, b: Value) -> None:
         ra, rb = root(a.id), root(b.id)
         if ra != rb:
             if ra in width:
-                refuse(b if a.op not in ("state", "vec") else a, width.setdefault(rb, width[ra]), width[ra])
+                refuse(a if a.op in ("state", "vec") else b, b, width.setdefault(rb, width[ra]), width[ra])
             parent[ra] = rb
 
     for v in live:
@@ -66,24 +76,30 @@ def infer(name: str, live: list[Value], old: tuple[Value, ...], new: tuple[Value
     widths.update({v.id: "C" for v in live if v.op == "x"})
     for o in old:
         widths.setdefault(o.id, width.get(root(o.id), "H"))
-    _check_products(name, live, widths)
+    _check_products(live, widths)
     return widths
 
 
-def _check_products(name: str, live: list[Value], widths: dict[int, str]) -> None:
+def _check_products(live: list[Value], widths: dict[int, str]) -> None:
+    first: dict[str, Value] = {}
     for v in live:
-        if v.op == "mm" and widths[v.args[0].id] == "1":
-            raise CellError(
-                f"cell {name}: {_say(v)} @ takes a value with an entry for each unit, got a mean over the units, one "
-                "number. Write p.name * mean(...), or the product without the mean."
-            )
         if v.op == "vec" and v.attr[0] in "bd" and widths[v.id] != "H":
-            raise CellError(f"cell {name}: {_say(v)} stands where proj_size entries are. Write p.{v.attr[1]}.")
-    if len({widths[v.args[0].id] for v in live if v.op == "mm" and v.attr[0] == "U"}) > 1:
-        raise CellError(
-            f"cell {name}: some U products read proj_size entries and some hidden_size; one weight_hh holds them. "
-            "Write V.name @ (...) for what is projected, and U on values of one width only."
-        )
+            raise WidthError(f"{_say(v)} stands where proj_size entries are. Write p.{v.attr[1]}.", v)
+        if v.op != "mm":
+            continue
+        w = widths[v.args[0].id]
+        if w == "1":
+            raise WidthError(
+                f"{_say(v)} @ takes a value with an entry for each unit, got a mean over the units, one number. "
+                "Write p.name * mean(...), or the product without the mean.",
+                v,
+            )
+        if v.attr[0] == "U" and widths[first.setdefault("U", v).args[0].id] != w:
+            raise WidthError(
+                f"{_say(first['U'])} reads {_WORDS[widths[first['U'].args[0].id]]} entries and {_say(v)} {_WORDS[w]}; "
+                "one weight_hh holds both. Write U on values of one width only.",
+                v,
+            )
 
 
 def _say(v: Value) -> str:

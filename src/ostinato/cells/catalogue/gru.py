@@ -7,7 +7,7 @@ from ..cell import cell
 
 @cell(
     forget="z",
-    source="K. Cho et al., arXiv 1406.1078v1 (2014), where r multiplies U h; with two biases, the form of cuDNN and torch.nn",
+    source="K. Cho et al., arXiv 1406.1078v1 (2014), where r multiplies U h; two biases, as in cuDNN and torch.nn",
     differs="in nothing: it is torch.nn.GRU",
 )
 def gru(W, U, b, d, x, h):

@@ -33,8 +33,8 @@ def ugrnn(W, U, b, x, h):
 
 @cell(
     forget="f",
-    source="J. van der Westhuizen, J. Lasenby, The Unreasonable Effectiveness of the Forget Gate, arXiv 1804.04849 (2018), "
-    "with β = 0",
+    source="J. van der Westhuizen, J. Lasenby, The Unreasonable Effectiveness of the Forget Gate, "
+    "arXiv 1804.04849 (2018), with β = 0",
     differs="torch.nn has no such cell: it is an LSTM with nothing but its forget gate",
 )
 def janet(W, U, b, x, h):

@@ -26,8 +26,8 @@ def lstm(W, U, b, d, x, h, c):
 @cell(
     input="i",
     source="S. Hochreiter, J. Schmidhuber, Neural Computation 9(8) (1997), section 4",
-    differs="torch.nn.LSTM has a forget gate and two biases; the source squashes g to [-2, 2] and c to [-1, 1] by scaled "
-    "sigmoids, here both are tanh",
+    differs="torch.nn.LSTM has a forget gate and two biases; the source squashes g to [-2, 2] and c to [-1, 1] by "
+    "scaled sigmoids, here both are tanh",
 )
 def lstm_1997(W, U, b, x, h, c):
     """The first LSTM: no forget gate. c only ever adds up, the constant error carousel: ∂c_t/∂c_{t-1} = 1."""

@@ -16,17 +16,17 @@ def elman(W, U, b, d, x, h):
 
 @cell(source=_ELMAN, differs="torch.nn.RNN has no sigmoid")
 def elman_sigmoid(W, U, b, d, x, h):
-    """Elman's own activation. sigmoid' = h (1 - h), at most 1/4: without large weights in U gradients shrink fourfold a step."""
+    """Elman's own activation. sigmoid' = h (1 - h), at most 1/4: with a small U gradients shrink fourfold a step."""
     return sigmoid(W.h @ x + b.h + U.h @ h + d.h)
 
 
 @cell(
-    source="Q. V. Le, N. Jaitly, G. E. Hinton, A Simple Way to Initialize Recurrent Networks of Rectified Linear Units, "
-    "arXiv 1504.00941 (2015)",
+    source="Q. V. Le, N. Jaitly, G. E. Hinton, A Simple Way to Initialize Recurrent Networks of Rectified Linear "
+    "Units, arXiv 1504.00941 (2015)",
     differs="in nothing: it is torch.nn.RNN with nonlinearity='relu'",
 )
 def elman_relu(W, U, b, d, x, h):
-    """The plain network with ReLU; with U started at the identity it is the source's IRNN. Unbounded: it can explode."""
+    """The plain network with ReLU; with U started at the identity it is the source's IRNN. Unbounded."""
     return relu(W.h @ x + b.h + U.h @ h + d.h)
 
 
@@ -45,7 +45,7 @@ def elman_leaky_relu(W, U, b, d, x, h):
     differs="torch.nn.RNN has no PReLU; the slope is one number per unit, as in nn.PReLU(num_parameters=H)",
 )
 def elman_prelu(W, U, b, d, p, x, h):
-    """The plain network with PReLU: the slope below zero is learned, one per unit, from 0.25. Unbounded: it can explode."""
+    """The plain network with PReLU: the slope below zero is learned, one per unit, from 0.25. Unbounded."""
     a = W.h @ x + b.h + U.h @ h + d.h
     return where(a > 0, a, p.a * a)
 
