@@ -1,0 +1,17 @@
+"""How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
+
+from .run import backward, forward, supported
+
+__all__ = ["assembly", "backward", "forward", "supported"]
+
+
+def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:
+    """The assembly code of a cell's forward pass in inference, as it is compiled for `target` (host, avx512, avx2, aarch64)."""
+    from ..cells import as_cell
+    from . import machine
+    from .program import program
+    from .sequence import Forward
+
+    chosen = machine.host() if target == "host" else machine.named(target)
+    kernel = Forward(program(as_cell(cell, "kernels.assembly")), chosen, dtype, keep=False, histories=False)
+    return machine.emit_assembly(kernel.module(), chosen)

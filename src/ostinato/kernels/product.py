@@ -1,0 +1,129 @@
+"""Matrix products as register tiles: C[m, n] = start[n] + Σ_k A[m, k] B[k, n], one chain of fused multiply-adds in the order of k.
+
+The chain of an element is the same whatever the height of its tile, so a row has the same bits alone and among others.
+B is packed: a panel holds `columns` vectors for each k, one after the other, zeros where the matrix ends.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from .code import I64, PTR, Code, Int, Ptr
+
+
+def heights(columns: int, registers: int) -> int:
+    """The most rows of a tile: accumulators, the vectors of one k and a spare must fit in the registers."""
+    accumulators = 24 if registers >= 32 else 12
+    return max(1, accumulators // columns)
+
+
+class Products:
+    """The tile functions of one module, made when first asked for."""
+
+    def __init__(self, module: ir.Module, scalar: str, lanes: int, registers: int):
+        self.module, self.scalar, self.lanes, self.registers = module, scalar, lanes, registers
+        self._tiles: dict[tuple, ir.Function] = {}
+
+    def code(self, name: str, arguments: list, public: bool = False) -> Code:
+        return Code(self.module, name, arguments, self.scalar, self.lanes, public)
+
+    def rows(self, columns: int) -> int:
+        return heights(columns, self.registers)
+
+    def tile(self, columns: int) -> ir.Function:
+        """f(rows, A, row stride, k stride, panel, K, start, start stride, C, row stride): one tile of 1 to `rows(columns)` rows."""
+        key = ("any", columns)
+        if key not in self._tiles:
+            code = self.code(f"tile_{columns}", [I64, PTR, I64, I64, PTR, I64, PTR, I64, PTR, I64])
+            rows, *rest = code.arguments
+            cases = {m: self._fixed(m, columns) for m in range(1, self.rows(columns) + 1)}
+            code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})  # type: ignore[misc]
+            self._tiles[key] = code.close()
+        return self._tiles[key]
+
+    def _fixed(self, rows: int, columns: int) -> ir.Function:
+        code = self.code(f"tile_{rows}x{columns}", [PTR, I64, I64, PTR, I64, PTR, I64, PTR, I64])
+        a, lda, ska, panel, depth, start, ldstart, c, ldc = code.arguments
+        b, lanes = code.builder, code.lanes
+        places = [(m, v) for m in range(rows) for v in range(columns)]
+        sums = [start.at(ldstart * m + v * self.lanes).vector() for m, v in places]
+        bases = [a.at(lda * m) for m in range(rows)]
+        before, loop, after = b.block, code.function.append_basic_block("loop"), code.function.append_basic_block("after")
+        b.cbranch(depth > 0, loop, after)
+        b.position_at_end(loop)
+        k, offset, pointer = b.phi(I64), b.phi(I64), b.phi(PTR)
+        phis = [b.phi(lanes.V) for _ in places]
+        for phi, first in ((k, ir.Constant(I64, 0)), (offset, ir.Constant(I64, 0)), (pointer, panel.value), *zip(phis, sums)):
+            phi.add_incoming(first, before)
+        vectors = [Ptr(code, pointer).at(v * self.lanes).vector() for v in range(columns)]
+        new = []
+        for m in range(rows):
+            splat = lanes.splat(bases[m].at(Int(code, offset)).scalar())
+            new += [lanes.fma(splat, vectors[v], phis[m * columns + v]) for v in range(columns)]
+        following = Int(code, k) + 1
+        for phi, value in ((k, following.value), (offset, (Int(code, offset) + ska).value),
+                           (pointer, Ptr(code, pointer).at(columns * self.lanes).value), *zip(phis, new)):
+            phi.add_incoming(value, loop)
+        b.cbranch(following < depth, loop, after)
+        b.position_at_end(after)
+        totals = [b.phi(lanes.V) for _ in places]
+        for total, first, value in zip(totals, sums, new):
+            total.add_incoming(first, before)
+            total.add_incoming(value, loop)
+        for (m, v), total in zip(places, totals):
+            c.at(ldc * m + v * self.lanes).set_vector(total)
+        return code.close()
+
+    def each_tile(self, code: Code, rows: Int, columns: int):  # type: ignore[no-untyped-def]
+        """Loops over tiles of nearly equal height that cover `rows`: yields (first row, height)."""
+        return _tiles(code, rows, self.rows(columns))
+
+    def pack_transposed(self) -> ir.Function:
+        """f(M, row stride, K, width, panel, panel stride): panel[k * stride + j] = M[j, k] for j < width, zeros up to a vector's end.
+
+        One gate of one block of units: `width` rows of a weight [H, K] become columns.
+        """
+        if ("transposed",) not in self._tiles:
+            code = self.code("pack_transposed", [PTR, I64, I64, I64, PTR, I64, I64])
+            m, ldm, depth, width, panel, stride, room = code.arguments
+            zero = ir.Constant(code.lanes.F, 0.0)
+            with code.range(depth) as k:
+                to = panel.at(k * stride)
+                with code.range(width) as j:
+                    to.at(j).set_scalar(m.at(j * ldm + k).scalar())
+                with code.range(room, width) as j:
+                    to.at(j).set_scalar(zero)
+            self._tiles[("transposed",)] = code.close()
+        return self._tiles[("transposed",)]
+
+    def pack_rows(self) -> ir.Function:
+        """f(M, row stride, K, width, panel, panel stride, room): panel[k * stride + j] = M[k, j] for j < width, zeros up to room."""
+        if ("rows",) not in self._tiles:
+            code = self.code("pack_rows", [PTR, I64, I64, I64, PTR, I64, I64])
+            m, ldm, depth, width, panel, stride, room = code.arguments
+            lanes, n = code.lanes, self.lanes
+            with code.range(depth) as k:
+                to, frm = panel.at(k * stride), m.at(k * ldm)
+                with code.range(room, step=n) as j:
+                    with code.either(j + n <= width) as (full, tail):
+                        with full:
+                            to.at(j).set_vector(frm.at(j).vector())
+                        with tail:
+                            to.at(j).set_vector(frm.at(j).vector(lanes.tail_mask((width - j).value)))
+            self._tiles[("rows",)] = code.close()
+        return self._tiles[("rows",)]
+
+
+class _tiles:
+    def __init__(self, code: Code, rows: Int, most: int):
+        self.code, self.rows, self.most = code, rows, most
+
+    def __enter__(self) -> tuple[Int, Int]:
+        count = self.rows.over(self.most)
+        self._loop = self.code.range(count)
+        i = self._loop.__enter__()
+        first = i * self.rows // count
+        return first, (i + 1) * self.rows // count - first
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.__exit__(*error)  # type: ignore[arg-type]

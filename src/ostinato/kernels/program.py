@@ -1,0 +1,273 @@
+"""What the kernels of one cell compute: the forward step, the backward step, what forward keeps, the outer products.
+
+Forward keeps of its values those that backward reads and that cannot be had cheaply from what is there anyway: the
+output, the states before and after the step, the parameters. A sum or a product is computed again, an exponential is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from ..cells import Cell
+from ..cells.derivative import differentiate
+from ..cells.value import COMPARISONS, Value
+from .plan import Part, Product, Step, Stream, full, merge, readers
+
+CHEAP = frozenset("add sub mul neg where minimum maximum clamp relu leaky_relu".split()) | COMPARISONS
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A weight's gradient: Σ over rows of (gradient of the product) ⊗ (operand).
+
+    runs: (place in the slot line, first gate, gates) for runs of gates that are neighbours in both.
+    """
+
+    letter: str
+    runs: tuple[tuple[tuple[int, int], int, int], ...]
+    rows: str  # width of one gate: "H" or "P"
+    operand: Stream
+    columns: str  # width of the operand: "C", "H" or "P"
+
+
+class Program:
+    """All that is derived from a cell for its kernels; made once per cell."""
+
+    def __init__(self, cell: Cell):
+        self.cell, self.trace = cell, cell.trace
+        self.derivative = differentiate(cell.trace)
+        t = self.trace
+        self.live = [v for v in t.graph.nodes if v.id in t.widths]
+        roots = [*t.new] if cell.output_state is not None else [t.output, *t.new]
+        self.uses = readers([v for v in self.live if v.args], roots)
+        self.widths = self._widths()
+        self.backward_nodes = self._backward_nodes()
+        self.kept, self.histories = self._keep()
+
+    def _widths(self) -> dict[int, str]:
+        t, widths = self.trace, dict(self.trace.widths)
+        for v in t.graph.nodes:
+            if v.id in widths:
+                continue
+            if v.op == "seed":
+                widths[v.id] = self.cell.output_width if v.attr == "output" else self.cell.state_widths[t.states.index(v.attr)]
+            elif v.op == "mmT":
+                widths[v.id] = "H" if v.attr[0] == "V" else self.cell.operand_width
+            else:
+                inner = [] if v.op == "mean" else [widths[a.id] for a in v.args if widths[a.id] != "1"]
+                widths[v.id] = inner[0] if inner else "1"
+        return widths
+
+    def _backward_nodes(self) -> list[Value]:
+        """The nodes of the derivative, in order."""
+        d, seen = self.derivative, {}
+        live = {v.id for v in self.live}
+        stack = [*d.states, *(v for v, _ in d.products.values()), *d.vectors.values()]
+        while stack:
+            v = stack.pop()
+            if v.id not in seen and v.id not in live:
+                seen[v.id] = v
+                stack.extend(v.args)
+        return [seen[i] for i in sorted(seen)]
+
+    def _keep(self) -> tuple[list[Value], list[int]]:
+        t, cell = self.trace, self.cell
+        state_of = {v.id: k for k, v in reversed(list(enumerate(t.new)))}
+        live = {v.id for v in self.live}
+        d = self.derivative
+        wanted = {a.id: a for v in self.backward_nodes for a in v.args if a.id in live}
+        wanted.update({v.id: v for v in [*d.states, *(g for g, _ in d.products.values()), *d.vectors.values()] if v.id in live})
+        wanted.update({a.id: a for _, a in d.products.values() if a.op != "x"})
+        for v in [v for v in wanted.values() if v.op in COMPARISONS]:  # a mask is no number: its operands are kept instead
+            del wanted[v.id]
+            wanted.update({a.id: a for a in v.args})
+        histories: set[int] = set()
+        kept: dict[int, Value] = {}
+
+        def free(v: Value) -> bool:
+            return v.op in ("state", "vec", "const") or v.id in state_of or v is t.output or v.id in kept
+
+        def obtainable(v: Value) -> bool:
+            return free(v) or (v.op in CHEAP and all(obtainable(a) for a in v.args))
+
+        for v in sorted(wanted.values(), key=lambda v: v.id):
+            if not obtainable(v) and v.op not in CHEAP:
+                kept[v.id] = v
+        for v in sorted(wanted.values(), key=lambda v: v.id):
+            if not obtainable(v):
+                kept[v.id] = v
+
+        def touch(v: Value) -> None:
+            if v.op == "state":
+                histories.add(t.states.index(v.attr))
+            elif v.id in kept or v is t.output:
+                return
+            elif v.id in state_of:
+                histories.add(state_of[v.id])
+            else:
+                for a in v.args:
+                    touch(a)
+
+        for v in wanted.values():
+            touch(v)
+        histories.discard(-1 if cell.output_state is None else cell.output_state)
+        return [kept[i] for i in sorted(kept)], sorted(histories)
+
+    # lines of memory
+
+    def line(self, widths: Sequence[str]) -> list[tuple[int, int]]:
+        """Places of values laid side by side, in units of (H, P)."""
+        places, h, p = [], 0, 0
+        for w in widths:
+            places.append((h, p))
+            h, p = (h + 1, p) if w == "H" else (h, p + 1)
+        return places
+
+    @cached_property
+    def kept_streams(self) -> dict[int, Stream]:
+        widths = [full(self.widths[v.id]) for v in self.kept]
+        return {v.id: Stream("rows", "kept", 0, w, o) for v, w, o in zip(self.kept, widths, self.line(widths))}
+
+    @property
+    def kept_width(self) -> tuple[int, int]:
+        widths = [full(self.widths[v.id]) for v in self.kept]
+        return widths.count("H"), widths.count("P")
+
+    def state_rows(self, k: int) -> str:
+        return "output" if k == self.cell.output_state else f"history_{k}"
+
+    # forward
+
+    def forward(self, keep: bool, histories: bool) -> Step:
+        """keep: store what backward needs. histories: store every state at every step."""
+        t, cell = self.trace, self.cell
+        leaves = self._parameters()
+        for v in self.live:
+            if v.op == "mm" and v.attr[0] == "W":
+                leaves[v.id] = Stream("gate", index=len([s for s in leaves.values() if s.kind == "gate"]))
+        for k, v in enumerate(t.old):
+            leaves[v.id] = Stream("old", index=k, width=cell.state_widths[k])
+        outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
+        outputs.append((t.output, Stream("rows", "output", width=cell.output_width)))
+        stored = [k for k in range(len(t.new)) if k != cell.output_state] if histories else self.histories if keep else []
+        outputs += [(t.new[k], Stream("rows", f"history_{k}", width=cell.state_widths[k])) for k in stored]
+        if keep:
+            outputs += [(v, self.kept_streams[v.id]) for v in self.kept]
+        return Step(outputs, leaves, self.widths, t.old, self.uses)
+
+    def _parameters(self) -> dict[int, Stream]:
+        leaves = {v.id: Stream("vector", f"{v.attr[0]}.{v.attr[1]}", width=full(self.widths[v.id])) for v in self.live if v.op == "vec"}
+        leaves.update({v.id: Stream("const") for v in self.trace.graph.nodes if v.op == "const"})
+        return leaves
+
+    # backward
+
+    @cached_property
+    def slots(self) -> dict[int, Stream]:
+        """The line of the workspace: gradients of W only, of W and U, of U only, of V, of vectors; then operands."""
+        d = self.derivative
+        letters: dict[int, set[str]] = {}
+        first: dict[int, tuple[int, int]] = {}
+        nodes: dict[int, Value] = {}
+        width: dict[int, str] = {}
+        for (letter, name), (g, _) in d.products.items():
+            letters.setdefault(g.id, set()).add(letter)
+            first.setdefault(g.id, ("WUV".index(letter), self.cell.gates[letter].index(name)))
+            first[g.id] = min(first[g.id], (first[g.id][0], self.cell.gates[letter].index(name)))
+            nodes[g.id], width[g.id] = g, "P" if letter == "V" else "H"
+        for (letter, name), g in d.vectors.items():
+            letters.setdefault(g.id, set()).add("v")
+            first.setdefault(g.id, (9, 0))
+            nodes[g.id] = g
+            width.setdefault(g.id, full(self.trace.widths[self._vector(letter, name).id]))
+        def rank(i: int) -> tuple:
+            ls = letters[i]
+            return (3 if "V" in ls else 4 if not ls & {"W", "U"} else 0 if "U" not in ls else 1 if "W" in ls else 2, first[i][1], i)
+
+        order = sorted(nodes, key=rank)
+        operands = [a for (letter, _), (_, a) in d.products.items() if letter != "W" and self._operand_leaf(a) is None]
+        for a in operands:
+            if a.id not in nodes:
+                nodes[a.id], width[a.id] = a, full(self.widths[a.id])
+                order.append(a.id)
+        self._slot_nodes = [nodes[i] for i in order]
+        return {i: Stream("slot", index=0, width=width[i], offset=o) for i, o in zip(order, self.line([width[i] for i in order]))}
+
+    @property
+    def slot_width(self) -> tuple[int, int]:
+        widths = [s.width for s in self.slots.values()]
+        return widths.count("H"), widths.count("P")
+
+    def _vector(self, letter: str, name: str) -> Value:
+        return next(v for v in self.live if v.attr == (letter, name) and v.op == "vec")
+
+    def _operand_leaf(self, a: Value) -> Stream | None:
+        """An operand that lies in memory as it is."""
+        s = self.backward_leaves().get(a.id)
+        return s if s is not None and s.kind in ("rows", "past") else None
+
+    def backward_leaves(self, d_histories: bool = False) -> dict[int, Stream]:
+        t, d, cell = self.trace, self.derivative, self.cell
+        leaves = self._parameters()
+        for k, v in enumerate(t.new):
+            if k == cell.output_state or k in self.histories:
+                leaves.setdefault(v.id, Stream("rows", self.state_rows(k), width=cell.state_widths[k]))
+        if cell.output_state is None:
+            leaves.setdefault(t.output.id, Stream("rows", "output", width=cell.output_width))
+        leaves.update(self.kept_streams)
+        for k, v in enumerate(t.old):
+            leaves[v.id] = Stream("past", index=k, width=cell.state_widths[k])
+        for k, v in enumerate(d.seed_states):
+            extra = f"d_history_{k}" if d_histories and k != cell.output_state else ""
+            leaves[v.id] = Stream("old", extra, index=k, width=cell.state_widths[k])
+        leaves[d.seed_output.id] = Stream("rows", "d_output", width=cell.output_width)
+        return leaves
+
+    def backward(self, d_histories: bool) -> Step:
+        d, cell = self.derivative, self.cell
+        outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(d.states)]
+        slots = self.slots
+        outputs += [(v, slots[v.id]) for v in self._slot_nodes]
+        operands = {g.id: slots[g.id] for g, _ in d.products.values()}
+        return Step(outputs, self.backward_leaves(d_histories), self.widths, d.seed_states, None, operands)
+
+    @cached_property
+    def input_gradient(self) -> Product | None:
+        """dX: the gradients of all products with x, times W."""
+        parts = [Part(self.slots[g.id], (key,), "H") for key, (g, _) in self.derivative.products.items() if key[0] == "W"]
+        return Product([], merge(parts), "C", [None], transposed=False, span=2) if parts else None
+
+    @cached_property
+    def outers(self) -> list[Outer]:
+        found: list[Outer] = []
+        for letter in "WUV":
+            by_operand: dict[int, list[tuple[int, Stream, Value]]] = {}
+            for j, name in enumerate(self.cell.gates.get(letter, ())):
+                if (letter, name) in self.derivative.products:
+                    g, a = self.derivative.products[letter, name]
+                    by_operand.setdefault(a.id, []).append((j, self.slots[g.id], a))
+            for members in by_operand.values():
+                runs: list[tuple[tuple[int, int], int, int]] = []
+                for j, s, _ in members:
+                    (h, p), first, n = runs[-1] if runs else ((-9, -9), -9, 0)
+                    ahead = (h + n, p) if s.width == "H" else (h, p + n)
+                    if runs and s.offset == ahead and j == first + n:
+                        runs[-1] = ((h, p), first, n + 1)
+                    else:
+                        runs.append((s.offset, j, 1))
+                a = members[0][2]
+                source = Stream("rows", "x", width="C") if letter == "W" else self._operand_leaf(a) or self.slots[a.id]
+                found.append(Outer(letter, tuple(runs), "P" if letter == "V" else "H", source, source.width))
+        return found
+
+    @cached_property
+    def sums(self) -> list[tuple[str, int, Stream]]:
+        """(letter, index of the vector, slot): gradients of vectors, summed over rows."""
+        return [(letter, self.cell.gates[letter].index(name), self.slots[g.id]) for (letter, name), g in self.derivative.vectors.items()]
+
+
+@lru_cache(maxsize=256)
+def program(cell: Cell) -> Program:
+    return Program(cell)

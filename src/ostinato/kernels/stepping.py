@@ -1,0 +1,144 @@
+"""One step of a cell for a run of rows, as a function of the module: means, products, pointwise work, stage by stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from ..cells.value import Value
+from .code import I64, PTR, Code, Int, Ptr
+from .plan import Part, Pass, Product, Step, Stream, full
+from .product import Products
+from .vector import Body, Frame, Row
+
+
+class Stepper:
+    """Emits `step(frame, carried, b, rows, r, q)`: rows b, b+1, … of the batch, lines r, … of packed tensors, q, … of the block."""
+
+    def __init__(self, step: Step, names: tuple[str, ...], products: Products, states: int, numbers: dict[int, int]):
+        self.step, self.names, self.products, self.states, self.numbers = step, names, products, states, numbers
+        self.lanes = products.lanes
+        self.gates = {v.id: (p, g) for p in step.ahead for g, v in enumerate(p.outputs)}
+        order = [m for stage in sorted(step.means) for m in step.means[stage]]
+        self.mean_index = {m.id: k for k, m in enumerate(order)}
+
+    def emit(self) -> ir.Function:
+        self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64])
+        base, self.carried, self.b, self.rows, self.r, self.q = code.arguments
+        self.frame = Frame(self.names, code, base)  # type: ignore[arg-type]
+        for stage in range(self.step.last + 1):
+            for m in self.step.means.get(stage, []):
+                self._mean(m)
+            for p in self.step.passes:
+                if p.stage == stage:
+                    self._pass(p)
+        return code.close()
+
+    def _row(self, i: Int) -> Row:
+        return Row(self.b + i, self.r + i, self.q + i, i, self.carried)
+
+    def _pass(self, p: Pass) -> None:
+        code, width, n = self.code, self.frame.size(p.width), self.lanes
+        home = {v.id for v in self.step.computed if self.step.stage[v.id] == p.stage}
+        if not p.products:
+            with code.range(self.rows) as i, code.range(width, step=n) as u:
+                self._row_end(p, home, self._row(i), u, width, {})
+            return
+        scratch = {id(q): code.stack(self.products.rows(q.columns) * q.columns * n) for q in p.products}
+        most = max(p.products, key=lambda q: q.columns).columns
+        with code.range(width.over(p.span * n)) as block, self.products.each_tile(code, self.rows, most) as (first, height):
+            for q in p.products:
+                self._tile(q, block, first, height, scratch[id(q)])
+            with code.range(height) as j:
+                for v in range(p.span):
+                    places = {value.id: scratch[id(q)].at(j * (q.columns * n) + (g * q.span + v) * n)
+                              for q in p.products for g, value in enumerate(q.outputs)}
+                    row, u = self._row(first + j), (block * p.span + v) * n
+                    if v == 0:
+                        self._row_end(p, home, row, u, width, places)
+                    else:
+                        with code.when(u < width):
+                            self._row_end(p, home, row, u, width, places)
+
+    def _row_end(self, p: Pass, home: set[int], row: Row, u: Int, width: Int, places: dict[int, Ptr]) -> None:
+        with self.code.either(u + self.lanes <= width) as (whole, tail):
+            with whole:
+                self._body(p, home, row, u, None, places)
+            with tail:
+                self._body(p, home, row, u, self.code.lanes.tail_mask((width - u).value), places)
+
+    def _body(self, p: Pass, home: set[int], row: Row, u: Int, mask: Any, places: dict[int, Ptr]) -> None:
+        body = self._make_body(row, u, mask, places)
+        values = [(body(v, home), s) for v, s in p.stores]  # everything is read before anything is overwritten
+        for value, s in values:
+            body.store(value, s)
+
+    def _make_body(self, row: Row, u: Int, mask: Any, places: dict[int, Ptr]) -> Body:
+        return Body(self.step, self.frame, row, u, mask, lambda v: places.get(v.id), self._gate, lambda m: self._mean_place(m, row), self.states)
+
+    def _gate(self, v: Value, row: Row, u: Int) -> Ptr:
+        p, g = self.gates[v.id]
+        f, n = self.frame, self.lanes
+        vector = u // n
+        block = (vector // p.span) * f["chunk_rows"] + row.q
+        return f.pointer(f"gates_{self.numbers[id(p)]}").at(block * (p.columns * n) + (vector % p.span + g * p.span) * n)
+
+    def _mean_place(self, m: Value, row: Row) -> Ptr:
+        return self.frame.pointer("means").at(row.b * self.step.mean_count + self.mean_index[m.id])
+
+    def _mean(self, m: Value) -> None:
+        """Sums over the units of every row: lane by lane, then over the lanes, always in one order."""
+        code, lanes, n = self.code, self.code.lanes, self.lanes
+        source = m.args[0]
+        width = self.frame.size(full(self.step.widths[source.id]))
+        total = code.stack(n)
+        count = code.builder.sitofp(width.value, lanes.F)
+        with code.range(self.rows) as i:
+            row = self._row(i)
+            total.set_vector(lanes.zero)
+            with code.range(width, step=n) as u, code.either(u + n <= width) as (whole, tail):
+                for branch, mask in ((whole, None), (tail, "tail")):
+                    with branch:
+                        mask = lanes.tail_mask((width - u).value) if mask else None
+                        v = self._make_body(row, u, mask, {})(source, set())
+                        if mask is not None:
+                            v = lanes.select(mask, v, lanes.zero)
+                        total.set_vector(lanes.add(total.vector(), v))
+            self._mean_place(m, row).set_scalar(code.builder.fdiv(lanes.sum(total.vector()), count))
+
+    # products
+
+    def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr) -> None:
+        code, number, n = self.code, self.numbers[id(q)], self.lanes
+        panel = self.frame.pointer(f"panel_{number}").at(block * depth(self.frame, q) * (q.columns * n))
+        start, stride = self.frame.pointer(f"start_{number}").at(block * (q.columns * n)), 0
+        for part in q.parts:
+            a, line = self._operand(part.operand, first)
+            k = part_depth(self.frame, q, part)
+            code.call(self.products.tile(q.columns), height, a, line, 1, panel, k, start, stride, scratch, q.columns * n)
+            panel, start, stride = panel.at(k * (q.columns * n)), scratch, q.columns * n
+
+    def _operand(self, s: Stream, first: Int) -> tuple[Ptr, Int]:
+        f = self.frame
+        if s.kind in ("old", "new"):
+            line = f.pad(s.width)
+            return self.carried.pointer(s.index + (self.states if s.kind == "new" else 0)).at((self.b + first) * line), line  # type: ignore[attr-defined]
+        if s.kind == "slot":
+            return f.pointer("slots").at((self.q + first) * f["stride_slots"] + f.place(s.offset)), f["stride_slots"]
+        assert s.kind == "cross", s
+        line = f["pad"] * self.step.crossing
+        return f.pointer("cross").at((self.b + first) * line + f["pad"] * s.index), line
+
+
+def part_depth(f: Frame, q: Product, part: Part) -> Int:
+    """How many k a part has."""
+    return f.size(part.depth) * (1 if q.transposed else len(part.weights))
+
+
+def depth(f: Frame, q: Product) -> Int:
+    """How many k all parts have."""
+    total = f.code.integer(0)
+    for part in q.parts:
+        total = total + part_depth(f, q, part)
+    return total

@@ -1,0 +1,186 @@
+"""From the nodes of a graph to vector code: one row, one vector of units at a time.
+
+What is fused into a multiply-add, and in which order a sum is added up, is decided from the graph alone, so that every
+build of a cell, training or inference, whole vectors or a row's end, computes the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..cells.value import Value
+from . import functions
+from .code import Code, Int, Ptr
+from .plan import Step, Stream, terms
+
+
+class Frame:
+    """The numbers and addresses of one call, by name: an array of 64-bit integers that the kernel reads."""
+
+    def __init__(self, names: tuple[str, ...], code: Code, base: Ptr):
+        self.places = {n: k for k, n in enumerate(names)}
+        self.code, self.base = code, base
+        self._loaded: dict[str, Int] = {}
+        self._pointers: dict[str, Ptr] = {}
+
+    def __getitem__(self, name: str) -> Int:
+        if name not in self._loaded:
+            with self.code.builder.goto_entry_block():
+                self._loaded[name] = self.base.integer(self.places[name])
+        return self._loaded[name]
+
+    def pointer(self, name: str) -> Ptr:
+        if name not in self._pointers:
+            i = self[name]
+            with self.code.builder.goto_entry_block():
+                self._pointers[name] = self.code.as_pointer(i)
+        return self._pointers[name]
+
+    def size(self, width: str) -> Int:
+        """How many numbers a value of this width has: C, H or P."""
+        return self[width]
+
+    def pad(self, width: str) -> Int:
+        """The same, rounded up to whole pairs of vectors."""
+        return self["pad" + width]
+
+    def place(self, offset: tuple[int, int]) -> Int:
+        h, p = offset
+        total = self.code.integer(0)
+        if h:
+            total = self["H"] * h
+        return total + self["P"] * p if p else total
+
+
+class Row:
+    """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile."""
+
+    def __init__(self, b: Int, r: Int, q: Int, i: Int, carried: Ptr):
+        self.b, self.r, self.q, self.i, self.carried = b, r, q, i, carried
+
+
+class Body:
+    """Emits the values of one row from u on, `lanes` units; `mask` limits what is read and written at a row's end."""
+
+    def __init__(self, step: Step, frame: Frame, row: Row, u: Int, mask: Any, scratch: Callable[[Value], Ptr | None],
+                 gate: Callable[[Value, Row, Int], Ptr], mean: Callable[[Value], Ptr], states: int):
+        self.step, self.frame, self.row, self.u, self.mask = step, frame, row, u, mask
+        self.scratch, self.gate, self.mean, self.states = scratch, gate, mean, states
+        self.code = frame.code
+        self.lanes = self.code.lanes
+        self.values: dict[int, Any] = {}
+
+    # memory
+
+    def address(self, s: Stream) -> tuple[Ptr, bool]:
+        """(where the stream lies for this row and unit, whether it is padded)."""
+        f, row = self.frame, self.row
+        if s.kind in ("old", "new"):
+            k = s.index + (self.states if s.kind == "new" else 0)
+            return row.carried.pointer(k).at(row.b * f.pad(s.width) + self.u), True
+        if s.kind == "past":
+            return row.carried.pointer(2 * self.states + s.index).at(row.b * f.size(s.width) + self.u), False
+        if s.kind == "rows":
+            return f.pointer(s.name).at(row.r * f["stride_" + s.name] + f.place(s.offset) + self.u), False
+        if s.kind == "slot":
+            return f.pointer("slots").at(row.q * f["stride_slots"] + f.place(s.offset) + self.u), False
+        if s.kind == "cross":
+            return f.pointer("cross").at((row.b * self.step.crossing + s.index) * f["pad"] + self.u), True
+        assert s.kind == "vector", s
+        return f.pointer("vector_" + s.name).at(self.u), True
+
+    def load(self, s: Stream) -> Any:
+        p, padded = self.address(s)
+        v = p.vector(None if padded else self.mask)
+        if s.kind == "old" and s.name:  # a carried gradient, and what the loss sends to this very step
+            v = self.lanes.add(v, self.load(Stream("rows", s.name, width=s.width)))
+        return v
+
+    def store(self, v: Any, s: Stream) -> None:
+        p, padded = self.address(s)
+        p.set_vector(v, None if padded else self.mask)
+
+    # values
+
+    def __call__(self, v: Value, home: set[int]) -> Any:
+        """The value of a node. `home`: the nodes that this pass computes itself."""
+        if v.id not in self.values:
+            self.values[v.id] = self._value(v, home)
+        return self.values[v.id]
+
+    def _value(self, v: Value, home: set[int]) -> Any:
+        step, lanes = self.step, self.lanes
+        if v.op == "const":
+            return lanes.const(v.attr)
+        stream = step.leaves.get(v.id)
+        if stream is not None:
+            return self.gate(v, self.row, self.u).vector() if stream.kind == "gate" else self.load(stream)
+        if v.op == "mean":
+            return self(v.args[0], home) if step.widths[v.args[0].id] == "1" else lanes.splat(self.mean(v).scalar())
+        if v.id not in home and step.widths[v.id] != "1":
+            return self.load(step.places[v.id])
+        if v.op in ("mm", "mmT"):
+            p = self.scratch(v)
+            assert p is not None, v
+            return p.vector()
+        if v.op == "add":
+            return self._sum(v, home)
+        if v.op == "sub":
+            return self._difference(v, home)
+        return emit(self.lanes, v, [self(a, home) for a in v.args])
+
+    def _single(self, v: Value, home: set[int]) -> bool:
+        return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.leaves and v.id in home
+
+    def _sum(self, root: Value, home: set[int]) -> Any:
+        lanes, dropped, total = self.lanes, self.step.dropped.get(root.id, set()), None
+        for v in terms(root, self.step.uses, self.step.leaves):
+            if v.id in dropped:
+                continue
+            if total is not None and self._single(v, home):
+                total = lanes.fma(self(v.args[0], home), self(v.args[1], home), total)
+            else:
+                value = self(v, home)
+                total = value if total is None else lanes.add(total, value)
+        return total
+
+    def _difference(self, v: Value, home: set[int]) -> Any:
+        lanes, (a, b) = self.lanes, v.args
+        if self._single(b, home):
+            return lanes.fma(lanes.neg(self(b.args[0], home)), self(b.args[1], home), self(a, home))
+        if self._single(a, home):
+            return lanes.fma(self(a.args[0], home), self(a.args[1], home), lanes.neg(self(b, home)))
+        return lanes.sub(self(a, home), self(b, home))
+
+
+def emit(l: Any, v: Value, a: list[Any]) -> Any:  # noqa: E741
+    """One pointwise operation."""
+    if v.op == "leaky_relu":
+        return l.select(l.gt(a[0], l.zero), a[0], l.mul(a[0], l.const(v.attr)))
+    if v.op == "clamp":
+        low, high = l.const(v.attr[0]), l.const(v.attr[1])
+        capped = l.select(l.gt(a[0], high), high, a[0])
+        return l.select(l.lt(capped, low), low, capped)
+    return EMIT[v.op](l, *a)
+
+
+EMIT: dict[str, Callable[..., Any]] = {
+    "mul": lambda l, a, b: l.mul(a, b),
+    "div": lambda l, a, b: l.div(a, b),
+    "neg": lambda l, a: l.neg(a),
+    "lt": lambda l, a, b: l.lt(a, b),
+    "le": lambda l, a, b: l.le(a, b),
+    "gt": lambda l, a, b: l.gt(a, b),
+    "ge": lambda l, a, b: l.ge(a, b),
+    "where": lambda l, c, a, b: l.select(c, a, b),
+    "minimum": lambda l, a, b: l.minimum(a, b),
+    "maximum": lambda l, a, b: l.maximum(a, b),
+    "relu": lambda l, a: l.relu(a),
+    "sqrt": lambda l, a: l.sqrt(a),
+    "sigmoid": functions.sigmoid,
+    "tanh": functions.tanh,
+    "softplus": functions.softplus,
+    "exp": functions.exp,
+    "log": functions.log,
+}
