@@ -148,6 +148,22 @@ def test_vectors_stay_whole_and_only_what_is_written_fused_is_fused(name, lanes,
     assert not re.search(r"fmadd|fmla", two)
 
 
+@pytest.mark.parametrize("name", ["host", "avx2"])
+def test_compiled_vectors_compute(name):
+    target = machine.named(name)
+    if not machine._runs(target):
+        pytest.skip(f"this machine cannot run {name}")
+    lanes = target.lanes("float32")
+    library = machine.compile(axpy(lanes), name="axpy", key="axpy", target=target)
+    x, y = (ctypes.c_float * lanes)(*range(lanes)), (ctypes.c_float * lanes)(*[0.5] * lanes)
+    for function, expected in (("fused", [3 * n + 0.5 for n in range(lanes)]), ("separate", [])):
+        expected = expected or [1.5 * value for value in x]
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(library.address(function))(
+            ctypes.addressof(x), ctypes.addressof(y)
+        )
+        assert list(x) == expected
+
+
 @pytest.mark.parametrize("cpu", ["skylake-avx512", "icelake-server", "sapphirerapids", "znver4"])
 def test_512_bit_vectors_are_not_split_on_processors_tuned_for_256(cpu):
     target = dataclasses.replace(machine.named("avx512"), cpu=cpu)

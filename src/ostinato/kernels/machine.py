@@ -32,7 +32,8 @@ _ITEM_BITS = {"float32": 32, "float64": 64}
 # What an x86-64 level needs of the machine that runs it: x86-64-v3 and v4, as far as compiled code can meet them.
 _V3 = ("avx2", "fma", "bmi", "bmi2", "f16c", "lzcnt", "movbe", "popcnt")
 _NEEDS = {"avx2": _V3, "avx512": (*_V3, "avx512f", "avx512dq", "avx512vl", "avx512bw", "avx512cd")}
-# Some processors (skylake-avx512 and its heirs) are tuned by LLVM to split 512-bit vectors in two.
+# On some processors (skylake-avx512 and its heirs) LLVM prefers 256 bits where it chooses by itself. Vectors that are
+# written in 512 bits stay whole even there.
 _WHOLE_VECTORS = "-prefer-256-bit"
 
 
