@@ -15,22 +15,21 @@ from . import plain
 
 
 @lru_cache(maxsize=1)
-def _kernels() -> ModuleType | None:
+def _kernels() -> ModuleType:
     """The package that compiles, imported at the first call and not with `import ostinato`."""
     from .. import kernels
 
-    return kernels if hasattr(kernels, "supported") else None
+    return kernels
 
 
 def compiled(x: Tensor) -> bool:
     """Whether kernels run on tensors like x."""
-    k = _kernels()
-    return k is not None and k.supported(x)
+    return _kernels().supported(x)
 
 
 def without_kernels(x: Tensor) -> None:
     """Says, once per process and kind of device, that the reference runs in place of kernels."""
-    if x.device.type != "meta" and _kernels() is not None:
+    if x.device.type != "meta":
         _warn(x.device.type)
 
 
@@ -62,10 +61,16 @@ def backward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[
                                [_dense(d) for d in d_finals], [_dense(d) for d in d_histories], needs)
 
 
-def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None
-                ) -> list[tuple[int, ...]]:
+def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, known without running it: tracers ask."""
-    return _kernels().kept_shapes(cell, x, states, weights, sizes) if compiled(x) else []  # type: ignore[union-attr]
+    if not compiled(x):
+        return []
+    from ..kernels.program import program
+    from ..kernels.run import hidden_sizes
+
+    p, (hidden, projected) = program(cell), hidden_sizes(cell, states, weights)
+    widths = [p.kept_width[0] * hidden + p.kept_width[1] * projected] if p.kept else []
+    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
 
 
 def _dense(d: Tensor | None) -> Tensor | None:

@@ -70,7 +70,9 @@ def _forward(x: Tensor, states: list[Tensor], weights: list[Tensor], sizes: Tens
              histories: bool, keep: bool) -> Kept:
     x, *tensors = [_laid_out(t, x.dtype) for t in (x, *states, *weights)]
     n = len(states)
-    return engine.forward(Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, keep, histories)
+    output, finals, every, kept = engine.forward(Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, keep, histories)
+    # What an operator returns must not be one tensor twice, and a history may be kept too.
+    return output, finals, every, [k.clone() if any(k is h for h in every) else k for k in kept]
 
 
 def _forward_fake(x: Tensor, states: list[Tensor], weights: list[Tensor], sizes: Tensor | None, cell: str, reverse: bool,
@@ -78,7 +80,7 @@ def _forward_fake(x: Tensor, states: list[Tensor], weights: list[Tensor], sizes:
     c = Cell.from_text(cell)
     steps = x.shape[:-1]
     others = [s for k, s in enumerate(states) if k != c.output_state]
-    shapes = engine.kept_shapes(c, x, states, weights, sizes) if keep else []
+    shapes = engine.kept_shapes(c, x, states, weights) if keep else []
     return (x.new_empty(*steps, plain.output_size(c, states, weights)), [s.new_empty(s.shape) for s in states],
             [x.new_empty(*steps, s.shape[-1]) for s in others] if histories else [], [x.new_empty(s) for s in shapes])
 
@@ -118,7 +120,7 @@ def _backward(x: Tensor, states: list[Tensor], weights: list[Tensor], sizes: Ten
     n = len(states)
     dx, d_states, d_weights = engine.backward(Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, output, kept,
                                               d_output, d_finals, d_histories, (needs[0], needs[1], needs[2]))
-    return (x.new_empty(0) if dx is None else dx), d_states, d_weights
+    return (x.new_empty(0) if dx is None else dx), d_states if needs[1] else [], d_weights if needs[2] else []
 
 
 def _backward_fake(x: Tensor, states: list[Tensor], weights: list[Tensor], sizes: Tensor | None, output: Tensor,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -22,10 +23,11 @@ def run(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tenso
 
     x [T, B, C] or packed [R, C], states [B, H or P] each, weights in the order of `cell.parameters`, sizes int64 [T].
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and, when asked, the states after every step of each
-    state that is not the output.
+    state that is not the output. Autocast has been dealt with before and changes nothing in here.
     """
     rows = None if sizes is None else sizes.tolist()
-    output, finals, every = sequence(cell, x, states, weights, rows, reverse)
+    with torch.autocast(x.device.type, enabled=False) if autocast_on(x.device.type) else nullcontext():
+        output, finals, every = sequence(cell, x, states, weights, rows, reverse)
     if x.shape[0] == 0:
         output = x.new_zeros(*x.shape[:-1], output_size(cell, states, weights))
     kept = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
@@ -70,6 +72,11 @@ def gradients(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence
         return [torch.zeros_like(t) for t in wanted]
     return list(torch.autograd.grad([y for y, _ in pairs], list(wanted), [d for _, d in pairs], create_graph=create_graph,
                                     allow_unused=True, materialize_grads=True))
+
+
+def autocast_on(device: str) -> bool:
+    """Whether torch.autocast is on for this kind of device."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def output_size(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> int:

@@ -14,7 +14,7 @@ from .. import _torch_private
 from ..cells import Cell, catalogue
 from ..cells.value import Value
 from ..errors import InputError, phrase
-from . import engine
+from . import engine, plain
 
 REFERENCE, OPERATOR, KERNELS = "reference", "operator", "kernels"
 _NATIVE = (torch.float32, torch.float64)
@@ -51,7 +51,7 @@ def number_types(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Seque
     float32 and returned in the type in which torch.nn returns them.
     """
     kind, device = x.dtype, x.device
-    if autocast_on(device.type) and kind != torch.float64:
+    if plain.autocast_on(device.type) and kind != torch.float64:
         for t in chain((x,), states, weights):
             if t.dtype is not torch.float32 and t.dtype not in _HALF:
                 _refuse_kind("float32, bfloat16 or float16 under autocast", t.dtype)
@@ -69,10 +69,6 @@ def number_types(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Seque
     if kind not in _NATIVE and kind not in _HALF:
         _refuse_kind("float32, float64, bfloat16 or float16", kind)
     return kind, (kind,) * (1 + len(states))
-
-
-def autocast_on(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 @torch.compiler.assume_constant_result

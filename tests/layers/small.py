@@ -1,0 +1,44 @@
+"""Small random calls of any cell."""
+
+import torch
+from tolerance import check
+
+from ostinato import cells
+
+CELLS = ("elman", "lstm", "gru", "gru_reset_before", "lstm_projected", "slstm")
+
+
+def draw(name, steps=5, rows=3, features=4, hidden=6, projected=2, dtype=torch.float32, seed=0, gradients=False):
+    """(cell, x [T, B, C], states, weights); every gate has weights of its own."""
+    cell = cells.catalogue()[name]
+    made = torch.Generator().manual_seed(seed)
+    width = projected if cell.projected else 0
+
+    def tensor(*shape, scale=1.0):
+        return torch.randn(shape, generator=made, dtype=torch.float64).mul(scale).to(dtype)
+
+    x = tensor(steps, rows, features)
+    states = [tensor(rows, cell.width(symbol, features, hidden, width), scale=0.5) for symbol in cell.state_widths]
+    if name == "slstm":
+        states = [s.abs() + 0.5 for s in states]  # its normaliser is a sum of exponentials: never negative
+    weights = [tensor(*shape, scale=0.4) for shape in cell.parameters(features, hidden, width).values()]
+    for t in (x, *states, *weights):
+        t.requires_grad_(gradients)
+    return cell, x, states, weights
+
+
+def agree(found, expected, gradients=False):
+    """Two lists of tensors, within the one tolerance of all tests."""
+    found, expected = ({str(k): t for k, t in enumerate(tensors)} for tensors in (found, expected))
+    check("gradients" if gradients else "outputs", found, expected)
+
+
+def flat(result):
+    """(output, finals, histories) as one list."""
+    output, finals, histories = result
+    return [output, *finals, *histories]
+
+
+def loss(tensors):
+    """A scalar to which every entry contributes with a weight of its own."""
+    return sum((t * torch.linspace(-1.0, 1.3, t.numel(), dtype=t.dtype).view(t.shape)).sum() for t in tensors)
