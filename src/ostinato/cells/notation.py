@@ -141,8 +141,12 @@ def _from_torch(error: Exception) -> str:
         "minimum": " Write clamp(a, max=...) for a bound that is a number.",
         "maximum": " Write clamp(a, min=...) for a bound that is a number.",
         "where": " Write where(a > b, u, v).",
-    }.get(called, f" Write the values by position; known: {KNOWN}." if called in KNOWN.split() else "")
-    return f"{type(error).__name__}: {said.rstrip('.')}.{remedy}"
+        "undefined name": " Write names of letters, states and values that stand above.",
+    }.get(
+        "undefined name" if isinstance(error, NameError) else called,
+        f" Write the values by position; known: {KNOWN}." if called in KNOWN.split() else "",
+    )
+    return f"{type(error).__name__}: {said.rstrip('.:')}.{remedy}"
 
 
 def _check_returned(values: list, states: tuple[str, ...]) -> None:

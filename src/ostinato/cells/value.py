@@ -103,6 +103,13 @@ class Value:
             )
         return o is self
 
+    def __ne__(self, o: object) -> bool:
+        if self.graph.open:
+            raise CellError(
+                "!= between values is not an operation of a cell. Write a comparison with < <= > >= instead."
+            )
+        return o is not self
+
     def __bool__(self) -> NoReturn:
         raise CellError(
             "an equation has no if, and, or, not, min or max: its values are known only when the cell runs. "
@@ -297,7 +304,9 @@ def _settings(op: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, Any]
             learned = (
                 "where(a > 0, a, p.name * a)" if op == "leaky_relu" else "minimum(a, p.name) or maximum(a, p.name)"
             )
-            raise CellError(f"{op}: {name} must be a finite number, got {got}. For a learned one write {learned}.")
+            raise CellError(
+                f"{op}: {name} must be a finite number, got {got}. Write a plain number; for a learned one {learned}."
+            )
         return given
 
     if op == "leaky_relu":
@@ -321,7 +330,9 @@ def mean(v: Any) -> Any:
     if isinstance(v, Value):
         return v.graph.mean(v)
     if not isinstance(v, torch.Tensor):
-        raise CellError(f"mean takes a value of the equations, got {v if is_number(v) else type(v).__name__}.")
+        raise CellError(
+            f"mean takes a value of the equations, got {v if is_number(v) else type(v).__name__}. Write mean(h)."
+        )
     return v.mean(-1, keepdim=True)
 
 
