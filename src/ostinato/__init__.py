@@ -3,5 +3,18 @@
 from . import cells
 from ._version import __version__
 from .cells import Cell, cell, mean, norm
+from .layers import GRU, LSTM, RNN, Recurrent, convert
 
-__all__ = ["Cell", "__version__", "cell", "cells", "mean", "norm"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "Recurrent",
+    "__version__",
+    "cell",
+    "cells",
+    "convert",
+    "mean",
+    "norm",
+]

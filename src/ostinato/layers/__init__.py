@@ -1,1 +1,7 @@
 """Torch modules with gradients around the cells."""
+
+from .convert import convert
+from .drop_in import GRU, LSTM, RNN
+from .recurrent import Recurrent
+
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "convert"]

@@ -1,0 +1,94 @@
+"""The arguments of a call: the shapes that a state must have, and what is wrong with a call, in four parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from ..errors import InputError, OstinatoError, ShapeError, phrase
+from .plain import autocast_on
+from .sequences import Lengths
+
+if TYPE_CHECKING:
+    from .layer import Layer
+
+State = Any
+"""A tensor [D·L, B, H] for a cell of one state, a tuple of them, in the order of the cell's arguments, for several."""
+
+_BATCH = "[T, B, C] or [T, C]"
+_MAKE = "Write torch.as_tensor(x)."
+_SIZE = "Build the layer with that input_size, or map x to it with nn.Linear."
+_AGAIN = "Give what an earlier call returned, or none to start at zeros."
+
+
+def state_shapes(layer: Layer, x: Tensor | PackedSequence) -> list[tuple[int, ...]]:
+    """[D·L, B, H] of each state as the caller gives it; [D·L, H] for one sequence; P for H behind a projection."""
+    if isinstance(x, PackedSequence):
+        rows = [int(x.batch_sizes[0])]
+    else:
+        rows = [] if x.dim() == 2 else [x.shape[0 if layer.batch_first else 1]]
+    count = layer.num_layers * (2 if layer.bidirectional else 1)
+    return [
+        (count, *rows, layer.cell.width(symbol, layer.input_size, layer.hidden_size, layer.proj_size))
+        for symbol in layer.cell.state_widths
+    ]
+
+
+def problem_with(
+    layer: Layer, x: Any, state: State, weights: Sequence[Sequence[Tensor]], lengths: Lengths
+) -> OstinatoError | None:
+    """What is wrong with the arguments, if anything is."""
+    where, packed = type(layer).__name__, isinstance(x, PackedSequence)
+    data = x.data if packed else x
+    if not isinstance(data, Tensor):
+        return InputError(phrase(where, "x", "a tensor or a PackedSequence", type(data).__name__, _MAKE))
+    if data.dim() not in ((2,) if packed else (2, 3)):
+        expected = "packed rows [R, C]" if packed else "[B, T, C] or [T, C]" if layer.batch_first else _BATCH
+        kind = ShapeError if packed else InputError
+        return kind(phrase(where, "x", expected, f"{data.dim()} dimensions", "One step goes to layer.step."))
+    if data.shape[-1] != layer.input_size:
+        expected = f"of input_size = {layer.input_size} features at the end"
+        return ShapeError(phrase(where, "x", expected, f"a shape of {list(data.shape)}", _SIZE))
+    if not packed and lengths is None and data.shape[1 if layer.batch_first and data.dim() == 3 else 0] == 0:
+        remedy = "Sequences without a step can stand in a batch with lengths=."
+        return ShapeError(phrase(where, "x", "of at least one step", "T = 0", remedy))
+    own = next((w for group in weights for w in group), data)
+    if data.device != own.device:
+        remedy = "Move x with x.to(device) or the layer with layer.to(device)."
+        return InputError(phrase(where, "x", f"on the weights' device, {own.device}", data.device, remedy))
+    if data.dtype != own.dtype and not autocast_on(data.device.type):
+        remedy = "Convert x with x.to(dtype) or the layer with layer.to(dtype)."
+        return InputError(phrase(where, "x", f"of the weights' number type, {own.dtype}", data.dtype, remedy))
+    return None if state is None else _state_problem(layer, x, data, state)
+
+
+def _state_problem(layer: Layer, x: Tensor | PackedSequence, data: Tensor, state: State) -> OstinatoError | None:
+    where, cell = type(layer).__name__, layer.cell
+    parts = (state,) if len(cell.states) == 1 else state
+    expected = f"a tuple of tensors ({', '.join(cell.states)})" if len(cell.states) > 1 else "a tensor"
+    if not isinstance(parts, tuple | list) or not all(isinstance(s, Tensor) for s in parts):
+        return InputError(phrase(where, "state", expected, _kind(state), _AGAIN))
+    if len(parts) != len(cell.states):
+        return ShapeError(phrase(where, "state", expected, f"{len(parts)} of them", _AGAIN))
+    for name, s, shape in zip(cell.states, parts, state_shapes(layer, x), strict=True):
+        label = "state" if len(parts) == 1 else f"state {name}"
+        if s.shape != shape:
+            remedy = "A state has one row for each layer and direction, also with batch_first."
+            return ShapeError(phrase(where, label, f"of shape {list(shape)}", list(s.shape), remedy))
+        if s.device != data.device:
+            return InputError(
+                phrase(where, label, f"on the device of x, {data.device}", s.device, "Move it with .to(device).")
+            )
+        if s.dtype != data.dtype and not autocast_on(data.device.type):
+            remedy = "Convert it with .to(dtype)."
+            return InputError(phrase(where, label, f"of the number type of x, {data.dtype}", s.dtype, remedy))
+    return None
+
+
+def _kind(state: object) -> str:
+    if not isinstance(state, tuple | list):
+        return type(state).__name__
+    return f"{type(state).__name__} of {', '.join(type(s).__name__ for s in state) or 'nothing'}"

@@ -1,0 +1,205 @@
+"""`RNN`, `GRU` and `LSTM`: torch.nn's layers with their constructors, parameters, results and errors, on the kernels.
+
+They derive from torch.nn.RNNBase and take everything from it but forward. Instances hold nothing of their own beyond
+what torch's hold, so an instance of nn.LSTM becomes one of these by its class alone; `convert` relies on that.
+
+Letters: T steps, B rows of the batch, C input features, H hidden units, P the projection's width, L layers,
+D directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from .. import _torch_private
+from ..cells import Cell, catalogue
+from ..errors import OstinatoError
+from .arguments import State
+from .layer import Layer
+from .sequences import Lengths
+
+_NAMES = {
+    ("RNN_TANH", False): "elman",
+    ("RNN_RELU", False): "elman_relu",
+    ("GRU", False): "gru",
+    ("LSTM", False): "lstm",
+    ("LSTM", True): "lstm_projected",
+}
+_CELLS: dict[tuple[str, bool, bool], Cell] = {
+    (*key, bias): catalogue()[name] if bias else catalogue()[name].without_bias()
+    for key, name in _NAMES.items()
+    for bias in (True, False)
+}
+_TORCH = {"RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu, "GRU": torch.gru, "LSTM": torch.lstm}
+_KERNEL_DEVICES = ("cpu", "meta")
+
+
+class TorchLayer(Layer, nn.RNNBase):
+    """What the three have in common: torch's module, this package's forward."""
+
+    _original: type[nn.RNNBase]
+
+    @property
+    def cell(self) -> Cell:  # type: ignore[override]
+        """The equations that this layer runs, without b and d where bias=False."""
+        return _CELLS[self.mode, self.proj_size > 0, self.bias]
+
+    def forward(  # type: ignore[override]
+        self,
+        input: Tensor | PackedSequence,
+        hx: State = None,
+        *,
+        state: State = None,
+        lengths: Lengths = None,
+        return_states: bool = False,
+    ) -> Any:
+        """As torch.nn's: input [T, B, C], [B, T, C] with batch_first, [T, C] or packed → (output, final state).
+
+        `state` is another name for hx; `lengths` and `return_states` are those of `Recurrent.forward`.
+        """
+        return super().forward(input, state, hx=hx, lengths=lengths, return_states=return_states)
+
+    def _weight_names(self) -> Sequence[Sequence[str]]:
+        # torch's order is ih, hh, two biases, hr; the cell's is W U V b d.
+        return [[*group[:2], *group[4:], *group[2:4]] for group in self._all_weights]
+
+    def _layers(
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        weights: Sequence[Sequence[Tensor]],
+        sizes: Tensor | None,
+        histories: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        ours = x.device.type in _KERNEL_DEVICES or histories
+        if ours or _torch_private.functorch_active() or _torch_private.forward_ad_active():
+            return super()._layers(x, states, weights, sizes, histories)
+        return self._torch_layers(x, states, sizes)
+
+    def _torch_layers(
+        self, x: Tensor, states: Sequence[Tensor], sizes: Tensor | None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """torch's own implementation: cuDNN and its like, on devices for which there are no kernels."""
+        self._update_flat_weights()
+        start = tuple(states) if len(states) > 1 else states[0]
+        shape = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
+        layers: Any = _TORCH[self.mode]
+        if sizes is None:
+            output, *finals = layers(x, start, self._flat_weights, *shape, False)
+        else:
+            output, *finals = layers(x, sizes, start, self._flat_weights, *shape)
+        return output, finals, []
+
+    def _refuse(self, problem: OstinatoError, x: Any, state: State, lengths: Lengths) -> None:
+        """Where torch has an error of its own for these arguments, it is torch's that is raised."""
+        if lengths is None:
+            self._original.forward(self, x, state)
+        raise problem
+
+
+class RNN(TorchLayer):
+    """torch.nn.RNN on compiled kernels: the same constructor, parameters, results and errors.
+
+        h_t = tanh(W x_t + b + U h_{t-1} + d)       or relu, with nonlinearity="relu"
+
+    input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]. Beyond torch.nn: `lengths`, `return_states`, `step`.
+    """
+
+    _original = nn.RNN
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **unknown: Any,
+    ) -> None:
+        _without_projection(unknown)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(f"RNN_{nonlinearity.upper()}", *sizes, device=device, dtype=dtype, **unknown)
+        self.nonlinearity = nonlinearity
+
+
+class GRU(TorchLayer):
+    """torch.nn.GRU on compiled kernels: the same constructor, parameters, results and errors.
+
+        r = σ(W_r x + b_r + U_r h + d_r)    z = σ(W_z x + b_z + U_z h + d_z)
+        n = tanh(W_n x + b_n + r (U_n h + d_n))    h = (1 - z) n + z h
+
+    input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]; gates r z n. Beyond torch.nn: `lengths`,
+    `return_states`, `step`. The form with the reset before the product is `Recurrent("gru_reset_before", ...)`.
+    """
+
+    _original = nn.GRU
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **unknown: Any,
+    ) -> None:
+        _without_projection(unknown)
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__("GRU", *sizes, device=device, dtype=dtype, **unknown)
+
+
+class LSTM(TorchLayer):
+    """torch.nn.LSTM on compiled kernels: the same constructor, parameters, results and errors.
+
+        i, f, o = σ(W x + b + U h + d), each its own    g = tanh(W_g x + b_g + U_g h + d_g)
+        c = f c + i g    h = o tanh(c), or V (o tanh(c)) with proj_size
+
+    input [T, B, C] → output [T, B, D·H], final states (h [D·L, B, H or P], c [D·L, B, H]); gates i f g o. Beyond
+    torch.nn: `lengths`, `return_states`, `step`.
+    """
+
+    _original = nn.LSTM
+    get_expected_cell_size = nn.LSTM.get_expected_cell_size
+    check_forward_args = nn.LSTM.check_forward_args  # type: ignore[assignment]
+    permute_hidden = nn.LSTM.permute_hidden  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        super().__init__("LSTM", *sizes, device=device, dtype=dtype)
+
+
+def _without_projection(unknown: dict[str, Any]) -> None:
+    if "proj_size" in unknown:
+        raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+
+
+CONVERTED: dict[type[nn.RNNBase], type[TorchLayer]] = {layer._original: layer for layer in (RNN, GRU, LSTM)}
+"""torch.nn's class → the class here that takes its place."""

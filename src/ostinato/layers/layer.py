@@ -1,0 +1,170 @@
+"""`Layer`: the forward pass that all recurrent layers share.
+
+Letters: T steps, B rows of the batch, C input features, H hidden units, L layers, D directions, R packed rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
+
+from ..cells import Cell
+from ..errors import InputError, OstinatoError, phrase
+from .arguments import State, problem_with, state_shapes
+from .operator import run
+from .sequences import Lengths, lay_out
+from .weights import gate_record, in_order_of
+
+
+class Layer(nn.Module):
+    """What every recurrent layer does with its cell: layers, directions, states, lengths, single steps."""
+
+    cell: Cell
+    """The equations, without b and d where bias=False."""
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    proj_size: int
+
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        state: State = None,
+        *,
+        hx: State = None,
+        lengths: Lengths = None,
+        return_states: bool = False,
+    ) -> Any:
+        """Runs the whole sequence.
+
+        x              [T, B, C]; [B, T, C] with batch_first; [T, C] for one sequence; or a PackedSequence
+        state          where to start: [D·L, B, H] for each state of the cell, also with batch_first; [D·L, H] for one
+                       sequence; zeros without it. `hx` is torch's name for the same argument
+        lengths        steps of each row, from 0 to T, in any order: a list, an array or an integer tensor. What x holds
+                       past a row's end is not read; the output there is 0; the row's final state is that at its own
+                       end, and the second direction starts there
+        return_states  also return the states after every step
+        Returns (output, state): output [T, B, D·H] laid out as x; the final state as `state` above. With return_states,
+        (output, state, states): for each state [D·L, T, B, H], time first also with batch_first, 0 past a row's end.
+        H is P where a state, or the output, is a projection's.
+        """
+        if state is not None and hx is not None:
+            remedy = "hx is torch's name for the same argument."
+            raise InputError(phrase(type(self).__name__, "state", "given once", "state and hx", remedy))
+        return self._sequence(x, hx if state is None else state, lengths, return_states)
+
+    def step(self, x_t: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """One step of all layers: x_t [B, C], state as in `forward` → (output_t [B, H], new state). Or [C] → [H].
+
+        The same as a sequence of one step, so calls in a row equal one call on the whole sequence.
+        """
+        where = f"{type(self).__name__}.step"
+        if self.bidirectional:
+            remedy = (
+                "The second direction reads from the end, which is not there yet; call the layer on whole sequences."
+            )
+            raise InputError(phrase(where, "the layer", "one-directional", "bidirectional=True", remedy))
+        if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
+            received = f"{x_t.dim()} dimensions" if isinstance(x_t, Tensor) else type(x_t).__name__
+            raise InputError(phrase(where, "x_t", "a tensor [B, C] or [C]", received, "Give the input of one step."))
+        time = 1 if self.batch_first and x_t.dim() == 2 else 0
+        output, state = self._sequence(x_t.unsqueeze(time), state, None, False)
+        return output.squeeze(time), state
+
+    def _sequence(self, x: Tensor | PackedSequence, state: State, lengths: Lengths, return_states: bool) -> Any:
+        cell, where = self.cell, type(self).__name__
+        weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
+        problem = problem_with(self, x, state, weights, lengths)
+        if problem is not None:
+            self._refuse(problem, x, state, lengths)
+        batch = lay_out(x, lengths, self.batch_first, where)
+        given = self._zeros(x) if state is None else (state,) if len(cell.states) == 1 else state
+        starts = [batch.start(s) for s in given]
+        y, finals, every = self._layers(batch.x, starts, weights, batch.sizes, return_states)
+        ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
+        output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
+        if not return_states:
+            return output, new
+        states = tuple(batch.steps(s) for s in every)
+        return output, new, states if len(states) > 1 else states[0]
+
+    def _layers(
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        weights: Sequence[Sequence[Tensor]],
+        sizes: Tensor | None,
+        histories: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand."""
+        cell, directions = self.cell, 2 if self.bidirectional else 1
+        starts = [s.unbind(0) for s in states]
+        finals: list[list[Tensor]] = []
+        every: list[list[Tensor]] = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout and self.training:
+                x = dropout(x, self.dropout)
+            outputs = []
+            for direction in range(directions):
+                k = layer * directions + direction
+                output, final, history = run(
+                    cell, x, [s[k] for s in starts], weights[k], sizes, direction == 1, histories
+                )
+                if histories and cell.output_state is not None:
+                    history.insert(cell.output_state, output)
+                outputs.append(output)
+                finals.append(final)
+                every.append(history)
+            x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
+        return x, _stacked(finals), _stacked(every)
+
+    def _weight_names(self) -> Sequence[Sequence[str]]:
+        """For each layer and direction the parameters' names, in the order in which the cell takes them."""
+        raise NotImplementedError
+
+    def _zeros(self, x: Tensor | PackedSequence) -> list[Tensor]:
+        """The start of a call without a state, as the caller would give it."""
+        data = x.data if isinstance(x, PackedSequence) else x
+        return [data.new_zeros(shape) for shape in state_shapes(self, x)]
+
+    def _refuse(self, problem: OstinatoError, x: Any, state: State, lengths: Lengths) -> None:
+        raise problem
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, "_metadata", None)
+        if metadata is not None:
+            metadata.setdefault(prefix[:-1], {})["gates"] = gate_record(self.cell)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: Mapping[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        recorded = local_metadata.get("gates")
+        where = f"{type(self).__name__}.load_state_dict"
+        state_dict, problem = in_order_of(self.cell, state_dict, prefix, recorded, where)
+        if problem is not None:
+            error_msgs.append(problem)
+            return
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+
+def _stacked(parts: list[list[Tensor]]) -> list[Tensor]:
+    """[layers and directions][states] tensors → for each state one tensor with layers and directions first."""
+    return [torch.stack(s) if len(s) > 1 else s[0].unsqueeze(0) for s in zip(*parts, strict=True)]
