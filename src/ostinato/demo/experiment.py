@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ostinato.errors import InputError, phrase
+from ostinato.layers.drop_in import GRU, LSTM, RNN
 from ostinato.lens import gradient_by_lag
 from ostinato.models import CharModel
 from ostinato.training import Text, Trainer, bits_per_character
@@ -24,7 +25,7 @@ Kind = Callable[[int, int], nn.Module]
 """A layer's class: called with input_size and hidden_size."""
 
 TORCH: dict[str, Kind] = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
-OURS: dict[str, Kind] = TORCH
+OURS: dict[str, Kind] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 STATES = ("h", "c")
 
 
