@@ -22,7 +22,7 @@ def emit_packing(code: Code, f: Frame, cell: Cell, step: Step, products: Product
             first = block * room
             here = (width - first).least(room)
             panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * (p.columns * n))
-            start = f.pointer(f"start_{number}").at(block * (p.columns * n))
+            start = f.pointer(f"bias_{number}").at(block * (p.columns * n))
             _starts(code, f, cell, products, p, first, here, start)
             if p.transposed:
                 k = f.size(p.parts[0].depth)

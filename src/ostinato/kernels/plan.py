@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..cells.value import Value
+from ..cells.value import COMPARISONS, Value
 
 CUTS = ("mm", "mmT", "mean")
 GROUP = 4  # gates whose accumulators share a tile
@@ -178,10 +178,17 @@ class Step:
                 if v.args[0].id not in self.leaves and v.args[0].id not in self.places:
                     self._cross(v.args[0])
             elif not self._cut(v) and self.widths[v.id] != "1":
-                for a in v.args:
-                    late = self.stage[a.id] < self.stage[v.id] and a.id not in self.leaves
-                    if late and self.widths[a.id] != "1" and a.id not in self.places:
-                        self._cross(a)
+                self._fetch(v, self.stage[v.id])
+
+    def _fetch(self, v: Value, stage: int) -> None:
+        """What v reads of earlier stages is stored there. A comparison is no number: it is made again from what it reads."""
+        for a in v.args:
+            late = self.stage[a.id] < stage and a.id not in self.leaves
+            if late and self.widths[a.id] != "1" and a.id not in self.places:
+                if a.op in COMPARISONS:
+                    self._fetch(a, stage)
+                else:
+                    self._cross(a)
 
     def _cross(self, v: Value) -> Stream:
         stream = Stream("cross", index=self.crossing, width=full(self.widths[v.id]))
@@ -212,7 +219,7 @@ class Step:
                 part = Part(self.operand(a), tuple(v.attr for v in group), full(self.widths[a.id]))
                 self._at(s, w).products.append(Product(group, [part], w, [self._start(v) for v in group]))
         for chain in self.sums:
-            parts = merge([Part(self.operand(v.args[0]), (v.attr,), full(self.widths[v.args[0].id])) for v in chain])
+            parts = merge([Part(self.operand(v.args[0]), (v.attr,), "P" if v.attr[0] == "V" else "H") for v in chain])
             w = self.widths[chain[0].id]
             self._at(self.stage[chain[0].id], w).products.append(Product(chain[:1], parts, w, [None], transposed=False))
 

@@ -1,4 +1,4 @@
-"""A call of the kernels: sizes, buffers and the frame are put together here, the work is done in compiled code."""
+"""A call of the kernels. What depends on sizes alone is worked out once; a call fills in addresses and starts the threads."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from ..cells import Cell
 from ..errors import NoKernels
 from . import buffers, machine, threads
-from .plan import Product
-from .program import Program, program
+from .program import program
 from .sequence import Backward, Forward, Kernel
+from .vector import in_workspace
 
 SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 CHUNK_ROWS = 96  # rows of x that are multiplied ahead of the loop: enough for tall tiles, little enough to stay in cache
@@ -40,14 +40,13 @@ class Compiled:
     """A kernel and the addresses of its jobs."""
 
     def __init__(self, kernel: Kernel, kind: str):
-        self.kernel = kernel
+        self.kernel, self.program = kernel, kernel.program
         self.places = {n: k for k, n in enumerate(kernel.names)}
-        p = kernel.program
-        pinned = {k: v for k, v in p.cell.gates.items()}
-        key = f"{p.cell.equations}\n{p.cell.states} {pinned}\n{kind} {kernel.scalar}"
-        library = machine.compile(kernel.module, name=f"{p.cell.name} {kind}", key=key, target=kernel.target)
-        self.address = {job: library.address(job) for job in kernel.jobs()}
-        self.library = library
+        cell = self.program.cell
+        key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
+        self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
+        self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
+        self.weights = [self.places[n] for n in weight_names(cell)]
 
 
 @lru_cache(maxsize=512)
@@ -60,31 +59,91 @@ def compiled_backward(cell: Cell, scalar: str, d_histories: bool) -> Compiled:
     return Compiled(Backward(program(cell), machine.host(), scalar, d_histories), f"backward d_histories={d_histories}")
 
 
-class Sizes:
-    """T, B, C, H, P of a call, where each step's lines begin, and what follows from them."""
+def weight_names(cell: Cell) -> list[str]:
+    """The frame's names of a cell's weights, in the order in which a layer gives them."""
+    names = ["weight_" + k for k in cell.letters if k != "p"]
+    return names + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
 
-    def __init__(self, cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, lanes: int):
-        self.B = states[0].shape[0]
-        self.C = x.shape[-1]
+
+class Lines:
+    """How rows are packed: the line at which each step begins, and the lengths of rows where they differ."""
+
+    def __init__(self, T: int, B: int, sizes: Sequence[int] | None):
+        self.T, self.B = T, B
+        self.lengths: list[int] | None = None
         if sizes is None:
-            self.T, self.R = x.shape[0], x.shape[0] * self.B
-            self.first = _dense_lines(self.T, self.B)
-            self.lengths: list[int] | None = None
+            self.first = array("q", [t * B for t in range(T + 1)])
         else:
-            counts = sizes.tolist()
-            self.T, self.R = len(counts), x.shape[0]
-            lines = [0]
-            for c in counts:
-                lines.append(lines[-1] + c)
-            self.first = array("q", lines)
-            self.lengths = [0] * self.B
-            for t, c in enumerate(counts):
-                if t + 1 == len(counts) or counts[t + 1] < c:
-                    for b in range(counts[t + 1] if t + 1 < len(counts) else 0, c):
-                        self.lengths[b] = t + 1
-        self.H, self.P = hidden_sizes(cell, states, weights)
-        self.lanes = lanes
-        self.width = {"C": self.C, "H": self.H, "P": self.P}
+            self.first = array("q", [0])
+            self.lengths = [0] * B
+            for t, n in enumerate(sizes):
+                self.first.append(self.first[-1] + n)
+                following = sizes[t + 1] if t + 1 < T else 0
+                self.lengths[following:n] = [t + 1] * (n - following)
+
+    def cuts(self, parts: int) -> array:
+        """Ranges of rows of nearly equal work."""
+        if self.lengths is None:
+            return array("q", [i * self.B // parts for i in range(parts + 1)])
+        cuts, done, total = [0], 0, self.first[-1]
+        for b, n in enumerate(self.lengths):
+            if len(cuts) < parts and done * parts >= total * len(cuts) and b > cuts[-1]:
+                cuts.append(b)
+            done += n
+        return array("q", [*cuts, *[self.B] * (parts + 1 - len(cuts))])
+
+
+class Call:
+    """All of a call that follows from its sizes: the frame but for the addresses of tensors, and how much workspace it needs."""
+
+    def __init__(self, compiled: Compiled, lines: Lines, C: int, H: int, P: int, workers: int, reverse: bool):
+        self.compiled, self.lines = compiled, lines
+        kernel, cell = compiled.kernel, compiled.program.cell
+        self.kernel, self.lanes = kernel, kernel.target.lanes(kernel.scalar)
+        self.width = {"C": C, "H": H, "P": P}
+        self.itemsize = 4 if kernel.scalar == "float32" else 8
+        T, B = lines.T, lines.B
+        self.parts = parts = self._parts(workers)
+        self.cuts = lines.cuts(parts)
+        self.space = 0
+        self.template = array("q", bytes(8 * len(compiled.places)))
+        forwards = isinstance(kernel, Forward)
+        ahead = forwards != reverse  # whether the work runs from the first step to the last
+        self._set(T=T, B=B, C=C, H=H, P=P, padH=self.pad("H"), padP=self.pad("P"), pad=max(self.pad("H"), self.pad("P")), end=T,
+                  parts=parts, cuts=self.cuts.buffer_info()[0], first=lines.first.buffer_info()[0],
+                  t0=0 if ahead else T - 1, dt=1 if ahead else -1)
+        for number, p in kernel.products:
+            blocks = -(-self.width[p.width] // (p.span * self.lanes))
+            k = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
+            self._room(f"panel_{number}", blocks * k * p.columns * self.lanes)
+            self._room(f"bias_{number}", blocks * p.columns * self.lanes)
+        for name in kernel.vectors:
+            self._room("vector_" + name, max(self.pad("H"), self.pad("P")))
+        self._room("cross", B * kernel.step.crossing * max(self.pad("H"), self.pad("P")))
+        self._room("means", B * kernel.step.mean_count)
+        for k, w in enumerate(cell.state_widths):
+            self._room(f"even_{k}", B * self.pad(w))
+            if kernel.step.pingpong[k]:
+                self._room(f"odd_{k}", B * self.pad(w))
+        if forwards:
+            chunk = max(1, min(T, CHUNK_ROWS // B))
+            self._set(chunk=chunk, chunk_rows=chunk * B * parts)
+            for q in kernel.step.ahead:
+                blocks = -(-H // (q.span * self.lanes))
+                self._room(f"gates_{kernel.numbers[id(q)]}", blocks * chunk * B * parts * q.columns * self.lanes)
+        else:
+            self.block = max(1, min(T, BLOCK_ROWS // B))
+            line, room = self.count(compiled.program.slot_width), self.block * B * 2 * self.lanes
+            self._set(stride_slots=line, room_w=room)
+            self._room("slots", self.block * B * line)
+            self._room("slots_panel", parts * room)
+            self._room("slots_zeros", max(4 * self.lanes, self.pad("H"), self.pad("P")))
+
+    def _parts(self, workers: int) -> int:
+        gates = self.compiled.program.cell.gates
+        each = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"] + len(gates.get("W", ())) * self.width["C"] + 16
+        work = self.lines.first[-1] * self.width["H"] * each
+        return max(1, min(workers, self.lines.B)) if workers > 1 and work > WORTH_A_THREAD * workers else 1
 
     def pad(self, width: str) -> int:
         """A width rounded up to whole pairs of vectors."""
@@ -92,117 +151,60 @@ class Sizes:
         return -(-self.width[width] // n) * n
 
     def count(self, place: tuple[int, int]) -> int:
-        return place[0] * self.H + place[1] * self.P
+        return place[0] * self.width["H"] + place[1] * self.width["P"]
 
-    def cuts(self, parts: int) -> array:
-        """Ranges of rows of nearly equal work."""
-        if self.lengths is None:
-            return array("q", [i * self.B // parts for i in range(parts + 1)])
-        cuts, done, total = [0], 0, sum(self.lengths)
-        for b, n in enumerate(self.lengths):
-            if len(cuts) < parts and done >= total * len(cuts) / parts and b > cuts[-1]:
-                cuts.append(b)
-            done += n
-        return array("q", [*cuts, *[self.B] * (parts + 1 - len(cuts))])
+    def _set(self, **values: int) -> None:
+        for name, v in values.items():
+            if name in self.compiled.places:
+                self.template[self.compiled.places[name]] = v
+
+    def _room(self, name: str, count: int) -> None:
+        """Room for `count` numbers in the workspace, on a cache line of its own."""
+        assert in_workspace(name), name
+        self._set(**{name: self.space * self.itemsize})
+        self.space += -(-count // 16) * 16
+
+    def frame(self, dtype: torch.dtype) -> tuple[array, Tensor]:
+        """A frame to fill in, and the workspace that it points into."""
+        frame = self.template[:]
+        space = buffers.empty((self.space,), dtype)
+        frame[self.compiled.places["workspace"]] = space.data_ptr()
+        return frame, space
+
+    def start(self, frame: array, job: str) -> None:
+        frame[self.compiled.places["counter"]] = 0
+        threads.parallel(self.compiled.address[job], frame.buffer_info()[0], self.parts)
+
+    def rows(self, frame: array, name: str, t: Tensor) -> None:
+        """A tensor with one line for each packed row."""
+        place = self.compiled.places.get(name)
+        if place is not None:
+            frame[place] = t.data_ptr()
+            frame[self.compiled.places["stride_" + name]] = t.shape[-1]
 
 
-@lru_cache(maxsize=64)
-def _dense_lines(T: int, B: int) -> array:
-    return array("q", range(0, (T + 1) * B, B)) if B else array("q", [0] * (T + 1))
+@lru_cache(maxsize=256)
+def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> Call:
+    return Call(compiled, Lines(T, B, None), C, H, P, workers, reverse)
+
+
+def _call(compiled: Compiled, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool) -> Call:
+    H, P = hidden_sizes(compiled.program.cell, states, weights)
+    B, C, workers = states[0].shape[0], x.shape[-1], threads.thread_count()
+    if sizes is None:
+        return _dense(compiled, x.shape[0], B, C, H, P, workers, reverse)
+    return Call(compiled, Lines(len(sizes), B, sizes.tolist()), C, H, P, workers, reverse)
 
 
 def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[int, int]:
     """(H, P) as the tensors have them."""
-    known = {w: s.shape[-1] for w, s in zip(cell.state_widths, states)}
+    widths = cell.state_widths
+    if not cell.projected:
+        return states[0].shape[-1], states[0].shape[-1]
+    known = {w: s.shape[-1] for w, s in zip(widths, states)}
     if "H" not in known:
-        shape = dict(zip(cell.parameters(1, 1), weights))
-        letter, stacked = next((k, shape[n]) for k, n in (("W", "weight_ih"), ("U", "weight_hh"), ("b", "bias_ih")) if n in shape)
-        known["H"] = stacked.shape[0] // len(cell.gates[letter])
+        known["H"] = next(weights[k].shape[0] // len(cell.gates[letter]) for k, letter in enumerate(cell.letters) if letter in "WUbd")
     return known["H"], known.get("P", known["H"])
-
-
-class Frame:
-    """The frame of one call, and the memory it points to, kept alive until the call is over."""
-
-    def __init__(self, compiled: Compiled, s: Sizes, dtype: torch.dtype):
-        self.compiled, self.sizes, self.dtype = compiled, s, dtype
-        self.values = array("q", bytes(8 * len(compiled.places)))
-        self.alive: list[object] = []
-        self._wanted: list[tuple[str, int]] = []
-        self.set(T=s.T, B=s.B, C=s.C, H=s.H, P=s.P, padH=s.pad("H"), padP=s.pad("P"), pad=max(s.pad("H"), s.pad("P")), end=s.T)
-        self.counter = array("q", [0])
-        self.set(counter=self.counter.buffer_info()[0], first=s.first.buffer_info()[0])
-
-    def set(self, **values: int) -> None:
-        places = self.compiled.places
-        for name, v in values.items():
-            if name in places:
-                self.values[places[name]] = v
-
-    def point(self, name: str, t: Tensor) -> None:
-        if name in self.compiled.places:
-            self.alive.append(t)
-            self.values[self.compiled.places[name]] = t.data_ptr()
-
-    def rows(self, name: str, t: Tensor) -> None:
-        self.point(name, t)
-        self.set(**{"stride_" + name: t.shape[-1]})
-
-    def room(self, name: str, count: int) -> None:
-        """Asks for `count` numbers of workspace."""
-        self._wanted.append((name, -(-count // 16) * 16))
-
-    def allocate(self) -> None:
-        """All workspace in one piece."""
-        space = buffers.empty((max(1, sum(n for _, n in self._wanted)),), self.dtype)
-        self.alive.append(space)
-        at = space.data_ptr()
-        for name, n in self._wanted:
-            self.set(**{name: at})
-            at += n * space.element_size()
-
-    def cut(self, parts: int, count: int) -> None:
-        cuts = self.sizes.cuts(parts)
-        self.alive.append(cuts)
-        self.set(cuts=cuts.buffer_info()[0], parts=count)
-
-    def call(self, job: str, parts: int) -> None:
-        self.counter[0] = 0
-        self.set(parts=parts)
-        threads.parallel(self.compiled.address[job], self.values.buffer_info()[0], min(parts, threads.thread_count()))
-
-    def prepare(self, cell: Cell, weights: Sequence[Tensor], products: list[tuple[int, Product]]) -> None:
-        """Weights, and room for them packed."""
-        s = self.sizes
-        for name, w in zip(weight_names(cell), weights):
-            self.point(name, w)
-        for number, p in products:
-            blocks = -(-s.width[p.width] // (p.span * s.lanes))
-            k = sum(s.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
-            self.room(f"panel_{number}", blocks * k * p.columns * s.lanes)
-            self.room(f"start_{number}", blocks * p.columns * s.lanes)
-        kernel = self.compiled.kernel
-        for name in kernel.vectors:
-            self.room("vector_" + name, max(s.pad("H"), s.pad("P")))
-        step = kernel.step
-        self.room("cross", s.B * step.crossing * max(s.pad("H"), s.pad("P")))
-        self.room("means", s.B * step.mean_count)
-        for k, w in enumerate(cell.state_widths):
-            self.room(f"even_{k}", s.B * s.pad(w))
-            if step.pingpong[k]:
-                self.room(f"odd_{k}", s.B * s.pad(w))
-
-
-def weight_names(cell: Cell) -> list[str]:
-    """The frame's names of a cell's weights, in the order in which a layer gives them."""
-    names = ["weight_" + k for k in cell.letters if k != "p"]
-    return names + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
-
-
-def _parts(p: Program, s: Sizes) -> int:
-    n = threads.thread_count()
-    gates = sum(len(v) for k, v in p.cell.gates.items() if k in "UV") * s.H + len(p.cell.gates.get("W", ())) * s.C + 16
-    return max(1, min(n, s.B)) if n > 1 and s.R * s.H * gates > WORTH_A_THREAD * n else 1
 
 
 def forward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
@@ -214,54 +216,63 @@ def forward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[T
     what backward needs (empty unless keep).
     """
     c = compiled_forward(cell, SCALARS[x.dtype], keep, histories)
-    p = c.kernel.program
-    s = Sizes(cell, x, states, weights, sizes, c.kernel.target.lanes(c.kernel.scalar))
-    f = Frame(c, s, x.dtype)
+    p, dtype = c.program, x.dtype
+    output_width = cell.output_width
+    if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
+        return _nothing(c, x, states, weights, keep, histories)
+    call = _call(c, x, states, weights, sizes, reverse)
     lead = x.shape[:-1]
-
-    def make(width: int) -> Tensor:
-        return buffers.empty((*lead, width), x.dtype)
-
-    output = make(s.width[cell.output_width])
+    output = buffers.empty((*lead, call.width[output_width]), dtype)
     stored = [k for k in range(len(states)) if k != cell.output_state] if histories else p.histories if keep else []
-    lines = {k: make(states[k].shape[-1]) for k in stored}
-    kept_lines = make(s.count(p.kept_width)) if keep and p.kept else None
+    lines = {k: buffers.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
     finals = [torch.empty_like(v) for v in states]
-    _idle_rows(states, finals, s)
-    if s.R and s.T:
-        parts = _parts(p, s)
-        f.rows("x", x)
-        f.rows("output", output)
-        for k, t in lines.items():
-            f.rows(f"history_{k}", t)
-        if kept_lines is not None:
-            f.rows("kept", kept_lines)
-        for k, (a, b) in enumerate(zip(states, finals)):
-            f.point(f"start_state_{k}", a)
-            f.point(f"final_state_{k}", b)
-        f.prepare(cell, weights, c.kernel.products)
-        chunk = max(1, min(s.T, CHUNK_ROWS // s.B))
-        f.set(chunk=chunk, chunk_rows=chunk * s.B * parts, t0=s.T - 1 if reverse else 0, dt=-1 if reverse else 1)
-        for q in c.kernel.step.ahead:
-            f.room(f"gates_{c.kernel.numbers[id(q)]}", -(-s.H // (q.span * s.lanes)) * chunk * s.B * parts * q.columns * s.lanes)
-        f.allocate()
-        f.cut(parts, parts)
-        f.call("pack", parts)
-        f.call("forward", parts)
+    frame, space = call.frame(dtype)
+    places = c.places
+    call.rows(frame, "x", x)
+    call.rows(frame, "output", output)
+    for k, t in lines.items():
+        call.rows(frame, f"history_{k}", t)
+    kept: list[Tensor] = []
+    if keep:
+        if p.kept:
+            kept.append(buffers.empty((*lead, call.count(p.kept_width)), dtype))
+            call.rows(frame, "kept", kept[0])
+        kept += [lines[k] for k in p.histories]
+    for k, a in enumerate(states):
+        frame[places[f"start_state_{k}"]] = a.data_ptr()
+        frame[places[f"final_state_{k}"]] = finals[k].data_ptr()
+    for place, w in zip(c.weights, weights):
+        frame[place] = w.data_ptr()
+    if call.lines.lengths is not None:
+        _idle_rows(states, finals, call.lines)
+    if call.parts == 1:
+        call.start(frame, "alone")
     else:
-        for a, b in zip(states, finals):
-            b.copy_(a)
-    kept = ([kept_lines] if kept_lines is not None else []) + [lines[k] for k in p.histories] if keep else []
+        call.start(frame, "pack")
+        call.start(frame, "forward")
+    del space
     return output, finals, [lines[k] for k in stored] if histories else [], kept
 
 
-def _idle_rows(states: Sequence[Tensor], finals: Sequence[Tensor], s: Sizes) -> None:
+def _nothing(c: Compiled, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], keep: bool, histories: bool
+             ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    """No steps or no rows: the states stay as they are."""
+    cell, p = c.program.cell, c.program
+    H, P = hidden_sizes(cell, states, weights)
+    widths = {"H": H, "P": P}
+    others = [x.new_empty(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
+    kept = [x.new_empty(*x.shape[:-1], p.kept_width[0] * H + p.kept_width[1] * P)] if p.kept else []
+    kept += [x.new_empty(*x.shape[:-1], states[k].shape[-1]) for k in p.histories]
+    output = x.new_empty(*x.shape[:-1], widths[cell.output_width])
+    return output, [s.clone() for s in states], others if histories else [], kept if keep else []
+
+
+def _idle_rows(states: Sequence[Tensor], finals: Sequence[Tensor], lines: Lines) -> None:
     """Rows of length 0 end where they began."""
-    if s.lengths is not None and s.T:
-        n = s.first[1]
-        if n < s.B:
-            for a, b in zip(states, finals):
-                b[n:] = a[n:]
+    n = lines.first[1]
+    if n < lines.B:
+        for a, b in zip(states, finals):
+            b[n:] = a[n:]
 
 
 def backward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
@@ -272,60 +283,54 @@ def backward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[
 
     needs: which gradients are wanted, of (x, states, weights). Reads what forward kept and writes to none of it.
     """
-    sent = any(d is not None for d in d_histories)
-    c = compiled_backward(cell, SCALARS[x.dtype], sent)
-    p = c.kernel.program
-    assert isinstance(c.kernel, Backward)
-    s = Sizes(cell, x, states, weights, sizes, c.kernel.target.lanes(c.kernel.scalar))
-    f = Frame(c, s, x.dtype)
+    c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories))
+    p, dtype, places = c.program, x.dtype, c.places
     wants_x, _, wants_weights = needs
-    dx = buffers.empty(x.shape, x.dtype) if wants_x and p.input_gradient is not None else torch.zeros_like(x) if wants_x else None
     arriving = [torch.zeros_like(a) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
-    d_states = [torch.empty_like(a) for a in states]
-    _idle_rows(arriving, d_states, s)
     d_weights = [torch.zeros_like(w) for w in weights] if wants_weights else []
-    if not (s.R and s.T):
-        for a, b in zip(arriving, d_states):
-            b.copy_(a)
-        return dx, d_states, d_weights
-    parts = _parts(p, s)
-    block = max(1, min(s.T, BLOCK_ROWS // s.B))
-    zeros = torch.zeros(max(4 * s.lanes, s.pad("H"), s.pad("P")), dtype=x.dtype)
-    f.point("zeros", zeros)
-    f.rows("x", x)
-    f.rows("output", output)
+    if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
+        return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
+    call = _call(c, x, states, weights, sizes, reverse)
+    dx = None
+    if wants_x:
+        dx = torch.zeros_like(x) if p.input_gradient is None else buffers.empty(tuple(x.shape), dtype)
+    d_states = [torch.empty_like(a) for a in states]
+    frame, space = call.frame(dtype)
+    zeros = places["slots_zeros"]
+    start = call.template[zeros] // call.itemsize
+    space[start : start + max(4 * call.lanes, call.pad("H"), call.pad("P"))] = 0
+    call.rows(frame, "x", x)
+    call.rows(frame, "output", output)
     rest = list(kept)
     if p.kept:
-        f.rows("kept", rest.pop(0))
+        call.rows(frame, "kept", rest.pop(0))
     for k, t in zip(p.histories, rest):
-        f.rows(f"history_{k}", t)
+        call.rows(frame, f"history_{k}", t)
     if dx is not None:
-        f.rows("dx", dx)
+        call.rows(frame, "dx", dx)
     others = [k for k in range(len(states)) if k != cell.output_state]
+    alive = []
     for name, d in (("d_output", d_output), *((f"d_history_{k}", d) for k, d in zip(others, d_histories))):
         if d is not None:
-            f.rows(name, d.contiguous())
-        else:
-            f.point(name, zeros)
+            alive.append(d.contiguous())
+            call.rows(frame, name, alive[-1])
+        elif name in places:
+            frame[places[name]] = space.data_ptr() + call.template[zeros]
     for k, (first, a, b) in enumerate(zip(states, arriving, d_states)):
-        f.point(f"first_state_{k}", first)
-        f.point(f"start_state_{k}", a)
-        f.point(f"final_state_{k}", b)
-    f.prepare(cell, weights, c.kernel.products)
+        frame[places[f"first_state_{k}"]] = first.data_ptr()
+        frame[places[f"start_state_{k}"]] = a.data_ptr()
+        frame[places[f"final_state_{k}"]] = b.data_ptr()
+    for place, w in zip(c.weights, weights):
+        frame[place] = w.data_ptr()
     for name, d in zip(weight_names(cell), d_weights):
-        f.point("d_" + name, d)
-    line = s.count(p.slot_width)
-    workers = parts if parts > 1 else 1
-    room = block * s.B * 2 * s.lanes
-    f.set(t0=0 if reverse else s.T - 1, dt=1 if reverse else -1, stride_slots=line, wants_x=int(wants_x), room_w=room)
-    f.room("slots", block * s.B * line)
-    f.room("panel_w", workers * room)
-    f.allocate()
-    f.cut(parts, parts)
-    f.call("pack", parts)
-    for begin in range(0, s.T, block):
-        f.set(begin=begin, end=min(begin + block, s.T))
-        f.call("bptt", parts)
+        frame[places["d_" + name]] = d.data_ptr()
+    if call.lines.lengths is not None:
+        _idle_rows(arriving, d_states, call.lines)
+    frame[places["wants_x"]] = int(wants_x)
+    call.start(frame, "pack")
+    for begin in range(0, call.lines.T, call.block):
+        frame[places["begin"]], frame[places["end"]] = begin, min(begin + call.block, call.lines.T)
+        call.start(frame, "bptt")
         if wants_weights:
-            f.call("weights", workers)
+            call.start(frame, "weights")
     return dx, d_states, d_weights

@@ -11,7 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .code import PTR, Code, Int, Ptr
+from .code import I64, PTR, Code, Int, Ptr
 from .machine import Target
 from .packing import emit_packing, vectors
 from .plan import Product, Step
@@ -21,7 +21,7 @@ from .stepping import Stepper, depth, part_depth
 from .threads import flushed
 from .vector import Frame
 
-SIZES = ("T", "B", "C", "H", "P", "padH", "padP", "pad", "counter", "parts", "cuts", "first", "begin", "end", "t0", "dt",
+SIZES = ("T", "B", "C", "H", "P", "padH", "padP", "pad", "workspace", "counter", "parts", "cuts", "first", "begin", "end", "t0", "dt",
          "chunk", "chunk_rows", "cross", "means")
 
 
@@ -40,7 +40,7 @@ class Kernel:
     def _names(self) -> tuple[str, ...]:
         cell = self.program.cell
         names = list(SIZES)
-        names += [f"{k}_{number}" for number, _ in self.products for k in ("panel", "start")]
+        names += [f"{k}_{number}" for number, _ in self.products for k in ("panel", "bias")]
         names += [f"gates_{self.numbers[id(p)]}" for p in self.step.ahead]
         names += ["vector_" + n for n in self.vectors]
         names += ["weight_" + k for k in cell.letters if k != "p"] + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
@@ -54,13 +54,26 @@ class Kernel:
     def module(self) -> ir.Module:
         module = ir.Module(self.program.cell.name)
         products = Products(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
+        bodies: dict[str, ir.Function] = {}
         for name, emit in self.jobs().items():
             body = products.code(f"{name}_body", [PTR])
             f = Frame(self.names, body, body.arguments[0])  # type: ignore[arg-type]
-            with body.parts(f.pointer("counter"), f["parts"]) as part:
+            with body.parts(f.counter, f["parts"]) as part:
                 emit(body, f, products, part)
-            flushed(module, body.close(), name, self.target)
+            bodies[name] = body.close()
+            flushed(module, bodies[name], name, self.target)
+        self._alone(products, bodies)
         return module
+
+    def _alone(self, products: Products, bodies: dict[str, ir.Function]) -> None:
+        """The first two jobs one after the other, for a call that one thread does by itself."""
+        pack, work = list(bodies.values())[:2]
+        code = products.code("alone_body", [PTR])
+        f = Frame(self.names, code, code.arguments[0])  # type: ignore[arg-type]
+        code.call(pack, f.base)
+        code.builder.store(ir.Constant(I64, 0), f.counter.value, align=8)
+        code.call(work, f.base)
+        flushed(products.module, code.close(), "alone", self.target)
 
     def jobs(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -186,7 +199,7 @@ class Forward(Kernel):
         number, n = self.numbers[id(p)], products.lanes
         columns, k = p.columns * n, f["C"]
         with code.range(f["H"].over(p.span * n)) as block:
-            panel, start = f.pointer(f"panel_{number}").at(block * k * columns), f.pointer(f"start_{number}").at(block * columns)
+            panel, start = f.pointer(f"panel_{number}").at(block * k * columns), f.pointer(f"bias_{number}").at(block * columns)
             with self.runs(code, f, begin, end, low, high, origin) as (r, rows, q), products.each_tile(code, rows, p.columns) as (m, height):
                 out = f.pointer(f"gates_{number}").at((block * f["chunk_rows"] + q + m) * columns)
                 a = f.pointer("x").at((r + m) * f["stride_x"])
@@ -211,7 +224,7 @@ class Backward(Kernel):
     def _names(self) -> tuple[str, ...]:
         names = super()._names()
         first = [f"first_state_{k}" for k in range(self.states)]
-        return (*names, *first, *(f"d_{n}" for n in names if n.startswith("weight_")), "wants_x", "panel_w", "room_w", "zeros")
+        return (*names, *first, *(f"d_{n}" for n in names if n.startswith("weight_")), "wants_x", "slots_panel", "room_w", "slots_zeros")
 
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
@@ -253,7 +266,7 @@ class Backward(Kernel):
         with code.range(width.over(columns)) as block, \
                 self.runs(code, f, f["begin"], f["end"], low, high, origin) as (r, rows, q), products.each_tile(code, rows, p.columns) as (m, height):
             panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * columns)
-            start, stride = f.pointer(f"start_{number}").at(block * columns), 0
+            start, stride = f.pointer(f"bias_{number}").at(block * columns), 0
             for part in p.parts:
                 k = part_depth(f, p, part)
                 a = f.pointer("slots").at((q + m) * f["stride_slots"] + f.place(part.operand.offset))
@@ -277,7 +290,7 @@ class Backward(Kernel):
         begin, end = f["begin"], f["end"]
         origin, last = self.lines(f, begin, end)
         rows = last - origin
-        panel = f.pointer("panel_w").at(part * f["room_w"])
+        panel = f.pointer("slots_panel").at(part * f["room_w"])
         scratch = code.stack(products.rows(2) * columns)
         done = code.integer(0)
         for o in self.program.outers:
@@ -289,7 +302,7 @@ class Backward(Kernel):
                     high = f.size(o.rows)
                     with products.each_tile(code, high * count, 2) as (m, height):
                         a = f.pointer("slots").at(f.place(place) + m)
-                        code.call(products.tile(2), height, a, 1, f["stride_slots"], panel, rows, f.pointer("zeros"), 0, scratch, columns)
+                        code.call(products.tile(2), height, a, 1, f["stride_slots"], panel, rows, f.pointer("slots_zeros"), 0, scratch, columns)
                         to = f.pointer("d_weight_" + o.letter).at((high * gate + m) * width)
                         self._copy(code, scratch, columns, to, width, height, block * columns, width, add=True)
             done = done + blocks
@@ -315,7 +328,8 @@ class Backward(Kernel):
         columns, pack = 2 * products.lanes, products.pack_rows()
         if o.operand.kind == "rows":
             line = f["stride_" + o.operand.name]
-            code.call(pack, f.pointer(o.operand.name).at(origin * line + first), line, rows, here, panel, columns, columns)
+            source = f.pointer(o.operand.name).at(origin * line + f.place(o.operand.offset) + first)
+            code.call(pack, source, line, rows, here, panel, columns, columns)
         elif o.operand.kind == "slot":
             code.call(pack, f.pointer("slots").at(f.place(o.operand.offset) + first), f["stride_slots"], rows, here, panel, columns, columns)
         else:

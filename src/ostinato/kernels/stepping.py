@@ -112,7 +112,7 @@ class Stepper:
     def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr) -> None:
         code, number, n = self.code, self.numbers[id(q)], self.lanes
         panel = self.frame.pointer(f"panel_{number}").at(block * depth(self.frame, q) * (q.columns * n))
-        start, stride = self.frame.pointer(f"start_{number}").at(block * (q.columns * n)), 0
+        start, stride = self.frame.pointer(f"bias_{number}").at(block * (q.columns * n)), 0
         for part in q.parts:
             a, line = self._operand(part.operand, first)
             k = part_depth(self.frame, q, part)

@@ -9,14 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..cells.value import Value
+from llvmlite import ir
+
+from ..cells.value import COMPARISONS, Value
 from . import functions
-from .code import Code, Int, Ptr
+from .code import I64, Code, Int, Ptr
 from .plan import Step, Stream, terms
 
 
+ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots")
+
+
+def in_workspace(name: str) -> bool:
+    """Whether an address of the frame counts from the start of the workspace."""
+    return name.startswith(ROOMS)
+
+
 class Frame:
-    """The numbers and addresses of one call, by name: an array of 64-bit integers that the kernel reads."""
+    """The numbers and addresses of one call, by name: an array of 64-bit integers that the kernel reads.
+
+    Tensors are given by their address, what lies in the workspace by its distance from the workspace's start, so that a
+    frame is the same in every call of the same sizes but for a few entries.
+    """
 
     def __init__(self, names: tuple[str, ...], code: Code, base: Ptr):
         self.places = {n: k for k, n in enumerate(names)}
@@ -32,10 +46,15 @@ class Frame:
 
     def pointer(self, name: str) -> Ptr:
         if name not in self._pointers:
-            i = self[name]
+            i, space = self[name], self["workspace"] if in_workspace(name) else None
             with self.code.builder.goto_entry_block():
-                self._pointers[name] = self.code.as_pointer(i)
+                self._pointers[name] = self.code.as_pointer(i if space is None else i + space)
         return self._pointers[name]
+
+    @property
+    def counter(self) -> Ptr:
+        """The parts taken so far, counted in the frame itself."""
+        return Ptr(self.code, self.code.builder.gep(self.base.value, [ir.Constant(I64, self.places["counter"])], source_etype=I64))
 
     def size(self, width: str) -> Int:
         """How many numbers a value of this width has: C, H or P."""
@@ -97,6 +116,10 @@ class Body:
             v = self.lanes.add(v, self.load(Stream("rows", s.name, width=s.width)))
         return v
 
+    def _number(self, s: Stream) -> Any:
+        f = self.frame
+        return self.lanes.splat(f.pointer(s.name).at(self.row.r * f["stride_" + s.name] + f.place(s.offset)).scalar())
+
     def store(self, v: Any, s: Stream) -> None:
         p, padded = self.address(s)
         p.set_vector(v, None if padded else self.mask)
@@ -115,10 +138,12 @@ class Body:
             return lanes.const(v.attr)
         stream = step.leaves.get(v.id)
         if stream is not None:
+            if stream.kind == "rows" and step.widths[v.id] == "1":  # one number for all units, whichever units it stands among
+                return self._number(stream)
             return self.gate(v, self.row, self.u).vector() if stream.kind == "gate" else self.load(stream)
         if v.op == "mean":
             return self(v.args[0], home) if step.widths[v.args[0].id] == "1" else lanes.splat(self.mean(v).scalar())
-        if v.id not in home and step.widths[v.id] != "1":
+        if v.id not in home and step.widths[v.id] != "1" and v.op not in COMPARISONS:
             return self.load(step.places[v.id])
         if v.op in ("mm", "mmT"):
             p = self.scratch(v)
