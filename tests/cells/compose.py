@@ -95,7 +95,7 @@ class _Composer:
                         e = f"({e}) {self.pick('*+-')} {u}"
             self.lines.append(f"{state}_new = {self.bounded(e, state, free)}")
         if projected:
-            self.lines.append(f"h_new = V.h @ ({self.pick(free)} * tanh({hidden[-1]}_new))")
+            self.lines.append(f"h_new = V.h @ ({self.pick(free)} * tanh({hidden[-1]}_new + {hidden[-1]}))")
             if self.maybe(3):
                 self.lines[-1] += f" + {self.vector()} * h"
         values = [f"{state}_new" for state in states]

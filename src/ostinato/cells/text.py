@@ -69,7 +69,7 @@ def body(t: Trace) -> str:
     def show(v: Value, least: int = _COMPARISON) -> str:
         if v.id in names:
             return names[v.id]
-        level = _PRECEDENCE.get(v.op, _ATOM) if v.op != "const" else _SIGN if v.attr < 0 else _ATOM
+        level = _PRECEDENCE.get(v.op, _ATOM) if v.op != "const" else _SIGN if math.copysign(1, v.attr) < 0 else _ATOM
         text = write(v)
         return text if level >= least else f"({text})"
 
@@ -77,7 +77,8 @@ def body(t: Trace) -> str:
         if v.op in ("x", "state"):
             return v.attr or "x"
         if v.op == "const":
-            return repr(int(v.attr) if v.attr.is_integer() and abs(v.attr) < 1e6 else v.attr)
+            whole = v.attr.is_integer() and abs(v.attr) < 1e6 and repr(v.attr) != "-0.0"
+            return repr(int(v.attr) if whole else v.attr)
         if v.op == "vec":
             return f"{v.attr[0]}.{v.attr[1]}"
         if v.op == "mm":
