@@ -55,7 +55,7 @@ class Run:
                 self._train(bar, model, outcome, total, now + share * (self.deadline - now))
 
     def _measure(self, bar: Progress) -> dict[str, tuple[CharModel, Outcome]]:
-        """Each cell's model with its initial weights, and its speed beside the same model on torch.nn."""
+        """Each cell's model with its initial weights, its speed beside the same model on torch.nn, its gradients."""
         task = bar.add_task("speeds, in turns", total=len(OURS), bits="")
         models = {}
         for name in OURS:
@@ -64,7 +64,8 @@ class Run:
             twin = experiment.build(TORCH[name], self.settings, len(self.text.alphabet))
             twin.load_state_dict(model.state_dict())
             speed, torch_speed = experiment.measure_speeds((model, twin), self.text, self.settings)
-            models[name] = model, Outcome(name, weight_count(model), speed, torch_speed)
+            before = experiment.gradients(model, self.text, self.settings)
+            models[name] = model, Outcome(name, weight_count(model), speed, torch_speed, gradient_before=before)
             bar.advance(task)
         return models
 
@@ -76,8 +77,7 @@ class Run:
     def _train(self, bar: Progress, model: CharModel, outcome: Outcome, total: int, deadline: float) -> None:
         text, settings = self.text, self.settings
         task = bar.add_task(f"{outcome.cell} learns", total=total, bits="")
-        self.doing = f"{outcome.cell} had not begun to learn"
-        outcome.gradient_before = experiment.gradients(model, text, settings)
+        self.doing = f"{outcome.cell} began to learn"
         for bits in experiment.train(model, text, settings, outcome, total=total, deadline=deadline):
             self.doing = f"{outcome.cell} was at step {outcome.steps} of {total}"
             bar.update(task, advance=1, bits=f"{bits:.2f} bits/char")
