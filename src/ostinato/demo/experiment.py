@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ostinato.errors import InputError, phrase
-from ostinato.layers.drop_in import GRU, LSTM, RNN
+from ostinato.layers import GRU, LSTM, RNN
 from ostinato.lens import gradient_by_lag
 from ostinato.models import CharModel
 from ostinato.training import Text, Trainer, bits_per_character
