@@ -190,10 +190,11 @@ def read_lengths(lengths: Lengths, rows: int, steps: int, batched: bool, where: 
 
 
 def pick(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    """rows [N, C], index [M] → [M, C]: row index[m] for each m, zeros where index[m] is N. No row is taken twice.
+    """rows [N, C], index [M] → [M, C]: row index[m] for each m, zeros where index[m] is N.
 
-    `inverse` [N] is the same map read backwards, M where a row is not taken. With it the gradient is a gather too,
-    where torch's own, `index_add`, adds row by row.
+    No row is taken twice. Either every place gets a row, M ≤ N, or every row is taken, M ≥ N. `inverse` [N] is the same
+    map read backwards, M where a row is not taken. With it the gradient is a gather too, where torch's own,
+    `index_add`, adds row by row.
     """
     return _Pick.apply(rows, index, inverse)
 
