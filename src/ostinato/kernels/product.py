@@ -79,20 +79,30 @@ class Products:
         return _tiles(code, rows, self.rows(columns))
 
     def pack_transposed(self) -> ir.Function:
-        """f(M, row stride, K, width, panel, panel stride): panel[k * stride + j] = M[j, k] for j < width, zeros up to a vector's end.
+        """f(M, row stride, K, width, panel, panel stride, room): panel[k * stride + j] = M[j, k] for j < width, zeros up to room.
 
-        One gate of one block of units: `width` rows of a weight [H, K] become columns.
+        One gate of one block of units: `width` rows of a weight [H, K] become columns, a square of lanes at a time.
         """
         if ("transposed",) not in self._tiles:
             code = self.code("pack_transposed", [PTR, I64, I64, I64, PTR, I64, I64])
-            m, ldm, depth, width, panel, stride, room = code.arguments
-            zero = ir.Constant(code.lanes.F, 0.0)
-            with code.range(depth) as k:
-                to = panel.at(k * stride)
-                with code.range(width) as j:
-                    to.at(j).set_scalar(m.at(j * ldm + k).scalar())
-                with code.range(room, width) as j:
-                    to.at(j).set_scalar(zero)
+            m, line, depth, width, panel, stride, room = code.arguments
+            n, lanes = self.lanes, code.lanes
+            edge = code.stack(n * n)
+            with code.range(room, step=n) as j, code.range(depth, step=n) as k:
+                corner, to = m.at(j * line + k), panel.at(k * stride + j)
+                inside = code.builder.and_(j + n <= width, k + n <= depth)
+                with code.either(inside) as (whole, part):
+                    with whole:
+                        for i, v in enumerate(transposed(code, [corner.at(line * i).vector() for i in range(n)])):
+                            to.at(stride * i).set_vector(v)
+                    with part:
+                        mask = lanes.tail_mask((depth - k).value)
+                        none = lanes.tail_mask(code.integer(0).value)
+                        rows = [corner.at(line * i).vector(code.builder.select(j + i < width, mask, none)) for i in range(n)]
+                        for i, v in enumerate(transposed(code, rows)):
+                            edge.at(i * n).set_vector(v)
+                        with code.range((depth - k).least(n)) as i:
+                            to.at(stride * i).set_vector(edge.at(i * n).vector())
             self._tiles[("transposed",)] = code.close()
         return self._tiles[("transposed",)]
 
@@ -112,6 +122,22 @@ class Products:
                             to.at(j).set_vector(frm.at(j).vector(lanes.tail_mask((width - j).value)))
             self._tiles[("rows",)] = code.close()
         return self._tiles[("rows",)]
+
+
+def transposed(code: Code, rows: list) -> list:
+    """A square of lanes, transposed in registers: exchanges halves, then quarters, … of pairs of rows."""
+    n, b = len(rows), code.builder
+    index = ir.VectorType(ir.IntType(32), n)
+    rows, s = list(rows), 1
+    while s < n:
+        low = ir.Constant(index, [k if not k & s else n + (k ^ s) for k in range(n)])
+        high = ir.Constant(index, [k | s if not k & s else n + k for k in range(n)])
+        for i in range(n):
+            if not i & s:
+                x, y = rows[i], rows[i | s]
+                rows[i], rows[i | s] = b.shuffle_vector(x, y, low), b.shuffle_vector(x, y, high)
+        s *= 2
+    return rows
 
 
 class _tiles:
