@@ -63,25 +63,25 @@ def rows(timings: dict[str, Timing]) -> list[tuple[str, ...]]:
     ]
 
 
-HEADINGS = ("shape", "ostinato ms", "torch.nn ms", "torch.nn / ostinato", "calls of each")
+HEADINGS = ("shape", "ostinato ms", "torch.nn ms", "ratio", "calls")
 
 
 def table(timings: dict[str, Timing]) -> Table:
     """For the terminal."""
     made = Table()
     for index, heading in enumerate(HEADINGS):
-        made.add_column(heading, justify="right" if index else "left")
+        made.add_column(heading, justify="right" if index else "left", no_wrap=True)
     for row in rows(timings):
         made.add_row(*row)
     return made
 
 
 def summary(timings: dict[str, Timing], refused: list[str], machine: dict[str, str | int]) -> list[str]:
-    """Lines below the table: the geometric mean of the ratios, what was refused, the machine."""
+    """Lines below the table: what a ratio is and their geometric mean, what was refused, the machine."""
     lines = []
     if timings:
         mean = math.exp(sum(math.log(each.ratio) for each in timings.values()) / len(timings))
-        lines.append(f"geometric mean of the ratios: {mean:.2f} over {len(timings)} shapes")
+        lines.append(f"ratio = torch.nn / ostinato, medians; geometric mean {mean:.2f} over {len(timings)} shapes")
     lines += [f"refused, not timed: {reason}" for reason in refused]
     return [*lines, ", ".join(f"{name} {value}" for name, value in machine.items())]
 
