@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import ostinato
 from ostinato.errors import InputError
 from ostinato.lens import gradient_by_lag
 
@@ -24,6 +25,15 @@ class Decay(nn.Module):
         return torch.stack(outputs), h[None]
 
 
+@ostinato.cell
+def decay(W, p, x, h):
+    return W.h @ x + p.a * h
+
+
+def janet(features, hidden):
+    return ostinato.Recurrent("janet", features, hidden)
+
+
 def drawn(layer_class, hidden=5, features=3, **options):
     torch.manual_seed(3)
     return layer_class(features, hidden, **options).double()
@@ -33,6 +43,16 @@ def drawn(layer_class, hidden=5, features=3, **options):
 def test_linear_recurrence_gives_powers(a):
     x = torch.randn(30, 4, 2, dtype=torch.float64)
     measured = gradient_by_lag(Decay(a), x, lambda h: h.sum(1)).norms[0]
+    expected = 2**0.5 * abs(a) ** torch.arange(30, dtype=torch.float64)
+    torch.testing.assert_close(measured, expected[:, None].expand(30, 4), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("a", [0.5, -0.9, 1.1])
+def test_linear_cell_on_the_kernels_gives_powers(a):
+    layer = ostinato.Recurrent(decay, 2, 2).double()
+    nn.init.constant_(layer.p_a_l0, a)
+    x = torch.randn(30, 4, 2, dtype=torch.float64)
+    measured = gradient_by_lag(layer, x, lambda h: h.sum(1)).norms[0]
     expected = 2**0.5 * abs(a) ** torch.arange(30, dtype=torch.float64)
     torch.testing.assert_close(measured, expected[:, None].expand(30, 4), rtol=1e-12, atol=0)
 
@@ -49,7 +69,7 @@ def test_orthogonal_linear_network_keeps_the_norm():
     torch.testing.assert_close(measured, torch.full_like(measured, 5**0.5))
 
 
-@pytest.mark.parametrize("layer_class", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("layer_class", [nn.RNN, nn.GRU, nn.LSTM, ostinato.RNN, ostinato.GRU, ostinato.LSTM, janet])
 def test_every_state_against_central_differences(layer_class):
     layer, steps, lag = drawn(layer_class), 9, 6
     x = torch.randn(steps, 2, 3, dtype=torch.float64)

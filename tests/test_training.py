@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+import ostinato
 from ostinato.errors import InputError
 from ostinato.models import CharModel
 from ostinato.training import Text, Trainer, bits_per_character, chunks, streams, weight_count
@@ -54,7 +55,7 @@ def test_chunks_predict_the_next_character_and_use_every_one_once():
     assert all(torch.equal(inputs + 1, targets) for inputs, targets in pieces)
 
 
-@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("kind", [nn.LSTM, ostinato.RNN, ostinato.GRU, ostinato.LSTM])
 def test_model_carries_its_state(kind):
     model = tiny(kind)
     ids = torch.randint(8, (7, 3))
@@ -84,7 +85,7 @@ def test_a_model_that_knows_nothing_needs_log2_k():
     assert bits_per_character(model, torch.randint(8, (500,))) == pytest.approx(3.0, rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("kind", [nn.GRU, ostinato.RNN, ostinato.GRU, ostinato.LSTM])
 def test_training_learns_a_pattern(kind):
     text = Text.of(PATTERN)
     model = tiny(kind)
