@@ -29,12 +29,12 @@ class Run:
 
     def all(self) -> None:
         """Measure the speeds of all cells, then train one after the other."""
-        text, settings = self.text, self.settings
+        text, settings, threads = self.text, self.settings, torch.get_num_threads()
         self.console.print(
             f"{self.source}: {len(text.train):,} characters to learn from, {len(text.valid):,} held out, "
             f"{len(text.alphabet)} different ones.\n"
             f"Three cells of {settings.hidden} units, {settings.batch} streams, {settings.chunk} steps at a time, "
-            f"{torch.get_num_threads()} threads.",
+            f"{threads} thread{'s' if threads > 1 else ''}.",
             highlight=False,
         )
         bar = Progress(
