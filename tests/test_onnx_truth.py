@@ -3,10 +3,10 @@
 Weights are converted by gate names (`ostinato.cells.vocabulary`). An implementation is a function
 (cell, x, states, weights, sizes, reverse) -> (output, finals); adding one to IMPLEMENTATIONS puts it under every test.
 
-Where onnx 1.23 is silent: its node tests have equal numbers in all weights, so they cannot see an exchanged gate, and none
-has a row shorter than the others; its evaluator (onnx.reference) ignores sequence_lens, input_forget and clip, and of
-activations knows Tanh and Affine only. Those are tested against onnxruntime, which does all of it for float32 and refuses
-layout=1.
+Where onnx 1.23 is silent: its node tests have equal numbers in all weights, so they cannot see an exchanged gate, and
+none has a row shorter than the others; its evaluator (onnx.reference) ignores sequence_lens, input_forget and clip, and
+of activations knows Tanh and Affine only. Those are tested against onnxruntime, which does all of it for float32 and
+refuses layout=1.
 """
 
 from collections.abc import Callable, Sequence
