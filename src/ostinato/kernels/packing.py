@@ -26,9 +26,10 @@ def emit_packing(code: Code, f: Frame, cell: Cell, step: Step, products: Product
             _starts(code, f, cell, products, p, first, here, start)
             if p.transposed:
                 k = f.size(p.parts[0].depth)
-                for g, (letter, name) in enumerate(p.parts[0].weights):
-                    m = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + first) * k)
-                    code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), p.columns * n, room)
+                with code.when(f["direct"] <= 0):
+                    for g, (letter, name) in enumerate(p.parts[0].weights):
+                        m = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + first) * k)
+                        code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), p.columns * n, room)
             else:
                 for q in p.parts:
                     for letter, name in q.weights:

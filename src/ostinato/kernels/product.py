@@ -74,6 +74,58 @@ class Products:
             c.at(ldc * m + v * self.lanes).set_vector(total)
         return code.close()
 
+    def direct(self) -> ir.Function:
+        """f(rows, A, row stride, M, K, width, start, C, row stride): one vector of columns, from the rows of M [width, K] as they are.
+
+        For calls too short to pay for packing: squares of M are transposed in registers. Same chain, same bits as `tile`.
+        """
+        if ("direct",) not in self._tiles:
+            code = self.code("direct", [I64, PTR, I64, PTR, I64, I64, PTR, PTR, I64])
+            rows, a, lda, m, depth, width, start, c, ldc = code.arguments
+            cases = {r: self._direct(r) for r in (1, 2, 4)}
+            with code.range(rows // 4) as i:
+                code.call(cases[4], a.at(lda * 4 * i), lda, m, depth, width, start, c.at(ldc * 4 * i), ldc)
+            done = rows // 4 * 4
+            for r in (2, 1):
+                with code.when((rows % (2 * r)) >= r):
+                    code.call(cases[r], a.at(lda * done), lda, m, depth, width, start, c.at(ldc * done), ldc)
+                done = done + rows % (2 * r) // r * r
+            self._tiles[("direct",)] = code.close()
+        return self._tiles[("direct",)]
+
+    def _direct(self, rows: int) -> ir.Function:
+        code = self.code(f"direct_{rows}", [PTR, I64, PTR, I64, I64, PTR, PTR, I64])
+        a, lda, m, depth, width, start, c, ldc = code.arguments
+        n, lanes = self.lanes, code.lanes
+        sums = [code.stack(n) for _ in range(rows)]
+        square = code.stack(n * n)
+        first = start.vector()
+        for p in sums:
+            p.set_vector(first)
+        whole = code.builder.and_(width >= n, (depth // n) > 0)
+        end = Int(code, code.builder.select(whole, (depth // n * n).value, code.integer(0).value))
+
+        def add(k: Int, columns: list) -> None:
+            totals = [p.vector() for p in sums]
+            for i, column in enumerate(columns):
+                for r in range(rows):
+                    totals[r] = lanes.fma(lanes.splat(a.at(lda * r + k + i).scalar()), column, totals[r])
+            for p, total in zip(sums, totals):
+                p.set_vector(total)
+
+        with code.range(end, step=n) as k:
+            add(k, transposed(code, [m.at(depth * i + k).vector() for i in range(n)]))
+        with code.range(depth, end, step=n) as k:
+            mask, none = lanes.tail_mask((depth - k).value), lanes.tail_mask(code.integer(0).value)
+            corner = [m.at(depth * i + k).vector(code.builder.select(width > i, mask, none)) for i in range(n)]
+            for i, v in enumerate(transposed(code, corner)):
+                square.at(i * n).set_vector(v)
+            with code.range((depth - k).least(n)) as i:
+                add(k + i, [square.at(i * n).vector()])
+        for r, p in enumerate(sums):
+            c.at(ldc * r).set_vector(p.vector())
+        return code.close()
+
     def each_tile(self, code: Code, rows: Int, columns: int):  # type: ignore[no-untyped-def]
         """Loops over tiles of nearly equal height that cover `rows`: yields (first row, height)."""
         return _tiles(code, rows, self.rows(columns))

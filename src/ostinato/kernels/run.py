@@ -19,6 +19,9 @@ from .vector import in_workspace
 SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 CHUNK_ROWS = 96  # rows of x that are multiplied ahead of the loop: enough for tall tiles, little enough to stay in cache
 BLOCK_ROWS = 512  # rows of one block of backpropagation: the length of one chain of additions in a weight's gradient
+DIRECT_ROWS = 4  # rows of a call up to which weights are read as they are
+ROWS_APART = 4  # rows for each thread from which on each works by itself
+WORTH_MEETING = 16_000  # multiply-adds of a step for each thread below which meeting costs more than it brings
 WORTH_A_THREAD = 200_000  # multiply-adds below which a second thread costs more than it brings
 
 
@@ -103,7 +106,8 @@ class Call:
         self.width = {"C": C, "H": H, "P": P}
         self.itemsize = 4 if kernel.scalar == "float32" else 8
         T, B = lines.T, lines.B
-        self.parts = parts = self._parts(workers)
+        self.threads, shared = self._threads(workers)
+        self.parts = parts = 1 if shared else self.threads
         self.cuts = lines.cuts(parts)
         self.space = 0
         self.template = array("q", bytes(8 * len(compiled.places)))
@@ -111,7 +115,8 @@ class Call:
         ahead = forwards != reverse  # whether the work runs from the first step to the last
         self._set(T=T, B=B, C=C, H=H, P=P, padH=self.pad("H"), padP=self.pad("P"), pad=max(self.pad("H"), self.pad("P")), end=T,
                   parts=parts, cuts=self.cuts.buffer_info()[0], first=lines.first.buffer_info()[0],
-                  t0=0 if ahead else T - 1, dt=1 if ahead else -1)
+                  t0=0 if ahead else T - 1, dt=1 if ahead else -1, direct=int(forwards and lines.first[-1] <= DIRECT_ROWS),
+                  shared=int(shared), team_size=threads.num_threads_address() or 0, **{"yield": threads.yield_address() or 0})
         for number, p in kernel.products:
             blocks = -(-self.width[p.width] // (p.span * self.lanes))
             k = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
@@ -136,14 +141,21 @@ class Call:
             line, room = self.count(compiled.program.slot_width), self.block * B * 2 * self.lanes
             self._set(stride_slots=line, room_w=room)
             self._room("slots", self.block * B * line)
-            self._room("slots_panel", parts * room)
+            self._room("slots_panel", self.threads * room)
             self._room("slots_zeros", max(4 * self.lanes, self.pad("H"), self.pad("P")))
 
-    def _parts(self, workers: int) -> int:
-        gates = self.compiled.program.cell.gates
-        each = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"] + len(gates.get("W", ())) * self.width["C"] + 16
-        work = self.lines.first[-1] * self.width["H"] * each
-        return max(1, min(workers, self.lines.B)) if workers > 1 and work > WORTH_A_THREAD * workers else 1
+    def _threads(self, workers: int) -> tuple[int, bool]:
+        """(threads, whether they share each step): rows apart where there are enough of them, else units of large layers."""
+        gates, B = self.compiled.program.cell.gates, self.lines.B
+        states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
+        each = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
+        if workers == 1 or self.lines.first[-1] * each <= WORTH_A_THREAD * workers:
+            return 1, False
+        if B >= ROWS_APART * workers:
+            return workers, False
+        if threads.num_threads_address() is None or B * each < WORTH_MEETING * workers:
+            return min(workers, B), False
+        return workers, True
 
     def pad(self, width: str) -> int:
         """A width rounded up to whole pairs of vectors."""
@@ -172,8 +184,8 @@ class Call:
         return frame, space
 
     def start(self, frame: array, job: str) -> None:
-        frame[self.compiled.places["counter"]] = 0
-        threads.parallel(self.compiled.address[job], frame.buffer_info()[0], self.parts)
+        frame[self.compiled.places["counter"]] = frame[self.compiled.places["meeting"]] = 0
+        threads.parallel(self.compiled.address[job], frame.buffer_info()[0], self.threads)
 
     def rows(self, frame: array, name: str, t: Tensor) -> None:
         """A tensor with one line for each packed row."""
@@ -245,7 +257,7 @@ def forward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[T
         frame[place] = w.data_ptr()
     if call.lines.lengths is not None:
         _idle_rows(states, finals, call.lines)
-    if call.parts == 1:
+    if call.threads == 1:
         call.start(frame, "alone")
     else:
         call.start(frame, "pack")

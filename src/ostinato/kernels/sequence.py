@@ -17,12 +17,30 @@ from .packing import emit_packing, vectors
 from .plan import Product, Step
 from .product import Products
 from .program import Outer, Program
-from .stepping import Stepper, depth, part_depth
+from .stepping import Stepper, depth, multiply, part_depth, share_of
+from .team import Team
 from .threads import flushed
 from .vector import Frame
 
 SIZES = ("T", "B", "C", "H", "P", "padH", "padP", "pad", "workspace", "counter", "parts", "cuts", "first", "begin", "end", "t0", "dt",
-         "chunk", "chunk_rows", "cross", "means")
+         "chunk", "chunk_rows", "cross", "means", "direct", "shared", "meeting", "team_size", "yield")
+
+
+class Work:
+    """One part of a job: rows low … high with all units, or, where threads share a step, all rows and a share of the units."""
+
+    def __init__(self, f: Frame, part: Int, count: Int):
+        code = f.code
+        self.part, self.count = part, count
+        shared = f["shared"] > 0
+
+        def choose(a: Int, b: Int) -> Int:
+            return Int(code, code.builder.select(shared, a.value, b.value))
+
+        cuts, zero, one = f.pointer("cuts"), code.integer(0), code.integer(1)
+        self.share, self.shares = choose(part, zero), choose(count, one)
+        row = choose(zero, part)
+        self.low, self.high = cuts.integer(row), cuts.integer(row + 1)
 
 
 class Kernel:
@@ -55,11 +73,13 @@ class Kernel:
         module = ir.Module(self.program.cell.name)
         products = Products(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
         bodies: dict[str, ir.Function] = {}
+        self.team = team = Team(products, self.names, self.target.name)
         for name, emit in self.jobs().items():
             body = products.code(f"{name}_body", [PTR])
             f = Frame(self.names, body, body.arguments[0])  # type: ignore[arg-type]
-            with body.parts(f.counter, f["parts"]) as part:
-                emit(body, f, products, part)
+            count = team.size(body, f)
+            with body.parts(f.counter, count) as part:
+                emit(body, f, products, Work(f, part, count))
             bodies[name] = body.close()
             flushed(module, bodies[name], name, self.target)
         self._alone(products, bodies)
@@ -78,8 +98,11 @@ class Kernel:
     def jobs(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def pack(self, code: Code, f: Frame, products: Products, part: Int) -> None:
-        emit_packing(code, f, self.program.cell, self.step, products, self.products, part, f["parts"])
+    def pack(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        emit_packing(code, f, self.program.cell, self.step, products, self.products, work.part, work.count)
+
+    def stepper(self, products: Products) -> ir.Function:
+        return Stepper(self.step, self.names, products, self.states, self.numbers, self.team, self.program.cell).emit()
 
     # the loop over steps
 
@@ -87,12 +110,9 @@ class Kernel:
         first = f.pointer("first")
         return first.integer(t + 1) - first.integer(t)
 
-    def range_of_rows(self, f: Frame, part: Int) -> tuple[Int, Int]:
-        cuts = f.pointer("cuts")
-        return cuts.integer(part), cuts.integer(part + 1)
-
-    def loop(self, code: Code, f: Frame, carried: Ptr, begin: Int, end: Int, low: Int, high: Int, run: Any) -> None:
-        """Steps begin … end of the order of work for rows low … high: rows enter, run(t, rows, last rows, next rows), rows leave."""
+    def loop(self, code: Code, f: Frame, carried: Ptr, begin: Int, end: Int, work: Work, run: Any) -> None:
+        """Steps begin … end of the order of work for the rows of this work: rows enter, run(s, t, low, high, rows after), rows leave."""
+        low, high, team = work.low, work.high, self.team
         with code.range(end, begin) as s:
             t = f["t0"] + f["dt"] * s
             here = self.count(f, t)
@@ -101,9 +121,13 @@ class Kernel:
             more = s + 1 < f["T"]
             after = Int(code, code.builder.select(more, self.count(f, t + f["dt"] * self._flag(code, more)).value, code.integer(0).value))
             self._carry(code, f, carried, s)
-            self._move(code, f, before.most(low), here.least(high), "start_state", carried, 0, into=True)
+            with code.when(before.most(low) < here.least(high)):
+                self._move(code, f, before.most(low), here.least(high), "start_state", carried, 0, work, into=True)
+                team.meet(code, f, work.shares)
             run(s, t, low, here.least(high), after)
-            self._move(code, f, after.most(low), here.least(high), "final_state", carried, self.states, into=False)
+            team.meet(code, f, work.shares)
+            with code.when(after.most(low) < here.least(high)):
+                self._move(code, f, after.most(low), here.least(high), "final_state", carried, self.states, work, into=False)
 
     def _flag(self, code: Code, condition: Any) -> Int:
         return Int(code, code.builder.zext(condition, ir.IntType(64)))
@@ -115,19 +139,21 @@ class Kernel:
             code.set_entry(carried, k, code.choose(odd, b, a) if swap else a)
             code.set_entry(carried, self.states + k, code.choose(odd, a, b) if swap else a)
 
-    def _move(self, code: Code, f: Frame, low: Int, high: Int, outside: str, carried: Ptr, base: int, into: bool) -> None:
+    def _move(self, code: Code, f: Frame, low: Int, high: Int, outside: str, carried: Ptr, base: int, work: Work,
+              into: bool) -> None:
         n = code.lanes.lanes
-        with code.when(low < high):
-            for k, w in enumerate(self.program.cell.state_widths):
-                width, pad = f.size(w), f.pad(w)
-                tensor, buffer = f.pointer(f"{outside}_{k}"), carried.pointer(base + k)
-                with code.range(high, low) as b, code.range(width, step=n) as u:
-                    mask = code.lanes.tail_mask((width - u).value)
-                    there, here = tensor.at(b * width + u), buffer.at(b * pad + u)
-                    if into:
-                        here.set_vector(there.vector(mask))
-                    else:
-                        there.set_vector(here.vector(), mask)
+        for k, w in enumerate(self.program.cell.state_widths):
+            width, pad = f.size(w), f.pad(w)
+            tensor, buffer = f.pointer(f"{outside}_{k}"), carried.pointer(base + k)
+            first, last = share_of(width.over(n), work.share, work.shares)
+            with code.range(high, low) as b, code.range(last, first) as vector:
+                u = vector * n
+                mask = code.lanes.tail_mask((width - u).value)
+                there, here = tensor.at(b * width + u), buffer.at(b * pad + u)
+                if into:
+                    here.set_vector(there.vector(mask))
+                else:
+                    there.set_vector(here.vector(), mask)
 
     def runs(self, code: Code, f: Frame, begin: Int, end: Int, low: Int, high: Int, origin: Int) -> Any:
         """The lines of rows low … high in steps begin … end, as few runs as possible: yields (first line, lines, place in the block).
@@ -177,33 +203,35 @@ class Forward(Kernel):
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "forward": self.forward}
 
-    def forward(self, code: Code, f: Frame, products: Products, part: Int) -> None:
-        step = Stepper(self.step, self.names, products, self.states, self.numbers).emit()
+    def forward(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        step = self.stepper(products)
         carried = code.table(3 * self.states)
-        low, high = self.range_of_rows(f, part)
+        low, high = work.low, work.high
         with code.range(f["end"], f["begin"], f["chunk"]) as begin:
             end = (begin + f["chunk"]).least(f["end"])
             # Each part has lines of its own: in a ragged batch two chunks would lay two rows on one line.
-            origin = self.lines(f, begin, end)[0] - f["chunk_rows"] // f["parts"] * part
+            origin = self.lines(f, begin, end)[0] - f["chunk_rows"] // f["parts"] * (work.part - work.share)
             for p in self.step.ahead:
-                self._ahead(code, f, products, p, begin, end, low, high, origin)
+                self._ahead(code, f, products, p, begin, end, work, origin)
+            self.team.meet(code, f, work.shares)
 
             def run(s: Int, t: Int, a: Int, b: Int, after: Int, origin: Int = origin) -> None:
                 with code.when(a < b):
                     r = f.pointer("first").integer(t) + a
-                    code.call(step, f.base, carried, a, b - a, r, r - origin)
+                    code.call(step, f.base, carried, a, b - a, r, r - origin, work.share, work.shares)
 
-            self.loop(code, f, carried, begin, end, low, high, run)
+            self.loop(code, f, carried, begin, end, work, run)
 
-    def _ahead(self, code: Code, f: Frame, products: Products, p: Product, begin: Int, end: Int, low: Int, high: Int, origin: Int) -> None:
+    def _ahead(self, code: Code, f: Frame, products: Products, p: Product, begin: Int, end: Int, work: Work, origin: Int) -> None:
         number, n = self.numbers[id(p)], products.lanes
         columns, k = p.columns * n, f["C"]
-        with code.range(f["H"].over(p.span * n)) as block:
+        first, last = share_of(f["H"].over(p.span * n), work.share, work.shares)
+        with code.range(last, first) as block:
             panel, start = f.pointer(f"panel_{number}").at(block * k * columns), f.pointer(f"bias_{number}").at(block * columns)
-            with self.runs(code, f, begin, end, low, high, origin) as (r, rows, q), products.each_tile(code, rows, p.columns) as (m, height):
+            with self.runs(code, f, begin, end, work.low, work.high, origin) as (r, rows, q), products.each_tile(code, rows, p.columns) as (m, height):
                 out = f.pointer(f"gates_{number}").at((block * f["chunk_rows"] + q + m) * columns)
                 a = f.pointer("x").at((r + m) * f["stride_x"])
-                code.call(products.tile(p.columns), height, a, f["stride_x"], 1, panel, k, start, 0, out, columns)
+                multiply(code, f, products, self.program.cell, p, block, height, a, f["stride_x"], panel, start, out, columns)
 
 
 class Backward(Kernel):
@@ -232,10 +260,9 @@ class Backward(Kernel):
     def _has_rows(self, k: int) -> bool:
         return self.program.state_rows(k) in self.rows()
 
-    def bptt(self, code: Code, f: Frame, products: Products, part: Int) -> None:
-        step = Stepper(self.step, self.names, products, self.states, self.numbers).emit()
+    def bptt(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        step = self.stepper(products)
         carried = code.table(3 * self.states)
-        low, high = self.range_of_rows(f, part)
         begin, end = f["begin"], f["end"]
         origin, _ = self.lines(f, begin, end)
 
@@ -247,24 +274,25 @@ class Backward(Kernel):
                 for k, w in enumerate(self.program.cell.state_widths):
                     if self._has_rows(k):
                         code.set_entry(carried, 2 * self.states + k, f.pointer(self.program.state_rows(k)).at(earlier * f.size(w)))
-                code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin)
+                code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin, work.share, work.shares)
             with code.when(middle < b):
                 for k in range(self.states):
                     code.set_entry(carried, 2 * self.states + k, f.pointer(f"first_state_{k}"))
-                code.call(step, f.base, carried, middle, b - middle, r + middle, r + middle - origin)
+                code.call(step, f.base, carried, middle, b - middle, r + middle, r + middle - origin, work.share, work.shares)
 
-        self.loop(code, f, carried, begin, end, low, high, run)
+        self.loop(code, f, carried, begin, end, work, run)
         dx = self.program.input_gradient
         if dx is not None:
             with code.when(f["wants_x"] > 0):
-                self._input_gradient(code, f, products, dx, low, high, origin)
+                self._input_gradient(code, f, products, dx, work, origin)
 
-    def _input_gradient(self, code: Code, f: Frame, products: Products, p: Product, low: Int, high: Int, origin: Int) -> None:
+    def _input_gradient(self, code: Code, f: Frame, products: Products, p: Product, work: Work, origin: Int) -> None:
         number, n = self.numbers[id(p)], products.lanes
         columns, width = p.columns * n, f["C"]
         scratch = code.stack(products.rows(p.columns) * columns)
-        with code.range(width.over(columns)) as block, \
-                self.runs(code, f, f["begin"], f["end"], low, high, origin) as (r, rows, q), products.each_tile(code, rows, p.columns) as (m, height):
+        first, last = share_of(width.over(columns), work.share, work.shares)
+        with code.range(last, first) as block, \
+                self.runs(code, f, f["begin"], f["end"], work.low, work.high, origin) as (r, rows, q), products.each_tile(code, rows, p.columns) as (m, height):
             panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * columns)
             start, stride = f.pointer(f"bias_{number}").at(block * columns), 0
             for part in p.parts:
@@ -285,7 +313,8 @@ class Backward(Kernel):
 
     # weights
 
-    def weights(self, code: Code, f: Frame, products: Products, part: Int) -> None:
+    def weights(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        part, parts = work.part, work.count
         columns = 2 * products.lanes
         begin, end = f["begin"], f["end"]
         origin, last = self.lines(f, begin, end)
@@ -296,7 +325,7 @@ class Backward(Kernel):
         for o in self.program.outers:
             width = f.size(o.columns)
             blocks = width.over(columns)
-            with code.range(blocks, (part - done % f["parts"] + f["parts"]) % f["parts"], f["parts"]) as block:
+            with code.range(blocks, (part - done % parts + parts) % parts, parts) as block:
                 self._panel(code, f, products, o, panel, block * columns, (width - block * columns).least(columns), origin, rows, width)
                 for place, gate, count in o.runs:
                     high = f.size(o.rows)
@@ -307,7 +336,7 @@ class Backward(Kernel):
                         self._copy(code, scratch, columns, to, width, height, block * columns, width, add=True)
             done = done + blocks
         for j, (letter, index, slot) in enumerate(self.program.sums):
-            with code.when(((done + j) % f["parts"]).equals(part)):
+            with code.when(((done + j) % parts).equals(part)):
                 width = f.size(slot.width)
                 name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
                 to = f.pointer("d_weight_" + name).at(width * (0 if letter == "p" else index))

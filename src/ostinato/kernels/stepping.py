@@ -1,4 +1,8 @@
-"""One step of a cell for a run of rows, as a function of the module: means, products, pointwise work, stage by stage."""
+"""One step of a cell for a run of rows, as a function of the module: means, products, pointwise work, stage by stage.
+
+Threads share a step in one of two ways. Each has rows of its own and never waits; or all have the same rows and each a
+share of the units, and they meet between stages, because a product reads what all of them wrote.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,35 @@ from typing import Any
 
 from llvmlite import ir
 
+from ..cells import Cell
 from ..cells.value import Value
 from .code import I64, PTR, Code, Int, Ptr
 from .plan import Part, Pass, Product, Step, Stream, full
 from .product import Products
+from .team import Team
 from .vector import Body, Frame, Row
 
 
 class Stepper:
-    """Emits `step(frame, carried, b, rows, r, q)`: rows b, b+1, … of the batch, lines r, … of packed tensors, q, … of the block."""
+    """Emits `step(frame, carried, b, rows, r, q, share, shares)`: rows b, b+1, … of the batch, lines r, … of packed tensors,
+    q, … of the block, one share of the units."""
 
-    def __init__(self, step: Step, names: tuple[str, ...], products: Products, states: int, numbers: dict[int, int]):
+    def __init__(self, step: Step, names: tuple[str, ...], products: Products, states: int, numbers: dict[int, int], team: Team,
+                 cell: Cell):
         self.step, self.names, self.products, self.states, self.numbers = step, names, products, states, numbers
+        self.team, self.cell = team, cell
         self.lanes = products.lanes
         self.gates = {v.id: (p, g) for p in step.ahead for g, v in enumerate(p.outputs)}
         order = [m for stage in sorted(step.means) for m in step.means[stage]]
         self.mean_index = {m.id: k for k, m in enumerate(order)}
 
     def emit(self) -> ir.Function:
-        self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64])
-        base, self.carried, self.b, self.rows, self.r, self.q = code.arguments
+        self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64, I64, I64])
+        base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares = code.arguments
         self.frame = Frame(self.names, code, base)  # type: ignore[arg-type]
         for stage in range(self.step.last + 1):
+            if stage and any(p.stage == stage for p in self.step.passes):
+                self.team.meet(code, self.frame, self.shares)
             for m in self.step.means.get(stage, []):
                 self._mean(m)
             for p in self.step.passes:
@@ -42,12 +53,14 @@ class Stepper:
         code, width, n = self.code, self.frame.size(p.width), self.lanes
         home = {v.id for v in self.step.computed if self.step.stage[v.id] == p.stage}
         if not p.products:
-            with code.range(self.rows) as i, code.range(width, step=n) as u:
-                self._row_end(p, home, self._row(i), u, width, {})
+            low, high = share_of(width.over(n), self.share, self.shares)
+            with code.range(self.rows) as i, code.range(high, low) as vector:
+                self._row_end(p, home, self._row(i), vector * n, width, {})
             return
         scratch = {id(q): code.stack(self.products.rows(q.columns) * q.columns * n) for q in p.products}
         most = max(p.products, key=lambda q: q.columns).columns
-        with code.range(width.over(p.span * n)) as block, self.products.each_tile(code, self.rows, most) as (first, height):
+        low, high = share_of(width.over(p.span * n), self.share, self.shares)
+        with code.range(high, low) as block, self.products.each_tile(code, self.rows, most) as (first, height):
             for q in p.products:
                 self._tile(q, block, first, height, scratch[id(q)])
             with code.range(height) as j:
@@ -111,13 +124,18 @@ class Stepper:
 
     def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr) -> None:
         code, number, n = self.code, self.numbers[id(q)], self.lanes
-        panel = self.frame.pointer(f"panel_{number}").at(block * depth(self.frame, q) * (q.columns * n))
-        start, stride = self.frame.pointer(f"bias_{number}").at(block * (q.columns * n)), 0
+        columns = q.columns * n
+        start, stride = self.frame.pointer(f"bias_{number}").at(block * columns), 0
+        panel = self.frame.pointer(f"panel_{number}").at(block * depth(self.frame, q) * columns)
+        if q.transposed:
+            a, line = self._operand(q.parts[0].operand, first)
+            multiply(code, self.frame, self.products, self.cell, q, block, height, a, line, panel, start, scratch, columns)
+            return
         for part in q.parts:
             a, line = self._operand(part.operand, first)
             k = part_depth(self.frame, q, part)
-            code.call(self.products.tile(q.columns), height, a, line, 1, panel, k, start, stride, scratch, q.columns * n)
-            panel, start, stride = panel.at(k * (q.columns * n)), scratch, q.columns * n
+            code.call(self.products.tile(q.columns), height, a, line, 1, panel, k, start, stride, scratch, columns)
+            panel, start, stride = panel.at(k * columns), scratch, columns
 
     def _operand(self, s: Stream, first: Int) -> tuple[Ptr, Int]:
         f = self.frame
@@ -129,6 +147,27 @@ class Stepper:
         assert s.kind == "cross", s
         line = f["pad"] * self.step.crossing
         return f.pointer("cross").at((self.b + first) * line + f["pad"] * s.index), line
+
+
+def multiply(code: Code, f: Frame, products: Products, cell: Cell, q: Product, block: Int, height: Int, a: Ptr, line: Int,
+             panel: Ptr, start: Ptr, to: Ptr, columns: int) -> None:
+    """A tile of several outputs of one operand: from the packed panel, or in a short call from the weights as they are."""
+    n, k, width = products.lanes, f.size(q.parts[0].depth), f.size(q.width)
+    with code.either(f["direct"] > 0) as (direct, packed):
+        with direct:
+            for g, (letter, name) in enumerate(q.parts[0].weights):
+                for v in range(q.span):
+                    unit = (block * q.span + v) * n
+                    rows = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + unit) * k)
+                    place = (g * q.span + v) * n
+                    code.call(products.direct(), height, a, line, rows, k, (width - unit).most(0), start.at(place), to.at(place), columns)
+        with packed:
+            code.call(products.tile(q.columns), height, a, line, 1, panel, k, start, 0, to, columns)
+
+
+def share_of(blocks: Int, share: Int, shares: Int) -> tuple[Int, Int]:
+    """One share of a run of blocks, contiguous."""
+    return blocks * share // shares, blocks * (share + 1) // shares
 
 
 def part_depth(f: Frame, q: Product, part: Part) -> Int:

@@ -79,6 +79,14 @@ def num_threads_address() -> int | None:
     return _symbol_address("omp_get_num_threads")
 
 
+@functools.cache
+def yield_address() -> int | None:
+    """`int sched_yield(void)`: gives the processor to another thread. None where the system has no such function."""
+    if sys.platform == "win32":
+        return None
+    return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
+
+
 # 256 bodies: more than any process alternates between; one that falls out costs a microsecond to wrap again.
 @functools.lru_cache(maxsize=256)
 def _body(address: int) -> Callable[[int], None]:
