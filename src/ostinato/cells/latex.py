@@ -1,0 +1,173 @@
+"""A cell's equations in LaTeX: the lines that were typed, or the canonical ones where those are no plain equations."""
+
+from __future__ import annotations
+
+import ast
+
+from .cell import Cell
+from .letters import LETTERS
+from .source import definition
+
+_FUNCTIONS = {
+    "sigmoid": r"\sigma",
+    "tanh": r"\tanh",
+    "relu": r"\mathrm{ReLU}",
+    "softplus": r"\mathrm{softplus}",
+    "exp": r"\exp",
+    "log": r"\log",
+    "minimum": r"\min",
+    "maximum": r"\max",
+    "mean": r"\mathrm{mean}",
+    "norm": r"\mathrm{norm}",
+}
+_RELATIONS = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge"}
+_SUM, _PRODUCT, _SIGN, _ATOM = range(4)
+
+
+class _NotPlain(Exception):
+    """The typed lines are not equations alone: helpers, loops, numbers from elsewhere."""
+
+
+def latex(cell: Cell) -> str:
+    r"""An `aligned` environment, one line for each equation: h_t is new, h_{t-1} old, \odot multiplies unit by unit."""
+    typed = definition(cell.fn)
+    if typed is not None:
+        try:
+            return _write(typed, cell)
+        except _NotPlain:
+            pass
+    canonical = ast.parse(cell.text).body[0]
+    assert isinstance(canonical, ast.FunctionDef)
+    return _write(canonical, cell)
+
+
+def _write(node: ast.FunctionDef, cell: Cell) -> str:
+    writer = _Writer(cell)
+    for line in node.body[1:] if ast.get_docstring(node) is not None else node.body:
+        writer.statement(line)
+    return "\n".join([r"\begin{aligned}", " \\\\\n".join(writer.lines), r"\end{aligned}"])
+
+
+class _Writer:
+    """Follows the lines; a name that is assigned again gets a prime, a state that is assigned becomes new."""
+
+    def __init__(self, cell: Cell):
+        self.cell = cell
+        self.lines: list[str] = []
+        self.now = {s: _symbol(s, "t-1") for s in cell.states} | {"x": "x_t"}
+        self.times: dict[str, int] = {}
+
+    def statement(self, line: ast.stmt) -> None:
+        if isinstance(line, ast.Assign) and len(line.targets) == 1:
+            names, values = _sides(line.targets[0], line.value)
+            if len(names) != len(values):
+                raise _NotPlain
+            written = [self.expression(v) for v in values]
+            for name, text in zip(names, written, strict=True):
+                if not isinstance(name, ast.Name):
+                    raise _NotPlain
+                self.assign(name.id, text)
+        elif isinstance(line, ast.Return) and line.value is not None:
+            self.returned(line.value.elts if isinstance(line.value, ast.Tuple) else [line.value])
+        else:
+            raise _NotPlain
+
+    def assign(self, name: str, text: str) -> None:
+        primes = "'" * self.times.get(name, 0)
+        self.times[name] = len(primes) + 1
+        self.now[name] = _symbol(name, "t", primes)
+        self.lines.append(f"{self.now[name]} &= {text}")
+
+    def returned(self, values: list[ast.expr]) -> None:
+        states = list(self.cell.states)
+        names = ["y", *states] if len(values) > len(states) else states
+        written = [self.expression(v) for v in values]
+        for name, value, text in zip(names, values, written, strict=True):
+            if not (isinstance(value, ast.Name) and value.id == name and name in self.times):
+                self.assign(name, text)
+
+    def expression(self, e: ast.expr, least: int = _SUM) -> str:
+        text, level = self.write(e)
+        return text if level >= least else rf"\left({text}\right)"
+
+    def write(self, e: ast.expr) -> tuple[str, int]:
+        """(the expression, how tightly it binds)"""
+        if isinstance(e, ast.Name) and e.id in self.now:
+            return self.now[e.id], _ATOM
+        if isinstance(e, ast.Constant) and isinstance(e.value, int | float):
+            return _number(e.value), _ATOM
+        if isinstance(e, ast.Attribute) and isinstance(e.value, ast.Name) and e.value.id in LETTERS:
+            return _symbol(e.value.id, _subscript(e.attr)), _ATOM
+        if isinstance(e, ast.UnaryOp) and isinstance(e.op, ast.USub):
+            return f"-{self.expression(e.operand, _PRODUCT)}", _SIGN if isinstance(e.operand, ast.Constant) else _SUM
+        if isinstance(e, ast.BinOp):
+            return self.operator(e)
+        if isinstance(e, ast.Call):
+            return self.call(e)
+        raise _NotPlain
+
+    def operator(self, e: ast.BinOp) -> tuple[str, int]:
+        if isinstance(e.op, ast.Add | ast.Sub):
+            sign, right = ("+", _SUM) if isinstance(e.op, ast.Add) else ("-", _PRODUCT)
+            if isinstance(e.right, ast.UnaryOp):
+                right = _ATOM
+            return f"{self.expression(e.left)} {sign} {self.expression(e.right, right)}", _SUM
+        if isinstance(e.op, ast.Div):
+            return rf"\frac{{{self.expression(e.left)}}}{{{self.expression(e.right)}}}", _ATOM
+        if isinstance(e.op, ast.MatMult):
+            return f"{self.expression(e.left, _ATOM)} {self.expression(e.right, _ATOM)}", _PRODUCT
+        if isinstance(e.op, ast.Mult):
+            numbers = isinstance(e.left, ast.Constant) or isinstance(e.right, ast.Constant)
+            sign = r"\cdot" if numbers else r"\odot"
+            return f"{self.expression(e.left, _PRODUCT)} {sign} {self.expression(e.right, _SIGN)}", _PRODUCT
+        raise _NotPlain
+
+    def call(self, e: ast.Call) -> tuple[str, int]:
+        name = e.func.attr if isinstance(e.func, ast.Attribute) else e.func.id if isinstance(e.func, ast.Name) else ""
+        named = {k.arg: k.value for k in e.keywords}
+        args = [*e.args, *named.values()]
+        if name in _FUNCTIONS and not named:
+            return rf"{_FUNCTIONS[name]}\left({', '.join(self.expression(a) for a in args)}\right)", _ATOM
+        if name == "sqrt" and len(args) == 1:
+            return rf"\sqrt{{{self.expression(args[0])}}}", _ATOM
+        if name == "where" and len(e.args) == 3 and isinstance(c := e.args[0], ast.Compare) and len(c.ops) == 1:
+            relation = _RELATIONS.get(type(c.ops[0]))
+            if relation is None:
+                raise _NotPlain
+            condition = f"{self.expression(c.left)} {relation} {self.expression(c.comparators[0])}"
+            a, b = self.expression(e.args[1]), self.expression(e.args[2])
+            return rf"\begin{{cases}} {a} & {condition} \\ {b} & \text{{otherwise}} \end{{cases}}", _ATOM
+        if name == "leaky_relu":
+            slope = self.expression(args[1]) if len(args) > 1 else "0.01"
+            return rf"\mathrm{{LeakyReLU}}_{{{slope}}}\left({self.expression(args[0])}\right)", _ATOM
+        if name == "clamp":
+            bounds = [*e.args[1:], *[None] * (3 - len(e.args))]
+            low, high = named.get("min", bounds[0]), named.get("max", bounds[1])
+            inner = self.expression(args[0])
+            inner = rf"\max\left({inner}, {self.expression(low)}\right)" if low is not None else inner
+            return (rf"\min\left({inner}, {self.expression(high)}\right)" if high is not None else inner), _ATOM
+        raise _NotPlain
+
+
+def _sides(target: ast.expr, value: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
+    """The names and the values of an assignment: i, f = a, b is two."""
+    if isinstance(target, ast.Tuple):
+        return target.elts, value.elts if isinstance(value, ast.Tuple) else []
+    return [target], [value]
+
+
+def _symbol(name: str, index: str, primes: str = "") -> str:
+    """c_t, c'_t, c_{t-1}, v_{1,t}, W_i, \\mathrm{top}_t"""
+    base = name.rstrip("0123456789")
+    index = f"{name[len(base) :]},{index}" if len(base) < len(name) else index
+    shown = base if len(base) == 1 else rf"\mathrm{{{base}}}".replace("_", r"\_")
+    return f"{shown}{primes}_{index if len(index) == 1 else f'{{{index}}}'}"
+
+
+def _subscript(name: str) -> str:
+    return name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
+
+
+def _number(value: float) -> str:
+    mantissa, _, exponent = repr(value).partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
