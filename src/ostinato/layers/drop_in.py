@@ -20,7 +20,7 @@ from .. import _torch_private
 from ..cells import Cell, catalogue
 from ..errors import OstinatoError
 from .arguments import State
-from .layer import Layer
+from .layer import Layer, settled
 from .sequences import Lengths
 
 _NAMES = {
@@ -31,7 +31,7 @@ _NAMES = {
     ("LSTM", True): "lstm_projected",
 }
 _CELLS: dict[tuple[str, bool, bool], Cell] = {
-    (*key, bias): catalogue()[name] if bias else catalogue()[name].without_bias()
+    (*key, bias): settled(catalogue()[name] if bias else catalogue()[name].without_bias())
     for key, name in _NAMES.items()
     for bias in (True, False)
 }
@@ -97,7 +97,12 @@ class TorchLayer(Layer, nn.RNNBase):
 
     def _refuse(self, problem: OstinatoError, x: Any, state: State, lengths: Lengths) -> None:
         """Where torch has an error of its own for these arguments, it is torch's that is raised."""
-        if lengths is None:
+        if isinstance(x, PackedSequence):  # checked, not run: nn.LSTM reads packed rows of any width without a check
+            self._update_flat_weights()
+            self.check_input(x.data, x.batch_sizes)
+            if state is not None:
+                self.check_forward_args(x.data, state, x.batch_sizes)
+        elif lengths is None:
             self._original.forward(self, x, state)
         raise problem
 

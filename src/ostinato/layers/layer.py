@@ -119,7 +119,7 @@ class Layer(nn.Module):
                     cell, x, [s[k] for s in starts], weights[k], sizes, direction == 1, histories
                 )
                 if histories and cell.output_state is not None:
-                    history.insert(cell.output_state, output)
+                    history = [*history[: cell.output_state], output, *history[cell.output_state :]]
                 outputs.append(output)
                 finals.append(final)
                 every.append(history)
@@ -163,6 +163,13 @@ class Layer(nn.Module):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
+
+
+def settled(cell: Cell) -> Cell:
+    """`cell` with all that a call asks of it worked out: torch.compile cannot trace the first read of a cached property."""
+    for derived in ("state_widths", "output_width", "output_state", "text"):
+        getattr(cell, derived)
+    return cell
 
 
 def _stacked(parts: list[list[Tensor]]) -> list[Tensor]:

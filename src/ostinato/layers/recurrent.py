@@ -15,7 +15,7 @@ from torch import nn
 
 from ..cells import Cell, as_cell
 from ..errors import InputError, phrase
-from .layer import Layer
+from .layer import Layer, settled
 from .weights import in_torch_order, suffixes
 
 
@@ -74,7 +74,7 @@ class Recurrent(Layer):
             expected = f"0 for the cell {chosen.name}, which has no projection V"
             remedy = 'Use a cell that has one, such as "lstm_projected".'
             raise InputError(phrase("Recurrent", "proj_size", expected, proj_size, remedy))
-        self.cell = chosen if bias else chosen.without_bias()
+        self.cell = settled(chosen if bias else chosen.without_bias())
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -99,6 +99,10 @@ class Recurrent(Layer):
                 nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.constant_(parameter, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        settled(self.cell)
 
     def extra_repr(self) -> str:
         return f"{self.cell.name}, {nn.RNNBase.extra_repr(self)}"  # type: ignore[arg-type]

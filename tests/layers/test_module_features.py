@@ -1,0 +1,200 @@
+"""What users of nn.Module rely on: copies, files, weights that change, compile, export, samples, devices."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import orthogonal
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import ostinato
+from layers.pairs import BATCH, FEATURES, HIDDEN, PAIRS, STEPS, named, pair, parts
+from ostinato.layers import drop_in
+from tolerance import check
+
+
+@pytest.mark.parametrize("change", ["load", "assign", "double", "deepcopy", "tie", "pickle", "functional"])
+def test_flat_weights_follow_the_parameters(change):
+    theirs, ours = pair("LSTM", num_layers=2)
+    other = ostinato.LSTM(FEATURES, HIDDEN, 2)
+    if change == "load":
+        ours.load_state_dict(other.state_dict())
+    elif change == "assign":
+        ours.load_state_dict(other.state_dict(), assign=True)
+    elif change == "double":
+        ours = ours.double()
+    elif change == "deepcopy":
+        ours = copy.deepcopy(ours)
+    elif change == "pickle":
+        ours = pickle.loads(pickle.dumps(ours))
+    elif change == "functional":
+        x = torch.zeros(STEPS, BATCH, FEATURES)
+        torch.func.functional_call(ours, dict(other.named_parameters()), (x,))
+    else:
+        ours.weight_hh_l1 = ours.weight_hh_l0
+        assert len(list(ours.parameters())) == 7
+    ours.flatten_parameters()
+    held = [w for group in ours.all_weights for w in group]
+    assert len(held) == 8
+    for a, b, name in zip(ours._flat_weights, held, ours._flat_weights_names, strict=True):
+        assert a is b and b is getattr(ours, name)
+
+
+def test_parametrizations_and_tied_weights_are_used():
+    theirs, ours = pair("GRU", num_layers=2)
+    x = torch.randn(STEPS, BATCH, FEATURES)
+    for layer in (theirs, ours):
+        layer.bias_ih_l1 = layer.bias_ih_l0
+        torch.manual_seed(0)
+        orthogonal(layer, "weight_hh_l0")
+    for layer in (theirs, ours):
+        with torch.no_grad():
+            layer.parametrizations.weight_hh_l0.original.mul_(1.5)
+    output, state = ours(x)
+    check("outputs", named(output, state), named(*theirs(x)))
+    output.sum().backward()
+    assert ours.parametrizations.weight_hh_l0.original.grad.abs().sum() > 0
+    twin = copy.deepcopy(ours)
+    assert torch.equal(twin(x)[0], output)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ostinato.LSTM(FEATURES, HIDDEN, 2), lambda: ostinato.Recurrent("mgu", 4, 6, 2)]
+)
+def test_saving_and_moving_a_whole_model(make, tmp_path):
+    model = nn.Sequential(make())
+    x = torch.randn(STEPS, BATCH, FEATURES)
+    expected = model(x)[0]
+    torch.save(model, tmp_path / "model.pt")
+    restored = torch.load(tmp_path / "model.pt", weights_only=False)
+    for twin in (restored, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(twin(x)[0], expected)
+    wide = model.double()(x.double())[0]
+    assert wide.dtype == torch.float64
+    check("outputs", {"y": wide.float()}, {"y": expected})
+    half = model.to(torch.bfloat16)(x.bfloat16())[0]
+    assert half.dtype == torch.bfloat16 and (half.float() - expected).abs().max() < 0.05
+
+
+def test_frozen_weights_and_inference():
+    layer = ostinato.GRU(FEATURES, HIDDEN)
+    x = torch.randn(STEPS, BATCH, FEATURES)
+    expected = layer(x)[0]
+    with torch.no_grad():
+        assert not layer(x)[0].requires_grad
+    with torch.inference_mode():
+        assert torch.equal(layer(x)[0], expected)
+    layer.weight_hh_l0.requires_grad_(False)
+    layer(x)[0].sum().backward()
+    assert layer.weight_hh_l0.grad is None and layer.weight_ih_l0.grad is not None
+    layer.requires_grad_(False)
+    assert not layer(x)[0].requires_grad
+    assert layer(x.requires_grad_())[0].requires_grad
+
+
+def test_new_weights_are_used_at_once():
+    layer = ostinato.LSTM(FEATURES, HIDDEN)
+    x = torch.randn(STEPS, BATCH, FEATURES)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
+    before = layer(x)[0]
+    before.sum().backward()
+    optimiser.step()
+    theirs = nn.LSTM(FEATURES, HIDDEN)
+    theirs.load_state_dict(layer.state_dict())
+    after = layer(x)[0]
+    assert not torch.equal(after, before)
+    check("outputs", {"y": after}, {"y": theirs(x)[0]})
+    layer.weight_ih_l0.data.zero_()
+    theirs.load_state_dict(layer.state_dict())
+    check("outputs", {"y": layer(x)[0]}, {"y": theirs(x)[0]})
+
+
+def test_nan_reaches_the_steps_after_it_and_its_own_row_only():
+    layer = ostinato.GRU(FEATURES, HIDDEN)
+    x = torch.randn(STEPS, BATCH, FEATURES)
+    clean = layer(x)[0]
+    x[2, 1, 0] = float("nan")
+    output = layer(x)[0]
+    assert output[2:, 1].isnan().all()
+    assert torch.equal(output[:2], clean[:2]) and torch.equal(output[:, ::2], clean[:, ::2])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ostinato.LSTM(FEATURES, HIDDEN, 2, bidirectional=True, batch_first=True),
+        lambda: ostinato.GRU(FEATURES, HIDDEN, bias=False),
+        lambda: ostinato.Recurrent("slstm", FEATURES, HIDDEN, 2),
+        lambda: pickle.loads(pickle.dumps(ostinato.Recurrent("janet", FEATURES, HIDDEN))),
+    ],
+)
+def test_compile_without_a_graph_break(make):
+    torch._dynamo.reset()
+    layer = make()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = torch.randn(STEPS, BATCH, FEATURES)
+    results = []
+    for call in (layer, compiled):
+        layer.zero_grad()
+        leaf = x.clone().requires_grad_()
+        output, state, states = call(leaf, return_states=True)
+        (output.square().sum() + sum(s.sum() for s in parts(states))).backward()
+        gradients = {"x": leaf.grad, **{n: w.grad for n, w in layer.named_parameters()}}
+        results.append((named(output, state, states), gradients))
+    check("outputs", results[1][0], results[0][0])
+    check("gradients", results[1][1], results[0][1])
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_lengths_break_the_graph_and_stay_right():
+    torch._dynamo.reset()
+    layer = ostinato.GRU(FEATURES, HIDDEN)
+    compiled = torch.compile(layer, backend="aot_eager")
+    for lengths in ([1, 5, 0], torch.tensor([4, 4, 2])):
+        x = torch.randn(STEPS, BATCH, FEATURES)
+        check("outputs", named(*compiled(x, lengths=lengths)), named(*layer(x, lengths=lengths)))
+
+
+def test_export_has_one_node_a_layer_and_direction():
+    layer = ostinato.LSTM(FEATURES, HIDDEN, 2, bidirectional=True)
+    steps = torch.export.Dim("T", min=2, max=64)
+    program = torch.export.export(layer, (torch.randn(STEPS, BATCH, FEATURES),), dynamic_shapes={"input": {0: steps}})
+    calls = [n for n in program.graph.nodes if n.target == torch.ops.ostinato.sequence.default]
+    assert len(calls) == 4
+    x = torch.randn(STEPS + 4, BATCH, FEATURES)
+    check("outputs", named(*program.module()(x)), named(*layer(x)))
+
+
+def test_gradients_of_each_sample():
+    layer = ostinato.LSTM(FEATURES, HIDDEN, 2, dtype=torch.float64)
+    parameters = dict(layer.named_parameters())
+    x = torch.randn(STEPS, BATCH, FEATURES, dtype=torch.float64)
+
+    def loss(parameters, one):
+        return torch.func.functional_call(layer, parameters, (one,))[0].square().sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 1))(parameters, x)
+    for row in range(BATCH):
+        expected = torch.autograd.grad(layer(x[:, row])[0].square().sum(), list(parameters.values()))
+        check("gradients", {n: g[row] for n, g in found.items()}, dict(zip(found, expected, strict=True)))
+
+
+@pytest.mark.parametrize("kind, options", PAIRS)
+def test_a_device_without_kernels_runs_torchs_own(kind, options, monkeypatch):
+    theirs, ours = pair(kind, num_layers=2, bidirectional=True, batch_first=True, dropout=0.3, **options)
+    monkeypatch.setattr(drop_in, "_KERNEL_DEVICES", ())
+    monkeypatch.setattr(drop_in.Layer, "_layers", None)
+    x = torch.randn(BATCH, STEPS, FEATURES)
+    results = []
+    for layer in (theirs, ours):
+        torch.manual_seed(0)
+        output, state = layer(x)
+        packed, last = layer(pack_padded_sequence(x, [3, 5, 1], True, enforce_sorted=False))
+        results.append(named(output, state, packed.data, last))
+    check("outputs", results[1], results[0])
+    ours.eval()
+    output, state = ours(x, lengths=[3, 0, 5])
+    monkeypatch.undo()
+    check("outputs", named(output, state), named(*ours(x, lengths=[3, 0, 5])))
