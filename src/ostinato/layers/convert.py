@@ -37,7 +37,9 @@ def convert(model: nn.Module) -> Conversion:
     on the instance, and single-step cells. `print(ostinato.convert(model))` shows the report.
     """
     if not isinstance(model, nn.Module):
-        raise InputError(phrase("convert", "model", "a torch.nn.Module", type(model).__name__))
+        raise InputError(
+            phrase("convert", "model", "a torch.nn.Module", type(model).__name__, "Give the model, not its weights.")
+        )
     report = Conversion()
     for name, module in model.named_modules():
         if isinstance(module, TorchLayer):

@@ -166,7 +166,7 @@ class Layer(nn.Module):
 
 
 def settled(cell: Cell) -> Cell:
-    """`cell` with all that a call asks of it worked out: torch.compile cannot trace the first read of a cached property."""
+    """`cell` with all that a call asks of it worked out: torch.compile cannot trace a cached property's first read."""
     for derived in ("state_widths", "output_width", "output_state", "text"):
         getattr(cell, derived)
     return cell
