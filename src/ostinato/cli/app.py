@@ -47,7 +47,7 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(help="Of the initial weights and the samples.")] = 0,
     steps: Annotated[int, typer.Option(help="Steps of training for each cell, at most.")] = 2000,
-    seconds: Annotated[float, typer.Option(help="Time for all of it, roughly; fewer steps are taken to fit.")] = 240,
+    seconds: Annotated[float, typer.Option(help="Time for all of it, roughly; fewer steps are taken to fit.")] = 230,
     hidden: Annotated[int, typer.Option(help="Hidden units of each cell.")] = 256,
 ) -> None:
     """Train a plain RNN, a GRU and an LSTM on the same text, beside torch.nn, and look inside."""

@@ -37,7 +37,7 @@ class Settings:
     out: Path = Path("ostinato-demo")
     seed: int = 0
     steps: int = 2000
-    seconds: float = 240.0
+    seconds: float = 230.0
     hidden: int = 256
     embedding: int = 64
     batch: int = 32

@@ -20,7 +20,9 @@ class Run:
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings, self.console = settings, console
-        self.deadline = time.monotonic() + settings.seconds
+        self.planned_end = time.monotonic() + settings.seconds
+        # A machine that slows down after the steps were counted out gets a fifth more before training is cut short.
+        self.last_end = self.planned_end + 0.2 * settings.seconds
         self.source, content = read_text(settings.text)
         self.text = Text.of(content)
         self.folder: Path = new_folder(settings.out)
@@ -52,7 +54,7 @@ class Run:
             for index, (name, (model, outcome)) in enumerate(models.items()):
                 now = time.monotonic()
                 share = seconds[name] / sum(list(seconds.values())[index:])
-                self._train(bar, model, outcome, total, now + share * (self.deadline - now))
+                self._train(bar, model, outcome, total, now + share * (self.last_end - now))
 
     def _measure(self, bar: Progress) -> dict[str, tuple[CharModel, Outcome]]:
         """Each cell's model with its initial weights, its speed beside the same model on torch.nn, its gradients."""
@@ -71,7 +73,7 @@ class Run:
 
     def _steps_that_fit(self, seconds_for_each: float) -> int:
         """The same number of steps for all cells, so that they can be compared; a fifth of the time is for the rest."""
-        left = 0.8 * (self.deadline - time.monotonic())
+        left = 0.8 * (self.planned_end - time.monotonic())
         return max(1, min(self.settings.steps, int(left / seconds_for_each)))
 
     def _train(self, bar: Progress, model: CharModel, outcome: Outcome, total: int, deadline: float) -> None:
