@@ -37,7 +37,7 @@ class Stepper:
         base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares = code.arguments
         self.frame = Frame(self.names, code, base)  # type: ignore[arg-type]
         for stage in range(self.step.last + 1):
-            if stage and any(p.stage == stage for p in self.step.passes):
+            if stage and (stage in self.step.means or any(p.stage == stage for p in self.step.passes)):
                 self.team.meet(code, self.frame, self.shares)
             for m in self.step.means.get(stage, []):
                 self._mean(m)
