@@ -80,6 +80,16 @@ def test_each_letter_stacks_its_names_by_first_use():
     agree_as_text(late)
 
 
+def test_the_order_of_letters_in_the_signature_is_free():
+    def plain(W, U, b, x, h):
+        return tanh(U.a @ h + U.c @ h) + W.b @ x + W.a @ x + b.a
+
+    moved = cell(lambda b, U, W, x, h: plain(W, U, b, x, h), name="plain")
+    assert moved == cell(plain) and moved.letters == ("W", "U", "b") and moved.arguments[:3] == ("b", "U", "W")
+    assert moved.trace.order == ("b", "a", "c") and "gates" not in moved.text
+    agree_as_text(moved)
+
+
 def test_pinned_order_of_gates():
     @cell(gates="o f")
     def pinned(W, U, b, x, h):

@@ -46,21 +46,29 @@ class Description:
     source: str
     differs: str
 
-    def __str__(self) -> str:
-        sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
+    def gates(self) -> list[str]:
+        """ "W U b d: i f g o", a line for the letters that stack the same names."""
         alike: dict[tuple[str, ...], list[str]] = {}
         for letter, names in self.order.items():
             alike.setdefault(names, []).append(letter)
+        return [f"{' '.join(letters)}: {' '.join(names)}" for names, letters in alike.items()]
+
+    def pytorch(self) -> str:
+        """How the cell differs from torch.nn's."""
+        return f"differs {self.differs}" if self.differs.startswith("in ") else self.differs
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
         rows = {
             "shapes": "\n".join(f"{name} {shape}" for name, shape in self.shapes.items()),
             "letters": "\n".join(f"{k}  {MEANING[k]}" for k in self.order),
-            "gate order": "\n".join(f"{' '.join(letters)}: {' '.join(names)}" for names, letters in alike.items()),
+            "gate order": "\n".join(self.gates()),
             "states": " ".join(self.states),
             "roles": ", ".join(f"{gate} is the {role} gate" for role, gate in self.roles.items()),
             "weights": f"{self.weights}; {self.count:,} for {sizes}",
             "start": self.start,
             "source": self.source,
-            "PyTorch": f"differs {self.differs}" if self.differs.startswith("in ") else self.differs,
+            "PyTorch": self.pytorch(),
         }
         head = f"{self.name}: {self.summary}" if self.summary else self.name
         parts = [textwrap.fill(head, 110), "", textwrap.indent(self.equations, "    "), ""]
@@ -70,7 +78,7 @@ class Description:
 def describe(cell: Cell, input_size: int = 64, hidden_size: int = 256, proj_size: int = 0) -> Description:
     """The description of a cell; the sizes are those of its example count of weights.
 
-    >>> print(describe(ostinato.cells.gru))
+    print(describe(ostinato.cells.gru))
     """
     sizes = {"C": input_size, "H": hidden_size, **({"P": proj_size or hidden_size} if cell.projected else {})}
     symbolic = {name: [_symbol(n) for n in shape] for name, shape in cell.parameters(*_PROBE.values()).items()}
@@ -138,3 +146,46 @@ def _symbol(size: int) -> str:
 def _row(title: str, text: str) -> str:
     lines = [wrapped for line in text.splitlines() for wrapped in textwrap.wrap(line, 98)]
     return textwrap.indent("\n".join(lines), " " * 12).replace(" " * 12, f"{title:<12}", 1)
+
+
+def catalogue_page() -> str:
+    """docs/cells.md: every cell of the catalogue. `python -m ostinato.cells.describe` prints it."""
+    from .catalogue import FAMILIES
+    from .latex import latex
+
+    parts = [_HEAD]
+    for family in FAMILIES.values():
+        title = (family.__doc__ or "").strip().splitlines()[0]
+        parts.append(f"## {title.partition(':')[0]}\n\n{title}\n")
+        parts += [_section(c, latex(c)) for c in vars(family).values() if isinstance(c, Cell)]
+    return "\n".join(parts)
+
+
+_HEAD = """# The cells of the catalogue
+
+This page is written by `python -m ostinato.cells.describe` from the cells themselves; a test holds the two equal.
+Letters: T steps, B rows, C input features, H hidden units, P projected units; `W U V b d p` as [notation](notation.md)
+says. Names of gates stand in the order in which they are stacked in torch-style parameters. Parameters start uniformly
+in ±1/√H, as in torch.nn, unless the row "start" says otherwise.
+"""
+
+
+def _section(cell: Cell, math_text: str) -> str:
+    d = describe(cell)
+    rows = {
+        "gates": "; ".join(d.gates()),
+        "states": ", ".join(f"{s} {d.shapes[s]}" for s in d.states),
+        "parameters": ", ".join(f"`{n}` {d.shapes[n]}" for n in d.shapes if n not in ("x", "output", *d.states)),
+        "weights": f"{d.weights}, which is {d.count:,} for {', '.join(f'{k} = {v}' for k, v in d.sizes.items())}",
+        "roles": ", ".join(f"{gate} is the {role} gate" for role, gate in d.roles.items()),
+        "start": d.start if cell.init else "",
+        "source": d.source,
+        "PyTorch": d.pytorch(),
+    }
+    table = "\n".join(f"| {k} | {v} |" for k, v in rows.items() if v)
+    code = f"```text\n{d.equations}\n```"
+    return f"### {d.name}\n\n{d.summary}\n\n{code}\n\n```math\n{math_text}\n```\n\n| | |\n|---|---|\n{table}\n"
+
+
+if __name__ == "__main__":
+    print(catalogue_page(), end="")

@@ -110,7 +110,7 @@ def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[st
     new, output = tuple(results[-len(states) :]), results[0]
     live = _live(output, *new)
     parameters = {v.attr for v in live if v.op in ("mm", "vec")}
-    kept = {k: tuple(used[k].names) for k in letters if k not in zeros}
+    kept = {k: tuple(used[k].names) for k in LETTERS if k in letters and k not in zeros}
     for k, names in kept.items():
         if not names:
             raise CellError(
