@@ -41,13 +41,28 @@ class Products:
             self._tiles[key] = code.close()
         return self._tiles[key]
 
-    def _fixed(self, rows: int, columns: int) -> ir.Function:
-        code = self.code(f"tile_{rows}x{columns}", [PTR, I64, I64, PTR, I64, PTR, I64, PTR, I64])
-        a, lda, ska, panel, depth, start, ldstart, c, ldc = code.arguments
+    def column_tile(self, columns: int) -> ir.Function:
+        """`tile` for an A whose rows are neighbours in memory, and a start of zeros: f(rows, A, k stride, panel, K, C, row stride)."""
+        key = ("column", columns)
+        if key not in self._tiles:
+            code = self.code(f"column_tile_{columns}", [I64, PTR, I64, PTR, I64, PTR, I64])
+            rows, *rest = code.arguments
+            cases = {m: self._fixed(m, columns, column=True) for m in range(1, self.rows(columns) + 1)}
+            code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})  # type: ignore[misc]
+            self._tiles[key] = code.close()
+        return self._tiles[key]
+
+    def _fixed(self, rows: int, columns: int, column: bool = False) -> ir.Function:
+        if column:
+            code = self.code(f"column_tile_{rows}x{columns}", [PTR, I64, PTR, I64, PTR, I64])
+            a, ska, panel, depth, c, ldc = code.arguments
+        else:
+            code = self.code(f"tile_{rows}x{columns}", [PTR, I64, I64, PTR, I64, PTR, I64, PTR, I64])
+            a, lda, ska, panel, depth, start, ldstart, c, ldc = code.arguments
         b, lanes = code.builder, code.lanes
         places = [(m, v) for m in range(rows) for v in range(columns)]
-        sums = [start.at(ldstart * m + v * self.lanes).vector() for m, v in places]
-        bases = [a.at(lda * m) for m in range(rows)]
+        sums = [lanes.zero if column else start.at(ldstart * m + v * self.lanes).vector() for m, v in places]
+        bases = [a if column else a.at(lda * m) for m in range(rows)]
         before, loop, after = b.block, code.function.append_basic_block("loop"), code.function.append_basic_block("after")
         b.cbranch(depth > 0, loop, after)
         b.position_at_end(loop)
@@ -58,7 +73,8 @@ class Products:
         vectors = [Ptr(code, pointer).at(v * self.lanes).vector() for v in range(columns)]
         new = []
         for m in range(rows):
-            splat = lanes.splat(bases[m].at(Int(code, offset)).scalar())
+            place = bases[m].at(Int(code, offset))
+            splat = lanes.splat((place.at(m) if column else place).scalar())
             new += [lanes.fma(splat, vectors[v], phis[m * columns + v]) for v in range(columns)]
         following = Int(code, k) + 1
         for phi, value in ((k, following.value), (offset, (Int(code, offset) + ska).value),

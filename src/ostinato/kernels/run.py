@@ -141,6 +141,7 @@ class Call:
             line, room = self.count(compiled.program.slot_width), self.block * B * 2 * self.lanes
             self._set(stride_slots=line, room_w=room)
             self._room("slots", self.block * B * line)
+            self._room("slots_side", self.block * B * line)
             self._room("slots_panel", self.threads * room)
             self._room("slots_zeros", max(4 * self.lanes, self.pad("H"), self.pad("P")))
 

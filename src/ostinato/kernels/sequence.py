@@ -7,6 +7,8 @@ any number of threads may take them: ranges of rows in the time loops, blocks of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -14,7 +16,7 @@ from llvmlite import ir
 from .code import I64, PTR, Code, Int, Ptr
 from .machine import Target
 from .packing import emit_packing, vectors
-from .plan import Product, Step
+from .plan import Product, Step, Stream
 from .product import Products
 from .program import Outer, Program
 from .stepping import Stepper, depth, multiply, part_depth, share_of
@@ -252,7 +254,7 @@ class Backward(Kernel):
     def _names(self) -> tuple[str, ...]:
         names = super()._names()
         first = [f"first_state_{k}" for k in range(self.states)]
-        return (*names, *first, *(f"d_{n}" for n in names if n.startswith("weight_")), "wants_x", "slots_panel", "room_w", "slots_zeros")
+        return (*names, *first, *(f"d_{n}" for n in names if n.startswith("weight_")), "wants_x", "slots_panel", "slots_side", "room_w", "slots_zeros")
 
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
@@ -314,33 +316,54 @@ class Backward(Kernel):
     # weights
 
     def weights(self, code: Code, f: Frame, products: Products, work: Work) -> None:
-        part, parts = work.part, work.count
+        """Adds the block's part of every weight's gradient. Threads split the gradients, never a sum.
+
+        The lines of the workspace are turned into columns first, a tile's height of them side by side, because a product
+        that walks down a column would touch a new page of memory with every row.
+        """
         columns = 2 * products.lanes
-        begin, end = f["begin"], f["end"]
-        origin, last = self.lines(f, begin, end)
+        origin, last = self.lines(f, f["begin"], f["end"])
         rows = last - origin
-        panel = f.pointer("slots_panel").at(part * f["room_w"])
+        panel = f.pointer("slots_panel").at(work.part * f["room_w"])
         scratch = code.stack(products.rows(2) * columns)
-        done = code.integer(0)
+        sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
+        for j, s in enumerate(sides.values()):
+            with self._tiles(code, f, products, s.width, work, j) as (m, height):
+                side, mask = f.pointer("slots_side").at((f.place(s.offset) + m) * rows), code.lanes.tail_mask(height.value)
+                column = f.pointer("slots").at(f.place(s.offset) + m)
+                with code.range(rows) as q:
+                    side.at(height * q).set_vector(column.at(f["stride_slots"] * q).vector(mask), mask)
+        numbers = {offset: j for j, offset in enumerate(sides)}
         for o in self.program.outers:
             width = f.size(o.columns)
-            blocks = width.over(columns)
-            with code.range(blocks, (part - done % parts + parts) % parts, parts) as block:
-                self._panel(code, f, products, o, panel, block * columns, (width - block * columns).least(columns), origin, rows, width)
-                for place, gate, count in o.runs:
-                    high = f.size(o.rows)
-                    with products.each_tile(code, high * count, 2) as (m, height):
-                        a = f.pointer("slots").at(f.place(place) + m)
-                        code.call(products.tile(2), height, a, 1, f["stride_slots"], panel, rows, f.pointer("slots_zeros"), 0, scratch, columns)
-                        to = f.pointer("d_weight_" + o.letter).at((high * gate + m) * width)
+            with code.range(width.over(columns)) as block:
+                here = (width - block * columns).least(columns)
+                self._panel(code, f, products, o, panel, block * columns, here, origin, rows, width)
+                for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
+                    with self._tiles(code, f, products, s.width, work, numbers[s.offset]) as (m, height):
+                        side = f.pointer("slots_side").at((f.place(s.offset) + m) * rows)
+                        code.call(products.column_tile(2), height, side, height, panel, rows, scratch, columns)
+                        to = f.pointer("d_weight_" + o.letter).at((f.size(o.rows) * gate + m) * width)
                         self._copy(code, scratch, columns, to, width, height, block * columns, width, add=True)
-            done = done + blocks
         for j, (letter, index, slot) in enumerate(self.program.sums):
-            with code.when(((done + j) % parts).equals(part)):
+            with code.when((work.part + j) % work.count <= 0):
                 width = f.size(slot.width)
                 name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
                 to = f.pointer("d_weight_" + name).at(width * (0 if letter == "p" else index))
                 self._sum(code, f, f.pointer("slots").at(f.place(slot.offset)), to, rows, width)
+
+    def _run_slots(self, o: Outer) -> list[Stream]:
+        return [Stream("slot", width=o.rows, offset=(h + i, p) if o.rows == "H" else (h, p + i)) for (h, p), _, n in o.runs for i in range(n)]
+
+    @contextmanager
+    def _tiles(self, code: Code, f: Frame, products: Products, width: str, work: Work, turn: int) -> Iterator[tuple[Int, Int]]:
+        """This thread's tiles of the columns of one slot: yields (first column, height). Odd slots are dealt out backwards."""
+        size, most = f.size(width), products.rows(2)
+        count = size.over(most)
+        first, last = share_of(count, work.count - 1 - work.part if turn % 2 else work.part, work.count)
+        with code.range(last, first) as i:
+            m = i * size // count
+            yield m, (i + 1) * size // count - m
 
     def _sum(self, code: Code, f: Frame, lines: Ptr, to: Ptr, rows: Int, width: Int) -> None:
         n, lanes = code.lanes.lanes, code.lanes
