@@ -17,12 +17,12 @@ def functorch_active() -> bool:
 
 
 def forward_ad_active() -> bool:
-    """Whether a level of forward-mode differentiation is open (torch.autograd.forward_ad.dual_level, torch.func.jvp)."""
+    """Whether a level of forward-mode differentiation is open (torch.autograd.forward_ad, torch.func.jvp)."""
     return forward_ad._current_level >= 0
 
 
 def dispatch_mode_active() -> bool:
-    """Whether a mode sees every operation: fake tensors, make_fx, a counter of operations, a user's TorchDispatchMode."""
+    """Whether a mode sees every operation: fake tensors, make_fx, a counter, a user's TorchDispatchMode."""
     return torch._C._len_torch_dispatch_stack() > 0
 
 

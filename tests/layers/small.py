@@ -1,9 +1,11 @@
 """Small random calls of any cell."""
 
 import torch
-from tolerance import check
+from torch import nn
 
 from ostinato import cells
+from ostinato.layers.operator import run
+from tolerance import check
 
 CELLS = ("elman", "lstm", "gru", "gru_reset_before", "lstm_projected", "slstm")
 
@@ -42,3 +44,23 @@ def flat(result):
 def loss(tensors):
     """A scalar to which every entry contributes with a weight of its own."""
     return sum((t * torch.linspace(-1.0, 1.3, t.numel(), dtype=t.dtype).view(t.shape)).sum() for t in tensors)
+
+
+class Net(nn.Module):
+    """One layer of a cell, both directions on demand, and its states after every step."""
+
+    def __init__(self, name, directions=1, dtype=torch.float32):
+        super().__init__()
+        self.cell, _, self.states, weights = draw(name, dtype=dtype)
+        self.cell = cells.Cell.from_text(self.cell.text)
+        self.weights = nn.ParameterList(weights)
+        self.directions = directions
+
+    def forward(self, x):
+        states = [s[: x.shape[1]] for s in self.states]
+        results = [run(self.cell, x, states, list(self.weights), None, bool(d), True) for d in range(self.directions)]
+        return [t for r in results for t in (r[0], *r[1], *r[2])]
+
+
+def gradients(net, x, outputs):
+    return torch.autograd.grad(loss(outputs), [x, *net.weights])

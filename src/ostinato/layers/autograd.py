@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,23 +12,23 @@ from torch import Tensor
 
 from ..cells import Cell
 from . import plain
+from .plain import Found, Kept, Tensors
 
 
 @dataclass(frozen=True)
 class Call:
     """What a call is besides its tensors. `forward` and `backward` are called as those of `engine`."""
 
-    forward: Callable
-    backward: Callable
+    forward: Callable[..., Kept]
+    backward: Callable[..., Found]
     cell: Cell
     reverse: bool
     histories: bool
     show_kept: bool = False
 
 
-def differentiable(call: Call, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None
-                   ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-    """(output, final states, histories, kept) with gradients; kept is empty unless `call.show_kept`."""
+def differentiable(call: Call, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None) -> Kept:
+    """`call.forward` with gradients. What it kept is handed out only with `call.show_kept`."""
     flat = iter(_Sequence.apply(call, sizes, x, *states, *weights))
     n = len(states)
     extra = n - (call.cell.output_state is not None) if call.histories else 0
@@ -36,7 +36,7 @@ def differentiable(call: Call, x: Tensor, states: Sequence[Tensor], weights: Seq
 
 
 class _Sequence(torch.autograd.Function):
-    """Everything that backward reads goes through save_for_backward: torch then notices a weight that was changed in place
+    """Everything that backward reads goes through save_for_backward: torch then notices what was changed in place
     between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks."""
 
     @staticmethod
@@ -60,14 +60,15 @@ class _Sequence(torch.autograd.Function):
         output, *kept = rest[ctx.parameters :]
         d_output, d_finals, d_histories = d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra]
         wanted = ctx.needs_input_grad[2:]
-        if torch.is_grad_enabled():  # create_graph: the result itself must be differentiable
+        if torch.is_grad_enabled():  # create_graph: what is returned must be differentiable itself
             # Views, because one tensor may stand in two places, and each place has a gradient of its own.
-            x, *tensors = [t.view_as(t) if need else t for t, need in zip([x, *states, *weights], wanted)]
-            found = iter(plain.gradients(call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, d_output, d_finals,
-                                         d_histories, [t for t, need in zip([x, *tensors], wanted) if need], create_graph=True))
+            inputs = [t.view_as(t) if need else t for t, need in zip([x, *states, *weights], wanted)]
+            found = iter(plain.gradients(
+                call.cell, inputs[0], inputs[1 : 1 + n], inputs[1 + n :], sizes, call.reverse, d_output, d_finals,
+                d_histories, [t for t, need in zip(inputs, wanted) if need], create_graph=True))
             return None, None, *[next(found) if need else None for need in wanted]
         needs = (wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
         dx, d_states, d_weights = call.backward(call.cell, x, states, weights, sizes, call.reverse, output, kept,
                                                 d_output, d_finals, d_histories, needs)
-        groups = [[dx], d_states or [None] * n, d_weights or [None] * len(weights)]
-        return None, None, *[g if need else None for g, need in zip([g for group in groups for g in group], wanted)]
+        groups = [dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))]
+        return None, None, *[g if need else None for g, need in zip(groups, wanted)]

@@ -1,17 +1,16 @@
-"""The one seam to the kernels: the same three calls, answered by compiled code where there is some, else by the reference."""
+"""The one seam to the kernels: the same calls, answered by compiled code where there is some, else by the reference."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
 
 from torch import Tensor
 
 from ..cells import Cell
 from . import plain
+from .plain import Found, Gradients, Kept, Needs, Tensors
 
 
 @lru_cache(maxsize=1)
@@ -39,29 +38,31 @@ def _warn(device: str) -> None:
                   "which is right but slow. Kernels exist for CPUs with fused multiply-add.", stacklevel=2)
 
 
-def _engine(x: Tensor) -> Any:
+def _engine(x: Tensor) -> ModuleType:
     if compiled(x):
         return _kernels()
     without_kernels(x)
     return plain
 
 
-def forward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
-            keep: bool, histories: bool) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-    """(output, final states, histories, kept), without gradients; `kept` is what `backward` wants, empty without `keep`."""
+def forward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool, keep: bool,
+            histories: bool) -> Kept:
+    """One layer, one direction, without gradients; arguments contiguous, of one number type, as for `operator.run`.
+
+    What `backward` wants to see again is empty without `keep`.
+    """
     return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories)
 
 
-def backward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
-             output: Tensor, kept: Sequence[Tensor], d_output: Tensor | None, d_finals: Sequence[Tensor | None],
-             d_histories: Sequence[Tensor | None], needs: tuple[bool, bool, bool]
-             ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-    """(dx, gradients of the initial states, of the weights), each only where `needs` says so, else None or []."""
+def backward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
+             output: Tensor, kept: Tensors, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients,
+             needs: Needs) -> Found:
+    """The gradients of what went into `forward` from those of what came out of it; None stands for zero."""
     return _engine(x).backward(cell, x, states, weights, sizes, reverse, output, kept, _dense(d_output),
                                [_dense(d) for d in d_finals], [_dense(d) for d in d_histories], needs)
 
 
-def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
+def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, known without running it: tracers ask."""
     if not compiled(x):
         return []

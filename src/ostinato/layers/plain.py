@@ -1,6 +1,7 @@
-"""A sequence in plain torch: what runs where there are no kernels, and under transforms that only torch's operations pass.
+"""A sequence in plain torch: where there are no kernels, and under transforms that only torch's operations pass.
 
-`forward` and `backward` have the signatures of the compiled kernels. They keep nothing: backward runs the reference again.
+`forward` and `backward` have the signatures of the compiled kernels. They keep nothing: backward runs the reference
+again.
 """
 
 from __future__ import annotations
@@ -14,64 +15,66 @@ from torch import Tensor
 from ..cells import Cell
 from ..cells.reference import sequence
 
+Tensors = Sequence[Tensor]
+Gradients = Sequence[Tensor | None]
 Result = tuple[Tensor, list[Tensor], list[Tensor]]
+"""Output, final states, histories."""
+Kept = tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]
+"""A `Result`, and the tensors that backward wants to see again."""
+Needs = tuple[bool, bool, bool]
+"""Whether the gradients of x, of the initial states, of the weights are wanted."""
+Found = tuple[Tensor | None, list[Tensor], list[Tensor]]
+"""The gradients of x, of the initial states, of the weights; None or [] where they are not wanted."""
 
 
-def run(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None = None,
-        reverse: bool = False, histories: bool = False) -> Result:
+def run(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None = None, reverse: bool = False,
+        histories: bool = False) -> Result:
     """The reference, differentiable any number of times. Nothing that it returns shares memory with anything else.
 
     x [T, B, C] or packed [R, C], states [B, H or P] each, weights in the order of `cell.parameters`, sizes int64 [T].
-    Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and, when asked, the states after every step of each
-    state that is not the output. Autocast has been dealt with before and changes nothing in here.
+    Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and, when asked, the states after every step of
+    each state that is not the output. Autocast has been dealt with before and changes nothing in here.
     """
     rows = None if sizes is None else sizes.tolist()
     with torch.autocast(x.device.type, enabled=False) if autocast_on(x.device.type) else nullcontext():
         output, finals, every = sequence(cell, x, states, weights, rows, reverse)
     if x.shape[0] == 0:
         output = x.new_zeros(*x.shape[:-1], output_size(cell, states, weights))
-    kept = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
-    return output, [s.clone(memory_format=torch.contiguous_format) for s in finals], kept
+    wanted = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
+    return output, [s.clone(memory_format=torch.contiguous_format) for s in finals], wanted
 
 
-def forward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
-            keep: bool, histories: bool) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-    """`run` without gradients, and the tensors that `backward` wants to see again: none."""
+def forward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool, keep: bool,
+            histories: bool) -> Kept:
+    """`run` without gradients. What `backward` wants to see again: nothing."""
     with torch.no_grad():
         return *run(cell, x, states, weights, sizes, reverse, histories), []
 
 
-def backward(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
-             output: Tensor, kept: Sequence[Tensor], d_output: Tensor | None, d_finals: Sequence[Tensor | None],
-             d_histories: Sequence[Tensor | None], needs: tuple[bool, bool, bool]
-             ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-    """The gradients of x, of the initial states and of the weights, each group only where `needs` says so.
-
-    A gradient that arrives as None is zero and costs nothing. `output` and `kept` are not read.
-    """
+def backward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
+             output: Tensor, kept: Tensors, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients,
+             needs: Needs) -> Found:
+    """A gradient that arrives as None is zero and costs nothing. `output` and `kept` are not read."""
     with torch.enable_grad():
-        x_, s_, w_ = x.detach(), [s.detach() for s in states], [w.detach() for w in weights]
-        groups = [[x_], s_, w_]
-        wanted = [t for group, need in zip(groups, needs) if need for t in group]
-        for t in wanted:
-            t.requires_grad_()
-        found = gradients(cell, x_, s_, w_, sizes, reverse, d_output, d_finals, d_histories, wanted, create_graph=False)
-    rest = iter(found)
-    dx, ds, dw = ([next(rest) for _ in group] if need else [] for group, need in zip(groups, needs))
-    return (dx[0] if dx else None), ds, dw
+        groups = [[x.detach()], [s.detach() for s in states], [w.detach() for w in weights]]
+        wanted = [t.requires_grad_() for group, need in zip(groups, needs) if need for t in group]
+        found = iter(gradients(cell, groups[0][0], groups[1], groups[2], sizes, reverse, d_output, d_finals,
+                               d_histories, wanted, create_graph=False))
+    dx, d_states, d_weights = ([next(found) for _ in group] if need else [] for group, need in zip(groups, needs))
+    return (dx[0] if dx else None), d_states, d_weights
 
 
-def gradients(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None, reverse: bool,
-              d_output: Tensor | None, d_finals: Sequence[Tensor | None], d_histories: Sequence[Tensor | None],
-              wanted: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
-    """Runs the reference again and differentiates it: one gradient for each tensor of `wanted`, zeros where nothing flows."""
+def gradients(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
+              d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, wanted: Tensors,
+              create_graph: bool) -> list[Tensor]:
+    """Runs the reference again and differentiates it: a gradient for each of `wanted`, zeros where nothing flows."""
     output, finals, histories = run(cell, x, states, weights, sizes, reverse, bool(d_histories))
     pairs = [(y, d) for y, d in zip([output, *finals, *histories], [d_output, *d_finals, *d_histories])
              if d is not None and y.requires_grad]
     if not pairs or not wanted:
         return [torch.zeros_like(t) for t in wanted]
-    return list(torch.autograd.grad([y for y, _ in pairs], list(wanted), [d for _, d in pairs], create_graph=create_graph,
-                                    allow_unused=True, materialize_grads=True))
+    return list(torch.autograd.grad([y for y, _ in pairs], list(wanted), [d for _, d in pairs],
+                                    create_graph=create_graph, allow_unused=True, materialize_grads=True))
 
 
 def autocast_on(device: str) -> bool:
@@ -79,7 +82,7 @@ def autocast_on(device: str) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-def output_size(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> int:
+def output_size(cell: Cell, states: Tensors, weights: Tensors) -> int:
     """How many entries the output of a step has: hidden_size, or proj_size behind a projection."""
     symbol = "P" if cell.output_width == "P" else "H"
     if symbol in cell.state_widths:

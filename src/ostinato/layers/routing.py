@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -22,11 +22,11 @@ _HALF = (torch.bfloat16, torch.float16)
 _WHERE = "ostinato"
 
 
-def way(x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> str:
-    """REFERENCE, OPERATOR or KERNELS.
+def way(tensors: Sequence[Tensor]) -> str:
+    """REFERENCE, OPERATOR or KERNELS, for a call with these tensors, x first.
 
-    1 torch.func and forward-mode differentiation see torch's own operations and nothing else: the reference. (Through an
-      operator a jvp would be zero without a word.)
+    1 torch.func and forward-mode differentiation see torch's own operations and nothing else: the reference. (Through
+      an operator a jvp would be zero without a word.)
     2 Tracers, dispatch modes and tensor subclasses want one operator that they can see: the registered one.
     3 Else the short way, straight into the kernels; the reference where there are none.
     """
@@ -34,50 +34,53 @@ def way(x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> str:
         return REFERENCE
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_private.dispatch_mode_active():
         return OPERATOR
-    for t in chain((x,), states, weights):
+    for t in tensors:
         if type(t) is not Tensor and type(t) is not Parameter:
             return OPERATOR
-    if engine.compiled(x):
+    if engine.compiled(tensors[0]):
         return KERNELS
-    engine.without_kernels(x)
+    engine.without_kernels(tensors[0])
     return REFERENCE
 
 
-def number_types(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor | None
-                 ) -> tuple[torch.dtype, tuple[torch.dtype, ...]]:
-    """(the type to compute in, the types to return: of the output, then of each state).
+def number_types(cell: Cell, tensors: Sequence[Tensor], packed: bool) -> tuple[torch.dtype, tuple[torch.dtype, ...]]:
+    """(the type to compute in, the types to return: of the output, then of each state; () for the same type).
 
     float32 and float64 stay as they are. bfloat16 and float16 on a CPU, and whatever autocast reaches, are computed in
-    float32 and returned in the type in which torch.nn returns them.
+    float32 and returned in the type in which torch.nn returns them. Refuses a mixture of types or of devices.
     """
+    x, n = tensors[0], len(cell.states)
     kind, device = x.dtype, x.device
-    if plain.autocast_on(device.type) and kind != torch.float64:
-        for t in chain((x,), states, weights):
+    if plain.autocast_on(device.type) and kind is not torch.float64:
+        for t in tensors:
             if t.dtype is not torch.float32 and t.dtype not in _HALF:
                 _refuse_kind("float32, bfloat16 or float16 under autocast", t.dtype)
-        low = torch.get_autocast_dtype(device.type)
-        return torch.float32, autocast_types(cell.text, low, tuple(s.dtype for s in states), sizes is not None)
-    for t in chain(states, weights):
-        if t.dtype != kind:
-            raise InputError(phrase(_WHERE, "x, states and weights", f"of one number type, that of x ({kind})", t.dtype,
-                                    "Convert x with x.to(dtype) or the layer with layer.to(dtype)."))
+        low, states = torch.get_autocast_dtype(device.type), tuple(s.dtype for s in tensors[1 : 1 + n])
+        return torch.float32, autocast_types(cell.text, low, states, packed)
+    for t in tensors:
+        if t.dtype is not kind:
+            raise InputError(phrase(
+                _WHERE, "x, states and weights", f"of one number type, that of x ({kind})", t.dtype,
+                "Convert x with x.to(dtype) or the layer with layer.to(dtype)."))
         if t.device != device:
-            raise InputError(phrase(_WHERE, "x, states and weights", f"on one device, that of x ({device})", t.device,
-                                    "Move x with x.to(device) or the layer with layer.to(device)."))
-    if kind in _HALF and device.type == "cpu":
-        return torch.float32, (kind,) * (1 + len(states))
-    if kind not in _NATIVE and kind not in _HALF:
+            raise InputError(phrase(
+                _WHERE, "x, states and weights", f"on one device, that of x ({device})", t.device,
+                "Move x with x.to(device) or the layer with layer.to(device)."))
+    if kind in _NATIVE:
+        return kind, ()
+    if kind not in _HALF:
         _refuse_kind("float32, float64, bfloat16 or float16", kind)
-    return kind, (kind,) * (1 + len(states))
+    return (torch.float32, (kind,) * (1 + n)) if device.type == "cpu" else (kind, ())
 
 
 @torch.compiler.assume_constant_result
-def autocast_types(text: str, low: torch.dtype, states: tuple[torch.dtype, ...], packed: bool) -> tuple[torch.dtype, ...]:
-    """What torch's operations would return under autocast to `low`: products are in `low`, the rest is promoted.
+def autocast_types(text: str, low: torch.dtype, states: tuple[torch.dtype, ...], packed: bool
+                   ) -> tuple[torch.dtype, ...]:
+    """What torch's operations return under autocast to `low`: products are in `low`, the rest is promoted.
 
     So a value is in `low` unless it reads an old state or a vector p outside of a product: nn.RNN returns `low`, nn.GRU
-    float32 when its state is, a projected LSTM `low` for h and float32 for c. nn.LSTM itself is the exception: on a CPU its
-    bfloat16 runs in oneDNN, which returns bfloat16 for h and c, but for packed input.
+    float32 when its state is, a projected LSTM `low` for h and float32 for c. nn.LSTM itself is the exception: its
+    bfloat16 runs in oneDNN on a CPU, which returns bfloat16 for h and c, but not for packed input.
     """
     cell = Cell.from_text(text)
     if low == torch.bfloat16 and not packed and cell.equations in _onednn():
@@ -103,6 +106,6 @@ def _onednn() -> tuple[str, str]:
     return lstm.equations, lstm.without_bias().equations
 
 
-def _refuse_kind(expected: str, received: torch.dtype) -> None:
+def _refuse_kind(expected: str, received: torch.dtype) -> NoReturn:
     raise InputError(phrase(_WHERE, "the number type", expected, received,
                             "Convert the input and the layer with .to(torch.float32) or .to(torch.float64)."))

@@ -1,0 +1,56 @@
+"""Each private name of torch that is used: what it must do, and what breaks when a version of torch changes it."""
+
+import torch
+from torch.autograd import forward_ad
+from torch.func import grad, jvp, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ostinato import _torch_private
+
+
+class Quiet(TorchDispatchMode):
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        return operator(*args, **(kwargs or {}))
+
+
+def test_functorch_is_noticed():
+    """torch._C._are_functorch_transforms_active. Without it kernels would read the memory of wrapped tensors."""
+    seen = []
+
+    def look(x):
+        seen.append(_torch_private.functorch_active())
+        return x.sum()
+
+    x = torch.ones(2, 3)
+    look(x)
+    assert seen.pop() is False
+    for transform in (grad, vmap, lambda f: lambda x: jvp(f, (x,), (x,))):
+        transform(look)(x)
+        assert seen.pop() is True, f"{transform} is not noticed: layers would compute wrong values under torch.func"
+    assert _torch_private.functorch_active() is False
+
+
+def test_forward_mode_is_noticed():
+    """torch.autograd.forward_ad._current_level. Without it a derivative in forward mode would be zero without a word."""
+    assert _torch_private.forward_ad_active() is False
+    with forward_ad.dual_level():
+        assert _torch_private.forward_ad_active() is True, "forward mode is not noticed: tangents would be lost"
+    assert _torch_private.forward_ad_active() is False
+
+
+def test_dispatch_modes_are_noticed():
+    """torch._C._len_torch_dispatch_stack. Without it modes and tracers would not see a layer at all."""
+    assert _torch_private.dispatch_mode_active() is False
+    with Quiet():
+        assert _torch_private.dispatch_mode_active() is True, "modes are not noticed: layers would pass them by"
+    with torch._subclasses.FakeTensorMode():
+        assert _torch_private.dispatch_mode_active() is True, "fake tensors are not noticed: they have no memory"
+    assert _torch_private.dispatch_mode_active() is False
+
+
+def test_below_autograd_nothing_is_recorded():
+    """torch._C._AutoDispatchBelowAutograd. Without it the operator's autograd implementation would call itself."""
+    x = torch.ones(2, requires_grad=True)
+    with _torch_private.below_autograd():
+        assert (x * 2).grad_fn is None, "the operator's autograd implementation would call itself without end"
+    assert (x * 2).grad_fn is not None
