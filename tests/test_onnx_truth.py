@@ -25,6 +25,7 @@ from torch import Tensor
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.reference import sequence
 from ostinato.cells.vocabulary import read
+from ostinato.layers import operator
 from tolerance import check
 
 try:
@@ -44,7 +45,14 @@ def by_reference(cell: Cell, x, states, weights, sizes, reverse):
     return output, finals
 
 
-IMPLEMENTATIONS: dict[str, Implementation] = {"reference": by_reference}
+def by_operator(cell: Cell, x, states, weights, sizes, reverse):
+    """What layers call: the compiled kernels where the machine has them."""
+    sizes = None if sizes is None else torch.tensor(sizes)
+    output, finals, _ = operator.run(cell, x, states, weights, sizes, reverse)
+    return output, finals
+
+
+IMPLEMENTATIONS: dict[str, Implementation] = {"reference": by_reference, "operator": by_operator}
 
 
 @pytest.fixture(params=list(IMPLEMENTATIONS))
