@@ -30,8 +30,8 @@ def turned(W, U, b, d, x, h, m):
     return o * tanh(m), m
 
 
-@ostinato.cell(gates="o g f i")
-def lstm_ogfi(W, U, b, d, x, h, c):
+@ostinato.cell(gates="g i f o")
+def lstm_gifo(W, U, b, d, x, h, c):
     """The LSTM with its gates stacked in another order."""
     i = sigmoid(W.i @ x + b.i + U.i @ h + d.i)
     f = sigmoid(W.f @ x + b.f + U.f @ h + d.f)
@@ -88,7 +88,7 @@ def test_gates_are_permuted_by_name_through_a_file(weights_only, tmp_path):
     giver = nn.Sequential(ostinato.LSTM(4, 6, 2, bidirectional=True))
     torch.save(giver.state_dict(), tmp_path / "weights.pt")
     saved = torch.load(tmp_path / "weights.pt", weights_only=weights_only)
-    taker = nn.Sequential(ostinato.Recurrent(lstm_ogfi, 4, 6, 2, bidirectional=True))
+    taker = nn.Sequential(ostinato.Recurrent(lstm_gifo, 4, 6, 2, bidirectional=True))
     before = {k: v.clone() for k, v in saved.items()}
     taker.load_state_dict(saved)
     x = torch.randn(*X)
@@ -102,7 +102,7 @@ def test_gates_are_permuted_by_name_through_a_file(weights_only, tmp_path):
 
 def test_a_size_that_does_not_fit_is_torchs_message_also_in_another_order():
     with pytest.raises(RuntimeError, match="size mismatch for weight_ih_l0"):
-        ostinato.Recurrent(lstm_ogfi, 4, 6).load_state_dict(ostinato.LSTM(4, 7).state_dict())
+        ostinato.Recurrent(lstm_gifo, 4, 6).load_state_dict(ostinato.LSTM(4, 7).state_dict())
 
 
 def test_other_gates_are_refused_with_the_way_out():
@@ -120,10 +120,10 @@ def test_other_gates_are_refused_with_the_way_out():
 
 
 def test_parametrized_weights_in_another_order_are_refused():
-    giver, taker = ostinato.Recurrent("lstm", 4, 6), ostinato.Recurrent(lstm_ogfi, 4, 6)
+    giver, taker = ostinato.Recurrent("lstm", 4, 6), ostinato.Recurrent(lstm_gifo, 4, 6)
     for layer in (giver, taker):
         weight_norm(layer, "weight_hh_l0")
-    message = r"state_dict must be weights with the gates in this cell's order \(o g f i\), got parametrizations"
+    message = r"state_dict must be weights with the gates in this cell's order \(g i f o\), got parametrizations"
     with pytest.raises(RuntimeError, match=message):
         taker.load_state_dict(giver.state_dict())
 
