@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ostinato.cells import catalogue
-from ostinato.cells.describe import catalogue_page
 from ostinato.cells.notation import RESERVED
 from ostinato.cells.operations import KNOWN
+from ostinato.cells.page import catalogue_page
 from ostinato.cells.text import _NAMED
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_page_of_the_catalogue_is_written_from_the_cells():
     written = (DOCS / "cells.md").read_text(encoding="utf-8")
-    assert written == catalogue_page(), "write it anew: python -m ostinato.cells.describe > docs/cells.md"
+    assert written == catalogue_page(), "write it anew: python -m ostinato.cells.page > docs/cells.md"
     assert [line[4:] for line in written.splitlines() if line.startswith("### ")] == list(catalogue())
 
 

@@ -2,9 +2,11 @@
 
 from .catalogue import catalogue
 from .cell import Cell, as_cell, cell
+from .describe import describe
+from .latex import latex
 from .value import mean, norm
 
-__all__ = ["Cell", "as_cell", "catalogue", "cell", "mean", "norm"]
+__all__ = ["Cell", "as_cell", "catalogue", "cell", "describe", "latex", "mean", "norm"]
 
 
 def __getattr__(name: str) -> Cell:

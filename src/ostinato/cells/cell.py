@@ -73,7 +73,7 @@ class Cell:
                     phrase(f"cell {self.name}", role, f"a gate of the equations ({known})", repr(gate), remedy)
                 )
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[str, ...]:
         """The function's own arguments: letters, x, states."""
         letters, states = signature(self.fn, self.name)
