@@ -12,9 +12,10 @@ from .code import I64, PTR, Code, Int, Ptr
 
 
 def heights(columns: int, registers: int) -> int:
-    """The most rows of a tile: accumulators, the vectors of one k and a spare must fit in the registers."""
+    """The most rows of a tile: accumulators, the vectors of one k and a spare must fit in the vector registers, the rows'
+    addresses in the others."""
     accumulators = 24 if registers >= 32 else 12
-    return max(1, accumulators // columns)
+    return max(1, min(8, accumulators // columns))
 
 
 class Products:
@@ -113,38 +114,52 @@ class Products:
         code = self.code(f"direct_{rows}", [PTR, I64, PTR, I64, I64, PTR, PTR, I64])
         a, lda, m, depth, width, start, c, ldc = code.arguments
         n, lanes = self.lanes, code.lanes
-        sums = [code.stack(n) for _ in range(rows)]
         square = code.stack(n * n)
         first = start.vector()
-        for p in sums:
-            p.set_vector(first)
-        whole = code.builder.and_(width >= n, (depth // n) > 0)
-        end = Int(code, code.builder.select(whole, (depth // n * n).value, code.integer(0).value))
+        for r in range(rows):
+            c.at(ldc * r).set_vector(first)
 
         def add(k: Int, columns: list) -> None:
-            totals = [p.vector() for p in sums]
+            totals = [c.at(ldc * r).vector() for r in range(rows)]
             for i, column in enumerate(columns):
                 for r in range(rows):
                     totals[r] = lanes.fma(lanes.splat(a.at(lda * r + k + i).scalar()), column, totals[r])
-            for p, total in zip(sums, totals):
-                p.set_vector(total)
+            for r, total in enumerate(totals):
+                c.at(ldc * r).set_vector(total)
 
-        with code.range(end, step=n) as k:
-            add(k, transposed(code, [m.at(depth * i + k).vector() for i in range(n)]))
-        with code.range(depth, end, step=n) as k:
-            mask, none = lanes.tail_mask((depth - k).value), lanes.tail_mask(code.integer(0).value)
-            corner = [m.at(depth * i + k).vector(code.builder.select(width > i, mask, none)) for i in range(n)]
-            for i, v in enumerate(transposed(code, corner)):
-                square.at(i * n).set_vector(v)
-            with code.range((depth - k).least(n)) as i:
-                add(k + i, [square.at(i * n).vector()])
-        for r, p in enumerate(sums):
-            c.at(ldc * r).set_vector(p.vector())
+        with code.range(depth, step=n) as k:
+            count = (depth - k).least(n)
+            code.call(self.square(), m.at(k), depth, width, count, square, n)
+            with code.either(count >= n) as (whole, part):
+                with whole:
+                    add(k, [square.at(i * n).vector() for i in range(n)])
+                with part, code.range(count) as i:
+                    add(k + i, [square.at(i * n).vector()])
         return code.close()
 
     def each_tile(self, code: Code, rows: Int, columns: int):  # type: ignore[no-untyped-def]
         """Loops over tiles of nearly equal height that cover `rows`: yields (first row, height)."""
         return _tiles(code, rows, self.rows(columns))
+
+    def square(self) -> ir.Function:
+        """f(M, row stride, rows, count, to, stride): to[i * stride + j] = M[j, i] for i < count ≤ lanes, zeros for j ≥ rows."""
+        if ("square",) not in self._tiles:
+            code = self.code("square", [PTR, I64, I64, I64, PTR, I64])
+            m, line, rows, count, to, stride = code.arguments
+            n, lanes = self.lanes, code.lanes
+            with code.either(code.builder.and_(rows >= n, count >= n)) as (whole, part):
+                with whole:
+                    for i, v in enumerate(transposed(code, [m.at(line * j).vector() for j in range(n)])):
+                        to.at(stride * i).set_vector(v)
+                with part:
+                    edge = code.stack(n * n)
+                    with code.range(n) as j:
+                        reach = Int(code, code.builder.select(rows > j, count.value, code.integer(0).value))
+                        edge.at(j * n).set_vector(m.at(line * j).vector(lanes.tail_mask(reach.value)))
+                    with code.range(count) as i, code.range(n) as j:
+                        to.at(stride * i + j).set_scalar(edge.at(j * n + i).scalar())
+            self._tiles[("square",)] = code.close()
+        return self._tiles[("square",)]
 
     def pack_transposed(self) -> ir.Function:
         """f(M, row stride, K, width, panel, panel stride, room): panel[k * stride + j] = M[j, k] for j < width, zeros up to room.
@@ -154,23 +169,9 @@ class Products:
         if ("transposed",) not in self._tiles:
             code = self.code("pack_transposed", [PTR, I64, I64, I64, PTR, I64, I64])
             m, line, depth, width, panel, stride, room = code.arguments
-            n, lanes = self.lanes, code.lanes
-            edge = code.stack(n * n)
+            n = self.lanes
             with code.range(room, step=n) as j, code.range(depth, step=n) as k:
-                corner, to = m.at(j * line + k), panel.at(k * stride + j)
-                inside = code.builder.and_(j + n <= width, k + n <= depth)
-                with code.either(inside) as (whole, part):
-                    with whole:
-                        for i, v in enumerate(transposed(code, [corner.at(line * i).vector() for i in range(n)])):
-                            to.at(stride * i).set_vector(v)
-                    with part:
-                        mask = lanes.tail_mask((depth - k).value)
-                        none = lanes.tail_mask(code.integer(0).value)
-                        rows = [corner.at(line * i).vector(code.builder.select(j + i < width, mask, none)) for i in range(n)]
-                        for i, v in enumerate(transposed(code, rows)):
-                            edge.at(i * n).set_vector(v)
-                        with code.range((depth - k).least(n)) as i:
-                            to.at(stride * i).set_vector(edge.at(i * n).vector())
+                code.call(self.square(), m.at(j * line + k), line, width - j, (depth - k).least(n), panel.at(k * stride + j), stride)
             self._tiles[("transposed",)] = code.close()
         return self._tiles[("transposed",)]
 
