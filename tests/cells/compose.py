@@ -156,9 +156,10 @@ class _Composer:
                 f"exp(-softplus({a}))",
                 f"tanh({a})",
                 f"relu({a})",
-                f"({self.atom(a)} - mean({a}))",
+                # Not the mean itself taken away: a mean of that is 0 but for rounding, which no two ways share.
+                f"({self.atom(a)} - 0.5 * mean({a}))",
                 f"mean({a}) * {self.atom(b)}",
-                f"norm({a})",
+                f"(0.2 + 0.5 * norm({self.atom(a)} + {self.vector()}))",
                 f"clamp({a}, min=-0.5)",
             )
         )
