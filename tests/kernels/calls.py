@@ -184,7 +184,7 @@ def surrounded(t: Tensor) -> Tensor:
 
 @contextmanager
 def watched(call: Call) -> Iterator[Call]:
-    """The call with NaN around all that it reads; what the kernels allocate inside has marks around it that must survive."""
+    """The call with NaN around all that it reads; marks around what the kernels allocate inside must survive."""
     spaces: list[Tensor] = []
 
     def guarded(shape: Sequence[int], dtype: torch.dtype, value: float) -> Tensor:

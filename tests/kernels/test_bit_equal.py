@@ -6,14 +6,17 @@ share a batch, and on nothing else.
 """
 
 import re
+from array import array
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import tanh
 
 from kernels.calls import Call, draw, lengths_to_sizes, same_bits
 from ostinato.cells import Cell, catalogue
-from ostinato.kernels import machine, run, threads
+from ostinato.cells.value import mean, norm
+from ostinato.kernels import machine, run
 from ostinato.kernels.program import program
 from ostinato.kernels.sequence import Backward, Forward
 
@@ -92,7 +95,7 @@ def test_a_packed_batch_without_ragged_ends_is_the_dense_one(name: str, reverse:
 
 
 def pieces(call: Call, cuts: list[int]) -> dict[str, torch.Tensor]:
-    """The sequence in pieces, in the order of work: states carried on, gradients carried back, weights' gradients summed.
+    """The sequence in pieces, in the order of work: states carried on, gradients carried back.
 
     A piece's gradients of weights are added from the last piece to the first.
     """
@@ -115,8 +118,8 @@ def pieces(call: Call, cuts: list[int]) -> dict[str, torch.Tensor]:
 
 @EVERY
 def test_whole_in_chunks_and_step_by_step(cell: Cell):
-    for reverse in (False, True):
-        call = draw(cell, T=19, B=11, C=5, H=17, P=6, dtype=torch.float32, reverse=reverse)
+    for reverse, B in ((False, 11), (True, 11), (False, 1), (True, 3)):
+        call = draw(cell, T=19, B=B, C=5, H=35, P=6, dtype=torch.float32, reverse=reverse)
         whole = results(call)
         for cuts in ([8], [1, 2, 10], list(range(1, 19))):
             cut = pieces(call, cuts)
@@ -124,9 +127,10 @@ def test_whole_in_chunks_and_step_by_step(cell: Cell):
                 same_bits(whole[name], cut[name], f"{name}, cut at {cuts}")
 
 
-def test_the_cuts_above_cross_a_chunk():
+def test_the_cuts_above_cross_what_a_call_is_cut_into():
     chunk = max(1, run.CHUNK_ROWS // 11)
-    assert 1 < chunk < 19 and 8 % chunk == 0 and 10 % chunk != 0, "draw another length: no cut lies inside a chunk"
+    assert 1 < chunk < 19 and 10 % chunk != 0, "draw another length: no cut lies inside a chunk"
+    assert 1 <= run.DIRECT_ROWS < 11, "a single step of a single row reads weights as they are, a batch packs them"
 
 
 @SOME
@@ -143,55 +147,81 @@ def test_gradients_of_weights_are_sums_over_blocks_from_the_end(name: str, rever
     assert different, "blocks counted from the start give the same bits, so this test could not tell"
 
 
-@pytest.fixture
-def any_size_in_threads(monkeypatch):
-    """Even small calls are worth a thread. Gives the list of how many threads every job was started on."""
-    started = []
-    parallel = threads.parallel
+@pytest.fixture(params=["rows apart", "a step shared"])
+def in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Even small calls are worth a thread, in either way of sharing the work.
 
-    def watched(address: int, frame: int, count: int) -> None:
-        started.append(count)
-        parallel(address, frame, count)
+    Gives the list of (threads that a job was started on, whether they share its steps).
+    """
+    shared = request.param == "a step shared"
+    started: list[tuple[int, bool]] = []
+    start = run.Call.start
 
+    def watched(call: run.Call, frame: array, job: str) -> None:
+        started.append((call.threads, bool(frame[call.compiled.places["shared"]])))
+        start(call, frame, job)
+
+    monkeypatch.setattr(run.Call, "start", watched)
     monkeypatch.setattr(run, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "parallel", watched)
+    monkeypatch.setattr(run, "WORTH_MEETING", 0)
+    monkeypatch.setattr(run, "ROWS_APART", 10**9 if shared else 0)
     run._dense.cache_clear()
     before = torch.get_num_threads()
-    yield started
+    yield started, shared
     torch.set_num_threads(before)
     run._dense.cache_clear()
 
 
 @EVERY
-def test_one_thread_and_several(cell: Cell, any_size_in_threads: list[int]):
+def test_one_thread_and_several(cell: Cell, in_threads: tuple[list[tuple[int, bool]], bool]):
     ragged = lengths_to_sizes([33, 30, 29, 11, 8, 2, 1])
     calls = [
-        draw(cell, T=31, B=7, C=5, H=17, P=6, dtype=torch.float32),
-        draw(cell, T=60, B=9, C=3, H=5, P=6, dtype=torch.float32, reverse=True),
-        draw(cell, B=7, C=5, H=17, P=6, dtype=torch.float32, sizes=ragged),
-        draw(cell, B=7, C=5, H=17, P=6, dtype=torch.float32, sizes=ragged, reverse=True),
-        draw(cell, T=3, B=1, C=5, H=40, P=6, dtype=torch.float32),
+        draw(cell, T=21, B=7, C=5, H=47, P=36, dtype=torch.float32),
+        draw(cell, T=40, B=9, C=37, H=5, P=6, dtype=torch.float32, reverse=True),
+        draw(cell, B=7, C=5, H=33, P=6, dtype=torch.float32, sizes=ragged),
+        draw(cell, B=8, C=5, H=17, P=17, dtype=torch.float32, sizes=ragged, reverse=True),
+        draw(cell, T=3, B=1, C=5, H=70, P=6, dtype=torch.float32),
     ]
+    started, shared = in_threads
     torch.set_num_threads(1)
     alone = [results(call) for call in calls]
-    assert set(any_size_in_threads) == {1}
+    assert set(started) == {(1, False)}
     for n in (2, 3, 8):
-        any_size_in_threads.clear()
+        started.clear()
         torch.set_num_threads(n)
         for call, wanted in zip(calls, alone):
             all_same(results(call), wanted, f"{n} threads")
-        assert max(any_size_in_threads) == min(n, 9), "the threads were never used"
+        assert (n, shared) in started, "the threads were never used"
 
 
-def test_blocks_and_threads(any_size_in_threads: list[int]):
+def test_blocks_and_threads(in_threads: tuple[list[tuple[int, bool]], bool]):
     """More than one block of backpropagation, cut among threads."""
+    started, shared = in_threads
     for name in ("lstm", "gru_reset_before"):
         call = draw(CELLS[name], T=2 * run.BLOCK_ROWS // 12 + 7, B=12, C=3, H=9, dtype=torch.float32)
         torch.set_num_threads(1)
         wanted = results(call)
+        started.clear()
         torch.set_num_threads(2)
         all_same(results(call), wanted, name)
-        assert max(any_size_in_threads) == 2
+        assert set(started) == {(2, shared)}
+
+
+def test_threads_and_means(in_threads: tuple[list[tuple[int, bool]], bool]):
+    """Means are of all units, so threads that share a step wait for each other; often, to arrive in every order."""
+    a_cell = Cell(_of_means)
+    call = draw(a_cell, T=50, B=3, C=4, H=67, dtype=torch.float32)
+    torch.set_num_threads(1)
+    wanted = results(call)
+    torch.set_num_threads(4)
+    for _ in range(10):
+        all_same(results(call), wanted)
+
+
+def _of_means(W, U, p, x, h, c):
+    a = tanh(W.a @ x + U.a @ norm(h))
+    c = 0.5 * c + a * mean(mean(a * c) + mean(h))
+    return tanh(p.g * norm(U.b @ a) + c), c
 
 
 @EVERY

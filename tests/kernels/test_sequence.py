@@ -31,12 +31,13 @@ def around(dtype: torch.dtype) -> list[int]:
 
 
 def shapes(dtype: torch.dtype) -> list[dict]:
-    """Calls in which C, H and P run through all sizes, B through 1 … 17 and T from 1 on, dense and ragged, both ways."""
+    """Calls in which C, H and P run through all sizes, B up to 17 and T from 1 on, dense and ragged, both ways."""
     n = around(dtype)
     found = []
     for k, H in enumerate(n):
         T, B = (1, 2, 3, 5, 9, 4, 7, 6)[k], (1, 17, 2, 5, 3, 9, 6, 13)[k]
-        call = dict(T=T, B=B, C=n[(3 * k + 1) % len(n)], H=H, P=n[(5 * k + 2) % len(n)], reverse=k % 4 > 1, seed=k)
+        C, P = n[(3 * k + 1) % len(n)], n[(5 * k + 2) % len(n)]
+        call = {"T": T, "B": B, "C": C, "H": H, "P": P, "reverse": k % 4 > 1, "seed": k}
         if k % 2:
             lengths = sorted(((7 * b + k) % T + 1 for b in range(B - 1)), reverse=True)
             call["sizes"] = lengths_to_sizes([T, *lengths])
@@ -155,7 +156,7 @@ def test_nan_in_one_row_leaves_the_gradients_of_the_others():
 @pytest.mark.parametrize("name", ["elman", "gru", "lstm", "lstm_projected", "slstm", "indrnn"])
 @pytest.mark.parametrize(
     "shape",
-    [dict(T=0, B=3), dict(T=4, B=0), dict(T=0, B=0), dict(B=3, sizes=[]), dict(B=0, sizes=[])],
+    [{"T": 0, "B": 3}, {"T": 4, "B": 0}, {"T": 0, "B": 0}, {"B": 3, "sizes": []}, {"B": 0, "sizes": []}],
     ids=["T=0", "B=0", "T=B=0", "R=0", "R=B=0"],
 )
 def test_nothing_to_do(name: str, shape: dict):
@@ -241,10 +242,8 @@ def test_random_cells(data: st.DataObject):
     cell = random_cell(data.draw)
     sizes = around(torch.float64)
     for reverse in (False, True):
-        shape = dict(C=data.draw(st.sampled_from(sizes)), H=data.draw(st.sampled_from(sizes)))
+        C, H, P = (data.draw(st.sampled_from(sizes)) for _ in range(3))
         lengths = sorted(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=6)), reverse=True)
-        ragged = dict(
-            B=len(lengths), sizes=lengths_to_sizes(lengths), reverse=reverse, P=data.draw(st.sampled_from(sizes))
-        )
-        check(draw(cell, **shape, **ragged), context=cell.text)
-        check(draw(cell, T=lengths[0], B=len(lengths), reverse=reverse, **shape), context=cell.text)
+        shape = {"T": lengths[0], "B": len(lengths), "C": C, "H": H, "P": P, "reverse": reverse}
+        check(draw(cell, **shape, sizes=lengths_to_sizes(lengths)), context=cell.text)
+        check(draw(cell, **shape), context=cell.text)

@@ -1,0 +1,350 @@
+"""What a plan promises: what forward keeps, where a step is cut, what leaves the loop; and cells made to trip it up."""
+
+import inspect
+
+import pytest
+import torch
+from torch import exp, maximum, relu, sigmoid, tanh, where
+
+from kernels.calls import check, draw, expected, lengths_to_sizes, same_bits
+from ostinato.cells import Cell, catalogue
+from ostinato.cells.value import mean, norm
+from ostinato.kernels import machine
+from ostinato.kernels.plan import Step
+from ostinato.kernels.program import program
+
+pytestmark = pytest.mark.usefixtures("poisoned")
+CELLS = catalogue()
+
+
+def step(cell: Cell, keep: bool = True) -> Step:
+    return program(cell).forward(keep, histories=False)
+
+
+def stages(plan: Step) -> list[int]:
+    """The stages that begin with products."""
+    return sorted({p.stage for p in plan.passes if p.products})
+
+
+def product_names(plan: Step) -> list[str]:
+    """The products inside the loop."""
+    return sorted(f"{k}.{n}" for p in plan.passes for q in p.products for part in q.parts for k, n in part.weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    {"elman": 1, "elman_relu": 1, "gru": 5, "gru_reset_before": 5, "lstm": 6, "lstm_projected": 6, "mingru": 3}.items(),
+)
+def test_what_forward_keeps(name: str, most: int):
+    """In numbers per step, row and unit, beside the input and the output."""
+    T, B, H = 6, 5, 16
+    call = draw(CELLS[name], T=T, B=B, C=3, H=H, P=16)
+    assert sum(t.numel() for t in call.forward()[3]) / (T * B * H) <= most
+    assert call.forward(keep=False)[3] == []
+
+
+def test_where_a_step_is_cut():
+    assert stages(step(CELLS["lstm"])) == [1]
+    assert stages(step(CELLS["lstm_peephole"])) == [1]
+    assert stages(step(CELLS["gru"])) == [1], "reset-after: all products with h are one"
+    assert stages(step(CELLS["gru_reset_before"])) == [1, 2], "reset-before: r is needed first"
+    assert stages(step(CELLS["mgu"])) == [1, 2]
+    assert stages(step(CELLS["lstm_projected"])) == [1, 2]
+    for name in ("indrnn", "mingru", "minlstm"):
+        assert stages(step(CELLS[name])) == [], name
+
+
+def test_products_with_the_same_operand_are_one():
+    inner = [q for p in step(CELLS["lstm"]).passes for q in p.products]
+    assert [sorted(v.attr[1] for v in q.outputs) for q in inner] == [["f", "g", "i", "o"]]
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_products_with_x_leave_the_loop(cell: Cell):
+    for keep in (False, True):
+        plan = step(cell, keep)
+        ahead = sorted(v.attr[1] for p in plan.ahead for v in p.outputs)
+        assert ahead == sorted(cell.gates.get("W", ()))
+        inside = [f"{k}.{n}" for k in "UV" for n in cell.gates.get(k, ())]
+        assert product_names(plan) == sorted(inside)
+
+
+def test_two_buffers_only_where_an_old_state_is_read_after_the_new_one_is_written():
+    wanted = {
+        "lstm": (True, False),
+        "lstm_peephole": (True, False),
+        "gru": (True,),
+        "elman": (True,),
+        "indrnn": (False,),
+        "mingru": (False,),
+        "minlstm": (False,),
+        "lstm_projected": (True, False),
+        "slstm": (True, False, False, False),
+    }
+    for name, pingpong in wanted.items():
+        assert step(CELLS[name]).pingpong == pingpong, name
+
+
+def test_a_new_shape_is_no_reason_to_compile():
+    for name in ("lstm", "slstm"):
+        draw(CELLS[name], T=1, B=1, C=1, H=1).gradients()
+        before = machine.compiled_count()
+        for shape in ({"T": 9, "B": 40, "C": 33, "H": 70}, {"B": 3, "sizes": [3, 2], "reverse": True}, {"B": 20}):
+            draw(CELLS[name], **shape).gradients()
+        assert machine.compiled_count() == before, name
+
+
+def test_one_kernel_for_cells_that_differ_in_name_only():
+    def other(W, U, b, d, x, h):
+        return tanh(W.h @ x + b.h + U.h @ h + d.h)
+
+    call = draw(CELLS["elman"], seed=3)
+    call.forward()
+    before = machine.compiled_count()
+    call.cell = Cell(other)
+    call.forward()
+    assert machine.compiled_count() == before
+
+
+# Cells made to trip a plan up: what may be overwritten when, what lies where, which pieces there are.
+
+
+def delay_line(W, U, x, h, c):
+    """A state is another state's old value."""
+    return tanh(W.h @ x + U.h @ h + c), h
+
+
+def swapped(x, h, c):
+    return c, h
+
+
+def swapped_with_products(W, U, x, h, c):
+    return c + W.a @ x, h + U.a @ (h * c)
+
+
+def output_is_no_state(W, U, b, x, h):
+    n = tanh(W.h @ x + U.h @ h + b.h)
+    return sigmoid(n * h), n
+
+
+def output_is_an_old_state(W, U, x, h, c):
+    return c, tanh(W.h @ x + U.h @ h + c), h
+
+
+def output_is_a_number(W, U, x, h):
+    return 1.0, tanh(W.h @ x + U.h @ h)
+
+
+def layer_norm(W, U, b, p, x, h):
+    return tanh(p.g * norm(W.h @ x + U.h @ h) + b.h)
+
+
+def means_of_states(W, U, p, x, h, c):
+    """A mean of an old state, of a product with x, and of a product of states."""
+    m, k = mean(W.a @ x), mean(c * h)
+    return tanh(U.h @ h * m + p.a * exp(-k * k)), tanh(c + mean(h))
+
+
+def mean_of_means(W, U, x, h):
+    a = tanh(W.a @ x + U.a @ h)
+    return a * mean(mean(a * h) + mean(a) * mean(h))
+
+
+def state_is_a_mean(W, U, p, x, h):
+    return mean(tanh(W.h @ x + U.h @ h) * p.a)
+
+
+def mean_of_a_product(W, U, p, x, h):
+    """The gradient of the product is one number for all units."""
+    return p.a * mean(U.h @ h) + tanh(W.h @ x)
+
+
+def mean_of_a_projection(W, U, V, p, x, h, c):
+    c = tanh(W.c @ x + U.c @ h + c)
+    return p.a * mean(V.h @ c) + p.b, c
+
+
+def norm_of_a_projection(W, U, V, p, x, h, c):
+    c = tanh(W.c @ x + U.c @ h + c)
+    return p.a * norm(V.h @ c) + 0.1 * h, c
+
+
+def two_projections(W, U, V, x, h, c):
+    c = tanh(W.c @ x + U.c @ h + c)
+    return V.a @ c * sigmoid(V.b @ (c * c)), c
+
+
+def product_of_a_computed_value(W, U, b, x, h):
+    r = sigmoid(W.r @ x + U.r @ h)
+    return tanh(W.n @ x + U.n @ (r * h) + b.n) + r
+
+
+def deep_transition(W, U, b, x, h):
+    return tanh(U.b @ tanh(U.a @ h + W.a @ x) + b.b)
+
+
+def deep_transition_between_gates(W, U, b, x, h, c):
+    """What the second product reads is kept beside other values, not at the start of their line."""
+    i = sigmoid(W.i @ x + U.i @ h + b.i)
+    f = sigmoid(W.f @ x + U.f @ h)
+    s = tanh(U.s @ tanh(U.a @ (f * h) + W.a @ x))
+    c = f * c + i * s
+    return tanh(c) * i, c
+
+
+def four_products_in_a_row(W, U, x, h):
+    a = tanh(U.a @ h + W.a @ x)
+    e = tanh(U.e @ a)
+    f = tanh(U.f @ e)
+    return a + 0.5 * tanh(U.g @ f)
+
+
+def product_with_a_new_state(W, U, b, x, h):
+    n = tanh(W.h @ x + U.h @ h)
+    return sigmoid(U.y @ n + b.y), n
+
+
+def output_is_a_product(W, U, x, h):
+    n = tanh(W.h @ x + U.h @ h)
+    return U.y @ n, n
+
+
+def new_state_is_a_number(W, U, x, h, c):
+    return tanh(W.h @ x + U.h @ h + c), 0.5
+
+
+def output_state_is_a_number(W, U, x, h, c):
+    return 0.25, tanh(W.h @ x + U.h @ c + h)
+
+
+def new_state_is_a_parameter(W, p, x, h, c):
+    return tanh(W.h @ x + c * h), p.a
+
+
+def new_state_is_a_product_with_x(W, U, x, h, c):
+    return tanh(U.h @ h + c), W.c @ x
+
+
+def two_states_are_one_value(W, U, x, h, c):
+    n = tanh(W.a @ x + U.a @ h + U.b @ c)
+    return n, n
+
+
+def a_state_is_ignored(W, U, x, h, c):
+    return tanh(W.h @ x + U.h @ h), tanh(W.c @ x)
+
+
+def without_w(U, b, x, h):
+    return tanh(U.h @ h + b.h)
+
+
+def without_u(W, b, x, h):
+    return tanh(W.h @ x + b.h)
+
+
+def without_matrices(p, b, x, h):
+    return tanh(p.h * h + b.h)
+
+
+def linear(W, U, x, h):
+    """Gradients of products that are the gradients that arrive."""
+    return W.h @ x + U.h @ h
+
+
+def only_compared(W, x, h):
+    """A weight whose gradient is zero, in front of a comparison."""
+    return where(W.a @ x > 0, tanh(h), -0.5 * h)
+
+
+def compared_across_stages(W, U, x, h, c):
+    """A comparison that two stages of backward need."""
+    n = relu(W.n @ x + U.n @ h)
+    return maximum(n, c), c * 0.5 + mean(n)
+
+
+def one_bias_in_two_sums(W, U, b, x, h):
+    return tanh(W.a @ x + b.a) + 0.5 * sigmoid(U.a @ h + b.a)
+
+
+def biases_apart_from_products(W, U, b, d, x, h):
+    return tanh((W.a @ x + U.a @ h) + b.a + d.a) * b.z
+
+
+def differences(W, U, b, x, h):
+    return tanh((W.a @ x * h - U.a @ h) - (b.a - h * h) + (h * b.z - (U.z @ h) * h))
+
+
+def one_product_read_three_times(W, U, b, x, h):
+    q = U.a @ h
+    return tanh(W.a @ x + q) * sigmoid(q + b.a) + 0.1 * q
+
+
+def five_gates(W, U, x, h):
+    a, e, g = (sigmoid(W_ + U_) for W_, U_ in ((W.a @ x, U.a @ h), (W.e @ x, U.e @ h), (W.g @ x, U.g @ h)))
+    f, i = tanh(W.f @ x + U.f @ h), tanh(W.i @ x + U.i @ h)
+    return a * h + (1 - a) * tanh(e * f + g * i)
+
+
+def nine_gates(W, U, b, x, h):
+    a, e, g = sigmoid(W.a @ x + U.a @ h), sigmoid(W.e @ x + U.e @ h + b.e), sigmoid(W.g @ x + U.g @ h)
+    f, i, k = tanh(W.f @ x + U.f @ h), tanh(W.i @ x + U.i @ h + b.i), tanh(W.k @ x + U.k @ h)
+    j, l, m = sigmoid(W.j @ x + U.j @ h), sigmoid(W.l @ x + U.l @ h), sigmoid(W.m @ x + U.m @ h)
+    return a * h + (1 - a) * tanh(e * f + g * i + j * k + l * m)
+
+
+HAZARDS = [
+    f for f in list(globals().values())
+    if inspect.isfunction(f) and f.__module__ == __name__ and "x" in inspect.signature(f).parameters
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("equations", HAZARDS, ids=[f.__name__ for f in HAZARDS])
+def test_cells_made_to_trip_a_plan_up(equations):
+    cell = Cell(equations)
+    for shape in (
+        {"T": 4, "B": 3, "C": 5, "H": 19, "P": 7},
+        {"T": 2, "B": 7, "C": 1, "H": 16, "P": 23},
+        {"B": 5, "C": 3, "H": 1, "P": 2, "sizes": lengths_to_sizes([4, 3, 1, 1]), "reverse": True},
+        {"T": 3, "B": 1, "C": 9, "H": 9, "P": 9, "reverse": True},
+    ):
+        check(draw(cell, **shape), context=shape)
+
+
+def test_buffers_of_cells_that_pass_states_on():
+    wanted = {
+        swapped: (False, False),
+        layer_norm: (True,),
+        means_of_states: (True, False),
+        without_matrices: (False,),
+    }
+    for equations, pingpong in wanted.items():
+        found = step(Cell(equations)).pingpong
+        assert found == pingpong, (equations.__name__, found)
+
+
+def test_a_state_of_its_own_history():
+    """A delay line gives back what went in, to the bit."""
+
+    def memory(W, x, h, c):
+        return W.h @ x, h
+
+    call = draw(Cell(memory), T=6, B=3, C=4, H=21, dtype=torch.float32)
+    output, finals, histories, _ = call.forward(histories=True)
+    same_bits(finals[0], output[-1])
+    same_bits(finals[1], output[-2])
+    same_bits(histories[0][1:], output[:-1])
+    same_bits(histories[0][0], call.states[0])
+
+
+def test_a_cell_of_nothing_but_numbers():
+    """No gradient reaches anything."""
+
+    def silent(x, h):
+        return 1.5
+
+    call = draw(Cell(silent), T=3, B=2)
+    output, finals, _, kept = call.forward()
+    same_bits(output, torch.full_like(output, 1.5))
+    same_bits(finals[0], torch.full_like(finals[0], 1.5))
+    gradients = call.named(call.backward(output, kept))
+    assert not any(d.any() for d in gradients.values()) and gradients.keys() == expected(call)[1].keys()

@@ -1,0 +1,126 @@
+"""Other targets than the host's: AVX2 is forced and run, the code for aarch64 and AVX-512 is read."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ostinato import kernels
+from ostinato.cells import catalogue
+from ostinato.errors import InputError, NoKernels
+from ostinato.kernels import machine
+from ostinato.kernels.program import program
+from ostinato.kernels.sequence import Backward, Forward
+
+TESTS = Path(__file__).parent.parent
+CELLS = catalogue()
+X86 = machine.named("host").name != "aarch64"
+
+CHECK = """
+import torch
+from kernels.calls import check, draw
+from ostinato.cells import Cell, catalogue
+from ostinato.cells.value import norm
+from ostinato.kernels import buffers, machine
+
+buffers._POISON = True
+host = machine.host()
+assert host.name == "avx2" and host.lanes("float32") == 8 and host.registers == 16, host
+
+def layer_norm(W, U, b, p, x, h):
+    return torch.tanh(p.g * norm(W.h @ x + U.h @ h) + b.h)
+
+names = ("lstm", "gru_reset_before", "slstm", "elman_prelu", "lstm_projected")
+for cell in [*(catalogue()[n] for n in names), Cell(layer_norm)]:
+    for dtype in (torch.float32, torch.float64):
+        for H in (1, 7, 8, 17):
+            check(draw(cell, T=4, B=5, C=9, H=H, P=9, dtype=dtype), context=(cell.name, H))
+        check(draw(cell, B=6, C=3, H=13, P=5, sizes=[6, 4, 4, 1], reverse=True, dtype=dtype), context=cell.name)
+        check(draw(cell, T=2, B=1, C=3, H=13, P=5, dtype=dtype), context=cell.name)
+print(machine.compiled_count(), "compiled and right")
+"""
+
+
+@pytest.mark.skipif(not X86, reason="AVX2 belongs to x86-64, and this machine is none")
+def test_avx2_forced(tmp_path: Path):
+    environment = {
+        **os.environ,
+        "OSTINATO_TARGET": "avx2",
+        "OSTINATO_CACHE": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)]),
+    }
+    done = subprocess.run([sys.executable, "-c", CHECK], env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "24 compiled and right\n"
+    assert len(list(tmp_path.glob("*.o"))) == 24
+
+
+def code(name: str, target: str, scalar: str = "float32") -> str:
+    """The assembly of forward in training and of backward."""
+    chosen, p = machine.named(target), program(CELLS[name])
+    made = (Forward(p, chosen, scalar, keep=True, histories=False), Backward(p, chosen, scalar, d_histories=False))
+    return "\n".join(machine.emit_assembly(k.module(), chosen) for k in made)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_code_for_aarch64(name: str):
+    for scalar, arrangement in (("float32", "4s"), ("float64", "2d")):
+        text = code(name, "aarch64", scalar)
+        assert len(re.findall(rf"\bfmla\s+v\d+\.{arrangement}", text)) > 50, "no vectors of fused multiply-adds"
+        assert "fpcr" in text.lower(), "denormals are flushed inside kernels"
+        assert not re.search(r"%?[xyz]mm\d|\bvfm|%r[a-d]x", text), "instructions of x86"
+
+
+@pytest.mark.parametrize("target, own, foreign", [("avx512", "zmm", None), ("avx2", "ymm", "zmm")])
+def test_code_for_x86(target: str, own: str, foreign: str | None):
+    text = code("lstm", target)
+    assert len(re.findall(rf"\bvfn?m(add|sub)\d+ps\b.*{own}\d", text)) > 50
+    assert foreign is None or foreign not in text
+    assert "ldmxcsr" in text, "denormals are flushed inside kernels"
+
+
+@pytest.mark.skipif(machine.named("host").name != "avx512", reason="this machine has no AVX-512")
+def test_code_for_this_machine_uses_whole_vectors():
+    for name in ("lstm", "gru", "slstm"):
+        text = kernels.assembly(CELLS[name], "host")
+        whole, halves = (len(re.findall(rf"\bvfn?m(?:add|sub)\d+ps\b.*{r}mm\d", text)) for r in "zy")
+        assert whole > 50 and halves == 0, "vectors are split in two"
+
+
+def test_assembly_of_named_targets():
+    by_name = {t: kernels.assembly("lstm", t) for t in ("avx512", "avx2", "aarch64")}
+    assert len(set(by_name.values())) == 3
+    assert kernels.assembly("lstm", "avx2", "float64") != by_name["avx2"]
+    with pytest.raises(InputError, match="one of host, avx512, avx2, sse, aarch64, got 'vax'"):
+        kernels.assembly("lstm", "vax")
+    with pytest.raises(NoKernels, match="fused multiply-add"):
+        kernels.assembly("lstm", "sse")
+    with pytest.raises(InputError, match="kernels.assembly: cell"):
+        kernels.assembly("no such cell")
+
+
+@pytest.mark.parametrize("target", ["avx512", "avx2", "aarch64"])
+def test_accumulators_stay_in_registers(target: str):
+    """Inside the loops of tiles nothing is spilled to the stack."""
+    text = code("lstm", target)
+    tiles = re.findall(r"^(tile_\d+x\d+):(.*?)^\S*func_end", text, re.S | re.M)
+    assert len(tiles) > 4
+    for name, body in tiles:
+        inner = loop(body)
+        assert any("fmla" in line or "vfm" in line for line in inner), (name, "the loop was not found")
+        spilled = [line for line in inner if re.search(r"\((%rsp|%rbp)\)|\[sp[,\]]", line)]
+        assert not spilled, (name, spilled)
+
+
+def loop(body: str) -> list[str]:
+    """The lines between a label and the last jump back to it."""
+    lines = body.splitlines()
+    labels = {m[1]: k for k, line in enumerate(lines) if (m := re.match(r"\s*(\.L\w+):", line))}
+    for k in range(len(lines) - 1, -1, -1):
+        jump = re.match(r"\s*(?:j\w+|b\.?\w*|cbn?z|tbn?z)\s+.*?(\.L\w+)\s*$", lines[k])
+        if jump and labels.get(jump[1], k) < k:
+            return lines[labels[jump[1]] : k]
+    return []
