@@ -184,7 +184,7 @@ def test_gradients_of_each_sample():
 @pytest.mark.parametrize("kind, options", PAIRS)
 def test_a_device_without_kernels_runs_torchs_own(kind, options, monkeypatch):
     theirs, ours = pair(kind, num_layers=2, bidirectional=True, batch_first=True, dropout=0.3, **options)
-    monkeypatch.setattr(drop_in, "_KERNEL_DEVICES", ())
+    monkeypatch.setattr(drop_in, "_machine_has_kernels", lambda: False)
     monkeypatch.setattr(drop_in.Layer, "_layers", None)
     x = torch.randn(BATCH, STEPS, FEATURES)
     results = []
@@ -198,3 +198,24 @@ def test_a_device_without_kernels_runs_torchs_own(kind, options, monkeypatch):
     output, state = ours(x, lengths=[3, 0, 5])
     monkeypatch.undo()
     check("outputs", named(output, state), named(*ours(x, lengths=[3, 0, 5])))
+
+
+@pytest.mark.parametrize("kind, options", PAIRS)
+def test_autocast_gives_torchs_number_types(kind, options):
+    theirs, ours = pair(kind, num_layers=2, bidirectional=True, **options)
+    x = torch.randn(STEPS, BATCH, FEATURES)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, found = named(*theirs(x)), named(*ours(x))
+    for name, b in expected.items():
+        assert found[name].dtype == b.dtype, name
+        assert (found[name].float() - b.float()).abs().max() < 0.05
+
+
+def test_forward_mode_through_layers_and_lengths():
+    layer = ostinato.GRU(FEATURES, HIDDEN, 2, bidirectional=True, dtype=torch.float64)
+    x, t = torch.randn(2, STEPS, BATCH, FEATURES, dtype=torch.float64).unbind(0)
+    for lengths in (None, [2, 5, 0]):
+        value, slope = torch.func.jvp(lambda x, n=lengths: layer(x, lengths=n)[0], (x,), (t,))
+        near, far = (layer(x + e * t, lengths=lengths)[0] for e in (-1e-6, 1e-6))
+        assert (slope - (far - near) / 2e-6).abs().max() < 1e-7 < slope.abs().max()
+        check("outputs", {"y": value}, {"y": layer(x, lengths=lengths)[0]})

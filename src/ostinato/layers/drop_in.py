@@ -10,6 +10,7 @@ D directions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 from .. import _torch_private
 from ..cells import Cell, catalogue
 from ..errors import OstinatoError
+from . import engine
 from .arguments import State
 from .layer import Layer, settled
 from .sequences import Lengths
@@ -36,7 +38,17 @@ _CELLS: dict[tuple[str, bool, bool], Cell] = {
     for bias in (True, False)
 }
 _TORCH = {"RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu, "GRU": torch.gru, "LSTM": torch.lstm}
-_KERNEL_DEVICES = ("cpu", "meta")
+
+
+@lru_cache(maxsize=1)
+def _machine_has_kernels() -> bool:
+    return engine.compiled(torch.empty(0, dtype=torch.float32, device="cpu"))
+
+
+def _runs_here(x: Tensor) -> bool:
+    """Whether the kernels run on the device of x. While compiling every CPU counts: the operator chooses when it runs."""
+    kind = x.device.type
+    return kind == "meta" or (kind == "cpu" and (torch.compiler.is_compiling() or _machine_has_kernels()))
 
 
 class TorchLayer(Layer, nn.RNNBase):
@@ -76,8 +88,7 @@ class TorchLayer(Layer, nn.RNNBase):
         sizes: Tensor | None,
         histories: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        ours = x.device.type in _KERNEL_DEVICES or histories
-        if ours or _torch_private.functorch_active() or _torch_private.forward_ad_active():
+        if histories or _runs_here(x) or _torch_private.functorch_active() or _torch_private.forward_ad_active():
             return super()._layers(x, states, weights, sizes, histories)
         return self._torch_layers(x, states, sizes)
 
