@@ -46,7 +46,7 @@ def _machine_has_kernels() -> bool:
 
 
 def _runs_here(x: Tensor) -> bool:
-    """Whether the kernels run on the device of x. While compiling every CPU counts: the operator chooses when it runs."""
+    """Whether the kernels run on the device of x. While compiling, every CPU counts: the operator chooses later."""
     kind = x.device.type
     return kind == "meta" or (kind == "cpu" and (torch.compiler.is_compiling() or _machine_has_kernels()))
 
