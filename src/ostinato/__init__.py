@@ -3,7 +3,7 @@
 from . import cells
 from ._version import __version__
 from .cells import Cell, cell, mean, norm
-from .layers import GRU, LSTM, RNN, Recurrent, convert
+from .layers import GRU, LSTM, RNN, Recurrent, convert, warmup
 
 __all__ = [
     "GRU",
@@ -17,4 +17,5 @@ __all__ = [
     "convert",
     "mean",
     "norm",
+    "warmup",
 ]

@@ -3,5 +3,6 @@
 from .convert import convert
 from .drop_in import GRU, LSTM, RNN
 from .recurrent import Recurrent
+from .warmup import warmup
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "convert"]
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "convert", "warmup"]

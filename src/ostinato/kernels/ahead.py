@@ -1,0 +1,27 @@
+"""Kernels before their first call: what a layer will ask for is compiled, or loaded from the cache, now."""
+
+from __future__ import annotations
+
+import torch
+
+from ..cells import Cell
+from .run import SCALARS, compiled_backward, compiled_forward
+
+
+def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> int:
+    """Compile or load the kernels of `cell` for tensors of `dtype`; returns how many were not in memory before.
+
+    training:  also the forward pass that keeps what backward reads, and backward itself.
+    histories: also the builds that hand out the states after every step, and that take gradients in them.
+    """
+    scalar, before = SCALARS[dtype], _made()
+    for more in (False, True) if histories else (False,):
+        for keep in (False, True) if training else (False,):
+            compiled_forward(cell, scalar, keep, more)
+        if training:
+            compiled_backward(cell, scalar, more)
+    return _made() - before
+
+
+def _made() -> int:
+    return compiled_forward.cache_info().misses + compiled_backward.cache_info().misses

@@ -1,0 +1,47 @@
+"""`warmup`: the kernels of a model before its first call."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..errors import InputError, phrase
+from . import engine
+from .layer import Layer
+
+_HALF = (torch.bfloat16, torch.float16)
+
+
+def warmup(model: nn.Module, *, training: bool = True, return_states: bool = False) -> int:
+    """Compiles ahead for every layer of this package inside `model`; returns how many kernels were not in memory yet.
+
+    A kernel serves all sizes, so no input is needed: only the layer's cell and the number type of its parameters
+    (bfloat16 and float16 are computed in float32, and so is autocast). What is compiled goes to the cache folder
+    ($OSTINATO_CACHE, else the user's cache folder) and is loaded from there by the next process of the same machine:
+    called while an image is built, the image then starts without compiling, also where that folder is read-only.
+
+    training       False leaves out what only a backward pass needs
+    return_states  True adds the kernels of calls with return_states=True, which are kernels of their own
+
+    Costs about as many compilations as the number returned, each up to a second, and a few milliseconds each when
+    they are in the cache. Layers on other devices than the CPU have nothing to compile.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            phrase("warmup", "model", "a torch.nn.Module", type(model).__name__, "Give the model, not its weights.")
+        )
+    return sum(_prepare(layer, training, return_states) for layer in model.modules() if isinstance(layer, Layer))
+
+
+def _prepare(layer: Layer, training: bool, return_states: bool) -> int:
+    own = next(layer.parameters(), torch.empty(0))
+    if own.device.type != "cpu":
+        return 0
+    dtype = torch.float32 if own.dtype in _HALF else own.dtype
+    example = torch.empty(0, dtype=dtype)
+    if not engine.compiled(example):
+        engine.without_kernels(example)
+        return 0
+    from ..kernels.ahead import prepare
+
+    return prepare(layer.cell, dtype, training, return_states)
