@@ -16,9 +16,11 @@ from torch import tanh
 from kernels.calls import Call, draw, lengths_to_sizes, same_bits
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.value import mean, norm
+from ostinato.kernels import call as kernel_call
 from ostinato.kernels import machine, run
+from ostinato.kernels.backward import Backward
+from ostinato.kernels.forward import Forward
 from ostinato.kernels.program import program
-from ostinato.kernels.sequence import Backward, Forward
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 CELLS = catalogue()
@@ -128,16 +130,18 @@ def test_whole_in_chunks_and_step_by_step(cell: Cell):
 
 
 def test_the_cuts_above_cross_what_a_call_is_cut_into():
-    chunk = max(1, run.CHUNK_ROWS // 11)
+    chunk = max(1, kernel_call.CHUNK_ROWS // 11)
     assert 1 < chunk < 19 and 10 % chunk != 0, "draw another length: no cut lies inside a chunk"
-    assert 1 <= run.DIRECT_ROWS < 11, "a single step of a single row reads weights as they are, a batch packs them"
+    assert 1 <= kernel_call.DIRECT_ROWS < 11, (
+        "a single step of a single row reads weights as they are, a batch packs them"
+    )
 
 
 @SOME
 @BOTH
 def test_gradients_of_weights_are_sums_over_blocks_from_the_end(name: str, reverse: bool):
     B = 24
-    steps = run.BLOCK_ROWS // B
+    steps = kernel_call.BLOCK_ROWS // B
     T = 2 * steps + 5
     assert steps > 1, "a block has several steps"
     call = draw(CELLS[name], T=T, B=B, C=4, H=9, P=3, dtype=torch.float32, reverse=reverse)
@@ -155,13 +159,13 @@ def in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """
     shared = request.param == "a step shared"
     started: list[tuple[int, bool]] = []
-    start = run.Call.start
+    start = kernel_call.Call.start
 
-    def watched(call: run.Call, frame: array, job: str) -> None:
+    def watched(call: kernel_call.Call, frame: array, job: str) -> None:
         started.append((call.threads, bool(frame[call.compiled.places["shared"]])))
         start(call, frame, job)
 
-    monkeypatch.setattr(run.Call, "start", watched)
+    monkeypatch.setattr(kernel_call.Call, "start", watched)
     monkeypatch.setattr(run, "WORTH_A_THREAD", 0)
     monkeypatch.setattr(run, "WORTH_MEETING", 0)
     monkeypatch.setattr(run, "ROWS_APART", 10**9 if shared else 0)
@@ -198,7 +202,7 @@ def test_blocks_and_threads(in_threads: tuple[list[tuple[int, bool]], bool]):
     """More than one block of backpropagation, cut among threads."""
     started, shared = in_threads
     for name in ("lstm", "gru_reset_before"):
-        call = draw(CELLS[name], T=2 * run.BLOCK_ROWS // 12 + 7, B=12, C=3, H=9, dtype=torch.float32)
+        call = draw(CELLS[name], T=2 * kernel_call.BLOCK_ROWS // 12 + 7, B=12, C=3, H=9, dtype=torch.float32)
         torch.set_num_threads(1)
         wanted = results(call)
         started.clear()

@@ -12,8 +12,9 @@ from ostinato import kernels
 from ostinato.cells import catalogue
 from ostinato.errors import InputError, NoKernels
 from ostinato.kernels import machine
+from ostinato.kernels.backward import Backward
+from ostinato.kernels.forward import Forward
 from ostinato.kernels.program import program
-from ostinato.kernels.sequence import Backward, Forward
 
 TESTS = Path(__file__).parent.parent
 CELLS = catalogue()

@@ -6,11 +6,11 @@ __all__ = ["assembly", "backward", "forward", "supported"]
 
 
 def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:
-    """The assembly code of a cell's forward pass in inference, as it is compiled for `target` (host, avx512, avx2, aarch64)."""
+    """The assembly code of a cell's forward pass in inference, for `target`: host, avx512, avx2 or aarch64."""
     from ..cells import as_cell
     from . import machine
+    from .forward import Forward
     from .program import program
-    from .sequence import Forward
 
     chosen = machine.host() if target == "host" else machine.named(target)
     kernel = Forward(program(as_cell(cell, "kernels.assembly")), chosen, dtype, keep=False, histories=False)

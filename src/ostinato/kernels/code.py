@@ -35,24 +35,47 @@ class Int:
             return self
         return Int(self.code, getattr(self.code.builder, op)(a, b))
 
-    def __add__(self, o: Int | int) -> Int: return self._with("add", o)
-    def __radd__(self, o: int) -> Int: return Int(self.code, o) + self
-    def __sub__(self, o: Int | int) -> Int: return self._with("sub", o)
-    def __rsub__(self, o: int) -> Int: return Int(self.code, o) - self
-    def __mul__(self, o: Int | int) -> Int: return self._with("mul", o)
-    def __rmul__(self, o: int) -> Int: return Int(self.code, o) * self
-    def __floordiv__(self, o: Int | int) -> Int: return self._with("sdiv", o)
-    def __mod__(self, o: Int | int) -> Int: return self._with("srem", o)
+    def __add__(self, o: Int | int) -> Int:
+        return self._with("add", o)
+
+    def __radd__(self, o: int) -> Int:
+        return Int(self.code, o) + self
+
+    def __sub__(self, o: Int | int) -> Int:
+        return self._with("sub", o)
+
+    def __rsub__(self, o: int) -> Int:
+        return Int(self.code, o) - self
+
+    def __mul__(self, o: Int | int) -> Int:
+        return self._with("mul", o)
+
+    def __rmul__(self, o: int) -> Int:
+        return Int(self.code, o) * self
+
+    def __floordiv__(self, o: Int | int) -> Int:
+        return self._with("sdiv", o)
+
+    def __mod__(self, o: Int | int) -> Int:
+        return self._with("srem", o)
 
     def _compare(self, op: str, o: Int | int) -> Any:
         return self.code.builder.icmp_signed(op, self.value, (o if isinstance(o, Int) else Int(self.code, o)).value)
 
-    def __lt__(self, o: Int | int) -> Any: return self._compare("<", o)
-    def __le__(self, o: Int | int) -> Any: return self._compare("<=", o)
-    def __gt__(self, o: Int | int) -> Any: return self._compare(">", o)
-    def __ge__(self, o: Int | int) -> Any: return self._compare(">=", o)
+    def __lt__(self, o: Int | int) -> Any:
+        return self._compare("<", o)
 
-    def equals(self, o: Int | int) -> Any: return self._compare("==", o)
+    def __le__(self, o: Int | int) -> Any:
+        return self._compare("<=", o)
+
+    def __gt__(self, o: Int | int) -> Any:
+        return self._compare(">", o)
+
+    def __ge__(self, o: Int | int) -> Any:
+        return self._compare(">=", o)
+
+    def equals(self, o: Int | int) -> Any:
+        return self._compare("==", o)
 
     def least(self, o: Int | int) -> Int:
         o = o if isinstance(o, Int) else Int(self.code, o)
@@ -67,8 +90,13 @@ class Int:
         return (self + o - 1) // o
 
 
-_FOLD = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
-         "sdiv": lambda a, b: a // b, "srem": lambda a, b: a % b}
+_FOLD = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "sdiv": lambda a, b: a // b,
+    "srem": lambda a, b: a % b,
+}
 _NEUTRAL = {("add", 0), ("sub", 0), ("mul", 1), ("sdiv", 1)}
 
 
@@ -113,8 +141,16 @@ class Ptr:
 class Code:
     """One function under construction: its builder, its lanes, its control flow."""
 
-    def __init__(self, module: ir.Module, name: str, arguments: Sequence[Any], scalar: str, lanes: int, public: bool = False,
-                 features: str = ""):
+    def __init__(
+        self,
+        module: ir.Module,
+        name: str,
+        arguments: Sequence[Any],
+        scalar: str,
+        lanes: int,
+        public: bool = False,
+        features: str = "",
+    ):
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), list(arguments)), name)
         self.function.linkage = "" if public else "internal"
         self.function.attributes.add("nounwind")
@@ -125,7 +161,8 @@ class Code:
         self.lanes = Lanes(module, self.builder, scalar, lanes)
 
     @property
-    def arguments(self) -> list[Int | Ptr]:
+    def arguments(self) -> list[Any]:
+        """The function's arguments in order, an `Int` or a `Ptr` each."""
         return [Ptr(self, a) if isinstance(a.type, ir.PointerType) else Int(self, a) for a in self.function.args]
 
     def integer(self, n: int) -> Int:

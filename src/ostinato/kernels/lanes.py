@@ -16,7 +16,10 @@ from llvmlite import ir
 # llvmlite is untyped; a value is whatever its builder returns.
 Value = Any
 
-_FORMATS: dict[str, tuple[Any, int, Any]] = {"float32": (ir.FloatType(), 32, np.float32), "float64": (ir.DoubleType(), 64, np.float64)}
+_FORMATS: dict[str, tuple[Any, int, Any]] = {
+    "float32": (ir.FloatType(), 32, np.float32),
+    "float64": (ir.DoubleType(), 64, np.float64),
+}
 
 
 class Lanes:

@@ -12,8 +12,16 @@ from .stepping import depth
 from .vector import Frame
 
 
-def emit_packing(code: Code, f: Frame, cell: Cell, step: Step, products: Products, numbered: Sequence[tuple[int, Product]],
-                 part: Int, parts: Int) -> None:
+def emit_packing(
+    code: Code,
+    f: Frame,
+    cell: Cell,
+    step: Step,
+    products: Products,
+    numbered: Sequence[tuple[int, Product]],
+    part: Int,
+    parts: Int,
+) -> None:
     """Every `parts`-th block of units of every product, and all vectors in part 0."""
     n = products.lanes
     for number, p in numbered:
@@ -58,7 +66,9 @@ def vector_source(f: Frame, cell: Cell, name: str, width: Int) -> tuple[Ptr, Int
     return f.pointer("weight_" + letter).at(width * cell.gates[letter].index(gate)), width
 
 
-def _starts(code: Code, f: Frame, cell: Cell, products: Products, p: Product, first: Int, here: Int, start: Ptr) -> None:
+def _starts(
+    code: Code, f: Frame, cell: Cell, products: Products, p: Product, first: Int, here: Int, start: Ptr
+) -> None:
     n, zero = products.lanes, code.lanes.zero
     for g, bias in enumerate(p.starts):
         to = start.at(g * p.span * n)

@@ -85,8 +85,15 @@ class Step:
     pingpong  per state: whether old and new need two buffers
     """
 
-    def __init__(self, outputs: Sequence[tuple[Value, Stream]], leaves: dict[int, Stream], widths: dict[int, str],
-                 states: Sequence[Value], uses: dict[int, int] | None = None, operands: dict[int, Stream] | None = None):
+    def __init__(
+        self,
+        outputs: Sequence[tuple[Value, Stream]],
+        leaves: dict[int, Stream],
+        widths: dict[int, str],
+        states: Sequence[Value],
+        uses: dict[int, int] | None = None,
+        operands: dict[int, Stream] | None = None,
+    ):
         self.outputs, self.leaves, self.widths = list(outputs), leaves, widths
         self.operands = dict(operands or {})
         self.passes_at: dict[tuple[int, str], Pass] = {}
@@ -181,7 +188,7 @@ class Step:
                 self._fetch(v, self.stage[v.id])
 
     def _fetch(self, v: Value, stage: int) -> None:
-        """What v reads of earlier stages is stored there. A comparison is no number: it is made again from what it reads."""
+        """What v reads of earlier stages is stored there. A comparison is no number: it is made again."""
         for a in v.args:
             late = self.stage[a.id] < stage and a.id not in self.leaves
             if late and self.widths[a.id] != "1" and a.id not in self.places:
@@ -225,8 +232,16 @@ class Step:
 
     def _ahead(self) -> list[Product]:
         gates = [v for v in self.nodes if v.id in self.leaves and self.leaves[v.id].kind == "gate"]
-        return [Product(group, [Part(Stream("rows", "x", width="C"), tuple(v.attr for v in group), "C")], "H",
-                        [self._start(v) for v in group], span=2 if len(group) == 1 else 1) for group in split(gates)]
+        return [
+            Product(
+                group,
+                [Part(Stream("rows", "x", width="C"), tuple(v.attr for v in group), "C")],
+                "H",
+                [self._start(v) for v in group],
+                span=2 if len(group) == 1 else 1,
+            )
+            for group in split(gates)
+        ]
 
     def _start(self, v: Value) -> tuple[str, str] | None:
         return self.starts[v.id].attr if v.id in self.starts else None
@@ -236,8 +251,12 @@ class Step:
         written = min((self.stage[v.id] for v, s in self.outputs if s.kind == "new" and s.index == k), default=0)
         read = [self.stage[v.id] for v in self.computed if any(a is state for a in v.args)]
         read += [self.stage[v.id] for v, _ in self.outputs if v is state]
-        whole = any(q.operand.kind == "old" and q.operand.index == k for p in self.passes for r in p.products for q in r.parts)
-        return whole or max(read, default=0) > written or any(m.args[0] is state for ms in self.means.values() for m in ms)
+        whole = any(
+            q.operand.kind == "old" and q.operand.index == k for p in self.passes for r in p.products for q in r.parts
+        )
+        return (
+            whole or max(read, default=0) > written or any(m.args[0] is state for ms in self.means.values() for m in ms)
+        )
 
 
 def full(w: str) -> str:
@@ -247,8 +266,8 @@ def full(w: str) -> str:
 def readers(nodes: Iterable[Value], outputs: Iterable[Value]) -> dict[int, int]:
     """How often each node is read."""
     count: dict[int, int] = {}
-    for v in [a for v in nodes for a in v.args] + list(outputs):
-        count[v.id] = count.get(v.id, 0) + 1
+    for read in [a for v in nodes for a in v.args] + list(outputs):
+        count[read.id] = count.get(read.id, 0) + 1
     return count
 
 

@@ -1,4 +1,4 @@
-"""Matrix products as register tiles: C[m, n] = start[n] + Σ_k A[m, k] B[k, n], one chain of fused multiply-adds in the order of k.
+"""Matrix products as register tiles: C[m, n] = start[n] + Σ_k A[m, k] B[k, n], one chain of multiply-adds by k.
 
 The chain of an element is the same whatever the height of its tile, so a row has the same bits alone and among others.
 B is packed: a panel holds `columns` vectors for each k, one after the other, zeros where the matrix ends.
@@ -12,10 +12,9 @@ from .code import I64, PTR, Code, Int, Ptr
 
 
 def heights(columns: int, registers: int) -> int:
-    """The most rows of a tile: accumulators, the vectors of one k and a spare must fit in the vector registers, the rows'
-    addresses in the others."""
+    """The most rows of a tile: its sums must fit in the vector registers, the rows' addresses in the others."""
     accumulators = 24 if registers >= 32 else 12
-    return max(1, min(8, accumulators // columns))
+    return max(1, min(8, min(accumulators, registers - 1 - columns) // columns))
 
 
 class Products:
@@ -32,24 +31,24 @@ class Products:
         return heights(columns, self.registers)
 
     def tile(self, columns: int) -> ir.Function:
-        """f(rows, A, row stride, k stride, panel, K, start, start stride, C, row stride): one tile of 1 to `rows(columns)` rows."""
+        """f(rows, A, row stride, k stride, panel, K, start, start stride, C, row stride): one tile."""
         key = ("any", columns)
         if key not in self._tiles:
             code = self.code(f"tile_{columns}", [I64, PTR, I64, I64, PTR, I64, PTR, I64, PTR, I64])
             rows, *rest = code.arguments
             cases = {m: self._fixed(m, columns) for m in range(1, self.rows(columns) + 1)}
-            code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})  # type: ignore[misc]
+            code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})
             self._tiles[key] = code.close()
         return self._tiles[key]
 
     def column_tile(self, columns: int) -> ir.Function:
-        """`tile` for an A whose rows are neighbours in memory, and a start of zeros: f(rows, A, k stride, panel, K, C, row stride)."""
+        """`tile` for an A whose rows are neighbours, from zero: f(rows, A, k stride, panel, K, C, row stride)."""
         key = ("column", columns)
         if key not in self._tiles:
             code = self.code(f"column_tile_{columns}", [I64, PTR, I64, PTR, I64, PTR, I64])
             rows, *rest = code.arguments
             cases = {m: self._fixed(m, columns, column=True) for m in range(1, self.rows(columns) + 1)}
-            code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})  # type: ignore[misc]
+            code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})
             self._tiles[key] = code.close()
         return self._tiles[key]
 
@@ -64,12 +63,21 @@ class Products:
         places = [(m, v) for m in range(rows) for v in range(columns)]
         sums = [lanes.zero if column else start.at(ldstart * m + v * self.lanes).vector() for m, v in places]
         bases = [a if column else a.at(lda * m) for m in range(rows)]
-        before, loop, after = b.block, code.function.append_basic_block("loop"), code.function.append_basic_block("after")
+        before, loop, after = (
+            b.block,
+            code.function.append_basic_block("loop"),
+            code.function.append_basic_block("after"),
+        )
         b.cbranch(depth > 0, loop, after)
         b.position_at_end(loop)
         k, offset, pointer = b.phi(I64), b.phi(I64), b.phi(PTR)
         phis = [b.phi(lanes.V) for _ in places]
-        for phi, first in ((k, ir.Constant(I64, 0)), (offset, ir.Constant(I64, 0)), (pointer, panel.value), *zip(phis, sums)):
+        for phi, first in (
+            (k, ir.Constant(I64, 0)),
+            (offset, ir.Constant(I64, 0)),
+            (pointer, panel.value),
+            *zip(phis, sums),
+        ):
             phi.add_incoming(first, before)
         vectors = [Ptr(code, pointer).at(v * self.lanes).vector() for v in range(columns)]
         new = []
@@ -78,8 +86,12 @@ class Products:
             splat = lanes.splat((place.at(m) if column else place).scalar())
             new += [lanes.fma(splat, vectors[v], phis[m * columns + v]) for v in range(columns)]
         following = Int(code, k) + 1
-        for phi, value in ((k, following.value), (offset, (Int(code, offset) + ska).value),
-                           (pointer, Ptr(code, pointer).at(columns * self.lanes).value), *zip(phis, new)):
+        for phi, value in (
+            (k, following.value),
+            (offset, (Int(code, offset) + ska).value),
+            (pointer, Ptr(code, pointer).at(columns * self.lanes).value),
+            *zip(phis, new),
+        ):
             phi.add_incoming(value, loop)
         b.cbranch(following < depth, loop, after)
         b.position_at_end(after)
@@ -92,9 +104,9 @@ class Products:
         return code.close()
 
     def direct(self) -> ir.Function:
-        """f(rows, A, row stride, M, K, width, start, C, row stride): one vector of columns, from the rows of M [width, K] as they are.
+        """f(rows, A, row stride, M, K, width, start, C, row stride): one vector of columns, from M [width, K] as it is.
 
-        For calls too short to pay for packing: squares of M are transposed in registers. Same chain, same bits as `tile`.
+        For calls too short to pay for packing: squares of M are transposed in registers. Same chain and bits as `tile`.
         """
         if ("direct",) not in self._tiles:
             code = self.code("direct", [I64, PTR, I64, PTR, I64, I64, PTR, PTR, I64])
@@ -102,7 +114,7 @@ class Products:
             cases = {r: self._direct(r) for r in (1, 2, 4)}
             with code.range(rows // 4) as i:
                 code.call(cases[4], a.at(lda * 4 * i), lda, m, depth, width, start, c.at(ldc * 4 * i), ldc)
-            done = rows // 4 * 4
+            done: Int = rows // 4 * 4
             for r in (2, 1):
                 with code.when((rows % (2 * r)) >= r):
                     code.call(cases[r], a.at(lda * done), lda, m, depth, width, start, c.at(ldc * done), ldc)
@@ -142,7 +154,7 @@ class Products:
         return _tiles(code, rows, self.rows(columns))
 
     def square(self) -> ir.Function:
-        """f(M, row stride, rows, count, to, stride): to[i * stride + j] = M[j, i] for i < count ≤ lanes, zeros for j ≥ rows."""
+        """f(M, row stride, rows, count, to, stride): to[i * stride + j] = M[j, i] for i < count, zeros for j ≥ rows."""
         if ("square",) not in self._tiles:
             code = self.code("square", [PTR, I64, I64, I64, PTR, I64])
             m, line, rows, count, to, stride = code.arguments
@@ -156,13 +168,13 @@ class Products:
                     with code.range(n) as j:
                         reach = Int(code, code.builder.select(rows > j, count.value, code.integer(0).value))
                         edge.at(j * n).set_vector(m.at(line * j).vector(lanes.tail_mask(reach.value)))
-                    with code.range(count) as i, code.range(n) as j:
-                        to.at(stride * i + j).set_scalar(edge.at(j * n + i).scalar())
+                    with code.range(count) as row, code.range(n) as column:
+                        to.at(stride * row + column).set_scalar(edge.at(column * n + row).scalar())
             self._tiles[("square",)] = code.close()
         return self._tiles[("square",)]
 
     def pack_transposed(self) -> ir.Function:
-        """f(M, row stride, K, width, panel, panel stride, room): panel[k * stride + j] = M[j, k] for j < width, zeros up to room.
+        """f(M, row stride, K, width, panel, stride, room): panel[k * stride + j] = M[j, k] zeros from width to room.
 
         One gate of one block of units: `width` rows of a weight [H, K] become columns, a square of lanes at a time.
         """
@@ -171,12 +183,20 @@ class Products:
             m, line, depth, width, panel, stride, room = code.arguments
             n = self.lanes
             with code.range(room, step=n) as j, code.range(depth, step=n) as k:
-                code.call(self.square(), m.at(j * line + k), line, width - j, (depth - k).least(n), panel.at(k * stride + j), stride)
+                code.call(
+                    self.square(),
+                    m.at(j * line + k),
+                    line,
+                    width - j,
+                    (depth - k).least(n),
+                    panel.at(k * stride + j),
+                    stride,
+                )
             self._tiles[("transposed",)] = code.close()
         return self._tiles[("transposed",)]
 
     def pack_rows(self) -> ir.Function:
-        """f(M, row stride, K, width, panel, panel stride, room): panel[k * stride + j] = M[k, j] for j < width, zeros up to room."""
+        """f(M, row stride, K, width, panel, stride, room): panel[k * stride + j] = M[k, j], zeros up to room."""
         if ("rows",) not in self._tiles:
             code = self.code("pack_rows", [PTR, I64, I64, I64, PTR, I64, I64])
             m, ldm, depth, width, panel, stride, room = code.arguments

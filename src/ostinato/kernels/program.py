@@ -1,7 +1,7 @@
 """What the kernels of one cell compute: the forward step, the backward step, what forward keeps, the outer products.
 
 Forward keeps of its values those that backward reads and that cannot be had cheaply from what is there anyway: the
-output, the states before and after the step, the parameters. A sum or a product is computed again, an exponential is kept.
+output, the states before and after the step, the parameters. A sum or a product is computed again, a tanh is kept.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Program:
             if v.id in widths:
                 continue
             if v.op == "seed":
-                widths[v.id] = self.cell.output_width if v.attr == "output" else self.cell.state_widths[t.states.index(v.attr)]
+                widths[v.id] = (
+                    self.cell.output_width if v.attr == "output" else self.cell.state_widths[t.states.index(v.attr)]
+                )
             elif v.op == "mmT":
                 widths[v.id] = "H" if v.attr[0] == "V" else self.cell.operand_width
             else:
@@ -78,9 +80,13 @@ class Program:
         live = {v.id for v in self.live}
         d = self.derivative
         wanted = {a.id: a for v in self.backward_nodes for a in v.args if a.id in live}
-        wanted.update({v.id: v for v in [*d.states, *(g for g, _ in d.products.values()), *d.vectors.values()] if v.id in live})
+        wanted.update(
+            {v.id: v for v in [*d.states, *(g for g, _ in d.products.values()), *d.vectors.values()] if v.id in live}
+        )
         wanted.update({a.id: a for _, a in d.products.values() if a.op != "x"})
-        for v in [v for v in wanted.values() if v.op in COMPARISONS]:  # a mask is no number: its operands are kept instead
+        for v in [
+            v for v in wanted.values() if v.op in COMPARISONS
+        ]:  # a mask is no number: its operands are kept instead
             del wanted[v.id]
             wanted.update({a.id: a for a in v.args})
         histories: set[int] = set()
@@ -151,14 +157,20 @@ class Program:
             leaves[v.id] = Stream("old", index=k, width=cell.state_widths[k])
         outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
         outputs.append((t.output, Stream("rows", "output", width=cell.output_width)))
-        stored = [k for k in range(len(t.new)) if k != cell.output_state] if histories else self.histories if keep else []
+        stored = (
+            [k for k in range(len(t.new)) if k != cell.output_state] if histories else self.histories if keep else []
+        )
         outputs += [(t.new[k], Stream("rows", f"history_{k}", width=cell.state_widths[k])) for k in stored]
         if keep:
             outputs += [(v, self.kept_streams[v.id]) for v in self.kept]
         return Step(outputs, leaves, self.widths, t.old, self.uses)
 
     def _parameters(self) -> dict[int, Stream]:
-        leaves = {v.id: Stream("vector", f"{v.attr[0]}.{v.attr[1]}", width=full(self.widths[v.id])) for v in self.live if v.op == "vec"}
+        leaves = {
+            v.id: Stream("vector", f"{v.attr[0]}.{v.attr[1]}", width=full(self.widths[v.id]))
+            for v in self.live
+            if v.op == "vec"
+        }
         leaves.update({v.id: Stream("const") for v in self.trace.graph.nodes if v.op == "const"})
         return leaves
 
@@ -182,9 +194,14 @@ class Program:
             first.setdefault(g.id, (9, 0))
             nodes[g.id] = g
             width.setdefault(g.id, full(self.trace.widths[self._vector(letter, name).id]))
+
         def rank(i: int) -> tuple:
             ls = letters[i]
-            return (3 if "V" in ls else 4 if not ls & {"W", "U"} else 0 if "U" not in ls else 1 if "W" in ls else 2, first[i][1], i)
+            return (
+                3 if "V" in ls else 4 if not ls & {"W", "U"} else 0 if "U" not in ls else 1 if "W" in ls else 2,
+                first[i][1],
+                i,
+            )
 
         order = sorted(nodes, key=rank)
         operands = [a for (letter, _), (_, a) in d.products.items() if letter != "W" and self._operand_leaf(a) is None]
@@ -193,7 +210,10 @@ class Program:
                 nodes[a.id], width[a.id] = a, full(self.widths[a.id])
                 order.append(a.id)
         self._slot_nodes = [nodes[i] for i in order]
-        return {i: Stream("slot", index=0, width=width[i], offset=o) for i, o in zip(order, self.line([width[i] for i in order]))}
+        return {
+            i: Stream("slot", index=0, width=width[i], offset=o)
+            for i, o in zip(order, self.line([width[i] for i in order]))
+        }
 
     @property
     def slot_width(self) -> tuple[int, int]:
@@ -236,7 +256,9 @@ class Program:
     @cached_property
     def input_gradient(self) -> Product | None:
         """dX: the gradients of all products with x, times W."""
-        parts = [Part(self.slots[g.id], (key,), "H") for key, (g, _) in self.derivative.products.items() if key[0] == "W"]
+        parts = [
+            Part(self.slots[g.id], (key,), "H") for key, (g, _) in self.derivative.products.items() if key[0] == "W"
+        ]
         return Product([], merge(parts), "C", [None], transposed=False, span=2) if parts else None
 
     @cached_property
@@ -265,7 +287,10 @@ class Program:
     @cached_property
     def sums(self) -> list[tuple[str, int, Stream]]:
         """(letter, index of the vector, slot): gradients of vectors, summed over rows."""
-        return [(letter, self.cell.gates[letter].index(name), self.slots[g.id]) for (letter, name), g in self.derivative.vectors.items()]
+        return [
+            (letter, self.cell.gates[letter].index(name), self.slots[g.id])
+            for (letter, name), g in self.derivative.vectors.items()
+        ]
 
 
 @lru_cache(maxsize=256)

@@ -20,11 +20,22 @@ from .vector import Body, Frame, Row
 
 
 class Stepper:
-    """Emits `step(frame, carried, b, rows, r, q, share, shares)`: rows b, b+1, … of the batch, lines r, … of packed tensors,
-    q, … of the block, one share of the units."""
+    """Emits `step(frame, carried, b, rows, r, q, share, shares)`.
 
-    def __init__(self, step: Step, names: tuple[str, ...], products: Products, states: int, numbers: dict[int, int], team: Team,
-                 cell: Cell):
+    It runs rows b, b+1, … of the batch, which are lines r, … of packed tensors and q, … of the block, for one share of
+    the units.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        names: tuple[str, ...],
+        products: Products,
+        states: int,
+        numbers: dict[int, int],
+        team: Team,
+        cell: Cell,
+    ):
         self.step, self.names, self.products, self.states, self.numbers = step, names, products, states, numbers
         self.team, self.cell = team, cell
         self.lanes = products.lanes
@@ -35,7 +46,7 @@ class Stepper:
     def emit(self) -> ir.Function:
         self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64, I64, I64])
         base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares = code.arguments
-        self.frame = Frame(self.names, code, base)  # type: ignore[arg-type]
+        self.frame = Frame(self.names, code, base)
         for stage in range(self.step.last + 1):
             if stage and (stage in self.step.means or any(p.stage == stage for p in self.step.passes)):
                 self.team.meet(code, self.frame, self.shares)
@@ -65,8 +76,11 @@ class Stepper:
                 self._tile(q, block, first, height, scratch[id(q)])
             with code.range(height) as j:
                 for v in range(p.span):
-                    places = {value.id: scratch[id(q)].at(j * (q.columns * n) + (g * q.span + v) * n)
-                              for q in p.products for g, value in enumerate(q.outputs)}
+                    places = {
+                        value.id: scratch[id(q)].at(j * (q.columns * n) + (g * q.span + v) * n)
+                        for q in p.products
+                        for g, value in enumerate(q.outputs)
+                    }
                     row, u = self._row(first + j), (block * p.span + v) * n
                     if v == 0:
                         self._row_end(p, home, row, u, width, places)
@@ -88,14 +102,26 @@ class Stepper:
             body.store(value, s)
 
     def _make_body(self, row: Row, u: Int, mask: Any, places: dict[int, Ptr]) -> Body:
-        return Body(self.step, self.frame, row, u, mask, lambda v: places.get(v.id), self._gate, lambda m: self._mean_place(m, row), self.states)
+        return Body(
+            self.step,
+            self.frame,
+            row,
+            u,
+            mask,
+            lambda v: places.get(v.id),
+            self._gate,
+            lambda m: self._mean_place(m, row),
+            self.states,
+        )
 
     def _gate(self, v: Value, row: Row, u: Int) -> Ptr:
         p, g = self.gates[v.id]
         f, n = self.frame, self.lanes
         vector = u // n
         block = (vector // p.span) * f["chunk_rows"] + row.q
-        return f.pointer(f"gates_{self.numbers[id(p)]}").at(block * (p.columns * n) + (vector % p.span + g * p.span) * n)
+        return f.pointer(f"gates_{self.numbers[id(p)]}").at(
+            block * (p.columns * n) + (vector % p.span + g * p.span) * n
+        )
 
     def _mean_place(self, m: Value, row: Row) -> Ptr:
         return self.frame.pointer("means").at(row.b * self.step.mean_count + self.mean_index[m.id])
@@ -129,7 +155,9 @@ class Stepper:
         panel = self.frame.pointer(f"panel_{number}").at(block * depth(self.frame, q) * columns)
         if q.transposed:
             a, line = self._operand(q.parts[0].operand, first)
-            multiply(code, self.frame, self.products, self.cell, q, block, height, a, line, panel, start, scratch, columns)
+            multiply(
+                code, self.frame, self.products, self.cell, q, block, height, a, line, panel, start, scratch, columns
+            )
             return
         for part in q.parts:
             a, line = self._operand(part.operand, first)
@@ -141,7 +169,9 @@ class Stepper:
         f = self.frame
         if s.kind in ("old", "new"):
             line = f.pad(s.width)
-            return self.carried.pointer(s.index + (self.states if s.kind == "new" else 0)).at((self.b + first) * line), line  # type: ignore[attr-defined]
+            return self.carried.pointer(s.index + (self.states if s.kind == "new" else 0)).at(
+                (self.b + first) * line
+            ), line
         if s.kind == "slot":
             return f.pointer("slots").at((self.q + first) * f["stride_slots"] + f.place(s.offset)), f["stride_slots"]
         assert s.kind == "cross", s
@@ -149,9 +179,22 @@ class Stepper:
         return f.pointer("cross").at((self.b + first) * line + f["pad"] * s.index), line
 
 
-def multiply(code: Code, f: Frame, products: Products, cell: Cell, q: Product, block: Int, height: Int, a: Ptr, line: Int,
-             panel: Ptr, start: Ptr, to: Ptr, columns: int) -> None:
-    """A tile of several outputs of one operand: from the packed panel, or in a short call from the weights as they are."""
+def multiply(
+    code: Code,
+    f: Frame,
+    products: Products,
+    cell: Cell,
+    q: Product,
+    block: Int,
+    height: Int,
+    a: Ptr,
+    line: Int,
+    panel: Ptr,
+    start: Ptr,
+    to: Ptr,
+    columns: int,
+) -> None:
+    """A tile of several outputs of one operand: from the packed panel, in a short call from the weights as they are."""
     n, k, width = products.lanes, f.size(q.parts[0].depth), f.size(q.width)
     with code.either(f["direct"] > 0) as (direct, packed):
         with direct:
@@ -160,7 +203,18 @@ def multiply(code: Code, f: Frame, products: Products, cell: Cell, q: Product, b
                     unit = (block * q.span + v) * n
                     rows = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + unit) * k)
                     place = (g * q.span + v) * n
-                    code.call(products.direct(), height, a, line, rows, k, (width - unit).most(0), start.at(place), to.at(place), columns)
+                    code.call(
+                        products.direct(),
+                        height,
+                        a,
+                        line,
+                        rows,
+                        k,
+                        (width - unit).most(0),
+                        start.at(place),
+                        to.at(place),
+                        columns,
+                    )
         with packed:
             code.call(products.tile(q.columns), height, a, line, 1, panel, k, start, 0, to, columns)
 

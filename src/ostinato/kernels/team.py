@@ -48,7 +48,9 @@ class Team:
             yield_cpu = f["yield"]
             ticket = Int(code, b.atomic_rmw("add", place, ir.Constant(I64, 1), "acq_rel"))
             target = (ticket // shares + 1) * shares
-            look, tired, again, after = (code.function.append_basic_block(n) for n in ("look", "tired", "again", "after"))
+            look, tired, again, after = (
+                code.function.append_basic_block(n) for n in ("look", "tired", "again", "after")
+            )
             before = b.block
             b.branch(look)
             b.position_at_end(look)
@@ -72,6 +74,8 @@ class Team:
         return self._meet
 
     def _pause(self, code: Code) -> None:
-        name, kinds = ("llvm.aarch64.hint", [ir.IntType(32)]) if self.target == "aarch64" else ("llvm.x86.sse2.pause", [])
+        name, kinds = (
+            ("llvm.aarch64.hint", [ir.IntType(32)]) if self.target == "aarch64" else ("llvm.x86.sse2.pause", [])
+        )
         f = code.module.globals.get(name) or ir.Function(code.module, ir.FunctionType(ir.VoidType(), kinds), name)
         code.builder.call(f, [ir.Constant(k, 1) for k in kinds])

@@ -16,7 +16,6 @@ from . import functions
 from .code import I64, Code, Int, Ptr
 from .plan import Step, Stream, terms
 
-
 ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots")
 
 
@@ -54,7 +53,10 @@ class Frame:
     @property
     def counter(self) -> Ptr:
         """The parts taken so far, counted in the frame itself."""
-        return Ptr(self.code, self.code.builder.gep(self.base.value, [ir.Constant(I64, self.places["counter"])], source_etype=I64))
+        return Ptr(
+            self.code,
+            self.code.builder.gep(self.base.value, [ir.Constant(I64, self.places["counter"])], source_etype=I64),
+        )
 
     def size(self, width: str) -> Int:
         """How many numbers a value of this width has: C, H or P."""
@@ -82,8 +84,18 @@ class Row:
 class Body:
     """Emits the values of one row from u on, `lanes` units; `mask` limits what is read and written at a row's end."""
 
-    def __init__(self, step: Step, frame: Frame, row: Row, u: Int, mask: Any, scratch: Callable[[Value], Ptr | None],
-                 gate: Callable[[Value, Row, Int], Ptr], mean: Callable[[Value], Ptr], states: int):
+    def __init__(
+        self,
+        step: Step,
+        frame: Frame,
+        row: Row,
+        u: Int,
+        mask: Any,
+        scratch: Callable[[Value], Ptr | None],
+        gate: Callable[[Value, Row, Int], Ptr],
+        mean: Callable[[Value], Ptr],
+        states: int,
+    ):
         self.step, self.frame, self.row, self.u, self.mask = step, frame, row, u, mask
         self.scratch, self.gate, self.mean, self.states = scratch, gate, mean, states
         self.code = frame.code
@@ -138,7 +150,9 @@ class Body:
             return lanes.const(v.attr)
         stream = step.leaves.get(v.id)
         if stream is not None:
-            if stream.kind == "rows" and step.widths[v.id] == "1":  # one number for all units, whichever units it stands among
+            if (
+                stream.kind == "rows" and step.widths[v.id] == "1"
+            ):  # one number for all units, whichever units it stands among
                 return self._number(stream)
             return self.gate(v, self.row, self.u).vector() if stream.kind == "gate" else self.load(stream)
         if v.op == "mean":

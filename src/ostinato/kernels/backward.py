@@ -1,0 +1,263 @@
+"""The kernels of a backward pass: a block of steps back through time, then its part of the weights' gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .code import Code, Int, Ptr
+from .machine import Target
+from .plan import Product, Stream
+from .product import Products
+from .program import Outer, Program
+from .stepping import depth, part_depth, share_of
+from .timeloop import Kernel, Work
+from .vector import Frame
+
+
+class Backward(Kernel):
+    """pack, bptt, weights."""
+
+    def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool):
+        dx = program.input_gradient
+        super().__init__(program, program.backward(d_histories), target, scalar, [dx] if dx is not None else [])
+
+    def rows(self) -> list[str]:
+        read = {v.id for v in self.step.nodes}
+        names = [s.name for i, s in self.step.leaves.items() if i in read and s.name and s.kind in ("rows", "old")]
+        for o in self.program.outers:
+            names.append(
+                o.operand.name
+                if o.operand.kind == "rows"
+                else self.program.state_rows(o.operand.index)
+                if o.operand.kind == "past"
+                else "x"
+            )
+        past = [self.program.state_rows(s.index) for i, s in self.step.leaves.items() if s.kind == "past" and i in read]
+        return list(dict.fromkeys(["x", "dx", "slots", *names, *past]))
+
+    def _names(self) -> tuple[str, ...]:
+        names = super()._names()
+        first = [f"first_state_{k}" for k in range(self.states)]
+        return (
+            *names,
+            *first,
+            *(f"d_{n}" for n in names if n.startswith("weight_")),
+            "wants_x",
+            "slots_panel",
+            "slots_side",
+            "room_w",
+            "slots_zeros",
+        )
+
+    def jobs(self) -> dict[str, Any]:
+        return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
+
+    def _has_rows(self, k: int) -> bool:
+        return self.program.state_rows(k) in self.rows()
+
+    def bptt(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        step = self.stepper(products)
+        carried = code.table(3 * self.states)
+        begin, end = f["begin"], f["end"]
+        origin, _ = self.lines(f, begin, end)
+
+        def run(s: Int, t: Int, a: Int, b: Int, after: Int) -> None:
+            r = f.pointer("first").integer(t)
+            middle = after.least(b).most(a)
+            with code.when(a < middle):
+                earlier = f.pointer("first").integer(t + f["dt"])
+                for k, w in enumerate(self.program.cell.state_widths):
+                    if self._has_rows(k):
+                        code.set_entry(
+                            carried, 2 * self.states + k, f.pointer(self.program.state_rows(k)).at(earlier * f.size(w))
+                        )
+                code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin, work.share, work.shares)
+            with code.when(middle < b):
+                for k in range(self.states):
+                    code.set_entry(carried, 2 * self.states + k, f.pointer(f"first_state_{k}"))
+                code.call(
+                    step, f.base, carried, middle, b - middle, r + middle, r + middle - origin, work.share, work.shares
+                )
+
+        self.loop(code, f, carried, begin, end, work, run)
+        dx = self.program.input_gradient
+        if dx is not None:
+            with code.when(f["wants_x"] > 0):
+                self._input_gradient(code, f, products, dx, work, origin)
+
+    def _input_gradient(self, code: Code, f: Frame, products: Products, p: Product, work: Work, origin: Int) -> None:
+        number, n = self.numbers[id(p)], products.lanes
+        columns, width = p.columns * n, f["C"]
+        scratch = code.stack(products.rows(p.columns) * columns)
+        first, last = share_of(width.over(columns), work.share, work.shares)
+        with (
+            code.range(last, first) as block,
+            self.runs(code, f, f["begin"], f["end"], work.low, work.high, origin) as (r, rows, q),
+            products.each_tile(code, rows, p.columns) as (m, height),
+        ):
+            panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * columns)
+            start, stride = f.pointer(f"bias_{number}").at(block * columns), 0
+            for part in p.parts:
+                k = part_depth(f, p, part)
+                a = f.pointer("slots").at((q + m) * f["stride_slots"] + f.place(part.operand.offset))
+                code.call(
+                    products.tile(p.columns), height, a, f["stride_slots"], 1, panel, k, start, stride, scratch, columns
+                )
+                panel, start, stride = panel.at(k * columns), scratch, columns
+            self._copy(
+                code,
+                scratch,
+                columns,
+                f.pointer("dx").at((r + m) * f["stride_dx"]),
+                f["stride_dx"],
+                height,
+                block * columns,
+                width,
+                add=False,
+            )
+
+    def _copy(
+        self, code: Code, tile: Ptr, columns: int, to: Ptr, line: Int, height: Int, first: Int, width: Int, add: bool
+    ) -> None:
+        """A tile into a matrix whose lines end at `width`."""
+        n, lanes = code.lanes.lanes, code.lanes
+        with code.range(height) as i, code.range((width - first).least(columns), step=n) as u:
+            mask = lanes.tail_mask((width - first - u).value)
+            place = to.at(line * i + first + u)
+            v = tile.at(i * columns + u).vector()
+            place.set_vector(lanes.add(place.vector(mask), v) if add else v, mask)
+
+    # weights
+
+    def weights(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        """Adds the block's part of every weight's gradient. Threads split the gradients, never a sum.
+
+        The lines of the workspace are turned into columns first, a tile's height of them side by side, because a
+        product that walks down a column would touch a new page of memory with every row.
+        """
+        columns = 2 * products.lanes
+        origin, last = self.lines(f, f["begin"], f["end"])
+        rows = last - origin
+        panel = f.pointer("slots_panel").at(work.part * f["room_w"])
+        scratch = code.stack(products.rows(2) * columns)
+        sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
+        for j, s in enumerate(sides.values()):
+            with self._tiles(code, f, products, s.width, work, j) as (m, height):
+                side, mask = (
+                    f.pointer("slots_side").at((f.place(s.offset) + m) * rows),
+                    code.lanes.tail_mask(height.value),
+                )
+                column = f.pointer("slots").at(f.place(s.offset) + m)
+                with code.range(rows) as q:
+                    side.at(height * q).set_vector(column.at(f["stride_slots"] * q).vector(mask), mask)
+        numbers = {offset: j for j, offset in enumerate(sides)}
+        for o in self.program.outers:
+            width = f.size(o.columns)
+            with code.range(width.over(columns)) as block:
+                here = (width - block * columns).least(columns)
+                self._panel(code, f, products, o, panel, block * columns, here, origin, rows, width)
+                for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
+                    with self._tiles(code, f, products, s.width, work, numbers[s.offset]) as (m, height):
+                        side = f.pointer("slots_side").at((f.place(s.offset) + m) * rows)
+                        code.call(products.column_tile(2), height, side, height, panel, rows, scratch, columns)
+                        to = f.pointer("d_weight_" + o.letter).at((f.size(o.rows) * gate + m) * width)
+                        self._copy(code, scratch, columns, to, width, height, block * columns, width, add=True)
+        for j, (letter, index, slot) in enumerate(self.program.sums):
+            with code.when((work.part + j) % work.count <= 0):
+                width = f.size(slot.width)
+                name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
+                to = f.pointer("d_weight_" + name).at(width * (0 if letter == "p" else index))
+                self._sum(code, f, f.pointer("slots").at(f.place(slot.offset)), to, rows, width)
+
+    def _run_slots(self, o: Outer) -> list[Stream]:
+        return [
+            Stream("slot", width=o.rows, offset=(h + i, p) if o.rows == "H" else (h, p + i))
+            for (h, p), _, n in o.runs
+            for i in range(n)
+        ]
+
+    @contextmanager
+    def _tiles(
+        self, code: Code, f: Frame, products: Products, width: str, work: Work, turn: int
+    ) -> Iterator[tuple[Int, Int]]:
+        """This thread's tiles of one slot's columns: (first column, height). Odd slots are dealt out backwards."""
+        size, most = f.size(width), products.rows(2)
+        count = size.over(most)
+        first, last = share_of(count, work.count - 1 - work.part if turn % 2 else work.part, work.count)
+        with code.range(last, first) as i:
+            m = i * size // count
+            yield m, (i + 1) * size // count - m
+
+    def _sum(self, code: Code, f: Frame, lines: Ptr, to: Ptr, rows: Int, width: Int) -> None:
+        n, lanes = code.lanes.lanes, code.lanes
+        total = code.stack(n)
+        with code.range(width, step=n) as u:
+            mask = lanes.tail_mask((width - u).value)
+            total.set_vector(lanes.zero)
+            with code.range(rows) as q:
+                total.set_vector(lanes.add(total.vector(), lines.at(q * f["stride_slots"] + u).vector(mask)))
+            to.at(u).set_vector(lanes.add(to.at(u).vector(mask), total.vector()), mask)
+
+    def _panel(
+        self,
+        code: Code,
+        f: Frame,
+        products: Products,
+        o: Outer,
+        panel: Ptr,
+        first: Int,
+        here: Int,
+        origin: Int,
+        rows: Int,
+        width: Int,
+    ) -> None:
+        """The operand's lines of this block of steps, `columns` of them, as a panel."""
+        columns, pack = 2 * products.lanes, products.pack_rows()
+        if o.operand.kind == "rows":
+            line = f["stride_" + o.operand.name]
+            source = f.pointer(o.operand.name).at(origin * line + f.place(o.operand.offset) + first)
+            code.call(pack, source, line, rows, here, panel, columns, columns)
+        elif o.operand.kind == "slot":
+            code.call(
+                pack,
+                f.pointer("slots").at(f.place(o.operand.offset) + first),
+                f["stride_slots"],
+                rows,
+                here,
+                panel,
+                columns,
+                columns,
+            )
+        else:
+            k = o.operand.index
+            source, start = f.pointer(self.program.state_rows(k)), f.pointer(f"first_state_{k}")
+            with code.range(f["end"], f["begin"]) as s:
+                t = f["t0"] + f["dt"] * s
+                more = s + 1 < f["T"]
+                n, place = self.count(f, t), f.pointer("first").integer(t) - origin
+                earlier = t + f["dt"] * self._flag(code, more)
+                known = Int(
+                    code, code.builder.select(more, self.count(f, earlier).least(n).value, code.integer(0).value)
+                )
+                code.call(
+                    pack,
+                    source.at(f.pointer("first").integer(earlier) * width + first),
+                    width,
+                    known,
+                    here,
+                    panel.at(place * columns),
+                    columns,
+                    columns,
+                )
+                code.call(
+                    pack,
+                    start.at(known * width + first),
+                    width,
+                    n - known,
+                    here,
+                    panel.at((place + known) * columns),
+                    columns,
+                    columns,
+                )

@@ -1,0 +1,192 @@
+"""What a call of the kernels needs that follows from its sizes: the frame but for addresses, and the workspace."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..cells import Cell
+from . import buffers, machine, threads
+from .forward import Forward
+from .program import Program
+from .timeloop import Kernel
+from .vector import in_workspace
+
+# Rows of x that are multiplied ahead of the loop: enough for tall tiles, little enough to stay in cache.
+CHUNK_ROWS = 96
+# Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient.
+BLOCK_ROWS = 512
+# Rows of a call up to which weights are read as they are.
+DIRECT_ROWS = 4
+# Rows for each thread from which on each works by itself.
+ROWS_APART = 4
+# Multiply-adds of a step for each thread below which meeting costs more than it brings, and of a call for any thread.
+WORTH_MEETING = 16_000
+WORTH_A_THREAD = 200_000
+
+
+class Compiled:
+    """A kernel and the addresses of its jobs."""
+
+    def __init__(self, kernel: Kernel, kind: str):
+        self.kernel: Kernel = kernel
+        self.program: Program = kernel.program
+        self.places = {n: k for k, n in enumerate(kernel.names)}
+        cell = self.program.cell
+        key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
+        self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
+        self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
+        self.weights = [self.places[n] for n in weight_names(cell)]
+
+
+def weight_names(cell: Cell) -> list[str]:
+    """The frame's names of a cell's weights, in the order in which a layer gives them."""
+    names = ["weight_" + k for k in cell.letters if k != "p"]
+    return names + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
+
+
+class Lines:
+    """How rows are packed: the line at which each step begins, and the lengths of rows where they differ."""
+
+    def __init__(self, T: int, B: int, sizes: Sequence[int] | None):
+        self.T, self.B = T, B
+        self.lengths: list[int] | None = None
+        if sizes is None:
+            self.first = array("q", [t * B for t in range(T + 1)])
+        else:
+            self.first = array("q", [0])
+            self.lengths = [0] * B
+            for t, n in enumerate(sizes):
+                self.first.append(self.first[-1] + n)
+                following = sizes[t + 1] if t + 1 < T else 0
+                self.lengths[following:n] = [t + 1] * (n - following)
+
+    def cuts(self, parts: int) -> array:
+        """Ranges of rows of nearly equal work."""
+        if self.lengths is None:
+            return array("q", [i * self.B // parts for i in range(parts + 1)])
+        cuts, done, total = [0], 0, self.first[-1]
+        for b, n in enumerate(self.lengths):
+            if len(cuts) < parts and done * parts >= total * len(cuts) and b > cuts[-1]:
+                cuts.append(b)
+            done += n
+        return array("q", [*cuts, *[self.B] * (parts + 1 - len(cuts))])
+
+
+class Call:
+    """The frame of all calls of one size, but for the addresses of tensors, and how much workspace they need."""
+
+    def __init__(self, compiled: Compiled, lines: Lines, C: int, H: int, P: int, workers: int, reverse: bool):
+        self.compiled, self.lines = compiled, lines
+        kernel, cell = compiled.kernel, compiled.program.cell
+        self.kernel, self.lanes = kernel, kernel.target.lanes(kernel.scalar)
+        self.width = {"C": C, "H": H, "P": P}
+        self.itemsize = 4 if kernel.scalar == "float32" else 8
+        T, B = lines.T, lines.B
+        self.threads, shared = self._threads(workers)
+        self.parts = parts = 1 if shared else self.threads
+        self.cuts = lines.cuts(parts)
+        self.space = 0
+        self.template = array("q", bytes(8 * len(compiled.places)))
+        forwards = isinstance(kernel, Forward)
+        ahead = forwards != reverse  # whether the work runs from the first step to the last
+        self._set(
+            T=T,
+            B=B,
+            C=C,
+            H=H,
+            P=P,
+            padH=self.pad("H"),
+            padP=self.pad("P"),
+            pad=max(self.pad("H"), self.pad("P")),
+            end=T,
+            parts=parts,
+            cuts=self.cuts.buffer_info()[0],
+            first=lines.first.buffer_info()[0],
+            t0=0 if ahead else T - 1,
+            dt=1 if ahead else -1,
+            direct=int(forwards and lines.first[-1] <= DIRECT_ROWS),
+            shared=int(shared),
+            team_size=threads.num_threads_address() or 0,
+            **{"yield": threads.yield_address() or 0},
+        )
+        for number, p in kernel.products:
+            blocks = -(-self.width[p.width] // (p.span * self.lanes))
+            k = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
+            self._room(f"panel_{number}", blocks * k * p.columns * self.lanes)
+            self._room(f"bias_{number}", blocks * p.columns * self.lanes)
+        for name in kernel.vectors:
+            self._room("vector_" + name, max(self.pad("H"), self.pad("P")))
+        self._room("cross", B * kernel.step.crossing * max(self.pad("H"), self.pad("P")))
+        self._room("means", B * kernel.step.mean_count)
+        for k, w in enumerate(cell.state_widths):
+            self._room(f"even_{k}", B * self.pad(w))
+            if kernel.step.pingpong[k]:
+                self._room(f"odd_{k}", B * self.pad(w))
+        if forwards:
+            chunk = max(1, min(T, CHUNK_ROWS // B))
+            self._set(chunk=chunk, chunk_rows=chunk * B * parts)
+            for q in kernel.step.ahead:
+                blocks = -(-H // (q.span * self.lanes))
+                self._room(f"gates_{kernel.numbers[id(q)]}", blocks * chunk * B * parts * q.columns * self.lanes)
+        else:
+            self.block = max(1, min(T, BLOCK_ROWS // B))
+            line, room = self.count(compiled.program.slot_width), self.block * B * 2 * self.lanes
+            self._set(stride_slots=line, room_w=room)
+            self._room("slots", self.block * B * line)
+            self._room("slots_side", self.block * B * line)
+            self._room("slots_panel", self.threads * room)
+            self._room("slots_zeros", max(4 * self.lanes, self.pad("H"), self.pad("P")))
+
+    def _threads(self, workers: int) -> tuple[int, bool]:
+        """(threads, whether they share each step): rows apart where there are enough, else units of large layers."""
+        gates, B = self.compiled.program.cell.gates, self.lines.B
+        states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
+        each = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
+        if workers == 1 or self.lines.first[-1] * each <= WORTH_A_THREAD * workers:
+            return 1, False
+        if B >= ROWS_APART * workers:
+            return workers, False
+        if threads.num_threads_address() is None or B * each < WORTH_MEETING * workers:
+            return min(workers, B), False
+        return workers, True
+
+    def pad(self, width: str) -> int:
+        """A width rounded up to whole pairs of vectors."""
+        n = 2 * self.lanes
+        return -(-self.width[width] // n) * n
+
+    def count(self, place: tuple[int, int]) -> int:
+        return place[0] * self.width["H"] + place[1] * self.width["P"]
+
+    def _set(self, **values: int) -> None:
+        for name, v in values.items():
+            if name in self.compiled.places:
+                self.template[self.compiled.places[name]] = v
+
+    def _room(self, name: str, count: int) -> None:
+        """Room for `count` numbers in the workspace, on a cache line of its own."""
+        assert in_workspace(name), name
+        self._set(**{name: self.space * self.itemsize})
+        self.space += -(-count // 16) * 16
+
+    def frame(self, dtype: torch.dtype) -> tuple[array, Tensor]:
+        """A frame to fill in, and the workspace that it points into."""
+        frame = self.template[:]
+        space = buffers.empty((self.space,), dtype)
+        frame[self.compiled.places["workspace"]] = space.data_ptr()
+        return frame, space
+
+    def start(self, frame: array, job: str) -> None:
+        frame[self.compiled.places["counter"]] = frame[self.compiled.places["meeting"]] = 0
+        threads.parallel(self.compiled.address[job], frame.buffer_info()[0], self.threads)
+
+    def rows(self, frame: array, name: str, t: Tensor) -> None:
+        """A tensor with one line for each packed row."""
+        place = self.compiled.places.get(name)
+        if place is not None:
+            frame[place] = t.data_ptr()
+            frame[self.compiled.places["stride_" + name]] = t.shape[-1]

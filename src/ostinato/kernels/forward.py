@@ -1,0 +1,66 @@
+"""The kernels of a forward pass: weights are packed, products with x run a chunk of steps ahead of the time loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .code import Code, Int
+from .machine import Target
+from .plan import Product
+from .product import Products
+from .program import Program
+from .stepping import multiply, share_of
+from .timeloop import Kernel, Work
+from .vector import Frame
+
+
+class Forward(Kernel):
+    """pack, forward."""
+
+    def __init__(self, program: Program, target: Target, scalar: str, keep: bool, histories: bool):
+        super().__init__(program, program.forward(keep, histories), target, scalar, [])
+
+    def rows(self) -> list[str]:
+        return ["x", *dict.fromkeys(s.name for _, s in self.step.outputs if s.kind == "rows")]
+
+    def jobs(self) -> dict[str, Any]:
+        return {"pack": self.pack, "forward": self.forward}
+
+    def forward(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        step = self.stepper(products)
+        carried = code.table(3 * self.states)
+        with code.range(f["end"], f["begin"], f["chunk"]) as begin:
+            end = (begin + f["chunk"]).least(f["end"])
+            # Each part has lines of its own: in a ragged batch two chunks would lay two rows on one line.
+            origin = self.lines(f, begin, end)[0] - f["chunk_rows"] // f["parts"] * (work.part - work.share)
+            for p in self.step.ahead:
+                self._ahead(code, f, products, p, begin, end, work, origin)
+            self.team.meet(code, f, work.shares)
+
+            def run(s: Int, t: Int, a: Int, b: Int, after: Int, origin: Int = origin) -> None:
+                with code.when(a < b):
+                    r = f.pointer("first").integer(t) + a
+                    code.call(step, f.base, carried, a, b - a, r, r - origin, work.share, work.shares)
+
+            self.loop(code, f, carried, begin, end, work, run)
+
+    def _ahead(
+        self, code: Code, f: Frame, products: Products, p: Product, begin: Int, end: Int, work: Work, origin: Int
+    ) -> None:
+        number, n = self.numbers[id(p)], products.lanes
+        columns, k = p.columns * n, f["C"]
+        first, last = share_of(f["H"].over(p.span * n), work.share, work.shares)
+        with code.range(last, first) as block:
+            panel, start = (
+                f.pointer(f"panel_{number}").at(block * k * columns),
+                f.pointer(f"bias_{number}").at(block * columns),
+            )
+            with (
+                self.runs(code, f, begin, end, work.low, work.high, origin) as (r, rows, q),
+                products.each_tile(code, rows, p.columns) as (m, height),
+            ):
+                out = f.pointer(f"gates_{number}").at((block * f["chunk_rows"] + q + m) * columns)
+                a = f.pointer("x").at((r + m) * f["stride_x"])
+                multiply(
+                    code, f, products, self.program.cell, p, block, height, a, f["stride_x"], panel, start, out, columns
+                )
