@@ -31,7 +31,7 @@ def test_functorch_is_noticed():
 
 
 def test_forward_mode_is_noticed():
-    """torch.autograd.forward_ad._current_level. Without it a derivative in forward mode would be zero without a word."""
+    """torch.autograd.forward_ad._current_level. Without it derivatives in forward mode would be zero, silently."""
     assert _torch_private.forward_ad_active() is False
     with forward_ad.dual_level():
         assert _torch_private.forward_ad_active() is True, "forward mode is not noticed: tangents would be lost"

@@ -58,6 +58,14 @@ def test_autocast_computes_in_float32_and_leaves_float64_alone():
         assert torch.equal(run(cell, x, states, weights)[0], run(cell, x, states, weights)[0].double())
 
 
+def test_autocast_under_a_transform_computes_in_float32_too():
+    cell, x, states, weights = draw("gru")
+    exact = flat(run(cell, x, states, weights))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = torch.func.vmap(lambda x: tuple(flat(run(cell, x, states, weights))))(x[None])
+    agree([t[0] for t in found], exact)
+
+
 @pytest.mark.parametrize("name", ["gru", "lstm", "elman"])
 def test_autocast_and_compile_agree_on_number_types(name):
     net, x = Net(name), draw(name)[1]

@@ -22,6 +22,14 @@ def each_way(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture
+def no_kernels(monkeypatch):
+    monkeypatch.setattr(engine, "compiled", lambda x: False)
+    engine._warn.cache_clear()
+    yield
+    engine._warn.cache_clear()
+
+
 def reference(cell, x, states, weights, sizes=None, reverse=False):
     output, finals, every = sequence(cell, x, states, weights, None if sizes is None else sizes.tolist(), reverse)
     return [output, *finals, *(h for k, h in enumerate(every) if k != cell.output_state)]
@@ -215,7 +223,9 @@ def carries(W, U, x, h, k):
 
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("steps", [0, 1, 3])
-def test_nothing_that_comes_out_shares_memory(each_way, steps, gradients):
+@pytest.mark.parametrize("way", [*WAYS, routing.REFERENCE])
+def test_nothing_that_comes_out_shares_memory(way, steps, gradients, monkeypatch):
+    monkeypatch.setattr(operator, "way", lambda *_: way)
     states = [torch.randn(2, 3), torch.randn(2, 3)]
     weights = [torch.randn(3, 4, requires_grad=gradients), torch.randn(3, 3)]
     x = torch.randn(steps, 2, 4)
@@ -305,14 +315,6 @@ def test_large_results_live_as_long_as_they_are_held(each_way):
         run(cell, -x, states, weights)[0].sum().backward()
     assert torch.equal(view, copy)
     assert all(torch.equal(a, b) for a, b in zip(torch.autograd.grad(total, inputs), expected))
-
-
-@pytest.fixture
-def no_kernels(monkeypatch):
-    monkeypatch.setattr(engine, "compiled", lambda x: False)
-    engine._warn.cache_clear()
-    yield
-    engine._warn.cache_clear()
 
 
 @pytest.mark.parametrize("sizes", [None, SIZES], ids=["padded", "packed"])

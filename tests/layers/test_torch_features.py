@@ -229,9 +229,14 @@ def test_two_processes_get_the_mean_gradient(tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", PROCESS]
     running = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE,
                                 text=True, cwd=Path(__file__).parents[1]) for rank in range(2)]
-    for process in running:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+    try:
+        for process in running:
+            _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
     alone = [torch.autograd.grad(loss(net(one)), list(net.weights)) for one in x]
     mean = [(a + b) / 2 for a, b in zip(*alone)]
     for rank in range(2):

@@ -70,5 +70,4 @@ class _Sequence(torch.autograd.Function):
         needs = (wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
         dx, d_states, d_weights = call.backward(call.cell, x, states, weights, sizes, call.reverse, output, kept,
                                                 d_output, d_finals, d_histories, needs)
-        groups = [dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))]
-        return None, None, *[g if need else None for g, need in zip(groups, wanted)]
+        return None, None, dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))

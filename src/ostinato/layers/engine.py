@@ -57,9 +57,12 @@ def forward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Ten
 def backward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
              output: Tensor, kept: Tensors, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients,
              needs: Needs) -> Found:
-    """The gradients of what went into `forward` from those of what came out of it; None stands for zero."""
-    return _engine(x).backward(cell, x, states, weights, sizes, reverse, output, kept, _dense(d_output),
-                               [_dense(d) for d in d_finals], [_dense(d) for d in d_histories], needs)
+    """The gradients of what went into `forward` from those of what came out of it, which may have any strides.
+
+    None stands for zero.
+    """
+    return _engine(x).backward(cell, x, states, weights, sizes, reverse, output, kept,
+                               d_output, d_finals, d_histories, needs)
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
@@ -67,13 +70,19 @@ def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> lis
     if not compiled(x):
         return []
     from ..kernels.program import program
-    from ..kernels.run import hidden_sizes
 
-    p, (hidden, projected) = program(cell), hidden_sizes(cell, states, weights)
-    widths = [p.kept_width[0] * hidden + p.kept_width[1] * projected] if p.kept else []
+    p, width = program(cell), _hidden_sizes(cell, states, weights)
+    widths = [p.kept_width[0] * width["H"] + p.kept_width[1] * width["P"]] if p.kept else []
     return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
 
 
-def _dense(d: Tensor | None) -> Tensor | None:
-    """A gradient as kernels read it: sum() hands back one number, expanded."""
-    return None if d is None else d.contiguous()
+def _hidden_sizes(cell: Cell, states: Tensors, weights: Tensors) -> dict[str, int]:
+    """hidden_size "H" and proj_size "P" (hidden_size without a projection), as the tensors have them."""
+    known = {symbol: s.shape[-1] for symbol, s in zip(cell.state_widths, states)}
+    for letter, w in zip(cell.letters, weights):
+        if letter == "V":
+            known.setdefault("P", w.shape[0] // len(cell.gates[letter]))
+        if letter != "p":
+            known.setdefault("H", w.shape[1] if letter == "V" else w.shape[0] // len(cell.gates[letter]))
+    known.setdefault("P", known["H"])
+    return known

@@ -38,8 +38,6 @@ def run(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor 
     rows = None if sizes is None else sizes.tolist()
     with torch.autocast(x.device.type, enabled=False) if autocast_on(x.device.type) else nullcontext():
         output, finals, every = sequence(cell, x, states, weights, rows, reverse)
-    if x.shape[0] == 0:
-        output = x.new_zeros(*x.shape[:-1], output_size(cell, states, weights))
     wanted = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
     return output, [s.clone(memory_format=torch.contiguous_format) for s in finals], wanted
 
@@ -80,18 +78,3 @@ def gradients(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: T
 def autocast_on(device: str) -> bool:
     """Whether torch.autocast is on for this kind of device."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def output_size(cell: Cell, states: Tensors, weights: Tensors) -> int:
-    """How many entries the output of a step has: hidden_size, or proj_size behind a projection."""
-    symbol = "P" if cell.output_width == "P" else "H"
-    if symbol in cell.state_widths:
-        return states[cell.state_widths.index(symbol)].shape[-1]
-    for letter, w in zip(cell.letters, weights):
-        if letter == "V":
-            return w.shape[0] // len(cell.gates["V"]) if symbol == "P" else w.shape[1]
-        if letter == "U" and symbol == cell.operand_width:
-            return w.shape[1]
-        if letter in "WUbd" and symbol == "H":
-            return w.shape[0] // len(cell.gates[letter])
-    return states[0].shape[-1]

@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import _torch_private
 from ..cells import Cell
 from ..errors import InputError, phrase
-from . import engine, plain
+from . import engine
 from .autograd import Call, differentiable
 from .plain import Gradients, Kept, Needs, Tensors
 
@@ -50,7 +50,7 @@ def forward_fake(x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | N
     c, steps = Cell.from_text(cell), x.shape[:-1]
     others = [s for k, s in enumerate(states) if k != c.output_state] if histories else []
     shapes = engine.kept_shapes(c, x, states, weights) if keep else []
-    return (x.new_empty(*steps, plain.output_size(c, states, weights)), [s.new_empty(s.shape) for s in states],
+    return (x.new_empty(*steps, c.output_size(weights, states)), [s.new_empty(s.shape) for s in states],
             [x.new_empty(*steps, s.shape[-1]) for s in others], [x.new_empty(s) for s in shapes])
 
 
