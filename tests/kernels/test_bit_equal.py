@@ -166,9 +166,9 @@ def in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
         start(call, frame, job)
 
     monkeypatch.setattr(kernel_call.Call, "start", watched)
-    monkeypatch.setattr(run, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(run, "WORTH_MEETING", 0)
-    monkeypatch.setattr(run, "ROWS_APART", 10**9 if shared else 0)
+    monkeypatch.setattr(kernel_call, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(kernel_call, "WORTH_MEETING", 0)
+    monkeypatch.setattr(kernel_call, "ROWS_APART", 10**9 if shared else 0)
     run._dense.cache_clear()
     before = torch.get_num_threads()
     yield started, shared
