@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +14,7 @@ from . import plain
 from .plain import Found, Kept, Tensors
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """What a call is besides its tensors. `forward` and `backward` are called as those of `engine`."""
 
     forward: Callable[..., Kept]
