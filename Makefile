@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test bench lint format clean
+.PHONY: run test bench bench-full lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -13,6 +13,10 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+
+bench-full: $(STAMP)
+	$(BIN)/python benchmarks/costs.py --write docs/performance.md
+	$(BIN)/python benchmarks/full.py --write docs/performance.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,9 +1,10 @@
 """One benchmark: the same layer twice, checked for equal results first, then timed in turns in one process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import torch
 from shapes import Shape
@@ -43,7 +44,8 @@ def error(a: Tensor, b: Tensor, largest: float) -> float:
 def pair(shape: Shape) -> tuple[nn.Module, nn.Module]:
     """The layer from ostinato and from torch.nn, with the same random weights."""
     family, _, nonlinearity = shape.kind.partition(" ")
-    options = {"nonlinearity": nonlinearity} if nonlinearity else {}
+    options: dict[str, Any] = {"nonlinearity": nonlinearity} if nonlinearity else {}
+    options |= {"num_layers": shape.layers, "bidirectional": shape.directions == 2}
     torch.manual_seed(0)
     ours = getattr(ostinato, family)(shape.features, shape.hidden, **options)
     theirs = getattr(nn, family)(shape.features, shape.hidden, **options)
@@ -51,26 +53,48 @@ def pair(shape: Shape) -> tuple[nn.Module, nn.Module]:
     return ours, theirs
 
 
-def job(layer: nn.Module, shape: Shape) -> Callable[[], dict[str, Tensor]]:
-    """One call as it is timed; returns what it computed by name, "output …" or "gradient …"."""
+@dataclass(frozen=True)
+class Material:
+    """What a call is given: x [T, B, C], the output's gradient [T, B, D·H], and states [D·L, B, H] unless they are 0."""
+
+    x: Tensor
+    from_above: Tensor
+    start: tuple[Tensor, ...]
+
+
+def material(shape: Shape) -> Material:
+    """Random numbers, the same for each layer of a shape."""
     torch.manual_seed(1)
     x = torch.randn(shape.steps, shape.batch, shape.features)
-    from_above = torch.randn(shape.steps, shape.batch, shape.hidden)
+    from_above = torch.randn(shape.steps, shape.batch, shape.directions * shape.hidden)
+    sizes = (shape.directions * shape.layers, shape.batch, shape.hidden)
+    count = 0 if not shape.from_state else 2 if shape.kind == "LSTM" else 1
+    return Material(x, from_above, tuple(torch.rand(sizes) - 0.5 for _ in range(count)))
+
+
+def job(layer: nn.Module, shape: Shape) -> Callable[[], dict[str, Tensor]]:
+    """One call as it is timed; returns what it computed by name, "output …" or "gradient …"."""
+    given = material(shape)
+    x, from_above, start = given.x, given.from_above, given.start
+    arguments = (x, start if len(start) > 1 else start[0]) if start else (x,)
 
     def infer() -> dict[str, Tensor]:
         with torch.inference_mode():
-            output, state = layer(x)
+            output, state = layer(*arguments)
         return {"output": output, **_states(state)}
 
+    wanted = [("x", x), *((f"start {index}", part) for index, part in enumerate(start)), *layer.named_parameters()]
+
     def train() -> dict[str, Tensor]:
-        layer.zero_grad()
-        x.grad = None
-        output, state = layer(x)
+        for _, tensor in wanted:
+            tensor.grad = None
+        output, state = layer(*arguments)
         output.backward(from_above)
         found = {"output": output.detach(), **_states(state)}
-        return found | {f"gradient {name}": _grad(weight) for name, weight in [("x", x), *layer.named_parameters()]}
+        return found | {f"gradient {name}": _grad(tensor) for name, tensor in wanted}
 
-    x.requires_grad_(shape.training)
+    for tensor in (x, *start):
+        tensor.requires_grad_(shape.training)
     return train if shape.training else infer
 
 
@@ -98,17 +122,26 @@ def check(shape: Shape, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> f
     return worst
 
 
-def time_pair(shape: Shape, seconds: float, least: int = 5) -> Timing:
-    """Check, then time the two layers in turns for about `seconds`, at least `least` calls each."""
-    jobs = [job(layer, shape) for layer in pair(shape)]
-    check(shape, *({name: value.clone() for name, value in call().items()} for call in jobs))
-    spent: tuple[list[float], list[float]] = ([], [])
-    for call in jobs:
+def in_turns(calls: Sequence[Callable[[], object]], seconds: float, least: int, most: int = 10**9) -> list[list[float]]:
+    """The seconds of each call of each of `calls`, which take turns for about `seconds`: from `least` to `most` turns.
+
+    Each is called once before, untimed.
+    """
+    for call in calls:
         call()
+    spent: list[list[float]] = [[] for _ in calls]
     stop = time.perf_counter() + seconds
-    while len(spent[0]) < least or time.perf_counter() < stop:
-        for call, times in zip(jobs, spent, strict=True):
+    while len(spent[0]) < least or (len(spent[0]) < most and time.perf_counter() < stop):
+        for call, times in zip(calls, spent, strict=True):
             start = time.perf_counter()
             call()
             times.append(time.perf_counter() - start)
-    return Timing(median(spent[0]), median(spent[1]), min(spent[0]), min(spent[1]), len(spent[0]))
+    return spent
+
+
+def time_pair(shape: Shape, seconds: float, least: int = 5, most: int = 10**9) -> Timing:
+    """Check, then time the two layers in turns for about `seconds`."""
+    jobs = [job(layer, shape) for layer in pair(shape)]
+    check(shape, *({name: value.clone() for name, value in call().items()} for call in jobs))
+    ours, theirs = in_turns(jobs, seconds, least, most)
+    return Timing(median(ours), median(theirs), min(ours), min(theirs), len(ours))

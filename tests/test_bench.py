@@ -80,6 +80,7 @@ def test_results_are_written_beside_earlier_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(bench, "SHAPES", TINY[:2])
     monkeypatch.setattr(bench, "time_pair", lambda shape, seconds: Timing(0.002, 0.003, 0.001, 0.002, 9))
+    monkeypatch.setattr(bench, "time_peers", lambda shape, seconds: {"onnxruntime": 0.001} if shape is TINY[0] else {})
     monkeypatch.setattr(sys, "argv", ["bench.py"])
     assert bench.main() == bench.main() == 0
     files = sorted(tmp_path.rglob("bench-*"))
@@ -88,7 +89,8 @@ def test_results_are_written_beside_earlier_ones(tmp_path, monkeypatch, capsys):
     assert content["timings"][TINY[0].name]["ours"] == 0.002
     assert {"cpu", "cores", "torch"} <= set(content["environment"])
     page = next(file for file in files if file.suffix == ".md").read_text(encoding="utf-8")
-    assert f"| {TINY[0].name} | 2.000 | 3.000 | 1.50 | 9 |" in page
+    assert f"| {TINY[0].name} | 2.000 | 3.000 | 1.50 | 9 | 0.50 |" in page
+    assert f"| {TINY[1].name} | 2.000 | 3.000 | 1.50 | 9 |  |" in page
     assert "geometric mean 1.50" in page
     assert "geometric mean" in capsys.readouterr().out
 

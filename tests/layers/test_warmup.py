@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 
 import pytest
 import torch
@@ -44,14 +43,14 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 model = Model()
 """
-FILL = MODEL + """
+FILL = """
 made = ostinato.warmup(model)
 compiled = machine.compiled_count()
 again = ostinato.warmup(model)
 use(model)
 print(json.dumps([made, compiled, again, machine.compiled_count()]))
 """
-START = MODEL + """
+START = """
 use(model)
 print(json.dumps([machine.compiled_count(), sorted(os.listdir(os.environ["OSTINATO_CACHE"]))]))
 """
@@ -59,7 +58,7 @@ print(json.dumps([machine.compiled_count(), sorted(os.listdir(os.environ["OSTINA
 
 def run(script, cache):
     environment = {**os.environ, "OSTINATO_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", textwrap.dedent(script)]
+    command = [sys.executable, "-c", MODEL + script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
