@@ -145,13 +145,15 @@ class Backward(Kernel):
         sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
         for j, s in enumerate(sides.values()):
             with self._tiles(code, f, products, s.width, work, j) as (m, height):
-                side, mask = (
-                    f.pointer("slots_side").at((f.place(s.offset) + m) * rows),
-                    code.lanes.tail_mask(height.value),
-                )
+                side = f.pointer("slots_side").at((f.place(s.offset) + m) * rows)
                 column = f.pointer("slots").at(f.place(s.offset) + m)
+                # A tile may be taller than a vector has lanes.
+                parts = range(0, products.rows(2), products.lanes)
+                masks = [code.lanes.tail_mask((height - k).value) for k in parts]
                 with code.range(rows) as q:
-                    side.at(height * q).set_vector(column.at(f["stride_slots"] * q).vector(mask), mask)
+                    for k, mask in zip(parts, masks):
+                        v = column.at(f["stride_slots"] * q + k).vector(mask)
+                        side.at(height * q + k).set_vector(v, mask)
         numbers = {offset: j for j, offset in enumerate(sides)}
         for o in self.program.outers:
             width = f.size(o.columns)
