@@ -7,6 +7,7 @@ share a batch, and on nothing else.
 
 import re
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -262,6 +263,16 @@ def test_two_backward_passes_over_one_graph(cell: Cell):
         same_bits(a, b, "backward wrote into what forward kept")
     places = [t.data_ptr() for t in (*first.values(), *second.values(), output, *kept) if t.numel()]
     assert len(set(places)) == len(places), "two results share memory"
+
+
+def test_calls_at_the_same_time():
+    """Threads of Python that call one kernel at once: nothing is shared but what is read."""
+    calls = [draw(CELLS["lstm"], T=30, B=5, C=8, H=40, dtype=torch.float32, seed=k) for k in range(4)]
+    wanted = [results(call) for call in calls]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for _ in range(5):
+            for found, alone in zip(pool.map(results, calls), wanted, strict=True):
+                all_same(found, alone)
 
 
 # The code itself

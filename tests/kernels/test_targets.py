@@ -91,6 +91,18 @@ def test_code_for_this_machine_uses_whole_vectors():
         assert whole > 50 and halves == 0, "vectors are split in two"
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "slstm"])
+def test_addresses_are_64_bits_wide(name: str):
+    """A tensor may have more than 2³¹ numbers."""
+    p, target = program(CELLS[name]), machine.host()
+    for kernel in (Forward(p, target, "float32", True, True), Backward(p, target, "float32", True)):
+        text = str(kernel.module())
+        indices = re.findall(r"= getelementptr .*, (i\d+) \S+$", text, re.M)
+        assert len(indices) == text.count(" getelementptr ") > 100
+        assert set(indices) == {"i64"}
+        assert not re.search(r"\b(add|sub|mul|sdiv|srem) (nsw |nuw )*i32\b", text), "a 32-bit integer counts"
+
+
 def test_assembly_of_named_targets():
     by_name = {t: kernels.assembly("lstm", t) for t in ("avx512", "avx2", "aarch64")}
     assert len(set(by_name.values())) == 3
