@@ -1,4 +1,4 @@
-"""Ostinato: recurrent networks for PyTorch, written as equations and compiled, with a lens that shows how they learn."""
+"""Ostinato: recurrent networks for PyTorch, written as equations, compiled, with a lens that shows how they learn."""
 
 from . import cells
 from ._version import __version__

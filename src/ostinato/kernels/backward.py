@@ -51,6 +51,11 @@ class Backward(Kernel):
             "slots_zeros",
         )
 
+    def pack(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        super().pack(code, f, products, work)
+        with code.when(work.part <= 0), code.range(f["pad"], step=products.lanes) as u:
+            f.pointer("slots_zeros").at(u).set_vector(code.lanes.zero)
+
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..errors import ShapeError, phrase
 from . import buffers, machine, threads
 from .forward import Forward
 from .program import Program
@@ -39,6 +41,9 @@ class Compiled:
         key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
         self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
         self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
+        states = range(len(cell.states))
+        self.starts = [self.places[f"start_state_{k}"] for k in states]
+        self.finals = [self.places[f"final_state_{k}"] for k in states]
         self.weights = [self.places[n] for n in weight_names(cell)]
 
 
@@ -90,6 +95,8 @@ class Call:
         self.parts = parts = 1 if shared else self.threads
         self.cuts = lines.cuts(parts)
         self.space = 0
+        shapes = cell.parameters(C, H, P).values()
+        self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
         self.template = array("q", bytes(8 * len(compiled.places)))
         forwards = isinstance(kernel, Forward)
         ahead = forwards != reverse  # whether the work runs from the first step to the last
@@ -139,7 +146,7 @@ class Call:
             self._room("slots", self.block * B * line)
             self._room("slots_side", self.block * B * line)
             self._room("slots_panel", self.threads * room)
-            self._room("slots_zeros", max(4 * self.lanes, self.pad("H"), self.pad("P")))
+            self._room("slots_zeros", max(self.pad("H"), self.pad("P")))
 
     def _threads(self, workers: int) -> tuple[int, bool]:
         """(threads, whether they share each step): rows apart where there are enough, else units of large layers."""
@@ -179,6 +186,17 @@ class Call:
         space = buffers.empty((self.space,), dtype)
         frame[self.compiled.places["workspace"]] = space.data_ptr()
         return frame, space
+
+    def check(self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+        """Refuses tensors whose sizes are not those of this call: kernels trust what the frame says."""
+        if (x.numel(), [s.numel() for s in states], [w.numel() for w in weights]) != self.counts:
+            cell, w = self.compiled.program.cell, self.width
+            shapes = cell.parameters(w["C"], w["H"], w["P"])
+            found = {n: tuple(t.shape) for n, t in zip(shapes, weights)}
+            expected = f"x of {self.counts[0]} numbers, states of {self.counts[1]}, weights {shapes}"
+            received = f"x {tuple(x.shape)}, states {[tuple(s.shape) for s in states]}, weights {found}"
+            remedy = "Give tensors of one size."
+            raise ShapeError(phrase(f"cell {cell.name}", "the tensors", expected, received, remedy))
 
     def start(self, frame: array, job: str) -> None:
         frame[self.compiled.places["counter"]] = frame[self.compiled.places["meeting"]] = 0

@@ -59,7 +59,7 @@ def _call(
     reverse: bool,
 ) -> Call:
     H, P = hidden_sizes(compiled.program.cell, states, weights)
-    B, C, workers = states[0].shape[0], x.shape[-1], threads.thread_count()
+    B, C, workers = states[0].shape[-2], x.shape[-1], threads.thread_count()
     if sizes is None:
         return _dense(compiled, x.shape[0], B, C, H, P, workers, reverse)
     return Call(compiled, Lines(len(sizes), B, sizes.tolist()), C, H, P, workers, reverse)
@@ -100,13 +100,13 @@ def forward(
     if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
         return _nothing(c, x, states, weights, keep, histories)
     call = _call(c, x, states, weights, sizes, reverse)
+    call.check(x, states, weights)
     lead = x.shape[:-1]
     output = buffers.empty((*lead, call.width[output_width]), dtype)
     stored = [k for k in range(len(states)) if k != cell.output_state] if histories else p.histories if keep else []
     lines = {k: buffers.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
     finals = [torch.empty_like(v) for v in states]
     frame, space = call.frame(dtype)
-    places = c.places
     call.rows(frame, "x", x)
     call.rows(frame, "output", output)
     for k, t in lines.items():
@@ -117,9 +117,10 @@ def forward(
             kept.append(buffers.empty((*lead, call.count(p.kept_width)), dtype))
             call.rows(frame, "kept", kept[0])
         kept += [lines[k] for k in p.histories]
-    for k, a in enumerate(states):
-        frame[places[f"start_state_{k}"]] = a.data_ptr()
-        frame[places[f"final_state_{k}"]] = finals[k].data_ptr()
+    for place, a in zip(c.starts, states):
+        frame[place] = a.data_ptr()
+    for place, a in zip(c.finals, finals):
+        frame[place] = a.data_ptr()
     for place, w in zip(c.weights, weights):
         frame[place] = w.data_ptr()
     if call.lines.lengths is not None:
@@ -181,14 +182,13 @@ def backward(
     if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
         return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
     call = _call(c, x, states, weights, sizes, reverse)
+    call.check(x, states, weights)
     dx = None
     if wants_x:
         dx = torch.zeros_like(x) if p.input_gradient is None else buffers.empty(tuple(x.shape), dtype)
     d_states = [torch.empty_like(a) for a in states]
     frame, space = call.frame(dtype)
     zeros = places["slots_zeros"]
-    start = call.template[zeros] // call.itemsize
-    space[start : start + max(4 * call.lanes, call.pad("H"), call.pad("P"))] = 0
     call.rows(frame, "x", x)
     call.rows(frame, "output", output)
     rest = list(kept)
@@ -208,8 +208,8 @@ def backward(
             frame[places[name]] = space.data_ptr() + call.template[zeros]
     for k, (first, a, b) in enumerate(zip(states, arriving, d_states)):
         frame[places[f"first_state_{k}"]] = first.data_ptr()
-        frame[places[f"start_state_{k}"]] = a.data_ptr()
-        frame[places[f"final_state_{k}"]] = b.data_ptr()
+        frame[c.starts[k]] = a.data_ptr()
+        frame[c.finals[k]] = b.data_ptr()
     for place, w in zip(c.weights, weights):
         frame[place] = w.data_ptr()
     for name, d in zip(weight_names(cell), d_weights):
@@ -217,10 +217,12 @@ def backward(
     if call.lines.lengths is not None:
         _idle_rows(arriving, d_states, call.lines)
     frame[places["wants_x"]] = int(wants_x)
-    call.start(frame, "pack")
+    alone = call.threads == 1
+    if not alone:
+        call.start(frame, "pack")
     for begin in range(0, call.lines.T, call.block):
         frame[places["begin"]], frame[places["end"]] = begin, min(begin + call.block, call.lines.T)
-        call.start(frame, "bptt")
+        call.start(frame, "alone" if alone and not begin else "bptt")
         if wants_weights:
             call.start(frame, "weights")
     return dx, d_states, d_weights

@@ -18,6 +18,7 @@ from ..errors import InputError, OstinatoError, phrase
 from .arguments import State, problem_with, state_shapes
 from .operator import run
 from .sequences import Lengths, lay_out
+from .short import short
 from .weights import gate_record, in_order_of
 
 
@@ -59,7 +60,12 @@ class Layer(nn.Module):
         if state is not None and hx is not None:
             remedy = "hx is torch's name for the same argument."
             raise InputError(phrase(type(self).__name__, "state", "given once", "state and hx", remedy))
-        return self._sequence(x, hx if state is None else state, lengths, return_states)
+        state = hx if state is None else state
+        if lengths is None and not return_states:
+            found = short(self, x, state)
+            if found is not None:
+                return found
+        return self._sequence(x, state, lengths, return_states)
 
     def step(self, x_t: Tensor, state: State = None) -> tuple[Tensor, State]:
         """One step of all layers: x_t [B, C], state as in `forward` → (output_t [B, H], new state). Or [C] → [H].
@@ -76,7 +82,8 @@ class Layer(nn.Module):
             received = f"{x_t.dim()} dimensions" if isinstance(x_t, Tensor) else type(x_t).__name__
             raise InputError(phrase(where, "x_t", "a tensor [B, C] or [C]", received, "Give the input of one step."))
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
-        output, state = self._sequence(x_t.unsqueeze(time), state, None, False)
+        x = x_t.unsqueeze(time)
+        output, state = short(self, x, state) or self._sequence(x, state, None, False)
         return output.squeeze(time), state
 
     def _sequence(self, x: Tensor | PackedSequence, state: State, lengths: Lengths, return_states: bool) -> Any:
