@@ -1,7 +1,8 @@
 """Ostinato's layers beside torch.nn's on 16 named shapes: `make bench`, about eight minutes; --quick for one.
 
 Each shape is timed only after outputs, states and gradients agree at the project's tolerance. Both layers have the
-same weights and take turns in one process, so that whatever disturbs the machine disturbs both. JAX and ONNX Runtime are timed too where they are installed, by themselves, afterwards.
+same weights and take turns in one process, so that whatever disturbs the machine disturbs both.
+JAX and ONNX Runtime are timed too where they are installed, by themselves, afterwards.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from pathlib import Path
 
 from measure import Timing, Unequal, time_pair
 from peers import PEERS, installed, time_peers
+from report import markdown_table
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from report import markdown_table
 from shapes import SHAPES
 
 from ostinato.environment import environment
@@ -61,14 +62,19 @@ def main() -> int:
 
 
 def rows(timings: dict[str, Timing], others: dict[str, dict[str, float]]) -> list[tuple[str, ...]]:
-    """Shape, ours and torch.nn's median in milliseconds, their ratio, the number of calls; then peers' ratios to ours."""
+    """Shape, ours and torch.nn's median in milliseconds, their ratio, the number of calls; peers' time over ours."""
     return [
         (
             *(name, f"{each.ours * 1e3:.3f}", f"{each.torchs * 1e3:.3f}", f"{each.ratio:.2f}", str(each.calls)),
-            *(f"{others[name][peer] / each.ours:.2f}" if peer in others[name] else "" for peer in shown(others)),
+            *(times(others.get(name, {}).get(peer), each.ours) for peer in shown(others)),
         )
         for name, each in timings.items()
     ]
+
+
+def times(theirs: float | None, ours: float) -> str:
+    """How many times ours another's time is; empty where it was not timed."""
+    return "" if theirs is None else f"{theirs / ours:.2f}"
 
 
 def shown(others: dict[str, dict[str, float]]) -> list[str]:

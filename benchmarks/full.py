@@ -56,13 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.minutes > 0:
         run = record.begin(date=date.today().isoformat(), environment=_environment(), peak=_peak(), code=code_digest())
         console.print(f"peak {run.peak['float32'] / 1e9:.0f} GFLOP/s in float32", highlight=False)
-        shapes = [
-            shape for shape in selected(chosen.cells, chosen.only) if not record.finished(shape, run, chosen.older)
-        ]
+        wanted = selected(chosen.cells, chosen.only)
+        shapes = [shape for shape in wanted if not record.finished(shape, run, chosen.older)]
+        if chosen.order == "important-first":
+            shapes = important_first(shapes)
         try:
-            _time(
-                important_first(shapes) if chosen.order == "important-first" else shapes, record, run, chosen, console
-            )
+            _time(shapes, record, run, chosen, console)
         except KeyboardInterrupt:
             console.print("stopped; what is finished is kept")
     points = list(record.points.values())
@@ -110,13 +109,13 @@ def _time(shapes: Sequence[Shape], record: Record, run: Run, chosen: argparse.Na
 
 
 def timed(shape: Shape, run: Run, seconds: float, peers: bool) -> Point:
-    """One point; a difference is a refusal, never a timing."""
+    """One point; whoever differs from torch.nn is refused, never timed."""
+    timing = None
     try:
         timing = time_pair(shape, seconds, LEAST_CALLS, MOST_CALLS)
-        others = time_peers(shape, seconds / 4) if peers and shape in SHAPES else {}
+        return Point(shape, run, timing, peers=time_peers(shape, seconds / 4) if peers and shape in SHAPES else {})
     except Unequal as error:
-        return Point(shape, run, refused=str(error))
-    return Point(shape, run, timing, peers=others)
+        return Point(shape, run, timing, refused=str(error))
 
 
 def line(point: Point) -> str:

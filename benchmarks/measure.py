@@ -55,7 +55,7 @@ def pair(shape: Shape) -> tuple[nn.Module, nn.Module]:
 
 @dataclass(frozen=True)
 class Material:
-    """What a call is given: x [T, B, C], the output's gradient [T, B, D·H], and states [D·L, B, H] unless they are 0."""
+    """What a call is given: x [T, B, C], the output's gradient [T, B, D·H], states [D·L, B, H] unless they are 0."""
 
     x: Tensor
     from_above: Tensor

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from measure import Material, check, in_turns, job, material, pair
+from measure import Material, Unequal, check, in_turns, job, material, pair
 from shapes import Shape
 from torch import Tensor, nn
 
@@ -55,7 +55,10 @@ def time_peers(shape: Shape, seconds: float) -> dict[str, float]:
         if name == "onnxruntime" and shape.training:
             continue
         peer = (_jax if name == "jax" else _onnxruntime)(shape, layer, given)
-        check(shape, peer.read(peer.call()), right)
+        try:
+            check(shape, peer.read(peer.call()), right)
+        except Unequal as error:
+            raise Unequal(f"{PEERS[name]}: {error}") from error
         found[name] = median(in_turns([peer.call], seconds, 3)[0])
     return found
 

@@ -19,9 +19,9 @@ def draw(points: Sequence[Point], folder: Path) -> list[Path]:
     ratio = _picture(
         timed,
         folder / "grid-ratio.png",
-        "Times faster than torch.nn (a frame: slower)",
+        f"Times faster than torch.nn (framed: below {RATIO_FLOOR})",
         lambda point: point.ratio,
-        lambda value: f"{value:.1f}" if value < 9.95 else f"{value:.0f}",
+        lambda value: f"{value:.2f}" if value < 9.995 else f"{value:.1f}",
         lambda value: min(1.0, max(0.0, math.log(value) / math.log(10))),
         lambda value: value < RATIO_FLOOR,
     )
@@ -60,9 +60,11 @@ def _picture(
             for (_, _, row, hidden), point in _of(found, kind, training):
                 value, column = value_of(point), UNITS.index(hidden)
                 dark = darkness(value)
-                frame = {"edgecolor": "black" if framed(value) else "white", "linewidth": 2.5 if framed(value) else 1}
+                edge, width = ("black", 2.5) if framed(value) else ("white", 1.0)
                 corner = (column - 0.46, row - 0.45)
-                ax.add_patch(pyplot.Rectangle(corner, 0.92, 0.9, facecolor=str(1 - 0.75 * dark), **frame))
+                ax.add_patch(
+                    pyplot.Rectangle(corner, 0.92, 0.9, facecolor=str(1 - 0.75 * dark), edgecolor=edge, linewidth=width)
+                )
                 colour = "white" if dark > 0.6 else "black"
                 ax.text(column, row, text(value), ha="center", va="center", color=colour, fontsize=9)
     figure.suptitle(title)

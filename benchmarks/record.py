@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ostinato
 from measure import Timing
 from shapes import Shape
+
+import ostinato
 
 
 @dataclass(frozen=True)

@@ -144,12 +144,8 @@ def circumstances(points: Sequence[Point]) -> list[str]:
 def summary(points: Sequence[Point], refused: Sequence[Point] = ()) -> str:
     """Targets, regimes, refusals, machine."""
     timed = [point for point in points if point.timing]
-    lines = [
-        *markdown_table(["target", "must be", "measured", "met", "points"], targets(timed)),
-        "",
-        *regimes(timed),
-        "",
-    ]
+    lines = markdown_table(["target", "must be", "measured", "met", "points"], targets(timed))
+    lines += ["", *regimes(timed), ""]
     lines += [f"Refused, not timed: {point.refused}\n" for point in refused]
     return "\n".join([*lines, *(line + "\n" for line in circumstances(timed))]).rstrip() + "\n"
 
