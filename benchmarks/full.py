@@ -93,7 +93,7 @@ def selected(cells: str, only: str) -> list[Shape]:
     kinds = [kind.strip() for kind in cells.split(",")] if cells else list(KINDS)
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise SystemExit(f"full.py: --cells must be out of {', '.join(KINDS)}, got {unknown[0]}.")
-    every = [*SHAPES, *DEEPER, *GRID]
+    every = dict.fromkeys([*SHAPES, *DEEPER, *GRID])
     return [shape for shape in every if shape.kind in kinds and only.lower() in shape.name.lower()]
 
 
