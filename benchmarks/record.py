@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Record:
         self.points: dict[str, Point] = {}
         for line in self._lines():
             if "environment" in line:
-                self.runs[line["number"]] = Run(**line)
+                self._begun(Run(**line))
             else:
                 self._take(line)
 
@@ -87,6 +87,16 @@ class Record:
         self._write(line)
         self._take(json.loads(json.dumps(line)))
 
+    def raise_peak(self, run: Run, scalar: str, peak: float) -> Run:
+        """A burst during the run was faster than all before: the peak of the whole run, for its earlier points too."""
+        if peak <= run.peak[scalar]:
+            return run
+        risen = replace(run, peak={**run.peak, scalar: peak})
+        if run.number in self.runs:
+            self._write(asdict(risen))
+            self._begun(risen)
+        return risen
+
     def finished(self, shape: Shape, run: Run, older: bool) -> bool:
         """Whether the shape was timed under the same circumstances; with `older`, under any."""
         point = self.points.get(shape.name)
@@ -97,6 +107,12 @@ class Record:
     def timed(self) -> list[Point]:
         """All points that have a timing."""
         return [point for point in self.points.values() if point.timing]
+
+    def _begun(self, run: Run) -> None:
+        self.runs[run.number] = run
+        for name, point in self.points.items():
+            if point.run.number == run.number:
+                self.points[name] = replace(point, run=run)
 
     def _take(self, line: dict[str, Any]) -> None:
         shape, timing = Shape(**line["shape"]), line["timing"]

@@ -113,6 +113,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(full, "SHAPES", ())
     monkeypatch.setattr(full, "DEEPER", ())
     monkeypatch.setattr(full, "GRID", TINY)
+    monkeypatch.setattr(full, "peak", lambda scalar, seconds: 1e9)
     monkeypatch.setattr(full, "_peak", lambda: {"float32": 1e9, "float64": 5e8})
     monkeypatch.setattr(full, "draw", lambda points, folder: None)
     monkeypatch.setattr(full, "code_digest", lambda: "first")
@@ -163,6 +164,17 @@ def test_a_line_cut_in_half_is_dropped(tmp_path):
     again.add(point(TINY[1], 0.25))
     assert {name: p.ratio for name, p in Record(record.path).points.items()} == {TINY[0].name: 2, TINY[1].name: 4}
     assert Record(record.path).runs == {1: RUN}
+
+
+def test_a_faster_burst_raises_the_peak_of_the_whole_run(tmp_path):
+    record = Record(tmp_path / "grid.jsonl")
+    record.add(point(TINY[0], 0.5))
+    assert record.raise_peak(RUN, "float32", 0.9e9) is RUN
+    run = record.raise_peak(RUN, "float32", 2e9)
+    record.add(replace(point(TINY[1], 0.5), run=run))
+    for found in (record, Record(record.path)):
+        assert [p.run.peak for p in found.timed()] == [{"float32": 2e9, "float64": 5e8}] * 2
+        assert found.points[TINY[0].name].share == TINY[0].flops / 0.5 / 2e9
 
 
 def test_what_is_not_equal_is_refused_and_timed_again_next_time(quick, tmp_path, monkeypatch, capsys):
