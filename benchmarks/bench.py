@@ -17,6 +17,7 @@ from pathlib import Path
 from measure import Timing, Unequal, time_pair
 from peers import PEERS, installed, time_peers
 from report import markdown_table
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -89,9 +90,9 @@ def headings(others: dict[str, dict[str, float]]) -> list[str]:
 
 def table(timings: dict[str, Timing], others: dict[str, dict[str, float]]) -> Table:
     """For the terminal."""
-    made = Table()
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for index, heading in enumerate(headings(others)):
-        made.add_column(heading, justify="right" if index else "left", no_wrap=True)
+        made.add_column(heading.replace(" ", "\n"), justify="right" if index else "left", no_wrap=True)
     for row in rows(timings, others):
         made.add_row(*row)
     return made
