@@ -6,6 +6,7 @@ everything.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,12 @@ from .routing import KERNELS, way
 
 if TYPE_CHECKING:
     from .layer import Layer
+
+
+@lru_cache(maxsize=64)
+def _zeros(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    """A start that is only ever read."""
+    return torch.zeros(shape, dtype=kind)
 
 
 def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
@@ -31,7 +38,7 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     shapes = [(1, batch, (layer.proj_size or layer.hidden_size) if w == "P" else layer.hidden_size)
               for w in cell.state_widths]  # fmt: skip
     if state is None:
-        states: Any = [torch.zeros(shape, dtype=kind) for shape in shapes]
+        states: Any = [_zeros(shape, kind) for shape in shapes]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):
