@@ -62,6 +62,9 @@ class Lines:
         if sizes is None:
             self.first = array("q", [t * B for t in range(T + 1)])
         else:
+            if any(n < 0 or n > before for before, n in zip([B, *sizes], sizes)):
+                expected = f"rows for each step, never more than in the step before and at most {B}"
+                raise ShapeError(phrase("kernels", "sizes", expected, list(sizes), "Sort rows by length."))
             self.first = array("q", [0])
             self.lengths = [0] * B
             for t, n in enumerate(sizes):
