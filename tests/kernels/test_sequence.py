@@ -16,6 +16,7 @@ from cells.compose import random_cell
 from kernels.calls import agree, check, draw, expected, lengths_to_sizes, outputs, same_bits, watched
 from ostinato import kernels
 from ostinato.cells import Cell, catalogue
+from ostinato.errors import ShapeError
 from ostinato.kernels import machine
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -190,6 +191,43 @@ def test_rows_of_no_step():
     for name, final, start, arrived in zip(call.cell.states, finals, call.states, call.d_finals):
         same_bits(final[3:], start[3:])
         same_bits(gradients[name][3:], arrived[3:])
+
+
+def test_steps_of_no_row():
+    """The last steps of a packed batch may have no rows at all."""
+    for reverse in (False, True):
+        check(draw(CELLS["gru"], B=4, sizes=[3, 1, 0, 0], reverse=reverse))
+
+
+@pytest.mark.parametrize("sizes", [[2, 3], [5, 1], [3, -1, 2], [4, 4, 5]])
+def test_sizes_that_grow_are_refused(sizes: list[int]):
+    call = draw(CELLS["lstm"], B=4, sizes=sizes)
+    output, _, _, kept = draw(CELLS["lstm"], B=4, sizes=[4, 1]).forward()
+    message = r"kernels: sizes must be rows for each step, never more than in the step before and at most 4, got \["
+    with pytest.raises(ShapeError, match=message):
+        call.forward()
+    with pytest.raises(ShapeError, match=message):
+        call.backward(output, kept)
+
+
+def test_tensors_of_other_sizes_are_refused():
+    """A kernel trusts its frame, so what does not fit is refused before."""
+    call = draw(CELLS["lstm"], T=4, B=3, C=5, H=9)
+    output, _, _, kept = call.forward()
+    wrong = [
+        replace(call, x=call.x[:, :2].contiguous()),
+        replace(call, x=call.x[..., :4].contiguous()),
+        replace(call, states=[call.states[0], call.states[1][:2]]),
+        replace(call, states=[call.states[0], call.states[1][:, :8].contiguous()]),
+        replace(call, weights=[call.weights[0][:-1], *call.weights[1:]]),
+        replace(call, weights=call.weights[::-1]),
+        replace(draw(CELLS["lstm"], B=3, C=5, H=9, sizes=[3, 2]), sizes=[3, 3]),
+    ]
+    for bad in wrong:
+        with pytest.raises(ShapeError, match="cell lstm: the tensors must be"):
+            bad.forward()
+        with pytest.raises(ShapeError, match="cell lstm: the tensors must be"):
+            bad.backward(output, kept)
 
 
 # Shapes of a size of their own
