@@ -75,7 +75,9 @@ def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]
         known["H"] = next(
             weights[k].shape[0] // len(cell.gates[letter]) for k, letter in enumerate(cell.letters) if letter in "WUbd"
         )
-    return known["H"], known.get("P", known["H"])
+    if "P" not in known:  # no state is projected, only the output
+        known["P"] = weights[cell.letters.index("V")].shape[0] // len(cell.gates["V"])
+    return known["H"], known["P"]
 
 
 def forward(
