@@ -169,6 +169,15 @@ def norm_of_a_projection(W, U, V, p, x, h, c):
     return p.a * norm(V.h @ c) + 0.1 * h, c
 
 
+def only_the_output_is_projected(W, U, V, x, h):
+    n = tanh(W.h @ x + U.h @ h)
+    return V.y @ n, n
+
+
+def projected_and_no_other_state(W, U, V, b, x, h):
+    return V.h @ tanh(W.h @ x + U.h @ h + b.h)
+
+
 def two_projections(W, U, V, x, h, c):
     c = tanh(W.c @ x + U.c @ h + c)
     return V.a @ c * sigmoid(V.b @ (c * c)), c
