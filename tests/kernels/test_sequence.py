@@ -53,6 +53,30 @@ def test_every_cell_at_every_kind_of_size(cell: Cell, dtype: torch.dtype):
         check(draw(cell, dtype=dtype, **shape), context=shape)
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "mingru"])
+def test_without_biases(name: str):
+    bare = CELLS[name].without_bias()
+    call = draw(bare, T=4, B=3, H=11)
+    check(call)
+    zeros = [
+        torch.zeros(shape, dtype=torch.float64) if "bias" in n else dict(zip(bare.parameters(1, 1), call.weights))[n]
+        for n, shape in CELLS[name].parameters(7, 11).items()
+    ]
+    same = replace(call, cell=CELLS[name], weights=zeros)
+    same_bits(call.forward()[0], same.forward()[0], "biases that are zero")
+
+
+def test_a_pinned_order_of_gates():
+    """The same equations with weights stacked in another order: other kernels, equal results for permuted weights."""
+    pinned = Cell(CELLS["lstm"].fn, gates="o f i g")
+    call = draw(CELLS["lstm"], T=4, B=3, H=11)
+    check(replace(call, cell=pinned))
+    order = [CELLS["lstm"].gates["W"].index(g) for g in pinned.gates["W"]]
+    assert order == [3, 1, 0, 2]
+    weights = [torch.cat([w.chunk(4)[k] for k in order]) for w in call.weights]
+    same_bits(replace(call, cell=pinned, weights=weights).forward()[0], call.forward()[0])
+
+
 def test_the_sizes_are_those_that_matter():
     for dtype in DTYPES.values():
         drawn, n = shapes(dtype), around(dtype)
