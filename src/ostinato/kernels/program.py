@@ -295,4 +295,5 @@ class Program:
 
 @lru_cache(maxsize=256)
 def program(cell: Cell) -> Program:
-    return Program(cell)
+    """Made from the canonical text: cells that are equal share compiled kernels, so they must have one plan."""
+    return Program(Cell.from_text(cell.text))
