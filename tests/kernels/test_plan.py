@@ -1,6 +1,9 @@
 """What a plan promises: what forward keeps, where a step is cut, what leaves the loop; and cells made to trip it up."""
 
 import inspect
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,6 +13,8 @@ from kernels.calls import check, draw, expected, lengths_to_sizes, same_bits
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.value import mean, norm
 from ostinato.kernels import machine
+from ostinato.kernels.backward import Backward
+from ostinato.kernels.forward import Forward
 from ostinato.kernels.plan import Step
 from ostinato.kernels.program import program
 
@@ -104,6 +109,38 @@ def test_one_kernel_for_cells_that_differ_in_name_only():
     call.cell = Cell(other)
     call.forward()
     assert machine.compiled_count() == before
+
+
+def emitted(cell: Cell) -> list[tuple]:
+    """All that a compiled kernel and those who call it must agree on."""
+    p, target = program.__wrapped__(cell), machine.host()
+    kernels = (Forward(p, target, "float32", True, False), Backward(p, target, "float32", False))
+    return [(k.names, str(k.module()), k.step.pingpong, p.kept_width, p.histories, p.slot_width) for k in kernels]
+
+
+def test_kernels_follow_from_the_canonical_text():
+    """Equal cells share kernels, whatever the order in which their equations were traced."""
+    made = (means_of_states, two_projections, only_compared, compared_across_stages, nine_gates)
+    for cell in (*(CELLS[n] for n in ("lstm", "mingru", "minlstm", "slstm")), *(Cell(f) for f in made)):
+        again = Cell.from_text(cell.text)
+        assert again == cell and emitted(again) == emitted(cell), cell.name
+
+
+def test_kernels_do_not_depend_on_the_order_of_sets():
+    """The same code in processes that hash differently, since one may load what the other has compiled."""
+    script = (
+        "import hashlib; from kernels.test_plan import CELLS, emitted\n"
+        "print(hashlib.sha256(repr([emitted(c) for c in list(CELLS.values())[::4]]).encode()).hexdigest())"
+    )
+    paths = os.pathsep.join(p for p in sys.path if p)
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(digests) == 1
 
 
 # Cells made to trip a plan up: what may be overwritten when, what lies where, which pieces there are.
