@@ -14,6 +14,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+import own_cells as cells
 import own_process
 import report
 import torch
@@ -23,7 +24,6 @@ from rich.console import Console
 from shapes import Kind, Shape
 from torch import Tensor, nn
 
-import cells
 from ostinato.environment import environment
 
 RESULTS = Path(__file__).parent / "results"

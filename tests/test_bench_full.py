@@ -14,11 +14,11 @@ import pytest
 import report
 import torch
 from measure import Timing, Unequal, job, pair
+from own_cells import layer_of, products, renamed, traffic, variant
 from peak import copied, peak
 from record import Point, Record, Run, code_digest
 from shapes import DEEPER, GRID, SHAPES, Shape, important_first
 
-from cells import layer_of, products, renamed, traffic, variant
 from test_bench import torch_twice
 
 TINY = (Shape("GRU", False, 4, 2, 3, 5), Shape("GRU", True, 4, 2, 3, 5, from_state=True))

@@ -1,5 +1,8 @@
 """Each private name of torch that is used: what it must do, and what breaks when a version of torch changes it."""
 
+import subprocess
+import sys
+
 import torch
 from torch.autograd import forward_ad
 from torch.func import grad, jvp, vmap
@@ -54,3 +57,22 @@ def test_below_autograd_nothing_is_recorded():
     with _torch_private.below_autograd():
         assert (x * 2).grad_fn is None, "the operator's autograd implementation would call itself without end"
     assert (x * 2).grad_fn is not None
+
+
+def test_a_constant_result_is_taken_as_it_is():
+    """fn._dynamo_marked_constant. Without it the number types under autocast would be traced through a cell's graph."""
+
+    def name(text):
+        return {"a": 2.0}[str(text.encode().decode())]
+
+    constant = _torch_private.constant_result(name)
+    f = torch.compile(lambda x: x * constant("a"), backend="eager", fullgraph=True)
+    assert torch.equal(f(torch.ones(2)), torch.full((2,), 2.0))
+
+
+def test_import_does_not_bring_the_compiler():
+    """torch.compiler's own decorators import torch._dynamo, a second of every start."""
+    code = "import sys, torch; before = set(sys.modules); import ostinato; print(sorted(set(sys.modules) - before))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in ("'torch._dynamo'", "'llvmlite'", "'matplotlib'", "'typer'"):
+        assert name not in found, f"import ostinato imports {name}"

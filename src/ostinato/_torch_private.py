@@ -5,7 +5,9 @@ tests/test_torch_private.py tells what broke when a version of torch changes one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch.autograd import forward_ad
@@ -29,3 +31,10 @@ def dispatch_mode_active() -> bool:
 def below_autograd() -> AbstractContextManager[None]:
     """Operators called inside start below autograd, as an operator's own autograd implementation must call it."""
     return torch._C._AutoDispatchBelowAutograd()
+
+
+def constant_result(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """fn, whose result torch.compile takes as a constant: torch.compiler.assume_constant_result,
+    without the second that importing the compiler takes."""
+    fn._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return fn

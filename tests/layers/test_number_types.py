@@ -98,13 +98,17 @@ def test_other_number_types_are_refused():
 
     assert message(x.double(), states, weights) == (
         "ostinato: x, states and weights must be of one number type, that of x (torch.float64), got torch.float32. "
-        "Convert x with x.to(dtype) or the layer with layer.to(dtype).")
+        "Convert x with x.to(dtype) or the layer with layer.to(dtype)."
+    )
     assert message(x, states, [w.to("meta") for w in weights]) == (
         "ostinato: x, states and weights must be on one device, that of x (cpu), got meta. "
-        "Move x with x.to(device) or the layer with layer.to(device).")
+        "Move x with x.to(device) or the layer with layer.to(device)."
+    )
     assert message(x.cfloat(), [s.cfloat() for s in states], [w.cfloat() for w in weights]) == (
         "ostinato: the number type must be float32, float64, bfloat16 or float16, got torch.complex64. "
-        "Convert the input and the layer with .to(torch.float32) or .to(torch.float64).")
+        "Convert the input and the layer with .to(torch.float32) or .to(torch.float64)."
+    )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert "float32, bfloat16 or float16 under autocast, got torch.float64" in message(
-            x, states, [w.double() for w in weights])
+            x, states, [w.double() for w in weights]
+        )

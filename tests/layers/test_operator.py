@@ -56,8 +56,15 @@ def test_values_and_gradients_are_the_references(each_way, name, reverse, sizes,
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("name, layer", [("elman", nn.RNN(4, 6)), ("gru", nn.GRU(4, 6)), ("lstm", nn.LSTM(4, 6)),
-                                         ("lstm_projected", nn.LSTM(4, 6, proj_size=2))])
+@pytest.mark.parametrize(
+    "name, layer",
+    [
+        ("elman", nn.RNN(4, 6)),
+        ("gru", nn.GRU(4, 6)),
+        ("lstm", nn.LSTM(4, 6)),
+        ("lstm_projected", nn.LSTM(4, 6, proj_size=2)),
+    ],
+)
 def test_torch_nn_says_the_same(name, layer, reverse):
     cell, x, states, weights = draw(name, dtype=torch.float64, gradients=True)
     layer = layer.double()
@@ -256,8 +263,9 @@ def test_the_output_of_a_cell_without_such_a_state_has_its_width_at_no_steps(eac
         a = torch.tanh(W.h @ x + U.h @ h)
         return a, V.h @ a
 
-    output, finals, _ = run(wide, torch.randn(0, 2, 4), [torch.randn(2, 3)],
-                            [torch.randn(5, 4), torch.randn(5, 3), torch.randn(3, 5)])
+    output, finals, _ = run(
+        wide, torch.randn(0, 2, 4), [torch.randn(2, 3)], [torch.randn(5, 4), torch.randn(5, 3), torch.randn(3, 5)]
+    )
     assert output.shape == (0, 2, 5) and finals[0].shape == (2, 3)
 
 
@@ -328,10 +336,16 @@ def test_without_kernels_every_way_is_the_reference(no_kernels, each_way, name, 
         found = flat(run(cell, x, states, weights, sizes, True, histories=True))
     expected = reference(cell, x, states, weights, sizes, True)
     agree(found, expected)
-    agree(torch.autograd.grad(loss(found), inputs, retain_graph=True),
-          torch.autograd.grad(loss(expected), inputs, retain_graph=True), gradients=True)
-    agree(torch.autograd.grad(found[1].sum(), [x, weights[0]]), torch.autograd.grad(expected[1].sum(), [x, weights[0]]),
-          gradients=True)
+    agree(
+        torch.autograd.grad(loss(found), inputs, retain_graph=True),
+        torch.autograd.grad(loss(expected), inputs, retain_graph=True),
+        gradients=True,
+    )
+    agree(
+        torch.autograd.grad(found[1].sum(), [x, weights[0]]),
+        torch.autograd.grad(expected[1].sum(), [x, weights[0]]),
+        gradients=True,
+    )
 
 
 def test_the_warning_comes_once(no_kernels):

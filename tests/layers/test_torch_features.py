@@ -43,8 +43,10 @@ def test_grad_vmap_and_jvp(name):
     agree([value, slope], [total(*inputs), sum((g * t).sum() for g, t in zip(expected, tangents))], gradients=True)
 
     several = torch.stack([x, 2 * x, -x])
-    agree(vmap(total, in_dims=(0, *[None] * (len(inputs) - 1)))(several, *inputs[1:])[None],
-          torch.stack([total(one, *inputs[1:]) for one in several])[None])
+    agree(
+        vmap(total, in_dims=(0, *[None] * (len(inputs) - 1)))(several, *inputs[1:])[None],
+        torch.stack([total(one, *inputs[1:]) for one in several])[None],
+    )
 
 
 def test_gradients_of_each_sample():
@@ -149,8 +151,9 @@ class Wrapped(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):
         inside = torch.utils._pytree.tree_map(lambda t: t.inner if isinstance(t, Wrapped) else t, (args, kwargs or {}))
-        return torch.utils._pytree.tree_map(lambda t: Wrapped(t) if isinstance(t, torch.Tensor) else t,
-                                            operator(*inside[0], **inside[1]))
+        return torch.utils._pytree.tree_map(
+            lambda t: Wrapped(t) if isinstance(t, torch.Tensor) else t, operator(*inside[0], **inside[1])
+        )
 
 
 @pytest.mark.parametrize("place", ["x", "state", "weight"])
@@ -228,8 +231,16 @@ def test_two_processes_get_the_mean_gradient(tmp_path):
     torch.save(x, tmp_path / "x.pt")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, "-W", "ignore", "-c", PROCESS]
-    running = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE,
-                                text=True, cwd=Path(__file__).parents[1]) for rank in range(2)]
+    running = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+        for rank in range(2)
+    ]
     try:
         for process in running:
             _, said = process.communicate(timeout=120)

@@ -41,7 +41,8 @@ class _Sequence(torch.autograd.Function):
     def forward(ctx: Any, call: Call, sizes: Tensor | None, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         n = len(call.cell.states)
         output, finals, histories, kept = call.forward(
-            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories)
+            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories
+        )
         ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(sizes, x, *tensors, output, *kept)
@@ -61,11 +62,24 @@ class _Sequence(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph: what is returned must be differentiable itself
             # Views, because one tensor may stand in two places, and each place has a gradient of its own.
             inputs = [t.view_as(t) if need else t for t, need in zip([x, *states, *weights], wanted)]
-            found = iter(plain.gradients(
-                call.cell, inputs[0], inputs[1 : 1 + n], inputs[1 + n :], sizes, call.reverse, d_output, d_finals,
-                d_histories, [t for t, need in zip(inputs, wanted) if need], create_graph=True))
+            found = iter(
+                plain.gradients(
+                    call.cell,
+                    inputs[0],
+                    inputs[1 : 1 + n],
+                    inputs[1 + n :],
+                    sizes,
+                    call.reverse,
+                    d_output,
+                    d_finals,
+                    d_histories,
+                    [t for t, need in zip(inputs, wanted) if need],
+                    create_graph=True,
+                )
+            )
             return None, None, *[next(found) if need else None for need in wanted]
         needs = (wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
-        dx, d_states, d_weights = call.backward(call.cell, x, states, weights, sizes, call.reverse, output, kept,
-                                                d_output, d_finals, d_histories, needs)
+        dx, d_states, d_weights = call.backward(
+            call.cell, x, states, weights, sizes, call.reverse, output, kept, d_output, d_finals, d_histories, needs
+        )
         return None, None, dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))

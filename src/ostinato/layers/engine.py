@@ -34,8 +34,11 @@ def without_kernels(x: Tensor) -> None:
 
 @lru_cache
 def _warn(device: str) -> None:
-    warnings.warn(f"ostinato: no compiled kernels for {device} here; the equations run step by step in plain torch, "
-                  "which is right but slow. Kernels exist for CPUs with fused multiply-add.", stacklevel=2)
+    warnings.warn(
+        f"ostinato: no compiled kernels for {device} here; the equations run step by step in plain torch, "
+        "which is right but slow. Kernels exist for CPUs with fused multiply-add.",
+        stacklevel=2,
+    )
 
 
 def _engine(x: Tensor) -> ModuleType:
@@ -45,8 +48,16 @@ def _engine(x: Tensor) -> ModuleType:
     return plain
 
 
-def forward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool, keep: bool,
-            histories: bool) -> Kept:
+def forward(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    keep: bool,
+    histories: bool,
+) -> Kept:
     """One layer, one direction, without gradients; arguments contiguous, of one number type, as for `operator.run`.
 
     What `backward` wants to see again is empty without `keep`.
@@ -54,15 +65,27 @@ def forward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Ten
     return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories)
 
 
-def backward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
-             output: Tensor, kept: Tensors, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients,
-             needs: Needs) -> Found:
+def backward(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    needs: Needs,
+) -> Found:
     """The gradients of what went into `forward` from those of what came out of it, which may have any strides.
 
     None stands for zero.
     """
-    return _engine(x).backward(cell, x, states, weights, sizes, reverse, output, kept,
-                               d_output, d_finals, d_histories, needs)
+    return _engine(x).backward(
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs
+    )
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:

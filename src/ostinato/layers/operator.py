@@ -12,8 +12,15 @@ from .plain import Result, Tensors
 from .routing import KERNELS, REFERENCE, number_types, way
 
 
-def run(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None = None, reverse: bool = False,
-        histories: bool = False) -> Result:
+def run(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None = None,
+    reverse: bool = False,
+    histories: bool = False,
+) -> Result:
     """Runs `cell` over a sequence, differentiably.
 
     x        [T, B, C]; with `sizes`, packed rows [R, C]
@@ -34,7 +41,8 @@ def run(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor 
         output, finals, every = plain.run(cell, x, states, weights, sizes, reverse, histories)
     elif chosen != KERNELS:
         output, finals, every, _ = torch.ops.ostinato.sequence(
-            x, states, weights, sizes, cell.text, reverse, histories, False)
+            x, states, weights, sizes, cell.text, reverse, histories, False
+        )
     elif torch.is_grad_enabled() and any(t.requires_grad for t in given):
         call = Call(engine.forward, engine.backward, cell, reverse, histories)
         output, finals, every, _ = differentiable(call, x, states, weights, sizes)
@@ -43,5 +51,8 @@ def run(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor 
     if not returned:
         return output, finals, every
     others = [r for k, r in enumerate(returned[1:]) if k != cell.output_state]
-    return (output.to(returned[0]), [s.to(r) for s, r in zip(finals, returned[1:])],
-            [h.to(r) for h, r in zip(every, others)])
+    return (
+        output.to(returned[0]),
+        [s.to(r) for s, r in zip(finals, returned[1:])],
+        [h.to(r) for h, r in zip(every, others)],
+    )

@@ -27,8 +27,15 @@ Found = tuple[Tensor | None, list[Tensor], list[Tensor]]
 """The gradients of x, of the initial states, of the weights; None or [] where they are not wanted."""
 
 
-def run(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None = None, reverse: bool = False,
-        histories: bool = False) -> Result:
+def run(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None = None,
+    reverse: bool = False,
+    histories: bool = False,
+) -> Result:
     """The reference, differentiable any number of times. Nothing that it returns shares memory with anything else.
 
     x [T, B, C] or packed [R, C], states [B, H or P] each, weights in the order of `cell.parameters`, sizes int64 [T].
@@ -42,37 +49,90 @@ def run(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor 
     return output, [s.clone(memory_format=torch.contiguous_format) for s in finals], wanted
 
 
-def forward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool, keep: bool,
-            histories: bool) -> Kept:
+def forward(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    keep: bool,
+    histories: bool,
+) -> Kept:
     """`run` without gradients. What `backward` wants to see again: nothing."""
     with torch.no_grad():
         return *run(cell, x, states, weights, sizes, reverse, histories), []
 
 
-def backward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
-             output: Tensor, kept: Tensors, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients,
-             needs: Needs) -> Found:
+def backward(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    needs: Needs,
+) -> Found:
     """A gradient that arrives as None is zero and costs nothing. `output` and `kept` are not read."""
     with torch.enable_grad():
         groups = [[x.detach()], [s.detach() for s in states], [w.detach() for w in weights]]
         wanted = [t.requires_grad_() for group, need in zip(groups, needs) if need for t in group]
-        found = iter(gradients(cell, groups[0][0], groups[1], groups[2], sizes, reverse, d_output, d_finals,
-                               d_histories, wanted, create_graph=False))
+        found = iter(
+            gradients(
+                cell,
+                groups[0][0],
+                groups[1],
+                groups[2],
+                sizes,
+                reverse,
+                d_output,
+                d_finals,
+                d_histories,
+                wanted,
+                create_graph=False,
+            )
+        )
     dx, d_states, d_weights = ([next(found) for _ in group] if need else [] for group, need in zip(groups, needs))
     return (dx[0] if dx else None), d_states, d_weights
 
 
-def gradients(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
-              d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, wanted: Tensors,
-              create_graph: bool) -> list[Tensor]:
+def gradients(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    wanted: Tensors,
+    create_graph: bool,
+) -> list[Tensor]:
     """Runs the reference again and differentiates it: a gradient for each of `wanted`, zeros where nothing flows."""
     output, finals, histories = run(cell, x, states, weights, sizes, reverse, bool(d_histories))
-    pairs = [(y, d) for y, d in zip([output, *finals, *histories], [d_output, *d_finals, *d_histories])
-             if d is not None and y.requires_grad]
+    pairs = [
+        (y, d)
+        for y, d in zip([output, *finals, *histories], [d_output, *d_finals, *d_histories])
+        if d is not None and y.requires_grad
+    ]
     if not pairs or not wanted:
         return [torch.zeros_like(t) for t in wanted]
-    return list(torch.autograd.grad([y for y, _ in pairs], list(wanted), [d for _, d in pairs],
-                                    create_graph=create_graph, allow_unused=True, materialize_grads=True))
+    return list(
+        torch.autograd.grad(
+            [y for y, _ in pairs],
+            list(wanted),
+            [d for _, d in pairs],
+            create_graph=create_graph,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    )
 
 
 def autocast_on(device: str) -> bool:

@@ -23,7 +23,8 @@ _SCHEMAS = (
     "bool keep) -> (Tensor, Tensor[], Tensor[], Tensor[])",
     "sequence_backward(Tensor x, Tensor[] states, Tensor[] weights, Tensor? sizes, Tensor output, Tensor[] kept, "
     "Tensor? d_output, Tensor?[] d_finals, Tensor?[] d_histories, str cell, bool reverse, bool[] needs) "
-    "-> (Tensor, Tensor[], Tensor[])")
+    "-> (Tensor, Tensor[], Tensor[])",
+)
 Found = tuple[Tensor, list[Tensor], list[Tensor]]
 
 
@@ -33,34 +34,69 @@ def laid_out(t: Tensor, kind: torch.dtype) -> Tensor:
     return t if t.is_contiguous() else t.contiguous()
 
 
-def forward(x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, cell: str, reverse: bool,
-            histories: bool, keep: bool) -> Kept:
+def forward(
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    cell: str,
+    reverse: bool,
+    histories: bool,
+    keep: bool,
+) -> Kept:
     """The operator on real tensors; arguments as for `operator.run`."""
     n = len(states)
     x, *tensors = [laid_out(t, x.dtype) for t in (x, *states, *weights)]
     output, finals, every, kept = engine.forward(
-        Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, keep, histories)
+        Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, keep, histories
+    )
     # What an operator returns must not be one tensor twice, and a history may be kept too.
     return output, finals, every, [k.clone() if any(k is h for h in every) else k for k in kept]
 
 
-def forward_fake(x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, cell: str, reverse: bool,
-                 histories: bool, keep: bool) -> Kept:
+def forward_fake(
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    cell: str,
+    reverse: bool,
+    histories: bool,
+    keep: bool,
+) -> Kept:
     """The shapes of what `forward` returns."""
     c, steps = Cell.from_text(cell), x.shape[:-1]
     others = [s for k, s in enumerate(states) if k != c.output_state] if histories else []
     shapes = engine.kept_shapes(c, x, states, weights) if keep else []
-    return (x.new_empty(*steps, c.output_size(weights, states)), [s.new_empty(s.shape) for s in states],
-            [x.new_empty(*steps, s.shape[-1]) for s in others], [x.new_empty(s) for s in shapes])
+    return (
+        x.new_empty(*steps, c.output_size(weights, states)),
+        [s.new_empty(s.shape) for s in states],
+        [x.new_empty(*steps, s.shape[-1]) for s in others],
+        [x.new_empty(s) for s in shapes],
+    )
 
 
-def forward_autograd(x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, cell: str, reverse: bool,
-                     histories: bool, keep: bool) -> Kept:
+def forward_autograd(
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    cell: str,
+    reverse: bool,
+    histories: bool,
+    keep: bool,
+) -> Kept:
     """The operator where gradients may be wanted. It keeps for backward by itself; `keep` only shows what was kept."""
     if _torch_private.forward_ad_active():
-        raise InputError(phrase(
-            "ostinato.sequence", "the operator", "called without forward-mode differentiation", "an open level",
-            "Call the layer, which then runs the equations in plain torch."))
+        raise InputError(
+            phrase(
+                "ostinato.sequence",
+                "the operator",
+                "called without forward-mode differentiation",
+                "an open level",
+                "Call the layer, which then runs the equations in plain torch.",
+            )
+        )
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *states, *weights)):
         call = Call(_seen_forward, _seen_backward, Cell.from_text(cell), reverse, histories, show_kept=keep)
         return differentiable(call, x, states, weights, sizes)
@@ -68,39 +104,95 @@ def forward_autograd(x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor
         return torch.ops.ostinato.sequence(x, states, weights, sizes, cell, reverse, histories, keep)
 
 
-def backward(x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, output: Tensor, kept: Tensors,
-             d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, cell: str, reverse: bool,
-             needs: Needs) -> Found:
+def backward(
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    cell: str,
+    reverse: bool,
+    needs: Needs,
+) -> Found:
     """The backward operator on real tensors. The gradient of x has no entries where it is not wanted."""
     n = len(states)
     x, output, *tensors = [laid_out(t, x.dtype) for t in (x, output, *states, *weights)]
     dx, d_states, d_weights = engine.backward(
-        Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, output, kept, d_output, d_finals,
-        d_histories, needs)
+        Cell.from_text(cell),
+        x,
+        tensors[:n],
+        tensors[n:],
+        sizes,
+        reverse,
+        output,
+        kept,
+        d_output,
+        d_finals,
+        d_histories,
+        needs,
+    )
     return (x.new_empty(0) if dx is None else dx), d_states if needs[1] else [], d_weights if needs[2] else []
 
 
-def backward_fake(x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, output: Tensor, kept: Tensors,
-                  d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, cell: str, reverse: bool,
-                  needs: Needs) -> Found:
+def backward_fake(
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    cell: str,
+    reverse: bool,
+    needs: Needs,
+) -> Found:
     """The shapes of what `backward` returns."""
-    return (x.new_empty(x.shape if needs[0] else 0), [s.new_empty(s.shape) for s in states] if needs[1] else [],
-            [w.new_empty(w.shape) for w in weights] if needs[2] else [])
+    return (
+        x.new_empty(x.shape if needs[0] else 0),
+        [s.new_empty(s.shape) for s in states] if needs[1] else [],
+        [w.new_empty(w.shape) for w in weights] if needs[2] else [],
+    )
 
 
-def _seen_forward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
-                  keep: bool, histories: bool) -> Kept:
+def _seen_forward(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    keep: bool,
+    histories: bool,
+) -> Kept:
     """`engine.forward` through the registered operator."""
     with _torch_private.below_autograd():
         return torch.ops.ostinato.sequence(x, states, weights, sizes, cell.text, reverse, histories, keep)
 
 
-def _seen_backward(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, reverse: bool,
-                   output: Tensor, kept: Tensors, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients,
-                   needs: Needs) -> Found:
+def _seen_backward(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    needs: Needs,
+) -> Found:
     """`engine.backward` through the registered operator."""
     return torch.ops.ostinato.sequence_backward(
-        x, states, weights, sizes, output, kept, d_output, d_finals, d_histories, cell.text, reverse, needs)
+        x, states, weights, sizes, output, kept, d_output, d_finals, d_histories, cell.text, reverse, needs
+    )
 
 
 _library = torch.library.Library("ostinato", "DEF")

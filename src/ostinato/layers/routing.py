@@ -59,13 +59,25 @@ def number_types(cell: Cell, tensors: Sequence[Tensor], packed: bool) -> tuple[t
         return torch.float32, autocast_types(cell.text, low, states, packed)
     for t in tensors:
         if t.dtype is not kind:
-            raise InputError(phrase(
-                _WHERE, "x, states and weights", f"of one number type, that of x ({kind})", t.dtype,
-                "Convert x with x.to(dtype) or the layer with layer.to(dtype)."))
+            raise InputError(
+                phrase(
+                    _WHERE,
+                    "x, states and weights",
+                    f"of one number type, that of x ({kind})",
+                    t.dtype,
+                    "Convert x with x.to(dtype) or the layer with layer.to(dtype).",
+                )
+            )
         if t.device != device:
-            raise InputError(phrase(
-                _WHERE, "x, states and weights", f"on one device, that of x ({device})", t.device,
-                "Move x with x.to(device) or the layer with layer.to(device)."))
+            raise InputError(
+                phrase(
+                    _WHERE,
+                    "x, states and weights",
+                    f"on one device, that of x ({device})",
+                    t.device,
+                    "Move x with x.to(device) or the layer with layer.to(device).",
+                )
+            )
     if kind in _NATIVE:
         return kind, ()
     if kind not in _HALF:
@@ -73,9 +85,10 @@ def number_types(cell: Cell, tensors: Sequence[Tensor], packed: bool) -> tuple[t
     return (torch.float32, (kind,) * (1 + n)) if device.type == "cpu" else (kind, ())
 
 
-@torch.compiler.assume_constant_result
-def autocast_types(text: str, low: torch.dtype, states: tuple[torch.dtype, ...], packed: bool
-                   ) -> tuple[torch.dtype, ...]:
+@_torch_private.constant_result
+def autocast_types(
+    text: str, low: torch.dtype, states: tuple[torch.dtype, ...], packed: bool
+) -> tuple[torch.dtype, ...]:
     """What torch's operations return under autocast to `low`: products are in `low`, the rest is promoted.
 
     So a value is in `low` unless it reads an old state or a vector p outside of a product: nn.RNN returns `low`, nn.GRU
@@ -107,5 +120,12 @@ def _onednn() -> tuple[str, str]:
 
 
 def _refuse_kind(expected: str, received: torch.dtype) -> NoReturn:
-    raise InputError(phrase(_WHERE, "the number type", expected, received,
-                            "Convert the input and the layer with .to(torch.float32) or .to(torch.float64)."))
+    raise InputError(
+        phrase(
+            _WHERE,
+            "the number type",
+            expected,
+            received,
+            "Convert the input and the layer with .to(torch.float32) or .to(torch.float64).",
+        )
+    )

@@ -162,7 +162,6 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, batch_first: bool, whe
     return Padded.of(x, batch_first) if lengths is None else _lay_out_ragged(x, lengths, batch_first, where)
 
 
-@torch.compiler.disable(reason="how many rows a step has is known only from the values of lengths")
 def _lay_out_ragged(x: Tensor, lengths: Lengths, batch_first: bool, where: str) -> Padded | Ragged:
     time = 1 if batch_first and x.dim() == 3 else 0
     steps, rows = x.shape[time], x.shape[1 - time] if x.dim() == 3 else 1
