@@ -100,10 +100,10 @@ def test_adjoint(name):
     "name", ["relu", "leaky_relu", "maximum", "minimum", "clamp", "sigmoid", "tanh", "softplus", "exp"]
 )
 def test_corners_are_torchs_exactly(name):
-    at = torch.tensor([[0.0, -0.0, 0.5, -0.5]], dtype=torch.float64)
+    at = torch.tensor([[0.0, -0.0, 0.5, -0.5, 20.0, 25.0]], dtype=torch.float64)
     fn = OPERATIONS[name]
     traced = cell(lambda W, x, h, c: (fn(h, c), 0 * h + W.h @ x, c), name="corner")
-    x, weights = torch.ones(1, 1, 2, dtype=torch.float64), [torch.zeros(4, 2, dtype=torch.float64)]
+    x, weights = torch.ones(1, 1, 2, dtype=torch.float64), [torch.zeros(6, 2, dtype=torch.float64)]
     one = torch.ones_like(at)
     _, _, _, found, _ = bptt(traced, x, [at, at], weights, one[None], [0 * at, 0 * at])
     given = [at.clone().requires_grad_() for _ in range(2)]

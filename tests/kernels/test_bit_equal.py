@@ -219,7 +219,7 @@ def test_threads_and_means(in_threads: tuple[list[tuple[int, bool]], bool]):
     torch.set_num_threads(1)
     wanted = results(call)
     torch.set_num_threads(4)
-    for _ in range(10):
+    for _ in range(4):
         all_same(results(call), wanted)
 
 

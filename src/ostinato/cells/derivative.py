@@ -17,7 +17,8 @@ from .notation import Trace
 from .value import COMPARISONS, Value, mean
 
 # operation -> (y = op(a, b, ...), d = dL/dy, a, b, ...) -> dL/da, dL/db, ...; None where nothing flows.
-# At a corner the choice is torch's: relu'(0) = 0, clamp' = 1 on its bounds, a tie of maximum goes half to each side.
+# At a corner the choice is torch's: relu'(0) = 0, clamp' = 1 on its bounds, a tie of maximum goes half to each side,
+# softplus(a) is a itself beyond 20.
 ADJOINT: dict[str, Callable[..., tuple]] = {
     "add": lambda y, d, a, b: (d, d),
     "sub": lambda y, d, a, b: (d, -d),
@@ -28,7 +29,7 @@ ADJOINT: dict[str, Callable[..., tuple]] = {
     "tanh": lambda y, d, a: (d * (1 - y * y),),
     "relu": lambda y, d, a: (where(y <= 0, 0.0, d),),
     "leaky_relu": lambda y, d, a: (where(a > 0, d, d * y.attr),),
-    "softplus": lambda y, d, a: (d * torch.sigmoid(a),),
+    "softplus": lambda y, d, a: (where(a > 20.0, d, d * torch.sigmoid(a)),),
     "exp": lambda y, d, a: (d * y,),
     "log": lambda y, d, a: (d / a,),
     "sqrt": lambda y, d, a: (d / (y + y),),
