@@ -135,7 +135,7 @@ def test_kernels_do_not_depend_on_the_order_of_sets():
     """The same code in processes that hash differently, since one may load what the other has compiled."""
     script = (
         "import hashlib; from kernels.test_plan import CELLS, emitted\n"
-        "print(hashlib.sha256(repr([emitted(c) for c in list(CELLS.values())[::4]]).encode()).hexdigest())"
+        "print(hashlib.sha256(repr([emitted(c) for c in (CELLS['lstm'], CELLS['slstm'])]).encode()).hexdigest())"
     )
     paths = os.pathsep.join(p for p in sys.path if p)
     digests = {
