@@ -96,6 +96,7 @@ def forward(
     Returns output, final states, histories (the states that are not the output, after every step; [] unless asked for)
     and what backward needs (empty unless keep).
     """
+    histories = histories and len(states) > (cell.output_state is not None)
     c = compiled_forward(cell, SCALARS[x.dtype], keep, histories)
     p, dtype = c.program, x.dtype
     output_width = cell.output_width

@@ -198,7 +198,14 @@ def pick(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
     map read backwards, M where a row is not taken. With it the gradient is a gather too, where torch's own,
     `index_add`, adds row by row.
     """
-    return _Pick.apply(rows, index, inverse)
+    # torch.compile differentiates the gather itself, and cannot trace a function of our own between two graphs.
+    return _gather(rows, index) if torch.compiler.is_compiling() else _Pick.apply(rows, index, inverse)
+
+
+def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    if index.shape[0] > rows.shape[0]:
+        rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+    return rows.index_select(0, index)
 
 
 class _Pick(torch.autograd.Function):
@@ -208,9 +215,7 @@ class _Pick(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        if index.shape[0] > rows.shape[0]:
-            rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-        return rows.index_select(0, index)
+        return _gather(rows, index)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
