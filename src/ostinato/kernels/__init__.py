@@ -1,8 +1,8 @@
 """How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
 
-from .run import backward, forward, supported
+from .run import backward, forward, kept_shapes, supported
 
-__all__ = ["assembly", "backward", "forward", "supported"]
+__all__ = ["assembly", "backward", "forward", "kept_shapes", "supported"]
 
 
 def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:

@@ -80,6 +80,13 @@ def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]
     return known["H"], known["P"]
 
 
+def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    """The shapes of what `forward` keeps, in its order, known without compiling or running anything."""
+    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
+    widths = [p.kept_width[0] * H + p.kept_width[1] * P] if p.kept else []
+    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
+
+
 def forward(
     cell: Cell,
     x: Tensor,
@@ -141,12 +148,11 @@ def _nothing(
     c: Compiled, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], keep: bool, histories: bool
 ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
     """No steps or no rows: the states stay as they are."""
-    cell, p = c.program.cell, c.program
+    cell = c.program.cell
     H, P = hidden_sizes(cell, states, weights)
     widths = {"H": H, "P": P}
     others = [x.new_empty(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
-    kept = [x.new_empty(*x.shape[:-1], p.kept_width[0] * H + p.kept_width[1] * P)] if p.kept else []
-    kept += [x.new_empty(*x.shape[:-1], states[k].shape[-1]) for k in p.histories]
+    kept = [x.new_empty(shape) for shape in kept_shapes(cell, x, states, weights)]
     output = x.new_empty(*x.shape[:-1], widths[cell.output_width])
     return output, [s.clone() for s in states], others if histories else [], kept if keep else []
 

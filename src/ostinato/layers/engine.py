@@ -90,22 +90,4 @@ def backward(
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, known without running it: tracers ask."""
-    if not compiled(x):
-        return []
-    from ..kernels.program import program
-
-    p, width = program(cell), _hidden_sizes(cell, states, weights)
-    widths = [p.kept_width[0] * width["H"] + p.kept_width[1] * width["P"]] if p.kept else []
-    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
-
-
-def _hidden_sizes(cell: Cell, states: Tensors, weights: Tensors) -> dict[str, int]:
-    """hidden_size "H" and proj_size "P" (hidden_size without a projection), as the tensors have them."""
-    known = {symbol: s.shape[-1] for symbol, s in zip(cell.state_widths, states)}
-    for letter, w in zip(cell.letters, weights):
-        if letter == "V":
-            known.setdefault("P", w.shape[0] // len(cell.gates[letter]))
-        if letter != "p":
-            known.setdefault("H", w.shape[1] if letter == "V" else w.shape[0] // len(cell.gates[letter]))
-    known.setdefault("P", known["H"])
-    return known
+    return _kernels().kept_shapes(cell, x, states, weights) if compiled(x) else []
