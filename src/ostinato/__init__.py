@@ -4,6 +4,7 @@ from . import cells
 from ._version import __version__
 from .cells import Cell, cell, mean, norm
 from .layers import GRU, LSTM, RNN, Recurrent, convert, warmup
+from .loss import sequence_loss
 
 __all__ = [
     "GRU",
@@ -17,5 +18,6 @@ __all__ = [
     "convert",
     "mean",
     "norm",
+    "sequence_loss",
     "warmup",
 ]

@@ -13,10 +13,10 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 from ostinato.errors import InputError, phrase
+from ostinato.loss import sequence_loss
 from ostinato.models import CharModel, State
 
 
@@ -111,7 +111,7 @@ class Trainer:
         ids, targets = chunk
         self._optimiser.zero_grad()
         scores, state = self.model(ids, self._state)
-        loss = cross_entropy(scores.flatten(0, 1), targets.flatten())
+        loss = sequence_loss(scores, targets)
         loss.backward()
         clip_grad_norm_(self.model.parameters(), self.clip)
         self._optimiser.step()
@@ -132,7 +132,7 @@ def bits_per_character(model: CharModel, ids: Tensor, *, batch: int = 16, steps:
     nats, count, state = 0.0, 0, None
     for inputs, targets in chunks(streamed, steps):
         scores, state = model(inputs, state)
-        nats += cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum").item()
+        nats += sequence_loss(scores, targets, reduction="sum").item()
         count += targets.numel()
     return nats / count / math.log(2)
 
