@@ -4,6 +4,8 @@ import ast
 import inspect
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,17 @@ def test_every_public_name_is_documented(name):
         assert SHAPE.search(thing.__doc__), (
             f"ostinato.{name} takes tensors; its docstring gives no shape such as [T, B, C]"
         )
+
+
+def test_importing_the_package_brings_nothing_heavy():
+    code = (
+        "import sys, ostinato; lens = 'ostinato.lens' in sys.modules; ostinato.lens.carry; "
+        "print(lens, 'matplotlib' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False"]
+    with pytest.raises(AttributeError, match="no attribute 'lenses'"):
+        ostinato.lenses  # noqa: B018
 
 
 def blocks(path, language):

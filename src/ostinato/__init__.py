@@ -1,10 +1,16 @@
 """Ostinato: recurrent networks for PyTorch, written as equations, compiled, with a lens that shows how they learn."""
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
 from . import cells
 from ._version import __version__
 from .cells import Cell, cell, mean, norm
 from .layers import GRU, LSTM, RNN, Recurrent, convert, warmup
 from .loss import sequence_loss
+
+if TYPE_CHECKING:
+    from . import lens
 
 __all__ = [
     "GRU",
@@ -16,8 +22,16 @@ __all__ = [
     "cell",
     "cells",
     "convert",
+    "lens",
     "mean",
     "norm",
     "sequence_loss",
     "warmup",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Chapters that most programs do not need are imported when they are first named."""
+    if name == "lens":
+        return _import_module(".lens", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

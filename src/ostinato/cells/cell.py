@@ -73,6 +73,10 @@ class Cell:
                     phrase(f"cell {self.name}", role, f"a gate of the equations ({known})", repr(gate), remedy)
                 )
 
+    def retrace(self) -> Trace:
+        """The same graph made anew, for whoever adds nodes to it: kernels follow from `trace` as it stands."""
+        return trace(self.fn, self.name, self.trace.order, self._zeros)
+
     @cached_property
     def arguments(self) -> tuple[str, ...]:
         """The function's own arguments: letters, x, states."""

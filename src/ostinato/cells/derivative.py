@@ -81,30 +81,54 @@ def differentiate(t: Trace) -> Derivative:
     graph = t.graph
     seed_output = graph.make("seed", attr="output")
     seed_states = tuple(graph.make("seed", attr=s) for s in t.states)
+    live = [v for v in graph.nodes if v.id in t.widths]
+    gradient = _backward(live, [(t.output, seed_output), *zip(t.new, seed_states, strict=True)])
+    reached = [v for v in reversed(live) if v.id in gradient]
+    products = {v.attr: (gradient[v.id], v.args[0]) for v in reached if v.op == "mm"}
+    vectors = {v.attr: gradient[v.id] for v in reached if v.op == "vec"}
+    zero = graph.const(0.0)
+    return Derivative(seed_output, seed_states, tuple(gradient.get(o.id, zero) for o in t.old), products, vectors)
+
+
+def carries(t: Trace) -> tuple[Value, ...]:
+    """For each state, what a unit of it keeps of its own old value in one step: ∂new/∂old with products cut.
+
+    Neither products with a weight nor means over the units are crossed, so that every operation on the way is one
+    unit's own, and the derivative is a number for each unit: f for the state c of an LSTM, 0 for h of an Elman cell.
+    New nodes join the graph of `t`; a trace that kernels read must be left alone.
+    """
+    graph = t.graph
+    live = [v for v in graph.nodes if v.id in t.widths]
+    one, zero = graph.const(1.0), graph.const(0.0)
+    return tuple(
+        _backward(live, [(new, one)], within_units=True).get(old.id, zero)
+        for old, new in zip(t.old, t.new, strict=True)
+    )
+
+
+def _backward(live: list[Value], seeds: list[tuple[Value, Value]], within_units: bool = False) -> dict[int, Value]:
+    """node.id -> its gradient, for every node that the gradients of `seeds` reach.
+
+    within_units  stop at what mixes units: products and means
+    """
     gradient: dict[int, Value] = {}
-    products: dict[tuple[str, str], tuple[Value, Value]] = {}
-    vectors: dict[tuple[str, str], Value] = {}
 
     def send(v: Value, d: Value | None) -> None:
         if d is not None:
             gradient[v.id] = gradient[v.id] + d if v.id in gradient else d
 
-    live = [v for v in graph.nodes if v.id in t.widths]
-    send(t.output, seed_output)
-    for v, s in zip(t.new, seed_states, strict=True):
-        send(v, s)
+    for seeded, seed in seeds:
+        send(seeded, seed)
     for v in reversed(live):
         d = gradient.get(v.id)
-        if d is None or v.op in ("x", "state", "const") or v.op in COMPARISONS:
+        if d is None or v.op in ("x", "state", "const", "vec") or v.op in COMPARISONS:
+            continue
+        if within_units and v.op in ("mm", "mean"):
             continue
         if v.op == "mm":
-            products[v.attr] = (d, v.args[0])
             if v.attr[0] != "W":
-                send(v.args[0], graph.make("mmT", d, attr=v.attr))
-        elif v.op == "vec":
-            vectors[v.attr] = d
+                send(v.args[0], v.graph.make("mmT", d, attr=v.attr))
         else:
             for a, da in zip(v.args, ADJOINT[v.op](v, d, *v.args), strict=True):
                 send(a, da)
-    zero = graph.const(0.0)
-    return Derivative(seed_output, seed_states, tuple(gradient.get(o.id, zero) for o in t.old), products, vectors)
+    return gradient

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -66,43 +66,49 @@ def body(t: Trace) -> str:
     names: dict[int, str] = {}
     free = (f"v{k}" for k in range(1, len(live) + len(t.states) + 2))
 
-    def show(v: Value, least: int = _COMPARISON) -> str:
-        if v.id in names:
-            return names[v.id]
-        level = _PRECEDENCE.get(v.op, _ATOM) if v.op != "const" else _SIGN if math.copysign(1, v.attr) < 0 else _ATOM
-        text = write(v)
-        return text if level >= least else f"({text})"
-
-    def write(v: Value) -> str:
-        if v.op in ("x", "state"):
-            return v.attr or "x"
-        if v.op == "const":
-            whole = v.attr.is_integer() and abs(v.attr) < 1e6 and repr(v.attr) != "-0.0"
-            return repr(int(v.attr) if whole else v.attr)
-        if v.op == "vec":
-            return f"{v.attr[0]}.{v.attr[1]}"
-        if v.op == "mm":
-            return f"{v.attr[0]}.{v.attr[1]} @ {show(v.args[0], _SIGN)}"
-        if v.op in SYMBOLS:
-            level = _PRECEDENCE[v.op]
-            return f"{show(v.args[0], level)} {SYMBOLS[v.op]} {show(v.args[1], level + 1)}"
-        if v.op == "neg":
-            return f"-{show(v.args[0], _SIGN)}"
-        inner = [show(a) for a in v.args]
-        if v.op == "leaky_relu":
-            inner.append(f"negative_slope={v.attr!r}")
-        if v.op == "clamp":
-            inner += [f"{k}={b!r}" for k, b in zip(("min", "max"), v.attr, strict=True) if math.isfinite(b)]
-        return f"{v.op}({', '.join(inner)})"
-
     lines: list[str] = []
     for v in live:
         if v.args and (uses.get(v.id, 0) > 1 or v.op in _NAMED) and v.op not in ("lt", "le", "gt", "ge"):
-            text = show(v)
+            text = expression(v, names)
             names[v.id] = next(n for n in free if n not in t.states)
             lines.append(f"    {names[v.id]} = {text}")
-    lines.append(f"    return {', '.join(show(v) for v in roots)}")
+    lines.append(f"    return {', '.join(expression(v, names) for v in roots)}")
     return "\n".join(lines)
+
+
+def expression(v: Value, names: Mapping[int, str], least: int = _COMPARISON) -> str:
+    """A value in the notation; node.id -> what to write instead, for values that have a name.
+
+    least  the precedence below which the text stands in parentheses
+    """
+    if v.id in names:
+        return names[v.id]
+    level = _PRECEDENCE.get(v.op, _ATOM) if v.op != "const" else _SIGN if math.copysign(1, v.attr) < 0 else _ATOM
+    text = _write(v, names)
+    return text if level >= least else f"({text})"
+
+
+def _write(v: Value, names: Mapping[int, str]) -> str:
+    if v.op in ("x", "state"):
+        return v.attr or "x"
+    if v.op == "const":
+        whole = v.attr.is_integer() and abs(v.attr) < 1e6 and repr(v.attr) != "-0.0"
+        return repr(int(v.attr) if whole else v.attr)
+    if v.op == "vec":
+        return f"{v.attr[0]}.{v.attr[1]}"
+    if v.op == "mm":
+        return f"{v.attr[0]}.{v.attr[1]} @ {expression(v.args[0], names, _SIGN)}"
+    if v.op in SYMBOLS:
+        level = _PRECEDENCE[v.op]
+        return f"{expression(v.args[0], names, level)} {SYMBOLS[v.op]} {expression(v.args[1], names, level + 1)}"
+    if v.op == "neg":
+        return f"-{expression(v.args[0], names, _SIGN)}"
+    inner = [expression(a, names) for a in v.args]
+    if v.op == "leaky_relu":
+        inner.append(f"negative_slope={v.attr!r}")
+    if v.op == "clamp":
+        inner += [f"{k}={b!r}" for k, b in zip(("min", "max"), v.attr, strict=True) if math.isfinite(b)]
+    return f"{v.op}({', '.join(inner)})"
 
 
 def parse(text: str) -> tuple[str, Callable, dict[str, Any]]:

@@ -1,0 +1,78 @@
+"""Values inside a step, for all steps and rows at once: any node of a cell's graph, from the states before each step.
+
+Letters: T steps, B rows, C input features, H hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..cells import Cell, mean
+from ..cells.value import Value
+
+_ELSEWHERE: dict[str, Callable[..., Tensor]] = {"softplus": functional.softplus, "mean": mean}
+
+
+def evaluate(
+    cell: Cell, weights: Sequence[Tensor], x: Tensor, previous_states: Sequence[Tensor], nodes: Sequence[Value]
+) -> list[Tensor]:
+    """The values of `nodes` at every step of every row, in one pass without a loop over time.
+
+    Since s_{t-1} is given for every t, no step waits for another, and T·B pairs (step, row) are one batch.
+
+    weights          in the order of `cell.parameters`
+    x                [..., C], such as [T, B, C]
+    previous_states  s_{t-1} of each state, [..., H or P], as `lens.history.runs` gives them
+    nodes            of one graph: of `cell.trace`, or of `lens.nodes.named(cell)`
+    Returns a tensor [..., H or P] for each node; [..., 1] where one number stands for all units. They are
+    differentiable with respect to weights, x and states.
+    Cost: one step of a batch of T·B rows; the memory of every node on the way, [T, B, H] each.
+    """
+    lead = x.shape[:-1]
+    parts = cell.split(weights)
+    found: dict[int, Tensor] = {}
+    for v in _needed(nodes):
+        inner = [found[a.id] for a in v.args]
+        if v.op == "x":
+            found[v.id] = x
+        elif v.op == "state":
+            found[v.id] = previous_states[cell.states.index(v.attr)]
+        elif v.op == "const":
+            found[v.id] = x.new_tensor(v.attr)
+        elif v.op == "vec":
+            found[v.id] = parts[v.attr[0]][v.attr[1]]
+        elif v.op == "mm":
+            found[v.id] = inner[0] @ parts[v.attr[0]][v.attr[1]].t()
+        else:
+            found[v.id] = _apply(v, inner)
+    return [_spread(found[v.id], lead) for v in nodes]
+
+
+def _needed(nodes: Sequence[Value]) -> list[Value]:
+    """The nodes and all that they read, in the order of their making."""
+    seen: dict[int, Value] = {}
+    stack = list(nodes)
+    while stack:
+        v = stack.pop()
+        if v.id not in seen:
+            seen[v.id] = v
+            stack.extend(v.args)
+    return [seen[i] for i in sorted(seen)]
+
+
+def _apply(v: Value, inner: list[Tensor]) -> Tensor:
+    if v.op == "clamp":
+        return inner[0].clamp(*v.attr)
+    if v.op == "leaky_relu":
+        return functional.leaky_relu(inner[0], v.attr)
+    operation = _ELSEWHERE[v.op] if v.op in _ELSEWHERE else getattr(torch, v.op)
+    return operation(*inner)
+
+
+def _spread(value: Tensor, lead: torch.Size) -> Tensor:
+    """[...], [H] or a single number → [*lead, H or 1]."""
+    return value.expand(*lead, value.shape[-1] if value.dim() else 1)

@@ -1,0 +1,129 @@
+"""What a layer went through in one call: for each of its layers and directions, the input and the state of every step.
+
+Letters: T steps, B rows, C input features, H hidden units, L layers, D directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from ..cells import Cell
+from ..errors import InputError, phrase
+from ..layers.layer import Layer
+from ..layers.sequences import read_lengths
+from .evaluate import evaluate
+
+
+@dataclass(frozen=True)
+class Run:
+    """One layer and direction of a call. All tensors are detached, time first, in the order of x.
+
+    cell, weights  its equations and its parameters, in the order of `cell.parameters`
+    x              what it read, [T, B, C]; C is D·H for a layer that reads another. 0 past a row's end
+    start          the state before a row's first step, [B, H] for each state
+    states         the states after each step, [T, B, H] each; 0 past a row's end
+    output         [T, B, H]; 0 past a row's end
+    valid          [T, B] bool, False past a row's end
+    reverse        True for the second direction, whose first step is the row's last
+    depth          which of the L layers
+    """
+
+    cell: Cell
+    weights: tuple[Tensor, ...]
+    x: Tensor
+    start: tuple[Tensor, ...]
+    states: tuple[Tensor, ...]
+    output: Tensor
+    valid: Tensor
+    reverse: bool
+    depth: int
+
+    @property
+    def lengths(self) -> Tensor:
+        """Steps of each row, int64 [B]."""
+        return self.valid.sum(0)
+
+    @property
+    def previous(self) -> tuple[Tensor, ...]:
+        """The states that each step started from, s_{t-1} (s_{t+1} with `reverse`): [T, B, H] each."""
+        first = torch.zeros_like(self.valid)
+        if len(first):
+            at = self.lengths.clamp(min=1) - 1 if self.reverse else torch.zeros_like(self.lengths)
+            first[at, torch.arange(first.shape[1], device=first.device)] = True
+        move = -1 if self.reverse else 1
+        return tuple(
+            torch.where(first[..., None], start, s.roll(move, 0)) * self.valid[..., None]
+            for s, start in zip(self.states, self.start, strict=True)
+        )
+
+    def to(self, dtype: torch.dtype) -> Run:
+        """The same run in another number type; nothing is run again."""
+        parts = {name: tuple(t.to(dtype) for t in getattr(self, name)) for name in ("weights", "start", "states")}
+        return replace(self, x=self.x.to(dtype), output=self.output.to(dtype), **parts)  # type: ignore[arg-type]
+
+
+def runs(layer: nn.Module, x: Any, state: Any = None, *, lengths: Any = None) -> list[Run]:
+    """Calls `layer` once, in eval mode and without gradients, and tells what each of its layers and directions did.
+
+    x, state and lengths as the layer takes them, a PackedSequence and [T, C] included. Returns D·L runs in the order of
+    a state's rows: the first layer's directions first. Cost: one forward pass; memory [T, B, H] for each state.
+    """
+    if not isinstance(layer, Layer):
+        remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
+        raise InputError(phrase("lens", "layer", "a recurrent layer of ostinato", type(layer).__name__, remedy))
+    if isinstance(x, PackedSequence):
+        x, lengths = pad_packed_sequence(x, layer.batch_first)
+    with torch.no_grad(), eval_mode(layer):
+        *_, states = layer(x, state, lengths=lengths, return_states=True)
+    several = (states,) if len(layer.cell.states) == 1 else states
+    batched = x.dim() == 3
+    if not batched:
+        x, several = x.unsqueeze(1), tuple(s.unsqueeze(2) for s in several)
+        given = None if state is None else state.unsqueeze(1) if len(several) == 1 else [s.unsqueeze(1) for s in state]
+    else:
+        x, given = x.transpose(0, 1) if layer.batch_first else x, state
+    steps, rows = x.shape[:2]
+    known = None if lengths is None else read_lengths(lengths, rows, steps, batched, "lens").to(x.device)
+    ends = torch.full((rows,), steps, device=x.device) if known is None else known
+    valid = torch.arange(steps, device=x.device)[:, None] < ends
+    given = (given,) if len(several) == 1 and given is not None else given
+    starts = [s.new_zeros(s.shape[0], *s.shape[2:]) for s in several] if given is None else given
+    below = torch.where(valid[..., None], x.detach(), 0.0)
+    found: list[Run] = []
+    directions = 2 if layer.bidirectional else 1
+    for depth in range(layer.num_layers):
+        for direction in range(directions):
+            k = depth * directions + direction
+            weights = tuple(getattr(layer, name).detach() for name in layer._weight_names()[k])
+            start, after = tuple(s[k].detach() for s in starts), tuple(s[k].detach() for s in several)
+            run = Run(layer.cell, weights, below, start, after, below, valid, direction == 1, depth)
+            found.append(replace(run, output=_output(run)))
+        below = torch.cat([run.output for run in found[-directions:]], -1)
+    return found
+
+
+def _output(run: Run) -> Tensor:
+    if run.cell.output_state is not None:
+        return run.states[run.cell.output_state]
+    output = evaluate(run.cell, run.weights, run.x, run.previous, [run.cell.trace.output])[0]
+    size = run.cell.output_size(run.weights, run.start)
+    return torch.where(run.valid[..., None], output, 0.0).expand(*output.shape[:-1], size)
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """`model` and all in it in eval mode, each put back as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
