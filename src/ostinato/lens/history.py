@@ -109,6 +109,19 @@ def runs(layer: nn.Module, x: Any, state: Any = None, *, lengths: Any = None) ->
     return found
 
 
+def one_run(layer: nn.Module, x: Any, state: Any, lengths: Any, depth: int, direction: int, where: str) -> Run:
+    """The run of one layer (`depth`, -1 for the last) and direction (0 or 1)."""
+    found = runs(layer, x, state, lengths=lengths)
+    layers, directions = found[-1].depth + 1, 1 + found[-1].reverse
+    if not isinstance(depth, int) or not -layers <= depth < layers:
+        expected = f"one of the {layers} layers, from 0 to {layers - 1} or from -{layers} to -1"
+        raise InputError(phrase(where, "depth", expected, depth))
+    if direction not in range(directions):
+        expected = "0 or 1" if directions == 2 else "0 for a layer of one direction"
+        raise InputError(phrase(where, "direction", expected, direction))
+    return found[depth % layers * directions + direction]
+
+
 def _output(run: Run) -> Tensor:
     if run.cell.output_state is not None:
         return run.states[run.cell.output_state]
