@@ -50,11 +50,17 @@ class Call:
             self.cell, self.x, self.states, self.weights, self.packed, self.reverse, keep=keep, histories=histories
         )
 
-    def backward(self, output: Tensor, kept: list[Tensor], needs: tuple[bool, bool, bool] = (True, True, True)):
+    def backward(
+        self,
+        output: Tensor,
+        kept: list[Tensor],
+        needs: tuple[bool, bool, bool] = (True, True, True),
+        onto: Sequence[Tensor] = (),
+    ):
         """dx, gradients of states, gradients of weights."""
         return kernels.backward(
             self.cell, self.x, self.states, self.weights, self.packed, self.reverse, output, kept,
-            self.d_output, self.d_finals, self.d_histories, needs,
+            self.d_output, self.d_finals, self.d_histories, needs, onto,
         )  # fmt: skip
 
     def gradients(self) -> dict[str, Tensor]:

@@ -97,10 +97,10 @@ def test_a_packed_batch_without_ragged_ends_is_the_dense_one(name: str, reverse:
     all_same({k: v.flatten(0, 1) if v.dim() == 3 else v for k, v in dense.items()}, packed)
 
 
-def pieces(call: Call, cuts: list[int]) -> dict[str, torch.Tensor]:
+def pieces(call: Call, cuts: list[int], onto: bool = False) -> dict[str, torch.Tensor]:
     """The sequence in pieces, in the order of work: states carried on, gradients carried back.
 
-    A piece's gradients of weights are added from the last piece to the first.
+    A piece's gradients of weights are added from the last piece to the first: here, or `onto` the last in the kernels.
     """
     T = call.x.shape[0]
     spans = [(T - b, T - a) if call.reverse else (a, b) for a, b in zip([0, *cuts], [*cuts, T])]
@@ -112,8 +112,9 @@ def pieces(call: Call, cuts: list[int]) -> dict[str, torch.Tensor]:
         done.append((a, piece, output, kept))
     arriving, dx, sums = call.d_finals, {}, None
     for a, piece, output, kept in reversed(done):
-        dx[a], arriving, d_weights = replace(piece, d_finals=arriving).backward(output, kept)
-        sums = d_weights if sums is None else [s + d for s, d in zip(sums, d_weights)]
+        later = sums if onto and sums is not None else ()
+        dx[a], arriving, d_weights = replace(piece, d_finals=arriving).backward(output, kept, onto=later)
+        sums = d_weights if sums is None or onto else [s + d for s, d in zip(sums, d_weights)]
     found = {"output": torch.cat([outputs[k] for k in sorted(outputs)]), "d x": torch.cat([dx[k] for k in sorted(dx)])}
     found |= dict(zip(states_of(call, "final "), states)) | dict(zip(states_of(call, "d "), arriving))
     return found | dict(zip(weights_of(call), sums))
@@ -150,6 +151,8 @@ def test_gradients_of_weights_are_sums_over_blocks_from_the_end(name: str, rever
     other = pieces(call, [steps, 2 * steps])
     different = [n for n in weights_of(call) if not torch.equal(other[n], results(call)[n])]
     assert different, "blocks counted from the start give the same bits, so this test could not tell"
+    call = draw(CELLS[name], T=T + 2 * steps, B=B, C=4, H=9, P=3, dtype=torch.float32, reverse=reverse)
+    all_same(results(call), pieces(call, [5 + steps, 5 + 3 * steps], onto=True), "onto the blocks after")
 
 
 @pytest.fixture(params=["rows apart", "a step shared"])

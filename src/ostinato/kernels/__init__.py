@@ -1,8 +1,10 @@
 """How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
 
+from .buffers import empty
+from .call import block_steps
 from .run import backward, forward, kept_shapes, supported
 
-__all__ = ["assembly", "backward", "forward", "kept_shapes", "supported"]
+__all__ = ["assembly", "backward", "block_steps", "empty", "forward", "kept_shapes", "supported"]
 
 
 def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:

@@ -47,6 +47,11 @@ class Compiled:
         self.weights = [self.places[n] for n in weight_names(cell)]
 
 
+def block_steps(B: int) -> int:
+    """Steps of one block of backpropagation of a batch of B rows, counted from the end of the sequence."""
+    return max(1, BLOCK_ROWS // max(1, B))
+
+
 def weight_names(cell: Cell) -> list[str]:
     """The frame's names of a cell's weights, in the order in which a layer gives them."""
     names = ["weight_" + k for k in cell.letters if k != "p"]
@@ -143,7 +148,7 @@ class Call:
                 blocks = -(-H // (q.span * self.lanes))
                 self._room(f"gates_{kernel.numbers[id(q)]}", blocks * chunk * B * parts * q.columns * self.lanes)
         else:
-            self.block = max(1, min(T, BLOCK_ROWS // B))
+            self.block = min(T, block_steps(B))
             line, room = self.count(compiled.program.slot_width), self.block * B * 2 * self.lanes
             self._set(stride_slots=line, room_w=room)
             self._room("slots", self.block * B * line)

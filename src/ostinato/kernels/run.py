@@ -178,16 +178,19 @@ def backward(
     d_finals: Sequence[Tensor | None],
     d_histories: Sequence[Tensor | None],
     needs: tuple[bool, bool, bool],
+    onto: Sequence[Tensor] = (),
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """Gradients of one layer and direction from those of its results; None stands for zero.
 
     needs: which gradients are wanted, of (x, states, weights). Reads what forward kept and writes to none of it.
+    onto: the gradients of the weights from the steps after these, contiguous: these steps' are added to them in place.
+    Where the steps after are whole blocks, the bits are those of one call.
     """
     c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories))
     p, dtype, places = c.program, x.dtype, c.places
     wants_x, _, wants_weights = needs
     arriving = [torch.zeros_like(a) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
-    d_weights = [torch.zeros_like(w) for w in weights] if wants_weights else []
+    d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
     if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
         return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
     call = _call(c, x, states, weights, sizes, reverse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
 
@@ -78,14 +79,25 @@ def backward(
     d_finals: Gradients,
     d_histories: Gradients,
     needs: Needs,
+    onto: Tensors = (),
 ) -> Found:
     """The gradients of what went into `forward` from those of what came out of it, which may have any strides.
 
-    None stands for zero.
+    None stands for zero. `onto`, the weights' gradients from the steps after these: these are added to them in place.
     """
     return _engine(x).backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
     )
+
+
+def block_steps(B: int) -> int:
+    """Steps of a block of the weights' gradients of a batch of B rows; blocks are counted from the sequence's end."""
+    return _kernels().block_steps(B)
+
+
+def empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Memory for results of the kind of `like`."""
+    return _kernels().empty(shape, like.dtype) if compiled(like) else like.new_empty(shape)
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:

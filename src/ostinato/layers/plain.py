@@ -77,6 +77,7 @@ def backward(
     d_finals: Gradients,
     d_histories: Gradients,
     needs: Needs,
+    onto: Tensors = (),
 ) -> Found:
     """A gradient that arrives as None is zero and costs nothing. `output` and `kept` are not read."""
     with torch.enable_grad():
@@ -98,6 +99,8 @@ def backward(
             )
         )
     dx, d_states, d_weights = ([next(found) for _ in group] if need else [] for group, need in zip(groups, needs))
+    if onto:
+        d_weights = [total.add_(d) for total, d in zip(onto, d_weights)]
     return (dx[0] if dx else None), d_states, d_weights
 
 
