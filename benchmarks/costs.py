@@ -1,7 +1,7 @@
 """What a user meets besides the speed of long sequences: `python benchmarks/costs.py`, one line a measurement.
 
-Import and first calls, one single step, memory, long sequences, denormal numbers, cells of the user's own. Each is
-told beside its target, and a table is written to results/costs.md.
+Import and first calls, one single step, memory, long sequences, checkpointing, denormal numbers, cells of the user's
+own. Each is told beside its target, and a table is written to results/costs.md.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+import checkpointing as through_time
 import own_cells as cells
 import own_process
 import report
@@ -111,6 +112,18 @@ def long(seconds: float) -> Iterator[Line]:
         yield Line(f"{kind}, training, B = 1, H = 64: T = 20,000 over T = 200", 150, lengthy / short, "times")
 
 
+def checkpointing(seconds: float) -> Iterator[Line]:
+    """checkpoint="sqrt" over a layer without: the most that is kept for backward, and the time of a training step."""
+    kinds: tuple[Kind, ...] = ("LSTM", "GRU")
+    for kind in kinds:
+        what = f'{kind}, checkpoint="sqrt" over none, T = 10,000, B = 16, H = 256'
+        less, all_of_it = through_time.memory(kind)
+        remark = f"{less / 1e6:.1f} MB of {all_of_it / 1e6:.1f} MB"
+        yield Line(f"{what}: memory", 0.1, less / all_of_it, "times", remark)
+        spent = through_time.seconds(kind, seconds)
+        yield Line(f"{what}: time", 1.45, _median(spent[0]) / _median(spent[1]), "times")
+
+
 def denormals(seconds: float) -> Iterator[Line]:
     """Inputs and gradients that make every state and every product denormal, against ordinary ones."""
     kinds: tuple[Kind, ...] = ("LSTM", "GRU", "RNN tanh")
@@ -156,7 +169,8 @@ def memory_bound(seconds: float) -> Iterator[Line]:
 
 
 MEASUREMENTS: dict[str, Callable[[float], Iterator[Line]]] = {
-    each.__name__: each for each in (imports, first_calls, one_step, memory, long, denormals, own_cells, memory_bound)
+    each.__name__: each
+    for each in (imports, first_calls, one_step, memory, long, checkpointing, denormals, own_cells, memory_bound)
 }
 
 

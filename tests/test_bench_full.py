@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import checkpointing
 import costs
 import full
 import measure
@@ -308,6 +309,19 @@ def test_costs_are_written_with_their_machine(tmp_path, monkeypatch, capsys):
     assert "| a | ≤ 1 | 2 s | no |  |" in text
     assert "torch " in text
     assert "a · ≤ 1 · 2 s · no" in capsys.readouterr().out
+
+
+def test_checkpointing_is_counted_and_timed(monkeypatch):
+    size = checkpointing.shape("LSTM", 1000, 16, 4)
+    line = 16 * 4 * 4
+    assert checkpointing.memory("LSTM", size) == (31 * 2 * line + 2 * line + 32 * 7 * line, 6000 * line)
+    spent = checkpointing.seconds("GRU", 0.0, checkpointing.shape("GRU", 40, 2, 4))
+    assert len(spent[0]) == len(spent[1]) == 3
+    monkeypatch.setattr(checkpointing, "job", lambda layer, size: lambda: {"output": torch.rand(3)})
+    with pytest.raises(
+        ValueError, match="checkpointing: output of GRU train T40 B2 C4 H4 differs from a layer without"
+    ):
+        checkpointing.seconds("GRU", 0.0, checkpointing.shape("GRU", 40, 2, 4))
 
 
 def test_cells_beside_cells():

@@ -23,6 +23,8 @@ class Call(NamedTuple):
     reverse: bool
     histories: bool
     show_kept: bool = False
+    reads_output: bool = True
+    """Whether `backward` wants the output; what it does not want is not kept alive for it."""
 
 
 def differentiable(call: Call, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None) -> Kept:
@@ -45,7 +47,7 @@ class _Sequence(torch.autograd.Function):
         )
         ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(sizes, x, *tensors, output, *kept)
+        ctx.save_for_backward(sizes, x, *tensors, output if call.reads_output else None, *kept)
         if not call.show_kept:
             return output, *finals, *histories
         ctx.mark_non_differentiable(*kept)

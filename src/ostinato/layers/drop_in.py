@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .. import _torch_private
 from ..cells import Cell, catalogue
 from ..errors import OstinatoError
 from . import engine
 from .arguments import State
+from .checkpoint import Checkpointing, read_checkpoint
 from .layer import Layer, settled
+from .routing import transformed
 from .sequences import Lengths
 
 _NAMES = {
@@ -56,6 +57,12 @@ class TorchLayer(Layer, nn.RNNBase):
 
     _original: type[nn.RNNBase]
 
+    def __init__(self, *arguments: Any, checkpoint: Checkpointing = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if checkpoint is not None:
+            read_checkpoint(checkpoint, type(self).__name__)
+            self.checkpoint = checkpoint
+
     @property
     def cell(self) -> Cell:  # type: ignore[override]
         """The equations that this layer runs, without b and d where bias=False."""
@@ -88,7 +95,8 @@ class TorchLayer(Layer, nn.RNNBase):
         sizes: Tensor | None,
         histories: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        if histories or _runs_here(x) or _torch_private.functorch_active() or _torch_private.forward_ad_active():
+        checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own keep everything
+        if histories or checkpointed or _runs_here(x) or transformed():
             return super()._layers(x, states, weights, sizes, histories)
         return self._torch_layers(x, states, sizes)
 
@@ -123,7 +131,8 @@ class RNN(TorchLayer):
 
         h_t = tanh(W x_t + b + U h_{t-1} + d)       or relu, with nonlinearity="relu"
 
-    input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]. Beyond torch.nn: `lengths`, `return_states`, `step`.
+    input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]. Beyond torch.nn: `lengths`, `return_states`, `step`,
+    and `checkpoint` as in `Recurrent`.
     """
 
     _original = nn.RNN
@@ -140,13 +149,17 @@ class RNN(TorchLayer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        checkpoint: Checkpointing = None,
         **unknown: Any,
     ) -> None:
         _without_projection(unknown)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(f"RNN_{nonlinearity.upper()}", *sizes, device=device, dtype=dtype, **unknown)
+        super().__init__(
+            f"RNN_{nonlinearity.upper()}", *sizes, device=device, dtype=dtype, checkpoint=checkpoint, **unknown
+        )
         self.nonlinearity = nonlinearity
 
 
@@ -157,7 +170,8 @@ class GRU(TorchLayer):
         n = tanh(W_n x + b_n + r (U_n h + d_n))    h = (1 - z) n + z h
 
     input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]; gates r z n. Beyond torch.nn: `lengths`,
-    `return_states`, `step`. The form with the reset before the product is `Recurrent("gru_reset_before", ...)`.
+    `return_states`, `step`, and `checkpoint` as in `Recurrent`. The form with the reset before the product is
+    `Recurrent("gru_reset_before", ...)`.
     """
 
     _original = nn.GRU
@@ -173,11 +187,13 @@ class GRU(TorchLayer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        checkpoint: Checkpointing = None,
         **unknown: Any,
     ) -> None:
         _without_projection(unknown)
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__("GRU", *sizes, device=device, dtype=dtype, **unknown)
+        super().__init__("GRU", *sizes, device=device, dtype=dtype, checkpoint=checkpoint, **unknown)
 
 
 class LSTM(TorchLayer):
@@ -187,7 +203,7 @@ class LSTM(TorchLayer):
         c = f c + i g    h = o tanh(c), or V (o tanh(c)) with proj_size
 
     input [T, B, C] → output [T, B, D·H], final states (h [D·L, B, H or P], c [D·L, B, H]); gates i f g o. Beyond
-    torch.nn: `lengths`, `return_states`, `step`.
+    torch.nn: `lengths`, `return_states`, `step`, and `checkpoint` as in `Recurrent`.
     """
 
     _original = nn.LSTM
@@ -207,9 +223,11 @@ class LSTM(TorchLayer):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        checkpoint: Checkpointing = None,
     ) -> None:
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
-        super().__init__("LSTM", *sizes, device=device, dtype=dtype)
+        super().__init__("LSTM", *sizes, device=device, dtype=dtype, checkpoint=checkpoint)
 
 
 def _without_projection(unknown: dict[str, Any]) -> None:

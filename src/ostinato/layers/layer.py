@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from .arguments import State, problem_with, state_shapes
+from .checkpoint import Checkpointing, read_checkpoint
 from .operator import run
 from .sequences import Lengths, lay_out
 from .short import short
@@ -34,6 +35,8 @@ class Layer(nn.Module):
     dropout: float
     bidirectional: bool
     proj_size: int
+    checkpoint: Checkpointing = None
+    """What is kept between forward and backward: None for all that backward reads, or as docs/checkpointing.md says."""
 
     def forward(
         self,
@@ -114,6 +117,7 @@ class Layer(nn.Module):
         """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand."""
         cell, directions = self.cell, 2 if self.bidirectional else 1
         starts = [s.unbind(0) for s in states]
+        wanted = read_checkpoint(self.checkpoint, type(self).__name__, self.num_layers * directions)
         finals: list[list[Tensor]] = []
         every: list[list[Tensor]] = []
         for layer in range(self.num_layers):
@@ -123,7 +127,7 @@ class Layer(nn.Module):
             for direction in range(directions):
                 k = layer * directions + direction
                 output, final, history = run(
-                    cell, x, [s[k] for s in starts], weights[k], sizes, direction == 1, histories
+                    cell, x, [s[k] for s in starts], weights[k], sizes, direction == 1, histories, wanted
                 )
                 if histories and cell.output_state is not None:
                     history = [*history[: cell.output_state], output, *history[cell.output_state :]]
@@ -132,6 +136,9 @@ class Layer(nn.Module):
                 every.append(history)
             x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
         return x, _stacked(finals), _stacked(every)
+
+    def extra_repr(self) -> str:
+        return nn.RNNBase.extra_repr(self) + ("" if self.checkpoint is None else f", checkpoint={self.checkpoint!r}")  # type: ignore[arg-type]
 
     def _weight_names(self) -> Sequence[Sequence[str]]:
         """For each layer and direction the parameters' names, in the order in which the cell takes them."""

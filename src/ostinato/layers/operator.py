@@ -8,8 +8,9 @@ from torch import Tensor
 from ..cells import Cell
 from . import engine, plain, registered
 from .autograd import Call, differentiable
+from .checkpoint import Checkpoint, Segments, segment_steps
 from .plain import Result, Tensors
-from .routing import KERNELS, REFERENCE, number_types, way
+from .routing import OPERATOR, REFERENCE, number_types, transformed, way
 
 
 def run(
@@ -20,6 +21,7 @@ def run(
     sizes: Tensor | None = None,
     reverse: bool = False,
     histories: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> Result:
     """Runs `cell` over a sequence, differentiably.
 
@@ -28,6 +30,7 @@ def run(
     weights  in the order of `cell.parameters`
     sizes    int64 [T] on the CPU, rows per step, never growing: a PackedSequence's batch_sizes
     reverse  from the last step to the first; a packed row starts at its own last step
+    checkpoint  what is kept where gradients are wanted: all that backward reads, or the starts of segments
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and with `histories` the states after every step,
     like the output, of each state that is not the output. None of them shares memory with another or with an argument.
     """
@@ -37,13 +40,21 @@ def run(
     x, *tensors = given = [registered.laid_out(t, kind) for t in given]
     states, weights = tensors[:n], tensors[n:]
     chosen = way(given)
-    if chosen == REFERENCE:
+    learning = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+    steps = 0
+    if checkpoint is not None and learning and chosen != OPERATOR and not transformed():
+        steps = segment_steps(checkpoint, cell, x, states, weights, sizes)
+    if steps:
+        segments = Segments(steps)
+        call = Call(segments.forward, segments.backward, cell, reverse, histories, reads_output=False)
+        output, finals, every, _ = differentiable(call, x, states, weights, sizes)
+    elif chosen == REFERENCE:
         output, finals, every = plain.run(cell, x, states, weights, sizes, reverse, histories)
-    elif chosen != KERNELS:
+    elif chosen == OPERATOR:
         output, finals, every, _ = torch.ops.ostinato.sequence(
             x, states, weights, sizes, cell.text, reverse, histories, False
         )
-    elif torch.is_grad_enabled() and any(t.requires_grad for t in given):
+    elif learning:
         call = Call(engine.forward, engine.backward, cell, reverse, histories)
         output, finals, every, _ = differentiable(call, x, states, weights, sizes)
     else:

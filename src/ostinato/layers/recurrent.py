@@ -15,6 +15,7 @@ from torch import nn
 
 from ..cells import Cell, as_cell
 from ..errors import InputError, phrase
+from .checkpoint import Checkpointing, read_checkpoint
 from .layer import Layer, settled
 from .weights import in_torch_order, suffixes
 
@@ -34,6 +35,8 @@ class Recurrent(Layer):
     dropout        probability of zeroing an element of each layer's output but the last's, in training
     bidirectional  D = 2: a second direction reads from the end, and outputs stand side by side, [T, B, 2·H]
     proj_size      P, the width behind the cell's projection V; 0 means as wide as hidden_size
+    checkpoint     what is kept for backward: None, all that it reads; "sqrt" or a number of segments, the states at
+                   the boundaries of √T or so many segments of steps, which run again; "2GB", what fits in the budget
 
     Parameters carry torch.nn's names and start from U(-1/√H, 1/√H), or from the cell's own `init`: weight_ih_l0
     [G·H, C], weight_hh_l0 [G·H, H], weight_hr_l0 [P, H], bias_ih_l0 and bias_hh_l0 [G·H], and p_NAME_l0 [H]; a letter
@@ -54,6 +57,8 @@ class Recurrent(Layer):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        checkpoint: Checkpointing = None,
     ) -> None:
         super().__init__()
         chosen = as_cell(cell, "Recurrent")
@@ -78,6 +83,8 @@ class Recurrent(Layer):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
+        self.checkpoint = checkpoint
+        read_checkpoint(checkpoint, "Recurrent")
         self._names: list[list[str]] = []
         directions = 2 if bidirectional else 1
         width = directions * self.cell.width(self.cell.output_width, input_size, hidden_size, proj_size)
@@ -105,7 +112,7 @@ class Recurrent(Layer):
         settled(self.cell)
 
     def extra_repr(self) -> str:
-        return f"{self.cell.name}, {nn.RNNBase.extra_repr(self)}"  # type: ignore[arg-type]
+        return f"{self.cell.name}, {super().extra_repr()}"
 
     def _weight_names(self) -> Sequence[Sequence[str]]:
         return self._names

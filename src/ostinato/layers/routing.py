@@ -30,7 +30,7 @@ def way(tensors: Sequence[Tensor]) -> str:
     2 Tracers, dispatch modes and tensor subclasses want one operator that they can see: the registered one.
     3 Else the short way, straight into the kernels; the reference where there are none.
     """
-    if _torch_private.functorch_active() or _torch_private.forward_ad_active():
+    if transformed():
         return REFERENCE
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_private.dispatch_mode_active():
         return OPERATOR
@@ -41,6 +41,11 @@ def way(tensors: Sequence[Tensor]) -> str:
         return KERNELS
     engine.without_kernels(tensors[0])
     return REFERENCE
+
+
+def transformed() -> bool:
+    """Whether torch.func or forward-mode differentiation looks on, which understand only torch's own operations."""
+    return _torch_private.functorch_active() or _torch_private.forward_ad_active()
 
 
 def number_types(cell: Cell, tensors: Sequence[Tensor], packed: bool) -> tuple[torch.dtype, tuple[torch.dtype, ...]]:

@@ -1,0 +1,84 @@
+"""What checkpointing through time keeps, counted, and what it costs in time: a layer with it beside one without."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from measure import in_turns, job, pair
+from shapes import Kind, Shape
+from torch import Tensor, nn
+
+from ostinato.layers import engine
+
+
+def shape(kind: Kind, steps: int = 10_000, batch: int = 16, hidden: int = 256) -> Shape:
+    """The size of the targets: T = 10,000, B = 16, C = H = 256."""
+    return Shape(kind, True, steps, batch, hidden, hidden)
+
+
+def bytes_kept(layer: nn.Module, size: Shape) -> int:
+    """The most that a training step of `layer` holds for backward beside input, output, start and weights.
+
+    What a forward pass saves, and what one more call of the kernels inside backward returns: the outputs and what is
+    kept of one segment at a time.
+    """
+    x = torch.randn(size.steps, size.batch, size.features, requires_grad=True)
+    parts = tuple(torch.zeros(1, size.batch, size.hidden) for _ in range(2 if size.kind == "LSTM" else 1))
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output, state = layer(x, parts if len(parts) > 1 else parts[0])
+    finals = state if isinstance(state, tuple) else (state,)
+    for tensor in (x, output, *finals, *parts, *layer.parameters()):
+        saved.pop(tensor.untyped_storage().data_ptr(), None)
+    with _watched() as again:
+        output.backward(torch.zeros_like(output))
+    return sum(saved.values()) + max(again, default=0)
+
+
+@contextmanager
+def _watched() -> Iterator[list[int]]:
+    """Bytes that each call of the kernels' forward pass returns."""
+    found: list[int] = []
+    forward = engine.forward
+
+    def watched(*arguments: Any) -> Any:
+        result = forward(*arguments)
+        output, finals, histories, kept = result
+        found.append(sum(t.nbytes for t in (output, *finals, *histories, *kept)))
+        return result
+
+    with patch.object(engine, "forward", watched):
+        yield found
+
+
+def memory(kind: Kind, size: Shape | None = None) -> tuple[int, int]:
+    """Bytes that checkpoint="sqrt" and no checkpointing hold at most."""
+    size = size or shape(kind)
+    layer = pair(size)[0]
+    layer.checkpoint = "sqrt"  # type: ignore[assignment]
+    checkpointed = bytes_kept(layer, size)
+    layer.checkpoint = None  # type: ignore[assignment]
+    return checkpointed, bytes_kept(layer, size)
+
+
+def seconds(kind: Kind, budget: float, size: Shape | None = None) -> tuple[list[float], list[float]]:
+    """Times of training steps with checkpoint="sqrt" and without, in turns, after a check that all bits are equal."""
+    size = size or shape(kind)
+    layers = pair(size)[0], pair(size)[0]
+    layers[0].checkpoint = "sqrt"  # type: ignore[assignment]
+    jobs = [job(layer, size) for layer in layers]
+    with_it, without = (call() for call in jobs)
+    for name, expected in without.items():
+        if not torch.equal(with_it[name], expected):
+            raise ValueError(f"checkpointing: {name} of {size.name} differs from a layer without.")
+    del with_it, without, expected
+    first, second = in_turns(jobs, budget, 3)
+    return first, second

@@ -1,0 +1,403 @@
+"""Checkpointing through time: the bits of a call without it, the memory that it promises, the segments it chooses.
+
+The truth for bits is the same call without checkpointing, which other tests hold to the reference. Blocks of the
+weights' gradients are made short, so that small calls have many of them.
+"""
+
+import copy
+import math
+import pickle
+import re
+import weakref
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import ostinato
+from layers.small import CELLS, agree, draw, flat, loss
+from ostinato.cells import catalogue
+from ostinato.errors import InputError
+from ostinato.kernels import buffers, call
+from ostinato.kernels import run as kernels_run
+from ostinato.layers import engine, operator
+from ostinato.layers.checkpoint import Checkpoint, read_checkpoint, segment_steps
+from ostinato.layers.operator import run
+
+SIZES = torch.tensor([3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1])
+BLOCK = 6
+"""Rows of a block: two steps of three rows."""
+SQRT = Checkpoint(0, 0, 1)
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch):
+    """Blocks of BLOCK rows, and memory full of NaN."""
+    monkeypatch.setattr(call, "BLOCK_ROWS", BLOCK)
+    monkeypatch.setattr(buffers, "_POISON", True)
+    kernels_run._dense.cache_clear()
+    yield
+    kernels_run._dense.cache_clear()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """(steps or rows of x, whether it keeps) of each forward pass of the kernels."""
+    made = []
+    forward = engine.forward
+
+    def watched(cell, x, states, weights, sizes, reverse, keep, histories):
+        made.append((x.shape[0] if sizes is None else len(sizes), keep))
+        return forward(cell, x, states, weights, sizes, reverse, keep, histories)
+
+    monkeypatch.setattr(engine, "forward", watched)
+    return made
+
+
+def same_bits(found, expected):
+    assert len(found) == len(expected)
+    for k, (a, b) in enumerate(zip(found, expected)):
+        assert torch.equal(a, b), f"tensor {k}: up to {(a - b).abs().max():.1e} apart"
+
+
+def everything(name, sizes, reverse, checkpoint, histories=True, dtype=torch.float32):
+    """All results of a call, then all gradients."""
+    cell, x, states, weights = draw(name, steps=11, dtype=dtype, gradients=True)
+    if sizes is not None:
+        x = torch.cat([x_t[:n] for x_t, n in zip(x.detach(), sizes.tolist())]).requires_grad_()
+    results = flat(run(cell, x, states, weights, sizes, reverse, histories, checkpoint=checkpoint))
+    return [*results, *torch.autograd.grad(loss(results), [x, *states, *weights])]
+
+
+@pytest.mark.parametrize("sizes", [None, SIZES], ids=["dense", "packed"])
+@pytest.mark.parametrize("name", catalogue())
+def test_every_cell_has_the_bits_of_a_call_without(name, sizes, calls):
+    for reverse in (False, True):
+        expected = everything(name, sizes, reverse, None)
+        for count in (0, 1, 2, 3, 100):
+            calls.clear()
+            same_bits(everything(name, sizes, reverse, Checkpoint(count, 0, 1)), expected)
+            kept = [steps for steps, keep in calls if keep]
+            assert [steps for steps, keep in calls if not keep] == kept[::-1] and sum(kept) == 11
+            assert kept == {0: [4, 4, 3], 1: [11], 2: [6, 5], 3: [4, 4, 3], 100: [2, 2, 2, 2, 2, 1]}[count]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=some.sampled_from(CELLS),
+    lengths=some.lists(some.integers(0, 14), min_size=1, max_size=7),
+    count=some.integers(1, 9),
+    shape=some.sampled_from([{}, {"num_layers": 2}, {"bidirectional": True}]),
+    block=some.integers(1, 40),
+    threads=some.integers(1, 3),
+    seed=some.integers(0, 99),
+)
+def test_layers_have_the_bits_of_layers_without(name, lengths, count, shape, block, threads, seed):
+    torch.manual_seed(seed)
+    proj = {"proj_size": 3} if name == "lstm_projected" else {}
+    layer = ostinato.Recurrent(name, 4, 5, **shape, **proj)
+    x = torch.randn(max(lengths), len(lengths), 4, requires_grad=True)
+    start = [torch.rand(s, requires_grad=True) for s in state_shapes(layer, len(lengths))]
+    inputs = [x, *start, *layer.parameters()]
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(call, "BLOCK_ROWS", block)
+        patch.setattr(call, "WORTH_A_THREAD", 0)
+        found = []
+        try:
+            for layer.checkpoint, workers in ((None, 1), (count, threads)):
+                kernels_run._dense.cache_clear()
+                torch.set_num_threads(workers)
+                output, state = layer(x, start[0] if len(start) == 1 else tuple(start), lengths=lengths)
+                results = [output, *(state if isinstance(state, tuple) else (state,))]
+                found.append([*results, *torch.autograd.grad(loss(results), inputs)])
+        finally:
+            torch.set_num_threads(before)
+    same_bits(found[1], found[0])
+
+
+def state_shapes(layer, rows):
+    count = layer.num_layers * (2 if layer.bidirectional else 1)
+    widths = [
+        layer.cell.width(w, layer.input_size, layer.hidden_size, layer.proj_size) for w in layer.cell.state_widths
+    ]
+    return [(count, rows, width) for width in widths]
+
+
+def test_packed_sequences_and_dropout_between_layers():
+    layer = ostinato.GRU(4, 5, num_layers=3, dropout=0.5)
+    x = torch.randn(11, 3, 4, requires_grad=True)
+    for packed in (False, True):
+        found = []
+        for layer.checkpoint in (None, "sqrt", 5):
+            torch.manual_seed(0)
+            output, state = layer(pack_padded_sequence(x, [11, 4, 9], enforce_sorted=False) if packed else x)
+            output = output if isinstance(output, torch.Tensor) else output.data
+            found.append(torch.autograd.grad(loss([output, state]), [x, *layer.parameters()]))
+        same_bits(found[1], found[0])
+        same_bits(found[2], found[0])
+
+
+def test_gradients_are_those_of_the_reference():
+    found = everything("lstm", None, False, SQRT, dtype=torch.float64)
+    cell, x, states, weights = draw("lstm", steps=11, dtype=torch.float64, gradients=True)
+    results = flat(operator.plain.run(cell, x, states, weights, None, False, True))
+    agree(found[:4], results)
+    agree(found[4:], torch.autograd.grad(loss(results), [x, *states, *weights]), gradients=True)
+
+
+def test_bfloat16_and_autocast():
+    layer, x = ostinato.LSTM(4, 5), torch.randn(11, 3, 4)
+    for kind in (torch.bfloat16, torch.float32):
+        found = []
+        for layer.checkpoint in (None, "sqrt"):
+            with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.float32):
+                output = layer.to(kind)(x.to(kind))[0]
+            assert output.dtype == torch.bfloat16
+            found.append(torch.autograd.grad(output.float().square().sum(), list(layer.parameters())))
+        same_bits(found[1], found[0])
+
+
+@pytest.mark.parametrize("used", range(4), ids=["output", "last h", "last c", "history of c"])
+def test_any_part_of_the_result_may_be_unused(used):
+    cell, x, states, weights = draw("lstm", steps=11, gradients=True)
+    for inputs in ([x, *states, *weights], [x], [states[1]], weights[:1]):
+        found = []
+        for checkpoint in (None, SQRT):
+            results = flat(run(cell, x, states, weights, None, False, True, checkpoint=checkpoint))
+            found.append(torch.autograd.grad(loss([results[used]]), inputs))
+        same_bits(found[1], found[0])
+
+
+@pytest.mark.parametrize("shape", [{"steps": 0}, {"rows": 0}])
+def test_no_steps_and_no_rows(shape):
+    cell, x, states, weights = draw("lstm", gradients=True, **shape)
+    output, finals, _ = run(cell, x, states, weights, checkpoint=SQRT)
+    assert output.shape == (*x.shape[:2], 6) and all(torch.equal(a, b) for a, b in zip(finals, states))
+    (output.sum() + loss(finals)).backward()
+    assert not any(w.grad.any() for w in weights)
+    agree([s.grad for s in states], torch.autograd.grad(loss(states), states), gradients=True)
+
+
+def test_double_backward():
+    cell, x, states, weights = draw("lstm", dtype=torch.float64, gradients=True)
+    inputs = [x, *states, *weights]
+    found = []
+    for checkpoint in (None, SQRT):
+        results = flat(run(cell, x, states, weights, checkpoint=checkpoint))
+        first = torch.autograd.grad(loss(results), inputs, create_graph=True)
+        found.append(torch.autograd.grad(loss(first), inputs))
+    same_bits(found[1], found[0])
+
+
+def test_two_backward_passes_over_one_graph_give_the_same_bits():
+    cell, x, states, weights = draw("lstm", steps=11, gradients=True)
+    inputs = [x, *states, *weights]
+    total = loss(flat(run(cell, x, states, weights, checkpoint=SQRT)))
+    same_bits(torch.autograd.grad(total, inputs, retain_graph=True), torch.autograd.grad(total, inputs))
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        torch.autograd.grad(total, inputs)
+
+
+def test_a_change_in_place_before_backward_is_noticed():
+    cell, x, states, weights = draw("gru", gradients=False)
+    weights[0].requires_grad_()
+    for changed in (x, states[0], weights[1]):
+        total = run(cell, x, states, weights, checkpoint=SQRT)[0].sum()
+        changed.add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            total.backward()
+
+
+def test_without_gradients_the_sequence_is_one_call(calls):
+    layer, x = ostinato.LSTM(4, 5, checkpoint="sqrt"), torch.randn(40, 3, 4)
+    with torch.no_grad():
+        layer(x, lengths=[40, 3, 2])
+    layer.requires_grad_(False)(x)
+    assert calls == [(40, False)] * 2
+
+
+# memory
+
+
+def saved_bytes(layer, x):
+    """What a forward pass keeps for backward beside x and weights, in bytes; and whether the output is there."""
+    sizes = {}
+
+    def note(t):
+        sizes[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        output, _ = layer(x)
+    has_output = output.untyped_storage().data_ptr() in sizes
+    for t in (x, output, *layer.parameters()):
+        sizes.pop(t.untyped_storage().data_ptr(), None)
+    return sum(sizes.values()), has_output
+
+
+@pytest.mark.parametrize("kind, states", [("LSTM", 2), ("GRU", 1), ("RNN", 1)])
+def test_between_forward_and_backward_only_boundaries_are_kept(kind, states):
+    layer, x = getattr(ostinato, kind)(2, 6), torch.randn(1000, 3, 2)
+    start = 4 * states * 3 * 6  # the zeros that the layer starts from
+    everything_kept, with_output = saved_bytes(layer, x)
+    assert with_output
+    for layer.checkpoint, segments in (("sqrt", 32), (10, 10), (1, 1)):
+        found, with_output = saved_bytes(layer, x)
+        assert found == start + (segments - 1) * 4 * states * 3 * 6
+        assert not with_output
+        assert kind == "RNN" or found < 0.02 * everything_kept
+
+
+def test_one_segment_at_a_time_is_kept_in_backward(monkeypatch):
+    earlier = []
+    forward = engine.forward
+
+    def watched(*arguments):
+        assert not any(t() is not None for t in earlier), "what an earlier segment kept is still alive"
+        result = forward(*arguments)
+        earlier.extend(weakref.ref(t) for t in (result[0], *result[3]) if arguments[6])
+        return result
+
+    monkeypatch.setattr(engine, "forward", watched)
+    layer, x = ostinato.LSTM(4, 6, checkpoint=10), torch.randn(60, 3, 4)
+    layer(x)[0].sum().backward()
+    assert len(earlier) >= 20
+
+
+# how many segments
+
+
+@pytest.mark.parametrize("rows", [1, 3, 6, 16])
+def test_segments_are_whole_blocks(rows):
+    cell, x, states, weights = draw("gru", steps=1, rows=rows)
+    block = max(1, BLOCK // rows)
+    for steps in (1, 2, 10, 11, 100, 9999, 10_000):
+        for count in (0, 1, 2, 7, 99, 10**6):
+            found = segment_steps(Checkpoint(count, 0, 1), cell, x.expand(steps, rows, 4), states, weights, None)
+            wanted = steps / (count or math.ceil(math.sqrt(steps)))
+            assert found % block == 0 and wanted <= found < wanted + 1 + block
+
+
+def bytes_of(steps, T, B, R, boundary, kept):
+    """Slow truth: boundaries, and the most that one segment of `steps` steps can hold."""
+    cuts = [0, *range(T % steps or steps, T + 1, steps)]
+    return boundary * (len(cuts) - 2) + kept * min(R, B * max(b - a for a, b in zip(cuts, cuts[1:])))
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.integers(1, 90), some.integers(1, 9), some.integers(1, 4), some.integers(1, 60_000), some.data())
+def test_a_budget_gives_the_longest_segments_that_fit(T, B, calls, budget, data):
+    cell, x, states, weights = draw("lstm", steps=T, rows=B)
+    sizes = None
+    if data.draw(some.booleans()):
+        sizes = torch.tensor(sorted(data.draw(some.lists(some.integers(1, B), min_size=T, max_size=T)), reverse=True))
+        x = x.flatten(0, 1)[: sizes.sum()]
+    R, block = x.shape[:-1].numel(), max(1, BLOCK // B)
+    boundary, kept, output = 2 * B * 6 * 4, 6 * 6 * 4, 6 * 4  # i f g o and tanh(c), and c; the output again
+    assert kept == 4 * sum(s[-1] for s in engine.kept_shapes(cell, x, states, weights))
+    share = budget // calls
+    fitting = [n for n in range(block, T + block, block) if bytes_of(n, T, B, R, boundary, kept + output) <= share]
+    asked = Checkpoint(0, budget, calls)
+    if R * kept <= share:
+        assert segment_steps(asked, cell, x, states, weights, sizes) == 0
+    elif fitting:
+        assert segment_steps(asked, cell, x, states, weights, sizes) == max(fitting)
+    else:
+        with pytest.raises(InputError, match=f"checkpoint: the option must be a budget of at least .*kB for T = {T}"):
+            segment_steps(asked, cell, x, states, weights, sizes)
+
+
+def test_the_budget_that_an_error_names_is_enough():
+    layer, x = ostinato.LSTM(4, 6, num_layers=2, checkpoint="1kB"), torch.randn(500, 3, 4)
+    message = r"checkpoint: the option must be a budget of at least (\d+kB) for T = 500 and B = 3, got 1kB. One block"
+    with pytest.raises(InputError, match=message) as found:
+        layer(x)
+    layer.checkpoint = re.search(message, str(found.value))[1]
+    layer(x)[0].sum().backward()
+
+
+def test_a_budget_that_holds_everything_costs_nothing(calls):
+    layer, x = ostinato.LSTM(4, 6, checkpoint="2GB"), torch.randn(40, 3, 4)
+    layer(x)[0].sum().backward()
+    assert calls == [(40, True)]
+    layer.checkpoint = "10kB"
+    layer(x)[0].sum().backward()
+    assert len(calls) > 3
+
+
+# the option
+
+
+@pytest.mark.parametrize(
+    "text, found", [("2GB", 2 * 10**9), ("500MB", 5 * 10**8), ("1.5 kB", 1500), (" 64 b ", 64), ("1tb", 10**12)]
+)
+def test_budgets_are_read(text, found):
+    assert read_checkpoint(text, "GRU", 4) == Checkpoint(0, found, 4)
+
+
+@pytest.mark.parametrize("option", [0, -3, True, 2.5, "", "square", "2", "-2GB", "2GiB", "0MB", b"2GB", ("sqrt",)])
+def test_other_options_are_refused(option):
+    for kind in ("RNN", "GRU", "LSTM", "Recurrent"):
+        expected = 'None, "sqrt", a number of segments, or a budget such as "2GB" or "500MB"'
+        message = re.escape(f"{kind}: checkpoint must be {expected}, got {option!r}. Segments are counted from 1")
+        with pytest.raises(InputError, match=message):
+            getattr(ostinato, kind)(*(["gru"] if kind == "Recurrent" else []), 3, 5, checkpoint=option)
+    layer = ostinato.GRU(3, 5)
+    layer.checkpoint = option
+    with pytest.raises(InputError, match="GRU: checkpoint must be None"):
+        layer(torch.randn(4, 2, 3))
+
+
+def test_the_option_travels_with_the_layer():
+    layer = ostinato.Recurrent("gru_reset_before", 4, 5, checkpoint="sqrt")
+    for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert copied.checkpoint == "sqrt" and "checkpoint='sqrt'" in repr(copied)
+    assert "checkpoint" not in repr(ostinato.GRU(4, 5)) and "checkpoint=3" in repr(ostinato.GRU(4, 5, checkpoint=3))
+    model = torch.nn.Sequential(torch.nn.LSTM(4, 5))
+    ostinato.convert(model)
+    assert model[0].checkpoint is None
+    model[0].checkpoint = 2
+    model(torch.randn(7, 3, 4))[0].sum().backward()
+
+
+# where there are no kernels
+
+
+@pytest.fixture
+def no_kernels(monkeypatch):
+    monkeypatch.setattr(engine, "compiled", lambda x: False)
+    monkeypatch.setattr(engine, "without_kernels", lambda x: None)
+    monkeypatch.setattr("ostinato.layers.drop_in._machine_has_kernels", lambda: False)
+
+
+def test_the_reference_runs_in_segments_too(no_kernels, calls):
+    layer, x = ostinato.LSTM(4, 5, bidirectional=True).double(), torch.randn(11, 3, 4, dtype=torch.float64)
+    x.requires_grad_()
+    found = []
+    for layer.checkpoint in (None, "sqrt"):
+        output, state = layer(x, lengths=[11, 4, 9])
+        results = [output, *state]
+        found.append([*results, *torch.autograd.grad(loss(results), [x, *layer.parameters()])])
+    assert len(calls) > 4
+    agree(found[1][:3], found[0][:3])
+    agree(found[1][3:], found[0][3:], gradients=True)
+
+
+def test_a_budget_wants_kernels(no_kernels):
+    layer = ostinato.LSTM(4, 5, checkpoint="2GB")
+    message = 'checkpoint: the option must be "sqrt" or a number of segments where no kernels run.*got 2000000000 bytes'
+    with pytest.raises(InputError, match=message):
+        layer(torch.randn(11, 3, 4))
+
+
+def test_transforms_of_torch_see_the_reference():
+    layer, x = ostinato.GRU(4, 5, checkpoint="sqrt").double(), torch.randn(11, 3, 4, dtype=torch.float64)
+
+    def total(x):
+        return layer(x)[0].square().sum()
+
+    expected = torch.autograd.grad(total(x.requires_grad_()), x)
+    agree([torch.func.grad(total)(x.detach())], expected, gradients=True)
