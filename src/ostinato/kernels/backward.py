@@ -11,7 +11,7 @@ from .machine import Target
 from .plan import Product, Stream
 from .product import Products
 from .program import Outer, Program
-from .stepping import depth, part_depth, share_of
+from .stepping import accumulate, depth, share_of
 from .timeloop import Kernel, Work
 from .vector import Frame
 
@@ -45,6 +45,7 @@ class Backward(Kernel):
             *first,
             *(f"d_{n}" for n in names if n.startswith("weight_")),
             "wants_x",
+            "fresh",
             "slots_panel",
             "slots_side",
             "room_w",
@@ -103,14 +104,12 @@ class Backward(Kernel):
             products.each_tile(code, rows, p.columns) as (m, height),
         ):
             panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * columns)
-            start, stride = f.pointer(f"bias_{number}").at(block * columns), 0
-            for part in p.parts:
-                k = part_depth(f, p, part)
-                a = f.pointer("slots").at((q + m) * f["stride_slots"] + f.place(part.operand.offset))
-                code.call(
-                    products.tile(p.columns), height, a, f["stride_slots"], 1, panel, k, start, stride, scratch, columns
-                )
-                panel, start, stride = panel.at(k * columns), scratch, columns
+            start = f.pointer(f"bias_{number}").at(block * columns)
+            line = f["stride_slots"]
+            operands = [
+                (f.pointer("slots").at((q + m) * line + f.place(part.operand.offset)), line) for part in p.parts
+            ]
+            accumulate(code, f, products, self.program.cell, p, block, height, operands, panel, start, scratch, columns)
             self._copy(
                 code,
                 scratch,
@@ -133,6 +132,14 @@ class Backward(Kernel):
             place = to.at(line * i + first + u)
             v = tile.at(i * columns + u).vector()
             place.set_vector(lanes.add(place.vector(mask), v) if add else v, mask)
+
+    def _gather(
+        self, code: Code, f: Frame, tile: Ptr, columns: int, to: Ptr, line: Int, height: Int, first: Int, width: Int
+    ) -> None:
+        """A block's part of a weight's gradient: written by the first block, added by the others."""
+        for add, here in ((False, f["fresh"] > 0), (True, f["fresh"] <= 0)):
+            with code.when(here):
+                self._copy(code, tile, columns, to, line, height, first, width, add)
 
     # weights
 
@@ -170,7 +177,7 @@ class Backward(Kernel):
                         side = f.pointer("slots_side").at((f.place(s.offset) + m) * rows)
                         code.call(products.column_tile(2), height, side, height, panel, rows, scratch, columns)
                         to = f.pointer("d_weight_" + o.letter).at((f.size(o.rows) * gate + m) * width)
-                        self._copy(code, scratch, columns, to, width, height, block * columns, width, add=True)
+                        self._gather(code, f, scratch, columns, to, width, height, block * columns, width)
         for j, (letter, index, slot) in enumerate(self.program.sums):
             with code.when((work.part + j) % work.count <= 0):
                 width = f.size(slot.width)
@@ -205,7 +212,8 @@ class Backward(Kernel):
             total.set_vector(lanes.zero)
             with code.range(rows) as q:
                 total.set_vector(lanes.add(total.vector(), lines.at(q * f["stride_slots"] + u).vector(mask)))
-            to.at(u).set_vector(lanes.add(to.at(u).vector(mask), total.vector()), mask)
+            before = lanes.select(f["fresh"] > 0, lanes.zero, to.at(u).vector(mask))
+            to.at(u).set_vector(lanes.add(before, total.vector()), mask)
 
     def _panel(
         self,

@@ -19,13 +19,18 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 # Smaller requests are left to malloc, which recycles them by itself.
 _SMALLEST = 1 << 20
+# torch makes a tensor like another in half the time that it takes to read a shape and a type: up to this many bytes
+# there is a tensor of every kind to make others like.
+_TINY = 1 << 16
+# Up to this many bytes a thread keeps the workspace of its calls.
+_SCRATCH = 1 << 18
 # torch's own alignment, and that of the widest vector: no load crosses a cache line.
 _ALIGNMENT = 64
 _ALWAYS_KEPT = 256 << 20
@@ -34,12 +39,15 @@ _WINDOW = 256
 _POISON = os.environ.get("OSTINATO_POISON") == "1"
 
 
-def empty(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+def empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """A contiguous CPU tensor of unspecified content; from 1 MiB upwards its memory is reused.
 
     With OSTINATO_POISON=1 in the environment it is filled with NaN (integers: with all bits set), so that nothing that
     was never written can be read unnoticed.
     """
+    example = _example(shape, dtype)
+    if example is not None:
+        return torch.empty_like(example)
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < _SMALLEST:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
@@ -48,12 +56,70 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         # Not a view of anything, as a result of autograd must be. torch's stubs want the strides, torch does not.
         tensor = torch.empty(0, dtype=dtype, device="cpu")
         tensor.set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
+    return _poisoned(tensor)
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Zeros that are only ever read: one tensor for all small requests of a kind."""
+    found = _zeros(shape, dtype)
+    return torch.zeros(shape, dtype=dtype, device="cpu") if found is None else found
+
+
+class Scratch:
+    """The workspace of one call: `with Scratch(bytes) as address`. What it holds is unspecified, and gone afterwards.
+
+    A small one is the thread's own, taken from it meanwhile: should anything run another call in between, that call
+    finds none there and makes one for itself.
+    """
+
+    def __init__(self, nbytes: int):
+        self._small = nbytes <= _SCRATCH
+        if self._small:
+            free = _own.free
+            self._block = _poisoned(free.pop()) if free else empty((_SCRATCH // 4,), torch.float32)
+        else:
+            self._block = empty((-(-nbytes // 4),), torch.float32)
+
+    def __enter__(self) -> int:
+        return self._block.data_ptr()
+
+    def __exit__(self, *error: object) -> None:
+        if self._small:
+            _own.free.append(self._block)
+
+
+class _Own(threading.local):
+    def __init__(self) -> None:
+        self.free: list[torch.Tensor] = []
+
+
+_own = _Own()
+
+
+def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
     if _POISON:
-        if dtype.is_floating_point or dtype.is_complex:
+        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
             tensor.fill_(math.nan)
         else:
             tensor.view(-1).view(torch.uint8).fill_(255)
     return tensor
+
+
+@lru_cache(maxsize=256)
+def _example(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
+    """A tensor to make others like, where that is quicker; its memory is never touched."""
+    if _POISON or math.prod(shape) * dtype.itemsize > _TINY:
+        return None
+    with torch.inference_mode(False):
+        return torch.empty(shape, dtype=dtype, device="cpu")
+
+
+@lru_cache(maxsize=256)
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
+    if math.prod(shape) * dtype.itemsize > _TINY:
+        return None
+    with torch.inference_mode(False):
+        return torch.zeros(shape, dtype=dtype, device="cpu")
 
 
 def clear() -> None:

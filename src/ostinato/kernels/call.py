@@ -6,12 +6,11 @@ from array import array
 from collections.abc import Sequence
 from math import prod
 
-import torch
 from torch import Tensor
 
 from ..cells import Cell
 from ..errors import ShapeError, phrase
-from . import buffers, machine, threads
+from . import machine, threads
 from .forward import Forward
 from .program import Program
 from .timeloop import Kernel
@@ -21,8 +20,10 @@ from .vector import in_workspace
 CHUNK_ROWS = 96
 # Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient.
 BLOCK_ROWS = 512
-# Rows of a call up to which weights are read as they are.
+# Rows of a call up to which weights are read as they are. Backward reads their rows, which costs nothing more than
+# reading packed ones; forward needs their columns, which are turned anew for every four rows.
 DIRECT_ROWS = 4
+DIRECT_ROWS_BACKWARD = 64
 # Rows for each thread from which on each works by itself.
 ROWS_APART = 4
 # Multiply-adds of a step for each thread below which meeting costs more than it brings, and of a call for any thread.
@@ -42,9 +43,13 @@ class Compiled:
         self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
         self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
         states = range(len(cell.states))
+        self.workspace, self.counter, self.meeting = (self.places[n] for n in ("workspace", "counter", "meeting"))
         self.starts = [self.places[f"start_state_{k}"] for k in states]
         self.finals = [self.places[f"final_state_{k}"] for k in states]
         self.weights = [self.places[n] for n in weight_names(cell)]
+        self.d_weights = [self.places[n] for n in (f"d_{name}" for name in weight_names(cell)) if n in self.places]
+        self.d_output = "d_output"
+        self.d_histories = [f"d_history_{k}" for k in states if k != cell.output_state]
 
 
 def block_steps(B: int) -> int:
@@ -102,7 +107,7 @@ class Call:
         self.threads, shared = self._threads(workers)
         self.parts = parts = 1 if shared else self.threads
         self.cuts = lines.cuts(parts)
-        self.space = 0
+        self.space = 0  # numbers of workspace
         shapes = cell.parameters(C, H, P).values()
         self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
         self.template = array("q", bytes(8 * len(compiled.places)))
@@ -123,7 +128,7 @@ class Call:
             first=lines.first.buffer_info()[0],
             t0=0 if ahead else T - 1,
             dt=1 if ahead else -1,
-            direct=int(forwards and lines.first[-1] <= DIRECT_ROWS),
+            direct=int(lines.first[-1] <= (DIRECT_ROWS if forwards else DIRECT_ROWS_BACKWARD)),
             shared=int(shared),
             team_size=threads.num_threads_address() or 0,
             **{"yield": threads.yield_address() or 0},
@@ -155,6 +160,16 @@ class Call:
             self._room("slots_side", self.block * B * line)
             self._room("slots_panel", self.threads * room)
             self._room("slots_zeros", max(self.pad("H"), self.pad("P")))
+        self._strides()
+
+    def _strides(self) -> None:
+        """How long the line of a packed row is in each tensor that has such lines."""
+        program = self.compiled.program
+        output = self.width[program.cell.output_width]
+        states = {f"history_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
+        lines = {"x": self.width["C"], "output": output, "kept": self.count(program.kept_width), **states}
+        self._set(**{f"stride_{name}": n for name, n in lines.items()})
+        self._set(**{f"stride_d_{name}": n for name, n in lines.items()}, stride_dx=self.width["C"])
 
     def _threads(self, workers: int) -> tuple[int, bool]:
         """(threads, whether they share each step): rows apart where there are enough, else units of large layers."""
@@ -188,13 +203,6 @@ class Call:
         self._set(**{name: self.space * self.itemsize})
         self.space += -(-count // 16) * 16
 
-    def frame(self, dtype: torch.dtype) -> tuple[array, Tensor]:
-        """A frame to fill in, and the workspace that it points into."""
-        frame = self.template[:]
-        space = buffers.empty((self.space,), dtype)
-        frame[self.compiled.places["workspace"]] = space.data_ptr()
-        return frame, space
-
     def check(self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
         """Refuses tensors whose sizes are not those of this call: kernels trust what the frame says."""
         if (x.numel(), [s.numel() for s in states], [w.numel() for w in weights]) != self.counts:
@@ -207,12 +215,6 @@ class Call:
             raise ShapeError(phrase(f"cell {cell.name}", "the tensors", expected, received, remedy))
 
     def start(self, frame: array, job: str) -> None:
-        frame[self.compiled.places["counter"]] = frame[self.compiled.places["meeting"]] = 0
-        threads.parallel(self.compiled.address[job], frame.buffer_info()[0], self.threads)
-
-    def rows(self, frame: array, name: str, t: Tensor) -> None:
-        """A tensor with one line for each packed row."""
-        place = self.compiled.places.get(name)
-        if place is not None:
-            frame[place] = t.data_ptr()
-            frame[self.compiled.places["stride_" + name]] = t.shape[-1]
+        c = self.compiled
+        frame[c.counter] = frame[c.meeting] = 0
+        threads.parallel(c.address[job], frame.buffer_info()[0], self.threads)

@@ -256,10 +256,12 @@ def _optimised(source: Source, target: Target, machine: Any, name: str) -> Any:
                 phrase(f"kernel {name}", "everything it calls", "its own or an intrinsic of LLVM", repr(value.name),
                        "Hand over the address of a foreign function in the kernel's frame.")
             )  # fmt: skip
-    # Kernels arrive as vector code, so LLVM's own vectorisers could only look for what is not there.
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    # Kernels arrive as vector code with tiles of full height. LLVM's vectorisers could only look for what is not there;
+    # unrolling and the higher levels made no kernel faster that was measured, and doubled the time to compile.
+    tuning = llvm.create_pipeline_tuning_options(speed_level=1)
     tuning.loop_vectorization = False
     tuning.slp_vectorization = False
+    tuning.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     return module

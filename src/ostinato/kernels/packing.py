@@ -39,12 +39,13 @@ def emit_packing(
                         m = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + first) * k)
                         code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), p.columns * n, room)
             else:
-                for q in p.parts:
-                    for letter, name in q.weights:
-                        k = f.size(q.depth)
-                        m = f.pointer("weight_" + letter).at(k * width * cell.gates[letter].index(name) + first)
-                        code.call(products.pack_rows(), m, width, k, here, panel, p.columns * n, room)
-                        panel = panel.at(k * (p.columns * n))
+                with code.when(code.builder.or_(f["direct"] <= 0, here < room)):
+                    for q in p.parts:
+                        for letter, name in q.weights:
+                            k = f.size(q.depth)
+                            m = f.pointer("weight_" + letter).at(k * width * cell.gates[letter].index(name) + first)
+                            code.call(products.pack_rows(), m, width, k, here, panel, p.columns * n, room)
+                            panel = panel.at(k * (p.columns * n))
     with code.when(part.equals(0)):
         for name in vectors(step):
             s = next(s for s in step.leaves.values() if s.kind == "vector" and s.name == name)

@@ -31,10 +31,10 @@ class Products:
         return heights(columns, self.registers)
 
     def tile(self, columns: int) -> ir.Function:
-        """f(rows, A, row stride, k stride, panel, K, start, start stride, C, row stride): one tile."""
+        """f(rows, A, row stride, panel, panel's k stride, K, start, start stride, C, row stride): one tile."""
         key = ("any", columns)
         if key not in self._tiles:
-            code = self.code(f"tile_{columns}", [I64, PTR, I64, I64, PTR, I64, PTR, I64, PTR, I64])
+            code = self.code(f"tile_{columns}", [I64, PTR, I64, PTR, I64, I64, PTR, I64, PTR, I64])
             rows, *rest = code.arguments
             cases = {m: self._fixed(m, columns) for m in range(1, self.rows(columns) + 1)}
             code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})
@@ -56,9 +56,11 @@ class Products:
         if column:
             code = self.code(f"column_tile_{rows}x{columns}", [PTR, I64, PTR, I64, PTR, I64])
             a, ska, panel, depth, c, ldc = code.arguments
+            line = code.integer(columns * self.lanes)
         else:
-            code = self.code(f"tile_{rows}x{columns}", [PTR, I64, I64, PTR, I64, PTR, I64, PTR, I64])
-            a, lda, ska, panel, depth, start, ldstart, c, ldc = code.arguments
+            code = self.code(f"tile_{rows}x{columns}", [PTR, I64, PTR, I64, I64, PTR, I64, PTR, I64])
+            a, lda, panel, line, depth, start, ldstart, c, ldc = code.arguments
+            ska = code.integer(1)
         b, lanes = code.builder, code.lanes
         places = [(m, v) for m in range(rows) for v in range(columns)]
         sums = [lanes.zero if column else start.at(ldstart * m + v * self.lanes).vector() for m, v in places]
@@ -89,7 +91,7 @@ class Products:
         for phi, value in (
             (k, following.value),
             (offset, (Int(code, offset) + ska).value),
-            (pointer, Ptr(code, pointer).at(columns * self.lanes).value),
+            (pointer, Ptr(code, pointer).at(line).value),
             *zip(phis, new),
         ):
             phi.add_incoming(value, loop)

@@ -292,6 +292,20 @@ class Program:
             for (letter, name), g in self.derivative.vectors.items()
         ]
 
+    @cached_property
+    def complete(self) -> list[bool]:
+        """For each weight, as a layer gives them: whether a backward pass writes all of its gradient."""
+        written: dict[str, set[int]] = {}
+        for o in self.outers:
+            written.setdefault(o.letter, set()).update(g + i for _, g, n in o.runs for i in range(n))
+        for letter, index, _ in self.sums:
+            written.setdefault(letter, set()).add(index)
+        found = []
+        for letter in self.cell.letters:
+            names, here = self.cell.gates[letter], written.get(letter, set())
+            found += [g in here for g in range(len(names))] if letter == "p" else [len(here) == len(names)]
+        return found
+
 
 @lru_cache(maxsize=256)
 def program(cell: Cell) -> Program:

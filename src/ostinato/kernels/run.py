@@ -12,7 +12,7 @@ from ..cells import Cell
 from ..errors import NoKernels
 from . import buffers, machine, threads
 from .backward import Backward
-from .call import Call, Compiled, Lines, weight_names
+from .call import Call, Compiled, Lines
 from .forward import Forward
 from .program import program
 
@@ -111,21 +111,22 @@ def forward(
         return _nothing(c, x, states, weights, keep, histories)
     call = _call(c, x, states, weights, sizes, reverse)
     call.check(x, states, weights)
-    lead = x.shape[:-1]
+    lead, places = x.shape[:-1], c.places
     output = buffers.empty((*lead, call.width[output_width]), dtype)
     stored = [k for k in range(len(states)) if k != cell.output_state] if histories else p.histories if keep else []
     lines = {k: buffers.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
     finals = [torch.empty_like(v) for v in states]
-    frame, space = call.frame(dtype)
-    call.rows(frame, "x", x)
-    call.rows(frame, "output", output)
+    frame = call.template[:]
+    frame[places["x"]] = x.data_ptr()
+    if "output" in places:
+        frame[places["output"]] = output.data_ptr()
     for k, t in lines.items():
-        call.rows(frame, f"history_{k}", t)
+        frame[places[f"history_{k}"]] = t.data_ptr()
     kept: list[Tensor] = []
     if keep:
         if p.kept:
             kept.append(buffers.empty((*lead, call.count(p.kept_width)), dtype))
-            call.rows(frame, "kept", kept[0])
+            frame[places["kept"]] = kept[0].data_ptr()
         kept += [lines[k] for k in p.histories]
     for place, a in zip(c.starts, states):
         frame[place] = a.data_ptr()
@@ -135,12 +136,13 @@ def forward(
         frame[place] = w.data_ptr()
     if call.lines.lengths is not None:
         _idle_rows(states, finals, call.lines)
-    if call.threads == 1:
-        call.start(frame, "alone")
-    else:
-        call.start(frame, "pack")
-        call.start(frame, "forward")
-    del space
+    with buffers.Scratch(call.space * call.itemsize) as address:
+        frame[c.workspace] = address
+        if call.threads == 1:
+            call.start(frame, "alone")
+        else:
+            call.start(frame, "pack")
+            call.start(frame, "forward")
     return output, finals, [lines[k] for k in stored] if histories else [], kept
 
 
@@ -189,52 +191,63 @@ def backward(
     c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories))
     p, dtype, places = c.program, x.dtype, c.places
     wants_x, _, wants_weights = needs
-    arriving = [torch.zeros_like(a) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
-    d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
+    arriving = [buffers.zeros(a.shape, dtype) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
     if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
+        d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
         return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
     call = _call(c, x, states, weights, sizes, reverse)
     call.check(x, states, weights)
     dx = None
     if wants_x:
-        dx = torch.zeros_like(x) if p.input_gradient is None else buffers.empty(tuple(x.shape), dtype)
+        dx = torch.zeros_like(x) if p.input_gradient is None else buffers.empty(x.shape, dtype)
     d_states = [torch.empty_like(a) for a in states]
-    frame, space = call.frame(dtype)
-    zeros = places["slots_zeros"]
-    call.rows(frame, "x", x)
-    call.rows(frame, "output", output)
+    d_weights = list(onto)
+    if wants_weights and not onto:
+        d_weights = [buffers.empty(w.shape, dtype) if all_ else torch.zeros_like(w)
+                     for w, all_ in zip(weights, p.complete)]  # fmt: skip
+    frame = call.template[:]
+    frame[places["x"]] = x.data_ptr()
+    if "output" in places:
+        frame[places["output"]] = output.data_ptr()
     rest = list(kept)
-    if p.kept:
-        call.rows(frame, "kept", rest.pop(0))
+    if p.kept and "kept" in places:
+        frame[places["kept"]] = rest.pop(0).data_ptr()
     for k, t in zip(p.histories, rest):
-        call.rows(frame, f"history_{k}", t)
+        if f"history_{k}" in places:
+            frame[places[f"history_{k}"]] = t.data_ptr()
     if dx is not None:
-        call.rows(frame, "dx", dx)
-    others = [k for k in range(len(states)) if k != cell.output_state]
-    alive = []
-    for name, d in (("d_output", d_output), *((f"d_history_{k}", d) for k, d in zip(others, d_histories))):
-        if d is not None:
-            alive.append(d.contiguous())
-            call.rows(frame, name, alive[-1])
-        elif name in places:
-            frame[places[name]] = space.data_ptr() + call.template[zeros]
+        frame[places["dx"]] = dx.data_ptr()
+    absent, alive = [], []
+    for name, d in ((c.d_output, d_output), *zip(c.d_histories, d_histories)):
+        if name in places:
+            if d is None:
+                absent.append(name)
+            else:
+                alive.append(d.contiguous())
+                frame[places[name]] = alive[-1].data_ptr()
     for k, (first, a, b) in enumerate(zip(states, arriving, d_states)):
         frame[places[f"first_state_{k}"]] = first.data_ptr()
         frame[c.starts[k]] = a.data_ptr()
         frame[c.finals[k]] = b.data_ptr()
     for place, w in zip(c.weights, weights):
         frame[place] = w.data_ptr()
-    for name, d in zip(weight_names(cell), d_weights):
-        frame[places["d_" + name]] = d.data_ptr()
+    for place, d in zip(c.d_weights, d_weights):
+        frame[place] = d.data_ptr()
     if call.lines.lengths is not None:
         _idle_rows(arriving, d_states, call.lines)
-    frame[places["wants_x"]] = int(wants_x)
+    frame[places["wants_x"]], frame[places["fresh"]] = int(wants_x), int(not onto)
     alone = call.threads == 1
-    if not alone:
-        call.start(frame, "pack")
-    for begin in range(0, call.lines.T, call.block):
-        frame[places["begin"]], frame[places["end"]] = begin, min(begin + call.block, call.lines.T)
-        call.start(frame, "alone" if alone and not begin else "bptt")
-        if wants_weights:
-            call.start(frame, "weights")
+    with buffers.Scratch(call.space * call.itemsize) as address:
+        frame[c.workspace] = address
+        for name in absent:  # one line of zeros, for every row
+            frame[places[name]] = address + call.template[places["slots_zeros"]]
+            frame[places["stride_" + name]] = 0
+        if not alone:
+            call.start(frame, "pack")
+        for begin in range(0, call.lines.T, call.block):
+            frame[places["begin"]], frame[places["end"]] = begin, min(begin + call.block, call.lines.T)
+            call.start(frame, "alone" if alone and not begin else "bptt")
+            if wants_weights:
+                call.start(frame, "weights")
+                frame[places["fresh"]] = 0
     return dx, d_states, d_weights

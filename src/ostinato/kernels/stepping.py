@@ -6,6 +6,7 @@ share of the units, and they meet between stages, because a product reads what a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -151,7 +152,7 @@ class Stepper:
     def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr) -> None:
         code, number, n = self.code, self.numbers[id(q)], self.lanes
         columns = q.columns * n
-        start, stride = self.frame.pointer(f"bias_{number}").at(block * columns), 0
+        start = self.frame.pointer(f"bias_{number}").at(block * columns)
         panel = self.frame.pointer(f"panel_{number}").at(block * depth(self.frame, q) * columns)
         if q.transposed:
             a, line = self._operand(q.parts[0].operand, first)
@@ -159,11 +160,10 @@ class Stepper:
                 code, self.frame, self.products, self.cell, q, block, height, a, line, panel, start, scratch, columns
             )
             return
-        for part in q.parts:
-            a, line = self._operand(part.operand, first)
-            k = part_depth(self.frame, q, part)
-            code.call(self.products.tile(q.columns), height, a, line, 1, panel, k, start, stride, scratch, columns)
-            panel, start, stride = panel.at(k * columns), scratch, columns
+        operands = [self._operand(part.operand, first) for part in q.parts]
+        accumulate(
+            code, self.frame, self.products, self.cell, q, block, height, operands, panel, start, scratch, columns
+        )
 
     def _operand(self, s: Stream, first: Int) -> tuple[Ptr, Int]:
         f = self.frame
@@ -216,7 +216,45 @@ def multiply(
                         columns,
                     )
         with packed:
-            code.call(products.tile(q.columns), height, a, line, 1, panel, k, start, 0, to, columns)
+            code.call(products.tile(q.columns), height, a, line, panel, columns, k, start, 0, to, columns)
+
+
+def accumulate(
+    code: Code,
+    f: Frame,
+    products: Products,
+    cell: Cell,
+    q: Product,
+    block: Int,
+    height: Int,
+    operands: Sequence[tuple[Ptr, Int]],
+    panel: Ptr,
+    start: Ptr,
+    to: Ptr,
+    columns: int,
+) -> None:
+    """A tile of one output that is a sum over parts: from the panel, or in a short call from the weights' own rows.
+
+    A whole block of columns can be read where it lies. Both ways add in one order.
+    """
+    width, first = f.size(q.width), block * columns
+    tile = products.tile(q.columns)
+    whole = code.builder.and_(f["direct"] > 0, first + columns <= width)
+    with code.either(whole) as (direct, packed):
+        with direct:
+            begin, stride = start, 0
+            for part, (a, line) in zip(q.parts, operands):
+                k = f.size(part.depth)
+                for i, (letter, name) in enumerate(part.weights):
+                    rows = f.pointer("weight_" + letter).at(k * width * cell.gates[letter].index(name) + first)
+                    code.call(tile, height, a.at(k * i), line, rows, width, k, begin, stride, to, columns)
+                    begin, stride = to, columns
+        with packed:
+            begin, stride = start, 0
+            for part, (a, line) in zip(q.parts, operands):
+                k = part_depth(f, q, part)
+                code.call(tile, height, a, line, panel, columns, k, begin, stride, to, columns)
+                panel, begin, stride = panel.at(k * columns), to, columns
 
 
 def share_of(blocks: Int, share: Int, shares: Int) -> tuple[Int, Int]:

@@ -1,7 +1,6 @@
-"""The short way for the shortest calls: one layer, one direction, without gradients, in microseconds.
+"""The short way for calls in which there is nothing to decide: one layer, one direction, a dense batch.
 
-It answers calls in which there is nothing to decide and leaves all others, wrong ones too, to the way that asks about
-everything.
+It costs microseconds. All other calls, wrong ones too, it leaves to the way that asks about everything.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..cells import Cell
 from . import engine
+from .autograd import Call, differentiable
 from .plain import autocast_on
 from .routing import KERNELS, way
 
@@ -23,37 +24,52 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=64)
 def _zeros(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
     """A start that is only ever read."""
-    return torch.zeros(shape, dtype=kind)
+    with torch.inference_mode(False):
+        return torch.zeros(shape, dtype=kind)
+
+
+@lru_cache(maxsize=256)
+def _call(cell: Cell) -> Call:
+    return Call(engine.forward, engine.backward, cell, reverse=False, histories=False)
+
+
+@lru_cache(maxsize=1024)
+def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) -> tuple[tuple[int, int, int], ...]:
+    return tuple((1, batch, (projected or hidden) if w == "P" else hidden) for w in widths)
 
 
 def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     """(output, state) of a dense batch x [T, B, C] or [B, T, C]; None where the call is of another kind."""
-    if torch.is_grad_enabled() or type(x) is not Tensor or layer.num_layers != 1 or layer.bidirectional:
+    if type(x) is not Tensor or layer.num_layers != 1 or layer.bidirectional or not x.is_cpu:
         return None
     if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or autocast_on("cpu"):
         return None
-    cell, parameters, kind = layer.cell, layer._parameters, x.dtype
-    weights: list[Any] = [parameters.get(name) for name in layer._weight_names()[0]]
-    batch = x.shape[0 if layer.batch_first else 1]
-    shapes = [(1, batch, (layer.proj_size or layer.hidden_size) if w == "P" else layer.hidden_size)
-              for w in cell.state_widths]  # fmt: skip
+    cell, parameters, kind, batch_first = layer.cell, layer._parameters, x.dtype, layer.batch_first
+    shapes = _shapes(cell.state_widths, x.shape[0 if batch_first else 1], layer.hidden_size, layer.proj_size)
     if state is None:
-        states: Any = [_zeros(shape, kind) for shape in shapes]
+        tensors: list[Any] = [x, *[_zeros(shape, kind) for shape in shapes]]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):
             return None
-    for s, shape in zip(states, shapes):
-        if not isinstance(s, Tensor) or s.shape != shape or s.dtype is not kind or not s.is_contiguous():
+        for s, shape in zip(states, shapes):
+            if not isinstance(s, Tensor) or s.shape != shape:
+                return None
+        tensors = [x, *states]
+    tensors += [parameters.get(name) for name in layer._weight_names()[0]]
+    for t in tensors:
+        if t is None or t.dtype is not kind or not t.is_cpu:
             return None
-    for w in weights:
-        if w is None or w.dtype is not kind or not w.is_contiguous():
-            return None
-    if way([x, *states, *weights]) != KERNELS:
+    if way(tensors) != KERNELS:
         return None
-    rows = x.transpose(0, 1) if layer.batch_first else x
-    rows = rows if rows.is_contiguous() else rows.contiguous()
-    output, finals, _, _ = engine.forward(cell, rows, states, weights, None, False, False, False)
-    if layer.batch_first:
+    n = 1 + len(shapes)
+    tensors = [t if t.is_contiguous() else t.contiguous() for t in tensors]
+    if batch_first:
+        tensors[0] = x.transpose(0, 1).contiguous()
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        output, finals, _, _ = differentiable(_call(cell), tensors[0], tensors[1:n], tensors[n:], None)
+    else:
+        output, finals, _, _ = engine.forward(cell, tensors[0], tensors[1:n], tensors[n:], None, False, False, False)
+    if batch_first:
         output = output.transpose(0, 1)
-    return output, finals[0] if len(finals) == 1 else tuple(finals)
+    return output, finals[0] if n == 2 else tuple(finals)
