@@ -45,6 +45,8 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or autocast_on("cpu"):
         return None
     cell, parameters, kind, batch_first = layer.cell, layer._parameters, x.dtype, layer.batch_first
+    if kind is not torch.float32 and kind is not torch.float64:
+        return None
     shapes = _shapes(cell.state_widths, x.shape[0 if batch_first else 1], layer.hidden_size, layer.proj_size)
     if state is None:
         tensors: list[Any] = [x, *[_zeros(shape, kind) for shape in shapes]]
@@ -67,6 +69,8 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     if batch_first:
         tensors[0] = x.transpose(0, 1).contiguous()
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        if layer.checkpoint is not None:
+            return None
         output, finals, _, _ = differentiable(_call(cell), tensors[0], tensors[1:n], tensors[n:], None)
     else:
         output, finals, _, _ = engine.forward(cell, tensors[0], tensors[1:n], tensors[n:], None, False, False, False)
