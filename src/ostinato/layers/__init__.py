@@ -2,7 +2,8 @@
 
 from .convert import convert
 from .drop_in import GRU, LSTM, RNN
+from .options import Options
 from .recurrent import Recurrent
 from .warmup import warmup
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "convert", "warmup"]
+__all__ = ["GRU", "LSTM", "RNN", "Options", "Recurrent", "convert", "warmup"]

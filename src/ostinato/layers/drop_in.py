@@ -1,7 +1,8 @@
 """`RNN`, `GRU` and `LSTM`: torch.nn's layers with their constructors, parameters, results and errors, on the kernels.
 
 They derive from torch.nn.RNNBase and take everything from it but forward. Instances hold nothing of their own beyond
-what torch's hold, so an instance of nn.LSTM becomes one of these by its class alone; `convert` relies on that.
+what torch's hold, options apart, so an instance of nn.LSTM becomes one of these by its class alone; `convert` relies on
+that.
 
 Letters: T steps, B rows of the batch, C input features, H hidden units, P the projection's width, L layers,
 D directions.
@@ -9,7 +10,7 @@ D directions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,9 +20,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import Cell, catalogue
 from ..errors import OstinatoError
-from . import engine
+from . import engine, initial
 from .arguments import State
-from .checkpoint import Checkpointing, read_checkpoint
 from .layer import Layer, settled
 from .routing import transformed
 from .sequences import Lengths
@@ -57,11 +57,10 @@ class TorchLayer(Layer, nn.RNNBase):
 
     _original: type[nn.RNNBase]
 
-    def __init__(self, *arguments: Any, checkpoint: Checkpointing = None, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        if checkpoint is not None:
-            read_checkpoint(checkpoint, type(self).__name__)
-            self.checkpoint = checkpoint
+    def __init__(self, *arguments: Any, options: Mapping[str, Any], **factory: Any) -> None:
+        super().__init__(*arguments, **factory)
+        self._take(options, **factory)
+        initial.start(self)
 
     @property
     def cell(self) -> Cell:  # type: ignore[override]
@@ -82,6 +81,11 @@ class TorchLayer(Layer, nn.RNNBase):
         `state` is another name for hx; `lengths` and `return_states` are those of `Recurrent.forward`.
         """
         return super().forward(input, state, hx=hx, lengths=lengths, return_states=return_states)
+
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew, as torch does and as the options ask."""
+        super().reset_parameters()
+        initial.start(self)
 
     def _weight_names(self) -> Sequence[Sequence[str]]:
         # torch's order is ih, hh, two biases, hr; the cell's is W U V b d.
@@ -132,7 +136,7 @@ class RNN(TorchLayer):
         h_t = tanh(W x_t + b + U h_{t-1} + d)       or relu, with nonlinearity="relu"
 
     input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]. Beyond torch.nn: `lengths`, `return_states`, `step`,
-    and `checkpoint` as in `Recurrent`.
+    and by keyword the options of `ostinato.layers.Options`.
     """
 
     _original = nn.RNN
@@ -149,17 +153,13 @@ class RNN(TorchLayer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        *,
-        checkpoint: Checkpointing = None,
-        **unknown: Any,
+        **options: Any,
     ) -> None:
-        _without_projection(unknown)
+        _without_projection(options)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(
-            f"RNN_{nonlinearity.upper()}", *sizes, device=device, dtype=dtype, checkpoint=checkpoint, **unknown
-        )
+        super().__init__(f"RNN_{nonlinearity.upper()}", *sizes, device=device, dtype=dtype, options=options)
         self.nonlinearity = nonlinearity
 
 
@@ -170,8 +170,8 @@ class GRU(TorchLayer):
         n = tanh(W_n x + b_n + r (U_n h + d_n))    h = (1 - z) n + z h
 
     input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]; gates r z n. Beyond torch.nn: `lengths`,
-    `return_states`, `step`, and `checkpoint` as in `Recurrent`. The form with the reset before the product is
-    `Recurrent("gru_reset_before", ...)`.
+    `return_states`, `step`, and by keyword the options of `ostinato.layers.Options`. The form with the reset before the
+    product is `Recurrent("gru_reset_before", ...)`.
     """
 
     _original = nn.GRU
@@ -187,13 +187,11 @@ class GRU(TorchLayer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        *,
-        checkpoint: Checkpointing = None,
-        **unknown: Any,
+        **options: Any,
     ) -> None:
-        _without_projection(unknown)
+        _without_projection(options)
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__("GRU", *sizes, device=device, dtype=dtype, checkpoint=checkpoint, **unknown)
+        super().__init__("GRU", *sizes, device=device, dtype=dtype, options=options)
 
 
 class LSTM(TorchLayer):
@@ -203,7 +201,7 @@ class LSTM(TorchLayer):
         c = f c + i g    h = o tanh(c), or V (o tanh(c)) with proj_size
 
     input [T, B, C] → output [T, B, D·H], final states (h [D·L, B, H or P], c [D·L, B, H]); gates i f g o. Beyond
-    torch.nn: `lengths`, `return_states`, `step`, and `checkpoint` as in `Recurrent`.
+    torch.nn: `lengths`, `return_states`, `step`, and by keyword the options of `ostinato.layers.Options`.
     """
 
     _original = nn.LSTM
@@ -223,15 +221,14 @@ class LSTM(TorchLayer):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        *,
-        checkpoint: Checkpointing = None,
+        **options: Any,
     ) -> None:
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
-        super().__init__("LSTM", *sizes, device=device, dtype=dtype, checkpoint=checkpoint)
+        super().__init__("LSTM", *sizes, device=device, dtype=dtype, options=options)
 
 
-def _without_projection(unknown: dict[str, Any]) -> None:
-    if "proj_size" in unknown:
+def _without_projection(options: Mapping[str, Any]) -> None:
+    if "proj_size" in options:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
 

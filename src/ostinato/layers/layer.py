@@ -6,6 +6,7 @@ Letters: T steps, B rows of the batch, C input features, H hidden units, L layer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
+from . import initial
 from .arguments import State, problem_with, state_shapes
 from .checkpoint import Checkpointing, read_checkpoint
 from .operator import run
+from .options import Options
 from .sequences import Lengths, lay_out
 from .short import short
 from .weights import gate_record, in_order_of
@@ -35,8 +38,8 @@ class Layer(nn.Module):
     dropout: float
     bidirectional: bool
     proj_size: int
-    checkpoint: Checkpointing = None
-    """What is kept between forward and backward: None for all that backward reads, or as docs/checkpointing.md says."""
+    options: Options = Options()
+    """What the layer was told beyond torch.nn's arguments. An instance has its own where that is anything at all."""
 
     def forward(
         self,
@@ -51,7 +54,7 @@ class Layer(nn.Module):
 
         x              [T, B, C]; [B, T, C] with batch_first; [T, C] for one sequence; or a PackedSequence
         state          where to start: [D·L, B, H] for each state of the cell, also with batch_first; [D·L, H] for one
-                       sequence; zeros without it. `hx` is torch's name for the same argument
+                       sequence; without it zeros, or the learned state. `hx` is torch's name for the same argument
         lengths        steps of each row, from 0 to T, in any order: a list, an array or an integer tensor. What x holds
                        past a row's end is not read; the output there is 0; the row's final state is that at its own
                        end, and the second direction starts there
@@ -95,6 +98,8 @@ class Layer(nn.Module):
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)
+        if state is None and self.options.learn_initial_state:
+            state = initial.learned(self, x)
         batch = lay_out(x, lengths, self.batch_first, where)
         given = self._zeros(x) if state is None else (state,) if len(cell.states) == 1 else state
         starts = [batch.start(s) for s in given]
@@ -137,8 +142,28 @@ class Layer(nn.Module):
             x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
         return x, _stacked(finals), _stacked(every)
 
+    @property
+    def checkpoint(self) -> Checkpointing:
+        """What is kept between forward and backward; the one option that may be set at any time."""
+        return self.options.checkpoint
+
+    @checkpoint.setter
+    def checkpoint(self, value: Checkpointing) -> None:
+        self.options = replace(self.options, where=type(self).__name__, checkpoint=value)
+
     def extra_repr(self) -> str:
-        return nn.RNNBase.extra_repr(self) + ("" if self.checkpoint is None else f", checkpoint={self.checkpoint!r}")  # type: ignore[arg-type]
+        return ", ".join([nn.RNNBase.extra_repr(self), *self.options.changed()])  # type: ignore[arg-type]
+
+    def _take(self, options: Mapping[str, Any], device: Any, dtype: torch.dtype | None) -> None:
+        """Checks and keeps the options of the constructor, and registers the parameters that they bring."""
+        where = type(self).__name__
+        taken = Options.of(where, options)
+        if taken != Options():
+            self.options = taken
+            problem = initial.problem_with(self, where)
+            if problem is not None:
+                raise problem
+            initial.register(self, device, dtype)
 
     def _weight_names(self) -> Sequence[Sequence[str]]:
         """For each layer and direction the parameters' names, in the order in which the cell takes them."""

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..cells import Cell, as_cell
 from ..errors import InputError, phrase
-from .checkpoint import Checkpointing, read_checkpoint
+from . import initial
 from .layer import Layer, settled
 from .weights import in_torch_order, suffixes
 
@@ -35,8 +35,7 @@ class Recurrent(Layer):
     dropout        probability of zeroing an element of each layer's output but the last's, in training
     bidirectional  D = 2: a second direction reads from the end, and outputs stand side by side, [T, B, 2·H]
     proj_size      P, the width behind the cell's projection V; 0 means as wide as hidden_size
-    checkpoint     what is kept for backward: None, all that it reads; "sqrt" or a number of segments, the states at
-                   the boundaries of √T or so many segments of steps, which run again; "2GB", what fits in the budget
+    **options      by keyword, those of `ostinato.layers.Options`: init, forget_bias, learn_initial_state, checkpoint
 
     Parameters carry torch.nn's names and start from U(-1/√H, 1/√H), or from the cell's own `init`: weight_ih_l0
     [G·H, C], weight_hh_l0 [G·H, H], weight_hr_l0 [P, H], bias_ih_l0 and bias_hh_l0 [G·H], and p_NAME_l0 [H]; a letter
@@ -57,8 +56,7 @@ class Recurrent(Layer):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        *,
-        checkpoint: Checkpointing = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         chosen = as_cell(cell, "Recurrent")
@@ -83,8 +81,6 @@ class Recurrent(Layer):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        self.checkpoint = checkpoint
-        read_checkpoint(checkpoint, "Recurrent")
         self._names: list[list[str]] = []
         directions = 2 if bidirectional else 1
         width = directions * self.cell.width(self.cell.output_width, input_size, hidden_size, proj_size)
@@ -94,18 +90,22 @@ class Recurrent(Layer):
                 start = torch.empty(shapes[name], device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(start))
             self._names.append([name + suffix for name in shapes])
+        self._take(options, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws all parameters anew from U(-1/√H, 1/√H), except those for which the cell names a value."""
+        """Draws all parameters anew: U(-1/√H, 1/√H), the values that the cell names, and those that the options ask."""
         bound = 1 / math.sqrt(self.hidden_size)
         values = {key.replace(".", "_"): value for key, value in self.cell.init.items()}
         for name, parameter in self.named_parameters():
+            if name.startswith("initial_"):
+                continue
             value = values.get(name.rpartition("_l")[0].removesuffix("_reverse"))
             if value is None:
                 nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.constant_(parameter, value)
+        initial.start(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -49,6 +49,8 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
         return None
     shapes = _shapes(cell.state_widths, x.shape[0 if batch_first else 1], layer.hidden_size, layer.proj_size)
     if state is None:
+        if layer.options.learn_initial_state:
+            return None
         tensors: list[Any] = [x, *[_zeros(shape, kind) for shape in shapes]]
     else:
         states = (state,) if len(shapes) == 1 else state
@@ -69,7 +71,7 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     if batch_first:
         tensors[0] = x.transpose(0, 1).contiguous()
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        if layer.checkpoint is not None:
+        if layer.options.checkpoint is not None:
             return None
         output, finals, _, _ = differentiable(_call(cell), tensors[0], tensors[1:n], tensors[n:], None)
     else:

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..cells import Cell
 from ..errors import InputError, phrase
+from ..layers.initial import learned
 from ..layers.layer import Layer
 from ..layers.sequences import read_lengths
 from .evaluate import evaluate
@@ -82,6 +83,8 @@ def runs(layer: nn.Module, x: Any, state: Any = None, *, lengths: Any = None) ->
         x, lengths = pad_packed_sequence(x, layer.batch_first)
     with torch.no_grad(), eval_mode(layer):
         *_, states = layer(x, state, lengths=lengths, return_states=True)
+    if state is None and layer.options.learn_initial_state:
+        state = learned(layer, x)
     several = (states,) if len(layer.cell.states) == 1 else states
     batched = x.dim() == 3
     if not batched:
