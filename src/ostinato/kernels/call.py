@@ -47,6 +47,8 @@ class Compiled:
         self.starts = [self.places[f"start_state_{k}"] for k in states]
         self.finals = [self.places[f"final_state_{k}"] for k in states]
         self.weights = [self.places[n] for n in weight_names(cell)]
+        self.given = [*self.starts, *self.finals, *self.weights]
+        self.x, self.output = self.places["x"], self.places.get("output")
         self.d_weights = [self.places[n] for n in (f"d_{name}" for name in weight_names(cell)) if n in self.places]
         self.d_output = "d_output"
         self.d_histories = [f"d_history_{k}" for k in states if k != cell.output_state]

@@ -21,7 +21,7 @@ SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 
 def supported(x: Tensor) -> bool:
     """Whether kernels exist for this tensor: float32 or float64 on a CPU with fused multiply-add."""
-    return x.dtype in SCALARS and x.device.type == "cpu" and _has_kernels()
+    return x.is_cpu and x.dtype in SCALARS and _has_kernels()
 
 
 @lru_cache(maxsize=1)
@@ -59,17 +59,19 @@ def _call(
     reverse: bool,
 ) -> Call:
     H, P = hidden_sizes(compiled.program.cell, states, weights)
-    B, C, workers = states[0].shape[-2], x.shape[-1], threads.thread_count()
+    B, workers = states[0].shape[-2], threads.thread_count()
     if sizes is None:
-        return _dense(compiled, x.shape[0], B, C, H, P, workers, reverse)
+        return _dense(compiled, x.shape[0], B, x.shape[-1], H, P, workers, reverse)
+    C = x.shape[-1]
     return Call(compiled, Lines(len(sizes), B, sizes.tolist()), C, H, P, workers, reverse)
 
 
 def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[int, int]:
     """(H, P) as the tensors have them."""
-    widths = cell.state_widths
     if not cell.projected:
-        return states[0].shape[-1], states[0].shape[-1]
+        H = states[0].shape[-1]
+        return H, H
+    widths = cell.state_widths
     known = {w: s.shape[-1] for w, s in zip(widths, states)}
     if "H" not in known:
         known["H"] = next(
@@ -113,27 +115,26 @@ def forward(
     call.check(x, states, weights)
     lead, places = x.shape[:-1], c.places
     output = buffers.empty((*lead, call.width[output_width]), dtype)
-    stored = [k for k in range(len(states)) if k != cell.output_state] if histories else p.histories if keep else []
-    lines = {k: buffers.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
     finals = [torch.empty_like(v) for v in states]
     frame = call.template[:]
-    frame[places["x"]] = x.data_ptr()
-    if "output" in places:
-        frame[places["output"]] = output.data_ptr()
-    for k, t in lines.items():
-        frame[places[f"history_{k}"]] = t.data_ptr()
+    frame[c.x] = x.data_ptr()
+    if c.output is not None:
+        frame[c.output] = output.data_ptr()
+    stored: Sequence[int] = ()
+    lines: dict[int, Tensor] = {}
     kept: list[Tensor] = []
+    if keep or histories:
+        stored = [k for k in range(len(states)) if k != cell.output_state] if histories else p.histories
+        for k in stored:
+            lines[k] = buffers.empty((*lead, states[k].shape[-1]), dtype)
+            frame[places[f"history_{k}"]] = lines[k].data_ptr()
     if keep:
         if p.kept:
             kept.append(buffers.empty((*lead, call.count(p.kept_width)), dtype))
             frame[places["kept"]] = kept[0].data_ptr()
         kept += [lines[k] for k in p.histories]
-    for place, a in zip(c.starts, states):
-        frame[place] = a.data_ptr()
-    for place, a in zip(c.finals, finals):
-        frame[place] = a.data_ptr()
-    for place, w in zip(c.weights, weights):
-        frame[place] = w.data_ptr()
+    for place, t in zip(c.given, (*states, *finals, *weights)):
+        frame[place] = t.data_ptr()
     if call.lines.lengths is not None:
         _idle_rows(states, finals, call.lines)
     with buffers.Scratch(call.space * call.itemsize) as address:

@@ -38,6 +38,16 @@ _CELLS: dict[tuple[str, bool, bool], Cell] = {
     for key, name in _NAMES.items()
     for bias in (True, False)
 }
+_FIRST_NAMES = {
+    (bias, projected): (
+        "weight_ih_l0",
+        "weight_hh_l0",
+        *["weight_hr_l0"] * projected,
+        *["bias_ih_l0", "bias_hh_l0"] * bias,
+    )
+    for bias in (True, False)
+    for projected in (True, False)
+}
 _TORCH = {"RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu, "GRU": torch.gru, "LSTM": torch.lstm}
 
 
@@ -90,6 +100,9 @@ class TorchLayer(Layer, nn.RNNBase):
     def _weight_names(self) -> Sequence[Sequence[str]]:
         # torch's order is ih, hh, two biases, hr; the cell's is W U V b d.
         return [[*group[:2], *group[4:], *group[2:4]] for group in self._all_weights]
+
+    def _first_names(self) -> Sequence[str]:
+        return _FIRST_NAMES[self.bias, self.proj_size > 0]
 
     def _layers(
         self,

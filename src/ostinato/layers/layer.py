@@ -169,6 +169,10 @@ class Layer(nn.Module):
         """For each layer and direction the parameters' names, in the order in which the cell takes them."""
         raise NotImplementedError
 
+    def _first_names(self) -> Sequence[str]:
+        """The parameters' names of the first layer and direction."""
+        return self._weight_names()[0]
+
     def _zeros(self, x: Tensor | PackedSequence) -> list[Tensor]:
         """The start of a call without a state, as the caller would give it."""
         data = x.data if isinstance(x, PackedSequence) else x

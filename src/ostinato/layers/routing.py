@@ -18,6 +18,7 @@ from . import engine, plain
 
 REFERENCE, OPERATOR, KERNELS = "reference", "operator", "kernels"
 _NATIVE = (torch.float32, torch.float64)
+_PLAIN = frozenset((Tensor, Parameter))
 _HALF = (torch.bfloat16, torch.float16)
 _WHERE = "ostinato"
 
@@ -34,9 +35,8 @@ def way(tensors: Sequence[Tensor]) -> str:
         return REFERENCE
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_private.dispatch_mode_active():
         return OPERATOR
-    for t in tensors:
-        if type(t) is not Tensor and type(t) is not Parameter:
-            return OPERATOR
+    if not _PLAIN.issuperset(map(type, tensors)):
+        return OPERATOR
     if engine.compiled(tensors[0]):
         return KERNELS
     engine.without_kernels(tensors[0])

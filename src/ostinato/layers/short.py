@@ -40,7 +40,13 @@ def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) ->
 
 def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     """(output, state) of a dense batch x [T, B, C] or [B, T, C]; None where the call is of another kind."""
-    if type(x) is not Tensor or layer.num_layers != 1 or layer.bidirectional or not x.is_cpu:
+    if (
+        torch.compiler.is_compiling()
+        or type(x) is not Tensor
+        or layer.num_layers != 1
+        or layer.bidirectional
+        or not x.is_cpu
+    ):
         return None
     if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or autocast_on("cpu"):
         return None
@@ -60,7 +66,7 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
             if not isinstance(s, Tensor) or s.shape != shape:
                 return None
         tensors = [x, *states]
-    tensors += [parameters.get(name) for name in layer._weight_names()[0]]
+    tensors += [parameters.get(name) for name in layer._first_names()]
     for t in tensors:
         if t is None or t.dtype is not kind or not t.is_cpu:
             return None
