@@ -6,13 +6,37 @@ from .jacobian import Jacobian, jacobian, step_jacobians
 from .nodes import Nodes, carry, named
 from .pascanu import Pascanu
 from .reach import GradientByLag, gradient_by_lag
+from .record import (
+    Carry,
+    Clipping,
+    Finding,
+    Gate,
+    GradientCurve,
+    LayerReport,
+    Probe,
+    Report,
+    StateHealth,
+    WeightGradients,
+    WeightReport,
+)
 
 __all__ = [
+    "Carry",
+    "Clipping",
+    "Finding",
+    "Gate",
     "GradientByLag",
+    "GradientCurve",
     "Jacobian",
+    "LayerReport",
     "Nodes",
     "Pascanu",
+    "Probe",
+    "Report",
     "Run",
+    "StateHealth",
+    "WeightGradients",
+    "WeightReport",
     "carry",
     "evaluate",
     "gradient_by_lag",
