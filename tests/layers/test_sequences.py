@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, vmap
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import ostinato
 from ostinato.errors import InputError
-from ostinato.layers.sequences import pick
 from tolerance import check
 
 FEATURES, HIDDEN, STEPS = 3, 5, 7
@@ -204,31 +202,6 @@ def test_packed_states_after_every_step():
     _, _, found = layer(pack_padded_sequence(x, lengths, enforce_sorted=False), return_states=True)
     for a, b in zip(found, expected, strict=True):
         assert a.shape == (4, STEPS, 4, HIDDEN) and torch.equal(a, b)
-
-
-def gather():
-    """rows [4, 2] → [6, 2], two places without a row."""
-    return torch.tensor([2, 4, 0, 1, 3, 4]), torch.tensor([2, 3, 0, 4])
-
-
-def test_pick_gathers_and_fills_with_zeros():
-    index, inverse = gather()
-    rows = torch.arange(8.0).view(4, 2)
-    spread = torch.tensor([[4.0, 5], [0, 0], [0, 1], [2, 3], [6, 7], [0, 0]])
-    assert torch.equal(pick(rows, index, inverse), spread)
-    assert torch.equal(pick(spread, inverse, index), rows)
-
-
-def test_pick_is_differentiable_any_number_of_times():
-    index, inverse = gather()
-    rows = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
-    for f in (lambda r: pick(r, index, inverse).pow(3), lambda r: pick(r[:, :1].expand(4, 6).T, inverse, index).pow(3)):
-        assert gradcheck(f, rows, check_forward_ad=True, check_batched_grad=True)
-        assert gradgradcheck(f, rows)
-    with forward_ad.dual_level():
-        tangent = torch.randn_like(rows)
-        out = pick(forward_ad.make_dual(rows.detach(), tangent), index, inverse)
-        assert torch.equal(forward_ad.unpack_dual(out).tangent, pick(tangent, index, inverse))
 
 
 def test_gradients_of_each_sample_of_a_ragged_batch():

@@ -24,7 +24,7 @@ from . import engine, initial
 from .arguments import State
 from .layer import Layer, settled
 from .routing import transformed
-from .sequences import Lengths
+from .sequences import Lengths, Resets
 
 _NAMES = {
     ("RNN_TANH", False): "elman",
@@ -84,13 +84,14 @@ class TorchLayer(Layer, nn.RNNBase):
         *,
         state: State = None,
         lengths: Lengths = None,
+        resets: Resets = None,
         return_states: bool = False,
     ) -> Any:
         """As torch.nn's: input [T, B, C], [B, T, C] with batch_first, [T, C] or packed → (output, final state).
 
-        `state` is another name for hx; `lengths` and `return_states` are those of `Recurrent.forward`.
+        `state` is another name for hx; `lengths`, `resets` and `return_states` are those of `Recurrent.forward`.
         """
-        return super().forward(input, state, hx=hx, lengths=lengths, return_states=return_states)
+        return super().forward(input, state, hx=hx, lengths=lengths, resets=resets, return_states=return_states)
 
     def reset_parameters(self) -> None:
         """Draws all parameters anew, as torch does and as the options ask."""
@@ -148,8 +149,8 @@ class RNN(TorchLayer):
 
         h_t = tanh(W x_t + b + U h_{t-1} + d)       or relu, with nonlinearity="relu"
 
-    input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]. Beyond torch.nn: `lengths`, `return_states`, `step`,
-    and by keyword the options of `ostinato.layers.Options`.
+    input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]. Beyond torch.nn: `lengths`, `resets`,
+    `return_states`, `step`, and by keyword the options of `ostinato.layers.Options`.
     """
 
     _original = nn.RNN
@@ -183,8 +184,8 @@ class GRU(TorchLayer):
         n = tanh(W_n x + b_n + r (U_n h + d_n))    h = (1 - z) n + z h
 
     input [T, B, C] → output [T, B, D·H], final state [D·L, B, H]; gates r z n. Beyond torch.nn: `lengths`,
-    `return_states`, `step`, and by keyword the options of `ostinato.layers.Options`. The form with the reset before the
-    product is `Recurrent("gru_reset_before", ...)`.
+    `resets`, `return_states`, `step`, and by keyword the options of `ostinato.layers.Options`. The form with the reset
+    gate before the product is `Recurrent("gru_reset_before", ...)`.
     """
 
     _original = nn.GRU
@@ -214,7 +215,7 @@ class LSTM(TorchLayer):
         c = f c + i g    h = o tanh(c), or V (o tanh(c)) with proj_size
 
     input [T, B, C] → output [T, B, D·H], final states (h [D·L, B, H or P], c [D·L, B, H]); gates i f g o. Beyond
-    torch.nn: `lengths`, `return_states`, `step`, and by keyword the options of `ostinato.layers.Options`.
+    torch.nn: `lengths`, `resets`, `return_states`, `step`, and by keyword the options of `ostinato.layers.Options`.
     """
 
     _original = nn.LSTM

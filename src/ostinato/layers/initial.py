@@ -102,13 +102,23 @@ def register(layer: Layer, device: Any, dtype: torch.dtype | None) -> None:
             layer.register_parameter(name, nn.Parameter(torch.empty(width, device=device, dtype=dtype)))
 
 
-def learned(layer: Layer, x: Tensor | PackedSequence) -> State:
-    """The learned state as a caller would give it, [D·L, B, H]: every row starts from the same."""
+def own(layer: Layer, x: Tensor | PackedSequence, rows: int | None = None) -> list[Tensor]:
+    """Where the rows of x start by themselves, zeros or the learned state: [D·L, B, H] of each state, as a caller would
+    give it; [D·L, rows, H] where `rows` is given. Every row starts from the same."""
     data = x.data if isinstance(x, PackedSequence) else x
+    shapes = [s if rows is None else (s[0], rows, s[-1]) for s in state_shapes(layer, x)]
+    if not layer.options.learn_initial_state:
+        return [data.new_zeros(shape) for shape in shapes]
     states = []
-    for names, shape in zip(learned_names(layer), state_shapes(layer, x)):
-        own = torch.stack([getattr(layer, name) for name in names]).to(data.dtype)
-        states.append(own.unsqueeze(1).expand(shape).contiguous() if len(shape) == 3 else own)
+    for names, shape in zip(learned_names(layer), shapes):
+        learned = torch.stack([getattr(layer, name) for name in names]).to(data.dtype)
+        states.append(learned.unsqueeze(1).expand(shape).contiguous() if len(shape) == 3 else learned)
+    return states
+
+
+def learned(layer: Layer, x: Tensor | PackedSequence) -> State:
+    """The learned state as a caller would give it."""
+    states = own(layer, x)
     return states[0] if len(states) == 1 else tuple(states)
 
 

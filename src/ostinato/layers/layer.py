@@ -17,11 +17,11 @@ from torch.nn.utils.rnn import PackedSequence
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from . import initial
-from .arguments import State, problem_with, state_shapes
+from .arguments import State, problem_with
 from .checkpoint import Checkpointing, read_checkpoint
 from .operator import run
 from .options import Options
-from .sequences import Lengths, lay_out
+from .sequences import Lengths, Resets, lay_out
 from .short import short
 from .weights import gate_record, in_order_of
 
@@ -48,6 +48,7 @@ class Layer(nn.Module):
         *,
         hx: State = None,
         lengths: Lengths = None,
+        resets: Resets = None,
         return_states: bool = False,
     ) -> Any:
         """Runs the whole sequence.
@@ -58,6 +59,11 @@ class Layer(nn.Module):
         lengths        steps of each row, from 0 to T, in any order: a list, an array or an integer tensor. What x holds
                        past a row's end is not read; the output there is 0; the row's final state is that at its own
                        end, and the second direction starts there
+        resets         bool [T, B] as x has its steps, [T] for one sequence: where it is True, a new sequence starts at
+                       this step, in both directions, from zeros or the learned state and never from `state`. The same
+                       as cutting the row there and calling the layer on each piece, on the first one with `state`
+                       unless the row's first step is a reset too; the row's final state is that of its last piece, in
+                       both directions. What stands past a row's length is not read
         return_states  also return the states after every step
         Returns (output, state): output [T, B, D·H] laid out as x; the final state as `state` above. With return_states,
         (output, state, states): for each state [D·L, T, B, H], time first also with batch_first, 0 past a row's end.
@@ -67,11 +73,11 @@ class Layer(nn.Module):
             remedy = "hx is torch's name for the same argument."
             raise InputError(phrase(type(self).__name__, "state", "given once", "state and hx", remedy))
         state = hx if state is None else state
-        if lengths is None and not return_states:
+        if lengths is None and resets is None and not return_states:
             found = short(self, x, state)
             if found is not None:
                 return found
-        return self._sequence(x, state, lengths, return_states)
+        return self._sequence(x, state, lengths, resets, return_states)
 
     def step(self, x_t: Tensor, state: State = None) -> tuple[Tensor, State]:
         """One step of all layers: x_t [B, C], state as in `forward` → (output_t [B, H], new state). Or [C] → [H].
@@ -89,20 +95,25 @@ class Layer(nn.Module):
             raise InputError(phrase(where, "x_t", "a tensor [B, C] or [C]", received, "Give the input of one step."))
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
         x = x_t.unsqueeze(time)
-        output, state = short(self, x, state) or self._sequence(x, state, None, False)
+        output, state = short(self, x, state) or self._sequence(x, state, None, None, False)
         return output.squeeze(time), state
 
-    def _sequence(self, x: Tensor | PackedSequence, state: State, lengths: Lengths, return_states: bool) -> Any:
+    def _sequence(
+        self, x: Tensor | PackedSequence, state: State, lengths: Lengths, resets: Resets, return_states: bool
+    ) -> Any:
         cell, where = self.cell, type(self).__name__
         weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)
-        if state is None and self.options.learn_initial_state:
-            state = initial.learned(self, x)
-        batch = lay_out(x, lengths, self.batch_first, where)
-        given = self._zeros(x) if state is None else (state,) if len(cell.states) == 1 else state
-        starts = [batch.start(s) for s in given]
+        batch = lay_out(x, lengths, resets, self.batch_first, where)
+        if state is None:
+            given: Sequence[Tensor] = initial.own(self, x)
+            own: Sequence[Tensor | None] = [None] * len(given)
+        else:
+            given = (state,) if len(cell.states) == 1 else state
+            own = [None] * len(given) if resets is None else initial.own(self, x, rows=1)
+        starts = [batch.start(s, o) for s, o in zip(given, own)]
         y, finals, every = self._layers(batch.x, starts, weights, batch.sizes, return_states)
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
         output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
@@ -172,11 +183,6 @@ class Layer(nn.Module):
     def _first_names(self) -> Sequence[str]:
         """The parameters' names of the first layer and direction."""
         return self._weight_names()[0]
-
-    def _zeros(self, x: Tensor | PackedSequence) -> list[Tensor]:
-        """The start of a call without a state, as the caller would give it."""
-        data = x.data if isinstance(x, PackedSequence) else x
-        return [data.new_zeros(shape) for shape in state_shapes(self, x)]
 
     def _refuse(self, problem: OstinatoError, x: Any, state: State, lengths: Lengths) -> None:
         raise problem

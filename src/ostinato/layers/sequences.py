@@ -11,34 +11,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from ..errors import InputError, phrase
+from .._torch_private import functorch_active
+from ..errors import InputError, ShapeError, phrase
+from .gather import pick
+from .pieces import Pieces, cut
 
 Lengths = Any
 """One integer for each row: a list, an array, or an integer tensor on any device."""
+Resets = Any
+"""One bool for each step of each row, [T, B] as x has them: a tensor on any device, an array, or nested lists."""
 
 
 @dataclass
 class Padded:
-    """Every row has T steps. The caller's x is [T, B, C], [B, T, C] with batch_first, or [T, C] without a batch."""
+    """Every row has T steps. The caller's x is [T, B, C], [B, T, C] with batch_first, or [T, C] without a batch.
+
+    fresh    bool [B], the rows that start anew at their first step; None where no row does
+    """
 
     x: Tensor
     batched: bool
     batch_first: bool
+    fresh: Tensor | None = None
     sizes = None
 
     @classmethod
-    def of(cls, x: Tensor, batch_first: bool) -> Padded:
+    def of(cls, x: Tensor, batch_first: bool, fresh: Tensor | None = None) -> Padded:
         if x.dim() == 2:
-            return cls(x.unsqueeze(1), False, False)
-        return cls(x.transpose(0, 1) if batch_first else x, True, batch_first)
+            return cls(x.unsqueeze(1), False, False, fresh)
+        return cls(x.transpose(0, 1) if batch_first else x, True, batch_first, fresh)
 
-    def start(self, state: Tensor) -> Tensor:
-        """The caller's state, [D·L, B, H] or [D·L, H], for the rows of x."""
-        return state if self.batched else state.unsqueeze(1)
+    def start(self, state: Tensor, own: Tensor | None) -> Tensor:
+        """The states of the rows of x, from the caller's, [D·L, B, H] or [D·L, H], and the layer's own, [D·L, 1, H].
+
+        `own` is None where the caller gave no state: `state` is then the layer's own already.
+        """
+        batched = state if self.batched else state.unsqueeze(1)
+        return batched if own is None or self.fresh is None else torch.where(self.fresh[:, None], own, batched)
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
         """The rows' last state as the caller counts rows; `start` is the caller's state."""
@@ -68,7 +82,7 @@ class Packed:
     def sizes(self) -> Tensor:
         return self.sequence.batch_sizes
 
-    def start(self, state: Tensor) -> Tensor:
+    def start(self, state: Tensor, own: Tensor | None) -> Tensor:
         order = self.sequence.sorted_indices
         return state if order is None else state.index_select(1, order)
 
@@ -87,16 +101,15 @@ class Packed:
 
 @dataclass
 class Ragged:
-    """Rows that end early, in any order. Steps past a row's end are never read, and come back as 0.
+    """Rows that end early, in any order, and rows that are cut at resets. Steps past a row's end are never read, and
+    come back as 0.
 
-    The steps within the lengths are gathered once into packed rows, and scattered once at the end.
+    The steps of all pieces are gathered once into packed rows, and scattered once at the end. A row's final state is
+    that of its last piece, in both directions: what a call on this piece alone returns.
 
     x        [R, C]
-    sizes    int64 [T'] on the CPU; T' is the largest length
-    index    int64 [R], where each packed row stands among the T·B steps of the caller's x
-    inverse  int64 [T·B], the packed row of each step, R past a row's end
-    order    int64 [B], rows by length, longest first; the first `living` of them have a step at all
-    back     int64 [B], the inverse of order
+    sizes    int64 [S] on the CPU, the packed rows of each step
+    index, inverse, rows, fresh, last    those of `Pieces` as tensors on the device of x; fresh is None without resets
     lead     the caller's leading sizes: (T, B), (B, T) with batch_first, or (T,) without a batch
     """
 
@@ -104,41 +117,36 @@ class Ragged:
     sizes: Tensor
     index: Tensor
     inverse: Tensor
-    order: Tensor
-    back: Tensor
-    living: int
+    rows: Tensor
+    fresh: Tensor | None
+    last: Tensor
     lead: tuple[int, ...]
     batch_first: bool
 
     @classmethod
-    def of(cls, x: Tensor, lengths: Tensor, batch_first: bool) -> Ragged:
-        """lengths int64 [B] on the CPU, each from 0 to T."""
-        lead, total = tuple(x.shape[:-1]), x.shape[:-1].numel()
-        batch_first = batch_first and x.dim() == 3
-        steps, batch = lead[1] if batch_first else lead[0], len(lengths)
-        descending, order = torch.sort(lengths, descending=True, stable=True)
-        longest = int(descending[0]) if batch else 0
-        step = torch.arange(longest, device="cpu")[:, None]
-        valid = step < descending
-        index = (order * steps + step if batch_first else step * batch + order)[valid]
-        inverse = torch.full((total,), len(index), device="cpu")
-        inverse[index] = torch.arange(len(index), device="cpu")
-        back = torch.argsort(order)
-        sizes, living = valid.sum(1), int((descending > 0).sum())
-        index, inverse, order, back = [t.to(x.device) for t in (index, inverse, order, back)]
-        rows = pick(x.reshape(total, x.shape[-1]), index, inverse)
-        return cls(rows, sizes, index, inverse, order, back, living, lead, batch_first)
+    def of(cls, x: Tensor, pieces: Pieces, batch_first: bool) -> Ragged:
+        index, inverse, rows, fresh, last = (
+            torch.from_numpy(a).to(x.device)
+            for a in (pieces.index, pieces.inverse, pieces.rows, pieces.fresh, pieces.last)
+        )
+        lead = tuple(x.shape[:-1])
+        packed = pick(x.reshape(x.shape[:-1].numel(), x.shape[-1]), index, inverse)
+        some = fresh if pieces.fresh.any() else None
+        return cls(
+            packed, torch.from_numpy(pieces.sizes), index, inverse, rows, some, last, lead, batch_first and x.dim() == 3
+        )
 
-    def start(self, state: Tensor) -> Tensor:
-        """The states of the rows that have a step."""
+    def start(self, state: Tensor, own: Tensor | None) -> Tensor:
+        """The start of each piece: the state of its row, or the layer's own."""
         batched = state if len(self.lead) == 2 else state.unsqueeze(1)
-        return batched.index_select(1, self.order[: self.living])
+        if own is None or self.fresh is None:
+            return batched.index_select(1, self.rows)
+        return torch.where(self.fresh[:, None], own, batched.index_select(1, self.rows))
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
         """A row without a step ends where it starts."""
         batched = start if len(self.lead) == 2 else start.unsqueeze(1)
-        resting = batched.index_select(1, self.order[self.living :])
-        whole = torch.cat([state, resting], 1).index_select(1, self.back)
+        whole = torch.cat([state, batched], 1).index_select(1, self.last)
         return whole if len(self.lead) == 2 else whole.squeeze(1)
 
     def output(self, y: Tensor) -> Tensor:
@@ -152,23 +160,35 @@ class Ragged:
 Batch = Padded | Packed | Ragged
 
 
-def lay_out(x: Tensor | PackedSequence, lengths: Lengths, batch_first: bool, where: str) -> Batch:
+def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_first: bool, where: str) -> Batch:
     """The batch as the layers read it. x [T, B, C], [B, T, C] with batch_first, [T, C], or a PackedSequence."""
     if isinstance(x, PackedSequence):
         if lengths is not None:
             remedy = "A PackedSequence knows its lengths already; leave the argument out."
             raise InputError(phrase(where, "lengths", "None with a PackedSequence", type(lengths).__name__, remedy))
+        if resets is not None:
+            remedy = "Give x padded, with lengths= beside it, or cut the rows before they are packed."
+            raise InputError(phrase(where, "resets", "None with a PackedSequence", type(resets).__name__, remedy))
         return Packed(x)
-    return Padded.of(x, batch_first) if lengths is None else _lay_out_ragged(x, lengths, batch_first, where)
-
-
-def _lay_out_ragged(x: Tensor, lengths: Lengths, batch_first: bool, where: str) -> Padded | Ragged:
+    if lengths is None and resets is None:
+        return Padded.of(x, batch_first)
     time = 1 if batch_first and x.dim() == 3 else 0
     steps, rows = x.shape[time], x.shape[1 - time] if x.dim() == 3 else 1
-    known = read_lengths(lengths, rows, steps, x.dim() == 3, where)
-    if bool((known == steps).all()) and steps:
-        return Padded.of(x, batch_first)
-    return Ragged.of(x, known, batch_first)
+    known = None if lengths is None else read_lengths(lengths, rows, steps, x.dim() == 3, where)
+    begins = None if resets is None else read_resets(resets, tuple(x.shape[:-1]), batch_first, where)
+    if steps and (known is None or bool((known == steps).all())):
+        if begins is None or not begins.any():
+            return Padded.of(x, batch_first)
+        if not begins[1:].any():
+            return Padded.of(x, batch_first, begins[0].to(x.device))
+    known = torch.full((rows,), steps, device="cpu") if known is None else known
+    pieces = cut(_array(known), None if begins is None else _array(begins), steps, time == 1)
+    return Ragged.of(x, pieces, batch_first)
+
+
+def _array(t: Tensor) -> Any:
+    """A tensor on the CPU as an array. Inside of torch.func even a new one is wrapped, and gives only lists."""
+    return np.array(t.tolist(), str(t.dtype).removeprefix("torch.")) if functorch_active() else t.numpy()
 
 
 def read_lengths(lengths: Lengths, rows: int, steps: int, batched: bool, where: str) -> Tensor:
@@ -191,43 +211,18 @@ def read_lengths(lengths: Lengths, rows: int, steps: int, batched: bool, where: 
     return known
 
 
-def pick(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    """rows [N, C], index [M] → [M, C]: row index[m] for each m, zeros where index[m] is N.
-
-    No row is taken twice. Either every place gets a row, M ≤ N, or every row is taken, M ≥ N. `inverse` [N] is the same
-    map read backwards, M where a row is not taken. With it the gradient is a gather too, where torch's own,
-    `index_add`, adds row by row.
-    """
-    # torch.compile differentiates the gather itself, and cannot trace a function of our own between two graphs.
-    return _gather(rows, index) if torch.compiler.is_compiling() else _Pick.apply(rows, index, inverse)
-
-
-def _gather(rows: Tensor, index: Tensor) -> Tensor:
-    if index.shape[0] > rows.shape[0]:
-        rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-    return rows.index_select(0, index)
-
-
-class _Pick(torch.autograd.Function):
-    """Its own backward with index and inverse exchanged, and so differentiable any number of times."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        return _gather(rows, index)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[1:])
-        ctx.save_for_forward(*inputs[1:])
-
-    @staticmethod
-    def backward(ctx: Any, *d: Tensor) -> tuple[Tensor, None, None]:
-        index, inverse = ctx.saved_tensors
-        return pick(d[0], inverse, index), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *d: Tensor) -> Tensor:
-        index, inverse = ctx.saved_tensors
-        return pick(d[0], index, inverse)
+def read_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where: str) -> Tensor:
+    """`resets` as bool [T, B] on the CPU; refuses what is no bool, and other sizes than x has, which are `lead`."""
+    remedy = "Give a bool for each step of each row of x, True where a new sequence starts."
+    letters = "[T]" if len(lead) == 1 else "[B, T]" if batch_first else "[T, B]"
+    try:
+        given = torch.as_tensor(resets)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(phrase(where, "resets", f"bools {letters}", type(resets).__name__, remedy)) from error
+    if given.dtype != torch.bool:
+        raise InputError(phrase(where, "resets", f"bools {letters}", given.dtype, remedy))
+    if given.shape != lead:
+        expected = f"of shape {letters} = {list(lead)}"
+        raise ShapeError(phrase(where, "resets", expected, f"a shape of {list(given.shape)}", remedy))
+    known = given.detach().to("cpu")
+    return known.unsqueeze(1) if len(lead) == 1 else known.transpose(0, 1) if batch_first else known

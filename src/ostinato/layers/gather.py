@@ -1,0 +1,53 @@
+"""`pick`: rows taken by number, with a gradient that is the same the other way round.
+
+Letters: N rows that are there, M rows that are wanted, C numbers of a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def pick(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    """rows [N, C], index [M] → [M, C]: row index[m] for each m, zeros where index[m] is N.
+
+    No row is taken twice. Either every place gets a row, M ≤ N, or every row is taken, M ≥ N. `inverse` [N] is the same
+    map read backwards, M where a row is not taken. With it the gradient is a gather too, where torch's own,
+    `index_add`, adds row by row.
+    """
+    # torch.compile differentiates the gather itself, and cannot trace a function of our own between two graphs.
+    return _gather(rows, index) if torch.compiler.is_compiling() else _Pick.apply(rows, index, inverse)
+
+
+def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    if index.shape[0] > rows.shape[0]:
+        rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+    return rows.index_select(0, index)
+
+
+class _Pick(torch.autograd.Function):
+    """Its own backward with index and inverse exchanged, and so differentiable any number of times."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        return _gather(rows, index)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *d: Tensor) -> tuple[Tensor, None, None]:
+        index, inverse = ctx.saved_tensors
+        return pick(d[0], inverse, index), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *d: Tensor) -> Tensor:
+        index, inverse = ctx.saved_tensors
+        return pick(d[0], index, inverse)
