@@ -1,5 +1,6 @@
 """What happens inside a recurrent network, measured. `ostinato.lens.pictures` draws it, and needs matplotlib."""
 
+from .age import ByAge, by_age
 from .evaluate import evaluate
 from .history import Run, runs
 from .jacobian import Jacobian, jacobian, step_jacobians
@@ -19,8 +20,10 @@ from .record import (
     WeightGradients,
     WeightReport,
 )
+from .truncation import TruncationBias, truncation_bias
 
 __all__ = [
+    "ByAge",
     "Carry",
     "Clipping",
     "Finding",
@@ -35,8 +38,10 @@ __all__ = [
     "Report",
     "Run",
     "StateHealth",
+    "TruncationBias",
     "WeightGradients",
     "WeightReport",
+    "by_age",
     "carry",
     "evaluate",
     "gradient_by_lag",
@@ -44,4 +49,5 @@ __all__ = [
     "named",
     "runs",
     "step_jacobians",
+    "truncation_bias",
 ]

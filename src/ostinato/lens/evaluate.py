@@ -35,7 +35,7 @@ def evaluate(
     lead = x.shape[:-1]
     parts = cell.split(weights)
     found: dict[int, Tensor] = {}
-    for v in _needed(nodes):
+    for v in needed(nodes):
         inner = [found[a.id] for a in v.args]
         if v.op == "x":
             found[v.id] = x
@@ -48,11 +48,11 @@ def evaluate(
         elif v.op == "mm":
             found[v.id] = inner[0] @ parts[v.attr[0]][v.attr[1]].t()
         else:
-            found[v.id] = _apply(v, inner)
+            found[v.id] = apply(v, inner)
     return [_spread(found[v.id], lead) for v in nodes]
 
 
-def _needed(nodes: Sequence[Value]) -> list[Value]:
+def needed(nodes: Sequence[Value]) -> list[Value]:
     """The nodes and all that they read, in the order of their making."""
     seen: dict[int, Value] = {}
     stack = list(nodes)
@@ -64,7 +64,7 @@ def _needed(nodes: Sequence[Value]) -> list[Value]:
     return [seen[i] for i in sorted(seen)]
 
 
-def _apply(v: Value, inner: list[Tensor]) -> Tensor:
+def apply(v: Value, inner: list[Tensor]) -> Tensor:
     if v.op == "clamp":
         return inner[0].clamp(*v.attr)
     if v.op == "leaky_relu":

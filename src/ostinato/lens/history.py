@@ -16,9 +16,9 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..cells import Cell
 from ..errors import InputError, phrase
-from ..layers.initial import learned
+from ..layers.initial import own
 from ..layers.layer import Layer
-from ..layers.sequences import read_lengths
+from ..layers.sequences import read_lengths, read_resets
 from .evaluate import evaluate
 
 
@@ -34,6 +34,8 @@ class Run:
     valid          [T, B] bool, False past a row's end
     reverse        True for the second direction, whose first step is the row's last
     depth          which of the L layers
+    resets         [T, B] bool, True where a new sequence starts inside the row; None where none does
+    own            the layer's own start, [B, H] for each state, from which those sequences start
     """
 
     cell: Cell
@@ -45,6 +47,8 @@ class Run:
     valid: Tensor
     reverse: bool
     depth: int
+    resets: Tensor | None = None
+    own: tuple[Tensor, ...] = ()
 
     @property
     def lengths(self) -> Tensor:
@@ -52,29 +56,42 @@ class Run:
         return self.valid.sum(0)
 
     @property
+    def begins(self) -> tuple[Tensor, Tensor]:
+        """The steps that start from `start`, and those that start from `own`: [T, B] bool each."""
+        cut = torch.zeros_like(self.valid) if self.resets is None else self.resets & self.valid
+        if not self.reverse:
+            first = self.valid.clone()
+            first[1:] = False
+            return first & ~cut, cut
+        after = torch.ones_like(cut)  # what ends a piece: the row's end, and a reset at the step after
+        after[:-1] = cut[1:] | ~self.valid[1:]
+        later = cut.cumsum(0) > 0
+        return after & self.valid & ~later, after & self.valid & later
+
+    @property
     def previous(self) -> tuple[Tensor, ...]:
         """The states that each step started from, s_{t-1} (s_{t+1} with `reverse`): [T, B, H] each."""
-        first = torch.zeros_like(self.valid)
-        if len(first):
-            at = self.lengths.clamp(min=1) - 1 if self.reverse else torch.zeros_like(self.lengths)
-            first[at, torch.arange(first.shape[1], device=first.device)] = True
+        first, anew = self.begins
         move = -1 if self.reverse else 1
-        return tuple(
-            torch.where(first[..., None], start, s.roll(move, 0)) * self.valid[..., None]
-            for s, start in zip(self.states, self.start, strict=True)
-        )
+        before = []
+        for k, (s, start) in enumerate(zip(self.states, self.start, strict=True)):
+            old = torch.where(first[..., None], start, s.roll(move, 0)) * self.valid[..., None]
+            before.append(torch.where(anew[..., None], self.own[k], old) if self.own else old)
+        return tuple(before)
 
     def to(self, dtype: torch.dtype) -> Run:
         """The same run in another number type; nothing is run again."""
-        parts = {name: tuple(t.to(dtype) for t in getattr(self, name)) for name in ("weights", "start", "states")}
+        parts = {
+            name: tuple(t.to(dtype) for t in getattr(self, name)) for name in ("weights", "start", "states", "own")
+        }
         return replace(self, x=self.x.to(dtype), output=self.output.to(dtype), **parts)  # type: ignore[arg-type]
 
 
-def runs(layer: nn.Module, x: Any, state: Any = None, *, lengths: Any = None) -> list[Run]:
+def runs(layer: nn.Module, x: Any, state: Any = None, *, lengths: Any = None, resets: Any = None) -> list[Run]:
     """Calls `layer` once, in eval mode and without gradients, and tells what each of its layers and directions did.
 
-    x, state and lengths as the layer takes them, a PackedSequence and [T, C] included. Returns D·L runs in the order of
-    a state's rows: the first layer's directions first. Cost: one forward pass; memory [T, B, H] for each state.
+    x, state, lengths and resets as the layer takes them, a PackedSequence and [T, C] included. Returns D·L runs in the
+    order of a state's rows: the first layer's directions first. Cost: one forward pass; memory [T, B, H] a state.
     """
     if not isinstance(layer, Layer):
         remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
@@ -82,34 +99,57 @@ def runs(layer: nn.Module, x: Any, state: Any = None, *, lengths: Any = None) ->
     if isinstance(x, PackedSequence):
         x, lengths = pad_packed_sequence(x, layer.batch_first)
     with torch.no_grad(), eval_mode(layer):
-        *_, states = layer(x, state, lengths=lengths, return_states=True)
-    if state is None and layer.options.learn_initial_state:
-        state = learned(layer, x)
+        *_, states = layer(x, state, lengths=lengths, resets=resets, return_states=True)
     several = (states,) if len(layer.cell.states) == 1 else states
-    batched = x.dim() == 3
-    if not batched:
-        x, several = x.unsqueeze(1), tuple(s.unsqueeze(2) for s in several)
-        given = None if state is None else state.unsqueeze(1) if len(several) == 1 else [s.unsqueeze(1) for s in state]
-    else:
-        x, given = x.transpose(0, 1) if layer.batch_first else x, state
-    steps, rows = x.shape[:2]
-    known = None if lengths is None else read_lengths(lengths, rows, steps, batched, "lens").to(x.device)
-    ends = torch.full((rows,), steps, device=x.device) if known is None else known
-    valid = torch.arange(steps, device=x.device)[:, None] < ends
-    given = (given,) if len(several) == 1 and given is not None else given
-    starts = [s.new_zeros(s.shape[0], *s.shape[2:]) for s in several] if given is None else given
-    below = torch.where(valid[..., None], x.detach(), 0.0)
+    several = several if x.dim() == 3 else tuple(s.unsqueeze(2) for s in several)
+    batch = arrange(layer, x, state, lengths, resets)
+    below, valid = batch.x.detach(), batch.valid
     found: list[Run] = []
     directions = 2 if layer.bidirectional else 1
     for depth in range(layer.num_layers):
         for direction in range(directions):
             k = depth * directions + direction
             weights = tuple(getattr(layer, name).detach() for name in layer._weight_names()[k])
-            start, after = tuple(s[k].detach() for s in starts), tuple(s[k].detach() for s in several)
-            run = Run(layer.cell, weights, below, start, after, below, valid, direction == 1, depth)
+            start, after = tuple(s[k].detach() for s in batch.starts), tuple(s[k].detach() for s in several)
+            anew = tuple(s[k].detach() for s in batch.own)
+            run = Run(layer.cell, weights, below, start, after, below, valid, direction == 1, depth, batch.resets, anew)
             found.append(replace(run, output=_output(run)))
         below = torch.cat([run.output for run in found[-directions:]], -1)
     return found
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """What a call reads, time first and with a batch, its history kept: autograd knows where it comes from.
+
+    x       [T, B, C]; 0 past a row's end
+    starts  [D·L, B, H] for each state, as given, learned, or zero
+    valid   [T, B] bool, False past a row's end
+    resets  [T, B] bool, and `own`, the layer's own start [D·L, B, H] for each state; None and () without resets
+    """
+
+    x: Tensor
+    starts: tuple[Tensor, ...]
+    valid: Tensor
+    resets: Tensor | None
+    own: tuple[Tensor, ...]
+
+
+def arrange(layer: Layer, x: Tensor, state: Any, lengths: Any, resets: Any) -> Arranged:
+    """The arguments of a call as the layer takes them, and as it has checked them; no PackedSequence."""
+    starts = own(layer, x) if state is None else [state] if isinstance(state, Tensor) else list(state)
+    anew = [] if resets is None else own(layer, x)
+    batched = x.dim() == 3
+    cut = None if resets is None else read_resets(resets, tuple(x.shape[:-1]), layer.batch_first, "lens").to(x.device)
+    if not batched:
+        x, starts, anew = x.unsqueeze(1), [s.unsqueeze(1) for s in starts], [s.unsqueeze(1) for s in anew]
+    elif layer.batch_first:
+        x = x.transpose(0, 1)
+    steps, rows = x.shape[:2]
+    known = None if lengths is None else read_lengths(lengths, rows, steps, batched, "lens").to(x.device)
+    ends = torch.full((rows,), steps, device=x.device) if known is None else known
+    valid = torch.arange(steps, device=x.device)[:, None] < ends
+    return Arranged(torch.where(valid[..., None], x, 0.0), tuple(starts), valid, cut, tuple(anew))
 
 
 def one_run(layer: nn.Module, x: Any, state: Any, lengths: Any, depth: int, direction: int, where: str) -> Run:

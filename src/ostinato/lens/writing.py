@@ -20,16 +20,17 @@ _DERIVED: dict[type, tuple[str, ...]] = {
 
 def to_dict(report: Report) -> dict[str, Any]:
     """See `Report.to_dict`."""
-    return {"quantile_levels": list(LEVELS), **_plain(report)}
+    return {"quantile_levels": list(LEVELS), **plain(report)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A record, tensor or tuple as lists, dicts and numbers: NaN is None, inf the text "inf"."""
     if isinstance(value, Tensor):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None if math.isnan(value) else str(value)
     if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if not is_dataclass(value):
         return value
     names = [f.name for f in fields(value)] + list(_DERIVED.get(type(value), ()))
@@ -38,7 +39,7 @@ def _plain(value: Any) -> Any:
         found |= {"reach_steps_1_percent": value.reach_steps(0.01), "reach_steps_10_percent": value.reach_steps(0.1)}
     rows = {"norms_loss_per_state_unit"} if isinstance(value, GradientCurve) else set()
     over = set(found) - {"states"} if isinstance(value, Probe) else rows
-    return {name: _plain(quantiles(v).movedim(0, -1) if name in over else v) for name, v in found.items()}
+    return {name: plain(quantiles(v).movedim(0, -1) if name in over else v) for name, v in found.items()}
 
 
 _HEADINGS = (
