@@ -62,16 +62,18 @@ def _compiled(scalar: str) -> tuple[machine.Library, int, int]:
     builder.position_at_end(loop)
     done, sums = builder.phi(I64), [builder.phi(code.V) for _ in range(chains)]
     done.add_incoming(ir.Constant(I64, 0), before)
-    for total in sums:
-        new = code.fma(total, x, x)  # from 0.5 towards 1: neither infinite nor denormal, however long it runs
+    # From 0.5 towards 1: neither infinite nor denormal, however long it runs.
+    totals = [code.fma(total, x, x) for total in sums]
+    for total, new in zip(sums, totals):
         total.add_incoming(x, before)
         total.add_incoming(new, loop)
     further = builder.add(done, ir.Constant(I64, 1))
     done.add_incoming(further, loop)
     builder.cbranch(builder.icmp_signed("<", further, rounds), loop, after)
     builder.position_at_end(after)
-    result = sums[0]
-    for total in sums[1:]:
+    # The new sums, not those before the last round: two live values of one chain would need registers and copies.
+    result = totals[0]
+    for total in totals[1:]:
         result = code.add(result, total)
     # A store that nobody reads keeps the sums alive; every thread stores the same number.
     code.store(result, place(RESULT))

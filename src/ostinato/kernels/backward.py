@@ -128,10 +128,13 @@ class Backward(Kernel):
         """A tile into a matrix whose lines end at `width`."""
         n, lanes = code.lanes.lanes, code.lanes
         with code.range(height) as i, code.range((width - first).least(columns), step=n) as u:
-            mask = lanes.tail_mask((width - first - u).value)
-            place = to.at(line * i + first + u)
-            v = tile.at(i * columns + u).vector()
-            place.set_vector(lanes.add(place.vector(mask), v) if add else v, mask)
+            place, v = to.at(line * i + first + u), tile.at(i * columns + u).vector()
+            with code.either(first + u + n <= width) as (whole, tail):
+                with whole:
+                    place.set_vector(lanes.add(place.vector(), v) if add else v)
+                with tail:
+                    mask = lanes.tail_mask((width - first - u).value)
+                    place.set_vector(lanes.add(place.vector(mask), v) if add else v, mask)
 
     def _gather(
         self, code: Code, f: Frame, tile: Ptr, columns: int, to: Ptr, line: Int, height: Int, first: Int, width: Int
@@ -162,10 +165,13 @@ class Backward(Kernel):
                 # A tile may be taller than a vector has lanes.
                 parts = range(0, products.rows(2), products.lanes)
                 masks = [code.lanes.tail_mask((height - k).value) for k in parts]
-                with code.range(rows) as q:
-                    for k, mask in zip(parts, masks):
-                        v = column.at(f["stride_slots"] * q + k).vector(mask)
-                        side.at(height * q + k).set_vector(v, mask)
+                # Whole vectors, whose surplus the next lines overwrite, until it would reach beyond this tile's place.
+                safe = (rows - code.integer(len(parts) * products.lanes).over(height)).most(0)
+                for masked, begin, end in ((False, code.integer(0), safe), (True, safe, rows)):
+                    with code.range(end, begin) as q:
+                        for k, mask in zip(parts, masks):
+                            v = column.at(f["stride_slots"] * q + k).vector(mask if masked else None)
+                            side.at(height * q + k).set_vector(v, mask if masked else None)
         numbers = {offset: j for j, offset in enumerate(sides)}
         for o in self.program.outers:
             width = f.size(o.columns)

@@ -6,15 +6,23 @@ B is packed: a panel holds `columns` vectors for each k, one after the other, ze
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from llvmlite import ir
 
 from .code import I64, PTR, Code, Int, Ptr
+from .lanes import Lanes
+
+Load = Callable[[], Any]
+"""Emits the load of a vector."""
 
 
 def heights(columns: int, registers: int) -> int:
     """The most rows of a tile: its sums must fit in the vector registers, the rows' addresses in the others."""
     accumulators = 24 if registers >= 32 else 12
-    return max(1, min(8, min(accumulators, registers - 1 - columns) // columns))
+    fits = [m for m in range(1, 9) if m * columns <= min(accumulators, registers - 1 - min(m, columns))]
+    return max(fits, default=1)
 
 
 class Products:
@@ -81,12 +89,10 @@ class Products:
             *zip(phis, sums),
         ):
             phi.add_incoming(first, before)
-        vectors = [Ptr(code, pointer).at(v * self.lanes).vector() for v in range(columns)]
-        new = []
-        for m in range(rows):
-            place = bases[m].at(Int(code, offset))
-            splat = lanes.splat((place.at(m) if column else place).scalar())
-            new += [lanes.fma(splat, vectors[v], phis[m * columns + v]) for v in range(columns)]
+        at = [bases[m].at(Int(code, offset)) for m in range(rows)]
+        row = [lambda m=m: lanes.splat((at[m].at(m) if column else at[m]).scalar()) for m in range(rows)]  # type: ignore[misc]
+        vector = [Ptr(code, pointer).at(v * self.lanes).vector for v in range(columns)]
+        new = _outer(row, vector, phis, lanes)
         following = Int(code, k) + 1
         for phi, value in (
             (k, following.value),
@@ -213,6 +219,19 @@ class Products:
                             to.at(j).set_vector(frm.at(j).vector(lanes.tail_mask((width - j).value)))
             self._tiles[("rows",)] = code.close()
         return self._tiles[("rows",)]
+
+
+def _outer(rows: Sequence[Load], columns: Sequence[Load], sums: Sequence[Any], lanes: Lanes) -> list[Any]:
+    """sums[m, v] + rows[m] · columns[v]. The fewer of the two are loaded first and stay in registers; the others pass
+    through one register each, so that as many as possible are left for the sums."""
+    few, many = (columns, rows) if len(columns) <= len(rows) else (rows, columns)
+    held, found = [load() for load in few], {}
+    for i, load in enumerate(many):
+        value = load()
+        for j, other in enumerate(held):
+            a, b, m, v = (value, other, i, j) if many is rows else (other, value, j, i)
+            found[m, v] = lanes.fma(a, b, sums[m * len(columns) + v])
+    return [found[m, v] for m in range(len(rows)) for v in range(len(columns))]
 
 
 def transposed(code: Code, rows: list) -> list:
