@@ -90,7 +90,7 @@ class Products:
         ):
             phi.add_incoming(first, before)
         at = [bases[m].at(Int(code, offset)) for m in range(rows)]
-        row = [lambda m=m: lanes.splat((at[m].at(m) if column else at[m]).scalar()) for m in range(rows)]  # type: ignore[misc]
+        row = [lambda m=m: lanes.splat((at[m].at(m) if column else at[m]).scalar()) for m in range(rows)]
         vector = [Ptr(code, pointer).at(v * self.lanes).vector for v in range(columns)]
         new = _outer(row, vector, phis, lanes)
         following = Int(code, k) + 1
