@@ -1,6 +1,7 @@
 """What happens inside a recurrent network, measured. `ostinato.lens.pictures` draws it, and needs matplotlib."""
 
 from .age import ByAge, by_age
+from .diagram import Diagram, fold, unfold
 from .evaluate import evaluate
 from .history import Run, runs
 from .jacobian import Jacobian, jacobian, step_jacobians
@@ -26,6 +27,7 @@ __all__ = [
     "ByAge",
     "Carry",
     "Clipping",
+    "Diagram",
     "Finding",
     "Gate",
     "GradientByLag",
@@ -44,10 +46,12 @@ __all__ = [
     "by_age",
     "carry",
     "evaluate",
+    "fold",
     "gradient_by_lag",
     "jacobian",
     "named",
     "runs",
     "step_jacobians",
     "truncation_bias",
+    "unfold",
 ]
