@@ -25,7 +25,7 @@ ORDER = """
     cells
     kernels
     layers
-    bptt stream loss
+    bptt stream loss export
     models tasks training
     lens
     demo

@@ -10,7 +10,7 @@ from .layers import GRU, LSTM, RNN, Recurrent, convert, warmup
 from .loss import sequence_loss
 
 if TYPE_CHECKING:
-    from . import lens
+    from . import export, lens
 
 __all__ = [
     "GRU",
@@ -22,6 +22,7 @@ __all__ = [
     "cell",
     "cells",
     "convert",
+    "export",
     "lens",
     "mean",
     "norm",
@@ -32,6 +33,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Chapters that most programs do not need are imported when they are first named."""
-    if name == "lens":
-        return _import_module(".lens", __name__)
+    if name in ("export", "lens"):
+        return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

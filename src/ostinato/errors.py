@@ -24,6 +24,10 @@ class NoKernels(OstinatoError):
     """This machine or device has no compiled kernels; the reference runs instead, with one warning."""
 
 
+class MissingPackage(OstinatoError, ImportError):
+    """A package that only this call needs is not installed."""
+
+
 def phrase(where: str, name: str, expected: str, received: object, remedy: str = "") -> str:
     """`{where}: {name} must be {expected}, got {received}. {remedy}`"""
     return f"{where}: {name} must be {expected}, got {received}." + (f" {remedy}" if remedy else "")

@@ -12,11 +12,13 @@ One layer, one direction; tensors in the layout of the vocabulary:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, ShapeError, phrase
+from .catalogue import catalogue
 from .cell import PARAMETER, Cell
 
 # A minus before a name: the vocabulary's gate is 1 - ours, so its weights are ours with the other sign. A point: a gate
@@ -61,14 +63,27 @@ def permute(stacked: Tensor, given: Sequence[str], wanted: Sequence[str], dim: i
     return torch.cat([found[n] for n in wanted], dim)
 
 
-def order(vocabulary: str, cell: Cell) -> tuple[str, ...]:
-    """The cell's gates in the order of a vocabulary."""
+def spoken(vocabulary: str, cell: Cell) -> str | None:
+    """The catalogue's name of a cell that a vocabulary can say, known by its equations; None for all others."""
     if vocabulary not in ORDERS:
         raise InputError(phrase("vocabulary", "name", f"one of {', '.join(ORDERS)}", repr(vocabulary)))
-    known = ORDERS[vocabulary]
-    if cell.name not in known:
-        raise InputError(phrase(f"vocabulary {vocabulary}", "cell", f"one of {', '.join(known)}", cell.name))
-    return tuple(known[cell.name].split())
+    return _by_equations(vocabulary).get(cell.equations)
+
+
+@lru_cache
+def _by_equations(vocabulary: str) -> dict[str, str]:
+    cells = [catalogue()[name] for name in ORDERS[vocabulary]]
+    return {variant.equations: cell.name for cell in cells for variant in (cell, cell.without_bias())}
+
+
+def order(vocabulary: str, cell: Cell) -> tuple[str, ...]:
+    """The cell's gates in the order of a vocabulary."""
+    name = spoken(vocabulary, cell)
+    if name is None:
+        known = ", ".join(ORDERS[vocabulary])
+        remedy = "Cells are known by their equations, whatever they are called."
+        raise InputError(phrase(f"vocabulary {vocabulary}", "cell", f"one of {known}", cell.name, remedy))
+    return tuple(ORDERS[vocabulary][name].split())
 
 
 def read(vocabulary: str, cell: Cell, tensors: Mapping[str, Tensor]) -> list[Tensor]:
@@ -114,7 +129,7 @@ def write(vocabulary: str, cell: Cell, weights: Sequence[Tensor]) -> dict[str, T
             tensors["P"] = permute(vectors, cell.gates["p"], PEEPHOLES.split())
         return tensors
     tensors = {names[0]: moved["W"].t().contiguous(), names[1]: moved["U"].t().contiguous()}
-    if cell.name != "gru":
+    if spoken(vocabulary, cell) != "gru":
         return {**tensors, "bias": first + second}
     if vocabulary == "keras":
         return {**tensors, "bias": torch.stack([first, second])}

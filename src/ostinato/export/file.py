@@ -1,0 +1,145 @@
+"""`onnx`: a layer, or a model with layers in it, as an ONNX file."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.utils import _pytree
+
+from .._version import __version__
+from ..errors import InputError, phrase
+from ..layers import GRU, LSTM, RNN, Recurrent
+from ..layers.layer import Layer
+from .model import captured
+from .nodes import IR, OPSET, WHERE, Nodes
+from .packages import needed
+from .whole import Inputs, described, output_size, own_type, state_sizes, write_layer
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a file holds: names of its inputs and outputs, and how each layer of this package was written."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [f"{name or 'the model itself'}: {how}" for name, how in self.layers.items()]
+        return "\n".join([f"inputs {', '.join(self.inputs)}; outputs {', '.join(self.outputs)}", *lines])
+
+
+def onnx(
+    model: nn.Module,
+    path: str | PathLike[str],
+    args: Any = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    lengths: bool = True,
+    state: bool = True,
+    dynamic_shapes: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Exported:
+    """Writes what `model.eval()` computes into an ONNX file, for any number of steps and rows.
+
+    A layer of this package needs no example. Its file takes x [T, B, C], or [B, T, C] with batch_first, the lengths
+    int64 [B], and initial_NAME [D·L, B, H] for each state NAME; it gives output and final_NAME. All of them are as in
+    the call of the layer, whatever T and B are: lengths in any order, 0 allowed.
+
+    lengths, state     False leaves these inputs out: all rows have T steps, calls start at the layer's own start
+
+    Any other model is traced by torch.onnx on example arguments, with its layers of this package written as above; what
+    else it may hold is up to torch.onnx.
+
+    args, kwargs       the example: a tensor, or a tuple of arguments, and keyword arguments (`lengths`, say)
+    dynamic_shapes     as for torch.export; None lets every size of every tensor vary that can
+    input_names, output_names   as for torch.onnx.export
+
+    RNN, GRU and LSTM, and all cells with equations that ONNX has an operator for, become this operator; other cells,
+    and all of them in float64, a Scan over one step. Needs the package onnx, and onnxscript for models.
+    """
+    given: object = model
+    if not isinstance(given, nn.Module):
+        remedy = "Give the model, not its weights."
+        raise InputError(phrase(WHERE, "model", "a torch.nn.Module", type(given).__name__, remedy))
+    library = needed("onnx", WHERE)
+    parts = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
+    with _evaluating(model), torch.no_grad():
+        if isinstance(model, Layer) and args is None and kwargs is None and _as_it_is(model):
+            proto = _layer_file(model, lengths, state)
+        else:
+            if args is None and not kwargs:
+                expected = "example arguments for a model that is not a layer of this package as it is"
+                remedy = "Give a tuple of tensors such as the model is called with."
+                raise InputError(phrase(WHERE, "args", expected, "none", remedy))
+            example = args if isinstance(args, tuple) else () if args is None else (args,)
+            shapes = _all_may_vary(model, example, kwargs or {}) if dynamic_shapes is None else dynamic_shapes
+            proto = captured(model, example, kwargs or {}, shapes, input_names, output_names)
+    library.checker.check_model(proto, full_check=True)
+    library.save(proto, path)
+    inputs, outputs = (tuple(v.name for v in values) for values in (proto.graph.input, proto.graph.output))
+    return Exported(inputs, outputs, {name: described(layer) for name, layer in parts.items()})
+
+
+def _layer_file(layer: Layer, lengths: bool, state: bool) -> Any:
+    """onnx.ModelProto of one layer."""
+    nodes = Nodes(f"{layer.cell.name}/", own_type(layer))
+    lead = ("B", "T") if layer.batch_first else ("T", "B")
+    inputs = [nodes.value("x", (*lead, layer.input_size))]
+    if lengths:
+        inputs.append(nodes.value("lengths", ("B",), torch.int64))
+    calls = layer.num_layers * (2 if layer.bidirectional else 1)
+    starts = [f"initial_{s}" for s in layer.cell.states]
+    finals = [f"final_{s}" for s in layer.cell.states]
+    sizes = state_sizes(layer)
+    if state:
+        inputs += [nodes.value(n, (calls, "B", size)) for n, size in zip(starts, sizes, strict=True)]
+    outputs = [nodes.value("output", (*lead, output_size(layer)))]
+    outputs += [nodes.value(n, (calls, "B", size)) for n, size in zip(finals, sizes, strict=True)]
+    given = Inputs("x", "lengths" if lengths else None, starts if state else None)
+    write_layer(nodes, layer, given, "output", finals)
+    graph = nodes.helper.make_graph(
+        nodes.nodes, layer.cell.name, inputs, outputs, nodes.initializers(), doc_string=repr(layer)
+    )
+    opset = nodes.helper.make_opsetid("", OPSET)
+    return nodes.helper.make_model(
+        graph, opset_imports=[opset], ir_version=IR, producer_name="ostinato", producer_version=__version__
+    )
+
+
+def _as_it_is(layer: Layer) -> bool:
+    """Whether calling the layer runs the forward of this package and nothing else."""
+    kind = parametrize.type_before_parametrizations(layer)
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks)
+    return kind in (Recurrent, RNN, GRU, LSTM) and "forward" not in vars(layer) and not any(hooks)
+
+
+def _all_may_vary(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """torch.export's dynamic shapes for an example: every size of every tensor, as far as the model lets it."""
+
+    def sizes(leaf: Any) -> Any:
+        return dict.fromkeys(range(leaf.dim()), torch.export.Dim.AUTO) if isinstance(leaf, torch.Tensor) else None
+
+    given = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    return {name: _pytree.tree_map(sizes, value) for name, value in given.items()}
+
+
+@contextlib.contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """The model without dropout and its like; afterwards every module is in the mode in which it was."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

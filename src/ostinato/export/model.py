@@ -1,0 +1,151 @@
+"""Whole models: torch.onnx writes all of a model but our layers, which stand in its graph as one node each.
+
+The nodes are then replaced by what `whole` writes. A layer's weights are taken from the layer itself and so are
+constants of the file, computed ones (`parametrize`) too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from ..errors import InputError, OstinatoError, phrase
+from ..layers import layer as layers
+from ..layers.arguments import State, problem_with, state_shapes
+from ..layers.layer import Layer
+from ..layers.sequences import Lengths, Resets
+from .nodes import OPSET, WHERE, Nodes
+from .packages import needed
+from .whole import Inputs, output_size, own_type, write_layer
+
+DOMAIN, OPERATOR = "ostinato", "Layer"
+
+
+def captured(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    dynamic_shapes: Any,
+    input_names: Sequence[str] | None,
+    output_names: Sequence[str] | None,
+) -> Any:
+    """The model as onnx.ModelProto, each of our layers written out."""
+    needed("onnxscript", WHERE)
+    names = {module: name for name, module in model.named_modules() if isinstance(module, Layer)}
+    with _standing_in(names), warnings.catch_warnings():
+        # torch's own, about its tree specifications, which no caller can act on
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+        try:
+            program = torch.onnx.export(
+                model,
+                args,
+                kwargs=dict(kwargs),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=dynamic_shapes,
+                input_names=input_names,
+                output_names=output_names,
+                verbose=False,
+            )
+        except Exception as error:
+            reason = _own_reason(error)
+            if reason is None:
+                raise
+            raise reason from error
+    assert program is not None
+    proto = program.model_proto
+    _replace(proto, {name: module for module, name in names.items()})
+    return proto
+
+
+def _own_reason(error: BaseException) -> OstinatoError | None:
+    """What a layer said against being exported, where that is why torch.onnx failed."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OstinatoError):
+        found = found.__cause__ or found.__context__
+    return found
+
+
+@contextlib.contextmanager
+def _standing_in(names: Mapping[Layer, str]) -> Iterator[None]:
+    """While it lasts, layers of the model leave one node in the graph in place of running."""
+
+    def one_node(
+        layer: Layer,
+        x: Tensor | PackedSequence,
+        state: State,
+        lengths: Lengths,
+        resets: Resets,
+        return_states: bool,
+    ) -> Any:
+        where = f"{WHERE}: {names[layer] or type(layer).__name__}"
+        weights = [[getattr(layer, name) for name in group] for group in layer._weight_names()]
+        problem = problem_with(layer, x, state, weights, lengths)
+        if problem is not None:
+            raise problem
+        if isinstance(x, PackedSequence):
+            raise InputError(phrase(where, "x", "a tensor", "a PackedSequence", "Give the padded batch and lengths=."))
+        if resets is not None:
+            remedy = "Cut rows at their resets before the exported call; a reset is a row of its own."
+            raise InputError(phrase(where, "resets", "None", type(resets).__name__, remedy))
+        if return_states:
+            remedy = "States after every step are not exported; the output is."
+            raise InputError(phrase(where, "return_states", "False", "True", remedy))
+        return _node(layer, names[layer], x, state, lengths)
+
+    layers.stand_in = one_node
+    try:
+        yield
+    finally:
+        layers.stand_in = None
+
+
+def _node(layer: Layer, name: str, x: Tensor, state: State, lengths: Lengths) -> tuple[Tensor, State]:
+    batched = x.dim() == 3
+    batch_dim = 0 if layer.batch_first else 1
+    states = None if state is None else (state,) if len(layer.cell.states) == 1 else state
+    if not batched:
+        x = x.unsqueeze(batch_dim)
+        states = None if states is None else [s.unsqueeze(1) for s in states]
+    given = None
+    if lengths is not None:
+        given = torch.as_tensor(lengths, device=x.device).to(torch.int64).reshape(x.shape[batch_dim])
+    shapes = [(*x.shape[:2], output_size(layer)), *state_shapes(layer, x)]
+    output, *finals = torch.onnx.ops.symbolic_multi_out(
+        f"{DOMAIN}::{OPERATOR}",
+        (x, given, *(states or ())),
+        {"layer": name},
+        dtypes=[x.dtype] * len(shapes),
+        shapes=shapes,
+        version=1,
+    )
+    if not batched:
+        output, finals = output.squeeze(batch_dim), [s.squeeze(1) for s in finals]
+    return output, finals[0] if len(finals) == 1 else tuple(finals)
+
+
+def _replace(proto: Any, layers: Mapping[str, Layer]) -> None:
+    """Each node that stands for a layer becomes the layer's nodes."""
+    graph, kept, taken = proto.graph, [], set()
+    for k, node in enumerate(list(graph.node)):
+        if (node.domain, node.op_type) != (DOMAIN, OPERATOR):
+            kept.append(node)
+            continue
+        name = next(a.s.decode() for a in node.attribute if a.name == "layer")
+        layer = layers[name]
+        nodes = Nodes(f"{name or 'layer'}/{k}/", own_type(layer))
+        x, lengths, *states = [*node.input, ""][: max(2, len(node.input))]
+        write_layer(nodes, layer, Inputs(x, lengths or None, states or None), node.output[0], node.output[1:])
+        kept += nodes.nodes
+        graph.initializer.extend(nodes.initializers())
+        taken.add(name)
+    del graph.node[:]
+    graph.node.extend(kept)
+    for opset in [o for o in proto.opset_import if o.domain == DOMAIN]:
+        proto.opset_import.remove(opset)
