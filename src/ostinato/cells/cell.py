@@ -196,10 +196,21 @@ class Cell:
                 parts[k] = dict(zip(names, rest.pop(0).chunk(len(names)), strict=True))
         return parts
 
-    def step(self, weights: Sequence[Tensor], x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One step in plain torch: x [B, C], states [B, H or P] each -> output [B, H or P], new states."""
+    def step(
+        self,
+        weights: Sequence[Tensor],
+        x: Tensor,
+        states: Sequence[Tensor],
+        products: dict[tuple[str, str], Tensor] | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """One step in plain torch: x [B, C], states [B, H or P] each -> output [B, H or P], new states.
+
+        products  if given, takes (letter, name) -> the product of that weight, [B, ·], as autograd knows it
+        """
         parts = self.split(weights)
-        given: dict[str, Any] = {k: TensorLetter(v, k in MATRICES) for k, v in parts.items()}
+        given: dict[str, Any] = {
+            k: TensorLetter(v, k in MATRICES, None if products is None else (k, products)) for k, v in parts.items()
+        }
         given.update({k: ZeroLetter(x) for k in self._zeros})
         given.update(zip(self.states, states, strict=True), x=x)
         result = self.fn(*[given[k] for k in self.arguments])

@@ -61,6 +61,8 @@ class Derivative:
     seed_output  the gradient of the output that arrives, a node "seed" with attr "output"
     seed_states  the gradient of each new state that arrives, nodes "seed" with the state's name
     states       the gradient of each old state
+    news         the whole gradient of each new state: what arrives for it, and what comes through the output and the
+                 other new states of the same step
     products     (letter, name) -> (gradient of the product W.i @ x, its operand): the weight's gradient is their outer
                  product, summed over rows and steps
     vectors      (letter, name) -> the gradient of a per-unit vector, before the sum over rows and steps
@@ -74,6 +76,7 @@ class Derivative:
     states: tuple[Value, ...]
     products: dict[tuple[str, str], tuple[Value, Value]]
     vectors: dict[tuple[str, str], Value]
+    news: tuple[Value, ...]
 
 
 def differentiate(t: Trace) -> Derivative:
@@ -87,7 +90,8 @@ def differentiate(t: Trace) -> Derivative:
     products = {v.attr: (gradient[v.id], v.args[0]) for v in reached if v.op == "mm"}
     vectors = {v.attr: gradient[v.id] for v in reached if v.op == "vec"}
     zero = graph.const(0.0)
-    return Derivative(seed_output, seed_states, tuple(gradient.get(o.id, zero) for o in t.old), products, vectors)
+    states, news = tuple(gradient.get(o.id, zero) for o in t.old), tuple(gradient[v.id] for v in t.new)
+    return Derivative(seed_output, seed_states, states, products, vectors, news)
 
 
 def carries(t: Trace) -> tuple[Value, ...]:

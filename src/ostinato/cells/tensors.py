@@ -6,25 +6,33 @@ from typing import Any
 
 from torch import Tensor
 
+Seen = tuple[str, dict[tuple[str, str], Tensor]] | None
+"""The letter and where its products are put down by (letter, name), if anywhere."""
+
 
 class TensorLetter:
     """A letter whose names are tensors. Matrix letters: `W.i @ v`, [B, K] -> [B, H]; vector letters: `b.i`, [H]."""
 
-    def __init__(self, parameters: dict[str, Tensor], matrix: bool):
-        self._parameters, self._matrix = parameters, matrix
+    def __init__(self, parameters: dict[str, Tensor], matrix: bool, seen: Seen = None):
+        self._parameters, self._matrix, self._seen = parameters, matrix, seen
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return _Weight(self._parameters[name]) if self._matrix else self._parameters[name]
+        return _Weight(self._parameters[name], name, self._seen) if self._matrix else self._parameters[name]
 
 
 class _Weight:
-    def __init__(self, weight: Tensor):
-        self._weight = weight
+    def __init__(self, weight: Tensor, name: str, seen: Seen):
+        self._weight, self._name, self._seen = weight, name, seen
 
     def __matmul__(self, v: Tensor) -> Tensor:
-        return v @ self._weight.t()
+        product = v @ self._weight.t()
+        if self._seen is None:
+            return product
+        letter, products = self._seen
+        # The same product written twice is one, as in the graph.
+        return products.setdefault((letter, self._name), product)
 
 
 class ZeroLetter:

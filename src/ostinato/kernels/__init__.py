@@ -2,9 +2,19 @@
 
 from .buffers import empty
 from .call import block_steps
-from .run import backward, forward, kept_shapes, supported
+from .run import backward, backward_recorded, forward, kept_shapes, kept_values, supported
 
-__all__ = ["assembly", "backward", "block_steps", "empty", "forward", "kept_shapes", "supported"]
+__all__ = [
+    "assembly",
+    "backward",
+    "backward_recorded",
+    "block_steps",
+    "empty",
+    "forward",
+    "kept_shapes",
+    "kept_values",
+    "supported",
+]
 
 
 def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:

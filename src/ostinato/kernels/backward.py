@@ -19,9 +19,10 @@ from .vector import Frame
 class Backward(Kernel):
     """pack, bptt, weights."""
 
-    def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool):
+    def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool, record: bool = False):
         dx = program.input_gradient
-        super().__init__(program, program.backward(d_histories), target, scalar, [dx] if dx is not None else [])
+        step = program.backward(d_histories, record)
+        super().__init__(program, step, target, scalar, [dx] if dx is not None else [])
 
     def rows(self) -> list[str]:
         read = {v.id for v in self.step.nodes}
@@ -35,7 +36,8 @@ class Backward(Kernel):
                 else "x"
             )
         past = [self.program.state_rows(s.index) for i, s in self.step.leaves.items() if s.kind == "past" and i in read]
-        return list(dict.fromkeys(["x", "dx", "slots", *names, *past]))
+        stored = [s.name for _, s in self.step.outputs if s.kind == "rows"]
+        return list(dict.fromkeys(["x", "dx", "slots", *names, *past, *stored]))
 
     def _names(self) -> tuple[str, ...]:
         names = super()._names()

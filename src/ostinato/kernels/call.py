@@ -170,6 +170,7 @@ class Call:
         output = self.width[program.cell.output_width]
         states = {f"history_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
         lines = {"x": self.width["C"], "output": output, "kept": self.count(program.kept_width), **states}
+        lines |= {f"adjoint_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
         self._set(**{f"stride_{name}": n for name, n in lines.items()})
         self._set(**{f"stride_d_{name}": n for name, n in lines.items()}, stride_dx=self.width["C"])
 
@@ -185,6 +186,11 @@ class Call:
         if threads.num_threads_address() is None or B * each < WORTH_MEETING * workers:
             return min(workers, B), False
         return workers, True
+
+    def first_line(self, begin: int, end: int) -> int:
+        """The first packed line of the steps begin … end of the order of work."""
+        t0, dt = (self.template[self.compiled.places[name]] for name in ("t0", "dt"))
+        return self.lines.first[min(t0 + dt * begin, t0 + dt * (end - 1))]
 
     def pad(self, width: str) -> int:
         """A width rounded up to whole pairs of vectors."""

@@ -245,13 +245,24 @@ class Program:
         leaves[d.seed_output.id] = Stream("rows", "d_output", width=cell.output_width)
         return leaves
 
-    def backward(self, d_histories: bool) -> Step:
+    def backward(self, d_histories: bool, record: bool = False) -> Step:
+        """d_histories: gradients of every state at every step arrive. record: store the whole gradient of each state.
+
+        Storing more changes no bit of the rest: what is fused, and in which order a sum is added up, stays as it is.
+        """
         d, cell = self.derivative, self.cell
         outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(d.states)]
         slots = self.slots
         outputs += [(v, slots[v.id]) for v in self._slot_nodes]
         operands = {g.id: slots[g.id] for g, _ in d.products.values()}
-        return Step(outputs, self.backward_leaves(d_histories), self.widths, d.seed_states, None, operands)
+        leaves = self.backward_leaves(d_histories)
+        step = Step(outputs, leaves, self.widths, d.seed_states, None, operands)
+        if not record:
+            return step
+        outputs += [
+            (v, Stream("rows", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)
+        ]
+        return Step(outputs, leaves, self.widths, d.seed_states, step.uses, operands)
 
     @cached_property
     def input_gradient(self) -> Product | None:

@@ -41,8 +41,9 @@ def compiled_forward(cell: Cell, scalar: str, keep: bool, histories: bool) -> Co
 
 
 @lru_cache(maxsize=512)
-def compiled_backward(cell: Cell, scalar: str, d_histories: bool) -> Compiled:
-    return Compiled(Backward(program(cell), machine.host(), scalar, d_histories), f"backward d_histories={d_histories}")
+def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool = False) -> Compiled:
+    kind = f"backward d_histories={d_histories}" + " record" * record
+    return Compiled(Backward(program(cell), machine.host(), scalar, d_histories, record), kind)
 
 
 @lru_cache(maxsize=256)
@@ -189,7 +190,74 @@ def backward(
     onto: the gradients of the weights from the steps after these, contiguous: these steps' are added to them in place.
     Where the steps after are whole blocks, the bits are those of one call.
     """
-    c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories))
+    return _backward(cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto)
+
+
+def backward_recorded(
+    cell: Cell,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Sequence[Tensor],
+    d_output: Tensor | None,
+    d_finals: Sequence[Tensor | None],
+    d_histories: Sequence[Tensor | None],
+    needs: tuple[bool, bool, bool],
+    onto: Sequence[Tensor] = (),
+) -> tuple[tuple[Tensor | None, list[Tensor], list[Tensor]], list[Tensor], dict[tuple[str, str], Tensor]]:
+    """`backward`, bit for bit, and what it had in passing.
+
+    Returns what `backward` does; the whole gradient of each state at every step, like the output; and for each product
+    of a weight, (letter, name), its gradient at every step, a view of shared memory.
+    """
+    adjoints = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype) for s in states]
+    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
+    sent = buffers.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
+    found = _backward(
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto,
+        adjoints, sent,
+    )  # fmt: skip
+    size = {"H": H, "P": P}
+    places = {key: p.slots[g.id] for key, (g, _) in p.derivative.products.items()}
+    first = {key: s.offset[0] * H + s.offset[1] * P for key, s in places.items()}
+    return found, adjoints, {key: sent[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
+
+
+def kept_values(
+    cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], kept: Sequence[Tensor]
+) -> dict[int, Tensor]:
+    """What forward kept, by the number of its node in the trace of the cell's canonical text: views, like the output."""
+    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
+    size, found = {"H": H, "P": P}, {}
+    for v in p.kept:
+        s = p.kept_streams[v.id]
+        first = s.offset[0] * H + s.offset[1] * P
+        found[v.id] = kept[0][..., first : first + size[s.width]]
+    return found
+
+
+def _backward(
+    cell: Cell,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Sequence[Tensor],
+    d_output: Tensor | None,
+    d_finals: Sequence[Tensor | None],
+    d_histories: Sequence[Tensor | None],
+    needs: tuple[bool, bool, bool],
+    onto: Sequence[Tensor],
+    adjoints: Sequence[Tensor] = (),
+    sent: Tensor | None = None,
+) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+    """adjoints, sent: where the gradients of states, and of products, at every step are to be written, if anywhere."""
+    c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories), sent is not None)
     p, dtype, places = c.program, x.dtype, c.places
     wants_x, _, wants_weights = needs
     arriving = [buffers.zeros(a.shape, dtype) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
@@ -234,6 +302,8 @@ def backward(
         frame[place] = w.data_ptr()
     for place, d in zip(c.d_weights, d_weights):
         frame[place] = d.data_ptr()
+    for k, t in enumerate(adjoints):
+        frame[places[f"adjoint_{k}"]] = t.data_ptr()
     if call.lines.lengths is not None:
         _idle_rows(arriving, d_states, call.lines)
     frame[places["wants_x"]], frame[places["fresh"]] = int(wants_x), int(not onto)
@@ -246,7 +316,11 @@ def backward(
         if not alone:
             call.start(frame, "pack")
         for begin in range(0, call.lines.T, call.block):
-            frame[places["begin"]], frame[places["end"]] = begin, min(begin + call.block, call.lines.T)
+            end = min(begin + call.block, call.lines.T)
+            frame[places["begin"]], frame[places["end"]] = begin, end
+            if sent is not None:  # the lines of this block stay, which lie in the workspace otherwise
+                there = sent.data_ptr() + call.first_line(begin, end) * sent.shape[-1] * call.itemsize
+                frame[places["slots"]] = there - address
             call.start(frame, "alone" if alone and not begin else "bptt")
             if wants_weights:
                 call.start(frame, "weights")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..cells import Cell
 from . import plain
-from .plain import Found, Gradients, Kept, Needs, Tensors
+from .plain import Found, Gradients, Kept, Needs, Recorded, Tensors
 
 
 @lru_cache(maxsize=1)
@@ -88,6 +88,32 @@ def backward(
     return _engine(x).backward(
         cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
     )
+
+
+def backward_recorded(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    needs: Needs,
+    onto: Tensors = (),
+) -> Recorded:
+    """`backward`, bit for bit, with what it had in passing. Costs the memory of it."""
+    return _engine(x).backward_recorded(
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+    )
+
+
+def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
+    """What `forward` kept, node by node of the trace of `Cell.from_text(cell.text)`; {} where it kept nothing."""
+    return _kernels().kept_values(cell, states, weights, kept) if kept and compiled(x) else {}
 
 
 def block_steps(B: int) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..cells import Cell
 from ..cells.reference import sequence
+from .stepwise import record
 
 Tensors = Sequence[Tensor]
 Gradients = Sequence[Tensor | None]
@@ -25,6 +26,9 @@ Needs = tuple[bool, bool, bool]
 """Whether the gradients of x, of the initial states, of the weights are wanted."""
 Found = tuple[Tensor | None, list[Tensor], list[Tensor]]
 """The gradients of x, of the initial states, of the weights; None or [] where they are not wanted."""
+Recorded = tuple[Found, list[Tensor], dict[tuple[str, str], Tensor]]
+"""A `Found`; the whole gradient of each state at every step, like the output; (letter, name) → the gradient of that
+product of a weight at every step."""
 
 
 def run(
@@ -102,6 +106,28 @@ def backward(
     if onto:
         d_weights = [total.add_(d) for total, d in zip(onto, d_weights)]
     return (dx[0] if dx else None), d_states, d_weights
+
+
+def backward_recorded(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+    needs: Needs,
+    onto: Tensors = (),
+) -> Recorded:
+    """`backward`, and beside it what `stepwise.record` finds."""
+    found = backward(
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+    )
+    return found, *record(cell, x, states, weights, sizes, reverse, d_output, d_finals, d_histories)
 
 
 def gradients(
