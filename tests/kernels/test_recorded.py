@@ -21,7 +21,10 @@ def recorded(call, engine=kernels):
 
 
 def named(call, adjoints, sent):
-    return {**dict(zip(call.cell.states, adjoints, strict=True)), **{f"{a}.{b}": g for (a, b), g in sorted(sent.items())}}
+    return {
+        **dict(zip(call.cell.states, adjoints, strict=True)),
+        **{f"{a}.{b}": g for (a, b), g in sorted(sent.items())},
+    }
 
 
 def truth(call):

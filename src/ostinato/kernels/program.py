@@ -259,9 +259,7 @@ class Program:
         step = Step(outputs, leaves, self.widths, d.seed_states, None, operands)
         if not record:
             return step
-        outputs += [
-            (v, Stream("rows", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)
-        ]
+        outputs += [(v, Stream("rows", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)]
         return Step(outputs, leaves, self.widths, d.seed_states, step.uses, operands)
 
     @cached_property

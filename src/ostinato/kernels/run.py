@@ -190,7 +190,9 @@ def backward(
     onto: the gradients of the weights from the steps after these, contiguous: these steps' are added to them in place.
     Where the steps after are whole blocks, the bits are those of one call.
     """
-    return _backward(cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto)
+    return _backward(
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+    )
 
 
 def backward_recorded(
