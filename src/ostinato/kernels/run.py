@@ -231,7 +231,7 @@ def backward_recorded(
 def kept_values(
     cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], kept: Sequence[Tensor]
 ) -> dict[int, Tensor]:
-    """What forward kept, by the number of its node in the trace of the cell's canonical text: views, like the output."""
+    """What forward kept, by the number of its node in the trace of the cell's canonical text; views, as the output."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
     size, found = {"H": H, "P": P}, {}
     for v in p.kept:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from math import isqrt, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from ..cells import Cell
 from ..errors import InputError, phrase
 from . import engine
 from .plain import Found, Gradients, Kept, Needs, Tensors
+from .watching import Watched
 
 Checkpointing = int | str | None
 """None, "sqrt", a number of segments, or a budget of kept bytes such as "2GB"."""
@@ -106,8 +107,8 @@ class Segments:
     What is kept is one tensor [segments - 1, B, H] for each state: how each segment but the first one starts.
     """
 
-    def __init__(self, steps: int):
-        self.steps = steps
+    def __init__(self, steps: int, watched: Watched | None = None):
+        self.steps, self.watched = steps, watched
 
     def _parts(self, x: Tensor, sizes: Tensor | None, reverse: bool) -> list[tuple[slice, Tensor | None]]:
         """(lines of x, sizes of their steps) of each segment, in the order of work."""
@@ -167,9 +168,13 @@ class Segments:
         dx: list[Tensor] = []
         d_states: list[Tensor] = []
         d_weights: list[Tensor] = []
+        begin = list(accumulate([0, *(len(x[lines]) if s is None else len(s) for lines, s in parts)]))
+        total = begin[-1]
         for k, (lines, part_sizes) in reversed(list(enumerate(parts))):
+            first = total - begin[k + 1] if reverse else begin[k]
             starts = [boundary[k - 1] for boundary in kept] if k else states
             d_part, d_states, d_weights = _again(
+                engine if self.watched is None else self.watched.at(first),
                 cell,
                 x[lines],
                 starts,
@@ -188,6 +193,7 @@ class Segments:
 
 
 def _again(
+    engine: Any,
     cell: Cell,
     x: Tensor,
     states: Tensors,
@@ -200,7 +206,7 @@ def _again(
     needs: Needs,
     onto: Tensors,
 ) -> Found:
-    """Forward and backward of one segment. What forward keeps dies with this call."""
+    """Forward and backward of one segment by `engine`. What forward keeps dies with this call."""
     output, _, _, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, False)
     return engine.backward(
         cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto

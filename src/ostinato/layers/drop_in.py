@@ -10,7 +10,7 @@ D directions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,7 @@ from .arguments import State
 from .layer import Layer, settled
 from .routing import transformed
 from .sequences import Lengths, Resets
+from .watching import Onlooker
 
 _NAMES = {
     ("RNN_TANH", False): "elman",
@@ -112,10 +113,15 @@ class TorchLayer(Layer, nn.RNNBase):
         weights: Sequence[Sequence[Tensor]],
         sizes: Tensor | None,
         histories: bool,
+        looking: Callable[[int, int], Onlooker] | None = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own keep everything
         if histories or checkpointed or _runs_here(x) or transformed():
-            return super()._layers(x, states, weights, sizes, histories)
+            return super()._layers(x, states, weights, sizes, histories, looking)
+        if looking is not None:
+            for depth in range(self.num_layers):
+                for direction in range(2 if self.bidirectional else 1):
+                    looking(depth, direction).unseen(f"torch's own implementation ran it on {x.device}")
         return self._torch_layers(x, states, sizes)
 
     def _torch_layers(

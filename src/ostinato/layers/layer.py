@@ -23,6 +23,7 @@ from .operator import run
 from .options import Options
 from .sequences import Lengths, Resets, lay_out
 from .short import short
+from .watching import WATCHER, Onlooker
 from .weights import gate_record, in_order_of
 
 stand_in: Callable[..., Any] | None = None
@@ -119,7 +120,9 @@ class Layer(nn.Module):
             given = (state,) if len(cell.states) == 1 else state
             own = [None] * len(given) if resets is None else initial.own(self, x, rows=1)
         starts = [batch.start(s, o) for s, o in zip(given, own)]
-        y, finals, every = self._layers(batch.x, starts, weights, batch.sizes, return_states)
+        watcher = None if torch.compiler.is_compiling() else WATCHER.get()
+        looking = None if watcher is None else watcher.call(self, batch)
+        y, finals, every = self._layers(batch.x, starts, weights, batch.sizes, return_states, looking)
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
         output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
         if not return_states:
@@ -134,6 +137,7 @@ class Layer(nn.Module):
         weights: Sequence[Sequence[Tensor]],
         sizes: Tensor | None,
         histories: bool,
+        looking: Callable[[int, int], Onlooker] | None = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand."""
         cell, directions = self.cell, 2 if self.bidirectional else 1
@@ -147,8 +151,9 @@ class Layer(nn.Module):
             outputs = []
             for direction in range(directions):
                 k = layer * directions + direction
+                onlooker = None if looking is None else looking(layer, direction)
                 output, final, history = run(
-                    cell, x, [s[k] for s in starts], weights[k], sizes, direction == 1, histories, wanted
+                    cell, x, [s[k] for s in starts], weights[k], sizes, direction == 1, histories, wanted, onlooker
                 )
                 if histories and cell.output_state is not None:
                     history = [*history[: cell.output_state], output, *history[cell.output_state :]]

@@ -11,6 +11,7 @@ from .autograd import Call, differentiable
 from .checkpoint import Checkpoint, Segments, segment_steps
 from .plain import Result, Tensors
 from .routing import OPERATOR, REFERENCE, number_types, transformed, way
+from .watching import Onlooker, Watched
 
 
 def run(
@@ -22,6 +23,7 @@ def run(
     reverse: bool = False,
     histories: bool = False,
     checkpoint: Checkpoint | None = None,
+    onlooker: Onlooker | None = None,
 ) -> Result:
     """Runs `cell` over a sequence, differentiably.
 
@@ -31,6 +33,7 @@ def run(
     sizes    int64 [T] on the CPU, rows per step, never growing: a PackedSequence's batch_sizes
     reverse  from the last step to the first; a packed row starts at its own last step
     checkpoint  what is kept where gradients are wanted: all that backward reads, or the starts of segments
+    onlooker  who looks on; it changes no bit
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and with `histories` the states after every step,
     like the output, of each state that is not the output. None of them shares memory with another or with an argument.
     """
@@ -44,10 +47,21 @@ def run(
     steps = 0
     if checkpoint is not None and learning and chosen != OPERATOR and not transformed():
         steps = segment_steps(checkpoint, cell, x, states, weights, sizes)
+    watched = None
+    if onlooker is not None:
+        if chosen == OPERATOR or transformed():
+            onlooker.unseen("a tracer, a dispatch mode, a tensor subclass or torch.func saw it instead")
+        else:
+            watched = Watched(onlooker)
     if steps:
-        segments = Segments(steps)
+        segments = Segments(steps, watched)
         call = Call(segments.forward, segments.backward, cell, reverse, histories, reads_output=False)
         output, finals, every, _ = differentiable(call, x, states, weights, sizes)
+    elif watched is not None and learning:
+        call = Call(watched.forward, watched.backward, cell, reverse, histories)
+        output, finals, every, _ = differentiable(call, x, states, weights, sizes)
+    elif watched is not None:
+        output, finals, every, _ = watched.forward(cell, x, states, weights, sizes, reverse, False, histories)
     elif chosen == REFERENCE:
         output, finals, every = plain.run(cell, x, states, weights, sizes, reverse, histories)
     elif chosen == OPERATOR:

@@ -16,6 +16,7 @@ from . import engine
 from .autograd import Call, differentiable
 from .plain import autocast_on
 from .routing import KERNELS, way
+from .watching import WATCHER
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -47,6 +48,8 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
         or layer.bidirectional
         or not x.is_cpu
     ):
+        return None
+    if WATCHER.get() is not None:
         return None
     if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or autocast_on("cpu"):
         return None

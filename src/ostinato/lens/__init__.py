@@ -22,6 +22,7 @@ from .record import (
     WeightReport,
 )
 from .truncation import TruncationBias, truncation_bias
+from .watch import Watch, watch
 
 __all__ = [
     "ByAge",
@@ -41,6 +42,7 @@ __all__ = [
     "Run",
     "StateHealth",
     "TruncationBias",
+    "Watch",
     "WeightGradients",
     "WeightReport",
     "by_age",
@@ -54,4 +56,5 @@ __all__ = [
     "step_jacobians",
     "truncation_bias",
     "unfold",
+    "watch",
 ]

@@ -5,7 +5,8 @@ Letters: T steps, B rows, C input features, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -18,7 +19,12 @@ _ELSEWHERE: dict[str, Callable[..., Tensor]] = {"softplus": functional.softplus,
 
 
 def evaluate(
-    cell: Cell, weights: Sequence[Tensor], x: Tensor, previous_states: Sequence[Tensor], nodes: Sequence[Value]
+    cell: Cell,
+    weights: Sequence[Tensor],
+    x: Tensor,
+    previous_states: Sequence[Tensor],
+    nodes: Sequence[Value],
+    known: Mapping[int, Tensor] = MappingProxyType({}),
 ) -> list[Tensor]:
     """The values of `nodes` at every step of every row, in one pass without a loop over time.
 
@@ -28,14 +34,17 @@ def evaluate(
     x                [..., C], such as [T, B, C]
     previous_states  s_{t-1} of each state, [..., H or P], as `lens.history.runs` gives them
     nodes            of one graph: of `cell.trace`, or of `lens.nodes.named(cell)`
+    known            node.id → its value, [..., H or P], where it is there already
     Returns a tensor [..., H or P] for each node; [..., 1] where one number stands for all units. They are
     differentiable with respect to weights, x and states.
     Cost: one step of a batch of T·B rows; the memory of every node on the way, [T, B, H] each.
     """
     lead = x.shape[:-1]
     parts = cell.split(weights)
-    found: dict[int, Tensor] = {}
-    for v in needed(nodes):
+    found: dict[int, Tensor] = dict(known)
+    for v in needed(nodes, known):
+        if v.id in known:
+            continue
         inner = [found[a.id] for a in v.args]
         if v.op == "x":
             found[v.id] = x
@@ -52,15 +61,15 @@ def evaluate(
     return [_spread(found[v.id], lead) for v in nodes]
 
 
-def needed(nodes: Sequence[Value]) -> list[Value]:
-    """The nodes and all that they read, in the order of their making."""
+def needed(nodes: Sequence[Value], known: Mapping[int, Tensor] = MappingProxyType({})) -> list[Value]:
+    """The nodes and all that they read, in the order of their making; nothing that only known ones read."""
     seen: dict[int, Value] = {}
     stack = list(nodes)
     while stack:
         v = stack.pop()
         if v.id not in seen:
             seen[v.id] = v
-            stack.extend(v.args)
+            stack.extend(() if v.id in known else v.args)
     return [seen[i] for i in sorted(seen)]
 
 

@@ -296,9 +296,10 @@ class Clipping:
 
     @property
     def rate(self) -> float:
-        """Share of the steps at which the norm was cut by more than 1 in 1000; NaN without a step."""
+        """Share of the steps at which the norm was cut by more than 1 in 1000; NaN where no step shows it."""
         pairs = zip(self.norms_before_loss_per_weight_unit, self.norms_after_loss_per_weight_unit, strict=True)
-        return sum(after < 0.999 * before for before, after in pairs) / self.steps if self.steps else math.nan
+        cut = [after < 0.999 * before for before, after in pairs if not math.isnan(before)]
+        return sum(cut) / len(cut) if cut else math.nan
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""The norm of a weight's gradient at each step, without ever holding the gradient of a step.
+
+Letters: S steps, B rows of a step, G·H the gates' units, C what they read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..cells.derivative import Derivative
+from ..layers.watching import Piece
+
+if TYPE_CHECKING:
+    from .onlooker import Looking
+
+_AT_ONCE = 2**22  # numbers held at a time where the gradients of some steps are made after all
+
+
+def norms_by_step(
+    looking: Looking, piece: Piece, derivative: Derivative, sent: Mapping[tuple[str, str], Tensor]
+) -> dict[str, Tensor]:
+    """Letter → ‖G_t‖_F [S] of its weights, all gates together, for each step of the piece.
+
+    Of the steps of x where the piece is the whole call; {} where runs begin inside rows and the call was cut into
+    segments, so that the steps of x lie in several pieces.
+    """
+    by_operand: dict[tuple[str, int], list[tuple[str, str]]] = {}
+    for key, (_, operand) in derivative.products.items():
+        if key in sent:
+            by_operand.setdefault((key[0], operand.id), []).append(key)
+    rows = looking.rows_of_steps(piece)
+    if rows is None:
+        return {}
+    operands = {operand.id: operand for _, operand in derivative.products.values()}
+    squares: dict[str, Tensor] = {}
+    grams: dict[object, Tensor] = {}
+    for (letter, i), keys in by_operand.items():
+        d = looking.stacked(rows, side_by_side([sent[k] for k in sorted(keys, key=lambda k: sent[k].storage_offset())]))
+        z = looking.stacked(rows, looking.operand(piece, operands[i]))
+        found = squared_norms(d, z, grams)
+        squares[letter] = squares[letter] + found if letter in squares else found
+    return {letter: squares[letter].clamp(min=0).sqrt() for letter in "WUV" if letter in squares}
+
+
+def squared_norms(d: Tensor, z: Tensor, grams: dict[object, Tensor]) -> Tensor:
+    """‖Σ_b d_b ⊗ z_b‖_F² of each step: d [S, B, G·H], z [S, B, C] → [S].
+
+    Σ_{b,b'} (d_b · d_b')(z_b · z_b') where the batch is small beside the matrix, else the matrix of some steps at a
+    time. `grams` keeps the inner products of what was given before.
+    """
+    _, rows, gates = d.shape
+    columns = z.shape[2]
+    if rows * (gates + columns) <= 2 * gates * columns:
+        return (_gram(d, grams) * _gram(z, grams)).sum((1, 2))
+    parts = zip(*[t.split(max(1, _AT_ONCE // (gates * columns))) for t in (d, z)])
+    return torch.cat([torch.bmm(a.transpose(1, 2), b).square().sum((1, 2)) for a, b in parts])
+
+
+def _gram(t: Tensor, grams: dict[object, Tensor]) -> Tensor:
+    key = (t.data_ptr(), t.shape, t.stride())
+    if key not in grams:
+        grams[key] = torch.bmm(t, t.transpose(1, 2))
+    return grams[key]
+
+
+def side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors next to each other along the last dimension: one view where they are neighbours in memory."""
+    first, width = parts[0], 0
+    for p in parts:
+        same = p.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() and p.stride() == first.stride()
+        if not same or p.storage_offset() != first.storage_offset() + width:
+            return torch.cat(list(parts), -1)
+        width += p.shape[-1]
+    return first.as_strided((*first.shape[:-1], width), first.stride())
