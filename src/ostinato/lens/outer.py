@@ -37,7 +37,7 @@ def norms_by_step(
         return {}
     operands = {operand.id: operand for _, operand in derivative.products.values()}
     squares: dict[str, Tensor] = {}
-    grams: dict[object, Tensor] = {}
+    grams: dict[object, tuple[Tensor, Tensor]] = {}
     for (letter, i), keys in by_operand.items():
         d = looking.stacked(rows, side_by_side([sent[k] for k in sorted(keys, key=lambda k: sent[k].storage_offset())]))
         z = looking.stacked(rows, looking.operand(piece, operands[i]))
@@ -46,7 +46,7 @@ def norms_by_step(
     return {letter: squares[letter].clamp(min=0).sqrt() for letter in "WUV" if letter in squares}
 
 
-def squared_norms(d: Tensor, z: Tensor, grams: dict[object, Tensor]) -> Tensor:
+def squared_norms(d: Tensor, z: Tensor, grams: dict[object, tuple[Tensor, Tensor]]) -> Tensor:
     """‖Σ_b d_b ⊗ z_b‖_F² of each step: d [S, B, G·H], z [S, B, C] → [S].
 
     Σ_{b,b'} (d_b · d_b')(z_b · z_b') where the batch is small beside the matrix, else the matrix of some steps at a
@@ -60,11 +60,11 @@ def squared_norms(d: Tensor, z: Tensor, grams: dict[object, Tensor]) -> Tensor:
     return torch.cat([torch.bmm(a.transpose(1, 2), b).square().sum((1, 2)) for a, b in parts])
 
 
-def _gram(t: Tensor, grams: dict[object, Tensor]) -> Tensor:
+def _gram(t: Tensor, grams: dict[object, tuple[Tensor, Tensor]]) -> Tensor:
     key = (t.data_ptr(), t.shape, t.stride())
     if key not in grams:
-        grams[key] = torch.bmm(t, t.transpose(1, 2))
-    return grams[key]
+        grams[key] = t, torch.bmm(t, t.transpose(1, 2))  # t stays, so that no other tensor gets its address
+    return grams[key][1]
 
 
 def side_by_side(parts: Sequence[Tensor]) -> Tensor:
