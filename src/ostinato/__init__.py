@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import cells
 from ._version import __version__
+from .bptt import TruncatedBPTT
 from .cells import Cell, cell, mean, norm
 from .layers import GRU, LSTM, RNN, Recurrent, convert, warmup
 from .loss import sequence_loss
@@ -18,6 +19,7 @@ __all__ = [
     "RNN",
     "Cell",
     "Recurrent",
+    "TruncatedBPTT",
     "__version__",
     "cell",
     "cells",
