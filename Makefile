@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test bench bench-full lint format clean
+.PHONY: run test bench bench-full stream lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -17,6 +17,9 @@ bench: $(STAMP)
 bench-full: $(STAMP)
 	$(BIN)/python benchmarks/costs.py --write docs/performance.md
 	$(BIN)/python benchmarks/full.py --write docs/performance.md
+
+stream: $(STAMP)
+	$(BIN)/python benchmarks/stream.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

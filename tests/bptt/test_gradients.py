@@ -42,7 +42,7 @@ def test_gradients_are_those_of_the_loop_by_hand(k1, k2):
     check("gradients", gradients(model), expected, (k1, k2))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     k1=st.integers(1, 9),
     k2=st.integers(1, 20),

@@ -42,11 +42,11 @@ class Result(NamedTuple):
 class Carrier:
     """The layers of a model by name. Raises InputError for a model in which a state cannot be carried."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         if not isinstance(model, nn.Module):
             remedy = "Wrap a function in a torch.nn.Module that holds its layers."
             raise InputError(phrase(WHERE, "model", "a torch.nn.Module", type(model).__name__, remedy))
-        self.model = model
+        self.model: nn.Module = model
         self.layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
         convert = "ostinato.convert(model) swaps torch.nn's recurrent layers in place."
         foreign = [m for m in model.modules() if isinstance(m, nn.RNNBase) and not isinstance(m, Layer)]
@@ -118,19 +118,19 @@ def _hooks(
             remedy = "A layer has one state. Build two layers; they may share their parameters."
             raise InputError(phrase(WHERE, _called(name), "called once in a step", "a second call", remedy))
         found[name] = None
-        x, kwargs = _time_checked(name, layer, args, dict(kwargs), steps)
+        x = _time_checked(name, layer, args, kwargs, steps)
         given = [s for s in (*args[1:2], kwargs.get("state"), kwargs.get("hx")) if s is not None]
         if any(t.requires_grad or bool(t.any()) for t in tensors(given)):
             raise InputError(phrase(WHERE, f"the state of {_called(name)}", "none or zeros", "another", _STATELESS))
         if name in states:
-            args, kwargs = args[:1], {k: v for k, v in kwargs.items() if k not in ("state", "hx")}
-            kwargs["state"] = states[name]
+            others = {k: v for k, v in kwargs.items() if k not in ("state", "hx")}
+            args, kwargs = args[:1], {**others, "state": states[name]}
         if resets is not None:
             if kwargs.get("resets") is not None:
                 remedy = "The model gives them to the layer itself; leave them out of the call."
                 raise InputError(phrase(WHERE, "resets", "given once", "them twice", remedy))
             turn = resets.dim() == 2 and layer.batch_first != batch_first
-            kwargs["resets"] = resets.t() if turn else resets
+            kwargs = {**kwargs, "resets": resets.t() if turn else resets}
         if tap is not None:
             tap.before(name, x)
         return args, kwargs
@@ -142,20 +142,16 @@ def _hooks(
     return before, after
 
 
-def _time_checked(
-    name: str, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], steps: int
-) -> tuple[Tensor, dict[str, Any]]:
-    """The layer's x, if it has the steps of the call, all of them in every row."""
+def _time_checked(name: str, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], steps: int) -> Any:
+    """The layer's x, which must have the steps of the call, all of them in every row."""
     x = args[0] if args else kwargs.get("x", kwargs.get("input"))
     if isinstance(x, PackedSequence) or kwargs.get("lengths") is not None:
         received = "a PackedSequence" if isinstance(x, PackedSequence) else "lengths"
         remedy = "Rows of a stream have no end; say with resets where a new sequence begins."
         raise InputError(phrase(WHERE, f"the input of {_called(name)}", "whole rows", received, remedy))
-    if not isinstance(x, Tensor) or x.dim() not in (2, 3):
-        return x, kwargs  # the layer's own message says what is wrong
-    time = 1 if layer.batch_first and x.dim() == 3 else 0
-    if x.shape[time] != steps:
+    time = 1 if layer.batch_first and isinstance(x, Tensor) and x.dim() == 3 else 0
+    if isinstance(x, Tensor) and x.dim() in (2, 3) and x.shape[time] != steps:
         remedy = "The model must give the layer one step for each of its own. Is batch_first right?"
         expected = f"of the {steps} steps of the call along dimension {time}"
         raise ShapeError(phrase(WHERE, f"the input of {_called(name)}", expected, list(x.shape), remedy))
-    return x, kwargs
+    return x  # of another kind: the layer's own message says what is wrong
