@@ -30,6 +30,13 @@ SIZES = torch.tensor([3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1])
 BLOCK = 6
 """Rows of a block: two steps of three rows."""
 SQRT = Checkpoint(0, 0, 1)
+KEPT = {
+    "dense": {0: [4, 4, 3], 1: [11], 2: [6, 5], 3: [4, 4, 3], 100: [2, 2, 2, 2, 2, 1]},
+    "packed": {0: [7, 4], 1: [11], 2: [9, 2], 3: [7, 4], 100: [4, 3, 2, 2]},
+    "reverse": {0: [4, 7], 1: [11], 2: [7, 4], 3: [4, 7], 100: [2, 2, 3, 4]},
+}
+"""Steps of each segment, the last first: of 11 steps, or of SIZES in one direction and the other, where a segment has
+the lines of 4, 11 (and so all), 6, 4 and 2 full steps."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +44,15 @@ def short_blocks(monkeypatch):
     """Blocks of BLOCK rows, and memory full of NaN."""
     monkeypatch.setattr(call, "BLOCK_ROWS", BLOCK)
     monkeypatch.setattr(buffers, "_POISON", True)
-    kernels_run._dense.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget():
+    """What the kernels worked out for calls of the sizes that they have seen."""
     kernels_run._dense.cache_clear()
+    kernels_run._packed.cache_clear()
 
 
 @pytest.fixture
@@ -81,7 +94,7 @@ def test_every_cell_has_the_bits_of_a_call_without(name, sizes, calls):
             same_bits(everything(name, sizes, reverse, Checkpoint(count, 0, 1)), expected)
             kept = [steps for steps, keep in calls if keep]
             assert [steps for steps, keep in calls if not keep] == kept[::-1] and sum(kept) == 11
-            assert kept == {0: [4, 4, 3], 1: [11], 2: [6, 5], 3: [4, 4, 3], 100: [2, 2, 2, 2, 2, 1]}[count]
+            assert kept == KEPT["dense" if sizes is None else "reverse" if reverse else "packed"][count]
 
 
 @settings(max_examples=25, deadline=None)
@@ -108,7 +121,7 @@ def test_layers_have_the_bits_of_layers_without(name, lengths, count, shape, blo
         found = []
         try:
             for layer.checkpoint, workers in ((None, 1), (count, threads)):
-                kernels_run._dense.cache_clear()
+                forget()
                 torch.set_num_threads(workers)
                 output, state = layer(x, start[0] if len(start) == 1 else tuple(start), lengths=lengths)
                 results = [output, *(state if isinstance(state, tuple) else (state,))]

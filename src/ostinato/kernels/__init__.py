@@ -2,13 +2,14 @@
 
 from .buffers import empty
 from .call import block_steps
-from .run import backward, backward_recorded, forward, kept_shapes, kept_values, supported
+from .run import backward, backward_recorded, blocks, forward, kept_shapes, kept_values, supported
 
 __all__ = [
     "assembly",
     "backward",
     "backward_recorded",
     "block_steps",
+    "blocks",
     "empty",
     "forward",
     "kept_shapes",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cells import Cell
@@ -24,11 +28,15 @@ BLOCK_ROWS = 512
 # reading packed ones; forward needs their columns, which are turned anew for every four rows.
 DIRECT_ROWS = 4
 DIRECT_ROWS_BACKWARD = 64
-# Rows for each thread from which on each works by itself.
+# Rows of a step, on average, for each thread from which on each works by itself.
 ROWS_APART = 4
+# Rows of a step that cost no less than so many: fewer do not keep the multipliers busy.
+ROWS_AT_ONCE = 4
 # Multiply-adds of a step for each thread below which meeting costs more than it brings, and of a call for any thread.
 WORTH_MEETING = 16_000
 WORTH_A_THREAD = 200_000
+
+Integers = NDArray[np.int64]
 
 
 class Compiled:
@@ -68,32 +76,65 @@ def weight_names(cell: Cell) -> list[str]:
 class Lines:
     """How rows are packed: the line at which each step begins, and the lengths of rows where they differ."""
 
-    def __init__(self, T: int, B: int, sizes: Sequence[int] | None):
+    def __init__(self, T: int, B: int, sizes: Integers | None):
         self.T, self.B = T, B
-        self.lengths: list[int] | None = None
         if sizes is None:
-            self.first = array("q", [t * B for t in range(T + 1)])
-        else:
-            if any(n < 0 or n > before for before, n in zip([B, *sizes], sizes)):
-                expected = f"rows for each step, never more than in the step before and at most {B}"
-                raise ShapeError(phrase("kernels", "sizes", expected, list(sizes), "Sort rows by length."))
-            self.first = array("q", [0])
-            self.lengths = [0] * B
-            for t, n in enumerate(sizes):
-                self.first.append(self.first[-1] + n)
-                following = sizes[t + 1] if t + 1 < T else 0
-                self.lengths[following:n] = [t + 1] * (n - following)
+            self.lengths = None
+            self.first = array("q", range(0, T * B + 1, B) if B else bytes(8 * (T + 1)))
+            return
+        if (np.diff(sizes, prepend=B) > 0).any() or (sizes < 0).any():
+            expected = f"rows for each step, never more than in the step before and at most {B}"
+            raise ShapeError(phrase("kernels", "sizes", expected, sizes.tolist(), "Sort rows by length."))
+        self.first = array("q", [0])
+        self.first.frombytes(np.cumsum(sizes).tobytes())
+        self.lengths = T - np.cumsum(np.bincount(sizes, minlength=B + 1))[:B]
 
     def cuts(self, parts: int) -> array:
-        """Ranges of rows of nearly equal work."""
-        if self.lengths is None:
+        """Ranges of rows of nearly equal work: lines where all rows are equally long.
+
+        Where they are not, the few longest rows fill whole steps by themselves, and a step of a few rows costs as much
+        as one of ROWS_AT_ONCE. So rows low … high cost as many lines as their lengths add up to, with the first
+        ROWS_AT_ONCE of them all as long as the longest. The largest part is made as small as can be.
+        """
+        if self.lengths is None or parts == 1:
             return array("q", [i * self.B // parts for i in range(parts + 1)])
-        cuts, done, total = [0], 0, self.first[-1]
-        for b, n in enumerate(self.lengths):
-            if len(cuts) < parts and done * parts >= total * len(cuts) and b > cuts[-1]:
-                cuts.append(b)
-            done += n
-        return array("q", [*cuts, *[self.B] * (parts + 1 - len(cuts))])
+        length, before = self.lengths.tolist(), [0, *np.cumsum(self.lengths).tolist()]
+
+        def cut(most: int) -> list[int]:
+            """Each part as large as `most` allows, the last one with all that is left."""
+            found = [0]
+            for _ in range(parts - 1):
+                low = found[-1]
+                together = min(low + ROWS_AT_ONCE, self.B)
+                rest = most - ROWS_AT_ONCE * length[low] if low < self.B else 0
+                found.append(max(together, bisect_right(before, before[together] + rest) - 1))
+            return [*found, self.B]
+
+        def cost(low: int, high: int) -> int:
+            together = min(low + ROWS_AT_ONCE, high)
+            return ROWS_AT_ONCE * length[low] + before[high] - before[together] if low < high else 0
+
+        low, high = before[-1] // parts, before[-1] + ROWS_AT_ONCE * length[0]
+        while high - low > 1 + before[-1] // 256:
+            middle = (low + high) // 2
+            largest = max(cost(*part) for part in pairwise(cut(middle)))
+            low, high = (low, middle) if largest <= middle else (middle, high)
+        return array("q", cut(high))
+
+    def blocks(self, reverse: bool) -> list[int]:
+        """The steps at which a block of backpropagation begins, and their number at the end, in its order of work.
+
+        A block has at most BLOCK_ROWS lines, or one step. They are counted from the end of the sequence: the end of
+        a sequence has the blocks of the whole, as far as it goes.
+        """
+        if self.lengths is None:
+            return [*range(0, self.T, min(self.T, block_steps(self.B)) or 1), self.T]
+        first = self.first.tolist()
+        ends = first if reverse else [first[-1] - n for n in reversed(first)]
+        found = [0]
+        while found[-1] < self.T:
+            found.append(max(found[-1] + 1, bisect_right(ends, ends[found[-1]] + BLOCK_ROWS) - 1))
+        return found
 
 
 class Call:
@@ -155,11 +196,12 @@ class Call:
                 blocks = -(-H // (q.span * self.lanes))
                 self._room(f"gates_{kernel.numbers[id(q)]}", blocks * chunk * B * parts * q.columns * self.lanes)
         else:
-            self.block = min(T, block_steps(B))
-            line, room = self.count(compiled.program.slot_width), self.block * B * 2 * self.lanes
+            self.blocks = lines.blocks(reverse)
+            most = self._most_lines(reverse)
+            line, room = self.count(compiled.program.slot_width), most * 2 * self.lanes
             self._set(stride_slots=line, room_w=room)
-            self._room("slots", self.block * B * line)
-            self._room("slots_side", self.block * B * line)
+            self._room("slots", most * line)
+            self._room("slots_side", most * line)
             self._room("slots_panel", self.threads * room)
             self._room("slots_zeros", max(self.pad("H"), self.pad("P")))
         self._strides()
@@ -174,16 +216,26 @@ class Call:
         self._set(**{f"stride_{name}": n for name, n in lines.items()})
         self._set(**{f"stride_d_{name}": n for name, n in lines.items()}, stride_dx=self.width["C"])
 
+    def _most_lines(self, reverse: bool) -> int:
+        """Lines of the largest block."""
+        first, T = self.lines.first, self.lines.T
+        bounds = [first[s if reverse else T - s] for s in self.blocks]
+        return max((abs(b - a) for a, b in pairwise(bounds)), default=0)
+
     def _threads(self, workers: int) -> tuple[int, bool]:
-        """(threads, whether they share each step): rows apart where there are enough, else units of large layers."""
-        gates, B = self.compiled.program.cell.gates, self.lines.B
+        """(threads, whether they share each step): rows apart where there are enough, else units of large layers.
+
+        Of rows that end early, what counts is how many a step has on average.
+        """
+        gates, lines = self.compiled.program.cell.gates, self.lines
+        B, rows = lines.B, lines.first[-1] // max(1, lines.T)
         states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
         each = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
-        if workers == 1 or self.lines.first[-1] * each <= WORTH_A_THREAD * workers:
+        if workers == 1 or lines.first[-1] * each <= WORTH_A_THREAD * workers:
             return 1, False
-        if B >= ROWS_APART * workers:
+        if rows >= ROWS_APART * workers:
             return workers, False
-        if threads.num_threads_address() is None or B * each < WORTH_MEETING * workers:
+        if threads.num_threads_address() is None or rows * each < WORTH_MEETING * workers:
             return min(workers, B), False
         return workers, True
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,6 +53,12 @@ def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: 
     return Call(compiled, Lines(T, B, None), C, H, P, workers, reverse)
 
 
+@lru_cache(maxsize=64)
+def _packed(compiled: Compiled, sizes: bytes, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> Call:
+    known = np.frombuffer(sizes, np.int64)
+    return Call(compiled, Lines(len(known), B, known), C, H, P, workers, reverse)
+
+
 def _call(
     compiled: Compiled,
     x: Tensor,
@@ -63,8 +71,7 @@ def _call(
     B, workers = states[0].shape[-2], threads.thread_count()
     if sizes is None:
         return _dense(compiled, x.shape[0], B, x.shape[-1], H, P, workers, reverse)
-    C = x.shape[-1]
-    return Call(compiled, Lines(len(sizes), B, sizes.tolist()), C, H, P, workers, reverse)
+    return _packed(compiled, sizes.numpy().tobytes(), B, x.shape[-1], H, P, workers, reverse)
 
 
 def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[int, int]:
@@ -81,6 +88,11 @@ def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]
     if "P" not in known:  # no state is projected, only the output
         known["P"] = weights[cell.letters.index("V")].shape[0] // len(cell.gates["V"])
     return known["H"], known["P"]
+
+
+def blocks(sizes: Tensor, reverse: bool) -> list[int]:
+    """The steps at which a block of packed rows begins, from the sequence's end on, and their number."""
+    return Lines(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
@@ -317,8 +329,7 @@ def _backward(
             frame[places["stride_" + name]] = 0
         if not alone:
             call.start(frame, "pack")
-        for begin in range(0, call.lines.T, call.block):
-            end = min(begin + call.block, call.lines.T)
+        for begin, end in pairwise(call.blocks):
             frame[places["begin"]], frame[places["end"]] = begin, end
             if sent is not None:  # the lines of this block stay, which lie in the workspace otherwise
                 there = sent.data_ptr() + call.first_line(begin, end) * sent.shape[-1] * call.itemsize

@@ -111,16 +111,25 @@ class Segments:
         self.steps, self.watched = steps, watched
 
     def _parts(self, x: Tensor, sizes: Tensor | None, reverse: bool) -> list[tuple[slice, Tensor | None]]:
-        """(lines of x, sizes of their steps) of each segment, in the order of work."""
-        T = x.shape[0] if sizes is None else len(sizes)
-        first = T - (T - 1) // self.steps * self.steps if T else 0
-        spans = list(pairwise([0, *range(first, T + 1, self.steps)]))
-        if reverse:
-            spans = [(T - b, T - a) for a, b in spans]
+        """(lines of x, sizes of their steps) of each segment, in the order of work.
+
+        Where rows end early, a segment has as many whole blocks as fit into the lines of `steps` full steps.
+        """
         if sizes is None:
-            return [(slice(a, b), None) for a, b in spans]
-        line = [0, *accumulate(sizes.tolist())]
-        return [(slice(line[a], line[b]), sizes[a:b]) for a, b in spans]
+            T = x.shape[0]
+            first = T - (T - 1) // self.steps * self.steps if T else 0
+            spans = list(pairwise([0, *range(first, T + 1, self.steps)]))
+            return [(slice(T - b, T - a) if reverse else slice(a, b), None) for a, b in spans]
+        line, blocks = [0, *accumulate(sizes.tolist())], engine.blocks(sizes, reverse)
+        T = len(sizes)
+        done = [line[s] if reverse else line[T] - line[T - s] for s in blocks]
+        cuts = [0]  # which blocks begin a segment, from the end of the sequence on
+        for k in range(1, len(done)):
+            if done[k] - done[cuts[-1]] > self.steps * line[1] and k - 1 > cuts[-1]:
+                cuts.append(k - 1)
+        bounds = [blocks[k] for k in cuts] + [T] * (T > 0)
+        spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(bounds)]
+        return [(slice(line[a], line[b]), sizes[a:b]) for a, b in reversed(spans)] or [(slice(0, 0), sizes)]
 
     def forward(
         self,

@@ -121,6 +121,11 @@ def block_steps(B: int) -> int:
     return _kernels().block_steps(B)
 
 
+def blocks(sizes: Tensor, reverse: bool) -> list[int]:
+    """The steps at which a block begins where rows end early, and their number, counted from the sequence's end."""
+    return _kernels().blocks(sizes, reverse)
+
+
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:
     """Memory for results of the kind of `like`."""
     return _kernels().empty(shape, like.dtype) if compiled(like) else like.new_empty(shape)
