@@ -53,6 +53,17 @@ def haste_gru(t, x, h):
     return (z * h + (1 - z) * tanh(xn + r * hn),)
 
 
+def flax_lstm(t, x, h, c):
+    return keras_lstm(t, x, h, c)
+
+
+def flax_gru(t, x, h):
+    xr, xz, xn = (x @ t["kernel"] + t["bias"]).chunk(3, -1)
+    hr, hz, hn = (h @ t["recurrent_kernel"] + t["recurrent_bias"]).chunk(3, -1)
+    z, r = sigmoid(xz + hz), sigmoid(xr + hr)
+    return ((1 - z) * tanh(xn + r * hn) + z * h,)
+
+
 def onnx_gates(t, x, h, n):
     wb, rb = t["B"].chunk(2)
     return (x @ t["W"].t() + wb).chunk(n, -1), (h @ t["R"].t() + rb).chunk(n, -1), t["R"].chunk(n), rb.chunk(n)
@@ -95,6 +106,9 @@ THEIRS = {
     ("keras", "gru_reset_before"): keras_gru_reset_before,
     ("haste", "lstm"): haste_lstm,
     ("haste", "gru"): haste_gru,
+    ("flax", "elman"): keras_or_haste_elman,
+    ("flax", "lstm"): flax_lstm,
+    ("flax", "gru"): flax_gru,
     ("onnx", "elman"): onnx_elman,
     ("onnx", "gru"): onnx_gru,
     ("onnx", "gru_reset_before"): onnx_gru_reset_before,
@@ -188,7 +202,7 @@ def test_refusals():
         permute(torch.zeros(6), "ifgo", "ofgi")
     with pytest.raises(InputError, match="permute: wanted must be names out of i f, got q"):
         permute(torch.zeros(6), "if", "iq")
-    with pytest.raises(InputError, match="vocabulary: name must be one of torch, onnx, keras, haste, got 'flax'"):
-        order("flax", catalogue()["lstm"])
+    with pytest.raises(InputError, match="vocabulary: name must be one of torch, onnx, keras, haste, flax, got 'jax'"):
+        order("jax", catalogue()["lstm"])
     with pytest.raises(InputError, match="vocabulary haste: cell must be one of gru, lstm, got slstm"):
         order("haste", catalogue()["slstm"])

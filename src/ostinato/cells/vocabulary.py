@@ -1,4 +1,4 @@
-"""Gate orders of PyTorch, ONNX, Keras and haste, by the names of this package: weights move between them by name.
+"""Gate orders of PyTorch, ONNX, Keras, Flax and haste, by the names of this package: weights move between them by name.
 
 Tables give, for each cell that a vocabulary can say, the cell's gates in the order in which it stacks them.
 One layer, one direction; tensors in the layout of the vocabulary:
@@ -7,6 +7,7 @@ One layer, one direction; tensors in the layout of the vocabulary:
     onnx    W [G·H, C], R [G·H, H], B [2·G·H], P [3·H]
     keras   kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], for gru [2, G·H]
     haste   kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], for gru also recurrent_bias [G·H]
+    flax    the same as haste; `ostinato.export` takes it apart into Flax's own names
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ ORDERS: dict[str, dict[str, str]] = {
         "lstm": "i f g o",
     },
     "haste": {"gru": "z r n", "lstm": "i g f o"},
+    "flax": {**dict.fromkeys(("elman", "elman_sigmoid", "elman_relu"), "h"), "gru": "r z n", "lstm": "i f g o"},
 }
 PEEPHOLES = "i o f"
-_SIGNED = {"onnx": ("W", "R"), "keras": ("kernel", "recurrent_kernel"), "haste": ("kernel", "recurrent_kernel")}
+_SIGNED = {"onnx": ("W", "R"), **dict.fromkeys(("keras", "haste", "flax"), ("kernel", "recurrent_kernel"))}
 
 
 def permute(stacked: Tensor, given: Sequence[str], wanted: Sequence[str], dim: int = 0) -> Tensor:
