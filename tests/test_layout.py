@@ -28,7 +28,7 @@ ORDER = """
     bptt stream loss export
     models tasks training
     lens
-    demo
+    demo lab
     cli
     __main__
 """

@@ -65,3 +65,47 @@ def cells(
     from .cards import show
 
     print(show(name, kernel))
+
+
+lab = typer.Typer(help="Experiments about recurrent networks, from settings to tables and pictures.", no_args_is_help=True)
+app.add_typer(lab, name="lab")
+
+
+@lab.callback()
+def _lab() -> None:
+    pass
+
+
+@lab.command()
+def lag(
+    task: Annotated[str | None, typer.Option(help="Tasks, with commas between. [default: all but distractors]")] = None,
+    cells: Annotated[str | None, typer.Option(help="Cells of the catalogue; rnn is elman. [default: four]")] = None,
+    lags: Annotated[str, typer.Option(help="Steps from the cue to the answer.")] = "10,30,100",
+    init: Annotated[
+        str | None,
+        typer.Option(help="torch, orthogonal, identity, chrono, forget-1. [default: those that suit each cell]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of everything, each with other weights and sequences.")] = 1,
+    minutes: Annotated[float, typer.Option(help="When they are over, the same command goes on another time.")] = 10,
+    updates: Annotated[int, typer.Option(help="Of each network, at most.")] = 2000,
+    batch: Annotated[int, typer.Option(help="Sequences for an update.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Adam's.")] = 5e-3,
+    clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = 1.0,
+    hidden: Annotated[int, typer.Option(help="Units of an LSTM; other cells get as many weights.")] = 32,
+    sequences: Annotated[int | None, typer.Option(help="Different ones to learn from. [default: always new]")] = None,
+    decay: Annotated[bool, typer.Option("--decay", help="The learning rate falls to 0 at the last update.")] = False,
+    to_the_end: Annotated[bool, typer.Option("--to-the-end", help="Train on when the lag is bridged.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the results; finished runs in it are kept.")] = Path(
+        "ostinato-lab-lag"
+    ),
+) -> None:
+    """Which cell bridges which lag, beside how far its gradient reached before training."""
+    from ostinato.lab import Settings, run
+    from ostinato.lab.settings import Training, names, numbers
+
+    training = Training(updates, batch, learning_rate, clip, hidden, sequences, decay, to_the_end)
+    options = {"tasks": names(task), "cells": names(cells), "inits": names(init)}
+    given = {name: value for name, value in options.items() if value is not None}
+    raise typer.Exit(
+        run(Settings(lags=numbers(lags), seeds=seeds, minutes=minutes, training=training, out=out, **given))
+    )
