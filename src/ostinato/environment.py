@@ -12,10 +12,9 @@ from ostinato._version import __version__
 
 def environment() -> dict[str, str | int]:
     """CPU model, cores this process may use, vector unit, torch's threads, and versions, for printing and for JSON."""
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "cpu": cpu_model(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count() or 1,
+        "cores": cores(),
         "vector unit": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -34,3 +33,9 @@ def cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

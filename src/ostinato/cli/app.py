@@ -67,7 +67,9 @@ def cells(
     print(show(name, kernel))
 
 
-lab = typer.Typer(help="Experiments about recurrent networks, from settings to tables and pictures.", no_args_is_help=True)
+lab = typer.Typer(
+    help="Experiments about recurrent networks, from settings to tables and pictures.", no_args_is_help=True
+)
 app.add_typer(lab, name="lab")
 
 
@@ -87,7 +89,8 @@ def lag(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of everything, each with other weights and sequences.")] = 1,
     minutes: Annotated[float, typer.Option(help="When they are over, the same command goes on another time.")] = 10,
-    updates: Annotated[int, typer.Option(help="Of each network, at most.")] = 2000,
+    workers: Annotated[int | None, typer.Option(help="Cases at a time. [default: one for each core]")] = None,
+    updates: Annotated[int, typer.Option(help="Of each network, at most.")] = 2500,
     batch: Annotated[int, typer.Option(help="Sequences for an update.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Adam's.")] = 5e-3,
     clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = 1.0,
@@ -100,12 +103,18 @@ def lag(
     ),
 ) -> None:
     """Which cell bridges which lag, beside how far its gradient reached before training."""
+    from ostinato.environment import cores
     from ostinato.lab import Settings, run
     from ostinato.lab.settings import Training, names, numbers
 
     training = Training(updates, batch, learning_rate, clip, hidden, sequences, decay, to_the_end)
     options = {"tasks": names(task), "cells": names(cells), "inits": names(init)}
     given = {name: value for name, value in options.items() if value is not None}
+    count = cores() if workers is None else workers
     raise typer.Exit(
-        run(Settings(lags=numbers(lags), seeds=seeds, minutes=minutes, training=training, out=out, **given))
+        run(
+            Settings(
+                **given, lags=numbers(lags), seeds=seeds, minutes=minutes, workers=count, training=training, out=out
+            )
+        )
     )

@@ -29,7 +29,9 @@ def bridged_picture(settings: Settings, results: Mapping[Case, Result]) -> Figur
     tasks, variants = tasks_of(settings, results), settings.variants
     columns = min(COLUMNS, len(tasks))
     lines = -(-len(tasks) // columns)
-    made = Figure(figsize=(2.2 + 2.9 * columns, 1.3 + (0.55 + 0.26 * len(variants)) * lines), dpi=120, layout="constrained")
+    made = Figure(
+        figsize=(2.2 + 2.9 * columns, 1.3 + (0.55 + 0.26 * len(variants)) * lines), dpi=120, layout="constrained"
+    )
     fields = made.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes in fields.flat[len(tasks) :]:
         axes.set_visible(False)
@@ -126,7 +128,14 @@ def foresight_picture(results: Mapping[Case, Result]) -> Figure:
     axes.set_ylabel("error after training / chance")
     axes.spines[["top", "right"]].set_visible(False)
     handles = [
-        Line2D([], [], linestyle="", marker=STYLES[k % len(STYLES)]["marker"], color=STYLES[k % len(STYLES)]["color"], label=cell)
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=STYLES[k % len(STYLES)]["marker"],
+            color=STYLES[k % len(STYLES)]["color"],
+            label=cell,
+        )
         for k, cell in enumerate(cells)
     ]
     handles += [

@@ -1,5 +1,6 @@
-"""Finished cases, one a line in a file that only grows, and the one case that was put down in the middle."""
+"""Finished cases, one a line in a file that only grows, and those that were put down in the middle."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from .settings import WHERE, Case, Training
 
 
 class Record:
-    """A folder with `runs.jsonl`, a line for each finished case, and `unfinished.pt` while a case is put down.
+    """A folder with `runs.jsonl`, a line for each finished case.
 
     A line holds the case, its result and the machine, so a folder may serve any number of experiments: a case that is
     asked for again is not trained again. A last line that a crash cut short is taken off.
@@ -29,14 +30,16 @@ class Record:
         self.machines: list[dict[str, str | int]] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lines, self._unfinished = folder / "runs.jsonl", folder / "unfinished.pt"
+            self._lines = folder / "runs.jsonl"
             text = self._lines.read_text(encoding="utf-8") if self._lines.exists() else ""
             whole = text[: text.rfind("\n") + 1]
             if whole != text:
                 self._lines.write_text(whole, encoding="utf-8")
         except OSError as error:
             received = f"{folder}: {error.strerror or error}"
-            raise InputError(phrase(WHERE, "--out", "a folder that can be written", received, "Name another.")) from error
+            raise InputError(
+                phrase(WHERE, "--out", "a folder that can be written", received, "Name another.")
+            ) from error
         for number, line in enumerate(whole.splitlines(), 1):
             self._read(line, number)
 
@@ -51,7 +54,9 @@ class Record:
         except (ValueError, KeyError, TypeError) as error:
             received = f"{str(error) or type(error).__name__} there"
             remedy = "Take the line out, or name another --out."
-            raise InputError(phrase(WHERE, f"line {number} of {self._lines}", "a finished run", received, remedy)) from error
+            raise InputError(
+                phrase(WHERE, f"line {number} of {self._lines}", "a finished run", received, remedy)
+            ) from error
 
     def _note(self, case: Case, result: Result, machine: dict[str, str | int]) -> None:
         self.finished[case] = result
@@ -66,18 +71,32 @@ class Record:
             file.write(json.dumps(line, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self._unfinished.unlink(missing_ok=True)
+        Shelf(self.folder).clear(case)
         self._note(case, result, machine)
 
-    def put_down(self, case: Case, kept: Mapping[str, Any]) -> None:
-        """Keep a case that has begun; the one that was kept before is given up."""
-        aside = self._unfinished.with_suffix(".new")
-        torch.save({"case": json.dumps(asdict(case)), "kept": dict(kept)}, aside)
-        aside.replace(self._unfinished)
 
-    def put_down_of(self, case: Case) -> Mapping[str, Any] | None:
-        """What `put_down` kept, if it was this very case."""
-        if not self._unfinished.exists():
-            return None
-        found = torch.load(self._unfinished, weights_only=True)
-        return found["kept"] if found["case"] == json.dumps(asdict(case)) else None
+class Shelf:
+    """Cases that have begun, in a folder: `unfinished-….pt`, one file for each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _file(self, case: Case) -> Path:
+        digest = hashlib.sha256(json.dumps(asdict(case)).encode()).hexdigest()
+        return self.folder / f"unfinished-{digest[:16]}.pt"
+
+    def put(self, case: Case, kept: Mapping[str, Any]) -> None:
+        """Keep what `Run.put_down` gave; written aside and renamed, so that a crash leaves a whole file."""
+        file = self._file(case)
+        aside = file.with_suffix(".new")
+        torch.save(dict(kept), aside)
+        aside.replace(file)
+
+    def take(self, case: Case) -> Mapping[str, Any] | None:
+        """What was put last for this case, if anything."""
+        file = self._file(case)
+        return torch.load(file, weights_only=True) if file.exists() else None
+
+    def clear(self, case: Case) -> None:
+        """Give the case's file up."""
+        self._file(case).unlink(missing_ok=True)

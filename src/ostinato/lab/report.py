@@ -30,7 +30,7 @@ def tasks_of(settings: Settings, results: Results) -> list[str]:
 
 
 def outcome(runs: Sequence[Result]) -> str:
-    """`bridged 600`, the median updates; `2/3 bridged 600` where not all seeds did; or the median error; – if not run."""
+    """`bridged 600`, the median updates; `2/3 bridged 600` where some seeds did; or the median error; – if not run."""
     if not runs:
         return "–"
     after = [run.updates for run in runs if run.bridged]
@@ -131,7 +131,9 @@ def markdown(settings: Settings, results: Results, machines: Sequence[Mapping[st
     each = []
     for task in tasks_of(settings, results):
         found = foresight({c: r for c, r in results.items() if c.task == task})
-        each.append([task, found.runs, *(f"{v:.2f}" for v in (found.ratio, found.reach)), f"{found.right}/{found.runs}"])
+        each.append(
+            [task, found.runs, *(f"{v:.2f}" for v in (found.ratio, found.reach)), f"{found.right}/{found.runs}"]
+        )
     parts.append(_table(["task", "runs", "gradient ratio", "reach / lag", "right"], each))
     for heading, cases in zip(("Bridged, though out of reach", "Within reach, yet not bridged"), misleading(results)):
         parts.append(f"{heading}: " + ("; ".join(map(str, cases)) or "none") + ".")

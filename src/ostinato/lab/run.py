@@ -1,21 +1,22 @@
 """The order of the experiment: what is not done yet is done, case after case, and written down at once."""
 
+import signal
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from threading import current_thread, main_thread
+from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ostinato.tasks import named
 
 from . import report
-from .experiment import Result, Run
+from .experiment import Result
 from .record import Record
 from .settings import Case, Settings
-
-SAVED_EVERY = 20.0
-"""Seconds of a case after which a crash loses no more than these."""
+from .workers import Look, alone, together
 
 
 class Experiment:
@@ -26,15 +27,27 @@ class Experiment:
         self.end = time.monotonic() + 60 * settings.minutes
         self.cases = settings.cases
         self.record = Record(settings.out)
-        self.running: tuple[Case, Mapping[str, Any]] | None = None
+        self.interrupted = False
 
     @property
     def results(self) -> dict[Case, Result]:
         """The finished ones of the cases asked for, in the order of the plan."""
         return {case: self.record.finished[case] for case in self.cases if case in self.record.finished}
 
+    def over(self) -> bool:
+        """Whether every case that runs is to be put down now."""
+        return self.interrupted or time.monotonic() > self.end
+
+    def looks(self) -> Iterator[Look]:
+        """Runs what is not in the record."""
+        waiting = [case for case in self.cases if case not in self.record.finished]
+        count = min(self.settings.workers, len(waiting))
+        if count > 1:
+            return together(waiting, self.settings.out, self.over, count)
+        return alone(waiting, self.settings.out, self.over)
+
     def all(self) -> None:
-        """Run what is not in the record until the time is up."""
+        """Run and write down until everything is done or the time is up."""
         bar = Progress(
             TextColumn("{task.description:<52}"),
             BarColumn(bar_width=20),
@@ -44,47 +57,38 @@ class Experiment:
             console=self.console,
         )
         whole = bar.add_task("cases", total=len(self.cases), completed=len(self.results), error="")
-        part = bar.add_task("", total=self.settings.training.updates, error="")
-        with bar:
-            for case in self.cases:
-                if case in self.record.finished:
-                    continue
-                if time.monotonic() > self.end:
-                    break
-                result = self._one(case, bar, part)
-                if result is None:
-                    break
-                self.record.add(case, result)
-                bar.advance(whole)
-            bar.update(part, visible=False)
+        running: dict[Case, TaskID] = {}
+        with bar, self._heeding_interrupts(), closing(self.looks()) as looks:  # type: ignore[type-var]
+            for look in looks:
+                case = look.case
+                if case not in running:
+                    running[case] = bar.add_task(str(case), total=case.training.updates, error="")
+                error = f"error {look.error:.3g} (chance {named(case.task).chance:.3g})"
+                bar.update(running[case], completed=look.updates, error=error)
+                if look.result is not None:
+                    self.record.add(case, look.result)
+                    bar.advance(whole)
+                    bar.remove_task(running.pop(case))
+            for left in running.values():
+                bar.remove_task(left)
 
-    def _one(self, case: Case, bar: Progress, part: Any) -> Result | None:
-        """Train one case; None where the time was up before its end, and the case is put down."""
-        task = named(case.task)
-        bar.update(part, description=str(case), completed=0, error="")
-        run = Run(case)
-        kept = self.record.put_down_of(case)
-        if kept is not None:
-            run.take_up(kept)
-        self.running, saved = (case, run.put_down()), time.monotonic()
-        while True:
-            run.advance()
-            bar.update(part, completed=run.updates, error=f"error {run.error:.3g} (chance {task.chance:.3g})")
-            if run.result is not None:
-                self.running = None
-                return run.result
-            self.running = case, run.put_down()
-            over = time.monotonic() > self.end
-            if over or time.monotonic() - saved > SAVED_EVERY:
-                self.record.put_down(*self.running)
-                saved = time.monotonic()
-            if over:
-                return None
+    @contextmanager
+    def _heeding_interrupts(self) -> Iterator[None]:
+        """Ctrl-C ends the experiment at the next look, with nothing lost; a second one ends it at once."""
+        if current_thread() is not main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
 
-    def interrupted(self) -> None:
-        """Keep the case that was running as it was at its last look at the error."""
-        if self.running is not None and self.running[0] not in self.record.finished:
-            self.record.put_down(*self.running)
+        def heed(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, heed)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def run(settings: Settings, console: Console | None = None) -> int:
@@ -96,19 +100,14 @@ def run(settings: Settings, console: Console | None = None) -> int:
     experiment = Experiment(settings, console)
     for sentence in settings.left_out:
         console.print(sentence, highlight=False, soft_wrap=True)
-    try:
-        experiment.all()
-        stopped = ""
-    except KeyboardInterrupt:
-        experiment.interrupted()
-        stopped = "Interrupted: "
+    experiment.all()
     results = experiment.results
     if results:
         report.write(settings, results, experiment.record.machines)
         report.show(console, settings, results)
-    done, planned = len(results), len(experiment.cases)
-    if done < planned:
-        more = f"{stopped}{done} of {planned} cases are finished; the same command goes on with the others."
-        console.print(more, highlight=False, soft_wrap=True)
+    if len(results) < len(experiment.cases):
+        stopped = "Interrupted" if experiment.interrupted else "The time is up"
+        more = f"{stopped}: {len(results)} of {len(experiment.cases)} cases are finished."
+        console.print(f"{more} The same command goes on with the others.", highlight=False, soft_wrap=True)
     console.print(f"All of it is in [bold]{settings.out}[/bold].", highlight=False, soft_wrap=True)
-    return 130 if stopped else 0
+    return 130 if experiment.interrupted else 0

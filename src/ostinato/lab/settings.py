@@ -72,7 +72,7 @@ class Training:
     to_the_end     False: training ends as soon as the lag is bridged; True: it goes on for all updates
     """
 
-    updates: int = 2000
+    updates: int = 2500
     batch: int = 32
     learning_rate: float = 5e-3
     clip: float = 1.0
@@ -118,6 +118,8 @@ class Settings:
                   DEFAULT has; both given: all pairs
     lags          in steps, rising
     minutes       what is not finished by then is left for the next call with the same folder
+    workers       cases that are trained at a time, one thread each, because networks this small gain nothing from a
+                  second; with more than one worker, in processes of their own. No result depends on it
     """
 
     tasks: tuple[str, ...] = ("adding", "minimal-lag", "temporal-order", "reber", "agreement", "copy")
@@ -126,6 +128,7 @@ class Settings:
     lags: tuple[int, ...] = (10, 30, 100)
     seeds: int = 1
     minutes: float = 10.0
+    workers: int = 1
     training: Training = field(default_factory=Training)
     out: Path = Path("ostinato-lab-lag")
 
@@ -146,8 +149,10 @@ class Settings:
                 remedy = "The number behind forget- is the bias; chrono takes the lag as its T."
                 raise InputError(phrase(WHERE, "--init", f"some of {INITS}", repr(init), remedy))
         if min(self.lags) < 1 or list(self.lags) != sorted(self.lags):
-            raise InputError(phrase(WHERE, "--lags", "rising numbers of steps from 1 on", ", ".join(map(str, self.lags))))
-        for name in ("seeds", "minutes"):
+            raise InputError(
+                phrase(WHERE, "--lags", "rising numbers of steps from 1 on", ", ".join(map(str, self.lags)))
+            )
+        for name in ("seeds", "minutes", "workers"):
             if not getattr(self, name) > 0:
                 raise InputError(phrase(WHERE, _flag(name), "above 0", getattr(self, name)))
         if not self.cases:
