@@ -116,6 +116,36 @@ def test_the_defaults_of_the_command_are_the_defaults_of_the_job(ostinato, monke
     assert seen == [Settings()]
 
 
+def test_the_lab_gets_what_was_typed(ostinato, tmp_path, monkeypatch):
+    from ostinato.lab.settings import Settings, Training
+
+    seen = []
+    monkeypatch.setattr("ostinato.lab.run", lambda settings: seen.append(settings) or 130)
+    lists = ("--task", "adding,copy", "--cells", "rnn,lstm", "--init", "torch,orthogonal", "--lags", "12,20")
+    numbers = ("--seeds", 2, "--minutes", 3, "--workers", 1, "--updates", 5, "--batch", 4, "--learning-rate", 0.1)
+    rest = ("--clip", 2, "--hidden", 7, "--sequences", 9, "--decay", "--to-the-end", "--out", tmp_path)
+    assert ostinato("lab", "lag", *lists, *numbers, *rest)[0] == 130
+    training = Training(5, 4, 0.1, 2.0, 7, 9, True, True)
+    tasks, cells, inits = ("adding", "copy"), ("elman", "lstm"), ("torch", "orthogonal")
+    assert seen == [Settings(tasks, cells, inits, (12, 20), 2, 3.0, 1, training, tmp_path)]
+
+
+def test_the_defaults_of_the_lab_use_every_core(ostinato, monkeypatch):
+    from ostinato.environment import cores
+    from ostinato.lab.settings import Settings
+
+    seen = []
+    monkeypatch.setattr("ostinato.lab.run", lambda settings: seen.append(settings) or 0)
+    ostinato("lab", "lag")
+    assert seen == [Settings(workers=cores())]
+
+
+def test_a_task_that_is_unknown_is_refused_in_one_message(ostinato):
+    status, out, err = ostinato("lab", "lag", "--task", "add")
+    assert (status, out) == (2, "")
+    assert err.startswith("ostinato lab lag: a task must be one of the list, got 'add'. There are adding,")
+
+
 def test_the_package_runs_as_a_module():
     found = subprocess.run([sys.executable, "-m", "ostinato", "--version"], capture_output=True, text=True, check=True)
     assert found.stdout == f"ostinato {__version__}\n"

@@ -146,7 +146,11 @@ def test_commands_in_documents_exist(words):
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         assert set(words[1:]) <= set(targets)
         return
-    known = {command.name or command.callback.__name__: command.callback for command in app.registered_commands}
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    within = groups.get(words[1], app) if len(words) > 1 else app
+    if within is not app:
+        words = words[1:]
+    known = {command.name or command.callback.__name__: command.callback for command in within.registered_commands}
     assert len(words) == 1 or words[1] in known or words[1] == "--version"
     options = {"--" + option.replace("_", "-") for option in inspect.signature(known.get(words[1], print)).parameters}
     assert {word for word in words[2:] if word.startswith("--")} <= options

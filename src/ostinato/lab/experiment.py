@@ -71,10 +71,10 @@ class Result:
 class Network(nn.Module):
     """A recurrent layer, and at the steps that are asked for a linear reading of its output."""
 
-    def __init__(self, layer: Recurrent, outputs: int) -> None:
+    def __init__(self, layer: Recurrent, outputs: int, device: str | None = None) -> None:
         super().__init__()
         self.layer = layer
-        self.head = nn.Linear(layer.hidden_size, outputs)
+        self.head = nn.Linear(layer.hidden_size, outputs, device=device)
 
     def forward(self, inputs: Tensor, asked: Tensor) -> Tensor:
         """inputs [T, B, C] and asked [T, B], true at N steps → [N, K], in the order of asked.nonzero()."""
@@ -86,7 +86,7 @@ def units(variant: Variant, features: int, outputs: int, hidden: int) -> int:
     """H of a network of this cell with C features and K outputs whose weights come closest to an LSTM's of `hidden`."""
 
     def count(cell: str, size: int) -> int:
-        return weight_count(Network(Recurrent(cell, features, size, device="meta"), outputs))
+        return weight_count(Network(Recurrent(cell, features, size, device="meta"), outputs, "meta"))
 
     wanted = count("lstm", hidden)
     low, high = 1, 2
