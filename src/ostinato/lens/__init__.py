@@ -1,10 +1,13 @@
 """What happens inside a recurrent network, measured. `ostinato.lens.pictures` draws it, and needs matplotlib."""
 
+from .activations import ACTIVATIONS, Activation, sigmoid_again
 from .age import ByAge, by_age
 from .diagram import Diagram, fold, unfold
 from .evaluate import evaluate
+from .gates import gate_values
 from .history import Run, runs
 from .jacobian import Jacobian, jacobian, step_jacobians
+from .matrix import GradientMatrix, gradient_matrix
 from .nodes import Nodes, carry, named
 from .pascanu import Pascanu
 from .reach import GradientByLag, gradient_by_lag
@@ -25,6 +28,8 @@ from .truncation import TruncationBias, truncation_bias
 from .watch import Watch, watch
 
 __all__ = [
+    "ACTIVATIONS",
+    "Activation",
     "ByAge",
     "Carry",
     "Clipping",
@@ -33,6 +38,7 @@ __all__ = [
     "Gate",
     "GradientByLag",
     "GradientCurve",
+    "GradientMatrix",
     "Jacobian",
     "LayerReport",
     "Nodes",
@@ -49,10 +55,13 @@ __all__ = [
     "carry",
     "evaluate",
     "fold",
+    "gate_values",
     "gradient_by_lag",
+    "gradient_matrix",
     "jacobian",
     "named",
     "runs",
+    "sigmoid_again",
     "step_jacobians",
     "truncation_bias",
     "unfold",

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..cells import Cell
 from ..cells.value import Value
+from .activations import ACTIVATIONS
 
-_SLOPES = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0, "softplus": 1.0}
+_SLOPES = {a.cell.trace.output.op: a.greatest_slope for a in ACTIVATIONS if a.setting is None}
 
 
 @dataclass(frozen=True)

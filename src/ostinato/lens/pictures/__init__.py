@@ -4,18 +4,24 @@ Each function takes numbers that were measured and returns a `matplotlib.figure.
 without touching pyplot's state; `figure.savefig(path)` writes it, `png` and `svg` give the file itself.
 """
 
+from .functions import activations_picture, sigmoid_again_picture
 from .lines import draw_lines, gradient_by_lag_picture, label_lines
+from .shades import gates_picture, gradient_matrix_picture
 from .style import HATCHES, SHADES, STYLES, figure, png, styled, svg
 
 __all__ = [
     "HATCHES",
     "SHADES",
     "STYLES",
+    "activations_picture",
     "draw_lines",
     "figure",
+    "gates_picture",
     "gradient_by_lag_picture",
+    "gradient_matrix_picture",
     "label_lines",
     "png",
+    "sigmoid_again_picture",
     "styled",
     "svg",
 ]
