@@ -37,7 +37,7 @@ def agrees(layer, case, context=""):
     output, finals = layer(x, tuple(states) if len(states) > 1 else states[0])
     finals = finals if isinstance(finals, tuple) else (finals,)
     found = {"output": output.detach(), **{f"final{k}": f.detach() for k, f in enumerate(finals)}}
-    check("outputs", found, {k: torch.from_numpy(case[k]) for k in found}, context=context)
+    check("outputs", found, {k: torch.tensor(case[k]) for k in found}, context=context)
 
 
 @pytest.mark.parametrize("name", list(KERAS))
@@ -67,7 +67,8 @@ def test_flax(name):
 
 
 @pytest.mark.parametrize("name", list(KERAS))
-def test_keras_itself(name):
+def test_keras_itself(name, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     pytest.importorskip("keras")
     cell, options = KERAS[name]
     layer = make(cell, **options)

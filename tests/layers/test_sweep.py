@@ -122,6 +122,7 @@ def test_parametrizations(layer, call, kind):
     agree([source.grad], [expected], gradients=True)
 
 
+@pytest.mark.parametrize("layer", ["own"], indirect=True)
 def test_compile_and_export_of_dense_calls(layer):
     torch._dynamo.reset()
     compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
