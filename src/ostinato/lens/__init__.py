@@ -7,6 +7,7 @@ from .evaluate import evaluate
 from .gates import gate_values
 from .history import Run, runs
 from .jacobian import Jacobian, jacobian, step_jacobians
+from .live import Live
 from .matrix import GradientMatrix, gradient_matrix
 from .nodes import Nodes, carry, named
 from .pascanu import Pascanu
@@ -41,6 +42,7 @@ __all__ = [
     "GradientMatrix",
     "Jacobian",
     "LayerReport",
+    "Live",
     "Nodes",
     "Pascanu",
     "Probe",

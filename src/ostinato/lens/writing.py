@@ -31,6 +31,8 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None if math.isnan(value) else str(value)
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {name: plain(v) for name, v in value.items()}
     if not is_dataclass(value):
         return value
     names = [f.name for f in fields(value)] + list(_DERIVED.get(type(value), ()))

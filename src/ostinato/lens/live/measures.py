@@ -1,0 +1,79 @@
+"""A report as what a log takes: scalars, histograms and sentences, each under a name that stays the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..record import LayerReport, Report
+from ..writing import median
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is written of one step.
+
+    scalars     "part/quantity_in_unit" → number; what is not defined is absent
+    histograms  "part/quantity" → (edges [E+1], shares [E], which add up to 1)
+    """
+
+    scalars: dict[str, float]
+    histograms: dict[str, tuple[Tensor, Tensor]]
+
+
+def measures(report: Report) -> Measures:
+    """Scalars and histograms of a report. Several calls of a layer in one step: those of the last one.
+
+    Of each layer and direction: gradient_first_step and gradient_last_step, ‖dL/ds_t‖ at the row's ends (median over
+    the batch, all states); reach_1_percent_steps, half_life_steps and mean_step_gain of the probe; of each state with a
+    carry of its own carry_half_life_steps (median over the units); dead_units_share; of each gate its mean and
+    saturated_share. Of each weight's gate gradient_norm and relative_update. Of all gradients together norm_before_clip
+    and norm_after_clip.
+    """
+    scalars: dict[str, float] = {}
+    histograms: dict[str, tuple[Tensor, Tensor]] = {}
+    for layer in report.layers:
+        part = "_".join([layer.module or layer.kind, f"layer{layer.depth}"] + ["reversed"] * layer.reverse)
+        for name, value in _scalars(layer).items():
+            scalars[f"{part}/{name}"] = value
+        for gate in layer.gates:
+            scalars[f"{part}/gate_{gate.name}_mean"] = float(gate.mean_per_unit.mean())
+            saturated = gate.low_share_per_unit.nan_to_num() + gate.high_share_per_unit.nan_to_num()
+            scalars[f"{part}/gate_{gate.name}_saturated_share"] = float(saturated.mean())
+            histograms[f"{part}/gate_{gate.name}"] = gate.histogram_edges, gate.histogram_shares
+    for weight in report.weights:
+        part = f"{weight.parameter}/{weight.gate}_" if weight.gate else f"{weight.parameter}/"
+        if weight.gradient_norm_loss_per_weight_unit is not None:
+            scalars[part + "gradient_norm"] = weight.gradient_norm_loss_per_weight_unit
+        if weight.relative_update is not None:
+            scalars[part + "relative_update"] = weight.relative_update
+    for name, norms in (
+        ("norm_before_clip", report.clipping.norms_before_loss_per_weight_unit),
+        ("norm_after_clip", report.clipping.norms_after_loss_per_weight_unit),
+    ):
+        if norms:
+            scalars[f"gradients/{name}"] = norms[-1]
+    return Measures({name: value for name, value in scalars.items() if not math.isnan(value)}, histograms)
+
+
+def _scalars(layer: LayerReport) -> dict[str, float]:
+    found: dict[str, float] = {}
+    if layer.gradient is not None:
+        whole = layer.gradient.norms_loss_per_state_unit.square().sum(0).sqrt()
+        lengths = whole.isfinite().sum(0)
+        rows = lengths.nonzero()[:, 0]
+        if len(rows):
+            found["gradient_first_step"] = median(whole[0, rows])
+            found["gradient_last_step"] = median(whole[lengths[rows] - 1, rows])
+    if layer.probe is not None:
+        found["reach_1_percent_steps"] = median(layer.probe.reach_steps(0.01))
+        found["half_life_steps"] = median(layer.probe.half_life_steps)
+        found["mean_step_gain"] = median(layer.probe.mean_step_gain)
+    for carry in layer.carries:
+        if carry.formula != "0":
+            found[f"{carry.state}_carry_half_life_steps"] = median(carry.half_life_steps_per_unit)
+    for health in layer.health:
+        found[f"{health.state}_dead_units_share"] = float(health.dead_units.double().mean())
+    return found
