@@ -26,6 +26,8 @@ class NoKernels(OstinatoError):
 
 class MissingPackage(OstinatoError, ImportError):
     """A package that only this call needs is not installed."""
+
+
 class NotFinite(OstinatoError, FloatingPointError):
     """A training run met a value that is inf or NaN; the message says where it began."""
 

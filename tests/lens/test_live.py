@@ -102,7 +102,11 @@ def test_a_writer_of_the_callers_own_is_left_open(tmp_path):
     writer, model = Writer(), Model(ostinato.RNN(4, 6))
     with Live(model, writer) as live:
         trained(live, model, steps=1)
-    assert ("rnn_layer0/mean_step_gain", measures(live.report).scalars["rnn_layer0/mean_step_gain"], 0) in writer.scalars
+    assert (
+        "rnn_layer0/mean_step_gain",
+        measures(live.report).scalars["rnn_layer0/mean_step_gain"],
+        0,
+    ) in writer.scalars
 
 
 def test_training_is_the_same_and_nothing_is_left_behind(tmp_path):
@@ -129,7 +133,7 @@ def broken(live, model, **options):
 
 def test_a_forward_pass_that_overflows_stops_before_the_update():
     model = Model(ostinato.Recurrent(doubling, 4, 6))
-    nn.init.eye_(model.rnn.weight_hh_l0).mul_(1e15)
+    nn.init.eye_(model.rnn.weight_hh_l0).data.mul_(1e15)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     message = broken(Live(model), model)
     assert message.startswith("lens.Live: training step 0 stopped before the update of the weights. rnn layer 0: ")
@@ -140,7 +144,7 @@ def test_a_forward_pass_that_overflows_stops_before_the_update():
 
 def test_the_step_of_an_overflow_is_the_one_at_which_a_loop_meets_it():
     model = Model(ostinato.Recurrent(doubling, 4, 6, num_layers=2, bidirectional=True))
-    nn.init.eye_(model.rnn.weight_hh_l1_reverse).mul_(3e9)
+    nn.init.eye_(model.rnn.weight_hh_l1_reverse).data.mul_(3e9)
     x = torch.randn(9, 3, 4, generator=torch.Generator().manual_seed(1))
     message = broken(Live(model), model, x=x, lengths=[9, 7, 8])
     states = model.rnn(x, lengths=[9, 7, 8], return_states=True)[2][3]
@@ -151,7 +155,7 @@ def test_the_step_of_an_overflow_is_the_one_at_which_a_loop_meets_it():
 def test_an_explosion_on_the_way_back():
     """Forward passes of zeros are finite for ever; the gradient on the way back doubles."""
     model = Model(ostinato.Recurrent(doubling, 4, 6, bias=False))
-    nn.init.eye_(model.rnn.weight_hh_l0).mul_(1e4)
+    nn.init.eye_(model.rnn.weight_hh_l0).data.mul_(1e4)
     x = torch.zeros(20, 2, 4)
     x[-1] = 1.0
     message = broken(Live(model), model, x=x)
@@ -171,7 +175,9 @@ def test_causes_outside_of_the_layer():
     model = Model(ostinato.GRU(4, 6))
     x = torch.ones(5, 2, 4)
     x[3, 1, 0] = math.nan
-    assert "rnn layer 0: its input is NaN at step 3 of row 1; the cause lies below it" in broken(Live(model), model, x=x)
+    assert "rnn layer 0: its input is NaN at step 3 of row 1; the cause lies below it" in broken(
+        Live(model), model, x=x
+    )
     nn.init.constant_(model.head.weight, 1e30)
     message = broken(Live(model), model)
     assert "the gradient that arrives at its output is inf at step 0 of row 0; the cause lies above it" in message or (
@@ -186,13 +192,24 @@ def test_causes_outside_of_the_layer():
     assert "the state c that it starts from is NaN" in broken(Live(model), model, state=state)
     model = Model(ostinato.GRU(4, 6))
     model.head.bias.register_hook(lambda g: g * math.nan)
-    assert "the gradient of head.bias is NaN; what its recurrent layers compute" in broken(Live(model), model)
+    message = broken(Live(model), model)
+    assert (
+        "every gradient is NaN, as after clipping by a norm that is NaN; what its recurrent layers compute" in message
+    )
+    model.zero_grad()
+    with pytest.raises(NotFinite, match="the gradient of head.bias is NaN; what its recurrent layers compute"):
+        with Live(model).step():
+            model(torch.ones(5, 2, 4)).sum().backward()
+            torch.optim.SGD(model.parameters(), 0.1).step()
 
 
 def test_updates_by_hand_are_looked_at_afterwards():
     model = Model(ostinato.GRU(4, 6))
     live = Live(model)
-    with pytest.raises(NotFinite, match="step 0 stopped after the update of the weights.*weight_ih is NaN"), live.step():
+    with (
+        pytest.raises(NotFinite, match="step 0 stopped after the update of the weights.*weight_ih is NaN"),
+        live.step(),
+    ):
         model(torch.ones(5, 2, 4)).sum().backward()
         with torch.no_grad():
             model.rnn.weight_ih_l0.fill_(math.nan)
@@ -240,5 +257,7 @@ def test_logs_that_cannot_be(tmp_path, monkeypatch):
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match="without the package tensorboard. pip install tensorboard, or write JSON lines"):
+    with pytest.raises(
+        InputError, match="without the package tensorboard. pip install tensorboard, or write JSON lines"
+    ):
         Live(model, tmp_path / "runs")

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from ...layers.layer import Layer
 from ..adjoint import StepAdjoint
@@ -47,11 +47,17 @@ def cause(calls: Sequence[Call], model: nn.Module) -> str:
         sentence = _backward(call)
         if sentence:
             return sentence
+    inside = "; what its recurrent layers compute and send back is finite, so look at the rest" if calls else ""
     for name, p in model.named_parameters():
-        for kind, t in (("the parameter", p.detach()), ("the gradient of", p.grad)):
-            if t is not None and not t.isfinite().all():
-                inside = "; what its recurrent layers compute and send back is finite" if calls else ""
-                return f"{kind} {name} is {_kind(t)}{inside}, so look at what reads it"
+        if not p.detach().isfinite().all():
+            return f"the parameter {name} is {_kind(p.detach())}{inside}"
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    bad = {name: g for name, g in gradients.items() if not g.isfinite().all()}
+    if len(bad) > 1 and len(bad) == len(gradients):
+        kind = _kind(torch.cat([g.flatten() for g in bad.values()]))
+        return f"every gradient is {kind}, as after clipping by a norm that is {kind}{inside}"
+    for name, g in bad.items():
+        return f"the gradient of {name} is {_kind(g)}{inside}"
     return "every value that can still be seen is finite"
 
 
@@ -111,7 +117,8 @@ def _backward(call: Call) -> str:
     if not d.isfinite().all():
         step, row = (~d.isfinite().all(-1)).nonzero()[0].tolist()
         label = _label(call, top[-1])
-        return f"{label}: the gradient that arrives at its output is {_kind(d)} at step {step} of row {row}; the cause lies above it, in the loss or what it reads"
+        where = f"is {_kind(d)} at step {step} of row {row}"
+        return f"{label}: the gradient that arrives at its output {where}; the cause lies above it, as in the loss"
     for run, d_run in zip(top, d.chunk(len(top), -1)):
         step = _overflow(run, d_run)
         if step is not None:

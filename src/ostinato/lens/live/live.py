@@ -37,11 +37,11 @@ class Live:
 
     model      any torch module that holds recurrent layers of ostinato
     log        a folder for TensorBoard's event files (the package tensorboard must be installed), a name that ends in
-               .jsonl for JSON lines, an open SummaryWriter, or any object with the methods of `Log`; None writes nothing
+               .jsonl for JSON lines, an open SummaryWriter, or an object with the methods of `Log`; None: nothing
     every      how many steps lie between two that are watched; the first is watched
     stop       whether a gradient or weight that is inf or NaN raises `ostinato.errors.NotFinite`
 
-    With `stop` each step of an optimiser is preceded by a look at the gradients: a step that would carry inf or NaN into
+    With `stop` each step of an optimiser is preceded by a look at the gradients: one that would carry inf or NaN into
     the weights is not taken. The message names the layer, the step, the row and the gate or state where it began, found
     by running the calls of that training step once more. Where no optimiser steps (a hand-written update), the weights
     are looked at when the training step ends.
@@ -148,8 +148,9 @@ class Live:
         norms = [torch.linalg.vector_norm(t.detach(), torch.inf).cpu() for t in dense if t.numel()]
         if not norms or torch.stack([n.double() for n in norms]).isfinite().all():
             return
-        found = cause(calls, self.model)
-        self._leave()
+        made = tuple(calls)
+        self._leave()  # before the calls run again, which hooks would record
+        found = cause(made, self.model)
         raise NotFinite(f"{_WHERE}: training step {self.steps} stopped {when} the update of the weights. {found}.")
 
 
@@ -165,7 +166,7 @@ class _Recorder:
         given = dict(zip(("x", "state"), args)) | kwargs
         x = given.get("x", given.get("input"))
         state = given.get("state") if given.get("state") is not None else given.get("hx")
-        options = {name: given[name] for name in ("lengths", "resets") if name in given}
+        options: dict[str, Any] = {name: given[name] for name in ("lengths", "resets") if name in given}
         call = Call(self.name, layer, _detached(x), _detached(state), options)
         self.calls.append(call)
         output = result[0].data if isinstance(result[0], PackedSequence) else result[0]

@@ -31,7 +31,7 @@ def open_log(target: Any) -> Log:
         path = Path(target)
         return JsonLines(path) if path.suffix == ".jsonl" else TensorBoard(path)
     if callable(getattr(target, "write", None)) and callable(getattr(target, "close", None)):
-        return target  # type: ignore[no-any-return]
+        return target
     if callable(getattr(target, "add_scalar", None)) and callable(getattr(target, "add_histogram_raw", None)):
         return TensorBoard(target)
     expected = "a folder for TensorBoard, a file.jsonl, a SummaryWriter, or an object with write and close"
