@@ -25,7 +25,7 @@ ORDER = """
     cells
     kernels
     layers
-    bptt stream loss export
+    bptt stream loss packing export
     models tasks training
     lens
     demo lab
