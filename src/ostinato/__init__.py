@@ -12,6 +12,7 @@ from .loss import sequence_loss
 
 if TYPE_CHECKING:
     from . import export, lens
+    from .lens import detect_anomaly
 
 __all__ = [
     "GRU",
@@ -24,6 +25,7 @@ __all__ = [
     "cell",
     "cells",
     "convert",
+    "detect_anomaly",
     "export",
     "lens",
     "mean",
@@ -37,4 +39,6 @@ def __getattr__(name: str) -> Any:
     """Chapters that most programs do not need are imported when they are first named."""
     if name in ("export", "lens"):
         return _import_module(f".{name}", __name__)
+    if name == "detect_anomaly":
+        return _import_module(".lens", __name__).detect_anomaly
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,6 +24,10 @@ class NoKernels(OstinatoError):
     """This machine or device has no compiled kernels; the reference runs instead, with one warning."""
 
 
+class AnomalyError(OstinatoError, FloatingPointError):
+    """A value in a recurrent layer is NaN or infinite: raised inside `detect_anomaly`, which says where it began."""
+
+
 class MissingPackage(OstinatoError, ImportError):
     """A package that only this call needs is not installed."""
 

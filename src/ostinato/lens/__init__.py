@@ -2,6 +2,7 @@
 
 from .activations import ACTIVATIONS, Activation, sigmoid_again
 from .age import ByAge, by_age
+from .anomaly import detect_anomaly
 from .diagram import Diagram, fold, unfold
 from .evaluate import evaluate
 from .gates import gate_values
@@ -55,6 +56,7 @@ __all__ = [
     "WeightReport",
     "by_age",
     "carry",
+    "detect_anomaly",
     "evaluate",
     "fold",
     "gate_values",

@@ -1,0 +1,148 @@
+"""Faults planted at known places are found there; where nothing is wrong, nothing is said and no bit changes."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import ostinato
+from ostinato.errors import AnomalyError
+from ostinato.layers.watching import WATCHER
+
+NAN, INF = float("nan"), float("inf")
+
+
+def found(model, x, state=None, loss=None, **given):
+    with pytest.raises(AnomalyError) as caught, ostinato.detect_anomaly(model):
+        output, _ = model(x, state, **given)
+        (output.sum() if loss is None else loss(output)).backward()
+    assert WATCHER.get() is None
+    return str(caught.value)
+
+
+@pytest.fixture
+def x():
+    torch.manual_seed(0)
+    return torch.randn(9, 3, 4)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "elman", "mingru"])
+def test_x_at_a_step_and_row(x, cell):
+    x[5, 1, 2] = x[6, 0, 0] = NAN
+    message = found(ostinato.Recurrent(cell, 4, 6), x)
+    assert message.startswith(
+        "forward, Recurrent, layer 0, first direction: x is NaN at step 5, row 1. Look at the data"
+    )
+
+
+def test_the_second_direction_meets_the_last_step_first(x):
+    x[2, 0, 0] = x[6, 2, 1] = NAN
+    layer = ostinato.RNN(4, 6, nonlinearity="relu", bidirectional=True)
+    assert "first direction: x is NaN at step 2, row 0" in found(layer, x)
+    x[2, 0, 0], x[6, 2, 1], x[7, 1, 1] = 0.0, 1e38, 1e38
+    with torch.no_grad():
+        layer.weight_ih_l0.zero_()
+        layer.weight_ih_l0_reverse.fill_(30.0)  # only the second direction overflows, first at step 7
+    assert "second direction: gate h, W.h @ x, becomes infinite at step 7, row 1" in found(layer, x)
+
+
+def test_rows_of_different_lengths_and_resets(x):
+    layer = ostinato.GRU(4, 6, batch_first=True)
+    x = x.transpose(0, 1).contiguous()
+    x[0, 8] = NAN  # past its row's end
+    x[2, 4, 0] = NAN
+    resets = torch.zeros(3, 9, dtype=torch.bool)
+    resets[2, 3] = resets[1, 5] = True
+    assert "x is NaN at step 4, row 2" in found(layer, x, lengths=[5, 9, 8])
+    assert "x is NaN at step 4, row 2" in found(layer, x, lengths=[5, 9, 8], resets=resets)
+
+
+def test_a_weight_with_its_gate(x):
+    model = nn.ModuleDict({"low": ostinato.LSTM(4, 6, num_layers=2)})
+    with torch.no_grad():
+        model["low"].weight_hh_l1[8, 3] = INF  # gate f: rows 6 to 11
+    with pytest.raises(AnomalyError) as caught, ostinato.detect_anomaly(model):
+        model["low"](x)
+    assert str(caught.value).startswith(
+        "forward, low (LSTM), layer 1, first direction: weight_hh of gate f (infinite) is not finite. An update broke it"
+    )
+
+
+def test_the_state_that_a_call_starts_from(x):
+    state = torch.zeros(1, 3, 6), torch.zeros(1, 3, 6)
+    state[1][0, 2, 0] = NAN
+    assert "the state c is NaN before its first step, at step 0, row 2" in found(ostinato.LSTM(4, 6), x, state)
+
+
+def test_a_state_that_overflows_at_a_known_step():
+    layer = ostinato.RNN(1, 2, nonlinearity="relu", bias=False)
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1.0)
+        layer.weight_hh_l0.copy_(torch.eye(2) * 1e10)
+    x = torch.zeros(8, 2, 1)
+    x[1, 1] = 1.0  # 1 at step 1, 1e10 at step 2, 1e20, 1e30, and no float32 at step 5
+    message = found(layer, x)
+    assert "gate h, U.h @ h, becomes infinite at step 5, row 1, from finite values. Values grow" in message
+
+
+def test_an_operation_of_ones_own_cell(x):
+    @ostinato.cell
+    def roots(W, U, x, h):
+        r = torch.sqrt(W.r @ x)
+        return torch.tanh(W.h @ x + U.h @ h) * r
+
+    layer = ostinato.Recurrent(roots, 4, 6)
+    with torch.no_grad():
+        layer.weight_ih_l0[:6].fill_(1.0)
+    x = x.abs()
+    x[3, 2] = -1.0
+    assert "becomes NaN at step 3, row 2, from finite values. The root needs a number above 0" in found(layer, x)
+
+
+def test_a_gradient_that_arrives_so(x):
+    message = found(ostinato.GRU(4, 6), x, loss=lambda y: (y[4, 1] * INF).sum() + y.sum())
+    assert message.startswith("backward, GRU, layer 0, first direction: the gradient that arrives at the output is inf")
+    assert "at step 4, row 1. Look at the loss" in message
+
+
+def test_a_gradient_that_arrives_at_the_final_state(x):
+    layer = ostinato.GRU(4, 6)
+    with pytest.raises(AnomalyError, match="arrives at the final state h is NaN, row 2"), ostinato.detect_anomaly():
+        (layer(x)[1][0, 2] * NAN).sum().backward()
+
+
+def test_a_gradient_that_grows_on_the_way_back():
+    layer = ostinato.RNN(1, 1, nonlinearity="relu", bias=False)
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1.0)
+        layer.weight_hh_l0.fill_(1e10)
+    x = torch.zeros(8, 2, 1)
+    x[:, 1] = -1.0  # row 1 stays closed
+    state = torch.zeros(1, 2, 1)
+    state[0, 0] = 1e-44  # 1e-34 after step 0, 1e-24, 1e-14, 1e-4, 1e6, 1e16, 1e26, 1e36
+    message = found(layer, x, state, loss=lambda y: (y[7] * 1e9).sum())
+    # 1e9 at step 7, 1e19, 1e29 at step 5, and no float32 at step 4
+    assert (
+        "backward, RNN, layer 0, first direction: the gradient of the state h becomes infinite at step 4, row 0"
+        in message
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"checkpoint": 3}])
+def test_nothing_wrong_nothing_said_no_bit_changed(x, options):
+    torch.manual_seed(1)
+    plain = ostinato.LSTM(4, 6, **options)
+    watched = copy.deepcopy(plain)
+    plain(x, lengths=[9, 4, 7])[0].square().sum().backward()
+    with ostinato.detect_anomaly(watched):
+        watched(x, lengths=[9, 4, 7])[0].square().sum().backward()
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(plain.parameters(), watched.parameters()))
+    assert WATCHER.get() is None
+
+
+def test_a_call_that_cannot_be_looked_at(x):
+    layer = ostinato.GRU(4, 6)
+    with pytest.warns(UserWarning, match="detect_anomaly: GRU, layer 0, first direction was not looked at: a tracer"):
+        with ostinato.detect_anomaly():
+            torch.func.vmap(lambda row: layer(row)[0], in_dims=1)(x[:, :, None])
