@@ -38,7 +38,7 @@ _HELPS = {
     "log": "The logarithm needs a number above 0; add a small one.",
     "sqrt": "The root needs a number above 0; add a small one.",
     "div": "Keep what it divides by away from 0.",
-    "arrives": "Look at the loss and at what stands behind the layer; log, sqrt and division by 0 are the usual causes.",
+    "arrives": "Look at the loss and at what stands behind the layer; log, sqrt and division by 0 are usual causes.",
     "gradient": "Gradients grow from step to step on the way back: clip them, shorten the way with "
     "ostinato.TruncatedBPTT, or lower the learning rate.",
 }
