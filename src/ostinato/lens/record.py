@@ -345,8 +345,16 @@ class Report:
         """`to_dict` as JSON; NaN is written as null, inf as the text "inf"."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
+    @property
+    def verdict(self) -> tuple[Finding, ...]:
+        """What is the matter, in words, from few rules with thresholds and sources; () where no rule has a say."""
+        from .verdict import verdict
+
+        return verdict(self)
+
     def __str__(self) -> str:
-        return self.table()
+        """The table, then the verdict."""
+        return "\n".join([self.table(), *(f"- {finding.sentence}" for finding in self.verdict)])
 
 
 def half_life_steps(ratio: Tensor) -> Tensor:

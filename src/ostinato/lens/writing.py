@@ -20,7 +20,7 @@ _DERIVED: dict[type, tuple[str, ...]] = {
 
 def to_dict(report: Report) -> dict[str, Any]:
     """See `Report.to_dict`."""
-    return {"quantile_levels": list(LEVELS), **plain(report)}
+    return {"quantile_levels": list(LEVELS), **plain(report), "verdict": plain(report.verdict)}
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,112 @@
+"""Each rule speaks where it should, on networks made to have the fault, and is silent on one that is well."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import ostinato
+from ostinato import lens
+
+STEPS = 40
+
+
+def step(layer, x=None, learning_rate=1e-3, clip=1e9, read=lambda output: output[-1]):
+    """The report of one training step."""
+    torch.manual_seed(0)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=learning_rate)
+    with lens.watch(layer) as looking:
+        read(layer(torch.randn(STEPS, 4, 3) if x is None else x)[0]).square().sum().backward()
+        nn.utils.clip_grad_norm_(layer.parameters(), clip)
+        optimiser.step()
+    return looking.report()
+
+
+def rules(report):
+    return [finding.rule for finding in report.verdict]
+
+
+def well():
+    """Gates that keep, a state that moves."""
+    torch.manual_seed(0)
+    return ostinato.LSTM(3, 16, forget_bias=3.0)
+
+
+def test_all_rules_are_silent_about_a_network_that_is_well():
+    report = step(well())
+    assert report.verdict == () and str(report) == report.table()
+
+
+def test_a_layer_that_forgets():
+    torch.manual_seed(0)
+    report = step(ostinato.LSTM(3, 16))
+    (finding,) = report.verdict
+    reach = int(report.layers[0].probe.reach_steps().median())
+    assert finding.rule == "vanishing" and finding.measured == reach < finding.threshold
+    assert finding.sentence.startswith(
+        f"LSTM layer 0 forgets: gradients reach {reach} of 40 steps (1 %); what c carries halves"
+    )
+    assert finding.sentence.endswith('try forget_bias=1 or init="chrono(40)"') and "Pascanu" in finding.source
+    assert finding.sentence in str(report) and report.to_dict()["verdict"][0]["rule"] == "vanishing"
+
+
+def test_forgetting_is_no_matter_in_short_rows_nor_where_nothing_arrives():
+    torch.manual_seed(0)
+    assert rules(step(ostinato.LSTM(3, 16), torch.randn(10, 4, 3))) == []
+    report = step(ostinato.LSTM(3, 16), read=lambda output: output[0])
+    assert rules(report) == []
+
+
+def test_gradients_that_explode():
+    torch.manual_seed(0)
+    layer = ostinato.RNN(3, 16, nonlinearity="relu")
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(1.3 * torch.eye(16))
+        layer.weight_ih_l0.abs_()
+    report = step(layer, torch.rand(STEPS, 4, 3))
+    (finding,) = [f for f in report.verdict if f.rule == "exploding"]
+    assert finding.measured == pytest.approx(1.3, rel=0.02) and "clip_grad_norm_" in finding.sentence
+
+
+def test_gates_that_are_saturated_but_for_one_that_keeps():
+    torch.manual_seed(0)
+    layer = well()
+    with torch.no_grad():
+        layer.bias_ih_l0[16:32] = 9.0  # f stays open: it is meant to
+    assert "saturated" not in rules(step(layer))
+    with torch.no_grad():
+        layer.bias_ih_l0[:16] = -9.0  # i stays shut
+    (finding,) = [f for f in step(layer).verdict if f.rule == "saturated"]
+    assert "100 % of gate i" in finding.sentence and "Glorot" in finding.source
+
+
+def test_units_that_never_move():
+    torch.manual_seed(0)
+    layer = ostinato.RNN(3, 16, nonlinearity="relu")
+    with torch.no_grad():
+        layer.bias_ih_l0[:4] = -50.0
+    (finding,) = [f for f in step(layer).verdict if f.rule == "dead units"]
+    assert "4 of 16 units of h never move" in finding.sentence and finding.measured == 0.25
+
+
+def test_clipping_that_decides_everything():
+    assert "clipped" in rules(step(well(), clip=1e-4))
+    assert "clipped" not in rules(step(well(), clip=1e9))
+
+
+@pytest.mark.parametrize(("rate", "rule"), [(1.0, "update too large"), (1e-10, "update too small")])
+def test_updates_out_of_proportion(rate, rule):
+    assert rule in rules(step(well(), learning_rate=rate))
+
+
+def test_numbers_that_are_not_finite():
+    x = torch.randn(STEPS, 4, 3)
+    x[7, 1, 0] = math.nan
+    assert "state h is inf or NaN from step 7 on" in str(step(well(), x))
+    layer = well()
+    with lens.watch(layer) as looking:
+        output = layer(torch.randn(STEPS, 4, 3))[0]
+        (output[-1].sum() * torch.tensor(math.inf)).backward()
+    (finding,) = [f for f in looking.report().verdict if f.rule == "not finite"]
+    assert "gradients are inf or NaN at step 39" in finding.sentence
