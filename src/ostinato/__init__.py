@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from . import cells
 from ._version import __version__
 from .bptt import TruncatedBPTT
-from .cells import Cell, cell, mean, norm
+from .cells import Cell, cell, clip_gradient, mean, norm
 from .layers import GRU, LSTM, RNN, Recurrent, convert, warmup
 from .loss import sequence_loss
 
@@ -24,6 +24,7 @@ __all__ = [
     "__version__",
     "cell",
     "cells",
+    "clip_gradient",
     "convert",
     "detect_anomaly",
     "export",

@@ -31,6 +31,8 @@ OPERATIONS = {
     "maximum": torch.maximum,
     "where": torch.where,
     "mean": lambda a: a.mean(-1, keepdim=True),
+    "norm": lambda v, m, r: (v - m) * r,
+    "clip_gradient": lambda a: a,
 }
 
 
@@ -49,6 +51,9 @@ def evaluate(node: Value, values: dict[int, Tensor], weights: dict[tuple[str, st
         result = _wide(inner[0], weights[node.attr].shape[0]) @ weights[node.attr]
     elif node.op == "leaky_relu":
         result = functional.leaky_relu(inner[0], node.attr)
+    elif node.op == "rstd":
+        centred = inner[0] - inner[0].mean(-1, keepdim=True)
+        result = 1 / ((centred * centred).mean(-1, keepdim=True) + node.attr).sqrt()
     elif node.op == "clamp":
         result = inner[0].clamp(*node.attr)
     else:

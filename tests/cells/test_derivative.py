@@ -9,7 +9,7 @@ from torch.nn.functional import leaky_relu, softplus
 
 from cells.compose import random_call, random_cell
 from cells.interpret import bptt
-from ostinato.cells import Cell, catalogue, cell, mean, norm
+from ostinato.cells import Cell, catalogue, cell, clip_gradient, mean, norm
 from ostinato.cells.derivative import ADJOINT, differentiate
 from ostinato.cells.reference import sequence
 from ostinato.cells.value import COMPARISONS, POINTWISE
@@ -52,6 +52,8 @@ OPERATIONS = {
     "clamp": lambda h, c: clamp(h, -0.5, 0.5),
     "where": lambda h, c: where(h > c, h * c, c),
     "mean": lambda h, c: mean(h) * c,
+    "norm": lambda h, c: norm(h) * c,
+    "clip_gradient": lambda h, c: clip_gradient(h * c, 0.3) * c,
 }
 MORE = {
     "clamp above": lambda h, c: clamp(h, min=0.3),
@@ -63,7 +65,9 @@ MORE = {
     "maximum of one value": lambda h, c: maximum(h, h) * c,
     "a value read three times": lambda h, c: h * h * h + h,
     "numbers": lambda h, c: 1 / (3 + c * c) - (2 - h) * 0.5 + h / 4,
-    "norm": lambda h, c: norm(h) * c,
+    "norm of a sum": lambda h, c: norm(h + c, 0.3) * norm(c),
+    "norm beside its own mean": lambda h, c: norm(h * c) * mean(h * c) + mean(h),
+    "norm of a mean": lambda h, c: norm(mean(h)) + norm(c),
     "mean of a mean": lambda h, c: mean(mean(h) * mean(h * c) + 1),
     "mean of a mean, of width H": lambda h, c: mean(mean(h) * c) + h,
     "leaky_relu that falls": lambda h, c: leaky_relu(h, -0.5),
@@ -72,7 +76,7 @@ MORE = {
 
 
 def test_the_table_is_whole():
-    differentiable = set(POINTWISE) - COMPARISONS | {"mean"}
+    differentiable = set(POINTWISE) - COMPARISONS | {"mean", "norm", "clip_gradient"}
     assert set(ADJOINT) == differentiable == set(OPERATIONS)
 
 

@@ -111,7 +111,7 @@ def without_x(W, h):
     return h
 
 
-@refused("the arguments before x must be letters out of W U V b d p, got q. Write a state after x", "(W, q, x, h)")
+@refused("the arguments before x must be letters out of W U V b d p R S, got q. Write a state after x", "(W, q, x, h)")
 def unknown_letter(W, q, x, h):
     return h
 

@@ -10,8 +10,9 @@ from torch.nn import functional
 from torch.nn.functional import leaky_relu, softplus
 
 from cells.refusing import Refused, check_refusal
-from ostinato.cells import mean
+from ostinato.cells import clip_gradient, mean, norm
 from ostinato.cells.operations import KNOWN
+from ostinato.errors import CellError
 
 OUTSIDE = torch.ones(6)
 refused = Refused()
@@ -322,6 +323,37 @@ def softplus_with_beta(W, x, h):
 @refused("softplus: threshold must be 20, torch's own, got 5. Leave it out.", "softplus(h, 1, 5)")
 def softplus_with_a_threshold(W, x, h):
     return softplus(h, 1, 5)
+
+
+@refused("clip_gradient: bound must be a finite number above 0, got -1. Write clip_gradient(a, 10.0).", "(h, -1)")
+def gradient_clipped_below_zero(W, x, h):
+    return clip_gradient(h, -1)
+
+
+@refused("norm: eps must be a finite number above 0, got 0. Leave it out", "norm(h, 0)")
+def norm_that_may_divide_by_zero(W, x, h):
+    return norm(h, 0)
+
+
+@refused("the condition of a where and nothing else. Write where(a > b, u, v).", "norm(h > 0)")
+def norm_of_a_comparison(W, x, h):
+    return norm(h > 0)
+
+
+@refused("norm on x: x has input_size entries", "norm(x)")
+def norm_of_the_input(W, x, h):
+    return norm(x) + W.h @ x + h
+
+
+@refused("R.n is computed but nothing that is returned depends on it. Remove it.", "R.n * h")
+def random_number_for_nothing(R, x, h):
+    R.n * h
+    return R.m * h
+
+
+def test_functions_of_the_package_refuse_what_is_no_value():
+    with pytest.raises(CellError, match=r"clip_gradient takes a value of the equations, got float. Write it around"):
+        clip_gradient(0.5, 1.0)
 
 
 @pytest.mark.parametrize(("fn", "settings", "message", "line"), refused.cases)

@@ -4,9 +4,9 @@ from .catalogue import catalogue
 from .cell import Cell, as_cell, cell
 from .describe import describe
 from .latex import latex
-from .value import mean, norm
+from .value import clip_gradient, mean, norm
 
-__all__ = ["Cell", "as_cell", "catalogue", "cell", "describe", "latex", "mean", "norm"]
+__all__ = ["Cell", "as_cell", "catalogue", "cell", "clip_gradient", "describe", "latex", "mean", "norm"]
 
 
 def __getattr__(name: str) -> Cell:

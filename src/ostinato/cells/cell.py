@@ -31,6 +31,7 @@ class Cell:
     states     the states' names, in the order of arguments and results; the output is the first value returned
     roles      "forget" and "input" -> gate names, declared by @cell(forget=..., input=...)
     init       "p.name" -> the value a parameter starts from
+    random     (letter, name) of each random number of a step; a cell that has any takes `noise` along (cells.noise)
     trace      the graph of one step
     text       canonical text; `Cell.from_text(cell.text)` is the same cell
 
@@ -60,7 +61,7 @@ class Cell:
         self.trace: Trace = trace(fn, self.name, tuple(gates.split()) if gates is not None else (), _zeros)
         self.letters = tuple(k for k in "WUVbdp" if k in self.trace.gates)
         self.gates = {k: self.trace.gates[k] for k in self.letters}
-        self.states = self.trace.states
+        self.states, self.random = self.trace.states, self.trace.random
         self.roles = {k: v for k, v in (("forget", forget), ("input", input)) if v is not None}
         self.init = {k: float(v) for k, v in sorted(_checked_init(init, self.name, self.gates.get("p", ())).items())}
         self.source, self.differs = source, differs
@@ -91,6 +92,12 @@ class Cell:
     def state_widths(self) -> tuple[str, ...]:
         """ "H" or "P" of each state."""
         return tuple(self.trace.widths[o.id] for o in self.trace.old)
+
+    @cached_property
+    def random_widths(self) -> tuple[str, ...]:
+        """ "H" or "P" of each random number."""
+        widths = {v.attr: self.trace.widths[v.id] for v in self.trace.graph.nodes if v.op == "random"}
+        return tuple(widths[place] for place in self.random)
 
     @cached_property
     def output_width(self) -> str:
@@ -162,7 +169,8 @@ class Cell:
 
     @property
     def _definition(self) -> str:
-        return f"def {self.name}({', '.join((*self.letters, 'x', *self.states))}):\n{self.equations}\n"
+        random = dict.fromkeys(k for k, _ in self.random)
+        return f"def {self.name}({', '.join((*self.letters, *random, 'x', *self.states))}):\n{self.equations}\n"
 
     @cached_property
     def _pinned(self) -> tuple[str, ...]:
@@ -202,12 +210,16 @@ class Cell:
         x: Tensor,
         states: Sequence[Tensor],
         products: dict[tuple[str, str], Tensor] | None = None,
+        drawn: Sequence[Tensor] = (),
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One step in plain torch: x [B, C], states [B, H or P] each -> output [B, H or P], new states.
 
         products  if given, takes (letter, name) -> the product of that weight, [B, ·], as autograd knows it
+        drawn     a tensor [B, H or P] for each of `random`
         """
         parts = self.split(weights)
+        for (letter, name), numbers in zip(self.random, drawn, strict=True):
+            parts.setdefault(letter, {})[name] = numbers
         given: dict[str, Any] = {
             k: TensorLetter(v, k in MATRICES, None if products is None else (k, products)) for k, v in parts.items()
         }
@@ -225,10 +237,14 @@ class Cell:
 
     def output_size(self, weights: Sequence[Tensor], states: Sequence[Tensor]) -> int:
         """The number of entries of the output, from the tensors of a call."""
-        if self.output_width in self.state_widths:
-            return states[self.state_widths.index(self.output_width)].shape[-1]
+        return self.size(self.output_width, weights, states)
+
+    def size(self, width: str, weights: Sequence[Tensor], states: Sequence[Tensor]) -> int:
+        """What "H" or "P" is in a call with these tensors."""
+        if width in self.state_widths:
+            return states[self.state_widths.index(width)].shape[-1]
         projection = weights[self.letters.index("V")]
-        return projection.shape[0] // len(self.gates["V"]) if self.output_width == "P" else projection.shape[1]
+        return projection.shape[0] // len(self.gates["V"]) if width == "P" else projection.shape[1]
 
     def __reduce__(self) -> tuple:
         return (_restore, (self.text, self.source, self.differs, self.__doc__))
@@ -312,10 +328,10 @@ def cell(fn: Callable | None = None, /, **settings: Any) -> Any:
         def elman(W, U, b, x, h):
             return tanh(W.h @ x + U.h @ h + b.h)
 
-    fn takes letters out of W U V b d p, then x, then the states; it returns each state's next value, and before them
-    the output where that is not the first state. Settings: gates="i f g o" pins the order in which gates are stacked;
-    forget= and input= name the gates that play those roles; init={"p.a": 0.25} gives a vector's start; source= and
-    differs= are for the documentation. Raises CellError, with the line and what to write instead.
+    fn takes letters out of W U V b d p R S, then x, then the states; it returns each state's next value, and before
+    them the output where that is not the first state. Settings: gates="i f g o" pins the order in which gates are
+    stacked; forget= and input= name the gates that play those roles; init={"p.a": 0.25} gives a vector's start; source=
+    and differs= are for the documentation. Raises CellError, with the line and what to write instead.
     """
     if unknown := set(settings) - set(SETTINGS):
         raise CellError(phrase("@cell", "settings", f"out of {', '.join(SETTINGS)}", min(unknown)))

@@ -14,6 +14,7 @@ import torch
 from torch import where
 
 from .notation import Trace
+from .operations import MEANS
 from .value import COMPARISONS, Value, mean
 
 # operation -> (y = op(a, b, ...), d = dL/dy, a, b, ...) -> dL/da, dL/db, ...; None where nothing flows.
@@ -44,6 +45,9 @@ ADJOINT: dict[str, Callable[..., tuple]] = {
     "clamp": lambda y, d, a: (_between(d, a, *y.attr),),
     "where": lambda y, d, c, a, b: (None, where(c, d, 0.0), where(c, 0.0, d)),
     "mean": lambda y, d, a: (mean(d),),
+    # What flows through the mean m and the deviation 1/r is in the first rule already: both are of the same value.
+    "norm": lambda y, d, a, m, r: (r * (d - mean(d) - y * mean(d * y)), None, None),
+    "clip_gradient": lambda y, d, a: (torch.clamp(d, -y.attr, y.attr),),
 }
 
 
@@ -125,9 +129,12 @@ def _backward(live: list[Value], seeds: list[tuple[Value, Value]], within_units:
         send(seeded, seed)
     for v in reversed(live):
         d = gradient.get(v.id)
-        if d is None or v.op in ("x", "state", "const", "vec") or v.op in COMPARISONS:
+        if d is None or v.op in ("x", "state", "const", "vec", "random") or v.op in COMPARISONS:
             continue
-        if within_units and v.op in ("mm", "mean"):
+        if within_units and (v.op == "mm" or v.op in MEANS):
+            continue
+        if within_units and v.op == "norm":
+            send(v.args[0], d * v.args[2])
             continue
         if v.op == "mm":
             if v.attr[0] != "W":

@@ -137,6 +137,11 @@ class _Writer:
             condition = f"{self.expression(c.left)} {relation} {self.expression(c.comparators[0])}"
             a, b = self.expression(e.args[1]), self.expression(e.args[2])
             return rf"\begin{{cases}} {a} & {condition} \\ {b} & \text{{otherwise}} \end{{cases}}", _ATOM
+        if name == "clip_gradient" and len(args) == 2:
+            return (
+                rf"\mathrm{{clip}}_{{\nabla, {self.expression(args[1])}}}\left({self.expression(args[0])}\right)",
+                _ATOM,
+            )
         if name == "leaky_relu":
             slope = self.expression(args[1]) if len(args) > 1 else "0.01"
             return rf"\mathrm{{LeakyReLU}}_{{{slope}}}\left({self.expression(args[0])}\right)", _ATOM

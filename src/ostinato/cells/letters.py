@@ -1,4 +1,8 @@
-"""The letters while a cell is traced: W, U and V wait for an operand, b, d and p are values at once."""
+"""The letters while a cell is traced: W, U and V wait for an operand, b, d and p are values at once.
+
+R and S hold no weights but random numbers, uniform in [0, 1), one for each unit of a row: those of R are drawn anew in
+every step, those of S once for a sequence.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from ..errors import CellError
 from .operations import COMPARISONS
 from .value import Graph, Value
 
-LETTERS = ("W", "U", "V", "b", "d", "p")
-MATRICES, VECTORS = ("W", "U", "V"), ("b", "d", "p")
+LETTERS = ("W", "U", "V", "b", "d", "p", "R", "S")
+MATRICES, VECTORS, RANDOM = ("W", "U", "V"), ("b", "d", "p"), ("R", "S")
 
 
 class Matrix:
@@ -81,7 +85,7 @@ class Letter:
         if self.letter in MATRICES:
             return Matrix(self, name)
         self._use(name)
-        return self.graph.make("vec", attr=(self.letter, name))
+        return self.graph.make("random" if self.letter in RANDOM else "vec", attr=(self.letter, name))
 
     def __matmul__(self, o: object) -> NoReturn:
         raise CellError(f"{self} is not a value. Write {self.remedy}.")

@@ -3,6 +3,7 @@
 W  weights on the input x             [G·H, C]      b, d  the two biases             [G·H]
 U  weights on anything from a state   [G·H, H]      p     per-unit vectors, each     [H]
 V  output projection                  [P, H]        (P = proj_size)
+R, S  random numbers in [0, 1), no parameters: one for each unit and row, in every step or once for a sequence
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CellError
-from .letters import LETTERS, MATRICES, VECTORS, Letter, Zeros
+from .letters import LETTERS, MATRICES, RANDOM, VECTORS, Letter, Zeros
 from .operations import KNOWN
 from .order import gate_order, sort_names
 from .source import quote, quote_error
@@ -35,6 +36,7 @@ class Trace:
     gates    letter -> names in the order in which they are stacked
     widths   node.id -> "H", "P", "C" or "1" (the same number for all units), for the nodes that count
     order    every gate's name, in the one order that all letters follow
+    random   (letter, name) of each random number, R before S, by the alphabet: their places in what is drawn
     """
 
     graph: Graph
@@ -45,6 +47,7 @@ class Trace:
     gates: dict[str, tuple[str, ...]]
     widths: dict[int, str]
     order: tuple[str, ...]
+    random: tuple[tuple[str, str], ...]
 
 
 def signature(fn: Callable, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -109,7 +112,7 @@ def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[st
         graph.open = False
     new, output = tuple(results[-len(states) :]), results[0]
     live = _live(output, *new)
-    parameters = {v.attr for v in live if v.op in ("mm", "vec")}
+    parameters = {v.attr for v in live if v.op in ("mm", "vec", "random")}
     kept = {k: tuple(used[k].names) for k in LETTERS if k in letters and k not in zeros}
     for k, names in kept.items():
         if not names:
@@ -117,11 +120,12 @@ def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[st
                 f"cell {name}: the letter {k} is an argument but no equation uses it. Leave it out.{quote(fn)}"
             )
         for v in graph.nodes:
-            if v.op in ("mm", "vec") and v.attr[0] == k and v.attr not in parameters:
+            if v.op in ("mm", "vec", "random") and v.attr[0] == k and v.attr not in parameters:
                 raise CellError(
                     f"cell {name}: {k}.{v.attr[1]} is computed but nothing that is returned depends on it. "
                     f"Remove it.{quote(fn, graph.lines.get(v.id))}"
                 )
+    random = tuple((k, n) for k in RANDOM for n in sorted(kept.pop(k, ())))
     try:
         order = gate_order(pinned, kept)
     except CellError as e:
@@ -130,7 +134,7 @@ def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[st
         widths = infer(live, old, new)
     except WidthError as e:
         raise CellError(f"cell {name}: {e}{quote(fn, graph.lines.get(e.node.id))}") from None
-    return Trace(graph, output, states, old, new, sort_names(kept, order), widths, order)
+    return Trace(graph, output, states, old, new, sort_names(kept, order), widths, order, random)
 
 
 def _from_torch(error: Exception) -> str:

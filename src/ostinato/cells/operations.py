@@ -7,9 +7,14 @@ POINTWISE = (
 ).split()
 COMPARISONS = frozenset(("lt", "le", "gt", "ge"))
 UNARY = frozenset("neg sigmoid tanh relu leaky_relu softplus exp log sqrt clamp mean".split())
+MEANS = frozenset(("mean", "rstd"))
+"""One number out of all units of a row: their mean, and 1 / their standard deviation (in norm only)."""
 OPERANDS = {op: 3 if op == "where" else 1 if op in UNARY else 2 for op in POINTWISE}
 
-KNOWN = "+ - * / < <= > >= sigmoid tanh relu leaky_relu softplus exp log sqrt minimum maximum clamp where mean norm"
+KNOWN = (
+    "+ - * / < <= > >= sigmoid tanh relu leaky_relu softplus exp log sqrt minimum maximum clamp where mean norm "
+    "clip_gradient"
+)
 SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 SYNONYMS = {
     "true_divide": "div",

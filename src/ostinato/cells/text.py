@@ -20,9 +20,9 @@ from .letters import LETTERS
 from .notation import Trace
 from .operations import SYMBOLS
 from .source import FROM_TEXT
-from .value import Value, is_number, mean, norm
+from .value import Value, clip_gradient, is_number, mean, norm
 
-_NAMED = frozenset("sigmoid tanh relu leaky_relu softplus exp log sqrt mean".split())
+_NAMED = frozenset("sigmoid tanh relu leaky_relu softplus exp log sqrt mean norm clip_gradient".split())
 _FUNCTIONS: dict[str, Callable] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
@@ -38,6 +38,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "where": torch.where,
     "mean": mean,
     "norm": norm,
+    "clip_gradient": clip_gradient,
 }
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
@@ -60,8 +61,8 @@ def body(t: Trace) -> str:
     """The equations, one line for each function and each value that is read more than once, then the return."""
     uses: dict[int, int] = {}
     roots = (t.output, *t.new) if t.output is not t.new[0] else t.new
-    live = [v for v in t.graph.nodes if v.id in t.widths]
-    for v in (*roots, *(a for reader in live for a in reader.args)):
+    live = _written(t, roots)
+    for v in (*roots, *(a for reader in live for a in _operands(reader))):
         uses[v.id] = uses.get(v.id, 0) + 1
     names: dict[int, str] = {}
     free = (f"v{k}" for k in range(1, len(live) + len(t.states) + 2))
@@ -74,6 +75,22 @@ def body(t: Trace) -> str:
             lines.append(f"    {names[v.id]} = {text}")
     lines.append(f"    return {', '.join(expression(v, names) for v in roots)}")
     return "\n".join(lines)
+
+
+def _operands(v: Value) -> tuple[Value, ...]:
+    """What stands in the text of an operation; norm finds mean and deviation of its value by itself."""
+    return v.args[:1] if v.op == "norm" else v.args
+
+
+def _written(t: Trace, roots: tuple[Value, ...]) -> list[Value]:
+    """The nodes that the text has a place for, in the order of their making."""
+    seen, stack = set(), list(roots)
+    while stack:
+        v = stack.pop()
+        if v.id not in seen:
+            seen.add(v.id)
+            stack.extend(_operands(v))
+    return [v for v in t.graph.nodes if v.id in seen]
 
 
 def expression(v: Value, names: Mapping[int, str], least: int = _COMPARISON) -> str:
@@ -94,7 +111,7 @@ def _write(v: Value, names: Mapping[int, str]) -> str:
     if v.op == "const":
         whole = v.attr.is_integer() and abs(v.attr) < 1e6 and repr(v.attr) != "-0.0"
         return repr(int(v.attr) if whole else v.attr)
-    if v.op == "vec":
+    if v.op in ("vec", "random"):
         return f"{v.attr[0]}.{v.attr[1]}"
     if v.op == "mm":
         return f"{v.attr[0]}.{v.attr[1]} @ {expression(v.args[0], names, _SIGN)}"
@@ -103,7 +120,9 @@ def _write(v: Value, names: Mapping[int, str]) -> str:
         return f"{expression(v.args[0], names, level)} {SYMBOLS[v.op]} {expression(v.args[1], names, level + 1)}"
     if v.op == "neg":
         return f"-{expression(v.args[0], names, _SIGN)}"
-    inner = [expression(a, names) for a in v.args]
+    inner = [expression(a, names) for a in _operands(v)]
+    if v.op == "clip_gradient" or (v.op == "norm" and v.attr != 1e-5):
+        inner.append(repr(v.attr))
     if v.op == "leaky_relu":
         inner.append(f"negative_slope={v.attr!r}")
     if v.op == "clamp":

@@ -17,16 +17,17 @@ from ..errors import CellError
 from .operations import COMPARISONS, INSTEAD, KNOWN, OPERANDS, POINTWISE, SYMBOLS, SYNONYMS
 from .source import running_line
 
-__all__ = ["COMPARISONS", "Graph", "POINTWISE", "Value", "is_number", "mean", "norm"]
+__all__ = ["COMPARISONS", "Graph", "POINTWISE", "Value", "clip_gradient", "is_number", "mean", "norm"]
 
 
 class Value:
     """One node of a cell's graph: an operation on earlier nodes.
 
-    op     "x", "state", "seed" (a gradient that arrives), "const", "vec" (a per-unit parameter), "mm" (a product with a
-           weight), "mmT" (with the transposed weight; in derivatives only), "mean", or a pointwise operation
+    op     "x", "state", "seed" (a gradient that arrives), "const", "vec" (a per-unit parameter), "random" (drawn for
+           each unit), "mm" (a product with a weight), "mmT" (with the transposed weight; in derivatives only), "mean",
+           "norm" of a value, its mean and its "rstd", "clip_gradient", or a pointwise operation
     args   the nodes it reads
-    attr   what else identifies it: a number, a state's name, (letter, name) of a parameter, clamp's bounds
+    attr   what else identifies it: a number, a state's name, (letter, name) of a parameter, bounds of clamp or gradient
     """
 
     __slots__ = ("args", "attr", "graph", "id", "op")
@@ -251,10 +252,24 @@ class Graph:
 
     def mean(self, a: Any) -> Value:
         """Over the units. The mean of a number is the number."""
-        v = self.lift(a, "mean")
+        v = self._number_or_value(a, "mean")
+        return v if v.op == "const" else self.make("mean", v)
+
+    def norm(self, a: Any, eps: float) -> Value:
+        """A node of its own, so that its derivative is a single rule and forward keeps the result alone."""
+        v = self._number_or_value(a, "norm")
+        return self.make("norm", v, self.mean(v), self.make("rstd", v, attr=eps), attr=eps)
+
+    def clip_gradient(self, a: Any, bound: float) -> Value:
+        """a itself, whose gradient is clamped on its way back."""
+        v = self._number_or_value(a, "clip_gradient")
+        return v if v.op == "const" else self.make("clip_gradient", v, attr=bound)
+
+    def _number_or_value(self, a: Any, where: str) -> Value:
+        v = self.lift(a, where)
         if v.op in COMPARISONS:
             raise CellError("a comparison is the condition of a where and nothing else. Write where(a > b, u, v).")
-        return v if v.op == "const" else self.make("mean", v)
+        return v
 
     def simplify(self, op: str, args: tuple[Value, ...], attr: Any = None) -> Value:
         """a + 0, a - 0, a * 1, a / 1, --a and an unbounded clamp are a; arithmetic on numbers alone is a number."""
@@ -338,5 +353,44 @@ def mean(v: Any) -> Any:
 
 def norm(v: Any, eps: float = 1e-5) -> Any:
     """(v - mean v) / sqrt(mean (v - mean v)² + eps) over the units: [B, H] -> [B, H] (Ba, Kiros, Hinton 2016)."""
+    if not is_number(eps) or not 0 < eps < math.inf:
+        raise CellError(f"norm: eps must be a finite number above 0, got {eps}. Leave it out, or write norm(a, 1e-6).")
+    if isinstance(v, Value):
+        return v.graph.norm(v, float(eps))
     centred = v - mean(v)
-    return centred / torch.sqrt(mean(centred * centred) + eps)
+    return centred * (1 / torch.sqrt(mean(centred * centred) + eps))
+
+
+def clip_gradient(v: Any, bound: float) -> Any:
+    """v itself; on the way back its gradient is clamped, unit by unit, to at most `bound` in size."""
+    if not is_number(bound) or not 0 < bound < math.inf:
+        raise CellError(
+            f"clip_gradient: bound must be a finite number above 0, got {bound}. Write clip_gradient(a, 10.0)."
+        )
+    if isinstance(v, Value):
+        return v.graph.clip_gradient(v, float(bound))
+    if not isinstance(v, torch.Tensor):
+        raise CellError(f"clip_gradient takes a value of the equations, got {type(v).__name__}. Write it around a sum.")
+    return _ClipGradient.apply(v, float(bound))
+
+
+class _ClipGradient(torch.autograd.Function):
+    """The identity with another derivative, for any number of derivatives and under torch.func."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: torch.Tensor, bound: float) -> torch.Tensor:
+        return v.view_as(v)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, float], output: torch.Tensor) -> None:
+        ctx.bound = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *d: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return d[0].clamp(-ctx.bound, ctx.bound), None
+
+    @staticmethod
+    def jvp(ctx: Any, *d: torch.Tensor) -> torch.Tensor:
+        return d[0].view_as(d[0])

@@ -6,6 +6,7 @@ A value of width 1, a mean over the units, is the same number for every unit.
 from __future__ import annotations
 
 from ..errors import CellError
+from .operations import MEANS
 from .value import Value
 
 
@@ -62,7 +63,7 @@ def infer(live: list[Value], old: tuple[Value, ...], new: tuple[Value, ...]) -> 
         elif v.op == "const" or (v.args and all(a.id in numbers for a in v.args)):
             numbers.add(v.id)
         else:
-            if v.op == "mean" or (v.args and all(a.id in single or a.id in numbers for a in v.args)):
+            if v.op in MEANS or (v.args and all(a.id in single or a.id in numbers for a in v.args)):
                 single.add(v.id)
             for a in v.args:
                 if a.id not in numbers:
@@ -103,6 +104,6 @@ def _check_products(live: list[Value], widths: dict[int, str]) -> None:
 
 
 def _say(v: Value) -> str:
-    if v.op in ("mm", "vec"):
+    if v.op in ("mm", "vec", "random"):
         return f"{v.attr[0]}.{v.attr[1]}"
     return f"the state {v.attr}" if v.op == "state" else f"a value ({v.op})"

@@ -81,13 +81,12 @@ class Backward(Kernel):
                         code.set_entry(
                             carried, 2 * self.states + k, f.pointer(self.program.state_rows(k)).at(earlier * f.size(w))
                         )
-                code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin, work.share, work.shares)
+                code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin, work.share, work.shares, t)
             with code.when(middle < b):
                 for k in range(self.states):
                     code.set_entry(carried, 2 * self.states + k, f.pointer(f"first_state_{k}"))
-                code.call(
-                    step, f.base, carried, middle, b - middle, r + middle, r + middle - origin, work.share, work.shares
-                )
+                line = r + middle
+                code.call(step, f.base, carried, middle, b - middle, line, line - origin, work.share, work.shares, t)
 
         self.loop(code, f, carried, begin, end, work, run)
         dx = self.program.input_gradient

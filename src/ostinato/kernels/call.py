@@ -9,14 +9,17 @@ from itertools import pairwise
 from math import prod
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cells import Cell
+from ..cells.noise import ROWS
 from ..errors import ShapeError, phrase
 from . import machine, threads
 from .forward import Forward
 from .program import Program
+from .random import NAME
 from .timeloop import Kernel
 from .vector import in_workspace
 
@@ -57,6 +60,7 @@ class Compiled:
         self.weights = [self.places[n] for n in weight_names(cell)]
         self.given = [*self.starts, *self.finals, *self.weights]
         self.x, self.output = self.places["x"], self.places.get("output")
+        self.noise = self.places.get(NAME)
         self.d_weights = [self.places[n] for n in (f"d_{name}" for name in weight_names(cell)) if n in self.places]
         self.d_output = "d_output"
         self.d_histories = [f"d_history_{k}" for k in states if k != cell.output_state]
@@ -249,8 +253,8 @@ class Call:
         n = 2 * self.lanes
         return -(-self.width[width] // n) * n
 
-    def count(self, place: tuple[int, int]) -> int:
-        return place[0] * self.width["H"] + place[1] * self.width["P"]
+    def count(self, place: tuple[int, ...]) -> int:
+        return place[0] * self.width["H"] + place[1] * self.width["P"] + sum(place[2:])
 
     def _set(self, **values: int) -> None:
         for name, v in values.items():
@@ -273,6 +277,16 @@ class Call:
             received = f"x {tuple(x.shape)}, states {[tuple(s.shape) for s in states]}, weights {found}"
             remedy = "Give tensors of one size."
             raise ShapeError(phrase(f"cell {cell.name}", "the tensors", expected, received, remedy))
+
+    def drawn_from(self, noise: Tensor | None) -> int:
+        """The address of what random numbers are drawn from; refuses what kernels cannot trust."""
+        if noise is None or noise.dtype != torch.int64 or noise.numel() != ROWS + self.lines.B:
+            name = self.compiled.program.cell.name
+            expected = f"an int64 tensor of 3 + B = {ROWS + self.lines.B} numbers for the cell {name}"
+            received = "None" if noise is None else f"{noise.dtype} {list(noise.shape)}"
+            remedy = "Layers make it; ostinato.cells.noise says what it holds."
+            raise ShapeError(phrase("kernels", "noise", expected, received, remedy))
+        return noise.data_ptr()
 
     def start(self, frame: array, job: str) -> None:
         c = self.compiled

@@ -40,7 +40,7 @@ class Forward(Kernel):
             def run(s: Int, t: Int, a: Int, b: Int, after: Int, origin: Int = origin) -> None:
                 with code.when(a < b):
                     r = f.pointer("first").integer(t) + a
-                    code.call(step, f.base, carried, a, b - a, r, r - origin, work.share, work.shares)
+                    code.call(step, f.base, carried, a, b - a, r, r - origin, work.share, work.shares, t)
 
             self.loop(code, f, carried, begin, end, work, run)
 

@@ -11,6 +11,7 @@ Streams say where a value lies in memory:
     slot       a line of the workspace for one block of steps: gradients of products and vectors, operands
     vector     a per-unit parameter, padded
     gate       W.name @ x, computed for a chunk of steps ahead of the loop
+    random     drawn for the row, the step and the unit, wherever it is read
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ..cells.operations import MEANS
 from ..cells.value import COMPARISONS, Value
 
-CUTS = ("mm", "mmT", "mean")
+CUTS = ("mm", "mmT", *MEANS)
 GROUP = 4  # gates whose accumulators share a tile
 
 
@@ -30,7 +32,7 @@ class Stream:
     name: str = ""
     index: int = 0
     width: str = "H"
-    offset: tuple[int, int] = (0, 0)  # entries before it in its line, in units of (H, P)
+    offset: tuple[int, ...] = (0, 0)  # entries before it in its line, in units of (H, P), and then of 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Step:
 
     passes    in order; means[s]: the means taken before stage s
     leaves    node id -> the stream it is read from; places: the same for what this step computes and stores
+    singles   node id of a mean -> the stream in which it is kept as one number
     starts    product node id -> the bias node that starts its chain; dropped[root]: summands already counted elsewhere
     ahead     the products with x
     pingpong  per state: whether old and new need two buffers
@@ -99,6 +102,7 @@ class Step:
         self.passes_at: dict[tuple[int, str], Pass] = {}
         self.places: dict[int, Stream] = {}
         self.means: dict[int, list[Value]] = {}
+        self.singles: dict[int, Stream] = {}
         self.crossing = 0
         self._schedule()
         self.uses = uses if uses is not None else readers(self.computed, [v for v, _ in outputs])
@@ -177,10 +181,13 @@ class Step:
 
     def _store(self) -> None:
         for v, stream in self.outputs:
+            if stream.width == "1":
+                self.singles[v.id] = stream
+                continue
             self._at(self.stage[v.id], stream.width).stores.append((v, stream))
             self.places.setdefault(v.id, stream)
         for v in self.computed:
-            if v.op == "mean" and self.widths[v.args[0].id] != "1":
+            if v.op in MEANS and self.widths[v.args[0].id] != "1":
                 self.means.setdefault(self.stage[v.id], []).append(v)
                 if v.args[0].id not in self.leaves and v.args[0].id not in self.places:
                     self._cross(v.args[0])
@@ -306,5 +313,5 @@ def merge(parts: list[Part]) -> list[Part]:
 
 def _follows(q: Part, p: Part) -> bool:
     n = len(q.weights)
-    h, o = q.operand.offset
+    h, o = q.operand.offset[:2]
     return p.operand.offset == ((h + n, o) if q.depth == "H" else (h, o + n))

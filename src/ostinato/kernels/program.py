@@ -12,10 +12,12 @@ from functools import cached_property, lru_cache
 
 from ..cells import Cell
 from ..cells.derivative import differentiate
+from ..cells.operations import MEANS
 from ..cells.value import COMPARISONS, Value
 from .plan import Part, Product, Step, Stream, full, merge, readers
 
-CHEAP = frozenset("add sub mul neg where minimum maximum clamp relu leaky_relu".split()) | COMPARISONS
+CHEAP = frozenset("add sub mul neg where minimum maximum clamp relu leaky_relu clip_gradient".split()) | COMPARISONS
+ACTIVATIONS = frozenset(("sigmoid", "tanh"))
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Program:
             elif v.op == "mmT":
                 widths[v.id] = "H" if v.attr[0] == "V" else self.cell.operand_width
             else:
-                inner = [] if v.op == "mean" else [widths[a.id] for a in v.args if widths[a.id] != "1"]
+                inner = [] if v.op in MEANS else [widths[a.id] for a in v.args if widths[a.id] != "1"]
                 widths[v.id] = inner[0] if inner else "1"
         return widths
 
@@ -92,14 +94,17 @@ class Program:
         histories: set[int] = set()
         kept: dict[int, Value] = {}
 
+        # Where products are normalised, the norms are kept, and the activations made again from them.
+        again = CHEAP | ACTIVATIONS if any(v.op == "norm" for v in self.live) else CHEAP
+
         def free(v: Value) -> bool:
-            return v.op in ("state", "vec", "const") or v.id in state_of or v is t.output or v.id in kept
+            return v.op in ("state", "vec", "const", "random") or v.id in state_of or v is t.output or v.id in kept
 
         def obtainable(v: Value) -> bool:
-            return free(v) or (v.op in CHEAP and all(obtainable(a) for a in v.args))
+            return free(v) or (v.op in again and all(obtainable(a) for a in v.args))
 
         for v in sorted(wanted.values(), key=lambda v: v.id):
-            if not obtainable(v) and v.op not in CHEAP:
+            if not obtainable(v) and v.op not in again:
                 kept[v.id] = v
         for v in sorted(wanted.values(), key=lambda v: v.id):
             if not obtainable(v):
@@ -119,7 +124,8 @@ class Program:
         for v in wanted.values():
             touch(v)
         histories.discard(-1 if cell.output_state is None else cell.output_state)
-        return [kept[i] for i in sorted(kept)], sorted(histories)
+        wide_first = sorted(kept.values(), key=lambda v: (self._is_one_number(v), v.id))
+        return wide_first, sorted(histories)
 
     # lines of memory
 
@@ -133,13 +139,22 @@ class Program:
 
     @cached_property
     def kept_streams(self) -> dict[int, Stream]:
-        widths = [full(self.widths[v.id]) for v in self.kept]
-        return {v.id: Stream("rows", "kept", 0, w, o) for v, w, o in zip(self.kept, widths, self.line(widths))}
+        widths, (h, p, ones) = self._kept_widths, self.kept_width
+        places = [*self.line(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
+        return {v.id: Stream("rows", "kept", 0, w, o) for v, w, o in zip(self.kept, widths, places)}
 
     @property
-    def kept_width(self) -> tuple[int, int]:
-        widths = [full(self.widths[v.id]) for v in self.kept]
-        return widths.count("H"), widths.count("P")
+    def kept_width(self) -> tuple[int, int, int]:
+        """A line of what is kept, in units of (H, P, 1)."""
+        return self._kept_widths.count("H"), self._kept_widths.count("P"), self._kept_widths.count("1")
+
+    @cached_property
+    def _kept_widths(self) -> list[str]:
+        return ["1" if self._is_one_number(v) else full(self.widths[v.id]) for v in self.kept]
+
+    def _is_one_number(self, v: Value) -> bool:
+        """Whether a value is taken over the units of a row, and not over numbers that are the same for all of them."""
+        return v.op in MEANS and self.widths[v.args[0].id] != "1"
 
     def state_rows(self, k: int) -> str:
         return "output" if k == self.cell.output_state else f"history_{k}"
@@ -172,6 +187,9 @@ class Program:
             if v.op == "vec"
         }
         leaves.update({v.id: Stream("const") for v in self.trace.graph.nodes if v.op == "const"})
+        letters = [letter for letter, _ in self.trace.random]
+        places = {place: k - letters.index(place[0]) for k, place in enumerate(self.trace.random)}
+        leaves.update({v.id: Stream("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
         return leaves
 
     # backward
@@ -287,7 +305,7 @@ class Program:
                     if runs and s.offset == ahead and j == first + n:
                         runs[-1] = ((h, p), first, n + 1)
                     else:
-                        runs.append((s.offset, j, 1))
+                        runs.append(((s.offset[0], s.offset[1]), j, 1))
                 a = members[0][2]
                 source = Stream("rows", "x", width="C") if letter == "W" else self._operand_leaf(a) or self.slots[a.id]
                 found.append(Outer(letter, tuple(runs), "P" if letter == "V" else "H", source, source.width))

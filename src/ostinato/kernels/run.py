@@ -98,7 +98,7 @@ def blocks(sizes: Tensor, reverse: bool) -> list[int]:
 def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, in its order, known without compiling or running anything."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    widths = [p.kept_width[0] * H + p.kept_width[1] * P] if p.kept else []
+    widths = [p.kept_width[0] * H + p.kept_width[1] * P + p.kept_width[2]] if p.kept else []
     return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
 
 
@@ -111,10 +111,12 @@ def forward(
     reverse: bool,
     keep: bool,
     histories: bool,
+    noise: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
     """One layer, one direction, forward; all tensors contiguous and of one dtype.
 
-    x [T, B, C] or packed [R, C] with sizes; states [B, H or P]; weights in the order of `cell.parameters`.
+    x [T, B, C] or packed [R, C] with sizes; states [B, H or P]; weights in the order of `cell.parameters`;
+    noise int64 [3 + B], where a cell draws random numbers.
     Returns output, final states, histories (the states that are not the output, after every step; [] unless asked for)
     and what backward needs (empty unless keep).
     """
@@ -131,6 +133,8 @@ def forward(
     finals = [torch.empty_like(v) for v in states]
     frame = call.template[:]
     frame[c.x] = x.data_ptr()
+    if c.noise is not None:
+        frame[c.noise] = call.drawn_from(noise)
     if c.output is not None:
         frame[c.output] = output.data_ptr()
     stored: Sequence[int] = ()
@@ -195,15 +199,17 @@ def backward(
     d_histories: Sequence[Tensor | None],
     needs: tuple[bool, bool, bool],
     onto: Sequence[Tensor] = (),
+    noise: Tensor | None = None,
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """Gradients of one layer and direction from those of its results; None stands for zero.
 
     needs: which gradients are wanted, of (x, states, weights). Reads what forward kept and writes to none of it.
     onto: the gradients of the weights from the steps after these, contiguous: these steps' are added to them in place.
     Where the steps after are whole blocks, the bits are those of one call.
+    noise: that of forward.
     """
     return _backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
     )
 
 
@@ -221,6 +227,7 @@ def backward_recorded(
     d_histories: Sequence[Tensor | None],
     needs: tuple[bool, bool, bool],
     onto: Sequence[Tensor] = (),
+    noise: Tensor | None = None,
 ) -> tuple[tuple[Tensor | None, list[Tensor], list[Tensor]], list[Tensor], dict[tuple[str, str], Tensor]]:
     """`backward`, bit for bit, and what it had in passing.
 
@@ -232,7 +239,7 @@ def backward_recorded(
     sent = buffers.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
     found = _backward(
         cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto,
-        adjoints, sent,
+        noise, adjoints, sent,
     )  # fmt: skip
     size = {"H": H, "P": P}
     places = {key: p.slots[g.id] for key, (g, _) in p.derivative.products.items()}
@@ -245,10 +252,10 @@ def kept_values(
 ) -> dict[int, Tensor]:
     """What forward kept, by the number of its node in the trace of the cell's canonical text; views, as the output."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    size, found = {"H": H, "P": P}, {}
+    size, found = {"H": H, "P": P, "1": 1}, {}
     for v in p.kept:
         s = p.kept_streams[v.id]
-        first = s.offset[0] * H + s.offset[1] * P
+        first = s.offset[0] * H + s.offset[1] * P + sum(s.offset[2:])
         found[v.id] = kept[0][..., first : first + size[s.width]]
     return found
 
@@ -267,6 +274,7 @@ def _backward(
     d_histories: Sequence[Tensor | None],
     needs: tuple[bool, bool, bool],
     onto: Sequence[Tensor],
+    noise: Tensor | None,
     adjoints: Sequence[Tensor] = (),
     sent: Tensor | None = None,
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
@@ -290,6 +298,8 @@ def _backward(
                      for w, all_ in zip(weights, p.complete)]  # fmt: skip
     frame = call.template[:]
     frame[places["x"]] = x.data_ptr()
+    if c.noise is not None:
+        frame[c.noise] = call.drawn_from(noise)
     if "output" in places:
         frame[places["output"]] = output.data_ptr()
     rest = list(kept)

@@ -6,7 +6,8 @@ share of the units, and they meet between stages, because a product reads what a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from llvmlite import ir
@@ -16,15 +17,16 @@ from ..cells.value import Value
 from .code import I64, PTR, Code, Int, Ptr
 from .plan import Part, Pass, Product, Step, Stream, full
 from .product import Products
+from .random import Random
 from .team import Team
 from .vector import Body, Frame, Row
 
 
 class Stepper:
-    """Emits `step(frame, carried, b, rows, r, q, share, shares)`.
+    """Emits `step(frame, carried, b, rows, r, q, share, shares, t)`.
 
     It runs rows b, b+1, … of the batch, which are lines r, … of packed tensors and q, … of the block, for one share of
-    the units.
+    the units; t is the number of the step in the call.
     """
 
     def __init__(
@@ -45,21 +47,28 @@ class Stepper:
         self.mean_index = {m.id: k for k, m in enumerate(order)}
 
     def emit(self) -> ir.Function:
-        self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64, I64, I64])
-        base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares = code.arguments
+        self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64, I64, I64, I64])
+        base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares, self.t = code.arguments
         self.frame = Frame(self.names, code, base)
         for stage in range(self.step.last + 1):
             if stage and (stage in self.step.means or any(p.stage == stage for p in self.step.passes)):
                 self.team.meet(code, self.frame, self.shares)
-            for m in self.step.means.get(stage, []):
-                self._mean(m)
+            if stage in self.step.means:
+                self._means(self.step.means[stage])
             for p in self.step.passes:
                 if p.stage == stage:
                     self._pass(p)
         return code.close()
 
     def _row(self, i: Int) -> Row:
-        return Row(self.b + i, self.r + i, self.q + i, i, self.carried)
+        return Row(self.b + i, self.r + i, self.q + i, i, self.carried, self._draw)
+
+    def _draw(self, letter: str, group: int, b: Int, u: Int) -> list[Any]:
+        return self._random(letter, group, b, u)
+
+    @cached_property
+    def _random(self) -> Random:
+        return Random(self.code, self.frame, self.t)
 
     def _pass(self, p: Pass) -> None:
         code, width, n = self.code, self.frame.size(p.width), self.lanes
@@ -127,25 +136,63 @@ class Stepper:
     def _mean_place(self, m: Value, row: Row) -> Ptr:
         return self.frame.pointer("means").at(row.b * self.step.mean_count + self.mean_index[m.id])
 
-    def _mean(self, m: Value) -> None:
-        """Sums over the units of every row: lane by lane, then over the lanes, always in one order."""
-        code, lanes, n = self.code, self.code.lanes, self.lanes
-        source = m.args[0]
-        width = self.frame.size(full(self.step.widths[source.id]))
-        total = code.stack(n)
-        count = code.builder.sitofp(width.value, lanes.F)
+    def _means(self, means: Sequence[Value]) -> None:
+        """What is taken over the units of every row: lane by lane, then over the lanes, always in one order.
+
+        A deviation goes over the units a second time, when the mean is known.
+        """
+        code, lanes = self.code, self.code.lanes
+        sources = list(dict.fromkeys(m.args[0] for m in means))
         with code.range(self.rows) as i:
             row = self._row(i)
-            total.set_vector(lanes.zero)
+            found = dict(zip((v.id for v in sources), self._average(row, sources, lambda v, value: value)))
+            deviations = [m for m in means if m.op == "rstd"]
+            centres = {m.args[0].id: lanes.splat(found[m.args[0].id]) for m in deviations}
+
+            def square(v: Value, value: Any) -> Any:
+                centred = lanes.sub(value, centres[v.id])
+                return lanes.mul(centred, centred)
+
+            squares = self._average(row, [m.args[0] for m in deviations], square)
+            scales = dict(zip((m.id for m in deviations), squares))
+            for m in means:
+                value = self._deviation(scales[m.id], m.attr) if m.op == "rstd" else found[m.args[0].id]
+                self._mean_place(m, row).set_scalar(value)
+                if m.id in self.step.singles:
+                    kept = self.step.singles[m.id]
+                    line = row.r * self.frame["stride_" + kept.name]
+                    self.frame.pointer(kept.name).at(line + self.frame.place(kept.offset)).set_scalar(value)
+
+    def _deviation(self, square: Any, eps: float) -> Any:
+        lanes = self.code.lanes
+        root = lanes.sqrt(lanes.add(lanes.splat(square), lanes.const(eps)))
+        return self.code.builder.extract_element(lanes.div(lanes.const(1.0), root), ir.Constant(ir.IntType(32), 0))
+
+    def _average(self, row: Row, sources: Sequence[Value], of: Callable[[Value, Any], Any]) -> list[Any]:
+        """The mean over the units of `of` each source, a number each."""
+        code, lanes, n = self.code, self.code.lanes, self.lanes
+        results: dict[int, Any] = {}
+        for size in ("H", "P"):
+            here = {v.id: v for v in sources if full(self.step.widths[v.id]) == size}
+            if not here:
+                continue
+            width = self.frame.size(size)
+            totals = {k: code.stack(n) for k in here}
+            for total in totals.values():
+                total.set_vector(lanes.zero)
             with code.range(width, step=n) as u, code.either(u + n <= width) as (whole, tail):
                 for branch, mask in ((whole, None), (tail, "tail")):
                     with branch:
                         mask = lanes.tail_mask((width - u).value) if mask else None
-                        v = self._make_body(row, u, mask, {})(source, set())
-                        if mask is not None:
-                            v = lanes.select(mask, v, lanes.zero)
-                        total.set_vector(lanes.add(total.vector(), v))
-            self._mean_place(m, row).set_scalar(code.builder.fdiv(lanes.sum(total.vector()), count))
+                        body = self._make_body(row, u, mask, {})
+                        for k, v in here.items():
+                            value = of(v, body(v, set()))
+                            if mask is not None:
+                                value = lanes.select(mask, value, lanes.zero)
+                            totals[k].set_vector(lanes.add(totals[k].vector(), value))
+            count = code.builder.sitofp(width.value, lanes.F)
+            results.update({k: code.builder.fdiv(lanes.sum(t.vector()), count) for k, t in totals.items()})
+        return [results[v.id] for v in sources]
 
     # products
 

@@ -17,6 +17,7 @@ from .packing import emit_packing, vectors
 from .plan import Product, Step
 from .product import Products
 from .program import Program
+from .random import NAME
 from .stepping import Stepper, share_of
 from .team import Team
 from .threads import flushed
@@ -87,6 +88,7 @@ class Kernel:
         names += [f"{k}_{number}" for number, _ in self.products for k in ("panel", "bias")]
         names += [f"gates_{self.numbers[id(p)]}" for p in self.step.ahead]
         names += ["vector_" + n for n in self.vectors]
+        names += [NAME] if cell.random else []
         names += ["weight_" + k for k in cell.letters if k != "p"] + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
         for k in range(self.states):
             names += [f"{n}_{k}" for n in ("start_state", "final_state", "even", "odd")]

@@ -11,6 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from ..cells.operations import MEANS
 from ..cells.value import COMPARISONS, Value
 from . import functions
 from .code import I64, Code, Int, Ptr
@@ -66,19 +67,22 @@ class Frame:
         """The same, rounded up to whole pairs of vectors."""
         return self["pad" + width]
 
-    def place(self, offset: tuple[int, int]) -> Int:
-        h, p = offset
-        total = self.code.integer(0)
+    def place(self, offset: tuple[int, ...]) -> Int:
+        h, p, *ones = offset
+        total = self.code.integer(sum(ones))
         if h:
-            total = self["H"] * h
+            total = self["H"] * h + total
         return total + self["P"] * p if p else total
 
 
 class Row:
-    """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile."""
+    """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile.
 
-    def __init__(self, b: Int, r: Int, q: Int, i: Int, carried: Ptr):
-        self.b, self.r, self.q, self.i, self.carried = b, r, q, i, carried
+    draw  (letter, group, b, u) -> four vectors of random numbers
+    """
+
+    def __init__(self, b: Int, r: Int, q: Int, i: Int, carried: Ptr, draw: Callable[[str, int, Int, Int], list[Any]]):
+        self.b, self.r, self.q, self.i, self.carried, self.draw = b, r, q, i, carried, draw
 
 
 class Body:
@@ -101,6 +105,7 @@ class Body:
         self.code = frame.code
         self.lanes = self.code.lanes
         self.values: dict[int, Any] = {}
+        self.words: dict[tuple[str, int], list[Any]] = {}
 
     # memory
 
@@ -150,13 +155,17 @@ class Body:
             return lanes.const(v.attr)
         stream = step.leaves.get(v.id)
         if stream is not None:
+            if stream.kind == "random":
+                return self._drawn(stream)
             if (
                 stream.kind == "rows" and step.widths[v.id] == "1"
             ):  # one number for all units, whichever units it stands among
                 return self._number(stream)
             return self.gate(v, self.row, self.u).vector() if stream.kind == "gate" else self.load(stream)
-        if v.op == "mean":
-            return self(v.args[0], home) if step.widths[v.args[0].id] == "1" else lanes.splat(self.mean(v).scalar())
+        if v.op in MEANS:
+            if step.widths[v.args[0].id] != "1":
+                return lanes.splat(self.mean(v).scalar())
+            return self(v.args[0], home) if v.op == "mean" else lanes.const(v.attr**-0.5)
         if v.id not in home and step.widths[v.id] != "1" and v.op not in COMPARISONS:
             return self.load(step.places[v.id])
         if v.op in ("mm", "mmT"):
@@ -168,6 +177,12 @@ class Body:
         if v.op == "sub":
             return self._difference(v, home)
         return emit(self.lanes, v, [self(a, home) for a in v.args])
+
+    def _drawn(self, s: Stream) -> Any:
+        group = s.name, s.index // 4
+        if group not in self.words:
+            self.words[group] = self.row.draw(*group, self.row.b, self.u)
+        return self.words[group][s.index % 4]
 
     def _single(self, v: Value, home: set[int]) -> bool:
         return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.leaves and v.id in home
@@ -213,6 +228,8 @@ EMIT: dict[str, Callable[..., Any]] = {
     "gt": lambda l, a, b: l.gt(a, b),
     "ge": lambda l, a, b: l.ge(a, b),
     "where": lambda l, c, a, b: l.select(c, a, b),
+    "norm": lambda l, a, mean, rstd: l.mul(l.sub(a, mean), rstd),
+    "clip_gradient": lambda l, a: a,
     "minimum": lambda l, a, b: l.minimum(a, b),
     "maximum": lambda l, a, b: l.maximum(a, b),
     "relu": lambda l, a: l.relu(a),

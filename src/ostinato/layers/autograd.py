@@ -27,9 +27,11 @@ class Call(NamedTuple):
     """Whether `backward` wants the output; what it does not want is not kept alive for it."""
 
 
-def differentiable(call: Call, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None) -> Kept:
+def differentiable(
+    call: Call, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, noise: Tensor | None = None
+) -> Kept:
     """`call.forward` with gradients. What it kept is handed out only with `call.show_kept`."""
-    flat = iter(_Sequence.apply(call, sizes, x, *states, *weights))
+    flat = iter(_Sequence.apply(call, sizes, noise, x, *states, *weights))
     n = len(states)
     extra = n - (call.cell.output_state is not None) if call.histories else 0
     return next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat)
@@ -40,14 +42,16 @@ class _Sequence(torch.autograd.Function):
     between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, sizes: Tensor | None, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, call: Call, sizes: Tensor | None, noise: Tensor | None, x: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
         n = len(call.cell.states)
         output, finals, histories, kept = call.forward(
-            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories
+            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories, noise
         )
         ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(sizes, x, *tensors, output if call.reads_output else None, *kept)
+        ctx.save_for_backward(sizes, noise, x, *tensors, output if call.reads_output else None, *kept)
         if not call.show_kept:
             return output, *finals, *histories
         ctx.mark_non_differentiable(*kept)
@@ -56,11 +60,11 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d: Tensor | None) -> tuple[Tensor | None, ...]:
         call, n, extra = ctx.call, len(ctx.call.cell.states), ctx.extra
-        sizes, x, *rest = ctx.saved_tensors
+        sizes, noise, x, *rest = ctx.saved_tensors
         states, weights = rest[:n], rest[n : ctx.parameters]
         output, *kept = rest[ctx.parameters :]
         d_output, d_finals, d_histories = d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra]
-        wanted = ctx.needs_input_grad[2:]
+        wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():  # create_graph: what is returned must be differentiable itself
             # Views, because one tensor may stand in two places, and each place has a gradient of its own.
             inputs = [t.view_as(t) if need else t for t, need in zip([x, *states, *weights], wanted)]
@@ -77,11 +81,24 @@ class _Sequence(torch.autograd.Function):
                     d_histories,
                     [t for t, need in zip(inputs, wanted) if need],
                     create_graph=True,
+                    noise=noise,
                 )
             )
-            return None, None, *[next(found) if need else None for need in wanted]
+            return None, None, None, *[next(found) if need else None for need in wanted]
         needs = (wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
         dx, d_states, d_weights = call.backward(
-            call.cell, x, states, weights, sizes, call.reverse, output, kept, d_output, d_finals, d_histories, needs
+            call.cell,
+            x,
+            states,
+            weights,
+            sizes,
+            call.reverse,
+            output,
+            kept,
+            d_output,
+            d_finals,
+            d_histories,
+            needs,
+            noise=noise,
         )
-        return None, None, dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))
+        return None, None, None, dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .. import _torch_private
 from ..cells import Cell
+from ..cells.noise import later
 from ..errors import InputError, phrase
 from . import engine
 from .plain import Found, Gradients, Kept, Needs, Tensors
@@ -110,8 +111,8 @@ class Segments:
     def __init__(self, steps: int, watched: Watched | None = None):
         self.steps, self.watched = steps, watched
 
-    def _parts(self, x: Tensor, sizes: Tensor | None, reverse: bool) -> list[tuple[slice, Tensor | None]]:
-        """(lines of x, sizes of their steps) of each segment, in the order of work.
+    def _parts(self, x: Tensor, sizes: Tensor | None, reverse: bool) -> list[tuple[slice, Tensor | None, int]]:
+        """(lines of x, sizes of their steps, the first of these) of each segment, in the order of work.
 
         Where rows end early, a segment has as many whole blocks as fit into the lines of `steps` full steps.
         """
@@ -119,7 +120,8 @@ class Segments:
             T = x.shape[0]
             first = T - (T - 1) // self.steps * self.steps if T else 0
             spans = list(pairwise([0, *range(first, T + 1, self.steps)]))
-            return [(slice(T - b, T - a) if reverse else slice(a, b), None) for a, b in spans]
+            spans = [(T - b, T - a) if reverse else (a, b) for a, b in spans]
+            return [(slice(a, b), None, a) for a, b in spans]
         line, blocks = [0, *accumulate(sizes.tolist())], engine.blocks(sizes, reverse)
         T = len(sizes)
         done = [line[s] if reverse else line[T] - line[T - s] for s in blocks]
@@ -129,7 +131,7 @@ class Segments:
                 cuts.append(k - 1)
         bounds = [blocks[k] for k in cuts] + [T] * (T > 0)
         spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(bounds)]
-        return [(slice(line[a], line[b]), sizes[a:b]) for a, b in reversed(spans)] or [(slice(0, 0), sizes)]
+        return [(slice(line[a], line[b]), sizes[a:b], a) for a, b in reversed(spans)] or [(slice(0, 0), sizes, 0)]
 
     def forward(
         self,
@@ -141,16 +143,17 @@ class Segments:
         reverse: bool,
         keep: bool,
         histories: bool,
+        noise: Tensor | None = None,
     ) -> Kept:
         parts = self._parts(x, sizes, reverse)
         boundaries = [s.new_empty(len(parts) - 1, *s.shape) for s in states] if keep else []
         whole: list[Tensor] = []
-        for k, (lines, part_sizes) in enumerate(parts):
+        for k, (lines, part_sizes, step) in enumerate(parts):
             if k:
                 for kept, s in zip(boundaries, states):
                     kept[k - 1] = s
             output, states, every, _ = engine.forward(
-                cell, x[lines], states, weights, part_sizes, reverse, False, histories
+                cell, x[lines], states, weights, part_sizes, reverse, False, histories, later(noise, step)
             )
             _put(whole, [output, *every], x, lines)
         return whole[0], list(states), whole[1:], boundaries
@@ -169,21 +172,19 @@ class Segments:
         d_finals: Gradients,
         d_histories: Gradients,
         needs: Needs,
+        noise: Tensor | None = None,
     ) -> Found:
         """`output` is not read. Where `kept` is empty, the boundaries are made again first."""
         parts = self._parts(x, sizes, reverse)
         if not kept and len(parts) > 1:
-            kept = self.forward(cell, x, states, weights, sizes, reverse, True, False)[3]
+            kept = self.forward(cell, x, states, weights, sizes, reverse, True, False, noise)[3]
         dx: list[Tensor] = []
         d_states: list[Tensor] = []
         d_weights: list[Tensor] = []
-        begin = list(accumulate([0, *(len(x[lines]) if s is None else len(s) for lines, s in parts)]))
-        total = begin[-1]
-        for k, (lines, part_sizes) in reversed(list(enumerate(parts))):
-            first = total - begin[k + 1] if reverse else begin[k]
+        for k, (lines, part_sizes, step) in reversed(list(enumerate(parts))):
             starts = [boundary[k - 1] for boundary in kept] if k else states
             d_part, d_states, d_weights = _again(
-                engine if self.watched is None else self.watched.at(first),
+                engine if self.watched is None else self.watched.at(step),
                 cell,
                 x[lines],
                 starts,
@@ -195,6 +196,7 @@ class Segments:
                 [None if d is None else d[lines] for d in d_histories],
                 (needs[0], needs[1] or k > 0, needs[2]),
                 d_weights,
+                later(noise, step),
             )
             if d_part is not None:
                 _put(dx, [d_part], x, lines)
@@ -214,11 +216,12 @@ def _again(
     d_histories: Gradients,
     needs: Needs,
     onto: Tensors,
+    noise: Tensor | None,
 ) -> Found:
     """Forward and backward of one segment by `engine`. What forward keeps dies with this call."""
-    output, _, _, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, False)
+    output, _, _, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, False, noise)
     return engine.backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
     )
 
 

@@ -58,12 +58,13 @@ def forward(
     reverse: bool,
     keep: bool,
     histories: bool,
+    noise: Tensor | None = None,
 ) -> Kept:
     """One layer, one direction, without gradients; arguments contiguous, of one number type, as for `operator.run`.
 
     What `backward` wants to see again is empty without `keep`.
     """
-    return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories)
+    return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories, noise)
 
 
 def backward(
@@ -80,13 +81,14 @@ def backward(
     d_histories: Gradients,
     needs: Needs,
     onto: Tensors = (),
+    noise: Tensor | None = None,
 ) -> Found:
     """The gradients of what went into `forward` from those of what came out of it, which may have any strides.
 
     None stands for zero. `onto`, the weights' gradients from the steps after these: these are added to them in place.
     """
     return _engine(x).backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
     )
 
 
@@ -104,10 +106,11 @@ def backward_recorded(
     d_histories: Gradients,
     needs: Needs,
     onto: Tensors = (),
+    noise: Tensor | None = None,
 ) -> Recorded:
     """`backward`, bit for bit, with what it had in passing. Costs the memory of it."""
     return _engine(x).backward_recorded(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
     )
 
 

@@ -24,6 +24,7 @@ def run(
     histories: bool = False,
     checkpoint: Checkpoint | None = None,
     onlooker: Onlooker | None = None,
+    noise: Tensor | None = None,
 ) -> Result:
     """Runs `cell` over a sequence, differentiably.
 
@@ -34,6 +35,7 @@ def run(
     reverse  from the last step to the first; a packed row starts at its own last step
     checkpoint  what is kept where gradients are wanted: all that backward reads, or the starts of segments
     onlooker  who looks on; it changes no bit
+    noise    int64 [3 + B], as `cells.noise` says, for a cell that draws random numbers
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and with `histories` the states after every step,
     like the output, of each state that is not the output. None of them shares memory with another or with an argument.
     """
@@ -56,23 +58,23 @@ def run(
     if steps:
         segments = Segments(steps, watched)
         call = Call(segments.forward, segments.backward, cell, reverse, histories, reads_output=False)
-        output, finals, every, _ = differentiable(call, x, states, weights, sizes)
+        output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
     elif watched is not None and learning:
         call = Call(watched.forward, watched.backward, cell, reverse, histories)
-        output, finals, every, _ = differentiable(call, x, states, weights, sizes)
+        output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
     elif watched is not None:
-        output, finals, every, _ = watched.forward(cell, x, states, weights, sizes, reverse, False, histories)
+        output, finals, every, _ = watched.forward(cell, x, states, weights, sizes, reverse, False, histories, noise)
     elif chosen == REFERENCE:
-        output, finals, every = plain.run(cell, x, states, weights, sizes, reverse, histories)
+        output, finals, every = plain.run(cell, x, states, weights, sizes, reverse, histories, noise)
     elif chosen == OPERATOR:
         output, finals, every, _ = torch.ops.ostinato.sequence(
-            x, states, weights, sizes, cell.text, reverse, histories, False
+            x, states, weights, sizes, cell.text, reverse, histories, False, noise
         )
     elif learning:
         call = Call(engine.forward, engine.backward, cell, reverse, histories)
-        output, finals, every, _ = differentiable(call, x, states, weights, sizes)
+        output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
     else:
-        output, finals, every, _ = engine.forward(cell, x, states, weights, sizes, reverse, False, histories)
+        output, finals, every, _ = engine.forward(cell, x, states, weights, sizes, reverse, False, histories, noise)
     if not returned:
         return output, finals, every
     others = [r for k, r in enumerate(returned[1:]) if k != cell.output_state]

@@ -39,16 +39,18 @@ def run(
     sizes: Tensor | None = None,
     reverse: bool = False,
     histories: bool = False,
+    noise: Tensor | None = None,
 ) -> Result:
     """The reference, differentiable any number of times. Nothing that it returns shares memory with anything else.
 
-    x [T, B, C] or packed [R, C], states [B, H or P] each, weights in the order of `cell.parameters`, sizes int64 [T].
+    x [T, B, C] or packed [R, C], states [B, H or P] each, weights in the order of `cell.parameters`, sizes int64 [T],
+    noise int64 [3 + B] for a cell that draws random numbers.
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and, when asked, the states after every step of
     each state that is not the output. Autocast has been dealt with before and changes nothing in here.
     """
     rows = None if sizes is None else sizes.tolist()
     with torch.autocast(x.device.type, enabled=False) if autocast_on(x.device.type) else nullcontext():
-        output, finals, every = sequence(cell, x, states, weights, rows, reverse)
+        output, finals, every = sequence(cell, x, states, weights, rows, reverse, noise)
     wanted = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
     return output, [s.clone(memory_format=torch.contiguous_format) for s in finals], wanted
 
@@ -62,10 +64,11 @@ def forward(
     reverse: bool,
     keep: bool,
     histories: bool,
+    noise: Tensor | None = None,
 ) -> Kept:
     """`run` without gradients. What `backward` wants to see again: nothing."""
     with torch.no_grad():
-        return *run(cell, x, states, weights, sizes, reverse, histories), []
+        return *run(cell, x, states, weights, sizes, reverse, histories, noise), []
 
 
 def backward(
@@ -82,6 +85,7 @@ def backward(
     d_histories: Gradients,
     needs: Needs,
     onto: Tensors = (),
+    noise: Tensor | None = None,
 ) -> Found:
     """A gradient that arrives as None is zero and costs nothing. `output` and `kept` are not read."""
     with torch.enable_grad():
@@ -100,6 +104,7 @@ def backward(
                 d_histories,
                 wanted,
                 create_graph=False,
+                noise=noise,
             )
         )
     dx, d_states, d_weights = ([next(found) for _ in group] if need else [] for group, need in zip(groups, needs))
@@ -122,12 +127,13 @@ def backward_recorded(
     d_histories: Gradients,
     needs: Needs,
     onto: Tensors = (),
+    noise: Tensor | None = None,
 ) -> Recorded:
     """`backward`, and beside it what `stepwise.record` finds."""
     found = backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
     )
-    return found, *record(cell, x, states, weights, sizes, reverse, d_output, d_finals, d_histories)
+    return found, *record(cell, x, states, weights, sizes, reverse, d_output, d_finals, d_histories, noise)
 
 
 def gradients(
@@ -142,9 +148,10 @@ def gradients(
     d_histories: Gradients,
     wanted: Tensors,
     create_graph: bool,
+    noise: Tensor | None = None,
 ) -> list[Tensor]:
     """Runs the reference again and differentiates it: a gradient for each of `wanted`, zeros where nothing flows."""
-    output, finals, histories = run(cell, x, states, weights, sizes, reverse, bool(d_histories))
+    output, finals, histories = run(cell, x, states, weights, sizes, reverse, bool(d_histories), noise)
     pairs = [
         (y, d)
         for y, d in zip([output, *finals, *histories], [d_output, *d_finals, *d_histories])

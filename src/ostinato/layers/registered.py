@@ -20,10 +20,10 @@ from .plain import Gradients, Kept, Needs, Tensors
 
 _SCHEMAS = (
     "sequence(Tensor x, Tensor[] states, Tensor[] weights, Tensor? sizes, str cell, bool reverse, bool histories, "
-    "bool keep) -> (Tensor, Tensor[], Tensor[], Tensor[])",
+    "bool keep, Tensor? noise=None) -> (Tensor, Tensor[], Tensor[], Tensor[])",
     "sequence_backward(Tensor x, Tensor[] states, Tensor[] weights, Tensor? sizes, Tensor output, Tensor[] kept, "
-    "Tensor? d_output, Tensor?[] d_finals, Tensor?[] d_histories, str cell, bool reverse, bool[] needs) "
-    "-> (Tensor, Tensor[], Tensor[])",
+    "Tensor? d_output, Tensor?[] d_finals, Tensor?[] d_histories, str cell, bool reverse, bool[] needs, "
+    "Tensor? noise=None) -> (Tensor, Tensor[], Tensor[])",
 )
 Found = tuple[Tensor, list[Tensor], list[Tensor]]
 
@@ -43,12 +43,13 @@ def forward(
     reverse: bool,
     histories: bool,
     keep: bool,
+    noise: Tensor | None = None,
 ) -> Kept:
     """The operator on real tensors; arguments as for `operator.run`."""
     n = len(states)
     x, *tensors = [laid_out(t, x.dtype) for t in (x, *states, *weights)]
     output, finals, every, kept = engine.forward(
-        Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, keep, histories
+        Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, keep, histories, noise
     )
     # What an operator returns must not be one tensor twice, and a history may be kept too.
     return output, finals, every, [k.clone() if any(k is h for h in every) else k for k in kept]
@@ -63,6 +64,7 @@ def forward_fake(
     reverse: bool,
     histories: bool,
     keep: bool,
+    noise: Tensor | None = None,
 ) -> Kept:
     """The shapes of what `forward` returns."""
     c, steps = Cell.from_text(cell), x.shape[:-1]
@@ -85,6 +87,7 @@ def forward_autograd(
     reverse: bool,
     histories: bool,
     keep: bool,
+    noise: Tensor | None = None,
 ) -> Kept:
     """The operator where gradients may be wanted. It keeps for backward by itself; `keep` only shows what was kept."""
     if _torch_private.forward_ad_active():
@@ -99,9 +102,9 @@ def forward_autograd(
         )
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *states, *weights)):
         call = Call(_seen_forward, _seen_backward, Cell.from_text(cell), reverse, histories, show_kept=keep)
-        return differentiable(call, x, states, weights, sizes)
+        return differentiable(call, x, states, weights, sizes, noise)
     with _torch_private.below_autograd():
-        return torch.ops.ostinato.sequence(x, states, weights, sizes, cell, reverse, histories, keep)
+        return torch.ops.ostinato.sequence(x, states, weights, sizes, cell, reverse, histories, keep, noise)
 
 
 def backward(
@@ -117,6 +120,7 @@ def backward(
     cell: str,
     reverse: bool,
     needs: Needs,
+    noise: Tensor | None = None,
 ) -> Found:
     """The backward operator on real tensors. The gradient of x has no entries where it is not wanted."""
     n = len(states)
@@ -134,6 +138,7 @@ def backward(
         d_finals,
         d_histories,
         needs,
+        noise=noise,
     )
     return (x.new_empty(0) if dx is None else dx), d_states if needs[1] else [], d_weights if needs[2] else []
 
@@ -151,6 +156,7 @@ def backward_fake(
     cell: str,
     reverse: bool,
     needs: Needs,
+    noise: Tensor | None = None,
 ) -> Found:
     """The shapes of what `backward` returns."""
     return (
@@ -169,10 +175,11 @@ def _seen_forward(
     reverse: bool,
     keep: bool,
     histories: bool,
+    noise: Tensor | None = None,
 ) -> Kept:
     """`engine.forward` through the registered operator."""
     with _torch_private.below_autograd():
-        return torch.ops.ostinato.sequence(x, states, weights, sizes, cell.text, reverse, histories, keep)
+        return torch.ops.ostinato.sequence(x, states, weights, sizes, cell.text, reverse, histories, keep, noise)
 
 
 def _seen_backward(
@@ -188,10 +195,11 @@ def _seen_backward(
     d_finals: Gradients,
     d_histories: Gradients,
     needs: Needs,
+    noise: Tensor | None = None,
 ) -> Found:
     """`engine.backward` through the registered operator."""
     return torch.ops.ostinato.sequence_backward(
-        x, states, weights, sizes, output, kept, d_output, d_finals, d_histories, cell.text, reverse, needs
+        x, states, weights, sizes, output, kept, d_output, d_finals, d_histories, cell.text, reverse, needs, noise
     )
 
 

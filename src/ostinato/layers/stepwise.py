@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..cells.reference import drawn
 
 
 def record(
@@ -23,6 +24,7 @@ def record(
     d_output: Tensor | None,
     d_finals: Sequence[Tensor | None],
     d_histories: Sequence[Tensor | None],
+    noise: Tensor | None = None,
 ) -> tuple[list[Tensor], dict[tuple[str, str], Tensor]]:
     """The gradient of each state after every step, and of each product of a weight, laid out as the output.
 
@@ -41,7 +43,7 @@ def record(
     with torch.no_grad():
         for t in order:
             before[t] = [s[: rows[t]] for s in now]
-            new = cell.step(fixed, inputs[t], before[t])[1]
+            new = cell.step(fixed, inputs[t], before[t], drawn=drawn(cell, weights, states, noise, t, rows[t]))[1]
             now = [torch.cat([s, old[rows[t] :]]) for s, old in zip(new, now)]
     carried = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(states, d_finals)]
     adjoints: list[dict[int, Tensor]] = [{} for _ in states]
@@ -52,7 +54,9 @@ def record(
         with torch.enable_grad():
             products: dict[tuple[str, str], Tensor] = {}
             # x asks for a gradient only so that all products are part of the graph.
-            output, new = cell.step(fixed, inputs[t].requires_grad_(), old, products)
+            output, new = cell.step(
+                fixed, inputs[t].requires_grad_(), old, products, drawn(cell, weights, states, noise, t, n)
+            )
         sums = [c[:n] if d is None else c[:n] + d[t] for c, d in zip(carried, arriving)]
         pairs = [*zip(new, sums), *([] if arriving_output is None else [(output, arriving_output[t])])]
         pairs = [(y, d) for y, d in pairs if y.requires_grad]

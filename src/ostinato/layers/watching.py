@@ -34,6 +34,7 @@ class Piece:
     states     the states before its first step, in the order of work: [B, H] each
     histories  the states after each step, in the order of the cell, laid out as the output
     values     what forward kept, node by node: `engine.kept_values`
+    noise      what its random numbers come from
     """
 
     cell: Cell
@@ -47,6 +48,7 @@ class Piece:
     kept: Tensors
     histories: Tensors
     values: dict[int, Tensor]
+    noise: Tensor | None = None
 
 
 class Onlooker(Protocol):
@@ -101,9 +103,10 @@ class Watched(NamedTuple):
         reverse: bool,
         keep: bool,
         histories: bool,
+        noise: Tensor | None = None,
     ) -> Kept:
-        output, finals, every, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, True)
-        self._show(self._piece(cell, x, states, weights, sizes, reverse, output, [*kept, *every]))
+        output, finals, every, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, True, noise)
+        self._show(self._piece(cell, x, states, weights, sizes, reverse, output, [*kept, *every], noise))
         return output, finals, every if histories else [], [*kept, *every] if keep else []
 
     def backward(
@@ -121,11 +124,25 @@ class Watched(NamedTuple):
         d_histories: Gradients,
         needs: Needs,
         onto: Tensors = (),
+        noise: Tensor | None = None,
     ) -> Found:
-        piece = self._piece(cell, x, states, weights, sizes, reverse, output, kept)
+        piece = self._piece(cell, x, states, weights, sizes, reverse, output, kept, noise)
         run = engine.backward_recorded if self.onlooker.looking else engine.backward
         found = run(
-            cell, x, states, weights, sizes, reverse, output, piece.kept, d_output, d_finals, d_histories, needs, onto
+            cell,
+            x,
+            states,
+            weights,
+            sizes,
+            reverse,
+            output,
+            piece.kept,
+            d_output,
+            d_finals,
+            d_histories,
+            needs,
+            onto,
+            noise,
         )
         if not self.onlooker.looking:
             return found  # type: ignore[return-value]
@@ -148,9 +165,10 @@ class Watched(NamedTuple):
         reverse: bool,
         output: Tensor,
         kept: Tensors,
+        noise: Tensor | None,
     ) -> Piece:
         count = len(cell.states) - (cell.output_state is not None)
         kept, every = list(kept[: len(kept) - count]), iter(kept[len(kept) - count :])
         histories = [output if k == cell.output_state else next(every) for k in range(len(cell.states))]
         values = engine.kept_values(cell, x, states, weights, kept)
-        return Piece(cell, self.first, x, states, weights, sizes, reverse, output, kept, histories, values)
+        return Piece(cell, self.first, x, states, weights, sizes, reverse, output, kept, histories, values, noise)

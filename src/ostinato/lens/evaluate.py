@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..cells import Cell, mean
+from ..cells import Cell, clip_gradient, mean
 from ..cells.value import Value
 
-_ELSEWHERE: dict[str, Callable[..., Tensor]] = {"softplus": functional.softplus, "mean": mean}
+_ELSEWHERE: dict[str, Callable[..., Tensor]] = {
+    "softplus": functional.softplus,
+    "mean": mean,
+    "norm": lambda v, m, r: (v - m) * r,
+}
 
 
 def evaluate(
@@ -74,6 +78,10 @@ def needed(nodes: Sequence[Value], known: Mapping[int, Tensor] = MappingProxyTyp
 
 
 def apply(v: Value, inner: list[Tensor]) -> Tensor:
+    if v.op == "rstd":
+        return 1 / (inner[0].var(-1, correction=0, keepdim=True) + v.attr).sqrt()
+    if v.op == "clip_gradient":
+        return clip_gradient(inner[0], v.attr)
     if v.op == "clamp":
         return inner[0].clamp(*v.attr)
     if v.op == "leaky_relu":

@@ -9,11 +9,10 @@ from types import MappingProxyType
 
 from ..cells import Cell, as_cell
 from ..cells.derivative import carries
+from ..cells.gates import named_gates
 from ..cells.notation import Trace
 from ..cells.text import expression
 from ..cells.value import Value
-
-_LINEAR = frozenset(("add", "sub", "neg", "mul", "div", "mean"))
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,7 @@ class Nodes:
 def named(cell: Cell) -> Nodes:
     """The named nodes of a cell, found in its graph alone."""
     t = cell.retrace()
-    live = [v for v in t.graph.nodes if v.id in t.widths]
-    readers = _readers(live, t)
-    after = _post_dominators(live, readers)
-    sums, gates = {}, {}
-    for gate in t.order:
-        found = _pre_activation(gate, live, readers)
-        if found is None:
-            continue
-        sums[gate] = found
-        activation = after.get(found.id)
-        if activation is not None and activation.op not in _LINEAR and activation.op not in ("mm", "state"):
-            gates[gate] = activation
+    sums, gates = named_gates(t)
     names = {v.id: f"a.{gate}" for gate, v in sums.items() if v.args and v.op != "state"}
     # "h" in a text is the state before the step, so a gate of a state's name goes by its activation.
     names.update({v.id: gate for gate, v in gates.items() if gate not in t.states})
@@ -71,45 +59,3 @@ def carry(cell: Cell | str) -> dict[str, str]:
     """
     known = named(as_cell(cell, "lens.carry"))
     return {state: expression(v, known.names) for state, v in known.carries.items()}
-
-
-def _readers(live: list[Value], t: Trace) -> dict[int, list[Value | None]]:
-    """node.id → the nodes that read it; None stands for the outside, which reads the output and the new states."""
-    readers: dict[int, list[Value | None]] = {v.id: [] for v in live}
-    for v in live:
-        for a in dict.fromkeys(v.args):
-            readers[a.id].append(v)
-    for v in dict.fromkeys((t.output, *t.new)):
-        readers[v.id].append(None)
-    return readers
-
-
-def _post_dominators(live: list[Value], readers: dict[int, list[Value | None]]) -> dict[int, Value | None]:
-    """node.id → the first node through which everything that reads it goes; None where the outside reads it first."""
-    above: dict[int, tuple[Value, ...]] = {}  # the chain of post-dominators, nearest first, the outside left out
-    for v in reversed(live):
-        chains = [(r, *above[r.id]) if r is not None else () for r in readers[v.id]]
-        common = [n for n in chains[0] if all(n in chain for chain in chains[1:])] if chains else []
-        above[v.id] = tuple(common)
-    return {i: chain[0] if chain else None for i, chain in above.items()}
-
-
-def _pre_activation(gate: str, live: list[Value], readers: dict[int, list[Value | None]]) -> Value | None:
-    """The first value that all of a gate's weights and biases have entered, then on through sums that it alone feeds.
-
-    None where no such value exists: the gate's parameters meet behind a function only, or it is a projection V.
-    """
-    leaves = {v.id for v in live if v.op in ("mm", "vec") and v.attr[1] == gate and v.attr[0] != "V"}
-    inside: dict[int, frozenset[int]] = {}
-    for v in live:
-        if v.id in leaves:
-            inside[v.id] = frozenset((v.id,))
-        elif v.op in _LINEAR:
-            inside[v.id] = frozenset().union(*(inside.get(a.id, frozenset()) for a in v.args))
-    found = next((v for v in live if inside.get(v.id) and inside[v.id] >= leaves), None)
-    while found is not None:
-        reader = readers[found.id][0] if len(readers[found.id]) == 1 else None
-        if reader is None or reader.op not in ("add", "sub"):
-            break
-        found = reader
-    return found
