@@ -165,9 +165,9 @@ def test_any_part_of_the_result_may_be_unused(each_way, used):
 def test_a_gradient_that_is_not_there_arrives_as_none(monkeypatch):
     arrived = []
 
-    def spy(*arguments):
+    def spy(*arguments, **named):
         arrived.extend([arguments[8], *arguments[9]])
-        return original(*arguments)
+        return original(*arguments, **named)
 
     original = engine.backward
     monkeypatch.setattr(engine, "backward", spy)
