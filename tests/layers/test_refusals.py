@@ -44,8 +44,8 @@ def test_wrong_options_are_refused_in_torchs_words(kind, wrong):
 
 
 def test_unknown_options_and_cells_are_refused():
-    with pytest.raises(TypeError, match="layer_norm"):
-        ostinato.GRU(3, 5, layer_norm=True)
+    with pytest.raises(TypeError, match="layer_norms"):
+        ostinato.GRU(3, 5, layer_norms=True)
     with pytest.raises(InputError, match="Recurrent: cell must be a cell or one of elman.*got 'gruu'"):
         ostinato.Recurrent("gruu", 3, 5)
     message = (

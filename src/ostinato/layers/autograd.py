@@ -37,6 +37,11 @@ def differentiable(
     return next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat)
 
 
+def _drawn(noise: Tensor | None) -> dict[str, Tensor]:
+    """Most cells draw nothing, and most functions need not know of it."""
+    return {} if noise is None else {"noise": noise}
+
+
 class _Sequence(torch.autograd.Function):
     """Everything that backward reads goes through save_for_backward: torch then notices what was changed in place
     between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks."""
@@ -47,7 +52,7 @@ class _Sequence(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         n = len(call.cell.states)
         output, finals, histories, kept = call.forward(
-            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories, noise
+            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories, **_drawn(noise)
         )
         ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
         ctx.set_materialize_grads(False)
@@ -99,6 +104,6 @@ class _Sequence(torch.autograd.Function):
             d_finals,
             d_histories,
             needs,
-            noise=noise,
+            **_drawn(noise),
         )
         return None, None, None, dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))

@@ -19,13 +19,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import Cell, catalogue
-from ..errors import OstinatoError
+from ..errors import InputError, OstinatoError, phrase
 from . import engine, initial
 from .arguments import State
 from .layer import Layer, settled
+from .masks import Masks
+from .options import Options
 from .routing import transformed
 from .sequences import Lengths, Resets
 from .watching import Onlooker
+from .weights import suffixes
 
 _NAMES = {
     ("RNN_TANH", False): "elman",
@@ -70,13 +73,31 @@ class TorchLayer(Layer, nn.RNNBase):
 
     def __init__(self, *arguments: Any, options: Mapping[str, Any], **factory: Any) -> None:
         super().__init__(*arguments, **factory)
-        self._take(options, **factory)
+        where, plain = type(self).__name__, self.cell
+        told = Options.of(where, options)
+        if told.activation is not None and self.mode == "RNN_RELU":
+            expected = "None with nonlinearity='relu'"
+            remedy = "Both name the activation; leave one of them out."
+            raise InputError(phrase(where, "activation", expected, repr(told.activation), remedy))
+        cells = told.equations(plain, where)
+        if cells != (plain, plain):
+            self._equations = settled(cells[0]), settled(cells[1])
+            self._register_vectors(**factory)
+        self._take(told, **factory)
         initial.start(self)
+
+    def _register_vectors(self, device: Any = None, dtype: torch.dtype | None = None) -> None:
+        """The vectors p of the equations, which torch's module does not know of."""
+        shapes = self.cell.parameters(self.input_size, self.hidden_size, self.proj_size)
+        for suffix in suffixes(self.num_layers, self.bidirectional):
+            for name in (n for n in shapes if n.startswith("p_")):
+                own = torch.empty(shapes[name], device=device, dtype=dtype)
+                self.register_parameter(name + suffix, nn.Parameter(own))
 
     @property
     def cell(self) -> Cell:  # type: ignore[override]
-        """The equations that this layer runs, without b and d where bias=False."""
-        return _CELLS[self.mode, self.proj_size > 0, self.bias]
+        """The equations in evaluation: without b and d where bias=False, with the options that are not for training."""
+        return self._equations[0] if self._equations is not None else _CELLS[self.mode, self.proj_size > 0, self.bias]
 
     def forward(  # type: ignore[override]
         self,
@@ -99,11 +120,23 @@ class TorchLayer(Layer, nn.RNNBase):
         super().reset_parameters()
         initial.start(self)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for cell in self._equations or ():
+            settled(cell)
+
     def _weight_names(self) -> Sequence[Sequence[str]]:
         # torch's order is ih, hh, two biases, hr; the cell's is W U V b d.
-        return [[*group[:2], *group[4:], *group[2:4]] for group in self._all_weights]
+        names = [[*group[:2], *group[4:], *group[2:4]] for group in self._all_weights]
+        vectors = self.cell.gates.get("p", ())
+        if vectors:
+            ends = suffixes(self.num_layers, self.bidirectional)
+            return [[*group, *(f"p_{v}{end}" for v in vectors)] for group, end in zip(names, ends, strict=True)]
+        return names
 
     def _first_names(self) -> Sequence[str]:
+        if self._equations is not None:
+            return self._weight_names()[0]
         return _FIRST_NAMES[self.bias, self.proj_size > 0]
 
     def _layers(
@@ -114,10 +147,12 @@ class TorchLayer(Layer, nn.RNNBase):
         sizes: Tensor | None,
         histories: bool,
         looking: Callable[[int, int], Onlooker] | None = None,
+        masks: Masks | None = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        own = masks is not None or self._equations is not None  # torch's layers know no options
         checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own keep everything
-        if histories or checkpointed or _runs_here(x) or transformed():
-            return super()._layers(x, states, weights, sizes, histories, looking)
+        if own or histories or checkpointed or _runs_here(x) or transformed():
+            return super()._layers(x, states, weights, sizes, histories, looking, masks)
         if looking is not None:
             for depth in range(self.num_layers):
                 for direction in range(2 if self.bidirectional else 1):

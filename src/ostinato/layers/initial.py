@@ -81,6 +81,12 @@ def start(layer: Layer) -> None:
                         for name, block in _blocks(layer, parameters[letter], cell.gates[letter]):
                             if name == gate:
                                 block.copy_(value)
+        vectors = {f"p_{key.removeprefix('p.')}": value for key, value in cell.init.items()}
+        for name in (name for names in layer._weight_names() for name in names):
+            first_value = vectors.get(name.rpartition("_l")[0])
+            if first_value is not None:
+                for _, block in _blocks(layer, name, [name]):
+                    block.fill_(first_value)
         for name in (name for names in learned_names(layer) for name in names):
             for _, block in _blocks(layer, name, [name]):
                 block.zero_()

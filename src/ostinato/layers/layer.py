@@ -19,6 +19,7 @@ from ..errors import InputError, OstinatoError, phrase
 from . import initial
 from .arguments import State, problem_with
 from .checkpoint import Checkpointing, read_checkpoint
+from .masks import Masks, Pinned
 from .operator import run
 from .options import Options
 from .sequences import Lengths, Resets, lay_out
@@ -34,7 +35,7 @@ class Layer(nn.Module):
     """What every recurrent layer does with its cell: layers, directions, states, lengths, single steps."""
 
     cell: Cell
-    """The equations, without b and d where bias=False."""
+    """The equations in evaluation: without b and d where bias=False, with the options that are not for training."""
     input_size: int
     hidden_size: int
     num_layers: int
@@ -44,6 +45,11 @@ class Layer(nn.Module):
     proj_size: int
     options: Options = Options()
     """What the layer was told beyond torch.nn's arguments. An instance has its own where that is anything at all."""
+    _equations: tuple[Cell, Cell] | None = None
+    """The cell in evaluation and in training, where options are in the equations."""
+    _draws = False
+    """Whether a call in training draws anything at random."""
+    _pinned: Pinned | None = None
 
     def forward(
         self,
@@ -107,7 +113,7 @@ class Layer(nn.Module):
     ) -> Any:
         if stand_in is not None:
             return stand_in(self, x, state, lengths, resets, return_states)
-        cell, where = self.cell, type(self).__name__
+        cell, where = self.running, type(self).__name__
         weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
@@ -122,7 +128,8 @@ class Layer(nn.Module):
         starts = [batch.start(s, o) for s, o in zip(given, own)]
         watcher = None if torch.compiler.is_compiling() else WATCHER.get()
         looking = None if watcher is None else watcher.call(self, batch)
-        y, finals, every = self._layers(batch.x, starts, weights, batch.sizes, return_states, looking)
+        masks = Masks(self, batch.x, batch.sequences(), batch.sizes) if self._draws and self.training else None
+        y, finals, every = self._layers(batch.x, starts, weights, batch.sizes, return_states, looking, masks)
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
         output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
         if not return_states:
@@ -138,9 +145,10 @@ class Layer(nn.Module):
         sizes: Tensor | None,
         histories: bool,
         looking: Callable[[int, int], Onlooker] | None = None,
+        masks: Masks | None = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand."""
-        cell, directions = self.cell, 2 if self.bidirectional else 1
+        cell, directions = self.running, 2 if self.bidirectional else 1
         starts = [s.unbind(0) for s in states]
         wanted = read_checkpoint(self.checkpoint, type(self).__name__, self.num_layers * directions)
         finals: list[list[Tensor]] = []
@@ -152,8 +160,12 @@ class Layer(nn.Module):
             for direction in range(directions):
                 k = layer * directions + direction
                 onlooker = None if looking is None else looking(layer, direction)
+                given, own, noise = x, weights[k], None
+                if masks is not None:
+                    given, own, noise = masks.inputs(x, k), masks.weights(cell, own, k), masks.noise(k)
+                run_from = [s[k] for s in starts]
                 output, final, history = run(
-                    cell, x, [s[k] for s in starts], weights[k], sizes, direction == 1, histories, wanted, onlooker
+                    cell, given, run_from, own, sizes, direction == 1, histories, wanted, onlooker, noise
                 )
                 if histories and cell.output_state is not None:
                     history = [*history[: cell.output_state], output, *history[cell.output_state :]]
@@ -162,6 +174,11 @@ class Layer(nn.Module):
                 every.append(history)
             x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
         return x, _stacked(finals), _stacked(every)
+
+    @property
+    def running(self) -> Cell:
+        """The equations that a call runs now: in training some options put more into them."""
+        return self.cell if self._equations is None else self._equations[self.training]
 
     @property
     def checkpoint(self) -> Checkpointing:
@@ -175,12 +192,11 @@ class Layer(nn.Module):
     def extra_repr(self) -> str:
         return ", ".join([nn.RNNBase.extra_repr(self), *self.options.changed()])  # type: ignore[arg-type]
 
-    def _take(self, options: Mapping[str, Any], device: Any, dtype: torch.dtype | None) -> None:
-        """Checks and keeps the options of the constructor, and registers the parameters that they bring."""
+    def _take(self, options: Options, device: Any, dtype: torch.dtype | None) -> None:
+        """Keeps the options of the constructor, and registers the parameters that they bring."""
         where = type(self).__name__
-        taken = Options.of(where, options)
-        if taken != Options():
-            self.options = taken
+        if options != Options():
+            self.options, self._draws = options, options.draws
             problem = initial.problem_with(self, where)
             if problem is not None:
                 raise problem

@@ -8,9 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field, fields
 from typing import Any, Self
 
+from ..cells import Cell
+from ..cells.noise import BITS
 from ..errors import InputError, phrase
 from .checkpoint import Checkpointing, read_checkpoint
+from .equations import ACTIVATIONS, equations
 
+Number = float | int
 _PLAIN = ("torch", "orthogonal", "identity")
 _CHRONO = re.compile(r"chrono\(([0-9]+)\)")
 
@@ -30,10 +34,48 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_probability(value: object) -> bool:
+    return _number(value) and 0 <= float(value) < 1 - 2.0**-BITS  # type: ignore[arg-type]
+
+
+def _is_bound(value: object) -> bool:
+    return _number(value) and float(value) > 0  # type: ignore[arg-type]
+
+
+def _all(holds: Callable[[Any], bool], value: object) -> bool:
+    """Whether a number, or every number of a dict by name, passes a test."""
+    if isinstance(value, Mapping):
+        return bool(value) and all(isinstance(name, str) and holds(v) for name, v in value.items())
+    return holds(value)
+
+
+_PROBABILITY = "a probability from 0 up to, not including, 1"
+_DROPPED = "It is the share that is dropped, not the share that is kept; 0 turns it off."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The keyword-only options of every layer: `ostinato.LSTM(64, 256, forget_bias=1.0)`.
 
+    layer_norm           True: each product with W or U is normalised over its units and multiplied with a learned gain,
+                         p_norm_W_GATE_l0 and p_norm_U_GATE_l0 [H], first 1; the gates' own biases follow. J. L. Ba,
+                         J. R. Kiros, G. E. Hinton, arXiv 1607.06450v1, section 3.1; each gate apart, the state c not
+    recurrent_dropout    in training, a number: probability that a unit of what enters the products with U is 0, one
+                         mask for a sequence (Y. Gal, Z. Ghahramani, arXiv 1512.05287v5, section 4.2, one mask for all
+                         gates). A dict such as {"g": 0.25}: probability that a unit of a gate's value is 0, in every
+                         step anew (S. Semeniuta, A. Severyn, E. Barth, arXiv 1603.05118v2, section 3)
+    zoneout              in training, probability that a unit of a state keeps its old value in a step; in evaluation
+                         the expected value of that. A number for all states, or a dict of states. D. Krueger et al.,
+                         arXiv 1606.01305v4, section 3
+    weight_dropout       in training, probability that a number of U is 0, one mask for a call. S. Merity, N. S. Keskar,
+                         R. Socher, arXiv 1708.02182v1, section 2
+    input_dropout        in training, probability that a feature of what enters W is 0, one mask for a sequence, layer
+                         and direction. Gal and Ghahramani, as above
+    clip_gradient        in training, the largest size of the gradient of a gate's pre-activation, clamped inside the
+                         recurrence. A. Graves, arXiv 1308.0850v5, section 2.1
+    clip_state           the largest size of a state's new value, for all that reads it; a number for all states, or a
+                         dict of states. H. Sak, A. Senior, F. Beaufays, Interspeech 2014, section 4, clip c at 50
+    activation           of the Elman network: "tanh", "sigmoid", "relu", "leaky_relu", "prelu" or "softplus"
     init                 first values of the weights: "torch", U(-1/√H, 1/√H) for all; "orthogonal", each gate's block
                          [H, H] of U orthogonal; "identity", each block of U the identity, b and d zero; "chrono(T)",
                          biases with which units remember for up to T steps. docs/initialisers.md says what each is for
@@ -48,6 +90,32 @@ class Options:
     """
 
     where: InitVar[str] = "Options"
+    layer_norm: bool = _option(
+        False, lambda v: isinstance(v, bool), "True or False", "There is one form of it, over the units of each gate."
+    )
+    recurrent_dropout: Number | Mapping[str, float] = _option(
+        0.0, lambda v: _all(_is_probability, v), f"{_PROBABILITY}, or a dict of such by gate", _DROPPED
+    )
+    zoneout: Number | Mapping[str, float] = _option(
+        0.0, lambda v: _all(_is_probability, v), f"{_PROBABILITY}, or a dict of such by state", "0 turns it off."
+    )
+    weight_dropout: Number = _option(0.0, _is_probability, _PROBABILITY, _DROPPED)
+    input_dropout: Number = _option(0.0, _is_probability, _PROBABILITY, _DROPPED)
+    clip_gradient: Number | None = _option(
+        None, lambda v: v is None or _is_bound(v), "a finite number above 0, or None", "Graves takes 1 to 10."
+    )
+    clip_state: Number | Mapping[str, float] | None = _option(
+        None,
+        lambda v: v is None or _all(_is_bound, v),
+        "a finite number above 0, a dict of such by state, or None",
+        'Write clip_state={"c": 50.0}.',
+    )
+    activation: str | None = _option(
+        None,
+        lambda v: v is None or (isinstance(v, str) and v in ACTIVATIONS),
+        f"one of {', '.join(ACTIVATIONS)}, or None",
+        "For any other write the equations with @ostinato.cell.",
+    )
     init: str = _option(
         "torch",
         lambda v: isinstance(v, str) and (v in _PLAIN or _chrono_steps(v) is not None),
@@ -89,6 +157,15 @@ class Options:
     def chrono_steps(self) -> int | None:
         """T of init="chrono(T)", else None."""
         return _chrono_steps(self.init)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a call in training draws anything at random."""
+        return bool(self.recurrent_dropout or self.zoneout or self.weight_dropout or self.input_dropout)
+
+    def equations(self, cell: Cell, where: str) -> tuple[Cell, Cell]:
+        """(the cell in evaluation, the cell in training): `cell` itself where no option changes its equations."""
+        return equations(cell, self, where)
 
     def changed(self) -> list[str]:
         """`name=value` for each option that is not at its default, for a layer's repr."""

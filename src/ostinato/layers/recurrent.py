@@ -17,6 +17,7 @@ from ..cells import Cell, as_cell
 from ..errors import InputError, phrase
 from . import initial
 from .layer import Layer, settled
+from .options import Options
 from .weights import in_torch_order, suffixes
 
 
@@ -35,7 +36,7 @@ class Recurrent(Layer):
     dropout        probability of zeroing an element of each layer's output but the last's, in training
     bidirectional  D = 2: a second direction reads from the end, and outputs stand side by side, [T, B, 2·H]
     proj_size      P, the width behind the cell's projection V; 0 means as wide as hidden_size
-    **options      by keyword, those of `ostinato.layers.Options`: init, forget_bias, learn_initial_state, checkpoint
+    **options      by keyword, those of `ostinato.layers.Options`: layer_norm, recurrent_dropout, zoneout, …
 
     Parameters carry torch.nn's names and start from U(-1/√H, 1/√H), or from the cell's own `init`: weight_ih_l0
     [G·H, C], weight_hh_l0 [G·H, H], weight_hr_l0 [P, H], bias_ih_l0 and bias_hh_l0 [G·H], and p_NAME_l0 [H]; a letter
@@ -77,7 +78,11 @@ class Recurrent(Layer):
             expected = f"0 for the cell {chosen.name}, which has no projection V"
             remedy = 'Use a cell that has one, such as "lstm_projected".'
             raise InputError(phrase("Recurrent", "proj_size", expected, proj_size, remedy))
-        self.cell = settled(chosen if bias else chosen.without_bias())
+        told = Options.of("Recurrent", options)
+        cells = told.equations(chosen if bias else chosen.without_bias(), "Recurrent")
+        self.cell = settled(cells[0])
+        if cells[1] != cells[0]:
+            self._equations = self.cell, settled(cells[1])
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -90,7 +95,7 @@ class Recurrent(Layer):
                 start = torch.empty(shapes[name], device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(start))
             self._names.append([name + suffix for name in shapes])
-        self._take(options, device, dtype)
+        self._take(told, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -109,7 +114,8 @@ class Recurrent(Layer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        settled(self.cell)
+        for cell in (self.cell, *(self._equations or ())):
+            settled(cell)
 
     def extra_repr(self) -> str:
         return f"{self.cell.name}, {super().extra_repr()}"

@@ -203,11 +203,21 @@ def _seen_backward(
     )
 
 
+def draw_seed(like: Tensor) -> Tensor:
+    """64 bits from torch's generator of the device of `like`: an int64 tensor without dimensions."""
+    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device=like.device)
+
+
+def draw_seed_fake(like: Tensor) -> Tensor:
+    """The shape of what `draw_seed` returns."""
+    return torch.empty((), dtype=torch.int64, device=like.device)
+
+
 _library = torch.library.Library("ostinato", "DEF")
 
 
-def _register(schema: str, real: Callable, fake: Callable) -> None:
-    name = _library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+def _register(schema: str, real: Callable, fake: Callable, *tags: torch.Tag) -> None:
+    name = _library.define(schema, tags=(torch.Tag.pt2_compliant_tag, *tags))
     _library.impl(name, real, "CompositeExplicitAutograd")
     torch.library.register_fake(f"ostinato::{name}", fake, lib=_library)
 
@@ -215,3 +225,5 @@ def _register(schema: str, real: Callable, fake: Callable) -> None:
 _register(_SCHEMAS[0], forward, forward_fake)
 _register(_SCHEMAS[1], backward, backward_fake)
 _library.impl("sequence", forward_autograd, "Autograd")
+# torch's own random operations are compiled to others, with another generator; this one is called as it is.
+_register("draw_seed(Tensor like) -> Tensor", draw_seed, draw_seed_fake, torch.Tag.nondeterministic_seeded)

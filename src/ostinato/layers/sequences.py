@@ -58,6 +58,10 @@ class Padded:
         """The rows' last state as the caller counts rows; `start` is the caller's state."""
         return state if self.batched else state.squeeze(1)
 
+    def sequences(self) -> Tensor:
+        """int64 [B], the number of each row's sequence, by which random numbers know it."""
+        return torch.arange(self.x.shape[1], device=self.x.device)
+
     def output(self, y: Tensor) -> Tensor:
         """The layers' output [T, B, H] as the caller laid out x."""
         y = y if self.batched else y.squeeze(1)
@@ -89,6 +93,10 @@ class Packed:
     def final(self, state: Tensor, start: Tensor) -> Tensor:
         order = self.sequence.unsorted_indices
         return state if order is None else state.index_select(1, order)
+
+    def sequences(self) -> Tensor:
+        order = self.sequence.sorted_indices
+        return torch.arange(int(self.sizes[0]), device=self.x.device) if order is None else order
 
     def output(self, y: Tensor) -> PackedSequence:
         return PackedSequence(y, *self.sequence[1:])
@@ -148,6 +156,12 @@ class Ragged:
         batched = start if len(self.lead) == 2 else start.unsqueeze(1)
         whole = torch.cat([state, batched], 1).index_select(1, self.last)
         return whole if len(self.lead) == 2 else whole.squeeze(1)
+
+    def sequences(self) -> Tensor:
+        """A row's first piece has the row's number, a piece from a later step one that no other piece has."""
+        if self.batch_first:
+            return self.rows + self.lead[0] * (self.index[: len(self.rows)] % self.lead[1])
+        return self.index[: len(self.rows)]  # step · B + row
 
     def output(self, y: Tensor) -> Tensor:
         return pick(y, self.inverse, self.index).view(*self.lead, y.shape[-1])

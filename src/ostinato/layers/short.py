@@ -47,13 +47,14 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
         or layer.num_layers != 1
         or layer.bidirectional
         or not x.is_cpu
+        or (layer._draws and layer.training)
     ):
         return None
     if WATCHER.get() is not None:
         return None
     if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or autocast_on("cpu"):
         return None
-    cell, parameters, kind, batch_first = layer.cell, layer._parameters, x.dtype, layer.batch_first
+    cell, parameters, kind, batch_first = layer.running, layer._parameters, x.dtype, layer.batch_first
     if kind is not torch.float32 and kind is not torch.float64:
         return None
     shapes = _shapes(cell.state_widths, x.shape[0 if batch_first else 1], layer.hidden_size, layer.proj_size)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..cells import Cell
 from ..cells.derivative import Derivative, differentiate
+from ..cells.reference import drawn
 from ..cells.value import Value
 from ..layers import engine
 from ..layers.plain import Gradients, Recorded
@@ -98,12 +99,20 @@ class Looking:
         known |= {
             v.id: _lines(s) for v, s in zip(n.trace.new, piece.histories) if v.op not in ("state", "const", "x", "vec")
         }
+        known |= self._drawn(piece, n)
         asked = needed(nodes, known)
         reads = {v.attr for v in asked if v.op == "state" and v.id not in known}
         before = [self.before(piece, k) if s in reads else piece.x for k, s in enumerate(self.cell.states)]
         found = evaluate(self.cell, piece.weights, _lines(piece.x), before, nodes, known)
         width = piece.histories[0].shape[-1]
         return [v if v.shape[-1] > 1 else v.expand(len(v), width) for v in found]
+
+    def _drawn(self, piece: Piece, n: Nodes) -> dict[int, Tensor]:
+        """The random numbers of the piece, [R, H or P] of each node that is one."""
+        rows = [piece.x.shape[1]] * len(piece.x) if piece.sizes is None else piece.sizes.tolist()
+        steps = [drawn(piece.cell, piece.weights, piece.states, piece.noise, t, r) for t, r in enumerate(rows)]
+        numbers = dict(zip(piece.cell.random, (torch.cat(parts) for parts in zip(*steps, strict=True))))
+        return {v.id: numbers[v.attr] for v in n.trace.graph.nodes if v.op == "random"}
 
     def before(self, piece: Piece, k: int) -> Tensor:
         """State k before each step of the piece, [R, H]."""

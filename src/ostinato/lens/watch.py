@@ -67,7 +67,7 @@ class Watch:
         layout = Layout(batch)
 
         def looking(depth: int, direction: int) -> Onlooker:
-            onlooker = Looking(layer.cell, layout, direction == 1)
+            onlooker = Looking(layer.running, layout, direction == 1)
             directions = 2 if layer.bidirectional else 1
             parameters = layer._weight_names()[depth * directions + direction]
             name = self._names[id(layer)]
