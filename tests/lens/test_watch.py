@@ -57,6 +57,13 @@ KINDS = {
         lambda: Net(ostinato.GRU(3, 8, num_layers=2, bidirectional=True, dropout=0.3), 16),
         {"lengths": [9, 2, 5, 0]},
     ),
+    "masks, norms and clamped gradients": (
+        lambda: Net(
+            ostinato.LSTM(3, 8, layer_norm=True, zoneout=0.2, recurrent_dropout=0.3, clip_gradient=0.1, clip_state=1.0),
+            8,
+        ),
+        {"lengths": [9, 2, 5, 0]},
+    ),
     "resets": (lambda: Net(ostinato.GRU(3, 8, bidirectional=True), 16), {"resets": RESETS}),
     "checkpointed, resets": (lambda: Net(ostinato.LSTM(3, 8, checkpoint=3), 8), {"resets": RESETS}),
     "eval, a projected cell": (lambda: Net(ostinato.LSTM(3, 8, proj_size=5, num_layers=2), 5).eval(), {}),
