@@ -61,9 +61,9 @@ def calls(monkeypatch):
     made = []
     forward = engine.forward
 
-    def watched(cell, x, states, weights, sizes, reverse, keep, histories):
+    def watched(cell, x, states, weights, sizes, reverse, keep, histories, noise=None):
         made.append((x.shape[0] if sizes is None else len(sizes), keep))
-        return forward(cell, x, states, weights, sizes, reverse, keep, histories)
+        return forward(cell, x, states, weights, sizes, reverse, keep, histories, noise)
 
     monkeypatch.setattr(engine, "forward", watched)
     return made
