@@ -59,6 +59,11 @@ def test_below_autograd_nothing_is_recorded():
     assert (x * 2).grad_fn is not None
 
 
+def test_bfloat16_in_onednn_is_known():
+    """torch.ops.mkldnn._is_mkldnn_bf16_supported. Without it nn.LSTM's types under autocast would be guessed."""
+    assert isinstance(_torch_private.onednn_has_bfloat16(), bool)
+
+
 def test_a_constant_result_is_taken_as_it_is():
     """fn._dynamo_marked_constant. Without it the number types under autocast would be traced through a cell's graph."""
 

@@ -28,6 +28,11 @@ def dispatch_mode_active() -> bool:
     return torch._C._len_torch_dispatch_stack() > 0
 
 
+def onednn_has_bfloat16() -> bool:
+    """Whether torch.nn.LSTM runs bfloat16 in oneDNN on this processor; where not, it runs torch's own operations."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def below_autograd() -> AbstractContextManager[None]:
     """Operators called inside start below autograd, as an operator's own autograd implementation must call it."""
     return torch._C._AutoDispatchBelowAutograd()

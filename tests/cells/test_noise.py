@@ -84,5 +84,5 @@ def test_more_than_four_numbers_of_a_kind():
     n = noise([0, 1])
     found = draw(n, 2, 2, places, torch.zeros((), dtype=torch.float64))
     assert len(torch.stack(found).unique()) == 36
-    _, new = six.step([], torch.zeros(2, 1, dtype=torch.float64), [found[0]] * 6, found)
+    _, new = six.step([], torch.zeros(2, 1, dtype=torch.float64), [found[0]] * 6, drawn=found)
     assert all(torch.equal(a, b) for a, b in zip(new, found, strict=True))

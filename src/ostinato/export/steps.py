@@ -136,6 +136,15 @@ class _Body:
             return self.products[v.attr]
         if v.op == "mean":
             return nodes.make("ReduceMean", args[0], torch.tensor([-1]), keepdims=1)
+        if v.op == "rstd":
+            deviation = nodes.make("Sub", args[0], nodes.make("ReduceMean", args[0], torch.tensor([-1]), keepdims=1))
+            square = nodes.make("Mul", deviation, deviation)
+            variance = nodes.make("ReduceMean", square, torch.tensor([-1]), keepdims=1)
+            return nodes.make("Reciprocal", nodes.make("Sqrt", nodes.make("Add", variance, nodes.number(v.attr))))
+        if v.op == "norm":
+            return nodes.make("Mul", nodes.make("Sub", args[0], args[1]), args[2])
+        if v.op == "clip_gradient":  # the same value: only its gradient is bounded
+            return nodes.make("Identity", args[0])
         if v.op == "leaky_relu":
             # ONNX's LeakyRelu has its slope in single precision, whatever it works on.
             above = nodes.make("Greater", args[0], nodes.number(0.0))

@@ -98,10 +98,11 @@ def autocast_types(
 
     So a value is in `low` unless it reads an old state or a vector p outside of a product: nn.RNN returns `low`, nn.GRU
     float32 when its state is, a projected LSTM `low` for h and float32 for c. nn.LSTM itself is the exception: its
-    bfloat16 runs in oneDNN on a CPU, which returns bfloat16 for h and c, but not for packed input.
+    bfloat16 runs in oneDNN on a CPU that has it, which returns bfloat16 for h and c, but not for packed input.
     """
     cell = Cell.from_text(text)
-    if low == torch.bfloat16 and not packed and cell.equations in _onednn():
+    onednn = low == torch.bfloat16 and not packed and _torch_private.onednn_has_bfloat16()
+    if onednn and cell.equations in _onednn():
         return (low,) * (1 + len(states))
     kinds = dict(zip(cell.trace.old, states))
 
