@@ -427,6 +427,11 @@ def test_refusals(arguments, message):
         by_age(model, loss)
 
 
+def test_bounded_gradients_have_no_ages():
+    with pytest.raises(InputError, match="lens.by_age: model must be one whose gradients are not bounded, got clip"):
+        by_age(ostinato.GRU(3, 4, clip_gradient=1.0), squares(torch.ones(2, 1, 3)))
+
+
 @pytest.mark.parametrize("ages", [0, -1, [], [1, -2], True, 1.5, ["a"]])
 def test_ages_that_are_none(ages):
     with pytest.raises(InputError, match="lens.by_age: ages must be a number of ages, or ages from 0 up, got"):

@@ -39,6 +39,9 @@ class Split:
         if not any(isinstance(module, Layer) for module in model.modules()):
             remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
             raise InputError(phrase(where, "model", "a model with a recurrent layer of ostinato", "none", remedy))
+        if any(isinstance(m, Layer) and m.options.clip_gradient is not None for m in model.modules()):
+            remedy = "A gradient that is bounded on its way is no sum over ages; measure with clip_gradient=None."
+            raise InputError(phrase(where, "model", "one whose gradients are not bounded", "clip_gradient", remedy))
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if not parameters:
             remedy = "Set requires_grad_() on those whose gradient is asked."
