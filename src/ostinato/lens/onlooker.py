@@ -180,7 +180,7 @@ class Looking:
                 self._carried[k][ending] += _lines(d)[at]
         (_, d_states, _), adjoints, _ = engine.backward_recorded(
             piece.cell, piece.x, piece.states, piece.weights, piece.sizes, piece.reverse, piece.output, piece.kept,
-            seed, self._carried, [None] * len(d_histories), (False, True, False),
+            seed, self._carried, [None] * len(d_histories), (False, True, False), noise=piece.noise,
         )  # fmt: skip
         self._carried = d_states
         taken.probe = [_lines(a).norm(dim=1) for a in adjoints]
