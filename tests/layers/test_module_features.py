@@ -205,7 +205,12 @@ def test_autocast_gives_torchs_number_types(kind, options):
     theirs, ours = pair(kind, num_layers=2, bidirectional=True, **options)
     x = torch.randn(STEPS, BATCH, FEATURES)
     with torch.autocast("cpu", torch.bfloat16):
-        expected, found = named(*theirs(x)), named(*ours(x))
+        found = named(*ours(x))
+        try:
+            expected = named(*theirs(x))
+        except RuntimeError as error:
+            assert kind == "LSTM" and "primitive" in str(error)
+            pytest.skip("torch.nn.LSTM has no bfloat16 on this processor")
     for name, b in expected.items():
         assert found[name].dtype == b.dtype, name
         assert (found[name].float() - b.float()).abs().max() < 0.05

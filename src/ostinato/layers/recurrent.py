@@ -36,7 +36,9 @@ class Recurrent(Layer):
     dropout        probability of zeroing an element of each layer's output but the last's, in training
     bidirectional  D = 2: a second direction reads from the end, and outputs stand side by side, [T, B, 2·H]
     proj_size      P, the width behind the cell's projection V; 0 means as wide as hidden_size
-    **options      by keyword, those of `ostinato.layers.Options`: layer_norm, recurrent_dropout, zoneout, …
+    **options      by keyword, those of `ostinato.layers.Options`: layer_norm, recurrent_dropout, zoneout,
+                   weight_dropout, input_dropout, clip_gradient, clip_state, activation, init, forget_bias,
+                   learn_initial_state, checkpoint
 
     Parameters carry torch.nn's names and start from U(-1/√H, 1/√H), or from the cell's own `init`: weight_ih_l0
     [G·H, C], weight_hh_l0 [G·H, H], weight_hr_l0 [P, H], bias_ih_l0 and bias_hh_l0 [G·H], and p_NAME_l0 [H]; a letter
