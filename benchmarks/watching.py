@@ -34,7 +34,7 @@ def steps(kind: str, steps: int, batch: int, hidden: int) -> list[Callable[[], T
             loss.backward()
             nn.utils.clip_grad_norm_([*layer.parameters(), *head.parameters()], 1.0)
             optimiser.step()
-            return layer.weight_hh_l0.detach()  # type: ignore[union-attr, operator]
+            return layer.weight_hh_l0.detach()  # type: ignore[operator]
 
         def watched(
             step: Callable[[], Tensor] = step, model: nn.Module = model, report: bool = mode == "reported"
