@@ -7,7 +7,7 @@ import bench
 import measure
 import pytest
 import torch
-from measure import Timing, Unequal, check, job, time_pair
+from measure import Timing, Unequal, check, job, pair, time_pair, turned
 from shapes import SHAPES, Shape
 from torch import nn
 
@@ -60,6 +60,20 @@ def test_a_wrong_gradient_is_refused_even_where_the_output_is_right():
     ours["gradient weight_hh_l0"] = ours["gradient weight_hh_l0"] * (1 + 1e-3)
     with pytest.raises(Unequal, match="gradient weight_hh_l0 differs"):
         check(shape, ours, theirs)
+
+
+def test_a_row_whose_relu_rounds_to_the_other_side_is_left_out_of_the_gradients_alone():
+    shape = Shape("RNN relu", True, 3, 4, 2, 5, from_state=True)
+    ours, theirs = (job(layer, shape)() for layer in pair(shape))
+    assert turned(shape, ours, theirs) == []
+    on = ours["output"] > 0
+    t, b, u = on.nonzero()[0].tolist()
+    ours["output"][t, b, u] = 0.0
+    assert turned(shape, ours, theirs) == [b]
+    assert turned(shape, {"output": -ours["output"]}, theirs) == []  # all rows: not rounding
+    left_out = job(pair(shape)[0], shape, unseen=[b])()
+    assert not left_out["gradient x"][:, b].any() and left_out["gradient x"].any()
+    assert left_out["output"][:, b].any()
 
 
 def test_nan_is_refused():
