@@ -11,10 +11,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEVELS = (0.1, 0.5, 0.9)
 """The quantiles that are shown where nothing else is asked for."""
@@ -344,6 +348,29 @@ class Report:
     def to_json(self) -> str:
         """`to_dict` as JSON; NaN is written as null, inf as the text "inf"."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def picture(self) -> Figure:
+        """A sheet of the first layers: gradient curve, probe, retention, gates, weight gradients. Needs matplotlib."""
+        from .pictures.report import report_picture
+
+        return report_picture(self)
+
+    def to_html(self, **options: Any) -> str:
+        """One page that opens offline: the verdict first, then pictures and every number. No script, no address.
+
+        title     of the page
+        about     name → value, facts to stand under the title, such as the model's file
+        pictures  heading → `Diagram` or figure of matplotlib, such as `lens.fold(model, x)`
+        """
+        from .page import to_html
+
+        return to_html(self, **options)
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Writes the page (.html, options as `to_html`), the record (.json) or the sheet (.png, .svg)."""
+        from .writing import save
+
+        return save(self, Path(path), **options)
 
     @property
     def verdict(self) -> tuple[Finding, ...]:

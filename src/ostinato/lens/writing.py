@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from ..errors import InputError, phrase
 from .record import LEVELS, Clipping, GradientCurve, LayerReport, Probe, Report, WeightReport, quantiles
 
 _DERIVED: dict[type, tuple[str, ...]] = {
@@ -44,7 +46,7 @@ def plain(value: Any) -> Any:
     return {name: plain(quantiles(v).movedim(0, -1) if name in over else v) for name, v in found.items()}
 
 
-_HEADINGS = (
+HEADINGS = (
     "layer",
     "cell",
     "steps",
@@ -59,15 +61,16 @@ _HEADINGS = (
 
 def table(report: Report) -> str:
     """See `Report.table`."""
-    lines = [_HEADINGS, *(_line(layer) for layer in report.layers)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(_HEADINGS))]
+    lines = [HEADINGS, *(line(layer) for layer in report.layers)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = [
-        "  ".join(c.ljust(w) if k < 2 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths))) for line in lines
+        "  ".join(c.ljust(w) if k < 2 else c.rjust(w) for k, (c, w) in enumerate(zip(cells, widths))) for cells in lines
     ]
     return "\n".join(row.rstrip() for row in [rows[0], "  ".join("-" * w for w in widths), *rows[1:]])
 
 
-def _line(layer: LayerReport) -> tuple[str, ...]:
+def line(layer: LayerReport) -> tuple[str, ...]:
+    """A layer's figures under `HEADINGS`, of the median run and unit."""
     probe, curve = layer.probe, layer.gradient
     reach = gain = half = ratio = "-"
     if probe is not None:
@@ -95,6 +98,28 @@ def _line(layer: LayerReport) -> tuple[str, ...]:
     )
 
 
+def save(report: Report, path: Path, **options: Any) -> Path:
+    """See `Report.save`."""
+    kind = path.suffix.lower()
+    if kind not in (".html", ".json", ".png", ".svg"):
+        remedy = "The ending says what is written: the page, the record or the sheet of pictures."
+        expected = "the name of an .html, .json, .png or .svg file"
+        raise InputError(phrase("report.save", "path", expected, repr(str(path)), remedy))
+    if options and kind != ".html":
+        remedy = "Only a page has them; leave them out."
+        raise InputError(phrase("report.save", "options", f"none for {kind}", ", ".join(options), remedy))
+    if kind == ".html":
+        content = report.to_html(**options).encode()
+    elif kind == ".json":
+        content = report.to_json().encode()
+    else:
+        from .pictures import png, svg
+
+        content = png(report.picture()) if kind == ".png" else svg(report.picture()).encode()
+    path.write_bytes(content)
+    return path
+
+
 def median(values: Tensor) -> float:
     """Of the numbers that are there; NaN if there are none."""
     known = values[~values.isnan()]
@@ -104,3 +129,8 @@ def median(values: Tensor) -> float:
 def number(value: float, digits: int = 3) -> str:
     """As a person reads it: 12, 0.031, 2e-07, inf; a dash for what was not there."""
     return "-" if math.isnan(value) else f"{value:.{digits}g}"
+
+
+def percent(share: float) -> str:
+    """A share as a person reads it: 12 %, 0.3 %, 0 %; a dash for what was not there."""
+    return "-" if math.isnan(share) else f"{100 * share:.{0 if share >= 0.0995 else 1 if share >= 0.001 else 0}f} %"

@@ -5,7 +5,8 @@ without touching pyplot's state; `figure.savefig(path)` writes it, `png` and `sv
 """
 
 from .functions import activations_picture, sigmoid_again_picture
-from .lines import draw_lines, gradient_by_lag_picture, label_lines
+from .lines import draw_lines, gradient_by_lag_picture, label_level, label_lines
+from .report import field_picture, report_picture
 from .shades import gates_picture, gradient_matrix_picture
 from .style import HATCHES, SHADES, STYLES, figure, png, styled, svg
 
@@ -15,12 +16,15 @@ __all__ = [
     "STYLES",
     "activations_picture",
     "draw_lines",
+    "field_picture",
     "figure",
     "gates_picture",
     "gradient_by_lag_picture",
     "gradient_matrix_picture",
+    "label_level",
     "label_lines",
     "png",
+    "report_picture",
     "sigmoid_again_picture",
     "styled",
     "svg",

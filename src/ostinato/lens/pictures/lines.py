@@ -34,6 +34,7 @@ def label_lines(axes: Axes, gap: float = 0.065) -> None:
     """
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
     gap = min(gap, 1 / max(len(lines) - 1, 1))
+    axes.autoscale_view()  # limits that wait to be worked out are not in transData yet
     to_share = axes.transData + axes.transAxes.inverted()
     points = [np.asarray(line.get_xydata())[-1] for line in lines]
     ends = [(float(x), float(y)) for x, y in points]
@@ -55,6 +56,48 @@ def label_lines(axes: Axes, gap: float = 0.065) -> None:
             fontsize=SMALL,
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2},
         )
+
+
+def label_level(axes: Axes, level: float, words: str, size: float = SMALL) -> None:
+    """Write words above or below a level line, where the other lines leave most room for them.
+
+    To be called when the limits of the axes are final.
+    """
+    box = axes.get_window_extent()
+    inch = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    # A dollar and a backslash or two stand for a sign, so this is rather too wide than too narrow.
+    width, height = 0.62 * size * len(words.replace("\\epsilon", "e").replace("$", "")) * inch, 1.5 * size * inch
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    points = [np.asarray(axes.transData.transform(np.asarray(line.get_xydata()))) for line in lines]
+    there = [p[np.isfinite(p).all(1)] for p in points]
+    # Lines are taken as points a pixel or two apart.
+    dense = [np.linspace(a, b, 2 + int(np.abs(b - a).max() / 2)) for p in there for a, b in zip(p, p[1:])]
+    drawn = np.concatenate([*dense, *there]) if there else np.empty((0, 2))
+    y = float(axes.transData.transform((axes.get_xlim()[0], level))[1])
+    places = []
+    for left in np.linspace(box.x0 + 4, max(box.x0 + 4, box.x1 - width - 4), 25):
+        for above in (True, False):
+            low = y if above else y - height
+            if low < box.y0 or low + height > box.y1:
+                continue
+            outside = [
+                np.maximum(0, np.maximum(a - p, p - b))
+                for p, a, b in zip(drawn.T, (left, low), (left + width, low + height))
+            ]
+            free = float(np.hypot(*outside).min()) if len(drawn) else np.inf
+            places.append((min(free, 4 * height), above, left))
+    _, above, left = max(places, default=(0.0, True, box.x0 + 4))
+    axes.annotate(
+        words,
+        ((left - box.x0) / box.width, level),
+        (0, 2 if above else -2),
+        axes.get_yaxis_transform(),
+        "offset points",
+        ha="left",
+        va="bottom" if above else "top",
+        fontsize=size,
+        color="0.3",
+    )
 
 
 @styled
@@ -100,14 +143,14 @@ def gradient_by_lag_picture(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if threshold is not None:
             axes.axhline(threshold, color="0.45", linewidth=0.8, linestyle=(0, (4, 4)), label="_threshold")
-            name, place = rf"$\epsilon$ = {threshold:g}", axes.get_yaxis_transform()
-            axes.text(0.99, threshold, name, transform=place, ha="right", va="bottom", fontsize=SMALL, color="0.3")
     for axes in fields[::wide]:
         ratio = r"\,/\,\Vert\,\partial L_T\,/\,\partial s_T\,\Vert" if relative else ""
         name = r"$\Vert\,\partial L_T\,/\,\partial s_{T-k}\,\Vert" + ratio + "$"
         axes.set_ylabel(name + ("" if relative else f"   ({unit})"))
     for axes in fields:
-        _a_decade_at_least(axes)
+        a_decade_at_least(axes)
+        if threshold is not None:
+            label_level(axes, threshold, rf"$\epsilon$ = {threshold:g}")
         label_lines(axes)
     made.suptitle(title)
     return made
@@ -123,7 +166,7 @@ def _quartiles(measured: Norms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return curve, curve, curve
 
 
-def _a_decade_at_least(axes: Axes) -> None:
+def a_decade_at_least(axes: Axes) -> None:
     """A curve that stays level is drawn level, not blown up to the height of the field."""
     low, high = axes.get_ylim()
     if 0 < low < high < 10 * low:
