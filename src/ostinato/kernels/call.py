@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -89,6 +90,7 @@ class Lines:
         if (np.diff(sizes, prepend=B) > 0).any() or (sizes < 0).any():
             expected = f"rows for each step, never more than in the step before and at most {B}"
             raise ShapeError(phrase("kernels", "sizes", expected, sizes.tolist(), "Sort rows by length."))
+        self.B = B = int(sizes[0]) if T else B
         self.first = array("q", [0])
         self.first.frombytes(np.cumsum(sizes).tobytes())
         self.lengths = T - np.cumsum(np.bincount(sizes, minlength=B + 1))[:B]
@@ -269,7 +271,11 @@ class Call:
 
     def check(self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
         """Refuses tensors whose sizes are not those of this call: kernels trust what the frame says."""
-        if (x.numel(), [s.numel() for s in states], [w.numel() for w in weights]) != self.counts:
+        given = x.numel(), [s.numel() for s in states]
+        if self.lines.lengths is not None:  # there may be more lines and rows than the call has
+            lines, rows = self.lines.first[-1], self.lines.B
+            given = min(len(x), lines) * x.shape[-1], [min(len(s), rows) * s.shape[-1] for s in states]
+        if (*given, [w.numel() for w in weights]) != self.counts:
             cell, w = self.compiled.program.cell, self.width
             shapes = cell.parameters(w["C"], w["H"], w["P"])
             found = {n: tuple(t.shape) for n, t in zip(shapes, weights)}
@@ -280,7 +286,8 @@ class Call:
 
     def drawn_from(self, noise: Tensor | None) -> int:
         """The address of what random numbers are drawn from; refuses what kernels cannot trust."""
-        if noise is None or noise.dtype != torch.int64 or noise.numel() != ROWS + self.lines.B:
+        wrong = operator.ne if self.lines.lengths is None else operator.lt
+        if noise is None or noise.dtype != torch.int64 or wrong(noise.numel(), ROWS + self.lines.B):
             name = self.compiled.program.cell.name
             expected = f"an int64 tensor of 3 + B = {ROWS + self.lines.B} numbers for the cell {name}"
             received = "None" if noise is None else f"{noise.dtype} {list(noise.shape)}"

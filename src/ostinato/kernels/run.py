@@ -71,7 +71,25 @@ def _call(
     B, workers = states[0].shape[-2], threads.thread_count()
     if sizes is None:
         return _dense(compiled, x.shape[0], B, x.shape[-1], H, P, workers, reverse)
-    return _packed(compiled, sizes.numpy().tobytes(), B, x.shape[-1], H, P, workers, reverse)
+    known = sizes.numpy()
+    if not known[-1]:
+        known = known[: np.flatnonzero(known)[-1] + 1]
+    return _packed(compiled, known.tobytes(), B, x.shape[-1], H, P, workers, reverse)
+
+
+def _no_steps(x: Tensor, states: Sequence[Tensor], sizes: Tensor | None) -> bool:
+    if sizes is None:
+        return x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0)
+    return not len(sizes) or not sizes[0]
+
+
+def _spare_lines(call: Call, tensors: Sequence[Tensor]) -> None:
+    """Lines past the last packed row are 0."""
+    lines = call.lines.first[-1]
+    if call.lines.lengths is not None:
+        for t in tensors:
+            if lines < len(t):
+                t[lines:] = 0
 
 
 def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[int, int]:
@@ -116,7 +134,8 @@ def forward(
     """One layer, one direction, forward; all tensors contiguous and of one dtype.
 
     x [T, B, C] or packed [R, C] with sizes; states [B, H or P]; weights in the order of `cell.parameters`;
-    noise int64 [3 + B], where a cell draws random numbers.
+    noise int64 [3 + B], where a cell draws random numbers. With sizes, x may have lines beyond the last packed row,
+    which are not read and come out as 0, sizes may end with steps of no row, and states may have rows without a step.
     Returns output, final states, histories (the states that are not the output, after every step; [] unless asked for)
     and what backward needs (empty unless keep).
     """
@@ -124,7 +143,7 @@ def forward(
     c = compiled_forward(cell, SCALARS[x.dtype], keep, histories)
     p, dtype = c.program, x.dtype
     output_width = cell.output_width
-    if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
+    if _no_steps(x, states, sizes):
         return _nothing(c, x, states, weights, keep, histories)
     call = _call(c, x, states, weights, sizes, reverse)
     call.check(x, states, weights)
@@ -161,6 +180,7 @@ def forward(
         else:
             call.start(frame, "pack")
             call.start(frame, "forward")
+    _spare_lines(call, [output, *lines.values()])
     return output, finals, [lines[k] for k in stored] if histories else [], kept
 
 
@@ -171,17 +191,17 @@ def _nothing(
     cell = c.program.cell
     H, P = hidden_sizes(cell, states, weights)
     widths = {"H": H, "P": P}
-    others = [x.new_empty(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
-    kept = [x.new_empty(shape) for shape in kept_shapes(cell, x, states, weights)]
-    output = x.new_empty(*x.shape[:-1], widths[cell.output_width])
+    others = [x.new_zeros(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
+    kept = [x.new_zeros(shape) for shape in kept_shapes(cell, x, states, weights)]
+    output = x.new_zeros(*x.shape[:-1], widths[cell.output_width])
     return output, [s.clone() for s in states], others if histories else [], kept if keep else []
 
 
 def _idle_rows(states: Sequence[Tensor], finals: Sequence[Tensor], lines: Lines) -> None:
     """Rows of length 0 end where they began."""
     n = lines.first[1]
-    if n < lines.B:
-        for a, b in zip(states, finals):
+    for a, b in zip(states, finals):
+        if n < len(a):
             b[n:] = a[n:]
 
 
@@ -283,7 +303,7 @@ def _backward(
     p, dtype, places = c.program, x.dtype, c.places
     wants_x, _, wants_weights = needs
     arriving = [buffers.zeros(a.shape, dtype) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
-    if x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0):
+    if _no_steps(x, states, sizes):
         d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
         return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
     call = _call(c, x, states, weights, sizes, reverse)
@@ -348,4 +368,6 @@ def _backward(
             if wants_weights:
                 call.start(frame, "weights")
                 frame[places["fresh"]] = 0
+    if dx is not None:
+        _spare_lines(call, [dx])
     return dx, d_states, d_weights
