@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from .errors import InputError, ShapeError, phrase
-from .layers.sequences import Lengths, read_lengths
+from .layers.given import Lengths, read_lengths
 
 KINDS = ("cross_entropy", "binary", "squared")
 REDUCTIONS = (

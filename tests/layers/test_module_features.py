@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -147,14 +148,26 @@ def test_compile_without_a_graph_break(make):
     check("gradients", results[1][1], results[0][1])
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-def test_lengths_break_the_graph_and_stay_right():
+def test_lengths_in_any_form_stay_in_the_graph():
     torch._dynamo.reset()
-    layer = ostinato.GRU(FEATURES, HIDDEN)
-    compiled = torch.compile(layer, backend="aot_eager")
-    for lengths in ([1, 5, 0], torch.tensor([4, 4, 2])):
-        x = torch.randn(STEPS, BATCH, FEATURES)
-        check("outputs", named(*compiled(x, lengths=lengths)), named(*layer(x, lengths=lengths)))
+    layer = ostinato.GRU(FEATURES, HIDDEN, batch_first=True)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    x = torch.randn(BATCH, STEPS, FEATURES)
+    for lengths in ([1, 5, 0], torch.tensor([4, 4, 2], dtype=torch.int32), np.array([3, 0, 1])):
+        found, expected = (call(x, lengths=lengths, return_states=True) for call in (compiled, layer))
+        check("outputs", named(*found), named(*expected))
+    one = compiled(x[0], lengths=3, resets=torch.arange(STEPS) == 1)
+    check("outputs", named(*one), named(*layer(x[0], lengths=3, resets=torch.arange(STEPS) == 1)))
+
+
+def test_a_traced_layer_leaves_spare_lines_to_our_own_operator(monkeypatch):
+    """On a device where torch's layers would run, which know no lines that nobody has."""
+    torch._dynamo.reset()
+    layer, x, lengths = ostinato.LSTM(FEATURES, HIDDEN), torch.randn(STEPS, BATCH, FEATURES), torch.tensor([1, 4, 2])
+    expected = layer(x, lengths=lengths)
+    monkeypatch.setattr(drop_in, "_runs_here", lambda x: False)
+    found = torch.compile(layer, backend="aot_eager", fullgraph=True)(x, lengths=lengths)
+    check("outputs", named(*found), named(*expected))
 
 
 def test_export_has_one_node_a_layer_and_direction():

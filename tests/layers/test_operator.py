@@ -356,3 +356,34 @@ def test_the_warning_comes_once(no_kernels):
         torch.ops.ostinato.sequence(x, states, weights, None, cell.text, False, False, False)
         run(cell, x.to("meta"), [s.to("meta") for s in states], [w.to("meta") for w in weights])
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("name, reverse", [("gru", False), ("lstm", True), ("slstm", False)])
+def test_spare_lines_steps_and_rows_are_left_alone(name, reverse, reference, monkeypatch):
+    """NaN in them changes nothing; lines come out as 0, with gradients of 0, and rows end where they start."""
+    if reference:
+        monkeypatch.setattr(operator, "way", lambda *_: routing.REFERENCE)
+    cell, x, states, weights = draw(name, dtype=torch.float64)
+    sizes, rows = torch.tensor([3, 2, 1]), x.flatten(0, 1)
+    larger = [torch.cat([s, s[:2] + 1]) for s in states]
+
+    def results(x, states, sizes):
+        leaves = [t.clone().requires_grad_() for t in (x, *states, *weights)]
+        n = 1 + len(states)
+        outputs = flat(run(cell, leaves[0], leaves[1:n], leaves[n:], sizes, reverse, True))
+        own = [t[: 3 if 1 <= k < n else 6] for k, t in enumerate(outputs)]
+        return outputs, torch.autograd.grad(loss(own), leaves)
+
+    expected, slopes = results(rows[:6], states, sizes)
+    rows[6:] = float("nan")
+    found, gradients = results(rows, larger, torch.tensor([3, 2, 1, 0, 0]))
+    for a, b, start in zip(found, expected, [None, *larger, *[None] * len(found)]):
+        agree([a[: len(b)]], [b])
+        assert torch.equal(a[len(b) :], torch.zeros_like(a[len(b) :]) if start is None else start[len(b) :])
+    for a, b in zip(gradients, slopes):
+        agree([a[: len(b)]], [b], gradients=True)
+        assert not a[len(b) :].any()
+    nothing, finals, _ = run(cell, rows, larger, weights, torch.tensor([0, 0]), reverse)
+    assert nothing.shape[0] == len(rows) and not nothing.any()
+    assert all(torch.equal(a, b) for a, b in zip(finals, larger))

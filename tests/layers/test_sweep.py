@@ -1,17 +1,22 @@
-"""Features of torch × kinds of call, on whole layers, by values: a built-in cell and one of the user's own text.
+"""Features of torch × kinds of call, on whole layers, by values.
 
-torch.compile and torch.export are here for dense calls alone: with lengths or resets they do not trace yet.
+A built-in cell, one of the user's own text, and one with options, whose masks are pinned.
 """
+
+import copy
 
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.func import functional_call, grad, jvp, vmap
 from torch.nn.utils import parametrizations
 
 import ostinato
 from layers.small import agree, loss
 from ostinato.cells import Cell, catalogue
+from ostinato.errors import InputError
+from ostinato.layers.masks import pinned
 
 LENGTHS = torch.tensor([5, 0, 3])
 RESETS = torch.zeros(5, 3, dtype=torch.bool)
@@ -32,12 +37,27 @@ def call(request):
     return CALLS[request.param]
 
 
-@pytest.fixture(params=["gru", "own"])
+OPTIONS = {
+    "recurrent_dropout": 0.3,
+    "zoneout": 0.2,
+    "layer_norm": True,
+    "weight_dropout": 0.4,
+    "input_dropout": 0.3,
+    "clip_state": 2.0,
+}
+
+
+@pytest.fixture(params=["gru", "own", "options"])
 def layer(request):
     torch.manual_seed(0)
-    cell = OWN if request.param == "own" else catalogue()["gru"]
-    options = {"bidirectional": True, "learn_initial_state": True, "dtype": torch.float64}
-    return ostinato.Recurrent(cell, 4, 6, 2, **options)
+    options = {"bidirectional": True, "dtype": torch.float64}
+    if request.param == "options":
+        layer = ostinato.GRU(4, 6, 2, **options, **OPTIONS)
+        with pinned(layer, 7):
+            yield layer
+    else:
+        cell = OWN if request.param == "own" else catalogue()["gru"]
+        yield ostinato.Recurrent(cell, 4, 6, 2, learn_initial_state=True, **options)
 
 
 def x():
@@ -107,11 +127,11 @@ def test_a_weight_shared_by_two_layers(layer, call):
 
 @pytest.mark.parametrize("kind", [parametrizations.weight_norm, parametrizations.spectral_norm])
 def test_parametrizations(layer, call, kind):
-    kind(layer.eval(), "weight_hh_l0")
-    layer.eval()
-    plain = ostinato.Recurrent(layer.cell, 4, 6, 2, bidirectional=True, learn_initial_state=True, dtype=torch.float64)
-    own = {name: p for name, p in layer.state_dict().items() if "parametrizations" not in name}
-    plain.load_state_dict({**own, "weight_hh_l0": layer.weight_hh_l0.detach()})
+    plain = copy.deepcopy(layer)
+    kind(layer, "weight_hh_l0")
+    layer.parametrizations.eval()
+    with torch.no_grad():
+        plain.weight_hh_l0.copy_(layer.weight_hh_l0)
     agree([layer(x(), **call)[0]], [plain(x(), **call)[0]])
     loss([layer(x(), **call)[0]]).backward()
     held = layer.parametrizations.weight_hh_l0
@@ -122,14 +142,48 @@ def test_parametrizations(layer, call, kind):
     agree([source.grad], [expected], gradients=True)
 
 
-@pytest.mark.parametrize("layer", ["own"], indirect=True)
-def test_compile_and_export_of_dense_calls(layer):
+def batch(steps, rows, kinds):
+    """x and the arguments of a call of the same kinds, of other sizes."""
+    made = torch.Generator().manual_seed(steps)
+    lengths = torch.randint(0, steps + 1, (rows,), generator=made)
+    resets = torch.rand(steps, rows, generator=made) < 0.3
+    return torch.randn(steps, rows, 4, dtype=torch.float64, generator=made), {
+        name: {"lengths": lengths, "resets": resets}[name] for name in kinds
+    }
+
+
+GRAPHS = [("own", "dense"), ("own", "lengths"), ("own", "resets"), ("options", "both")]
+
+
+@pytest.mark.parametrize("layer, call", GRAPHS, indirect=True)
+def test_one_graph_for_all_sizes_and_lengths(layer, call):
     torch._dynamo.reset()
-    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend=counter)
+    graphs = set()
+    for given, told in ((x(), call), batch(7, 4, call), batch(4, 2, call), batch(6, 9, call)):
+        found, expected = compiled(given, **told), layer(given, **told)
+        agree([found[0], found[1]], [expected[0], expected[1]])
+        leaves = list(layer.parameters())
+        found, expected = (torch.autograd.grad(loss([y[0]]), leaves) for y in (found, expected))
+        agree(found, expected, gradients=True)
+        graphs.add(counter.frame_count)
+    assert len(graphs) == 1
+    if "lengths" in call:
+        with pytest.raises(InputError, match=r": lengths\[1\] must be between 0 and T = 5, got 6. x has no more steps"):
+            compiled(x(), **{**call, "lengths": torch.tensor([5, 6, 0])})
+
+
+@pytest.mark.parametrize("layer, call", GRAPHS, indirect=True)
+def test_export_for_all_sizes_and_lengths(layer, call):
     auto = torch.export.Dim.AUTO
-    program = torch.export.export(layer, (x(),), dynamic_shapes={"x": {0: auto, 1: auto}}, strict=False).module()
-    for given in (x(), x()[:3, :2]):
-        agree([compiled(given)[0], program(given)[0]], [layer(given)[0]] * 2)
+    sizes = {"lengths": {0: auto}, "resets": {0: auto, 1: auto}}
+    name = "input" if isinstance(layer, ostinato.GRU) else "x"
+    dynamic = {name: {0: auto, 1: auto}, **{k: sizes[k] for k in call}}
+    program = torch.export.export(layer, (x(),), call, dynamic_shapes=dynamic, strict=False).module()
+    for given, told in ((x(), call), batch(7, 4, call), batch(4, 2, call)):
+        found, expected = program(given, **told), layer(given, **told)
+        agree([found[0], found[1]], [expected[0], expected[1]])
 
 
 def test_a_layer_that_is_not_used_has_no_gradient():

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import InputError, OstinatoError, ShapeError, phrase
+from .given import Lengths
 from .plain import autocast_on
-from .sequences import Lengths
 
 if TYPE_CHECKING:
     from .layer import Layer

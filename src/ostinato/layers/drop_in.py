@@ -22,11 +22,11 @@ from ..cells import Cell, catalogue
 from ..errors import InputError, OstinatoError, phrase
 from . import engine, initial
 from .arguments import State
+from .given import Lengths, Resets
 from .layer import Layer, settled
 from .masks import Masks
 from .options import Options
 from .routing import transformed
-from .sequences import Lengths, Resets
 from .watching import Onlooker
 from .weights import suffixes
 
@@ -148,11 +148,12 @@ class TorchLayer(Layer, nn.RNNBase):
         histories: bool,
         looking: Callable[[int, int], Onlooker] | None = None,
         masks: Masks | None = None,
+        spare: bool = False,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        own = masks is not None or self._equations is not None  # torch's layers know no options
+        own = masks is not None or self._equations is not None or spare  # torch's layers know none of these
         checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own keep everything
         if own or histories or checkpointed or _runs_here(x) or transformed():
-            return super()._layers(x, states, weights, sizes, histories, looking, masks)
+            return super()._layers(x, states, weights, sizes, histories, looking, masks, spare)
         if looking is not None:
             for depth in range(self.num_layers):
                 for direction in range(2 if self.bidirectional else 1):

@@ -10,22 +10,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import _torch_private
+from .registered import register
+from .routing import seen, transformed
+
 
 def pick(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
     """rows [N, C], index [M] → [M, C]: row index[m] for each m, zeros where index[m] is N.
 
-    No row is taken twice. Either every place gets a row, M ≤ N, or every row is taken, M ≥ N. `inverse` [N] is the same
-    map read backwards, M where a row is not taken. With it the gradient is a gather too, where torch's own,
-    `index_add`, adds row by row.
+    No row is taken twice. `inverse` [N] is the same map read backwards, M where a row is not taken. With it the
+    gradient is a gather too, where torch's own, `index_add`, adds row by row.
     """
-    # torch.compile differentiates the gather itself, and cannot trace a function of our own between two graphs.
-    return _gather(rows, index) if torch.compiler.is_compiling() else _Pick.apply(rows, index, inverse)
+    if transformed():
+        # torch.compile cannot trace a function of our own inside of a transform, and differentiates the gather itself.
+        return _gather(rows, index) if torch.compiler.is_compiling() else _Pick.apply(rows, index, inverse)
+    if seen((rows,)):
+        return torch.ops.ostinato.pick(rows, index, inverse)
+    return _Pick.apply(rows, index, inverse)
 
 
-def _gather(rows: Tensor, index: Tensor) -> Tensor:
-    if index.shape[0] > rows.shape[0]:
-        rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-    return rows.index_select(0, index)
+def _gather(rows: Tensor, index: Tensor, *_: Tensor) -> Tensor:
+    return torch.cat([rows, rows.new_zeros(1, rows.shape[1])]).index_select(0, index)
+
+
+def _gather_fake(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    return rows.new_empty(index.shape[0], rows.shape[1])
+
+
+def _gather_autograd(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    """The operator where gradients may be wanted; nothing else stands between torch's graph and its backward."""
+    if torch.is_grad_enabled() and rows.requires_grad:
+        return _Pick.apply(rows, index, inverse)
+    with _torch_private.below_autograd():
+        return torch.ops.ostinato.pick(rows, index, inverse)
 
 
 class _Pick(torch.autograd.Function):
@@ -35,6 +52,8 @@ class _Pick(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        if not transformed() and seen((rows,)):
+            return torch.ops.ostinato.pick(rows, index, inverse)
         return _gather(rows, index)
 
     @staticmethod
@@ -51,3 +70,8 @@ class _Pick(torch.autograd.Function):
     def jvp(ctx: Any, *d: Tensor) -> Tensor:
         index, inverse = ctx.saved_tensors
         return pick(d[0], index, inverse)
+
+
+register(
+    "pick(Tensor rows, Tensor index, Tensor inverse) -> Tensor", _gather, _gather_fake, differentiable=_gather_autograd
+)

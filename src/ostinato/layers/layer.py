@@ -19,10 +19,11 @@ from ..errors import InputError, OstinatoError, phrase
 from . import initial
 from .arguments import State, problem_with
 from .checkpoint import Checkpointing, read_checkpoint
+from .given import Lengths, Resets
 from .masks import Masks, Pinned
 from .operator import run
 from .options import Options
-from .sequences import Lengths, Resets, lay_out
+from .sequences import lay_out
 from .short import short
 from .watching import WATCHER, Onlooker
 from .weights import gate_record, in_order_of
@@ -128,8 +129,10 @@ class Layer(nn.Module):
         starts = [batch.start(s, o) for s, o in zip(given, own)]
         watcher = None if torch.compiler.is_compiling() else WATCHER.get()
         looking = None if watcher is None else watcher.call(self, batch)
-        masks = Masks(self, batch.x, batch.sequences(), batch.sizes) if self._draws and self.training else None
-        y, finals, every = self._layers(batch.x, starts, weights, batch.sizes, return_states, looking, masks)
+        masks = Masks(self, batch.x, batch.sequences(), batch.lines) if self._draws and self.training else None
+        y, finals, every = self._layers(
+            batch.x, starts, weights, batch.sizes, return_states, looking, masks, batch.spare
+        )
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
         output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
         if not return_states:
@@ -146,8 +149,12 @@ class Layer(nn.Module):
         histories: bool,
         looking: Callable[[int, int], Onlooker] | None = None,
         masks: Masks | None = None,
+        spare: bool = False,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand."""
+        """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand.
+
+        spare  whether packed rows may come with lines, steps and rows that nobody has
+        """
         cell, directions = self.running, 2 if self.bidirectional else 1
         starts = [s.unbind(0) for s in states]
         wanted = read_checkpoint(self.checkpoint, type(self).__name__, self.num_layers * directions)

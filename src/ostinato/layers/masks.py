@@ -8,7 +8,7 @@ Letters: T steps, B rows of the batch, R packed rows, C features, H units.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,13 +69,14 @@ def pinned(layer: Layer, seed: int | Tensor, first_step: int = 0) -> Iterator[No
 class Masks:
     """The masks of one call of a layer in training."""
 
-    def __init__(self, layer: Layer, x: Tensor, sequences: Tensor, sizes: Tensor | None):
-        """x, as the layers read it; sequences, int64 [B], the number of each row's sequence; sizes as in `run`."""
+    def __init__(self, layer: Layer, x: Tensor, sequences: Tensor, lines: Callable[[], Tensor] | None):
+        """x, as the layers read it; sequences, int64 [B], the number of each row's sequence; lines() → int64 [R], which
+        row each packed line is of, None where all rows have all steps."""
         pin = layer._pinned
         seed = _seed(x) if pin is None else pin.seed.to(x.device)
         head = torch.cat([seed.reshape(1), sequences.new_full((2,), 0)])
         head[1] = 0 if pin is None else pin.first_step
-        self.head, self.sequences, self.sizes = head, sequences, sizes
+        self.head, self.sequences, self.lines = head, sequences, lines
         self.options = layer.options
 
     def noise(self, stream: int, rows: Tensor | None = None) -> Tensor:
@@ -99,16 +100,9 @@ class Masks:
         p = self.options.input_dropout
         if not p:
             return x
-        rows = x.new_empty(len(self.sequences), x.shape[-1])
+        rows = x.new_empty(self.sequences.shape[0], x.shape[-1])
         mask = _mask(self.noise(stream | _INPUT), rows, p)
-        return x * (mask if self.sizes is None else mask.index_select(0, self._rows(x.device)))
-
-    def _rows(self, device: torch.device) -> Tensor:
-        """Which row each packed row is of: [R]."""
-        assert self.sizes is not None
-        first = self.sizes.cumsum(0) - self.sizes
-        line = torch.arange(int(self.sizes.sum())) - first.repeat_interleave(self.sizes)
-        return line.to(device)
+        return x * (mask if self.lines is None else mask.index_select(0, self.lines()))
 
 
 def _seed(like: Tensor) -> Tensor:

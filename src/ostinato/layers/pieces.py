@@ -23,6 +23,7 @@ class Pieces:
     sizes    [S], the packed rows of each step: N first, never growing
     index    [R], where each packed row stands among the T·B steps of the caller's x
     inverse  [T·B], the packed row of each step of the caller's x, R where no piece has that step
+    piece    [R], which piece each packed row is a step of
     rows     [N], the row that each piece was cut from
     fresh    [N], whether it starts from the layer's own start, and not where the row's state stands
     last     [B], the last piece of each row, N + b for a row b without a step
@@ -31,6 +32,7 @@ class Pieces:
     sizes: Integers
     index: Integers
     inverse: Integers
+    piece: Integers
     rows: Integers
     fresh: NDArray[np.bool_]
     last: Integers
@@ -68,4 +70,4 @@ def cut(lengths: Integers, resets: NDArray[np.bool_] | None, steps: int, batch_f
     index = row * steps + time if batch_first else time * batch + row
     inverse = np.full(steps * batch, len(packed))
     inverse[index] = packed
-    return Pieces(living, index, inverse, rows, fresh, last)
+    return Pieces(living, index, inverse, piece, rows, fresh, last)

@@ -44,13 +44,22 @@ def run(
     """The reference, differentiable any number of times. Nothing that it returns shares memory with anything else.
 
     x [T, B, C] or packed [R, C], states [B, H or P] each, weights in the order of `cell.parameters`, sizes int64 [T],
-    noise int64 [3 + B] for a cell that draws random numbers.
+    noise int64 [3 + B] for a cell that draws random numbers. With `sizes`, x may have lines beyond the last packed row,
+    which are not read and come out as 0; steps of no row may stand at the end, and rows without a step.
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and, when asked, the states after every step of
     each state that is not the output. Autocast has been dealt with before and changes nothing in here.
     """
-    rows = None if sizes is None else sizes.tolist()
+    rows, spare = None, 0
+    if sizes is not None:
+        rows = sizes.tolist()
+        while rows and not rows[-1]:
+            rows.pop()
+        spare = x.shape[0] - sum(rows)
+        x = x[: sum(rows)]
     with torch.autocast(x.device.type, enabled=False) if autocast_on(x.device.type) else nullcontext():
         output, finals, every = sequence(cell, x, states, weights, rows, reverse, noise)
+    if spare > 0:
+        output, *every = (torch.cat([t, t.new_zeros(spare, t.shape[-1])]) for t in (output, *every))
     wanted = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
     return output, [s.clone(memory_format=torch.contiguous_format) for s in finals], wanted
 

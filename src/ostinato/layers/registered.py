@@ -216,14 +216,18 @@ def draw_seed_fake(like: Tensor) -> Tensor:
 _library = torch.library.Library("ostinato", "DEF")
 
 
-def _register(schema: str, real: Callable, fake: Callable, *tags: torch.Tag) -> None:
+def register(
+    schema: str, real: Callable, fake: Callable, *tags: torch.Tag, differentiable: Callable | None = None
+) -> None:
+    """Defines torch.ops.ostinato.NAME: on real tensors, on shapes alone, and where gradients may be wanted."""
     name = _library.define(schema, tags=(torch.Tag.pt2_compliant_tag, *tags))
     _library.impl(name, real, "CompositeExplicitAutograd")
     torch.library.register_fake(f"ostinato::{name}", fake, lib=_library)
+    if differentiable is not None:
+        _library.impl(name, differentiable, "Autograd")
 
 
-_register(_SCHEMAS[0], forward, forward_fake)
-_register(_SCHEMAS[1], backward, backward_fake)
-_library.impl("sequence", forward_autograd, "Autograd")
+register(_SCHEMAS[0], forward, forward_fake, differentiable=forward_autograd)
+register(_SCHEMAS[1], backward, backward_fake)
 # torch's own random operations are compiled to others, with another generator; this one is called as it is.
-_register("draw_seed(Tensor like) -> Tensor", draw_seed, draw_seed_fake, torch.Tag.nondeterministic_seeded)
+register("draw_seed(Tensor like) -> Tensor", draw_seed, draw_seed_fake, torch.Tag.nondeterministic_seeded)

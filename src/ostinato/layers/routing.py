@@ -33,14 +33,19 @@ def way(tensors: Sequence[Tensor]) -> str:
     """
     if transformed():
         return REFERENCE
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_private.dispatch_mode_active():
-        return OPERATOR
-    if not _PLAIN.issuperset(map(type, tensors)):
+    if seen(tensors):
         return OPERATOR
     if engine.compiled(tensors[0]):
         return KERNELS
     engine.without_kernels(tensors[0])
     return REFERENCE
+
+
+def seen(tensors: Sequence[Tensor]) -> bool:
+    """Whether a tracer, a dispatch mode or one of the tensors wants to see operators."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_private.dispatch_mode_active():
+        return True
+    return not _PLAIN.issuperset(map(type, tensors))
 
 
 def transformed() -> bool:

@@ -9,22 +9,16 @@ Letters: T steps, B rows of the batch, C input features, H units of a state, R s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from .._torch_private import functorch_active
-from ..errors import InputError, ShapeError, phrase
+from ..errors import InputError, phrase
 from .gather import pick
-from .pieces import Pieces, cut
-
-Lengths = Any
-"""One integer for each row: a list, an array, or an integer tensor on any device."""
-Resets = Any
-"""One bool for each step of each row, [T, B] as x has them: a tensor on any device, an array, or nested lists."""
+from .given import Lengths, Resets, given_lengths, given_resets, known_lengths
+from .layout import Layout, layout_for_any, layout_of
+from .routing import seen, transformed
 
 
 @dataclass
@@ -39,6 +33,8 @@ class Padded:
     batch_first: bool
     fresh: Tensor | None = None
     sizes = None
+    lines = None
+    spare = False
 
     @classmethod
     def of(cls, x: Tensor, batch_first: bool, fresh: Tensor | None = None) -> Padded:
@@ -77,6 +73,7 @@ class Packed:
     """torch's PackedSequence: its data are rows already, and `sorted_indices` says whose they are."""
 
     sequence: PackedSequence
+    spare = False
 
     @property
     def x(self) -> Tensor:
@@ -98,6 +95,12 @@ class Packed:
         order = self.sequence.sorted_indices
         return torch.arange(int(self.sizes[0]), device=self.x.device) if order is None else order
 
+    def lines(self) -> Tensor:
+        """Which row of the packed ones each line is of: [R]."""
+        first = self.sizes.cumsum(0) - self.sizes
+        line = torch.arange(self.x.shape[0], device="cpu") - first.repeat_interleave(self.sizes)
+        return line.to(self.x.device)
+
     def output(self, y: Tensor) -> PackedSequence:
         return PackedSequence(y, *self.sequence[1:])
 
@@ -115,56 +118,53 @@ class Ragged:
     The steps of all pieces are gathered once into packed rows, and scattered once at the end. A row's final state is
     that of its last piece, in both directions: what a call on this piece alone returns.
 
-    x        [R, C]
-    sizes    int64 [S] on the CPU, the packed rows of each step
-    index, inverse, rows, fresh, last    those of `Pieces` as tensors on the device of x; fresh is None without resets
-    lead     the caller's leading sizes: (T, B), (B, T) with batch_first, or (T,) without a batch
+    x       [R, C]
+    layout  where each step goes
+    lead    the caller's leading sizes: (T, B), (B, T) with batch_first, or (T,) without a batch
     """
 
     x: Tensor
-    sizes: Tensor
-    index: Tensor
-    inverse: Tensor
-    rows: Tensor
-    fresh: Tensor | None
-    last: Tensor
+    layout: Layout
     lead: tuple[int, ...]
     batch_first: bool
 
     @classmethod
-    def of(cls, x: Tensor, pieces: Pieces, batch_first: bool) -> Ragged:
-        index, inverse, rows, fresh, last = (
-            torch.from_numpy(a).to(x.device)
-            for a in (pieces.index, pieces.inverse, pieces.rows, pieces.fresh, pieces.last)
-        )
-        lead = tuple(x.shape[:-1])
-        packed = pick(x.reshape(x.shape[:-1].numel(), x.shape[-1]), index, inverse)
-        some = fresh if pieces.fresh.any() else None
-        return cls(
-            packed, torch.from_numpy(pieces.sizes), index, inverse, rows, some, last, lead, batch_first and x.dim() == 3
-        )
+    def of(cls, x: Tensor, layout: Layout, batch_first: bool) -> Ragged:
+        packed = pick(x if x.dim() == 2 else x.flatten(0, 1), layout.index, layout.inverse)
+        return cls(packed, layout, tuple(x.shape[:-1]), batch_first and x.dim() == 3)
+
+    @property
+    def sizes(self) -> Tensor:
+        return self.layout.sizes
+
+    @property
+    def spare(self) -> bool:
+        return self.layout.spare
 
     def start(self, state: Tensor, own: Tensor | None) -> Tensor:
         """The start of each piece: the state of its row, or the layer's own."""
         batched = state if len(self.lead) == 2 else state.unsqueeze(1)
-        if own is None or self.fresh is None:
-            return batched.index_select(1, self.rows)
-        return torch.where(self.fresh[:, None], own, batched.index_select(1, self.rows))
+        of_rows = batched.index_select(1, self.layout.rows)
+        fresh = self.layout.fresh
+        return of_rows if own is None or fresh is None else torch.where(fresh[:, None], own, of_rows)
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
         """A row without a step ends where it starts."""
         batched = start if len(self.lead) == 2 else start.unsqueeze(1)
-        whole = torch.cat([state, batched], 1).index_select(1, self.last)
+        whole = torch.cat([state, batched], 1).index_select(1, self.layout.last)
         return whole if len(self.lead) == 2 else whole.squeeze(1)
 
     def sequences(self) -> Tensor:
         """A row's first piece has the row's number, a piece from a later step one that no other piece has."""
-        if self.batch_first:
-            return self.rows + self.lead[0] * (self.index[: len(self.rows)] % self.lead[1])
-        return self.index[: len(self.rows)]  # step · B + row
+        rows, first = self.layout.rows, self.layout.index[: self.layout.rows.shape[0]]
+        return rows + self.lead[0] * (first % self.lead[1]) if self.batch_first else first  # step · B + row
+
+    def lines(self) -> Tensor:
+        """Which piece each packed line is of: [R]."""
+        return self.layout.piece
 
     def output(self, y: Tensor) -> Tensor:
-        return pick(y, self.inverse, self.index).view(*self.lead, y.shape[-1])
+        return pick(y, self.layout.inverse, self.layout.index).view(*self.lead, y.shape[-1])
 
     def steps(self, states: Tensor) -> Tensor:
         whole = torch.stack([self.output(s) for s in states.unbind(0)])
@@ -188,55 +188,15 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
         return Padded.of(x, batch_first)
     time = 1 if batch_first and x.dim() == 3 else 0
     steps, rows = x.shape[time], x.shape[1 - time] if x.dim() == 3 else 1
-    known = None if lengths is None else read_lengths(lengths, rows, steps, x.dim() == 3, where)
-    begins = None if resets is None else read_resets(resets, tuple(x.shape[:-1]), batch_first, where)
+    known = None if lengths is None else given_lengths(lengths, rows, x.dim() == 3, where)
+    begins = None if resets is None else given_resets(resets, tuple(x.shape[:-1]), batch_first, where)
+    if not transformed() and seen([x, *[t for t in (known, begins) if t is not None]]):
+        return Ragged.of(x, layout_for_any(known, begins, steps, rows, time == 1, x.device, where), batch_first)
+    known = None if known is None else known_lengths(known, steps, where)
+    begins = None if begins is None else begins.detach().to("cpu")
     if steps and (known is None or bool((known == steps).all())):
         if begins is None or not begins.any():
             return Padded.of(x, batch_first)
         if not begins[1:].any():
             return Padded.of(x, batch_first, begins[0].to(x.device))
-    known = torch.full((rows,), steps, device="cpu") if known is None else known
-    pieces = cut(_array(known), None if begins is None else _array(begins), steps, time == 1)
-    return Ragged.of(x, pieces, batch_first)
-
-
-def _array(t: Tensor) -> Any:
-    """A tensor on the CPU as an array. Inside of torch.func even a new one is wrapped, and gives only lists."""
-    return np.array(t.tolist(), str(t.dtype).removeprefix("torch.")) if functorch_active() else t.numpy()
-
-
-def read_lengths(lengths: Lengths, rows: int, steps: int, batched: bool, where: str) -> Tensor:
-    """`lengths` as int64 [B] on the CPU; refuses what is no integer, another count than B, and values outside 0 … T."""
-    remedy = "Give a list, an array or an integer tensor."
-    try:
-        given = torch.as_tensor(lengths)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(phrase(where, "lengths", "integers, one for each row", repr(lengths), remedy)) from error
-    if given.numel() and (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool):
-        raise InputError(phrase(where, "lengths", "integers, one for each row", given.dtype, remedy))
-    if given.shape != (rows,) and (batched or given.shape != ()):
-        expected = f"{rows} integers, one for each row"
-        raise InputError(phrase(where, "lengths", expected, f"a shape of {list(given.shape)}", remedy))
-    known = given.detach().to("cpu", torch.int64).reshape(rows)
-    for row, length in enumerate(known.tolist()):
-        if not 0 <= length <= steps:
-            expected = f"between 0 and T = {steps}"
-            raise InputError(phrase(where, f"lengths[{row}]", expected, length, "x has no more steps than T."))
-    return known
-
-
-def read_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where: str) -> Tensor:
-    """`resets` as bool [T, B] on the CPU; refuses what is no bool, and other sizes than x has, which are `lead`."""
-    remedy = "Give a bool for each step of each row of x, True where a new sequence starts."
-    letters = "[T]" if len(lead) == 1 else "[B, T]" if batch_first else "[T, B]"
-    try:
-        given = torch.as_tensor(resets)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(phrase(where, "resets", f"bools {letters}", type(resets).__name__, remedy)) from error
-    if given.dtype != torch.bool:
-        raise InputError(phrase(where, "resets", f"bools {letters}", given.dtype, remedy))
-    if given.shape != lead:
-        expected = f"of shape {letters} = {list(lead)}"
-        raise ShapeError(phrase(where, "resets", expected, f"a shape of {list(given.shape)}", remedy))
-    known = given.detach().to("cpu")
-    return known.unsqueeze(1) if len(lead) == 1 else known.transpose(0, 1) if batch_first else known
+    return Ragged.of(x, layout_of(known, begins, steps, rows, time == 1, x.device), batch_first)

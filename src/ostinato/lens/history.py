@@ -16,9 +16,9 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..cells import Cell
 from ..errors import InputError, phrase
+from ..layers.given import read_lengths, read_resets
 from ..layers.initial import own
 from ..layers.layer import Layer
-from ..layers.sequences import read_lengths, read_resets
 from .evaluate import evaluate
 
 

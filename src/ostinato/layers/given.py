@@ -1,0 +1,69 @@
+"""`lengths` and `resets` as people give them: read, and refused where they cannot be what they should.
+
+Letters: T steps, B rows of the batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, ShapeError, phrase
+
+Lengths = Any
+"""One integer for each row: a list, an array, or an integer tensor on any device."""
+Resets = Any
+"""One bool for each step of each row, [T, B] as x has them: a tensor on any device, an array, or nested lists."""
+
+
+def given_lengths(lengths: Lengths, rows: int, batched: bool, where: str) -> Tensor:
+    """`lengths` as a tensor of integers [B] wherever it is; refuses what is no integer, and another count than B."""
+    remedy = "Give a list, an array or an integer tensor."
+    try:
+        given = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(phrase(where, "lengths", "integers, one for each row", repr(lengths), remedy)) from error
+    if given.numel() and (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool):
+        raise InputError(phrase(where, "lengths", "integers, one for each row", given.dtype, remedy))
+    if given.shape != (rows,) and (batched or given.shape != ()):
+        expected = f"{rows} integers, one for each row"
+        raise InputError(phrase(where, "lengths", expected, f"a shape of {list(given.shape)}", remedy))
+    return given.reshape(rows)
+
+
+def known_lengths(given: Tensor, steps: int, where: str) -> Tensor:
+    """`given` [B] as int64 on the CPU; refuses values outside 0 … T."""
+    known = given.detach().to("cpu", torch.int64)
+    for row, length in enumerate(known.tolist()):
+        if not 0 <= length <= steps:
+            expected = f"between 0 and T = {steps}"
+            raise InputError(phrase(where, f"lengths[{row}]", expected, length, "x has no more steps than T."))
+    return known
+
+
+def read_lengths(lengths: Lengths, rows: int, steps: int, batched: bool, where: str) -> Tensor:
+    """`lengths` as int64 [B] on the CPU; refuses all that is wrong with them."""
+    return known_lengths(given_lengths(lengths, rows, batched, where), steps, where)
+
+
+def given_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where: str) -> Tensor:
+    """`resets` as bool [T, B] wherever it is; refuses what is no bool, and other sizes than x has, which are `lead`."""
+    remedy = "Give a bool for each step of each row of x, True where a new sequence starts."
+    letters = "[T]" if len(lead) == 1 else "[B, T]" if batch_first else "[T, B]"
+    try:
+        given = torch.as_tensor(resets)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(phrase(where, "resets", f"bools {letters}", type(resets).__name__, remedy)) from error
+    if given.dtype != torch.bool:
+        raise InputError(phrase(where, "resets", f"bools {letters}", given.dtype, remedy))
+    if given.shape != lead:
+        expected = f"of shape {letters} = {list(lead)}"
+        raise ShapeError(phrase(where, "resets", expected, f"a shape of {list(given.shape)}", remedy))
+    return given.unsqueeze(1) if len(lead) == 1 else given.transpose(0, 1) if batch_first else given
+
+
+def read_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where: str) -> Tensor:
+    """The same on the CPU."""
+    return given_resets(resets, lead, batch_first, where).detach().to("cpu")
