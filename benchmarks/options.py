@@ -41,7 +41,9 @@ def options_of(kind: str) -> dict[str, dict[str, Any]]:
         "weight_dropout": {"weight_dropout": 0.5},
         "input_dropout": {"input_dropout": 0.25},
         "clip_gradient": {"clip_gradient": 0.5},
-        "clip_state": {"clip_state": 0.95},  # bites rarely: at its edge the gradient jumps, and float32 may step over it
+        "clip_state": {
+            "clip_state": 0.95
+        },  # bites rarely: at its edge the gradient jumps, and float32 may step over it
     }
 
 

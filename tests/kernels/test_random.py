@@ -43,18 +43,21 @@ def test_numbers_are_those_of_the_reference(dtype, width):
         both(noise(3), 4, 3, width, dtype),
         both(noise(2, seed=-1, step=2**32 - 2), 4, 2, width, dtype, reverse=True),
         both(torch.tensor([5, 0, 1, 9, 2**31, 4]), 4, 3, width, dtype, sizes=[3, 3, 1]),
+        both(noise(4, step=6), 9, 4, width, dtype, sizes=[4, 4, 3, 3, 2, 2, 2, 1, 1]),  # rows end, or enter,
+        both(noise(4, step=5), 9, 4, width, dtype, sizes=[4, 4, 3, 3, 2, 2, 2, 1, 1], reverse=True),  # among four steps
     ):
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def test_threads_share_one_stream_of_numbers():
-    x, states = torch.zeros(30, 64, 1), [torch.zeros(64, 256)] * 6
+@pytest.mark.parametrize(("rows", "width"), [(64, 256), (2, 1024)])  # threads have rows, or units, of their own
+def test_threads_share_one_stream_of_numbers(rows, width):
+    x, states = torch.zeros(30, rows, 1), [torch.zeros(rows, width)] * 6
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = kernels.forward(drawn, x, states, [], None, False, False, True, noise(64))
+        alone = kernels.forward(drawn, x, states, [], None, False, False, True, noise(rows))
         torch.set_num_threads(2)
-        together = kernels.forward(drawn, x, states, [], None, False, False, True, noise(64))
+        together = kernels.forward(drawn, x, states, [], None, False, False, True, noise(rows))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(alone[2], together[2], strict=True))

@@ -193,7 +193,9 @@ def test_under_vmap_torch_asks_for_the_randomness():
         torch.vmap(lambda one: layer(one)[0])(x)
     same = torch.vmap(lambda one: layer(one)[0], randomness="same")(x[:1].expand(2, 5, 3, 4))
     different = torch.vmap(lambda one: layer(one)[0], randomness="different")(x[:1].expand(2, 5, 3, 4))
-    assert torch.equal(same[0], same[1]) and not torch.equal(different[0], different[1])
+    # In the last bit torch's batched products depend on a matrix's place in the batch.
+    assert torch.allclose(same[0], same[1], rtol=1e-12, atol=1e-15)
+    assert not torch.allclose(different[0], different[1], rtol=1e-3)
 
 
 @pytest.mark.parametrize("option", ["input_dropout", "weight_dropout"])

@@ -25,8 +25,10 @@ MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 BITS = 24
 """A number is a multiple of 2^-24, exact in float32, so that it is the same in every number type."""
-ONCE = 0x80
-"""In the counter's last word, beside which four numbers are meant: drawn once for a sequence."""
+WORDS = 4
+"""Numbers from one counter: those of four steps in a row, or of four names that are drawn once."""
+KINDS, ONCE = 12, 0x800
+"""The bits of the counter's last word beside layer and direction, and the one that says: drawn once for a sequence."""
 SEED, STEP, STREAM, ROWS = 0, 1, 2, 3
 _LOW = 0xFFFFFFFF
 
@@ -51,16 +53,18 @@ def draw(noise: Tensor, step: int, rows: int, places: Sequence[tuple[bool, int, 
     """
     found: dict[tuple[bool, int, int], list[Tensor]] = {}
     drawn = []
+    now = noise[STEP] + step
     for once, place, width in places:
-        asked = (once, place // 4, width)
+        asked = (once, place // WORDS if once else place, width)
         if asked not in found:
             units = torch.arange(width, device=noise.device)
             sequence = noise[ROWS : ROWS + rows, None] & _LOW
-            time = torch.zeros_like(noise[STEP]) if once else (noise[STEP] + step) & _LOW
-            kind = ((noise[STREAM] << 8) & _LOW) | ((ONCE if once else 0) | place // 4)
+            time = torch.zeros_like(now) if once else (now // WORDS) & _LOW
+            kind = ((noise[STREAM] << KINDS) & _LOW) | ((ONCE if once else 0) | asked[1])
             key = noise[SEED] & _LOW, (noise[SEED] >> 32) & _LOW
             found[asked] = philox((units, sequence, time, kind), key)
-        word = found[asked][place % 4]
+        words = found[asked]
+        word = words[place % WORDS] if once else torch.stack(words).index_select(0, now.remainder(WORDS).view(1))[0]
         drawn.append((word >> (32 - BITS)).to(like.dtype) * 2.0**-BITS)
     return drawn
 

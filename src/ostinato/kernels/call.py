@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cells import Cell
-from ..cells.noise import ROWS
+from ..cells.noise import ROWS, WORDS
 from ..errors import ShapeError, phrase
 from . import machine, threads
 from .forward import Forward
 from .program import Program
-from .random import NAME
+from .random import NAME, ROOM
 from .timeloop import Kernel
 from .vector import in_workspace
 
@@ -191,6 +191,8 @@ class Call:
             self._room("vector_" + name, max(self.pad("H"), self.pad("P")))
         self._room("cross", B * kernel.step.crossing * max(self.pad("H"), self.pad("P")))
         self._room("means", B * kernel.step.mean_count)
+        if kernel.drawn:
+            self._room(ROOM, B * len(kernel.drawn) * WORDS * max(self.pad("H"), self.pad("P")))
         for k, w in enumerate(cell.state_widths):
             self._room(f"even_{k}", B * self.pad(w))
             if kernel.step.pingpong[k]:

@@ -1,90 +1,123 @@
-"""Random numbers inside a step: the same Philox as `cells.noise`, one vector of units at a time.
+"""Random numbers inside the time loop: the same Philox as `cells.noise`, one vector of units at a time.
 
-Nothing is stored: forward and backward make the same numbers again from the seed and the place. One counter gives four
-numbers for a unit, so up to four of a cell's letters R cost as much as one.
+Nothing is kept for backward: it makes the same numbers again from the seed and the place. One counter gives four
+numbers for a unit. For a letter R they are those of four steps, so they are put down in a room of the workspace when
+the work comes to the first of these, and the steps read them from there; for a letter S they are those of four names,
+put down before the first step.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from ..cells.noise import BITS, MULTIPLIERS, ONCE, ROUNDS, ROWS, SEED, STEP, STREAM, WEYL
-from .code import Code, Int
+from ..cells.noise import BITS, KINDS, MULTIPLIERS, ONCE, ROUNDS, ROWS, SEED, STEP, STREAM, WEYL, WORDS
+from .code import I64, Int, Ptr
+from .plan import Step, Stream
 from .vector import Frame
 
-NAME = "noise"
-"""The frame's name of the tensor `noise`."""
-_I32 = ir.IntType(32)
+NAME, ROOM = "noise", "drawn"
+"""The frame's names of the tensor `noise` and of the room."""
+_LOW = 0xFFFFFFFF
+
+
+class Block(NamedTuple):
+    """Four numbers from one counter: R, a name's place; S, the number of four names."""
+
+    letter: str
+    number: int
+
+
+def blocks(step: Step) -> list[Block]:
+    """What a step reads; the room has four numbers for each, row and unit, in this order."""
+    read = {v.id for v in step.nodes}
+    return sorted({block(s) for i, s in step.leaves.items() if s.kind == "random" and i in read})
+
+
+def block(s: Stream) -> Block:
+    return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
+
+
+def place(f: Frame, order: list[Block], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
+    """Where the number of a stream lies for row b and unit u; `word`, that of the step."""
+    which = f.code.integer(s.index % WORDS) if s.name == "S" else word
+    line = (which + order.index(block(s)) * WORDS) * f["B"] + b
+    return f.pointer(ROOM).at(line * f["pad"] + u)
+
+
+def word_of(f: Frame, t: Int) -> Int:
+    """Which of a counter's four words is for step t of the call."""
+    step = f.pointer(NAME).integer(STEP) + t
+    return Int(f.code, f.code.builder.and_(step.value, ir.Constant(I64, WORDS - 1)))
 
 
 class Random:
-    """Draws for the rows of one step; `t` is the step's number in the call."""
+    """Draws for the rows of four steps, of which `t` is one, by its number in the call."""
 
-    def __init__(self, code: Code, frame: Frame, t: Int):
-        self.code, self.lanes = code, code.lanes
-        self.noise = frame.pointer(NAME)
-        self.V = ir.VectorType(_I32, code.lanes.lanes)
-        self.wide = ir.VectorType(ir.IntType(64), code.lanes.lanes)
-        with code.builder.goto_entry_block():
-            seed = self.noise.integer(SEED)
-            self.keys = self._keys(seed)
-            self.time = self._word(self.noise.integer(STEP) + t)
-            self.stream = self._word(self.noise.integer(STREAM) * 256)
+    def __init__(self, f: Frame, t: Int):
+        self.code, self.lanes, self.f = f.code, f.code.lanes, f
+        self.noise = f.pointer(NAME)
+        # 32-bit words, each in 64 bits: their products are whole there, without a move between the lanes.
+        self.wide = ir.VectorType(I64, self.lanes.lanes)
+        self.narrow = ir.VectorType(ir.IntType(32), self.lanes.lanes)
+        self.keys = self._keys(self.noise.integer(SEED))
+        self.time = (self.noise.integer(STEP) + t) // WORDS
+        self.stream = self.noise.integer(STREAM) * (1 << KINDS)
 
-    def __call__(self, letter: str, group: int, b: Int, u: Int) -> list[Any]:
-        """Four vectors of numbers in [0, 1): places 4·group … of `letter`, for units u … of row b."""
+    def put_down(self, order: list[Block], letter: str, b: Int, u: Int) -> None:
+        """All numbers of a letter for units u … of row b, into the room."""
+        room, line = self.f.pointer(ROOM), self.f["pad"]
+        for k, (name, number) in enumerate(order):
+            if name == letter:
+                for w, word in enumerate(self._words(letter, number, b, u)):
+                    room.at(((self.f["B"] * (k * WORDS + w)) + b) * line + u).set_vector(self._number(word))
+
+    def _words(self, letter: str, number: int, b: Int, u: Int) -> list[Any]:
         builder = self.code.builder
-        units = builder.add(self._splat(self._word(u)), self._constants(range(self.lanes.lanes)))
-        sequence = self._splat(self._word(self.noise.integer(b + ROWS)))
         once = letter == "S"
-        time = self._constants([0] * self.lanes.lanes) if once else self._splat(self.time)
-        kind = builder.or_(self.stream, ir.Constant(_I32, (ONCE if once else 0) | group))
+        units = builder.add(self._splat(u), self._constants(range(self.lanes.lanes)))
+        sequence = self._splat(self.noise.integer(b + ROWS))
+        time = self._splat(self.code.integer(0) if once else self.time)
+        kind = self.stream + ((ONCE if once else 0) | number)
         words = [units, sequence, time, self._splat(kind)]
         for k, m in self.keys:
             a, b_, c, d = words
-            high, low = self._product(a, MULTIPLIERS[0])
-            over, under = self._product(c, MULTIPLIERS[1])
+            first, second = self._product(a, MULTIPLIERS[0]), self._product(c, MULTIPLIERS[1])
             words = [
-                builder.xor(builder.xor(over, b_), self._splat(k)),
-                under,
-                builder.xor(builder.xor(high, d), self._splat(m)),
-                low,
+                builder.xor(builder.xor(self._high(second), b_), self._splat(k)),
+                second,
+                builder.xor(builder.xor(self._high(first), d), self._splat(m)),
+                first,
             ]
-        return [self._number(w) for w in words]
+        return words
 
-    def _keys(self, seed: Int) -> list[tuple[Any, Any]]:
+    def _keys(self, seed: Int) -> list[tuple[Int, Int]]:
         """The two words of the key in every round."""
-        builder = self.code.builder
-        k, m = self._word(seed), builder.trunc(builder.lshr(seed.value, ir.Constant(seed.value.type, 32)), _I32)
-        return [(builder.add(k, _constant(WEYL[0] * n)), builder.add(m, _constant(WEYL[1] * n))) for n in range(ROUNDS)]
+        k, m = self._low(seed), Int(self.code, self.code.builder.lshr(seed.value, ir.Constant(I64, 32)))
+        return [(self._low(k + WEYL[0] * n), self._low(m + WEYL[1] * n)) for n in range(ROUNDS)]
 
-    def _product(self, a: Any, factor: int) -> tuple[Any, Any]:
-        """The high and the low word of a product of 32-bit words."""
-        builder, n = self.code.builder, self.lanes.lanes
-        product = builder.mul(
-            builder.zext(a, self.wide), ir.Constant(self.wide, [ir.Constant(self.wide.element, factor)] * n)
-        )
-        half = ir.Constant(self.wide, [ir.Constant(self.wide.element, 32)] * n)
-        return builder.trunc(builder.lshr(product, half), self.V), builder.trunc(product, self.V)
+    def _low(self, i: Int) -> Int:
+        return Int(self.code, self.code.builder.and_(i.value, ir.Constant(I64, _LOW)))
+
+    def _product(self, a: Any, factor: int) -> Any:
+        """The whole product; of `a` only the low words count, whatever stands above them."""
+        n = self.lanes.lanes
+        low = self.code.builder.and_(a, self._constants([_LOW] * n))
+        return self.code.builder.mul(low, self._constants([factor] * n))
+
+    def _high(self, product: Any) -> Any:
+        return self.code.builder.lshr(product, self._constants([32] * self.lanes.lanes))
 
     def _number(self, word: Any) -> Any:
         builder = self.code.builder
-        shifted = builder.lshr(word, self._constants([32 - BITS] * self.lanes.lanes))
+        shift = ir.Constant(self.narrow, [ir.Constant(self.narrow.element, 32 - BITS)] * self.lanes.lanes)
+        shifted = builder.lshr(builder.trunc(word, self.narrow), shift)
         # Exact: 24 bits fit into every format, and the factor is a power of two.
         return self.lanes.mul(builder.sitofp(shifted, self.lanes.V), self.lanes.const(2.0**-BITS))
 
-    def _word(self, i: Int) -> Any:
-        return self.code.builder.trunc(i.value, _I32)
-
-    def _splat(self, word: Any) -> Any:
-        return self.lanes.splat(word)
+    def _splat(self, i: Int) -> Any:
+        return self.lanes.splat(i.value)
 
     def _constants(self, values: Any) -> Any:
-        return ir.Constant(self.V, [_constant(v) for v in values])
-
-
-def _constant(n: int) -> Any:
-    signed = (n + (1 << 31)) % (1 << 32) - (1 << 31)
-    return ir.Constant(_I32, signed)
+        return ir.Constant(self.wide, [ir.Constant(I64, v) for v in values])

@@ -14,10 +14,10 @@ from llvmlite import ir
 
 from ..cells import Cell
 from ..cells.value import Value
+from . import random
 from .code import I64, PTR, Code, Int, Ptr
 from .plan import Part, Pass, Product, Step, Stream, full
 from .product import Products
-from .random import Random
 from .team import Team
 from .vector import Body, Frame, Row
 
@@ -61,14 +61,16 @@ class Stepper:
         return code.close()
 
     def _row(self, i: Int) -> Row:
-        return Row(self.b + i, self.r + i, self.q + i, i, self.carried, self._draw)
+        return Row(self.b + i, self.r + i, self.q + i, i, self.carried, self._drawn)
 
-    def _draw(self, letter: str, group: int, b: Int, u: Int) -> list[Any]:
-        return self._random(letter, group, b, u)
+    def _drawn(self, s: Stream, b: Int, u: Int) -> Ptr:
+        return random.place(self.frame, random.blocks(self.step), s, self._word, b, u)
 
     @cached_property
-    def _random(self) -> Random:
-        return Random(self.code, self.frame, self.t)
+    def _word(self) -> Int:
+        self.frame.pointer(random.NAME)  # an entry into the entry block of its own
+        with self.code.builder.goto_entry_block():
+            return random.word_of(self.frame, self.t)
 
     def _pass(self, p: Pass) -> None:
         code, width, n = self.code, self.frame.size(p.width), self.lanes

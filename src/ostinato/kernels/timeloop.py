@@ -11,13 +11,14 @@ from typing import Any
 
 from llvmlite import ir
 
+from ..cells.noise import WORDS
 from .code import I64, PTR, Code, Int, Ptr
 from .machine import Target
 from .packing import emit_packing, vectors
 from .plan import Product, Step
 from .product import Products
 from .program import Program
-from .random import NAME
+from .random import NAME, ROOM, Random, blocks, word_of
 from .stepping import Stepper, share_of
 from .team import Team
 from .threads import flushed
@@ -79,7 +80,7 @@ class Kernel:
         numbered = [*step.ahead, *(q for p in step.passes for q in p.products), *more]
         self.products = list(enumerate(numbered))
         self.numbers = {id(p): k for k, p in self.products}
-        self.vectors = vectors(step)
+        self.vectors, self.drawn = vectors(step), blocks(step)
         self.names = self._names()
 
     def _names(self) -> tuple[str, ...]:
@@ -88,7 +89,7 @@ class Kernel:
         names += [f"{k}_{number}" for number, _ in self.products for k in ("panel", "bias")]
         names += [f"gates_{self.numbers[id(p)]}" for p in self.step.ahead]
         names += ["vector_" + n for n in self.vectors]
-        names += [NAME] if cell.random else []
+        names += [NAME, ROOM] if self.drawn else []
         names += ["weight_" + k for k in cell.letters if k != "p"] + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
         for k in range(self.states):
             names += [f"{n}_{k}" for n in ("start_state", "final_state", "even", "odd")]
@@ -162,12 +163,41 @@ class Kernel:
             with code.when(before.most(low) < here.least(high)):
                 self._move(code, f, before.most(low), here.least(high), "start_state", carried, 0, work, into=True)
                 team.meet(code, f, work.shares)
+            self._draw(code, f, s, t, work)
             run(s, t, low, here.least(high), after)
             team.meet(code, f, work.shares)
             with code.when(after.most(low) < here.least(high)):
                 self._move(
                     code, f, after.most(low), here.least(high), "final_state", carried, self.states, work, into=False
                 )
+
+    def _draw(self, code: Code, f: Frame, s: Int, t: Int, work: Work) -> None:
+        """Random numbers are put down: before the first step those that are drawn once, and every four steps theirs.
+
+        A room holds all rows that have one of the four steps, so that none is missing where rows enter in between.
+        """
+        first = s.equals(0)
+        for letter in dict.fromkeys(name for name, _ in self.drawn):
+            if letter == "S":
+                due, earliest = first, code.integer(0)
+            else:
+                word = word_of(f, t)
+                due = code.builder.or_(
+                    first,
+                    word.equals(
+                        Int(code, code.builder.select(f["dt"] > 0, ir.Constant(I64, 0), ir.Constant(I64, WORDS - 1)))
+                    ),
+                )
+                earliest = (t - word).most(0)
+            with code.when(due):
+                low, high = share_of(f["pad"].over(code.lanes.lanes), work.share, work.shares)
+                random = Random(f, t)
+                with (
+                    code.range(self.count(f, earliest).least(work.high), work.low) as b,
+                    code.range(high, low) as vector,
+                ):
+                    random.put_down(self.drawn, letter, b, vector * code.lanes.lanes)
+                self.team.meet(code, f, work.shares)
 
     def _flag(self, code: Code, condition: Any) -> Int:
         return Int(code, code.builder.zext(condition, ir.IntType(64)))

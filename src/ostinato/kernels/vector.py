@@ -17,7 +17,7 @@ from . import functions
 from .code import I64, Code, Int, Ptr
 from .plan import Step, Stream, terms
 
-ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots")
+ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots", "drawn")
 
 
 def in_workspace(name: str) -> bool:
@@ -78,11 +78,11 @@ class Frame:
 class Row:
     """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile.
 
-    draw  (letter, group, b, u) -> four vectors of random numbers
+    drawn  (stream, b, u) -> where its random numbers lie
     """
 
-    def __init__(self, b: Int, r: Int, q: Int, i: Int, carried: Ptr, draw: Callable[[str, int, Int, Int], list[Any]]):
-        self.b, self.r, self.q, self.i, self.carried, self.draw = b, r, q, i, carried, draw
+    def __init__(self, b: Int, r: Int, q: Int, i: Int, carried: Ptr, drawn: Callable[[Stream, Int, Int], Ptr]):
+        self.b, self.r, self.q, self.i, self.carried, self.drawn = b, r, q, i, carried, drawn
 
 
 class Body:
@@ -105,7 +105,6 @@ class Body:
         self.code = frame.code
         self.lanes = self.code.lanes
         self.values: dict[int, Any] = {}
-        self.words: dict[tuple[str, int], list[Any]] = {}
 
     # memory
 
@@ -156,7 +155,7 @@ class Body:
         stream = step.leaves.get(v.id)
         if stream is not None:
             if stream.kind == "random":
-                return self._drawn(stream)
+                return self.row.drawn(stream, self.row.b, self.u).vector()
             if (
                 stream.kind == "rows" and step.widths[v.id] == "1"
             ):  # one number for all units, whichever units it stands among
@@ -177,12 +176,6 @@ class Body:
         if v.op == "sub":
             return self._difference(v, home)
         return emit(self.lanes, v, [self(a, home) for a in v.args])
-
-    def _drawn(self, s: Stream) -> Any:
-        group = s.name, s.index // 4
-        if group not in self.words:
-            self.words[group] = self.row.draw(*group, self.row.b, self.u)
-        return self.words[group][s.index % 4]
 
     def _single(self, v: Value, home: set[int]) -> bool:
         return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.leaves and v.id in home
