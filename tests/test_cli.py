@@ -31,7 +31,7 @@ def test_version(ostinato):
 def test_help_names_every_command(ostinato):
     status, out, _ = ostinato("--help")
     assert status == 0
-    assert "demo" in out and "cells" in out
+    assert "demo" in out and "cells" in out and "inspect" in out
 
 
 def test_cells_lists_the_whole_catalogue(ostinato):
@@ -144,6 +144,27 @@ def test_a_task_that_is_unknown_is_refused_in_one_message(ostinato):
     status, out, err = ostinato("lab", "lag", "--task", "add")
     assert (status, out) == (2, "")
     assert err.startswith("ostinato lab lag: a task must be one of the list, got 'add'. There are adding,")
+
+
+def test_the_inspection_gets_what_was_typed_and_says_what_it_found(ostinato, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("ostinato.inspection.inspect", lambda *a, **k: seen.append((a, k)) or ("REPORT", "page.html"))
+    status, out, _ = ostinato("inspect", "m.safetensors")
+    assert (status, out) == (0, "REPORT\n\nWritten: page.html\n")
+    ostinato("inspect", "a:b", "--text", tmp_path, "--out", tmp_path / "o.html", "--rows", 3, "--steps", 9)
+    assert seen[0] == (("m.safetensors",), {"text": None, "out": None, "rows": 16, "steps": 100})
+    assert seen[1] == (("a:b",), {"text": tmp_path, "out": tmp_path / "o.html", "rows": 3, "steps": 9})
+
+
+def test_a_model_that_is_missing_is_refused_in_one_message(ostinato, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = ostinato("inspect", "absent.safetensors")
+    assert (status, out) == (2, "")
+    assert err == (
+        "ostinato inspect: MODEL must be an existing file, got absent.safetensors. "
+        "`ostinato demo` writes such files, one for each cell.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_package_runs_as_a_module():

@@ -14,14 +14,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ostinato.demo import Settings, experiment, run
-from ostinato.demo.source import language_reference
 from ostinato.errors import InputError
+from ostinato.reading import language_reference
 from ostinato.training import Text, bits_per_character
 
 CONTENT = "the quick brown fox jumps over the lazy dog; " * 150
 FILES = {
     "gradient-by-lag.png",
     "gru.safetensors",
+    "inspect.html",
     "loss.png",
     "lstm.safetensors",
     "results.json",
@@ -36,6 +37,18 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def pages_without_pictures(request, monkeypatch):
+    """Pictures of a page take seconds; one test has them."""
+    if "page_with_pictures" not in request.fixturenames:
+        monkeypatch.setattr("ostinato.lens.page.MOST_DRAWN", 0)
+
+
+@pytest.fixture
+def page_with_pictures():
+    pass
 
 
 @pytest.fixture
@@ -63,7 +76,7 @@ def printed(console):
     return console.file.getvalue()
 
 
-def test_everything_is_written_and_agrees(settings):
+def test_everything_is_written_and_agrees(settings, page_with_pictures):
     console = quiet()
     assert run(settings, console) == 0
     assert {file.name for file in settings.out.iterdir()} == FILES
@@ -89,6 +102,11 @@ def test_everything_is_written_and_agrees(settings):
             assert set(found[when]) == ({"h", "c"} if name == "LSTM" else {"h"})
             assert all(len(norms) == 21 for norms in found[when].values())
         assert found["gradient_before"] != found["gradient_after"]
+    best = min(results["cells"], key=lambda name: results["cells"][name]["bits"])
+    page = (settings.out / "inspect.html").read_text(encoding="utf-8")
+    assert f"<title>{best}, after training</title>" in page and page.count("<svg") == 9
+    assert f"{results['cells'][best]['bits']:.4g}" in page and "held out" in page
+    assert printed(console).splitlines()[-1].endswith("inspect.html, a page for a browser.")
 
 
 def test_pictures_are_pictures_of_a_readable_size(settings):
@@ -141,7 +159,11 @@ def test_interrupt_keeps_what_was_finished_and_says_so_in_one_line(settings, mon
     monkeypatch.setattr(experiment, "train", interrupted)
     console = quiet()
     assert run(settings, console) == 130
-    assert {file.name for file in settings.out.iterdir()} == FILES - {"gru.safetensors", "lstm.safetensors"}
+    assert {file.name for file in settings.out.iterdir()} == FILES - {
+        "gru.safetensors",
+        "lstm.safetensors",
+        "inspect.html",
+    }
     assert list(json.loads((settings.out / "results.json").read_text(encoding="utf-8"))["cells"]) == ["RNN"]
     last = printed(console).splitlines()[-1]
     assert last == f"Interrupted while GRU was at step 5 of 12: RNN finished, saved in {settings.out}."

@@ -26,8 +26,9 @@ ORDER = """
     kernels
     layers
     bptt stream loss packing export
-    models tasks training
+    models tasks training reading
     lens
+    inspection
     demo lab
     cli
     __main__

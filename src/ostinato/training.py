@@ -62,6 +62,15 @@ def streams(ids: Tensor, batch: int) -> Tensor:
     return ids[: steps * batch].view(batch, steps).t().contiguous()
 
 
+def windows(ids: Tensor, count: int, length: int) -> Tensor:
+    """`count` pieces of ids [N], evenly spread and overlapping where they must: [length, count]."""
+    if count < 1 or not 1 <= length <= len(ids):
+        expected = f"one at least, of 1 to {len(ids)} characters"
+        raise InputError(phrase("windows", "count and length", expected, f"{count} of {length}"))
+    starts = torch.linspace(0, len(ids) - length, count).long()
+    return torch.stack([ids[start : start + length] for start in starts.tolist()], dim=1)
+
+
 def chunks(streamed: Tensor, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Successive inputs and targets, each [T, B], of streamed [N, B]; the last chunk may be shorter."""
     for start in range(0, len(streamed) - 1, steps):

@@ -57,6 +57,31 @@ def demo(
 
 
 @app.command()
+def inspect(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A file that `demo` saved, or MODULE:FUNCTION, which returns (model, batch, loss)."
+        ),
+    ],
+    text: Annotated[
+        Path | None, typer.Option(help="For a saved model: a UTF-8 text file. [default: Python's language reference]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new .html, .json, .png or .svg file. [default: the model's name .html]")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="For a saved model: windows of the text that are read.")] = 16,
+    steps: Annotated[int, typer.Option(help="Characters of a window.")] = 100,
+) -> None:
+    """Look into a model: a verdict, and a page with everything that was measured."""
+    from ostinato.inspection import inspect as look
+
+    report, written = look(model, text=text, out=out, rows=rows, steps=steps)
+    print(report)
+    print(f"\nWritten: {written}")
+
+
+@app.command()
 def cells(
     name: Annotated[str | None, typer.Argument(help="A cell of the catalogue.", show_default=False)] = None,
     kernel: Annotated[bool, typer.Option("--kernel", help="Print the code emitted for this machine.")] = False,

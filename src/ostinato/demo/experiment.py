@@ -19,7 +19,7 @@ from ostinato.errors import InputError, phrase
 from ostinato.layers import GRU, LSTM, RNN
 from ostinato.lens import gradient_by_lag
 from ostinato.models import CharModel
-from ostinato.training import Text, Trainer, bits_per_character
+from ostinato.training import Text, Trainer, bits_per_character, windows
 
 Kind = Callable[[int, int], nn.Module]
 """A layer's class: called with input_size and hidden_size."""
@@ -159,15 +159,13 @@ def gradients(model: CharModel, text: Text, settings: Settings) -> dict[str, lis
     """
     double = copy.deepcopy(model).double().eval()
     places, lags = 32, min(settings.lags, len(text.valid) - 34)
-    length = lags + 2
-    starts = torch.linspace(0, len(text.valid) - length, places).long()
-    windows = torch.stack([text.valid[start : start + length] for start in starts.tolist()], dim=1)
+    read = windows(text.valid, places, lags + 2)
 
     def loss(output: Tensor) -> Tensor:
-        return cross_entropy(double.head(output), windows[-1], reduction="none")
+        return cross_entropy(double.head(output), read[-1], reduction="none")
 
     with torch.no_grad():
-        x = double.embedding(windows[:-1])
+        x = double.embedding(read[:-1])
     measured = gradient_by_lag(double.layer, x, loss, lags=lags)
     return {STATES[s]: measured.median(s).tolist() for s in range(len(measured.norms))}
 

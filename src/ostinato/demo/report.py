@@ -10,10 +10,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text as Plain
-from safetensors.torch import save_file
 
 from ostinato.environment import environment
-from ostinato.models import CharModel
 from ostinato.training import Text
 
 from .experiment import Outcome, Settings
@@ -44,18 +42,6 @@ def print_results(console: Console, outcomes: Sequence[Outcome]) -> None:
         title = f"{each.cell} writes on after the first 100 held-out characters"
         console.print(Panel(Plain(each.sample), title=title, title_align="left"))
     console.print(table(outcomes))
-
-
-def save_weights(folder: Path, cell: str, model: CharModel, text: Text, settings: Settings) -> None:
-    """`<cell>.safetensors`: the model's state_dict, and in its metadata what is needed to build the model again."""
-    about = {
-        "cell": cell,
-        "input_size": str(settings.embedding),
-        "hidden_size": str(settings.hidden),
-        "alphabet": json.dumps(text.alphabet),
-    }
-    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
-    save_file(weights, folder / f"{cell.lower()}.safetensors", about)
 
 
 def save_results(folder: Path, outcomes: Sequence[Outcome], source: str, text: Text, settings: Settings) -> None:

@@ -7,12 +7,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ostinato.inspection import save_model, text_page
 from ostinato.models import CharModel
+from ostinato.reading import read_text
 from ostinato.training import Text, weight_count
 
 from . import experiment, report
 from .experiment import OURS, TORCH, Outcome, Settings
-from .source import new_folder, read_text
+from .folder import new_folder
 
 
 class Run:
@@ -27,6 +29,7 @@ class Run:
         self.text = Text.of(content)
         self.folder: Path = new_folder(settings.out)
         self.finished: list[Outcome] = []
+        self.models: dict[str, CharModel] = {}
         self.doing = "starting"
 
     def all(self) -> None:
@@ -86,7 +89,8 @@ class Run:
         bar.update(task, total=outcome.steps, bits=f"{outcome.bits:.2f} bits/char held out")
         outcome.gradient_after = experiment.gradients(model, text, settings)
         outcome.sample = experiment.sample(model, text, settings)
-        report.save_weights(self.folder, outcome.cell, model, text, settings)
+        save_model(self.folder / f"{outcome.cell.lower()}.safetensors", outcome.cell, model, text.alphabet)
+        self.models[outcome.cell] = model
         self.finished.append(outcome)
 
     def write(self) -> None:
@@ -94,6 +98,24 @@ class Run:
         report.save_results(self.folder, self.finished, self.source, self.text, self.settings)
         report.save_pictures(self.folder, self.finished)
         report.print_results(self.console, self.finished)
+
+    def inspect(self) -> Path:
+        """The page of the cell with the fewest bits per character, on held-out text: `inspect.html`."""
+        best = min(self.finished, key=lambda outcome: outcome.bits)
+        self.doing = f"the page of {best.cell} was being written"
+        about = {
+            "held-out bits per character": best.bits,
+            "steps of training": best.steps,
+            "text": f"the end of {self.source}, held out",
+        }
+        found, options = text_page(
+            self.models[best.cell],
+            self.text.alphabet,
+            self.text.valid,
+            title=f"{best.cell}, after training",
+            about=about,
+        )
+        return found.save(self.folder / "inspect.html", **options)
 
 
 def run(settings: Settings, console: Console | None = None) -> int:
@@ -109,6 +131,12 @@ def run(settings: Settings, console: Console | None = None) -> int:
         return _interrupted(job)
     job.write()
     console.print(f"Curves, pictures, weights and every number are in [bold]{job.folder}[/bold].", highlight=False)
+    page = job.inspect()
+    console.print(
+        f"What the best of them does inside: [bold]{page}[/bold], a page for a browser.",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 0
 
 

@@ -96,7 +96,8 @@ def test_what_was_measured_is_on_the_page(words_only):
     report = made_report(probe=made_probe(powers(0.8)))
     page = Page(report.to_html())
     reach, half = math.floor(math.log(0.01) / math.log(0.8)), math.log(0.5) / math.log(0.8)
-    assert f"1 % is left {reach} steps back, half of it {half:.3g} steps back" in page.text
+    said = f"At least 1 % of the gradient at the last step arrives {reach} steps back, of 39; half of it is gone after"
+    assert f"{said} {half:.3g} steps" in page.text
     assert "multiplies it by 0.8 in the mean" in page.text
     assert "reach at 1 % (steps) 20 20 20" in page.text and "mean step gain (no unit) 0.8 0.8 0.8" in page.text
     assert "rnn.weight_hh_l0 f 2 0.5 0.002 0.001" in page.text
@@ -112,6 +113,7 @@ def test_the_verdict_comes_first(words_only):
     assert page.text.index("What to do") < said < page.text.index("At a glance") < page.text.index("rnn layer 0: janet")
     well = Page(made_report(probe=made_probe(powers(0.99))).to_html())
     assert "No rule has a say: nothing stands out in this step." in well.text
+    assert "arrives 39 steps back, of 39; half of it is never gone, and a step back multiplies it by 0.99" in well.text
 
 
 def test_the_record_itself_is_behind_the_link(page):

@@ -79,6 +79,20 @@ def test_relative_curves_start_at_one_and_the_threshold_is_named():
     assert {text.get_text() for text in made.axes[0].texts} == {"h", "c", r"$\epsilon$ = 0.01"}
 
 
+@pytest.mark.parametrize("rate", [0.999, 0.97, 0.9, 0.5])
+def test_the_name_of_a_level_lies_on_no_line(rate):
+    lines = {"a": [rate**k for k in range(120)], "b": [0.01 + 0.03 * 0.9**k for k in range(120)]}
+    made = gradient_by_lag_picture({"": lines}, title="", relative=True, threshold=0.01)
+    made.canvas.draw()
+    axes = made.axes[0]
+    (name,) = [text for text in axes.texts if "epsilon" in text.get_text()]
+    box = name.get_window_extent()
+    for line in axes.get_lines():
+        if not line.get_label().startswith("_"):
+            assert not axes.transData.transform_path(line.get_path()).intersects_bbox(box, filled=False)
+    assert box.x0 >= axes.get_window_extent().x0 and box.x1 <= axes.get_window_extent().x1
+
+
 def test_a_level_curve_is_drawn_level_and_one_step_is_enough():
     made = gradient_by_lag_picture(
         {"a": {"h": [1.0, 1.001]}, "b": {"h": [3.0]}, "c": {"h": [0.0]}}, title="", columns=2

@@ -128,4 +128,4 @@ def test_a_sheet_has_six_fields_for_each_layer(layer):
         report_picture(report, layers=[2])
     with pytest.raises(InputError, match="field_picture: name must be one of gradient, probe, .* got 'gate'"):
         field_picture(layer, "gate")
-    assert math.isclose(made.get_figheight(), 2 * 6.2)
+    assert math.isclose(made.get_figheight(), 2 * 9.1)

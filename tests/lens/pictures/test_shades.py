@@ -32,9 +32,18 @@ def test_the_matrix_is_drawn_relative_to_its_diagonal(steps):
     assert png(made).startswith(b"\x89PNG")
     if steps == 60:
         assert {t.get_text() for t in axes.texts} == {"0.1", "0.01"}
-        for contour, level in zip(axes.collections[2::2], (0.1, 0.01)):
-            lags = [t - k for path in contour.get_paths() for k, t in path.vertices]
-            assert abs(np.median(lags) - np.log(level) / np.log(0.7)) < 0.6
+        for level in (0.1, 0.01):
+            lines = [np.asarray(line.get_xydata()) for line in axes.get_lines() if line.get_label() == f"_{level:g}"]
+            lags = np.concatenate([t - k for k, t in (line.T for line in lines)])
+            assert len(lines) == 2 and abs(np.median(lags) - np.log(level) / np.log(0.7)) < 0.6
+
+
+def test_values_that_meet_a_level_here_and_there_make_no_line():
+    values = decay(60)
+    values[50, 20:22] = values[50, 50] * 0.2
+    made = gradient_matrix_picture(values, title="specks")
+    lines = [line for line in made.axes[0].get_lines() if line.get_label() == "_0.1"]
+    assert len(lines) == 2 and np.abs(np.subtract(*np.asarray(lines[0].get_xydata()).T)).max() < 8
 
 
 def test_the_matrix_of_several_rows_is_their_median_and_may_be_absolute():

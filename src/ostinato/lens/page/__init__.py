@@ -160,10 +160,10 @@ def _in_words(layer: LayerReport) -> str:
     if math.isnan(reach):
         return "No gradient arrives at the last step of any row."
     half, gain = median(layer.probe.half_life_steps), median(layer.probe.mean_step_gain)
-    said = (
-        f"Of the gradient at the last step 1 % is left {number(reach)} steps back, half of it {number(half)} steps back"
-    )
-    said += f"; a step back multiplies it by {number(gain)} in the mean."
+    last = layer.probe.ratio_by_lag.shape[0] - 1
+    gone = f"half of it is gone after {number(half)} steps" if math.isfinite(half) else "half of it is never gone"
+    said = f"At least 1 % of the gradient at the last step arrives {number(reach)} steps back, of {last}; {gone}"
+    said += f", and a step back multiplies it by {number(gain)} in the mean."
     for carry in layer.carries:
         if carry.formula != "0":
             kept = median(carry.half_life_steps_per_unit)

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from ...layers import GRU, LSTM, RNN
+from ...loss import sequence_loss
 from ...models import CharModel
-from .. import fold, gate_values, gradient_by_lag, gradient_matrix, unfold
+from ...reading import language_reference
+from ...training import Text, Trainer, windows
+from .. import Report, fold, gate_values, gradient_by_lag, gradient_matrix, unfold, watch
 from . import activations_picture, gates_picture, gradient_by_lag_picture, gradient_matrix_picture, png
 from . import sigmoid_again_picture as again
 
@@ -20,6 +23,20 @@ SENTENCE = "The dogs owned by Mrs Smith were barking."
 def loss(output: Tensor) -> Tensor:
     """½ the squared norm of an output, a loss for each row and step."""
     return 0.5 * output.square().sum(-1)
+
+
+def watched() -> Report:
+    """A character model's pass forward and back on held-out text, after 100 steps of training."""
+    text = Text.of(language_reference())
+    model = CharModel(LSTM(32, 64), len(text.alphabet))
+    running = Trainer(model, text, batch=16, steps=32, total=100)
+    for _ in range(100):
+        running.step()
+    model.zero_grad()
+    read = windows(text.valid, 16, 101)
+    with watch(model) as looking:
+        sequence_loss(model(read[:-1])[0], read[1:]).backward()
+    return looking.report()
 
 
 def write(folder: Path) -> list[Path]:
@@ -52,6 +69,7 @@ def write(folder: Path) -> list[Path]:
         "gates": gates_picture({k: v[:, 0] for k, v in gates.items()}, list(SENTENCE), title="The gates of an LSTM"),
         "activations": activations_picture(),
         "sigmoid-again": again(),
+        "report": watched().picture(),
     }
     written = [folder / f"{name}.png" for name in made]
     for path, figure in zip(written, made.values()):

@@ -12,9 +12,9 @@ from .fields import FIELDS, titled
 from .style import TEXT, styled
 
 SHEET = ("gradient", "probe", "retention", "gates", "gates over time", "weights")
-COLUMNS = 3
+COLUMNS = 2
 MOST = 8
-"""Layers on a sheet, each of two rows of fields."""
+"""Layers on a sheet, each of three rows of fields, which a README shows at about their own size."""
 
 
 @styled

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from contourpy import contour_generator
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -13,6 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from .style import SHADES, SMALL, TEXT, WIDTH, figure, styled
 
 _FLOOR = 1e-6
+_ISLAND = 0.2
+"""Lines whose ends lie closer than this share of the steps are not drawn."""
 
 
 @styled
@@ -23,7 +27,7 @@ def gradient_matrix_picture(
 
     norms     [T, T] or [T, T, B], as `GradientMatrix.of` gives them; of several rows the median
     relative  divide each line by its value at k = t: what is left of the gradient at lag t - k. The diagonal is then 1
-    levels    ratios at which a line is drawn and named, with `relative`
+    levels    ratios at which a line is drawn and named, with `relative`; where they are met here and there, no line
     unit      of the norm where it is not relative: this per unit of s
 
     What is 0, such as the future of a layer that reads forward, and what lies past a row's end, is hatched.
@@ -46,16 +50,8 @@ def gradient_matrix_picture(
         shown, cmap=SHADES, norm=norm, origin="lower", extent=(*edges, *edges), interpolation="nearest", zorder=2
     )
     if relative and steps >= 8:
-        centres = np.arange(1, steps + 1)
         for level, dashes in zip(levels, ("solid", "dashed", "dashdot", "dotted") * len(levels)):
-            filled = np.ma.masked_invalid(shown)
-            if not filled.min() < level < filled.max():
-                continue
-            for colour, wide in (("white", 2.6), ("black", 1.1)):
-                lines = axes.contour(
-                    centres, centres, filled, [level], colors=colour, linestyles=dashes, linewidths=wide, zorder=3
-                )
-            axes.clabel(lines, fmt={level: f"{level:g}"}, fontsize=SMALL, inline=True)
+            _level(axes, shown, level, dashes)
     axes.set_xlabel("step $k$ of the state")
     axes.set_ylabel("step $t$ of the loss")
     for axis in (axes.xaxis, axes.yaxis):
@@ -66,6 +62,24 @@ def gradient_matrix_picture(
     scale.set_label(ratio if relative else f"{name}   ({unit} per unit of $s$)")
     axes.set_title(title)
     return made
+
+
+def _level(axes: Axes, shown: np.ndarray, level: float, dashes: str) -> None:
+    """The line along which the values are `level`, named in its middle. Islands are left out: one step's noise."""
+    steps = len(shown)
+    filled = np.ma.masked_invalid(shown)
+    if not filled.min() < level < filled.max():
+        return
+    found = [np.asarray(line) for line in contour_generator(z=filled, name="serial").lines(level)]
+    lines = [line + 1 for line in found if np.hypot(*(line.max(0) - line.min(0))) >= _ISLAND * steps]
+    for line in lines:
+        for colour, wide in (("white", 2.6), ("black", 1.1)):
+            axes.plot(*line.T, color=colour, linestyle=dashes, linewidth=wide, zorder=3, label=f"_{level:g}")
+    if lines:
+        longest = max(lines, key=len)
+        box = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.6, "boxstyle": "round,pad=0.2"}
+        x, y = longest[len(longest) // 2]
+        axes.text(x, y, f"{level:g}", fontsize=SMALL, ha="center", va="center", zorder=4, bbox=box)
 
 
 def _median(norms: Any) -> np.ndarray:

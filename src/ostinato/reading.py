@@ -1,4 +1,4 @@
-"""Where the text comes from and where the results go."""
+"""Texts to learn from: a file of the user's, or one that every Python carries."""
 
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -9,11 +9,10 @@ SHORTEST = 5_000
 """Characters. Below this the held-out part is too short to fill one batch of streams."""
 
 
-def read_text(path: Path | None) -> tuple[str, str]:
+def read_text(path: Path | None, where: str = "ostinato demo", shortest: int = SHORTEST) -> tuple[str, str]:
     """(name, text) of a UTF-8 file, or of Python's own language reference without one; refused if it cannot serve."""
     if path is None:
         return "the Python language reference (pydoc_data.topics)", language_reference()
-    where = "ostinato demo"
     remedy = "Name a plain text file, or leave --text out to use Python's language reference."
     if not path.exists():
         raise InputError(phrase(where, "--text", "an existing file", path, remedy))
@@ -26,9 +25,9 @@ def read_text(path: Path | None) -> tuple[str, str]:
         raise InputError(phrase(where, "--text", "UTF-8", received, "Save the file as UTF-8 first.")) from None
     except OSError as error:
         raise InputError(phrase(where, "--text", "readable", f"{path} ({error.strerror})", remedy)) from None
-    if len(text) < SHORTEST:
-        remedy = "A model learns little from a short text; several files can be joined into one."
-        raise InputError(phrase(where, "--text", f"at least {SHORTEST} characters long", len(text), remedy))
+    if len(text) < shortest:
+        remedy = "Name a longer text; several files can be joined into one."
+        raise InputError(phrase(where, "--text", f"at least {shortest} characters long", len(text), remedy))
     if len(set(text)) < 2:
         raise InputError(phrase(where, "--text", "a text of two different characters or more", repr(text[0]), remedy))
     return str(path), text
@@ -45,20 +44,3 @@ def language_reference() -> str:
         for paragraph in topic.split("\n\n"):
             paragraphs.setdefault(paragraph.strip(), paragraph)
     return "\n\n".join(paragraphs.values())
-
-
-def new_folder(wanted: Path) -> Path:
-    """Make the folder `wanted`, or `wanted-2`, `wanted-3`, … if there is one already: nothing is ever overwritten."""
-    number = 1
-    while True:
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            remedy = "Name another place with --out."
-            received = f"{folder} ({error.strerror})"
-            raise InputError(phrase("ostinato demo", "--out", "a folder that can be made", received, remedy)) from None
-        else:
-            return folder
