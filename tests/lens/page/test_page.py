@@ -87,7 +87,7 @@ def test_readers_who_hear_the_page_are_told_what_is_there(page):
 
 def test_light_dark_phone_and_paper(html):
     assert 'name="viewport"' in html and "color-scheme: light dark" in html
-    assert "@media (prefers-color-scheme: dark)" in html and "@media print" in html
+    assert "@media screen and (prefers-color-scheme: dark)" in html and "@media print" in html
     # Whatever is drawn is drawn in the page's inks; a colour left as it is would vanish on one of the two grounds.
     assert re.findall(r"#[0-9a-f]{6}", html.partition("</style>")[2]) == []
 
@@ -156,6 +156,29 @@ def test_numbers_that_are_not_finite_make_a_page_that_says_so():
         layer(x)[0].sum().backward()
     page = Page(looking.report().to_html())
     assert page.text.index("state h is inf or NaN from step 7 on") < page.text.index("At a glance")
+
+
+def test_every_layer_direction_and_call_has_its_place(words_only):
+    torch.manual_seed(0)
+    model = torch.nn.ModuleDict({"a b": ostinato.GRU(3, 4, 2, bidirectional=True)})
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    with lens.watch(model) as looking:
+        for _ in range(2):
+            model["a b"](torch.randn(9, 3, 3), lengths=[9, 0, 4])[0].square().sum().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+        optimiser.step()
+    report = looking.report()
+    page = Page(report.to_html())
+    for layer in report.layers:
+        assert f"{layer.label}: gru" in page.text
+    assert len(report.layers) == len([a for a in page.all("h2") if "id" in a]) == 8
+    for weight in report.weights:
+        numbers = weight.norm_weight_units, weight.gradient_norm_loss_per_weight_unit, weight.update_norm_weight_units
+        said = " ".join(f"{n:.4g}" for n in numbers)
+        assert f"{weight.parameter} {weight.gate} {said} {weight.relative_update:.4g}" in page.text
+    assert (
+        "cut: 100 %" in page.text and f"0 {report.clipping.norms_before_loss_per_weight_unit[0]:.4g} 0.01" in page.text
+    )
 
 
 def test_files_by_their_ending(tmp_path, words_only, monkeypatch):

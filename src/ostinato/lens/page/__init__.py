@@ -34,7 +34,7 @@ _CAPTIONS = {
     "probe": f"Only what arrives at each run's last step goes back. {_BAND} of the runs. Healthy: near 1 up to the lag "
     "that matters.",
     "retention": "Whole: a state's gradient by every way. Additive: by what each unit carries over by itself, step for "
-    f"step. Kept: that product alone. {_BAND} of the runs, or of the units.",
+    f"step. Kept: the product of what is carried, unit by unit. {_BAND} of the runs, or of the units.",
     "gates": "Shares of a sample of all values. Saturated values lie where the activation is nearly flat, and little "
     "gradient passes.",
     "gates over time": f"{_BAND} of rows and units.",

@@ -13,7 +13,7 @@ _DARK = """
 
 STYLE = (
     ":root { color-scheme: light dark;" + _LIGHT + "}\n"
-    "@media (prefers-color-scheme: dark) and (not print) { :root {" + _DARK + "} }\n"
+    "@media screen and (prefers-color-scheme: dark) { :root {" + _DARK + "} }\n"
     """
 * { box-sizing: border-box; }
 html { background: var(--back); color: var(--ink); font: 100%/1.5 system-ui, "DejaVu Sans", Verdana, sans-serif; }
