@@ -2,9 +2,14 @@
 
 from .buffers import empty
 from .call import block_steps
-from .run import backward, backward_recorded, blocks, forward, kept_shapes, kept_values, supported
+from .lines import norms, path
+from .run import adjoints, backward, backward_recorded, blocks, forward, kept_shapes, kept_values, supported
+from .squares import Outer, Pattern, outer_norms
 
 __all__ = [
+    "Outer",
+    "Pattern",
+    "adjoints",
     "assembly",
     "backward",
     "backward_recorded",
@@ -14,6 +19,9 @@ __all__ = [
     "forward",
     "kept_shapes",
     "kept_values",
+    "norms",
+    "outer_norms",
+    "path",
     "supported",
 ]
 

@@ -267,6 +267,29 @@ def backward_recorded(
     return found, adjoints, {key: sent[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
 
 
+def adjoints(
+    cell: Cell,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Sequence[Tensor],
+    d_output: Tensor | None,
+    d_finals: Sequence[Tensor | None],
+    noise: Tensor | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Of `backward_recorded` what concerns the states: the gradients before the first step and after every step."""
+    found = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype) for s in states]
+    nothing = [None] * (len(states) - (cell.output_state is not None))
+    needs = (False, True, False)
+    _, d_states, _ = _backward(
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, nothing, needs, (), noise, found
+    )
+    return d_states, found
+
+
 def kept_values(
     cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], kept: Sequence[Tensor]
 ) -> dict[int, Tensor]:
@@ -299,7 +322,7 @@ def _backward(
     sent: Tensor | None = None,
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """adjoints, sent: where the gradients of states, and of products, at every step are to be written, if anywhere."""
-    c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories), sent is not None)
+    c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories), bool(adjoints))
     p, dtype, places = c.program, x.dtype, c.places
     wants_x, _, wants_weights = needs
     arriving = [buffers.zeros(a.shape, dtype) if d is None else d.contiguous() for a, d in zip(states, d_finals)]

@@ -114,6 +114,26 @@ def backward_recorded(
     )
 
 
+def adjoints(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    noise: Tensor | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The gradients of the initial states, and of each state after every step, laid out as the output; no others.
+
+    The recurrence alone: a sixth of a training step where x is as wide as the states.
+    """
+    return _engine(x).adjoints(cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, noise)
+
+
 def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
     """What `forward` kept, node by node of the trace of `Cell.from_text(cell.text)`; {} where it kept nothing."""
     return _kernels().kept_values(cell, states, weights, kept) if kept and compiled(x) else {}
@@ -137,3 +157,40 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, known without running it: tracers ask."""
     return _kernels().kept_shapes(cell, x, states, weights) if compiled(x) else []
+
+
+def norms(v: Tensor) -> Tensor | None:
+    """‖v‖ of each line of v [R, H], added up in float64: float64 [R]. None where no kernels run on v as it lies."""
+    return _kernels().norms(v) if v.numel() and v.stride(1) == 1 and compiled(v) else None
+
+
+def path(
+    adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
+) -> tuple[Tensor, int] | None:
+    """`kernels.lines.path`; None where no kernels run on these tensors as they lie."""
+    fits = carry.stride(1) == 1 and adjoint.is_contiguous() and adjoint.numel() and compiled(adjoint)
+    return _kernels().path(adjoint, carry, first, reverse, now, known) if fits else None
+
+
+def outer_norms(
+    groups: Sequence[tuple[int, Sequence[int]]],
+    d: Tensors,
+    z: Sequence[tuple[Tensor, Tensor | None]],
+    first: Sequence[int],
+    reverse: bool,
+) -> Tensor | None:
+    """‖Σ_b d_b ⊗ z_b‖ of each group at each step, float64 [groups, S]; None where no kernels run on these tensors.
+
+    groups  (which z, which of the segments d) of each
+    d       [R, width] each
+    z       the rows [R, C]; and where they are states after each step, to be read from the step before, those before
+            the first step
+    """
+    k = _kernels()
+    rows = [*d, *(t for t, _ in z)]
+    if not all(t.stride(-1) == 1 and t.numel() and compiled(t) for t in rows):
+        return None
+    pattern = k.Pattern(
+        len(d), tuple(start is not None for _, start in z), tuple((at, tuple(which)) for at, which in groups)
+    )
+    return k.outer_norms(pattern, d, [k.Outer(*pair) for pair in z], first, reverse)

@@ -145,6 +145,28 @@ def backward_recorded(
     return found, *record(cell, x, states, weights, sizes, reverse, d_output, d_finals, d_histories, noise)
 
 
+def adjoints(
+    cell: Cell,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    reverse: bool,
+    output: Tensor,
+    kept: Tensors,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    noise: Tensor | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Of `backward` and `stepwise.record` what concerns the states."""
+    nothing: Gradients = [None] * (len(states) - (cell.output_state is not None))
+    needs = (False, True, False)
+    _, d_states, _ = backward(
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, nothing, needs, noise=noise
+    )
+    return d_states, record(cell, x, states, weights, sizes, reverse, d_output, d_finals, nothing, noise)[0]
+
+
 def gradients(
     cell: Cell,
     x: Tensor,

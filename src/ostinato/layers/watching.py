@@ -32,8 +32,8 @@ class Piece:
     first      the step of the call at which it begins, in packed steps
     x          [T, B, C], or packed rows [R, C] with `sizes`
     states     the states before its first step, in the order of work: [B, H] each
+    kept       what forward kept; `engine.kept_values` says of which nodes
     histories  the states after each step, in the order of the cell, laid out as the output
-    values     what forward kept, node by node: `engine.kept_values`
     noise      what its random numbers come from
     """
 
@@ -47,7 +47,6 @@ class Piece:
     output: Tensor
     kept: Tensors
     histories: Tensors
-    values: dict[int, Tensor]
     noise: Tensor | None = None
 
 
@@ -170,5 +169,4 @@ class Watched(NamedTuple):
         count = len(cell.states) - (cell.output_state is not None)
         kept, every = list(kept[: len(kept) - count]), iter(kept[len(kept) - count :])
         histories = [output if k == cell.output_state else next(every) for k in range(len(cell.states))]
-        values = engine.kept_values(cell, x, states, weights, kept)
-        return Piece(cell, self.first, x, states, weights, sizes, reverse, output, kept, histories, values, noise)
+        return Piece(cell, self.first, x, states, weights, sizes, reverse, output, kept, histories, noise)

@@ -24,7 +24,8 @@ from ..layers.watching import WATCHER, Onlooker, Piece
 from .evaluate import evaluate, needed
 from .layout import Layout
 from .nodes import named
-from .onlooker import Looking
+from .sight import Sight
+from .sight import lines as _lines
 
 _GROWS = (
     'Values grow from step to step: init="orthogonal", smaller weights, a bounded activation or a lower learning rate '
@@ -106,7 +107,7 @@ class _Watcher:
         return looking
 
 
-class _Detective(Looking):
+class _Detective(Sight):
     """Looks for the first value that is not finite in one layer and direction of one call."""
 
     def __init__(self, layer: Layer, layout: Layout, where: _Where) -> None:
@@ -218,11 +219,6 @@ class _Detective(Looking):
     def _place(self, piece: Piece, line: int) -> str:
         step, row = torch.nonzero(self.layout.grid == line + self.layout.first[piece.first])[0].tolist()
         return f"at step {step}, row {row}"
-
-
-def _lines(t: Tensor) -> Tensor:
-    """[T, B, H] → [T·B, H]; packed rows stay as they are."""
-    return t.flatten(0, 1) if t.dim() == 3 else t
 
 
 def _finite(t: Tensor) -> bool:

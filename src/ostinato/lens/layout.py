@@ -23,6 +23,7 @@ class Layout:
     lines    int64 [S, N], the line of each run's step, -1 past its end
     lengths  int64 [N]
     grid     int64 [T, B], the line of each step of x, -1 past a row's end
+    first    the first line of each step, and R
     """
 
     def __init__(self, batch: Batch):
@@ -32,6 +33,7 @@ class Layout:
             self.lines = torch.arange(steps * runs).view(steps, runs)
             self.lengths = torch.full((runs,), steps)
             self.grid = self.lines
+            self.first = [*range(0, steps * runs + 1, runs)] if runs else [0] * (steps + 1)
         else:
             per_step = sizes.to(torch.int64)
             runs = int(per_step[0]) if len(per_step) else 0
@@ -42,9 +44,8 @@ class Layout:
             numbers = torch.arange(1, x.shape[0] + 1, dtype=torch.float64, device=x.device).view(1, -1, 1)
             grid = batch.steps(numbers)[0, ..., 0].to("cpu", torch.int64) - 1
             self.grid = grid if grid.dim() == 2 else grid[:, None]
+            self.first = [0, *per_step.cumsum(0).tolist()]
         self.dense = sizes is None
-        self.first = [0, *self.lines.max(1).values.add(1).tolist()]
-        """The first line of each step, and R."""
 
     @property
     def count(self) -> int:

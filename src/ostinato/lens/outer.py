@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from ..cells.derivative import Derivative
+from ..cells.value import Value
+from ..layers import engine
 from ..layers.watching import Piece
+from .sight import lines
 
 if TYPE_CHECKING:
     from .onlooker import Looking
@@ -36,14 +39,49 @@ def norms_by_step(
     if rows is None:
         return {}
     operands = {operand.id: operand for _, operand in derivative.products.values()}
+    gates = {
+        group: side_by_side([sent[k] for k in sorted(keys, key=lambda k: sent[k].storage_offset())])
+        for group, keys in by_operand.items()
+    }
+    found = _by_kernels(looking, piece, rows, gates, operands)
+    if found is None:
+        grams: dict[object, tuple[Tensor, Tensor]] = {}
+        found = []
+        for (_, i), d in gates.items():
+            z = looking.stacked(rows, looking.operand(piece, operands[i]))
+            found.append(squared_norms(looking.stacked(rows, d), z, grams).clamp(min=0))
     squares: dict[str, Tensor] = {}
-    grams: dict[object, tuple[Tensor, Tensor]] = {}
-    for (letter, i), keys in by_operand.items():
-        d = looking.stacked(rows, side_by_side([sent[k] for k in sorted(keys, key=lambda k: sent[k].storage_offset())]))
-        z = looking.stacked(rows, looking.operand(piece, operands[i]))
-        found = squared_norms(d, z, grams)
-        squares[letter] = squares[letter] + found if letter in squares else found
-    return {letter: squares[letter].clamp(min=0).sqrt() for letter in "WUV" if letter in squares}
+    for (letter, _), one in zip(gates, found):
+        squares[letter] = squares[letter] + one if letter in squares else one
+    return {letter: squares[letter].sqrt() for letter in "WUV" if letter in squares}
+
+
+def _by_kernels(
+    looking: Looking, piece: Piece, rows: Tensor, gates: Mapping[tuple[str, int], Tensor], operands: Mapping[int, Value]
+) -> list[Tensor] | None:
+    """The squared norms of each group; None where no kernels run, or where the matrices themselves are the shorter way.
+
+    Gates that belong to several groups are multiplied for each: their inner products are a tenth of a training step.
+    """
+    first = looking.first_lines(piece)
+    if first is None:
+        return None
+    d: list[Tensor] = []
+    z: list[tuple[Tensor, Tensor | None]] = []
+    groups: list[tuple[int, list[int]]] = []
+    for (_, i), t in gates.items():
+        same = next(
+            (k for k, other in enumerate(d) if other.data_ptr() == t.data_ptr() and other.shape == t.shape), None
+        )
+        rows_of_z = looking.rows_before(piece, operands[i])
+        columns = rows_of_z[0].shape[-1]
+        if rows.shape[1] * (t.shape[-1] + columns) > 4 * t.shape[-1] * columns:
+            return None
+        groups.append((len(z), [len(d) if same is None else same]))
+        d += [t] if same is None else []
+        z.append(rows_of_z)
+    found = engine.outer_norms(groups, [lines(t) for t in d], z, first, looking.reverse)
+    return None if found is None else list(found.square())
 
 
 def squared_norms(d: Tensor, z: Tensor, grams: dict[object, tuple[Tensor, Tensor]]) -> Tensor:

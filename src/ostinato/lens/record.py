@@ -173,7 +173,7 @@ class Gate:
     """E[φ'²], mean over everything of the squared derivative of the activation, no unit. 0: nothing passes back.
     NaN for an activation whose slope does not follow from its value."""
     mean_per_step: Tensor
-    """[T], over batch and units, in the order of x."""
+    """[T], over the units of a sample of rows, in the order of x."""
     quantiles_per_step: Tensor
     """[3, T]: 0.1, 0.5 and 0.9 over a sample of rows and units."""
     histogram_edges: Tensor

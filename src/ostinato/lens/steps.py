@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..cells import Cell
 from ..layers.layer import Layer
+from .norms import norms
 from .record import Clipping, WeightReport
 
 
@@ -111,8 +112,7 @@ def _gates(cell: Cell, name: str) -> tuple[str, ...]:
 
 
 def _by_gate(t: Tensor, cell: Cell, name: str) -> list[float]:
-    parts = t.detach().chunk(len(_gates(cell, name)))
-    return torch.stack([torch.linalg.vector_norm(part) for part in parts]).tolist()
+    return norms(t.detach().reshape(len(_gates(cell, name)), -1)).tolist()
 
 
 def _norm(gradient: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ from .record import (
 )
 
 _BINS = 20
+SAMPLE_PER_STEP = 128
+"""How many values of a step at about most its quantiles are taken from."""
 _SATURATED = {"sigmoid": (0.1, 0.9), "tanh": (-0.9, 0.9), "relu": (0.0, math.inf)}
 _RANGE = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 _SLOPE = {
@@ -141,14 +143,15 @@ def _gates(looking: Looking, pieces: list[Taken]) -> tuple[Gate, ...]:
     for name, node in named(looking.cell).gates.items():
         if not pieces:
             break
-        sample = _joined([p.gates[name][2] for p in pieces])
+        sample = _joined([p.gates[name][0] for p in pieces])
         low, high = _SATURATED.get(node.op, (math.nan, math.nan))
         beyond = math.isnan(low)
         nothing = torch.full_like(sample[0], math.nan)
         below, above = (sample <= low) if node.op == "relu" else (sample < low), sample > high
         slope = float(_SLOPE[node.op](sample).square().mean()) if node.op in _SLOPE else math.nan
-        per_step = looking.layout.in_x(_joined([p.gates[name][0] for p in pieces])).nanmean(1)
-        some = looking.layout.in_x(_joined([p.gates[name][1] for p in pieces])).flatten(1)
+        over_time = _over_time(pieces, name)
+        units = over_time.shape[2]
+        few = over_time[..., :: max(1, units * over_time.shape[1] // SAMPLE_PER_STEP)].flatten(1)
         edges, shares = _histogram(sample, *_RANGE.get(node.op, (None, None)))
         found.append(
             Gate(
@@ -158,13 +161,22 @@ def _gates(looking: Looking, pieces: list[Taken]) -> tuple[Gate, ...]:
                 nothing if beyond else below.double().mean(0),
                 nothing if beyond else above.double().mean(0),
                 slope,
-                per_step,
-                quantiles(some, LEVELS),
+                over_time.flatten(1).nanmean(1),
+                quantiles(few, LEVELS),
                 edges,
                 shares,
             )
         )
     return tuple(found)
+
+
+def _over_time(pieces: list[Taken], gate: str) -> Tensor:
+    """[T, n, H], a gate's values in the sampled rows; NaN past a row's end."""
+    inside = pieces[0].inside
+    whole = torch.full((*inside.shape, pieces[0].gates[gate][1].shape[-1]), math.nan, dtype=torch.float64)
+    for p in pieces:
+        whole[p.inside] = p.gates[gate][1].to("cpu", torch.float64)
+    return whole
 
 
 def _histogram(sample: Tensor, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
@@ -182,13 +194,23 @@ def _health(looking: Looking, pieces: list[Taken]) -> tuple[StateHealth, ...]:
         if not pieces:
             break
         tiny = torch.finfo(pieces[0].states[k][1].dtype).tiny
-        squares = looking.layout.in_x(_joined([p.states[k][0] for p in pieces]))
+        squares, bad = _squares(looking, k, pieces)
         sample = _joined([p.states[k][1] for p in pieces])
-        bad = (~squares.isfinite() & (looking.layout.grid >= 0)).any(1)
         first = int(torch.nonzero(bad)[-1 if looking.reverse else 0]) if bad.any() else None
         small = ((sample != 0) & (sample.abs() < tiny)).double().mean()
-        found.append(StateHealth(state, squares.nanmean(1).sqrt(), sample.std(0, correction=0), float(small), first))
+        found.append(StateHealth(state, squares.sqrt(), sample.std(0, correction=0), float(small), first))
     return tuple(found)
+
+
+def _squares(looking: Looking, k: int, pieces: list[Taken]) -> tuple[Tensor, Tensor]:
+    """(mean square of a state over batch and units [T], bool [T]: where it is not finite); NaN where no row has it."""
+    layout, units = looking.layout, pieces[0].states[k][1].shape[-1]
+    found = _joined([p.states[k][0] for p in pieces]).square()
+    if layout.dense:
+        return found / (units * layout.grid.shape[1]), ~found.isfinite()
+    there = layout.grid >= 0
+    whole = layout.in_x(found, 0.0).sum(1)
+    return whole / (units * there.sum(1)), ~whole.isfinite()
 
 
 def _weights(seen: Seen, pieces: list[Taken]) -> tuple[WeightGradients, ...]:

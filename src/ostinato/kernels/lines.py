@@ -1,0 +1,156 @@
+"""Norms of lines: what the lens asks of gradients at every step, without another pass over memory than one.
+
+Sums of squares are added up in float64, so that a float32 gradient of 1e-25 has a size.
+
+Letters: R lines, H numbers in a line, T steps, N runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from .code import Code, Int, Ptr
+from .jobs import SCALARS, Job
+from .lanes import Lanes
+from .product import Products
+from .threads import thread_count
+from .vector import Frame
+
+_WORTH_A_THREAD = 30_000
+"""Numbers that one thread reads in about ten microseconds."""
+
+
+class _Squares:
+    """Σ v² of a line in float64, as vectors that are added up at its end."""
+
+    def __init__(self, code: Code):
+        self.code, n = code, code.lanes.lanes
+        self.wide = Lanes(code.module, code.builder, "float64", n)
+        self.room = code.table(n)
+
+    def begin(self) -> None:
+        self._store(self.wide.zero)
+
+    def add(self, v: Any) -> None:
+        wide = v if self.code.lanes.scalar == "float64" else self.code.builder.fpext(v, self.wide.V)
+        self._store(self.wide.fma(wide, wide, self._load()))
+
+    def root_into(self, p: Ptr, index: Int) -> None:
+        """√Σ as the index-th float64 from p."""
+        b, kind = self.code.builder, ir.DoubleType()
+        total = self.wide.sum(self._load())
+        name = "llvm.sqrt.f64"
+        root = self.code.module.globals.get(name) or ir.Function(self.code.module, ir.FunctionType(kind, [kind]), name)
+        b.store(b.call(root, [total]), b.gep(p.value, [index.value], source_etype=kind), align=8)
+
+    def _load(self) -> Any:
+        return self.code.builder.load(self.room.value, typ=self.wide.V, align=64)
+
+    def _store(self, v: Any) -> None:
+        self.code.builder.store(v, self.room.value, align=64)
+
+
+def _units(code: Code, width: Int) -> Any:
+    """Yields (first unit, mask or None) of whole vectors, then of the rest: two loops, one body for each."""
+    n = code.lanes.lanes
+    whole = width // n * n
+    return (whole, n), (width - whole, code.lanes.tail_mask((width - whole).value), whole)
+
+
+def _norms(code: Code, f: Frame, products: Products, part: Int) -> None:
+    squares = _Squares(code)
+    (whole, n), (rest, mask, last) = _units(code, f["width"])
+    with code.range((part + 1) * f["rows"] // f["parts"], part * f["rows"] // f["parts"]) as r:
+        line = f.pointer("source").at(r * f["stride"])
+        squares.begin()
+        with code.range(whole, step=n) as u:
+            squares.add(line.at(u).vector())
+        with code.when(rest > 0):
+            squares.add(line.at(last).vector(mask))
+        squares.root_into(f.pointer("target"), r)
+
+
+def _path(code: Code, f: Frame, products: Products, part: Int) -> None:
+    """One range of runs: from the last step in the order of work to the first."""
+    squares = _Squares(code)
+    width, first = f["width"], f.pointer("first")
+    (whole, n), (rest, mask, last) = _units(code, width)
+    low, high = part * f["runs"] // f["parts"], (part + 1) * f["runs"] // f["parts"]
+
+    def count(t: Int) -> Int:
+        return first.integer(t + 1) - first.integer(t)
+
+    with code.range(f["steps"]) as s:
+        t = f["t0"] + f["dt"] * s
+        line = first.integer(t)
+        some = s > 0
+        before = Int(code, code.builder.select(some, f["dt"].value, code.integer(0).value))
+        known = Int(code, code.builder.select(some, count(t - before).value, f["known"].value))
+        with code.range(count(t).least(high), low) as r:
+            now = f.pointer("now").at(r * width)
+            arriving = code.choose(r < known, now, f.pointer("adjoint").at((line + r) * width))
+            carry = f.pointer("carry").at((line + r) * f["stride"])
+            squares.begin()
+            with code.range(whole, step=n) as u:
+                v = arriving.at(u).vector()
+                squares.add(v)
+                now.at(u).set_vector(code.lanes.mul(v, carry.at(u).vector()))
+            with code.when(rest > 0):
+                v = arriving.at(last).vector(mask)
+                squares.add(v)
+                now.at(last).set_vector(code.lanes.mul(v, carry.at(last).vector(mask)), mask)
+            squares.root_into(f.pointer("target"), line + r)
+
+
+@lru_cache(maxsize=8)
+def _job(name: str, scalar: str) -> Job:
+    if name == "norms":
+        return Job("norms", scalar, ("rows", "width", "stride", "source", "target"), _norms)
+    names = ("runs", "steps", "width", "stride", "first", "t0", "dt", "known", "adjoint", "carry", "now", "target")
+    return Job("path", scalar, names, _path)
+
+
+def _parts(lines: int, numbers: int) -> int:
+    return max(1, min(thread_count(), lines, numbers // _WORTH_A_THREAD))
+
+
+def norms(v: Tensor) -> Tensor:
+    """‖v‖ of each line: v [R, H], neighbours in memory along H → float64 [R]."""
+    found = torch.empty(v.shape[0], dtype=torch.float64)
+    _job("norms", SCALARS[v.dtype])(
+        _parts(v.shape[0], v.numel()), rows=v.shape[0], width=v.shape[1], stride=v.stride(0),
+        source=v.data_ptr(), target=found.data_ptr(),
+    )  # fmt: skip
+    return found
+
+
+def path(
+    adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
+) -> tuple[Tensor, int]:
+    """What arrives at the last step of each run, times the carry of every step on the way back: its norms.
+
+    adjoint  [R, H], contiguous: read at the last step of each run
+    carry    [R, H], neighbours in memory along H
+    first    the first line of each of T steps, and R; runs are packed, the longest first
+    reverse  whether the last step in the order of work is the first one
+    now      [N, H], contiguous: of the first `known` runs what comes from the steps after these; overwritten
+    Returns (float64 [R], how many runs of `now` hold what goes to the steps before these).
+    """
+    found = torch.empty(adjoint.shape[0], dtype=torch.float64)
+    lines, T = np.array(first, np.int64), len(first) - 1
+    runs = max(b - a for a, b in zip(first, first[1:]))
+    t0, dt = (0, 1) if reverse else (T - 1, -1)
+    _job("path", SCALARS[adjoint.dtype])(
+        _parts(runs, adjoint.numel()), runs=runs, steps=T, width=adjoint.shape[1], stride=carry.stride(0),
+        first=lines.ctypes.data, t0=t0, dt=dt, known=known, adjoint=adjoint.data_ptr(), carry=carry.data_ptr(),
+        now=now.data_ptr(), target=found.data_ptr(),
+    )  # fmt: skip
+    end = T - 1 if reverse else 0
+    return found, first[end + 1] - first[end]

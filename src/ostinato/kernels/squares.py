@@ -1,0 +1,265 @@
+"""‖Σ_b d_b ⊗ z_b‖² of every step, without the matrix: Σ_{b,c} (d_b · d_c)(z_b · z_c), half of it by symmetry.
+
+What a weight's gradient at a step is made of, d the gradients of its gates and z what it multiplies. Of each pair
+of rows one is divided by a power of two, so that no product over- or underflows.
+
+Letters: S steps, B rows of the widest step, R lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from . import buffers
+from .code import I64, PTR, Code, Int, Ptr
+from .jobs import SCALARS, Job
+from .product import Products
+from .threads import thread_count
+from .vector import Frame
+
+TILE = 3  # rows on each side of a square of inner products: nine sums fit in sixteen registers
+
+
+class Pattern(NamedTuple):
+    """segments: how many parts d has, which lie side by side in a line. past: for each z, whether its line is that of
+    the step before (the states), or its own. groups: (z, segments) of each sum."""
+
+    segments: int
+    past: tuple[bool, ...]
+    groups: tuple[tuple[int, tuple[int, ...]], ...]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the matrices of a step: the segments of d, then every z."""
+        return tuple(f"d{k}" for k in range(self.segments)) + tuple(f"z{k}" for k in range(len(self.past)))
+
+    def reads_past(self, name: str) -> bool:
+        return name.startswith("z") and self.past[int(name[1:])]
+
+
+class Outer(NamedTuple):
+    """One z: the rows [R, C], and for the states of the step before those before the first step, [B, C]."""
+
+    rows: Tensor
+    start: Tensor | None = None
+
+
+def _emit(pattern: Pattern) -> Any:
+    def emit(code: Code, f: Frame, products: Products, part: Int) -> None:
+        _steps(code, f, products, part, pattern)
+
+    return emit
+
+
+def _steps(code: Code, f: Frame, products: Products, part: Int, pattern: Pattern) -> None:
+    b = code.builder
+    first, most = f.pointer("first"), f["most"]
+    place, room, mixed = code.integer(0), f.pointer("room").at(part * f["space"]), {}
+    for name in pattern.parts:
+        if pattern.reads_past(name):
+            mixed[name] = room.at(place)  # [B, width]
+            place = place + most * f["width_" + name]
+    grams = {name: code.stack(TILE * TILE) for name in pattern.parts}
+    inner, kind = _inner(products), ir.DoubleType()
+    sums = [code.table(1) for _ in pattern.groups]
+    with code.range((part + 1) * f["steps"] // f["parts"], part * f["steps"] // f["parts"]) as s:
+        rows = first.integer(s + 1) - first.integer(s)
+        sources = {name: _source(code, f, pattern, name, s, rows, mixed.get(name)) for name in pattern.parts}
+        powers: dict[str, tuple[Any, Any]] = {}
+        for letter in ("d", *(name for name in pattern.parts if name.startswith("z"))):
+            members = [name for name in pattern.parts if name.startswith(letter)]
+            found = _power(code, _largest(code, f, members, sources, rows))
+            powers |= dict.fromkeys((letter, *members), found)
+        for total in sums:
+            b.store(ir.Constant(kind, 0.0), total.value, align=8)
+        with code.range(rows, step=TILE) as i, code.range(i + 1, step=TILE) as j:
+            for name in pattern.parts:
+                width, line, source = f["width_" + name], f["stride_" + name], sources[name]
+                left, right = source.at(i * line), source.at(j * line)
+                sizes = (rows - i).value, (rows - j).value, line.value, width.value
+                given = [left.value, sizes[0], right.value, *sizes[1:], grams[name].value, powers[name][1]]
+                b.call(inner, given)
+            for r in range(TILE):
+                for c in range(TILE):
+                    # Of two pairs that are one another's mirror, one counts twice.
+                    once = b.select((i + r).equals(j + c), ir.Constant(kind, 1.0), ir.Constant(kind, 2.0))
+                    there = b.and_(j + c <= i + r, i + r < rows)
+                    weight = b.select(there, once, ir.Constant(kind, 0.0))
+                    at = TILE * r + c
+                    for (z, segments), total in zip(pattern.groups, sums):
+                        whole = _double(code, grams[f"d{segments[0]}"].at(at).scalar())
+                        for k in segments[1:]:
+                            whole = b.fadd(whole, _double(code, grams[f"d{k}"].at(at).scalar()))
+                        product = b.fmul(b.fmul(whole, weight), _double(code, grams[f"z{z}"].at(at).scalar()))
+                        before = b.load(total.value, typ=kind, align=8)
+                        b.store(b.fadd(before, product), total.value, align=8)
+        for g, ((z, _), total) in enumerate(zip(pattern.groups, sums)):
+            found = b.load(total.value, typ=kind, align=8)
+            _root(code, f, found, powers["d"][0], powers[f"z{z}"][0], f["steps"] * g + s)
+
+
+def _inner(products: Products) -> ir.Function:
+    """f(A, rows, B, rows, row stride, K, to, scale): to[r, c] = Σ_k A[r, k] · scale · B[c, k], a square of TILE rows.
+
+    Rows past the end stand for the last one.
+    """
+    kind = ir.FloatType() if products.scalar == "float32" else ir.DoubleType()
+    code = products.code("inner", [PTR, I64, PTR, I64, I64, I64, PTR, kind])
+    a, rows, other, columns, line, depth, to, _ = code.arguments
+    assert isinstance(a, Ptr) and isinstance(other, Ptr) and isinstance(to, Ptr)
+    lanes, n, b = code.lanes, code.lanes.lanes, code.builder
+    scale = lanes.splat(code.function.args[7])
+    left = [a.at((rows - 1).least(r) * line) for r in range(TILE)]
+    right = [other.at((columns - 1).least(c) * line) for c in range(TILE)]
+
+    def add(sums: list[Any], k: Int, mask: Any = None) -> list[Any]:
+        held = [lanes.mul(p.at(k).vector(mask), scale) for p in right]
+        found = []
+        for r, p in enumerate(left):
+            v = p.at(k).vector(mask)
+            found += [lanes.fma(v, w, sums[TILE * r + c]) for c, w in enumerate(held)]
+        return found
+
+    whole = depth // n * n
+    before, loop, after = b.block, code.function.append_basic_block("loop"), code.function.append_basic_block("after")
+    b.cbranch(whole > 0, loop, after)
+    b.position_at_end(loop)
+    k, phis = b.phi(I64), [b.phi(lanes.V) for _ in range(TILE * TILE)]
+    new, following = add(phis, Int(code, k)), Int(code, k) + n
+    starts = [ir.Constant(I64, 0), *[lanes.zero] * len(phis)]
+    for phi, start, value in zip((k, *phis), starts, (following.value, *new)):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, loop)
+    b.cbranch(following < whole, loop, after)
+    b.position_at_end(after)
+    totals = [b.phi(lanes.V) for _ in phis]
+    for total, value in zip(totals, new):
+        total.add_incoming(lanes.zero, before)
+        total.add_incoming(value, loop)
+    found = add(totals, whole, lanes.tail_mask((depth - whole).value))
+    for at, v in enumerate(found):
+        to.at(at).set_scalar(lanes.sum(v))
+    return code.close()
+
+
+def _double(code: Code, v: Any) -> Any:
+    return v if code.lanes.scalar == "float64" else code.builder.fpext(v, ir.DoubleType())
+
+
+def _root(code: Code, f: Frame, square: Any, d: Any, z: Any, index: Int) -> None:
+    """√(square · d · z), in float64, as the index-th result; 0 for what rounding left below 0."""
+    b, kind = code.builder, ir.DoubleType()
+    root = code.module.globals.get("llvm.sqrt.f64")
+    root = root or ir.Function(code.module, ir.FunctionType(kind, [kind]), "llvm.sqrt.f64")
+    zero = ir.Constant(kind, 0.0)
+    size = b.call(root, [b.select(b.fcmp_ordered("<", square, zero), zero, square)])
+    for scale in (d, z):
+        size = b.fmul(size, b.call(root, [_double(code, scale)]))
+    b.store(size, b.gep(f.pointer("target").value, [index.value], source_etype=kind), align=8)
+
+
+def _source(code: Code, f: Frame, pattern: Pattern, name: str, s: Int, rows: Int, mixed: Ptr | None) -> Ptr:
+    """The rows of a step, `stride` apart."""
+    first, stride, there = f.pointer("first"), f["stride_" + name], f.pointer("rows_" + name)
+    if mixed is None:
+        return there.at(first.integer(s) * stride)
+    # The step before, in the order of work; a row that was not there yet starts from its state before the first step.
+    start, t = f.pointer("start_" + name), s + f["earlier"]
+    inside = code.builder.and_(t >= 0, t < f["steps"])
+    t = Int(code, code.builder.select(inside, t.value, s.value))
+    count = (first.integer(t + 1) - first.integer(t)).least(rows)
+    known = Int(code, code.builder.select(inside, count.value, code.integer(0).value))
+    there = there.at(first.integer(t) * stride)
+    partly = code.builder.and_(known > 0, known < rows)
+    n = code.lanes.lanes
+    with code.when(partly), code.range(rows) as r:
+        line = code.choose(r < known, there.at(r * stride), start.at(r * stride))
+        with code.range(stride, step=n) as u:
+            mask = code.lanes.tail_mask((stride - u).value)
+            mixed.at(r * stride + u).set_vector(line.at(u).vector(mask), mask)
+    return code.choose(partly, mixed, code.choose(known > 0, there, start))
+
+
+def _largest(code: Code, f: Frame, names: Sequence[str], sources: dict[str, Ptr], rows: Int) -> Ptr:
+    """The largest number of some rows without its sign, lane by lane: numbers of one sign are in the order of bits."""
+    lanes, n, b = code.lanes, code.lanes.lanes, code.builder
+    largest, sign = code.stack(n), 1 << lanes.itemsize * 8 - 1
+    largest.set_vector(lanes.zero)
+    for name in names:
+        width, line = f["width_" + name], f["stride_" + name]
+        whole = width // n * n
+        mask = lanes.tail_mask((width - whole).value)
+
+        def take(v: Any) -> None:
+            here, before = b.and_(lanes.bits(v), lanes.iconst(~sign)), lanes.bits(largest.vector())
+            largest.set_vector(lanes.from_bits(b.select(b.icmp_signed(">", here, before), here, before)))
+
+        with code.range(rows) as r:
+            row = sources[name].at(r * line)
+            with code.range(whole, step=n) as u:
+                take(row.at(u).vector())
+            with code.when(whole < width):
+                take(row.at(whole).vector(mask))
+    return largest
+
+
+def _power(code: Code, largest: Ptr) -> tuple[Any, Any]:
+    """(2^e, 2^-e), e the exponent of the largest lane, within what both can be."""
+    lanes, b = code.lanes, code.builder
+    bits, mantissa, bias = (32, 23, 127) if lanes.scalar == "float32" else (64, 52, 1023)
+    kind = ir.IntType(bits)
+    top = None
+    for k in range(lanes.lanes):
+        here = b.bitcast(largest.at(k).scalar(), kind)  # numbers of one sign are in the order of their bits
+        top = here if top is None else b.select(b.icmp_unsigned(">", here, top), here, top)
+    mask = ((1 << bits - 1 - mantissa) - 1) << mantissa
+    exponent = b.and_(top, ir.Constant(kind, mask))
+    least, most = ir.Constant(kind, 1 << mantissa), ir.Constant(kind, (2 * bias - 1) << mantissa)
+    exponent = b.select(b.icmp_unsigned("<", exponent, least), least, exponent)
+    exponent = b.select(b.icmp_unsigned(">", exponent, most), most, exponent)
+    inverse = b.sub(ir.Constant(kind, (2 * bias) << mantissa), exponent)
+    return b.bitcast(exponent, lanes.F), b.bitcast(inverse, lanes.F)
+
+
+@lru_cache(maxsize=256)
+def _job(pattern: Pattern, scalar: str) -> Job:
+    names = ["first", "steps", "most", "space", "room", "earlier", "target"]
+    for name in pattern.parts:
+        names += [f"rows_{name}", f"stride_{name}", f"width_{name}", f"start_{name}"]
+    return Job("outer norms", scalar, tuple(names), _emit(pattern), repr(pattern))
+
+
+def outer_norms(
+    pattern: Pattern, d: Sequence[Tensor], z: Sequence[Outer], first: Sequence[int], reverse: bool
+) -> Tensor:
+    """‖Σ_b d_b ⊗ z_b‖_F of each group at each step: float64 [groups, S].
+
+    d      the segments, [R, width] each, neighbours in memory along the width
+    first  the first line of each of S steps, and R
+    reverse  whether the step before a step is the one after it in memory
+    """
+    steps = len(first) - 1
+    most = max((b - a for a, b in zip(first, first[1:])), default=0)
+    found = torch.empty(len(pattern.groups), steps, dtype=torch.float64)
+    widths = [t.shape[-1] for t in (*d, *(o.rows for o in z))]
+    space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)
+    parts = max(1, min(steps, 4 * thread_count() if thread_count() > 1 else 1))
+    at = np.array(first, np.int64)
+    values: dict[str, int] = {}
+    starts = [None] * len(d) + [o.start for o in z]
+    for name, t, start in zip(pattern.parts, (*d, *(o.rows for o in z)), starts):
+        values |= {f"rows_{name}": t.data_ptr(), f"stride_{name}": t.stride(0), f"width_{name}": t.shape[-1]}
+        values[f"start_{name}"] = 0 if start is None else start.data_ptr()
+    with buffers.Scratch(max(1, parts * space) * d[0].element_size()) as room:
+        _job(pattern, SCALARS[d[0].dtype])(
+            parts, first=at.ctypes.data, steps=steps, most=most, space=space, room=room,
+            earlier=1 if reverse else -1, target=found.data_ptr(), **values,
+        )  # fmt: skip
+    return found

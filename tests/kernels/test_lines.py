@@ -1,0 +1,87 @@
+"""Norms of lines, of the additive path, and of outer products of every step, against plain torch in float64."""
+
+import pytest
+import torch
+
+from kernels import calls
+from ostinato import kernels
+from ostinato.cells import catalogue
+from tolerance import check
+
+KINDS = [torch.float32, torch.float64]
+SIZES = {"dense": [5] * 7, "ragged": [6, 6, 5, 2, 1]}
+
+
+def first_lines(sizes):
+    return [0, *torch.tensor(sizes).cumsum(0).tolist()]
+
+
+def small(*shape, dtype):
+    """Numbers of very different sizes, whose squares a float32 could not hold."""
+    return torch.randn(*shape, dtype=dtype) * torch.logspace(-27, 3, shape[0], dtype=torch.float64).to(dtype)[:, None]
+
+
+def close(found, expected):
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_norms_of_lines_that_lie_apart(dtype):
+    v = small(50, 30, dtype=dtype)[:, 3:24]
+    close(kernels.norms(v), v.double().norm(dim=1))
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("kind", list(SIZES))
+def test_the_additive_path_is_a_loop_over_steps(kind, reverse, dtype):
+    sizes = SIZES[kind]
+    first = first_lines(sizes)
+    adjoint, carry = torch.randn(first[-1], 11, dtype=dtype), torch.rand(first[-1], 33, dtype=dtype)[:, 11:22]
+    now = torch.randn(sizes[0], 11, dtype=dtype)
+    known = 0 if reverse else 1
+    path, every = {n: now[n].double() for n in range(known)}, torch.empty(first[-1], 11, dtype=torch.float64)
+    for t in range(len(sizes)) if reverse else reversed(range(len(sizes))):
+        for n in range(sizes[t]):
+            every[first[t] + n] = path.get(n, adjoint[first[t] + n].double())
+            path[n] = every[first[t] + n] * carry[first[t] + n].double()
+    found, known = kernels.path(adjoint, carry, first, reverse, now, known)
+    close(found, every.norm(dim=1))
+    assert known == sizes[-1 if reverse else 0]
+    torch.testing.assert_close(now[:known], torch.stack([path[n] for n in range(known)]).to(dtype), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("kind", list(SIZES))
+def test_norms_of_outer_products(kind, reverse, dtype):
+    sizes = SIZES[kind]
+    first = first_lines(sizes)
+    lines = small(first[-1], 40, dtype=dtype)
+    d = [lines[:, :13], lines[:, 13:30], lines[:, 30:37]]
+    x, h = torch.randn(first[-1], 9, dtype=dtype), torch.randn(first[-1], 17, dtype=dtype)
+    start = torch.randn(sizes[0], 17, dtype=dtype)
+    pattern = kernels.Pattern(3, (False, True), ((0, (0, 1)), (1, (2,))))
+    expected = [[], []]
+    for t, n in enumerate(sizes):
+        here, before = slice(first[t], first[t] + n), start[:n].clone()
+        u = t + 1 if reverse else t - 1
+        if 0 <= u < len(sizes):
+            m = min(sizes[u], n)
+            before[:m] = h[first[u] : first[u] + m]
+        for total, z, parts in ((expected[0], x[here], d[:2]), (expected[1], before, d[2:])):
+            total.append(torch.cat([(p[here].double().t() @ z.double()).flatten() for p in parts]).norm())
+    found = kernels.outer_norms(pattern, d, [kernels.Outer(x), kernels.Outer(h, start)], first, reverse)
+    close(found, torch.stack([torch.stack(e) for e in expected]))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "lstm_projected"])
+def test_gradients_of_states_alone_are_those_of_the_recorded_pass(name):
+    call = calls.draw(catalogue()[name], T=40, B=20, H=11, P=5, dtype=torch.float64)
+    output, _, _, kept = call.forward()
+    given = (call.cell, call.x, call.states, call.weights, call.packed, call.reverse, output, kept, call.d_output)
+    nothing = [None] * (len(call.states) - 1)
+    (_, d_states, _), expected, _ = kernels.backward_recorded(*given, call.d_finals, nothing, (True, True, True))
+    found = kernels.adjoints(*given, call.d_finals)
+    check("gradients", dict(enumerate([*found[0], *found[1]])), dict(enumerate([*d_states, *expected])), name)
