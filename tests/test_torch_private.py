@@ -59,6 +59,15 @@ def test_below_autograd_nothing_is_recorded():
     assert (x * 2).grad_fn is not None
 
 
+def test_a_call_inside_of_a_backward_pass_is_known():
+    """torch._C._current_graph_task_id. Without it a watch would take what a checkpoint runs again for another call."""
+    seen, x = [], torch.ones(2, requires_grad=True)
+    x.register_hook(lambda g: seen.append(_torch_private.inside_backward()))
+    assert not _torch_private.inside_backward()
+    x.sum().backward()
+    assert seen == [True] and not _torch_private.inside_backward()
+
+
 def test_bfloat16_in_onednn_is_known():
     """torch.ops.mkldnn._is_mkldnn_bf16_supported. Without it nn.LSTM's types under autocast would be guessed."""
     assert isinstance(_torch_private.onednn_has_bfloat16(), bool)

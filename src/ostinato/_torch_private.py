@@ -28,6 +28,11 @@ def dispatch_mode_active() -> bool:
     return torch._C._len_torch_dispatch_stack() > 0
 
 
+def inside_backward() -> bool:
+    """Whether this thread is inside of a backward pass, as when a checkpoint runs a call again."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
 def onednn_has_bfloat16() -> bool:
     """Whether torch.nn.LSTM runs bfloat16 in oneDNN on this processor; where not, it runs torch's own operations."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -282,12 +282,16 @@ def test_under_distributed_data_parallel():
 
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
-        model = DistributedDataParallel(ostinato.Recurrent("gru", 3, 6))
+        model, x = DistributedDataParallel(ostinato.Recurrent("gru", 3, 6)), torch.randn(5, 2, 3)
         with lens.watch(model) as looking:
-            model(torch.randn(5, 2, 3))[0].sum().backward()
-            torch.optim.SGD(model.parameters()).step()
+            model(x)[0].sum().backward()
+            torch.optim.SGD(model.parameters(), 0.0).step()
     finally:
         torch.distributed.destroy_process_group()
     report = looking.report()
-    assert report.layers[0].module == "module" and report.layers[0].gradient is not None
+    with lens.watch(model.module) as alone:
+        model.module(x)[0].sum().backward()
+    found, expected = report.layers[0], alone.report().layers[0]
+    assert found.module == "module"
+    assert torch.equal(found.gradient.norms_loss_per_state_unit, expected.gradient.norms_loss_per_state_unit)
     assert math.isnan(report.clipping.norms_before_loss_per_weight_unit[0]) and math.isnan(report.clipping.rate)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, phrase
+from ..layers.watching import unwatched
 from .carrier import WHERE, Carrier, Result, States
 from .chunks import each, span, tensors
 from .generators import Generators, moved
@@ -67,7 +68,7 @@ def refuse_other_steps(
         return {**seen, "its output": (axis, along_time(result, axis, steps - first))}
 
     before = generators.read()
-    with _buffers_kept(carrier.model), generators.left_alone():
+    with _buffers_kept(carrier.model), generators.left_alone(), unwatched():
         plain = _Record()
         expected = run(inputs, plain)
         random = moved(before, generators.read())

@@ -8,7 +8,8 @@ Letters: T steps, B rows of the batch, R packed rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -77,6 +78,16 @@ class Watcher(Protocol):
 
 
 WATCHER: ContextVar[Watcher | None] = ContextVar("ostinato_watcher", default=None)
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Calls inside concern nobody: those that try something out, and are no part of a training step."""
+    token = WATCHER.set(None)
+    try:
+        yield
+    finally:
+        WATCHER.reset(token)
 
 
 class Watched(NamedTuple):

@@ -60,6 +60,8 @@ class Looking(Sight):
         self.pieces: dict[int, Taken] = {}
         self.passes = 0
         self.absent = "no backward pass went through this call while it was watched"
+        if not layout.count:
+            self.looking, self.absent = False, "the call has no steps"
         self.stride = max(1, -(-layout.count // SAMPLE_LINES))
         runs = layout.lines.shape[1]
         while math.gcd(self.stride, max(1, runs)) > 1:

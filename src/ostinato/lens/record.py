@@ -386,6 +386,8 @@ class Report:
 
 def half_life_steps(ratio: Tensor) -> Tensor:
     """The first lag at which ratio [K, ...] is at most 1/2, between two lags on a logarithmic scale; inf if none."""
+    if not len(ratio):
+        return ratio.new_full(ratio.shape[1:], math.nan)
     below = ratio <= 0.5
     at = below.to(torch.int64).argmax(0, keepdim=True)
     here = ratio.gather(0, at)

@@ -51,6 +51,8 @@ class Seen:
     call: int
     training: bool
     parameters: tuple[str, ...]
+    again: bool = False
+    """Whether a backward pass made the call, as a checkpoint does that runs what it did not keep once more."""
 
 
 def summary(seen: Seen) -> LayerReport:

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from torch import nn
 
+from .._torch_private import inside_backward
 from ..errors import InputError, phrase
 from ..layers.layer import Layer
 from ..layers.sequences import Batch
@@ -62,8 +63,8 @@ class Watch:
         """Part of `layers.watching.Watcher`."""
         if id(layer) not in self._names:
             return None if self._outer is None else self._outer.call(layer, batch)
-        number = self._calls.get(id(layer), 0)
-        self._calls[id(layer)] = number + 1
+        number, again = self._calls.get(id(layer), 0), inside_backward()
+        self._calls[id(layer)] = number + (not again)
         layout = Layout(batch)
 
         def looking(depth: int, direction: int) -> Onlooker:
@@ -71,9 +72,8 @@ class Watch:
             directions = 2 if layer.bidirectional else 1
             parameters = layer._weight_names()[depth * directions + direction]
             name = self._names[id(layer)]
-            self._seen.append(
-                Seen(onlooker, name, type(layer).__name__, depth, number, layer.training, tuple(parameters))
-            )
+            kind = type(layer).__name__
+            self._seen.append(Seen(onlooker, name, kind, depth, number, layer.training, tuple(parameters), again))
             return onlooker
 
         return looking
@@ -91,7 +91,10 @@ class Watch:
             raise InputError(
                 phrase("lens.report", "the watch", "left after a call of a recurrent layer", "none", remedy)
             )
-        return Report(tuple(summary(s) for s in self._seen), self._steps.weights(), self._steps.clipping())
+        # Of what a checkpoint ran again, only autograd's memory is left: gradients go through the call itself. One that
+        # differentiates inside of its backward pass (use_reentrant=True) has them nowhere else.
+        seen = [s for s in self._seen if s.looking.passes or not s.again]
+        return Report(tuple(summary(s) for s in seen), self._steps.weights(), self._steps.clipping())
 
 
 def watch(model: nn.Module) -> Watch:
