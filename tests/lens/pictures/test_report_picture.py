@@ -11,7 +11,7 @@ import ostinato
 from lens.made import made_probe, made_report, powers
 from ostinato import lens
 from ostinato.errors import InputError
-from ostinato.lens.pictures import field_picture, report_picture
+from ostinato.lens.pictures import field_picture, report_picture, svg
 from ostinato.lens.pictures.fields import FIELDS
 
 
@@ -75,6 +75,17 @@ def test_the_additive_path_stands_beside_the_whole(layer):
     np.testing.assert_allclose(found["c: kept"][:10, 1], kept[:10])
 
 
+def test_what_carries_is_named_and_a_formula_that_is_too_long_is_not_written(layer):
+    assert field(layer, "retention").texts[-1].get_text() == "carried over: c by f"
+    long = replace(layer, carries=tuple(replace(c, formula="exp(a.f) + " * 20) for c in layer.carries))
+    assert field(long, "retention").texts[-1].get_text() == "carried over: h, c"
+
+
+def test_several_states_that_carry_have_no_third_line_each(layer):
+    both = replace(layer, carries=tuple(replace(c, formula="f") for c in layer.carries))
+    assert list(lines(field(both, "retention"))) == ["h: whole", "h: additive", "c: whole", "c: additive"]
+
+
 def test_gates_are_bars_as_high_as_their_shares_and_bands_over_time(layer):
     axes = field(layer, "gates")
     for gate, bars in zip(reversed(layer.gates), axes.containers):
@@ -98,6 +109,8 @@ def test_weights_and_states_by_step(layer):
     expected = layer.weight_gradients[1].norms_per_step_loss_per_weight_unit
     np.testing.assert_allclose(drawn[:, 1], expected[drawn[:, 0].astype(int)])
     assert expected[0] == 0 and drawn[0, 0] == 1  # the first step's state is zero, and nothing is learned from it
+    low, high = field(layer, "weights").get_xlim()
+    assert low < 0 and high > 39
     np.testing.assert_allclose(lines(field(layer, "health"))["c"][:, 1], layer.health[1].rms_per_step)
 
 
@@ -129,3 +142,11 @@ def test_a_sheet_has_six_fields_for_each_layer(layer):
     with pytest.raises(InputError, match="field_picture: name must be one of gradient, probe, .* got 'gate'"):
         field_picture(layer, "gate")
     assert math.isclose(made.get_figheight(), 2 * 9.1)
+
+
+def test_a_cell_of_many_states_and_long_formulas_fits_its_field():
+    torch.manual_seed(0)
+    model = ostinato.Recurrent("slstm", 3, 4)
+    with lens.watch(model) as looking:
+        model(torch.randn(8, 2, 3))[0].square().sum().backward()
+    assert svg(field_picture(looking.report().layers[0], "retention")).startswith("<?xml")

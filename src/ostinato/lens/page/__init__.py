@@ -172,8 +172,8 @@ def _in_words(layer: LayerReport) -> str:
             )
     ends = {g.name: float((g.low_share_per_unit + g.high_share_per_unit).mean()) for g in layer.gates}
     known = {name: share for name, share in ends.items() if not math.isnan(share)}
-    if known:
-        worst = max(known, key=lambda name: known[name])
+    worst = max(known, key=lambda name: known[name], default="")
+    if known and known[worst] > 0:
         said += f" The gate with most saturated values is {worst}, with {percent(known[worst])}."
     return said
 

@@ -51,6 +51,7 @@ th, td { padding: 0.25rem 0.75rem 0.25rem 0; text-align: right; vertical-align: 
 thead th { vertical-align: bottom; border-bottom: 2px solid var(--ink); min-width: 5rem; }
 th[scope="row"], thead th:first-child, .word { text-align: left; }
 th[scope="row"] { font-weight: 600; }
+.word { max-width: 20rem; overflow-wrap: break-word; }
 details { border: 1px solid var(--line); border-radius: 0.25rem; padding: 0 0.75rem; margin: 0.5rem 0; }
 summary { cursor: pointer; padding: 0.5rem 0; font-weight: 600; }
 footer { color: var(--dim); font-size: 0.875rem; margin-top: 2.5rem; border-top: 1px solid var(--line); }

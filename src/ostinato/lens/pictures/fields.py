@@ -23,8 +23,10 @@ EPSILON = 0.01
 FLOOR = 1e-8
 """Ratios below are not drawn: nothing is learned from them, and what lies above keeps its room."""
 
-Bands = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Name of a line → the lower quantile, the median and the upper quantile, one number for each step or lag."""
+_BANDS = 4
+"""Lines with bands; where there are more, bands would hide lines."""
+_LINE = 55
+"""Characters of a line under a title."""
 
 
 def gradient(axes: Axes, layer: LayerReport) -> str:
@@ -59,8 +61,12 @@ def probe(axes: Axes, layer: LayerReport) -> str:
 
 
 def retention(axes: Axes, layer: LayerReport) -> str:
-    """What is left of each state's gradient by lag: whole, by the additive path alone, and what its units keep."""
+    """What is left of each state's gradient by lag: whole, by the additive path alone, and what its units keep.
+
+    Where several states carry, what their units keep is left to the tables: nine lines are no picture.
+    """
     curves: dict[str, tuple[np.ndarray, ...]] = {}
+    several = sum(carry.formula != "0" for carry in layer.carries) > 1 and layer.probe is not None
     for k, carry in enumerate(layer.carries):
         if carry.formula == "0":
             continue
@@ -74,14 +80,17 @@ def retention(axes: Axes, layer: LayerReport) -> str:
             )
             curves[f"{carry.state}: whole"] = tuple(quantiles(whole, LEVELS).numpy())
             curves[f"{carry.state}: additive"] = tuple(quantiles(path, LEVELS).numpy())
-        curves[f"{carry.state}: kept"] = tuple(quantiles(carry.retention_by_lag_per_unit, LEVELS).numpy())
+        if not several:
+            curves[f"{carry.state}: kept"] = tuple(quantiles(carry.retention_by_lag_per_unit, LEVELS).numpy())
     if not curves:
         states = " and ".join(carry.state for carry in layer.carries)
         return _nothing(axes, f"{states} carries nothing by itself:\neverything passes through the products with U")
     _lines(axes, curves, log=True, floor=FLOOR)
     axes.set(xlabel="lag $k$ (steps before the last)", ylabel="share of what it is at lag 0")
-    kept = [f"{c.state} by {c.formula}" for c in layer.carries if c.formula != "0"]
-    return f"carried over: {', '.join(kept)}"
+    carrying = [c for c in layer.carries if c.formula != "0"]
+    said = f"carried over: {', '.join(f'{c.state} by {c.formula}' for c in carrying)}"
+    # A formula that is too long for the field stands in the page's table.
+    return said if len(said) <= _LINE else f"carried over: {', '.join(c.state for c in carrying)}"
 
 
 def gates(axes: Axes, layer: LayerReport) -> str:
@@ -97,7 +106,7 @@ def gates(axes: Axes, layer: LayerReport) -> str:
             left, height, np.diff(edges) / (high - low), row, align="edge", color="0.72", edgecolor=INK, linewidth=0.4
         )
         for x, end, side in ((0.0, low, "left"), (1.0, high, "right")):
-            axes.text(x, row - 0.02, number(end, 2), ha=side, va="top", fontsize=SMALL - 1)
+            axes.text(x, row - 0.02, number(end), ha=side, va="top", fontsize=SMALL - 1)
         below, above = float(gate.low_share_per_unit.mean()), float(gate.high_share_per_unit.mean())
         if not math.isnan(below):
             said = (
@@ -123,7 +132,7 @@ def gates_over_time(axes: Axes, layer: LayerReport) -> str:
         axes.plot(at, middle, color=INK, linewidth=1.2, marker="o" if len(at) == 1 else None, markersize=4)
         for end, place in ((low, row), (high, row + 0.8)):
             axes.axhline(place, color="0.75", linewidth=0.6, zorder=0)
-            text = number(end, 2)
+            text = number(end)
             axes.text(1.01, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL - 1)
     _rows(axes, layer)
     axes.set_xlabel("step $t$ of x")
@@ -182,10 +191,14 @@ def _lines(axes: Axes, curves: Mapping[str, tuple[np.ndarray, ...]], *, log: boo
         shown[name] = at.tolist(), middle[at].tolist()
         bands.append((at, np.fmax(low[at], floor) if log and floor else low[at], high[at]))
     draw_lines(axes, shown)
-    for index, (at, low, high) in enumerate(bands):
+    for index, (at, low, high) in enumerate(bands if len(bands) <= _BANDS else []):
         if (low < high).any():
             axes.fill_between(at, low, high, color=style(index)["color"], alpha=0.15, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if not floor:
+        # All steps, so that it is seen where nothing arrives.
+        last = max(len(curve[1]) for curve in curves.values()) - 1
+        axes.set_xlim(-0.05 * max(last, 1), 1.05 * max(last, 1))
     if not shown:
         _nothing(axes, "nothing but zeros")
         return
