@@ -49,6 +49,7 @@ def test_json_lines_are_read_back(tmp_path):
         last = live.report
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in lines] == [0, 2, 4] and live.steps == 5
+    assert lines[-1]["verdict"] == [finding.sentence for finding in last.verdict] and lines[-1]["verdict"]
     scalars = lines[-1]["scalars"]
     assert scalars == json.loads(json.dumps(measures(last).scalars))
     (layer,) = last.layers
@@ -70,6 +71,8 @@ def test_tensorboard_files_are_read_back(tmp_path):
     read = events.EventAccumulator(str(tmp_path / "runs"))
     read.Reload()
     expected = measures(live.report)
+    (text,) = read.Tensors("verdict/text_summary")[-1].tensor_proto.string_val
+    assert text.decode() == "\n".join(f"- {sentence}" for sentence in expected.verdict) and expected.verdict
     assert set(read.Tags()["scalars"]) == set(expected.scalars)
     assert set(read.Tags()["histograms"]) == set(expected.histograms)
     assert "rnn_layer1_reversed/gate_z" in expected.histograms
@@ -88,13 +91,16 @@ def test_tensorboard_files_are_read_back(tmp_path):
 def test_a_writer_of_the_callers_own_is_left_open(tmp_path):
     class Writer:
         def __init__(self):
-            self.scalars, self.closed = [], False
+            self.scalars, self.texts, self.closed = [], [], False
 
         def add_scalar(self, *args):
             self.scalars.append(args)
 
         def add_histogram_raw(self, *args):
             pass
+
+        def add_text(self, *args):
+            self.texts.append(args)
 
         def flush(self):
             pass
@@ -136,9 +142,10 @@ def test_a_forward_pass_that_overflows_stops_before_the_update():
     nn.init.eye_(model.rnn.weight_hh_l0).data.mul_(1e15)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     message = broken(Live(model), model)
-    assert message.startswith("lens.Live: training step 0 stopped before the update of the weights. rnn layer 0: ")
-    assert "becomes inf at step 3 of row 0" in message or "becomes inf at step 2 of row 0" in message
-    assert "everything that the step reads is finite" in message
+    assert message.startswith(
+        "lens.Live: training step 0 stopped before the update of the weights. forward, rnn (Recurrent), "
+    )
+    assert "becomes infinite at step 3, row 0, from finite" in message or "at step 2, row 0, from finite" in message
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
@@ -149,7 +156,8 @@ def test_the_step_of_an_overflow_is_the_one_at_which_a_loop_meets_it():
     message = broken(Live(model), model, x=x, lengths=[9, 7, 8])
     states = model.rnn(x, lengths=[9, 7, 8], return_states=True)[2][3]
     bad = (~states.isfinite().all(-1)).nonzero().tolist()
-    assert f"rnn layer 1, reversed: the pre-activation of gate h becomes inf at step {bad[-1][0]} of row" in message
+    assert "rnn (Recurrent), layer 1, second direction: " in message
+    assert f"becomes infinite at step {bad[-1][0]}, row" in message
 
 
 def test_an_explosion_on_the_way_back():
@@ -159,15 +167,17 @@ def test_an_explosion_on_the_way_back():
     x = torch.zeros(20, 2, 4)
     x[-1] = 1.0
     message = broken(Live(model), model, x=x)
-    assert "rnn layer 0: the gradient that arrives at its output is finite, and explodes inside" in message
-    step = int(message.split("from step ")[1].split()[0])
+    assert (
+        "backward, rnn (Recurrent), layer 0, first direction: the gradient of the state h becomes infinite" in message
+    )
+    step = int(message.split("at step ")[1].split(",")[0])
     leaf = model.rnn(x)[0].detach().requires_grad_()
     (d,) = torch.autograd.grad(model.head(leaf).square().mean(), leaf)
     arriving, expected = torch.zeros_like(d[0]), None
     for t in reversed(range(20)):
         arriving = (d[t] + arriving) @ model.rnn.weight_hh_l0.detach()
         if expected is None and not arriving.isfinite().all():
-            expected = t
+            expected = t - 1  # sent by step t to the state before it
     assert step == expected
 
 
@@ -175,21 +185,19 @@ def test_causes_outside_of_the_layer():
     model = Model(ostinato.GRU(4, 6))
     x = torch.ones(5, 2, 4)
     x[3, 1, 0] = math.nan
-    assert "rnn layer 0: its input is NaN at step 3 of row 1; the cause lies below it" in broken(
+    assert "forward, rnn (GRU), layer 0, first direction: x is NaN at step 3, row 1. " in broken(
         Live(model), model, x=x
     )
     nn.init.constant_(model.head.weight, 1e30)
     message = broken(Live(model), model)
-    assert "the gradient that arrives at its output is inf at step 0 of row 0; the cause lies above it" in message or (
-        "the gradient that arrives at its output is NaN" in message
-    )
+    assert "the gradient that arrives at the output is " in message
     model = Model(ostinato.GRU(4, 6))
     with torch.no_grad():
         model.rnn.weight_hh_l0[2, 1] = math.inf
-    assert "its weight_hh is inf before the step, so the cause is an earlier update" in broken(Live(model), model)
+    assert "first direction: weight_hh of gate r (infinite) is not finite" in broken(Live(model), model)
     model = Model(ostinato.LSTM(4, 6))
     state = (torch.zeros(1, 3, 6), torch.full((1, 3, 6), math.nan))
-    assert "the state c that it starts from is NaN" in broken(Live(model), model, state=state)
+    assert "the state c is NaN before its first step, at step 0, row 0" in broken(Live(model), model, state=state)
     model = Model(ostinato.GRU(4, 6))
     model.head.bias.register_hook(lambda g: g * math.nan)
     message = broken(Live(model), model)
@@ -207,7 +215,9 @@ def test_updates_by_hand_are_looked_at_afterwards():
     model = Model(ostinato.GRU(4, 6))
     live = Live(model)
     with (
-        pytest.raises(NotFinite, match="step 0 stopped after the update of the weights.*weight_ih is NaN"),
+        pytest.raises(
+            NotFinite, match="step 0 stopped after the update of the weights.*weight_ih of gate r .NaN. is not"
+        ),
         live.step(),
     ):
         model(torch.ones(5, 2, 4)).sum().backward()

@@ -43,8 +43,8 @@ class Live:
 
     With `stop` each step of an optimiser is preceded by a look at the gradients: one that would carry inf or NaN into
     the weights is not taken. The message names the layer, the step, the row and the gate or state where it began, found
-    by running the calls of that training step once more. Where no optimiser steps (a hand-written update), the weights
-    are looked at when the training step ends.
+    by running the calls of that training step once more under `ostinato.detect_anomaly`. Where no optimiser steps (a
+    hand-written update), the weights are looked at when the training step ends.
     `begin()` and `end()` are the two ends of `step()`, for loops that belong to somebody else; docs/live.md has the
     callbacks for Lightning and transformers. `report` is the latest report.
     Cost: on a watched step what `lens.watch` costs; on any other, with `stop`, the norm of all gradients once.
@@ -89,10 +89,8 @@ class Live:
             raise InputError(phrase(_WHERE, "begin", "called between training steps", "a call inside of one", remedy))
         self._inside, self._looked, self._calls = True, False, []
         if self.stop:
-            layers = [(name, m) for name, m in self.model.named_modules() if isinstance(m, Layer)]
-            self._handles = [
-                m.register_forward_hook(_Recorder(name, self._calls), with_kwargs=True) for name, m in layers
-            ]
+            layers = [m for m in self.model.modules() if isinstance(m, Layer)]
+            self._handles = [m.register_forward_hook(_Recorder(self._calls), with_kwargs=True) for m in layers]
             self._handles.append(register_optimizer_step_pre_hook(self._before_update))
         if self.steps % self.every == 0:
             self._watch = watch(self.model)
@@ -157,8 +155,8 @@ class Live:
 class _Recorder:
     """A forward hook that keeps what a layer was called with, and the gradient of its output."""
 
-    def __init__(self, name: str, calls: list[Call]) -> None:
-        self.name, self.calls = name, calls
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
 
     def __call__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         if torch.compiler.is_compiling():
@@ -167,7 +165,7 @@ class _Recorder:
         x = given.get("x", given.get("input"))
         state = given.get("state") if given.get("state") is not None else given.get("hx")
         options: dict[str, Any] = {name: given[name] for name in ("lengths", "resets") if name in given}
-        call = Call(self.name, layer, _detached(x), _detached(state), options)
+        call = Call(layer, _detached(x), _detached(state), options)
         self.calls.append(call)
         output = result[0].data if isinstance(result[0], PackedSequence) else result[0]
         if output.requires_grad:

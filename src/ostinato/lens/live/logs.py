@@ -32,16 +32,17 @@ def open_log(target: Any) -> Log:
         return JsonLines(path) if path.suffix == ".jsonl" else TensorBoard(path)
     if callable(getattr(target, "write", None)) and callable(getattr(target, "close", None)):
         return target
-    if callable(getattr(target, "add_scalar", None)) and callable(getattr(target, "add_histogram_raw", None)):
+    if all(callable(getattr(target, name, None)) for name in ("add_scalar", "add_histogram_raw", "add_text")):
         return TensorBoard(target)
     expected = "a folder for TensorBoard, a file.jsonl, a SummaryWriter, or an object with write and close"
     raise InputError(phrase(_WHERE, "log", expected, type(target).__name__, 'Write log="runs/first".'))
 
 
 class JsonLines:
-    """One JSON object a line, appended: {"step", "scalars": {name: number}, "histograms": {name: {edges, shares}}}.
+    """One JSON object a line, appended: {"step", "scalars", "histograms", "verdict"}.
 
-    A line is on the disk when `write` returns. inf is the text "inf".
+    scalars {name: number}, histograms {name: {edges, shares}}, verdict [sentence]. A line is on the disk when `write`
+    returns. inf is the text "inf".
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +55,7 @@ class JsonLines:
 
     def write(self, step: int, found: Measures) -> None:
         histograms = {name: {"edges": edges, "shares": shares} for name, (edges, shares) in found.histograms.items()}
-        line = {"step": step, "scalars": found.scalars, "histograms": histograms}
+        line = {"step": step, "scalars": found.scalars, "histograms": histograms, "verdict": list(found.verdict)}
         self._file.write(json.dumps(to_dict(line), ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
 
@@ -80,6 +81,8 @@ class TensorBoard:
                 limits, counts = edges[1:].tolist(), shares.tolist()
                 low, high = float(edges[0]), float(edges[-1])
                 self._writer.add_histogram_raw(name, low, high, 1.0, mean, square, limits, counts, step)
+        if found.verdict:
+            self._writer.add_text("verdict", "\n".join(f"- {sentence}" for sentence in found.verdict), step)
         self._writer.flush()
 
     def close(self) -> None:

@@ -17,10 +17,12 @@ class Measures:
 
     scalars     "part/quantity_in_unit" → number; what is not defined is absent
     histograms  "part/quantity" → (edges [E+1], shares [E], which add up to 1)
+    verdict     the sentences of the report's verdict
     """
 
     scalars: dict[str, float]
     histograms: dict[str, tuple[Tensor, Tensor]]
+    verdict: tuple[str, ...] = ()
 
 
 def measures(report: Report) -> Measures:
@@ -55,7 +57,8 @@ def measures(report: Report) -> Measures:
     ):
         if norms:
             scalars[f"gradients/{name}"] = norms[-1]
-    return Measures({name: value for name, value in scalars.items() if not math.isnan(value)}, histograms)
+    known = {name: value for name, value in scalars.items() if not math.isnan(value)}
+    return Measures(known, histograms, tuple(finding.sentence for finding in report.verdict))
 
 
 def _scalars(layer: LayerReport) -> dict[str, float]:
