@@ -1,5 +1,6 @@
 """Jacobians of steps and of products of steps, where the answer is known."""
 
+import json
 import math
 
 import pytest
@@ -250,3 +251,37 @@ def test_refusals(change, message):
     arguments = {"layer": layer, "x": torch.zeros(6, 2, 3, dtype=torch.float64)} | change
     with pytest.raises(InputError, match=f"lens.jacobian: {message}"):
         jacobian(**arguments)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_rows_with_resets_are_the_pieces_one_by_one(direction):
+    layer, x = layer_of("gru", bidirectional=True), torch.randn(9, 2, 3).double()
+    resets = torch.zeros(9, 2, dtype=torch.bool)
+    resets[4, 1] = True
+    found = jacobian(layer, x, resets=resets, rows=1, direction=direction)
+    pieces = [jacobian(layer, part[:, [1]], direction=direction) for part in (x[:4], x[4:])]
+    for name in ("largest_singular_value_per_step", "spectral_radius_per_step", "mean_squared_singular_value_per_step"):
+        expected = torch.cat([getattr(p, name) for p in pieces])
+        expected[[3, 8] if direction else 4] = 0.0  # the steps that begin a piece without what came before
+        torch.testing.assert_close(getattr(found, name), expected)
+    assert (found.log_singular_values == -math.inf).all()
+    inside = jacobian(layer, x, resets=resets, rows=1, direction=direction, between=(0, 4))
+    first = pieces[1] if direction else pieces[0]
+    if direction == 0:
+        torch.testing.assert_close(inside.log_singular_values, first.log_singular_values)
+    assert found.lyapunov_exponents_per_step.isfinite().all()
+
+
+def test_the_record_as_a_table_and_as_json():
+    layer, x = layer_of("elman"), torch.randn(9, 3, 3).double()
+    found = jacobian(layer, x, rows=[0, 2], between=(1, 5))
+    text = str(found)
+    lines = text.splitlines()
+    assert lines[0].split()[:3] == ["row", "σ", "max"] and len(lines) == 4 and "1 … 5" in lines[1]
+    assert lines[-1].startswith("Pascanu's test: σ max of U") and ("must vanish" in text or "may explode" in text)
+    back = json.loads(found.to_json())
+    assert back["rows"] == [0, 2] and back["between"] == [[1, 5], [1, 5]]
+    assert back["log_condition_number"] == pytest.approx(found.log_condition_number.tolist())
+    gated = jacobian(layer_of("lstm"), x)
+    assert gated.table().splitlines()[-1] == f"Pascanu's test: {gated.pascanu_absent}"
+    assert json.loads(gated.to_json())["pascanu"] is None

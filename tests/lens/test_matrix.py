@@ -172,3 +172,13 @@ def test_gate_values_are_those_of_the_equations():
             c = f * c + i * g
             h = o * c.tanh()
     assert found["f"][3:, 1].isnan().all() and not found["f"][:, 0].isnan().any()
+
+
+def test_gates_of_rows_with_resets_are_those_of_the_pieces():
+    layer, x = ostinato.GRU(3, 5, dtype=torch.float64), torch.randn(7, 2, 3, dtype=torch.float64)
+    resets = torch.zeros(7, 2, dtype=torch.bool)
+    resets[3, 1] = True
+    found = gate_values(layer, x, resets=resets)
+    pieces = [gate_values(layer, part[:, [1]]) for part in (x[:3], x[3:])]
+    for gate, values in found.items():
+        torch.testing.assert_close(values[:, [1]], torch.cat([p[gate] for p in pieces]))

@@ -18,6 +18,7 @@ def gate_values(
     state: Any = None,
     *,
     lengths: Any = None,
+    resets: Any = None,
     depth: int = -1,
     direction: int = 0,
 ) -> dict[str, Tensor]:
@@ -25,12 +26,12 @@ def gate_values(
 
     A gate is the activation of its pre-activation, found in the graph: sigmoid(…) for an LSTM's i, f and o, tanh(…) for
     its g. A gate without one activation of its own is absent.
-    x, state and lengths as the layer takes them; it runs once, in eval mode.
+    x, state, lengths and resets as the layer takes them; it runs once, in eval mode.
     depth       which of the L layers, -1 the last
     direction   1 for the second direction
     Unit: none. Range: the activation's, 0 to 1 for a sigmoid. Cost: one forward pass, and one more of a batch of T·B.
     """
-    run = one_run(layer, x, state, lengths, depth, direction, "lens.gate_values")
+    run = one_run(layer, x, state, lengths, depth, direction, "lens.gate_values", resets)
     gates = named(run.cell).gates
     values = evaluate(run.cell, run.weights, run.x, run.previous, list(gates.values()))
     return {name: v.masked_fill(~run.valid[..., None], torch.nan) for name, v in zip(gates, values, strict=True)}

@@ -152,9 +152,11 @@ def arrange(layer: Layer, x: Tensor, state: Any, lengths: Any, resets: Any) -> A
     return Arranged(torch.where(valid[..., None], x, 0.0), tuple(starts), valid, cut, tuple(anew))
 
 
-def one_run(layer: nn.Module, x: Any, state: Any, lengths: Any, depth: int, direction: int, where: str) -> Run:
+def one_run(
+    layer: nn.Module, x: Any, state: Any, lengths: Any, depth: int, direction: int, where: str, resets: Any = None
+) -> Run:
     """The run of one layer (`depth`, -1 for the last) and direction (0 or 1)."""
-    found = runs(layer, x, state, lengths=lengths)
+    found = runs(layer, x, state, lengths=lengths, resets=resets)
     layers, directions = found[-1].depth + 1, 1 + found[-1].reverse
     if not isinstance(depth, int) or not -layers <= depth < layers:
         expected = f"one of the {layers} layers, from 0 to {layers - 1} or from -{layers} to -1"

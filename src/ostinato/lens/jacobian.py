@@ -19,6 +19,8 @@ from ..errors import InputError, phrase
 from .history import Run, one_run
 from .pascanu import Pascanu, pascanu
 from .products import LongProduct, frame, lyapunov_step
+from .tables import aligned, number, to_dict, to_json
+from .writing import median, plain
 
 _WHERE = "lens.jacobian"
 _AT_ONCE = 2**22  # numbers in the Jacobians held at a time: 32 MiB
@@ -71,6 +73,42 @@ class Jacobian:
         """σ_max / σ_min of ∂s_t/∂s_k, [R]; inf beyond 1.8e308, where `log_condition_number` goes on."""
         return self.log_condition_number.exp()
 
+    def table(self) -> str:
+        """As text, a row of the batch a line: medians over its steps, then the product between k and t, then U."""
+        lines = []
+        for k, (row, between) in enumerate(zip(self.rows, self.between)):
+            steps = (
+                self.largest_singular_value_per_step,
+                self.spectral_radius_per_step,
+                self.mean_squared_singular_value_per_step,
+            )
+            logs = self.log_singular_values[k]
+            numbers = [*(median(v[:, k]) for v in steps), float(logs[0]), float(logs[-1])]
+            numbers += [float(self.log_condition_number[k]), float(self.lyapunov_exponents_per_step[k, 0])]
+            lines.append(
+                [str(row), *map(number, numbers[:3]), f"{between[0]} … {between[1]}", *map(number, numbers[3:])]
+            )
+        headings = ["row", "σ max", "spectral radius", "mean σ²", "k … t", "ln σ max", "ln σ min", "ln condition"]
+        text = aligned([*headings, "largest exponent (nats/step)"], lines)
+        if self.pascanu is None:
+            return f"{text}\nPascanu's test: {self.pascanu_absent}"
+        u = f"σ max of U {number(self.pascanu.largest_singular_value_of_u)}, bound {number(self.pascanu.bound)}"
+        says = (
+            "must vanish" if self.pascanu.must_vanish else "may explode" if self.pascanu.may_explode else "at the bound"
+        )
+        return f"{text}\nPascanu's test: {u}: gradients {says}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as numbers, texts and lists, and `log_condition_number`; None for what is not defined."""
+        return to_dict(self) | {"log_condition_number": plain(self.log_condition_number)}
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        return to_json(self.to_dict())
+
+    def __str__(self) -> str:
+        return self.table()
+
 
 def jacobian(
     layer: nn.Module,
@@ -78,6 +116,7 @@ def jacobian(
     state: Any = None,
     *,
     lengths: Any = None,
+    resets: Any = None,
     rows: int | Sequence[int] = 0,
     depth: int = -1,
     direction: int = 0,
@@ -86,7 +125,9 @@ def jacobian(
 ) -> Jacobian:
     """The Jacobians of one layer and direction along the states of a run, step by step and multiplied up.
 
-    x [T, B, C], state and lengths as the layer takes them; the run itself is one call of the layer in eval mode.
+    x [T, B, C], state, lengths and resets as the layer takes them; the run itself is one call of the layer in eval
+    mode. A step that begins a new sequence depends on no state before it: its J_t is 0, so is every product across it,
+    and the Lyapunov exponents leave it out.
     rows       which rows of the batch to measure, the first one without it
     depth      which of the L layers, -1 the last. Its input is held fixed: paths through other layers do not count
     direction  1 for the second direction, whose first step is a row's last
@@ -98,7 +139,8 @@ def jacobian(
     Cost: N backward passes of a step and three decompositions O(N³) per step and row, and one of about 10 N³ for the
     product; for N = 256 and T = 100 about ten seconds a row. Memory: some N × N matrices, whatever T.
     """
-    run = one_run(layer, x, state, lengths, depth, direction, _WHERE).to(torch.float64)
+    run = one_run(layer, x, state, lengths, depth, direction, _WHERE, resets).to(torch.float64)
+    begins = _begins(run)
     chosen = _chosen(rows, run.valid.shape[1])
     ends = [int(run.lengths[row]) for row in chosen]
     spans = [_span(between, end, row) for row, end in zip(chosen, ends)]
@@ -112,13 +154,16 @@ def jacobian(
         product, turning = LongProduct(size, run.x), frame(size, run.x)
         growth, counted, taken = run.x.new_zeros(size), 0, 0
         for at, found in _jacobians(run, row, end):
+            cuts = begins[at, row]
+            found = found * ~cuts[:, None, None]
             singular = torch.linalg.svdvals(found)
             radius = torch.linalg.eigvals(found).abs().amax(-1)
             per_step[:, at, k] = torch.stack([singular[:, 0], radius, singular.square().mean(-1)])
-            for one in found:
-                turning, grown = lyapunov_step(one, turning)
-                if taken >= warm_up:
-                    growth, counted = growth + grown, counted + 1
+            for one, cut in zip(found, cuts.tolist()):
+                if not cut:
+                    turning, grown = lyapunov_step(one, turning)
+                    if taken >= warm_up:
+                        growth, counted = growth + grown, counted + 1
                 if span[0] <= taken < span[1]:
                     product.multiply(one)
                 taken += 1
@@ -167,6 +212,13 @@ def _jacobians(run: Run, row: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
             received = f"inf or NaN in row {row} at step {int(at[~finite][0])}"
             raise InputError(phrase(_WHERE, "the run", "finite", received, remedy))
         yield at, found
+
+
+def _begins(run: Run) -> Tensor:
+    """bool [T, B], the steps that no earlier step reaches, nor the state before any step: those that begin anew."""
+    given, own = run.begins
+    # A row's first piece starts from the given state, which in the second direction is not the first step taken.
+    return own | given & own.any(0) if run.reverse else own
 
 
 def _chosen(rows: int | Sequence[int], count: int) -> tuple[int, ...]:
