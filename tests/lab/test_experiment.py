@@ -109,6 +109,9 @@ def test_a_run_that_was_put_down_ends_in_the_same_bits(training):
     whole = finished(case)
     first = Run(case)
     first.advance()
+    looks = iter([False] * 37 + [True])
+    first.advance(lambda: next(looks))  # put down between two looks at the error
+    assert first.updates == EVERY + 37 and first.result is None
     kept = first.put_down()
     first.advance()
     second = Run(case)

@@ -35,8 +35,8 @@ def case(lag=10, cell="gru", seed=0):
     return Case("adding", lag, cell, "torch", seed, Training(updates=1000))
 
 
-def result(bridged, error, updates=1000, ratio=0.5, steps=9):
-    return Result(bridged, error, updates, 1.0, 8, 100, Reach(steps, 9, ratio))
+def result(bridged, error, updates=1000, ratio=0.5, steps=9, share=None):
+    return Result(bridged, error, updates, 1.0, 8, 100, Reach(steps, 9, ratio, share))
 
 
 def test_sooner_is_better_than_later_than_never_than_chance():
@@ -67,3 +67,14 @@ def test_runs_that_mislead_are_named():
     assert misleading(runs) == ([late], [near])
     assert foresight(runs).right == 0
     assert str(late) == "adding at lag 10, lstm torch, seed 0"
+
+
+def test_the_cues_share_and_the_lag_alone_stand_beside_the_ratio():
+    runs = {
+        case(lag=10): result(True, 0.001, 100, 0.1, share=0.3),
+        case(lag=30): result(True, 0.001, 500, 0.9, share=0.2),
+        case(lag=100): result(False, 0.1, 1000, 0.5, share=0.1),
+    }
+    found = foresight(runs)
+    assert (found.share, found.lag) == (pytest.approx(1.0), pytest.approx(1.0)) and found.ratio < 0
+    assert np.isnan(foresight({**runs, case(lag=50): result(False, 0.1)}).share)

@@ -85,11 +85,11 @@ def test_ctrl_c_loses_nothing(settings, monkeypatch):
     called(replace(settings, out=settings.out / "whole"))
     advance, calls = Run.advance, []
 
-    def interrupted(self):
+    def interrupted(self, over):
         calls.append(self.case)
         if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-        advance(self)
+        advance(self, over)
 
     monkeypatch.setattr(Run, "advance", interrupted)
     before = signal.getsignal(signal.SIGINT)
@@ -107,7 +107,7 @@ def test_ctrl_c_loses_nothing(settings, monkeypatch):
 
 
 def test_a_second_ctrl_c_stops_at_once(settings, monkeypatch):
-    def twice(self):
+    def twice(self, over):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
@@ -133,7 +133,7 @@ def test_when_the_time_is_up_the_case_is_put_down_and_taken_up(settings, monkeyp
     assert [file.name for file in settings.out.iterdir() if file.is_file()][0].startswith("unfinished-")
     updates = []
     advance = Run.advance
-    monkeypatch.setattr(Run, "advance", lambda self: (updates.append(self.updates), advance(self))[1])
+    monkeypatch.setattr(Run, "advance", lambda self, over: (updates.append(self.updates), advance(self, over))[1])
     called(short)
     assert updates[0] > 0
     assert told(settings.out) == told(settings.out / "whole")

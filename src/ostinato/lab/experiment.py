@@ -6,7 +6,7 @@ Letters: T steps, B sequences, C input features, H units, K outputs, N judged or
 import copy
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +40,14 @@ class Reach:
     steps     the largest lag k with ‖∂L_T/∂s_{T-k}‖ ≥ EPSILON · ‖∂L_T/∂s_T‖, medians over sequences, s all states
     measured  the largest k that the sequences have; `steps` can be no more
     ratio     ‖∂L_T/∂s_{T-k}‖ / ‖∂L_T/∂s_T‖ for the state that has just read the cue, k = lag - 1
+    share     ‖∂L_T/∂s_{T-k}‖ for that state over the sum of them for all k: what of the gradient is the cue's, beside
+              all the steps that distract. None in records of before it was measured
     """
 
     steps: int
     measured: int
     ratio: float
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def reach(network: Network, case: Case) -> Reach:
     ratios = (norms / norms[0]).nan_to_num(0.0).quantile(0.5, dim=1)
     # A ReLU network whose units are all dead has no gradient even at lag 0, and reaches nothing.
     reached = (ratios >= EPSILON).nonzero()
-    return Reach(int(reached.max()) if len(reached) else 0, end, ratios[case.lag - 1].item())
+    share = (norms[case.lag - 1] / norms.sum(0)).nan_to_num(0.0).quantile(0.5).item()
+    return Reach(int(reached.max()) if len(reached) else 0, end, ratios[case.lag - 1].item(), share)
 
 
 def _as(network: Network, targets: Tensor) -> Tensor:
@@ -156,11 +160,17 @@ class Run:
         self._order: tuple[int, Tensor] | None = None
         self._seconds = time.monotonic() - start
 
-    def advance(self) -> None:
-        """EVERY updates, or as many as are left, and a look at the error; `result` is there when training has ended."""
+    def advance(self, over: Callable[[], bool] = lambda: False) -> None:
+        """EVERY updates, or as many as are left, and a look at the error; `result` is there when training has ended.
+
+        When `over` says so between two updates there is no look; the next call begins with what is left.
+        """
         start, training = time.monotonic(), self.case.training
         finite = True
-        for _ in range(min(EVERY, training.updates - self.updates)):
+        for _ in range(min(EVERY - self.updates % EVERY, training.updates - self.updates)):
+            if over():
+                self._seconds += time.monotonic() - start
+                return
             finite = self._update()
             self.updates += 1
             if not finite:

@@ -44,6 +44,8 @@ class Foresight:
     runs          how many
     ratio         rank correlation of the gradient ratio at the lag with `learned`
     reach         rank correlation of reach / (lag - 1) with `learned`
+    share         rank correlation of the cue's share of the gradient with `learned`; NaN where some record has none
+    lag           rank correlation of -lag with `learned`: what is known without any measurement
     ratio_yes     of the gradient ratio with bridged or not: a perfect foresight of p bridged and q others stays below 1
     best_yes      the largest value that `ratio_yes` could have
     right         runs where reach ≥ lag - 1 and the lag was bridged, or neither
@@ -52,6 +54,8 @@ class Foresight:
     runs: int
     ratio: float
     reach: float
+    share: float
+    lag: float
     ratio_yes: float
     best_yes: float
     right: int
@@ -61,12 +65,15 @@ def foresight(results: Mapping[Case, Result]) -> Foresight:
     """What the measurements before training say about these runs."""
     ratios = [result.reach.ratio for result in results.values()]
     reaches = [min(1.0, result.reach.steps / (case.lag - 1)) for case, result in results.items()]
+    shares = [result.reach.share for result in results.values() if result.reach.share is not None]
     went = [learned(case, result) for case, result in results.items()]
     bridged = [float(result.bridged) for result in results.values()]
     return Foresight(
         len(results),
         rank_correlation(ratios, went),
         rank_correlation(reaches, went),
+        rank_correlation(shares, went) if len(shares) == len(went) else float("nan"),
+        rank_correlation([-case.lag for case in results], went),
         rank_correlation(ratios, bridged),
         rank_correlation(range(len(bridged)), sorted(bridged)),
         sum(reached(result) == result.bridged for result in results.values()),

@@ -100,7 +100,8 @@ def said(found: Foresight) -> str:
 
     return (
         f"{found.runs} runs: rank correlation with how well they learn {number(found.ratio)} for the gradient ratio at "
-        f"the lag, {number(found.reach)} for reach / lag; with bridged or not {number(found.ratio_yes)} (at most "
+        f"the lag, {number(found.reach)} for reach / lag, {number(found.share)} for the cue's share of the gradient, "
+        f"{number(found.lag)} for the lag alone; with bridged or not {number(found.ratio_yes)} (at most "
         f"{number(found.best_yes)}); reach says the outcome right in {found.right} of {found.runs}."
     )
 
@@ -132,9 +133,15 @@ def markdown(settings: Settings, results: Results, machines: Sequence[Mapping[st
     for task in tasks_of(settings, results):
         found = foresight({c: r for c, r in results.items() if c.task == task})
         each.append(
-            [task, found.runs, *(f"{v:.2f}" for v in (found.ratio, found.reach)), f"{found.right}/{found.runs}"]
+            [
+                task,
+                found.runs,
+                *(f"{v:.2f}" for v in (found.ratio, found.reach, found.share, found.lag)),
+                f"{found.right}/{found.runs}",
+            ]
         )
-    parts.append(_table(["task", "runs", "gradient ratio", "reach / lag", "right"], each))
+    headings = ["task", "runs", "gradient ratio", "reach / lag", "cue's share", "lag alone", "right"]
+    parts.append(_table(headings, each))
     for heading, cases in zip(("Bridged, though out of reach", "Within reach, yet not bridged"), misleading(results)):
         parts.append(f"{heading}: " + ("; ".join(map(str, cases)) or "none") + ".")
     parts += ["Measured on " + ", ".join(f"{k} {v}" for k, v in machine.items()) + "." for machine in machines]

@@ -18,13 +18,17 @@ from .record import Record
 from .settings import Case, Settings
 from .workers import Look, alone, together
 
+FOR_THE_REPORT = 0.03
+"""The share of the time that is left for writing tables and pictures."""
+
 
 class Experiment:
     """One call of the command."""
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings, self.console = settings, console
-        self.end = time.monotonic() + 60 * settings.minutes
+        # Tables and pictures are part of the time.
+        self.end = time.monotonic() + (1 - FOR_THE_REPORT) * 60 * settings.minutes
         self.cases = settings.cases
         self.record = Record(settings.out)
         self.interrupted = False

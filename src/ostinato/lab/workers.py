@@ -49,7 +49,7 @@ def train(case: Case, shelf: Shelf, over: Over) -> Iterator[Look]:
             saved = time.monotonic()
         if ending:
             return
-        run.advance()
+        run.advance(over)
         yield Look(case, run.updates, run.error, run.result)
 
 
