@@ -1,7 +1,7 @@
 """Random numbers for a cell's letters R and S: a function of a seed and a place, not a sequence that must be followed.
 
 Philox 4x32-10 (J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3",
-SC 2011, section 3.3 and table 2): a counter of four 32-bit words is mixed under a key of two. The key is the seed; the
+SC 2011): a counter of four 32-bit words is mixed under a key of two. The key is the seed; the
 counter names the place: unit, row, step, and which layer and direction. So any number can be had again at any time, in
 any order and with any number of threads, in a backward pass, in a segment that runs again, in the kernels and here.
 

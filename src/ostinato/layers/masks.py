@@ -9,7 +9,7 @@ Letters: T steps, B rows of the batch, R packed rows, C features, H units.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from ..cells import Cell
 from ..cells.noise import BITS
 from ..errors import InputError, phrase
 from .operator import run
+from .plain import autocast_on
 from .registered import draw_seed
 from .routing import transformed
 
@@ -73,17 +74,15 @@ class Masks:
         """x, as the layers read it; sequences, int64 [B], the number of each row's sequence; lines() → int64 [R], which
         row each packed line is of, None where all rows have all steps."""
         pin = layer._pinned
-        seed = _seed(x) if pin is None else pin.seed.to(x.device)
-        head = torch.cat([seed.reshape(1), sequences.new_full((2,), 0)])
-        head[1] = 0 if pin is None else pin.first_step
-        self.head, self.sequences, self.lines = head, sequences, lines
+        self.seed = (_seed(x) if pin is None else pin.seed.to(x.device)).reshape(1)
+        self.first_step = 0 if pin is None else pin.first_step
+        self.sequences, self.lines = sequences, lines
         self.options = layer.options
 
     def noise(self, stream: int, rows: Tensor | None = None) -> Tensor:
         """int64 [3 + B], as `run` takes it, for layer and direction number `stream`."""
-        head = self.head.clone()
-        head[2] = stream
-        return torch.cat([head, self.sequences if rows is None else rows])
+        place = torch.tensor((self.first_step, stream), device=self.seed.device)
+        return torch.cat([self.seed, place, self.sequences if rows is None else rows])
 
     def weights(self, cell: Cell, weights: Sequence[Tensor], stream: int) -> Sequence[Tensor]:
         """U with some of its numbers 0, the same ones in all steps and rows."""
@@ -116,7 +115,8 @@ def _mask(noise: Tensor, like: Tensor, p: float) -> Tensor:
     """0 with probability p, else 1 / (1 - p): a number for each of `like`, [B, H]."""
     threshold = round(p * 2**BITS) / 2**BITS
     kind = like.dtype if like.dtype == torch.float64 else torch.float32
-    start = torch.zeros(like.shape, dtype=kind, device=like.device)
-    with torch.autocast(like.device.type, enabled=False):
-        uniform, _, _ = run(UNIFORM, start[None, :, :1], [start], [], noise=noise)
-    return ((uniform[0] >= threshold) * (1 / (1 - threshold))).to(like.dtype)
+    unread = [torch.empty(shape, dtype=kind, device=like.device) for shape in ((1, like.shape[0], 1), like.shape)]
+    with torch.autocast(like.device.type, enabled=False) if autocast_on(like.device.type) else nullcontext():
+        uniform, _, _ = run(UNIFORM, unread[0], unread[1:], [], noise=noise)
+    mask = (uniform[0] >= threshold) * (1 / (1 - threshold))
+    return mask if mask.dtype is like.dtype else mask.to(like.dtype)
