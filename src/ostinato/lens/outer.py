@@ -43,7 +43,7 @@ def norms_by_step(
         group: side_by_side([sent[k] for k in sorted(keys, key=lambda k: sent[k].storage_offset())])
         for group, keys in by_operand.items()
     }
-    found = _by_kernels(looking, piece, rows, gates, operands)
+    found = _by_kernels(looking, piece, rows, {g: [sent[k] for k in keys] for g, keys in by_operand.items()}, operands)
     if found is None:
         grams: dict[object, tuple[Tensor, Tensor]] = {}
         found = []
@@ -57,30 +57,39 @@ def norms_by_step(
 
 
 def _by_kernels(
-    looking: Looking, piece: Piece, rows: Tensor, gates: Mapping[tuple[str, int], Tensor], operands: Mapping[int, Value]
+    looking: Looking,
+    piece: Piece,
+    rows: Tensor,
+    gates: Mapping[tuple[str, int], Sequence[Tensor]],
+    operands: Mapping[int, Value],
 ) -> list[Tensor] | None:
     """The squared norms of each group; None where no kernels run, or where the matrices themselves are the shorter way.
 
-    Gates that belong to several groups are multiplied for each: their inner products are a tenth of a training step.
+    What several groups read is multiplied once: r and z of a GRU are sent to W and to U.
     """
     first = looking.first_lines(piece)
     if first is None:
         return None
-    d: list[Tensor] = []
-    z: list[tuple[Tensor, Tensor | None]] = []
-    groups: list[tuple[int, list[int]]] = []
-    for (_, i), t in gates.items():
-        same = next(
-            (k for k, other in enumerate(d) if other.data_ptr() == t.data_ptr() and other.shape == t.shape), None
-        )
-        rows_of_z = looking.rows_before(piece, operands[i])
-        columns = rows_of_z[0].shape[-1]
-        if rows.shape[1] * (t.shape[-1] + columns) > 4 * t.shape[-1] * columns:
+    z = [looking.rows_before(piece, operands[i]) for _, i in gates]
+    for parts, (t, _) in zip(gates.values(), z):
+        width, columns = sum(p.shape[-1] for p in parts), t.shape[-1]
+        if rows.shape[1] * (width + columns) > 4 * width * columns:
             return None
-        groups.append((len(z), [len(d) if same is None else same]))
-        d += [t] if same is None else []
-        z.append(rows_of_z)
-    found = engine.outer_norms(groups, [lines(t) for t in d], z, first, looking.reverse)
+    places: dict[int, Tensor] = {t.data_ptr(): t for parts in gates.values() for t in parts}
+    readers = {
+        at: [k for k, parts in enumerate(gates.values()) if any(t.data_ptr() == at for t in parts)] for at in places
+    }
+    runs: list[list[int]] = []
+    for at in sorted(places):
+        before = runs[-1][-1] if runs else 0
+        neighbours = runs and before + places[before].shape[-1] * places[before].element_size() == at
+        if neighbours and readers[before] == readers[at]:
+            runs[-1].append(at)
+        else:
+            runs.append([at])
+    d = [lines(side_by_side([places[at] for at in run])) for run in runs]
+    groups = [(k, [n for n, run in enumerate(runs) if k in readers[run[0]]]) for k in range(len(z))]
+    found = engine.outer_norms(groups, d, z, first, looking.reverse)
     return None if found is None else list(found.square())
 
 
