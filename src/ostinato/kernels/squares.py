@@ -86,20 +86,29 @@ def _steps(code: Code, f: Frame, products: Products, part: Int, pattern: Pattern
                 sizes = (rows - i).value, (rows - j).value, line.value, width.value
                 given = [left.value, sizes[0], right.value, *sizes[1:], grams[name].value, powers[name][1]]
                 b.call(inner, given)
+            # One short chain of additions for each row, so that none waits for all nine.
+            rows_of_tile: list[list[Any]] = [[] for _ in pattern.groups]
             for r in range(TILE):
+                chains: list[Any] = [None] * len(pattern.groups)
                 for c in range(TILE):
                     # Of two pairs that are one another's mirror, one counts twice.
                     once = b.select((i + r).equals(j + c), ir.Constant(kind, 1.0), ir.Constant(kind, 2.0))
                     there = b.and_(j + c <= i + r, i + r < rows)
-                    weight = b.select(there, once, ir.Constant(kind, 0.0))
-                    at = TILE * r + c
-                    for (z, segments), total in zip(pattern.groups, sums):
-                        whole = _double(code, grams[f"d{segments[0]}"].at(at).scalar())
+                    weight, at = b.select(there, once, ir.Constant(kind, 0.0)), TILE * r + c
+                    values = {name: _double(code, grams[name].at(at).scalar()) for name in pattern.parts}
+                    for g, (z, segments) in enumerate(pattern.groups):
+                        whole = values[f"d{segments[0]}"]
                         for k in segments[1:]:
-                            whole = b.fadd(whole, _double(code, grams[f"d{k}"].at(at).scalar()))
-                        product = b.fmul(b.fmul(whole, weight), _double(code, grams[f"z{z}"].at(at).scalar()))
-                        before = b.load(total.value, typ=kind, align=8)
-                        b.store(b.fadd(before, product), total.value, align=8)
+                            whole = b.fadd(whole, values[f"d{k}"])
+                        product = b.fmul(b.fmul(whole, weight), values[f"z{z}"])
+                        chains[g] = product if chains[g] is None else b.fadd(chains[g], product)
+                for g, chain in enumerate(chains):
+                    rows_of_tile[g].append(chain)
+            for one, total in zip(rows_of_tile, sums):
+                value = one[0]
+                for more in one[1:]:
+                    value = b.fadd(value, more)
+                b.store(b.fadd(b.load(total.value, typ=kind, align=8), value), total.value, align=8)
         for g, ((z, _), total) in enumerate(zip(pattern.groups, sums)):
             found = b.load(total.value, typ=kind, align=8)
             _root(code, f, found, powers["d"][0], powers[f"z{z}"][0], f["steps"] * g + s)
