@@ -187,6 +187,24 @@ def test_compiled_layers_draw_the_same(name):
     torch._dynamo.reset()
 
 
+def test_inductor_draws_anew_in_every_call_and_the_same_from_one_seed():
+    layer, x = layer_of("lstm", dtype=torch.float32), torch.randn(5, 3, 4)
+    compiled = torch.compile(layer, fullgraph=True)
+    found = []
+    for called in (layer, compiled, compiled):
+        torch.manual_seed(3)
+        for _ in range(2):
+            given = x.clone().requires_grad_()
+            output, _ = called(given)
+            output.square().sum().backward()
+            found.append((output.detach(), given.grad))
+    torch._dynamo.reset()
+    first, second = found[:2]
+    assert not torch.equal(first[0], second[0])
+    for k, (output, gradient) in enumerate(found[2:]):
+        assert torch.equal(output, found[k % 2][0]) and torch.equal(gradient, found[k % 2][1])
+
+
 def test_under_vmap_torch_asks_for_the_randomness():
     layer, x = layer_of("lstm"), torch.randn(2, 5, 3, 4, dtype=torch.float64)
     with pytest.raises(RuntimeError, match="randomness"):

@@ -69,6 +69,50 @@ def test_a_weight_with_its_gate(x):
     )
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
+def test_an_infinite_x_although_gates_saturate(x, cell):
+    x[4, 2, 1] = x[5, 0, 0] = INF
+    assert "first direction: x is infinite at step 4, row 2. Look at the data" in found(
+        ostinato.Recurrent(cell, 4, 6), x
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "parameter", "unit", "named"),
+    [
+        ("gru", "bias_hh_l1", 8, r"bias_hh of gate z"),
+        ("lstm", "bias_ih_l1", 23, r"bias_ih of gate o"),
+        ("lstm_peephole", "p_f_l1", 3, r"p.f of gate f"),
+    ],
+)
+def test_a_bias_and_a_vector_with_their_gate(x, cell, parameter, unit, named):
+    layer = ostinato.Recurrent(cell, 4, 6, num_layers=2)
+    with torch.no_grad():
+        getattr(layer, parameter)[unit] = NAN
+    message = found(layer, x)
+    assert f"forward, Recurrent, layer 1, first direction: {named} (NaN) is not finite. An update" in message
+
+
+def test_a_weights_gradient_that_overflows_in_its_sum_alone():
+    """27 products of 5e17 and 1e20, 5e37 each, are finite; in float32 their sum, 1.35e39, is not."""
+    layer = ostinato.RNN(1, 2, nonlinearity="relu", bias=False)
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1.0)
+        layer.weight_hh_l0.zero_()
+    message = found(layer, torch.full((9, 3, 1), 1e20), loss=lambda output: (output * 5e17).sum())
+    assert message.startswith(
+        "backward, RNN, layer 0, first direction: the gradient of weight_ih of gate h (infinite), summed over steps."
+    )
+
+
+def test_packed_rows_are_counted_as_the_caller_does(x):
+    x[3, 1, 0] = NAN
+    x[8, 0] = NAN  # past its row's end
+    packed = nn.utils.rnn.pack_padded_sequence(x, [5, 9, 7], enforce_sorted=False)
+    message = found(ostinato.LSTM(4, 6), packed, loss=lambda output: output.data.sum())
+    assert message.startswith("forward, LSTM, layer 0, first direction: x is NaN at step 3, row 1. Look at the data")
+
+
 def test_the_state_that_a_call_starts_from(x):
     state = torch.zeros(1, 3, 6), torch.zeros(1, 3, 6)
     state[1][0, 2, 0] = NAN

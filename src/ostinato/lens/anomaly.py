@@ -118,7 +118,8 @@ class _Detective(Sight):
         warnings.warn(f"detect_anomaly: {self.where} was not looked at: {why}.", stacklevel=2)
 
     def forward(self, piece: Piece) -> None:
-        every = [_lines(t) for t in (piece.output, *piece.histories)]
+        # x too: gates that saturate make finite values of an infinite one, and NaN of their weights' gradients.
+        every = [_lines(t) for t in (piece.output, *piece.histories, piece.x)]
         if all(_finite(t) for t in every):
             return
         line = self._first(piece, every, last=self.reverse)
