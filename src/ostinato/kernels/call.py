@@ -36,9 +36,10 @@ DIRECT_ROWS_BACKWARD = 64
 ROWS_APART = 4
 # Rows of a step that cost no less than so many: fewer do not keep the multipliers busy.
 ROWS_AT_ONCE = 4
-# Multiply-adds of a step for each thread below which meeting costs more than it brings, and of a call for any thread.
-WORTH_MEETING = 16_000
-WORTH_A_THREAD = 200_000
+# Multiply-adds of a step for each thread below which meeting costs more than it brings, and of a call for any thread:
+# on two cores of a virtual machine a meeting costs a microsecond, and waking a thread that went to sleep tens.
+WORTH_MEETING = 60_000
+WORTH_A_THREAD = 1_000_000
 
 Integers = NDArray[np.int64]
 

@@ -50,9 +50,12 @@ class Stepper:
         self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64, I64, I64, I64])
         base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares, self.t = code.arguments
         self.frame = Frame(self.names, code, base)
+        begun = False
         for stage in range(self.step.last + 1):
-            if stage and (stage in self.step.means or any(p.stage == stage for p in self.step.passes)):
+            works = stage in self.step.means or any(p.stage == stage for p in self.step.passes)
+            if begun and works:
                 self.team.meet(code, self.frame, self.shares)
+            begun |= works
             if stage in self.step.means:
                 self._means(self.step.means[stage])
             for p in self.step.passes:
