@@ -16,7 +16,7 @@ bench: $(STAMP)
 
 bench-full: $(STAMP)
 	$(BIN)/python benchmarks/costs.py --write docs/performance.md
-	$(BIN)/python benchmarks/full.py --write docs/performance.md
+	$(BIN)/python benchmarks/full.py --write docs/performance.md --readme README.md
 
 stream: $(STAMP)
 	$(BIN)/python benchmarks/stream.py

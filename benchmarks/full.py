@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(report.summary(points, refused), highlight=False, markup=False, soft_wrap=True)
         if chosen.write:
             report.fill(chosen.write, "grid", report.summary(points, refused))
+        if chosen.readme:
+            report.fill(chosen.readme, "speed", report.headline(points))
     return 1 if refused else 0
 
 
@@ -86,6 +88,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--older", action="store_true", help="skip what other sources or versions finished, too")
     options.add_argument("--no-peers", action="store_true", help="leave out JAX and ONNX Runtime")
     options.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables between the page's markers")
+    options.add_argument("--readme", type=Path, metavar="PAGE", help="also put the regimes between the page's markers")
     options.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     return options.parse_args(arguments)
 

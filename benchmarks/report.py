@@ -150,6 +150,17 @@ def summary(points: Sequence[Point], refused: Sequence[Point] = ()) -> str:
     return "\n".join([*lines, *(line + "\n" for line in circumstances(timed))]).rstrip() + "\n"
 
 
+def headline(points: Sequence[Point]) -> str:
+    """The regimes and the machine, for a page that has room for one table."""
+    timed = [point for point in points if point.timing]
+    machines = {}
+    for run in (point.run for point in timed):
+        e = run.environment
+        machine = f"{e['cores']} cores of {e['cpu']}, {e['vector unit']}, {e['threads']} threads, torch {e['torch']}"
+        machines[machine] = run.date
+    return "\n".join([*regimes(timed), "", *(f"Measured on {m}, {day}." for m, day in machines.items())])
+
+
 def page(points: Sequence[Point], refused: Sequence[Point]) -> str:
     """The whole of grid.md."""
     timed = [point for point in points if point.timing]

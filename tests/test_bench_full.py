@@ -275,6 +275,11 @@ def test_the_page_in_docs_has_both_markers(tmp_path):
     copy.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     report.fill(copy, "grid", "here")
     report.fill(copy, "costs", "there")
+    readme = tmp_path / "README.md"
+    source = full.RESULTS.parent.parent / "README.md"
+    readme.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    report.fill(readme, "speed", "measured")
+    assert "begin -->\n\nmeasured\n" in readme.read_text(encoding="utf-8")
 
 
 def test_pictures_are_drawn_from_a_part_of_the_grid(tmp_path):
