@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+import ostinato
 from ostinato import cells
 from ostinato.layers.operator import run
 from tolerance import check
@@ -60,6 +61,21 @@ class Net(nn.Module):
         states = [s[: x.shape[1]] for s in self.states]
         results = [run(self.cell, x, states, list(self.weights), None, bool(d), True) for d in range(self.directions)]
         return [t for r in results for t in (r[0], *r[1], *r[2])]
+
+
+class Half(nn.Module):
+    """Two layers of which one is called, on ragged rows with resets. Always the same weights."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            self.used, self.unused = ostinato.LSTM(4, 6, bidirectional=True), ostinato.GRU(4, 6)
+
+    def forward(self, x):
+        resets = torch.zeros(x.shape[:2], dtype=torch.bool)
+        resets[2, 0] = True
+        return self.used(x, lengths=[x.shape[0], 2, 0][: x.shape[1]], resets=resets)[0]
 
 
 def gradients(net, x, outputs):

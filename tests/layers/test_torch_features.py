@@ -14,7 +14,7 @@ from torch.func import functional_call, grad, jacrev, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from layers.small import CELLS, Net, agree, draw, flat, gradients, loss
+from layers.small import CELLS, Half, Net, agree, draw, flat, gradients, loss
 from ostinato.errors import InputError
 from ostinato.layers import routing
 from ostinato.layers.operator import run
@@ -210,7 +210,7 @@ def test_checkpointing_gives_the_same_gradients(use_reentrant):
 PROCESS = textwrap.dedent("""
     import os, sys, torch
     from torch import distributed, nn
-    from layers.small import Net, loss
+    from layers.small import Half, Net, loss
     rank, place = int(sys.argv[1]), sys.argv[2]
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{place}/meeting", rank=rank, world_size=2)
@@ -218,7 +218,14 @@ PROCESS = textwrap.dedent("""
     parallel = nn.parallel.DistributedDataParallel(net)
     x = torch.load(f"{place}/x.pt")
     loss(parallel(x[rank])).backward()
-    torch.save([w.grad for w in net.weights], f"{place}/gradients{rank}.pt")
+    found = [w.grad for w in net.weights]
+    half = Half()
+    parallel = nn.parallel.DistributedDataParallel(half, find_unused_parameters=True)
+    for _ in range(2):  # the second time, the first has left nothing behind
+        half.zero_grad()
+        parallel(x[rank]).square().sum().backward()
+    assert all(w.grad is None for w in half.unused.parameters())
+    torch.save([*found, *(w.grad for w in half.used.parameters())], f"{place}/gradients{rank}.pt")
     distributed.barrier()
     distributed.destroy_process_group()
     os._exit(0)  # the interpreter's own end now and then aborts while a thread of the process group is still about
@@ -226,6 +233,7 @@ PROCESS = textwrap.dedent("""
 
 
 def test_two_processes_get_the_mean_gradient(tmp_path):
+    """Of a cell, and of a model with ragged rows, resets, and a layer that nobody calls."""
     net = Net("lstm")
     x = torch.randn(2, 5, 3, 4)
     torch.save(x, tmp_path / "x.pt")
@@ -249,7 +257,12 @@ def test_two_processes_get_the_mean_gradient(tmp_path):
         for process in running:
             process.kill()
             process.communicate()
-    alone = [torch.autograd.grad(loss(net(one)), list(net.weights)) for one in x]
+    half = Half()
+    used = list(half.used.parameters())
+    alone = [
+        (*torch.autograd.grad(loss(net(one)), list(net.weights)), *torch.autograd.grad(half(one).square().sum(), used))
+        for one in x
+    ]
     mean = [(a + b) / 2 for a, b in zip(*alone)]
     for rank in range(2):
         agree(torch.load(tmp_path / f"gradients{rank}.pt"), mean, gradients=True)
