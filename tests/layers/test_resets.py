@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import ostinato
 from layers.by_pieces import alone, by_pieces, reference, state_sizes
@@ -249,5 +249,26 @@ def test_refusals_name_the_callers_layout():
     with pytest.raises(ShapeError, match=r"of shape \[T\] = \[7\], got a shape of \[7, 1\]"):
         build("gru", batch_first=True)(x[0], resets=torch.zeros(7, 1).bool())
     packed = pack_padded_sequence(x, [5, 2], batch_first=True)
-    with pytest.raises(InputError, match="resets must be None with a PackedSequence, got list. Give x padded"):
-        build("gru")(packed, resets=[])
+    with pytest.raises(ShapeError, match=r"resets must be of shape \[T, B\] = \[5, 2\], got a shape of \[2, 5\]"):
+        build("gru")(packed, resets=torch.zeros(2, 5).bool())
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("enforce_sorted", [False, True])
+def test_a_packed_sequence_takes_resets_and_comes_back_packed(batch_first, enforce_sorted):
+    """The same as padded with `lengths`, outputs, states and gradients."""
+    layer = build("lstm", bidirectional=True, batch_first=batch_first)
+    lengths = [7, 4, 2] if enforce_sorted else [2, 7, 4]
+    x = torch.randn(*((3, 7) if batch_first else (7, 3)), FEATURES, dtype=torch.float64, requires_grad=True)
+    resets = torch.rand(x.shape[:2], generator=torch.Generator().manual_seed(3)) < 0.3
+    state = tuple(s.detach() for s in draw_state(layer, 3))
+    expected = layer(x, state, lengths=lengths, resets=resets, return_states=True)
+    packed = pack_padded_sequence(x, lengths, batch_first, enforce_sorted)
+    output, *rest = layer(packed, state, resets=resets, return_states=True)
+    assert torch.equal(output.batch_sizes, packed.batch_sizes)
+    padded, ends = pad_packed_sequence(output, batch_first)
+    assert ends.tolist() == lengths and torch.equal(padded, expected[0])
+    for a, b in zip([*rest[0], *rest[1]], [*expected[1], *expected[2]], strict=True):
+        assert torch.equal(a, b)
+    d, d_expected = (torch.autograd.grad(weighted([y]), x)[0] for y in (padded, expected[0]))
+    assert torch.equal(d, d_expected)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
@@ -23,7 +23,7 @@ from .given import Lengths, Resets
 from .masks import Masks, Pinned
 from .operator import run
 from .options import Options
-from .sequences import lay_out
+from .sequences import lay_out, packed_like
 from .short import short
 from .watching import WATCHER, Onlooker
 from .weights import gate_record, in_order_of
@@ -74,7 +74,8 @@ class Layer(nn.Module):
                        this step, in both directions, from zeros or the learned state and never from `state`. The same
                        as cutting the row there and calling the layer on each piece, on the first one with `state`
                        unless the row's first step is a reset too; the row's final state is that of its last piece, in
-                       both directions. What stands past a row's length is not read
+                       both directions. What stands past a row's length is not read. With a PackedSequence, as
+                       pad_packed_sequence would lay out its steps and rows
         return_states  also return the states after every step
         Returns (output, state): output [T, B, D·H] laid out as x; the final state as `state` above. With return_states,
         (output, state, states): for each state [D·L, T, B, H], time first also with batch_first, 0 past a row's end.
@@ -114,6 +115,10 @@ class Layer(nn.Module):
     ) -> Any:
         if stand_in is not None:
             return stand_in(self, x, state, lengths, resets, return_states)
+        if isinstance(x, PackedSequence) and resets is not None and lengths is None:
+            padded, known = pad_packed_sequence(x, self.batch_first)
+            output, *rest = self._sequence(padded, state, known, resets, return_states)
+            return packed_like(x, output, self.batch_first), *rest
         cell, where = self.running, type(self).__name__
         weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
         problem = problem_with(self, x, state, weights, lengths)

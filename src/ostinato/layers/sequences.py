@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..errors import InputError, phrase
 from .gather import pick
@@ -180,9 +180,6 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
         if lengths is not None:
             remedy = "A PackedSequence knows its lengths already; leave the argument out."
             raise InputError(phrase(where, "lengths", "None with a PackedSequence", type(lengths).__name__, remedy))
-        if resets is not None:
-            remedy = "Give x padded, with lengths= beside it, or cut the rows before they are packed."
-            raise InputError(phrase(where, "resets", "None with a PackedSequence", type(resets).__name__, remedy))
         return Packed(x)
     if lengths is None and resets is None:
         return Padded.of(x, batch_first)
@@ -200,3 +197,16 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
         if not begins[1:].any():
             return Padded.of(x, batch_first, begins[0].to(x.device))
     return Ragged.of(x, layout_of(known, begins, steps, rows, time == 1, x.device), batch_first)
+
+
+def packed_like(sequence: PackedSequence, padded: Tensor, batch_first: bool) -> PackedSequence:
+    """padded [T, B, H], or [B, T, H], with the steps and rows of `sequence` → a PackedSequence, its rows in that order.
+
+    B and T are those that pad_packed_sequence gives for it.
+    """
+    _, lengths = pad_packed_sequence(sequence)
+    order = sequence.sorted_indices
+    if order is not None:
+        padded, lengths = padded.index_select(0 if batch_first else 1, order), lengths[order.cpu()]
+    data = pack_padded_sequence(padded, lengths, batch_first).data
+    return PackedSequence(data, *sequence[1:])
