@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, jacrev, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
+import ostinato
 from layers.small import CELLS, Half, Net, agree, draw, flat, gradients, loss
 from ostinato.errors import InputError
 from ostinato.layers import routing
@@ -266,3 +267,19 @@ def test_two_processes_get_the_mean_gradient(tmp_path):
     mean = [(a + b) / 2 for a, b in zip(*alone)]
     for rank in range(2):
         agree(torch.load(tmp_path / f"gradients{rank}.pt"), mean, gradients=True)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "elman"])
+def test_second_derivatives_of_a_single_dense_layer(name):
+    """The short way hands states on as [1, B, H]."""
+    torch.manual_seed(0)
+    layer = ostinato.Recurrent(name, 2, 3, dtype=torch.float64)
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    states = [torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True) for _ in layer.cell.states]
+
+    def call(x, states):
+        output, final = layer(x, tuple(states) if len(states) > 1 else states[0] if states else None)
+        return output, *(final if isinstance(final, tuple) else (final,))
+
+    assert torch.autograd.gradgradcheck(lambda x, *s: call(x, s[: len(states)]), (x, *states, *layer.parameters()))
+    assert torch.autograd.gradgradcheck(lambda x, *_: call(x, ()), (x, *layer.parameters()))

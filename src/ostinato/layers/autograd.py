@@ -42,6 +42,11 @@ def _drawn(noise: Tensor | None) -> dict[str, Tensor]:
     return {} if noise is None else {"noise": noise}
 
 
+def _rows(state: Tensor) -> Tensor:
+    """[B, H]: the short way hands states on as its caller has them, [1, B, H], and only kernels read them so."""
+    return state if state.dim() == 2 else state.squeeze(0)
+
+
 class _Sequence(torch.autograd.Function):
     """Everything that backward reads goes through save_for_backward: torch then notices what was changed in place
     between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks."""
@@ -77,12 +82,12 @@ class _Sequence(torch.autograd.Function):
                 plain.gradients(
                     call.cell,
                     inputs[0],
-                    inputs[1 : 1 + n],
+                    [_rows(s) for s in inputs[1 : 1 + n]],
                     inputs[1 + n :],
                     sizes,
                     call.reverse,
                     d_output,
-                    d_finals,
+                    [d if d is None else _rows(d) for d in d_finals],
                     d_histories,
                     [t for t, need in zip(inputs, wanted) if need],
                     create_graph=True,
