@@ -103,7 +103,7 @@ def test_double_backward(layer, call):
         return loss([torch.autograd.grad(loss([layer(at, **call)[0]]), at)[0]])
 
     direction = torch.randn_like(x())
-    expected = (slope(x() + 1e-5 * direction) - slope(x() - 1e-5 * direction)) / 2e-5
+    expected = (slope(x() + 1e-6 * direction) - slope(x() - 1e-6 * direction)) / 2e-6
     torch.testing.assert_close((second * direction).sum(), expected, rtol=1e-6, atol=1e-8)
 
 
