@@ -68,7 +68,7 @@ def test_the_page_of_a_saved_model_is_that_of_the_same_pass_by_hand(here):
     assert found.weights == expected.weights
     page = Page(path.read_text("utf-8"))
     assert f"bits per character of what was read here {loss.item() / math.log(2):.4g}" in page.text
-    assert [w in page.text for w in ("lstm.safetensors", "fox.txt", "layer layer 0: lstm")] == [True] * 3
+    assert [w in page.text for w in ("lstm.safetensors", "fox.txt", "layer 0: lstm")] == [True] * 3
     assert len(page.all("svg")) == 2  # the model, and the gates over the text
     assert {a["aria-label"] for a in page.all("svg")} == {"The model, folded", "The gates while it reads"}
 

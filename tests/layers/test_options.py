@@ -216,6 +216,19 @@ def test_under_vmap_torch_asks_for_the_randomness():
     assert not torch.allclose(different[0], different[1], rtol=1e-3)
 
 
+def test_what_is_left_grows_by_a_factor_of_the_layers_own_type():
+    """1 / 0.7 rounded to float32 is wrong in the eighth digit."""
+    torch.manual_seed(0)
+    layer = ostinato.Recurrent("elman_relu", 3, 3, input_dropout=0.3, dtype=torch.float64)
+    x = torch.ones(1, 1, 3, dtype=torch.float64)
+    torch.nn.init.eye_(layer.weight_ih_l0)
+    for name in ("bias_ih_l0", "bias_hh_l0"):
+        getattr(layer, name).data.zero_()
+    found = torch.stack([layer(x)[0][0, 0] for _ in range(20)]).unique().tolist()
+    p = round(0.3 * 2**24) / 2**24
+    assert found == [0.0, 1 / (1 - p)]
+
+
 @pytest.mark.parametrize("option", ["input_dropout", "weight_dropout"])
 def test_dropped_inputs_and_weights_are_right_in_expectation(option):
     """A linear cell: the mean over 4,000 calls is the plain layer's, and each call has one mask in all its steps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import torch
 from llvmlite import ir
@@ -19,6 +20,14 @@ from .vector import Frame
 SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 Emit = Callable[[Code, Frame, Products, Int], None]
 """Emits one part of the work; the fourth argument is the number of the part."""
+
+
+def root_of(code: Code, v: Any) -> Any:
+    """√v of one float64."""
+    kind = ir.DoubleType()
+    name = "llvm.sqrt.f64"
+    function = code.module.globals.get(name) or ir.Function(code.module, ir.FunctionType(kind, [kind]), name)
+    return code.builder.call(function, [v])
 
 
 class Job:

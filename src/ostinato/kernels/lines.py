@@ -17,7 +17,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from .code import Code, Int, Ptr
-from .jobs import SCALARS, Job
+from .jobs import SCALARS, Job, root_of
 from .lanes import Lanes
 from .product import Products
 from .threads import thread_count
@@ -45,10 +45,8 @@ class _Squares:
     def root_into(self, p: Ptr, index: Int) -> None:
         """√Σ as the index-th float64 from p."""
         b, kind = self.code.builder, ir.DoubleType()
-        total = self.wide.sum(self._load())
-        name = "llvm.sqrt.f64"
-        root = self.code.module.globals.get(name) or ir.Function(self.code.module, ir.FunctionType(kind, [kind]), name)
-        b.store(b.call(root, [total]), b.gep(p.value, [index.value], source_etype=kind), align=8)
+        root = root_of(self.code, self.wide.sum(self._load()))
+        b.store(root, b.gep(p.value, [index.value], source_etype=kind), align=8)
 
     def _load(self) -> Any:
         return self.code.builder.load(self.room.value, typ=self.wide.V, align=64)
@@ -58,7 +56,7 @@ class _Squares:
 
 
 def _units(code: Code, width: Int) -> Any:
-    """Yields (first unit, mask or None) of whole vectors, then of the rest: two loops, one body for each."""
+    """((end of the whole vectors, their step), (units of the rest, its mask, its first unit))."""
     n = code.lanes.lanes
     whole = width // n * n
     return (whole, n), (width - whole, code.lanes.tail_mask((width - whole).value), whole)

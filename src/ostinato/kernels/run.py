@@ -16,9 +16,8 @@ from . import buffers, machine, threads
 from .backward import Backward
 from .call import Call, Compiled, Lines
 from .forward import Forward
+from .jobs import SCALARS
 from .program import program
-
-SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 
 
 def supported(x: Tensor) -> bool:

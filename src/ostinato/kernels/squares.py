@@ -19,7 +19,7 @@ from torch import Tensor
 
 from . import buffers
 from .code import I64, PTR, Code, Int, Ptr
-from .jobs import SCALARS, Job
+from .jobs import SCALARS, Job, root_of
 from .product import Products
 from .threads import thread_count
 from .vector import Frame
@@ -165,12 +165,10 @@ def _double(code: Code, v: Any) -> Any:
 def _root(code: Code, f: Frame, square: Any, d: Any, z: Any, index: Int) -> None:
     """√(square · d · z), in float64, as the index-th result; 0 for what rounding left below 0."""
     b, kind = code.builder, ir.DoubleType()
-    root = code.module.globals.get("llvm.sqrt.f64")
-    root = root or ir.Function(code.module, ir.FunctionType(kind, [kind]), "llvm.sqrt.f64")
     zero = ir.Constant(kind, 0.0)
-    size = b.call(root, [b.select(b.fcmp_ordered("<", square, zero), zero, square)])
+    size = root_of(code, b.select(b.fcmp_ordered("<", square, zero), zero, square))
     for scale in (d, z):
-        size = b.fmul(size, b.call(root, [_double(code, scale)]))
+        size = b.fmul(size, root_of(code, _double(code, scale)))
     b.store(size, b.gep(f.pointer("target").value, [index.value], source_etype=kind), align=8)
 
 

@@ -118,5 +118,6 @@ def _mask(noise: Tensor, like: Tensor, p: float) -> Tensor:
     unread = [torch.empty(shape, dtype=kind, device=like.device) for shape in ((1, like.shape[0], 1), like.shape)]
     with torch.autocast(like.device.type, enabled=False) if autocast_on(like.device.type) else nullcontext():
         uniform, _, _ = run(UNIFORM, unread[0], unread[1:], [], noise=noise)
-    mask = (uniform[0] >= threshold) * (1 / (1 - threshold))
-    return mask if mask.dtype is like.dtype else mask.to(like.dtype)
+    # A bool times a number would be float32, and the factor of a float64 layer be rounded.
+    mask = (uniform[0] >= threshold).to(kind) * (1 / (1 - threshold))
+    return mask if kind is like.dtype else mask.to(like.dtype)

@@ -256,7 +256,8 @@ class LayerReport:
     @property
     def label(self) -> str:
         """As messages name it: "rnn layer 1, reversed, call 2"."""
-        parts = [f"{self.module or self.kind} layer {self.depth}"]
+        name = self.module or self.kind
+        parts = [f"{name if name.endswith('layer') else f'{name} layer'} {self.depth}"]
         return ", ".join(parts + ["reversed"] * self.reverse + [f"call {self.call}"] * (self.call > 0))
 
 

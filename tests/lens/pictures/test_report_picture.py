@@ -141,7 +141,12 @@ def test_a_sheet_has_six_fields_for_each_layer(layer):
         report_picture(report, layers=[2])
     with pytest.raises(InputError, match="field_picture: name must be one of gradient, probe, .* got 'gate'"):
         field_picture(layer, "gate")
-    assert math.isclose(made.get_figheight(), 2 * 9.1)
+    assert math.isclose(made.get_figheight(), 2 * 9.1) and made.get_suptitle() == ""
+
+
+def test_a_sheet_says_which_layers_it_leaves_out(layer):
+    report = replace(made_report(), layers=tuple(replace(layer, depth=k, carries=()) for k in range(9)))
+    assert report_picture(report, title="deep").get_suptitle() == "deep\nthe first 8 of 9 layers"
 
 
 def test_a_cell_of_many_states_and_long_formulas_fits_its_field():

@@ -21,7 +21,7 @@ MOST = 8
 def report_picture(report: Report, *, layers: Sequence[int] | None = None, title: str | None = None) -> Figure:
     """Six fields for each layer and direction of a report: gradient curve, probe, retention, gates twice, weights.
 
-    layers  numbers of `report.layers`; by default the first 8
+    layers  numbers of `report.layers`; by default the first 8, and a line says so where there are more
     title   by default none
     """
     chosen = range(min(MOST, len(report.layers))) if layers is None else layers
@@ -36,8 +36,12 @@ def report_picture(report: Report, *, layers: Sequence[int] | None = None, title
         for axes, name in zip(fields.flat, SHEET):
             titled(axes, name, report.layers[k])
         part.suptitle(heading(report.layers[k]), fontsize=TEXT + 2, fontweight="bold")
-    if title is not None:
-        made.suptitle(title)
+    left = layers is None and len(report.layers) > MOST
+    lines = [] if title is None else [title]
+    if left:
+        lines.append(f"the first {MOST} of {len(report.layers)} layers")
+    if lines:
+        made.suptitle("\n".join(lines))
     return made
 
 
