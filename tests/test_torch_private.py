@@ -68,6 +68,19 @@ def test_a_call_inside_of_a_backward_pass_is_known():
     assert seen == [True] and not _torch_private.inside_backward()
 
 
+def test_a_callback_comes_after_those_that_were_asked_for_during_the_pass():
+    """Variable._execution_engine.queue_callback. Without it clipping would be told from gradients of one process."""
+    order, x = [], torch.ones(2, requires_grad=True)
+
+    def first(g):
+        _torch_private.after_backward(lambda: order.append("ours"))
+        torch.autograd.Variable._execution_engine.queue_callback(lambda: order.append("theirs"))
+
+    x.register_hook(first)
+    x.sum().backward()
+    assert order == ["theirs", "ours"], "gradients would be read before DistributedDataParallel has averaged them"
+
+
 def test_bfloat16_in_onednn_is_known():
     """torch.ops.mkldnn._is_mkldnn_bf16_supported. Without it nn.LSTM's types under autocast would be guessed."""
     assert isinstance(_torch_private.onednn_has_bfloat16(), bool)

@@ -30,7 +30,22 @@ def dispatch_mode_active() -> bool:
 
 def inside_backward() -> bool:
     """Whether this thread is inside of a backward pass, as when a checkpoint runs a call again."""
-    return bool(torch._C._current_graph_task_id() != -1)
+    return inside_which_backward() != -1
+
+
+def after_backward(call: Callable[[], None]) -> None:
+    """From inside of a backward pass: `call` runs at its end, once all gradients stand in `.grad`.
+
+    DistributedDataParallel puts means there by a callback of its own at the end of the pass. One that is asked for by a
+    callback comes after all that were asked for during the pass.
+    """
+    queue = torch.autograd.Variable._execution_engine.queue_callback
+    queue(lambda: queue(call))
+
+
+def inside_which_backward() -> int:
+    """The number of the backward pass that this thread is inside of; -1 outside."""
+    return int(torch._C._current_graph_task_id())
 
 
 def onednn_has_bfloat16() -> bool:

@@ -1,11 +1,5 @@
 """Transforms, modes, subclasses, checkpointing and several processes, by values."""
 
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -19,6 +13,7 @@ from layers.small import CELLS, Half, Net, agree, draw, flat, gradients, loss
 from ostinato.errors import InputError
 from ostinato.layers import routing
 from ostinato.layers.operator import run
+from processes import in_two_processes
 
 OPERATOR = torch.ops.ostinato.sequence.default
 OPERATOR_BACKWARD = torch.ops.ostinato.sequence_backward.default
@@ -208,29 +203,21 @@ def test_checkpointing_gives_the_same_gradients(use_reentrant):
     agree(kept, gradients(net, x, net(x)), gradients=True)
 
 
-PROCESS = textwrap.dedent("""
-    import os, sys, torch
-    from torch import distributed, nn
-    from layers.small import Half, Net, loss
-    rank, place = int(sys.argv[1]), sys.argv[2]
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{place}/meeting", rank=rank, world_size=2)
-    net = Net("lstm")
-    parallel = nn.parallel.DistributedDataParallel(net)
-    x = torch.load(f"{place}/x.pt")
-    loss(parallel(x[rank])).backward()
-    found = [w.grad for w in net.weights]
-    half = Half()
-    parallel = nn.parallel.DistributedDataParallel(half, find_unused_parameters=True)
-    for _ in range(2):  # the second time, the first has left nothing behind
-        half.zero_grad()
-        parallel(x[rank]).square().sum().backward()
-    assert all(w.grad is None for w in half.unused.parameters())
-    torch.save([*found, *(w.grad for w in half.used.parameters())], f"{place}/gradients{rank}.pt")
-    distributed.barrier()
-    distributed.destroy_process_group()
-    os._exit(0)  # the interpreter's own end now and then aborts while a thread of the process group is still about
-""")
+PROCESS = """
+from layers.small import Half, Net, loss
+net = Net("lstm")
+parallel = nn.parallel.DistributedDataParallel(net)
+x = torch.load(f"{place}/x.pt")
+loss(parallel(x[rank])).backward()
+found = [w.grad for w in net.weights]
+half = Half()
+parallel = nn.parallel.DistributedDataParallel(half, find_unused_parameters=True)
+for _ in range(2):  # the second time, the first has left nothing behind
+    half.zero_grad()
+    parallel(x[rank]).square().sum().backward()
+assert all(w.grad is None for w in half.unused.parameters())
+torch.save([*found, *(w.grad for w in half.used.parameters())], f"{place}/gradients{rank}.pt")
+"""
 
 
 def test_two_processes_get_the_mean_gradient(tmp_path):
@@ -238,26 +225,7 @@ def test_two_processes_get_the_mean_gradient(tmp_path):
     net = Net("lstm")
     x = torch.randn(2, 5, 3, 4)
     torch.save(x, tmp_path / "x.pt")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-W", "ignore", "-c", PROCESS]
-    running = [
-        subprocess.Popen(
-            [*command, str(rank), str(tmp_path)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
-        )
-        for rank in range(2)
-    ]
-    try:
-        for process in running:
-            _, said = process.communicate(timeout=120)
-            assert process.returncode == 0, said
-    finally:
-        for process in running:
-            process.kill()
-            process.communicate()
+    in_two_processes(PROCESS, tmp_path)
     half = Half()
     used = list(half.used.parameters())
     alone = [

@@ -275,23 +275,3 @@ def test_a_watch_inside_a_watch_of_another_model():
         outer(torch.randn(2, 1, 3))
         inner(torch.randn(2, 1, 3))
     assert first.report().layers[0].cell == "lstm" and second.report().layers[0].cell == "gru"
-
-
-def test_under_distributed_data_parallel():
-    from torch.nn.parallel import DistributedDataParallel
-
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
-    try:
-        model, x = DistributedDataParallel(ostinato.Recurrent("gru", 3, 6)), torch.randn(5, 2, 3)
-        with lens.watch(model) as looking:
-            model(x)[0].sum().backward()
-            torch.optim.SGD(model.parameters(), 0.0).step()
-    finally:
-        torch.distributed.destroy_process_group()
-    report = looking.report()
-    with lens.watch(model.module) as alone:
-        model.module(x)[0].sum().backward()
-    found, expected = report.layers[0], alone.report().layers[0]
-    assert found.module == "module"
-    assert torch.equal(found.gradient.norms_loss_per_state_unit, expected.gradient.norms_loss_per_state_unit)
-    assert math.isnan(report.clipping.norms_before_loss_per_weight_unit[0]) and math.isnan(report.clipping.rate)

@@ -23,6 +23,7 @@ from ..layers.sequences import Batch
 from ..layers.watching import WATCHER, Onlooker, Piece
 from .evaluate import evaluate, needed
 from .layout import Layout
+from .names import modules_by_name
 from .nodes import named
 from .sight import Sight
 from .sight import lines as _lines
@@ -77,7 +78,7 @@ def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
     bits. A call that goes another way than the kernels or the reference of this package (tracers, torch.func, other
     devices) cannot be looked at, and says so in a warning.
     """
-    names = {} if model is None else {id(m): n for n, m in model.named_modules() if isinstance(m, Layer) and n}
+    names = {} if model is None else {id(m): n for n, m in modules_by_name(model) if isinstance(m, Layer) and n}
     watcher = _Watcher(names)
     token = WATCHER.set(watcher)
     try:

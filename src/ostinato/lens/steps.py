@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from .._torch_private import after_backward, inside_backward, inside_which_backward
 from ..cells import Cell
 from ..layers.layer import Layer
+from .names import modules_by_name
 from .norms import norms
 from .record import Clipping, WeightReport
 
@@ -24,10 +25,9 @@ class Steps:
         self._parameters = list(model.parameters())
         self._own = {id(p) for p in self._parameters}
         self._gates = {n: (p, m.cell, p_name) for n, p, m, p_name in _recurrent(model)}
-        # Gradients of several processes are averaged after the hooks have seen those of this one.
-        self._averaged = any(isinstance(m, DistributedDataParallel) for m in model.modules())
         self._handles: list[RemovableHandle] = []
         self._arrived: dict[int, Tensor] = {}
+        self._passes: set[int] = set()
         self._before: list[float] = []
         self._after: list[float] = []
         self._starts: dict[str, Tensor] = {}
@@ -50,15 +50,23 @@ class Steps:
             self._read_gradients()
 
     def _arrive(self, parameter: Tensor) -> None:
-        if parameter.grad is not None:
-            self._arrived[id(parameter)] = _norm(parameter.grad)
+        number = inside_which_backward()
+        if number not in self._passes:
+            self._passes.add(number)
+            self._arrived = {}
+            after_backward(self._passed)
+
+    def _passed(self) -> None:
+        """Backward is over, and means over several processes have been taken."""
+        self._arrived = {id(p): _norm(p.grad) for p in self._parameters if p.grad is not None}
 
     def _about_to_step(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if not self._concerns(optimiser):
             return
         having = [p for p in self._parameters if p.grad is not None]
         after = _together([_norm(p.grad) for p in having if p.grad is not None])
-        known = not self._averaged and all(id(p) in self._arrived for p in having)
+        # One that steps inside of a backward pass reads gradients that are not all there yet.
+        known = not inside_backward() and all(id(p) in self._arrived for p in having)
         self._before.append(_together([self._arrived[id(p)] for p in having]) if known else math.nan)
         self._after.append(after)
         self._read_gradients()
@@ -98,10 +106,10 @@ _LETTERS = {"weight_ih": "W", "weight_hh": "U", "weight_hr": "V", "bias_ih": "b"
 def _recurrent(model: nn.Module) -> list[tuple[str, Tensor, Layer, str]]:
     """(full name, parameter, layer, own name) of the parameters of recurrent layers."""
     found: list[tuple[str, Tensor, Layer, str]] = []
-    for prefix, module in model.named_modules():
+    for prefix, module in modules_by_name(model):
         if isinstance(module, Layer):
-            for name, p in module.named_parameters(prefix, recurse=False):
-                found.append((name, p, module, name.rpartition(".")[2]))
+            for name, p in module.named_parameters(recurse=False):
+                found.append((f"{prefix}.{name}".removeprefix("."), p, module, name))
     return found
 
 

@@ -14,6 +14,7 @@ from ..layers.layer import Layer
 from ..layers.sequences import Batch
 from ..layers.watching import WATCHER, Onlooker, Watcher
 from .layout import Layout
+from .names import modules_by_name
 from .onlooker import Looking
 from .record import Report
 from .steps import Steps
@@ -28,7 +29,7 @@ class Watch:
     def __init__(self, model: nn.Module):
         if not isinstance(model, nn.Module):
             raise InputError(phrase(_WHERE, "model", "a torch module", type(model).__name__))
-        self._names = {id(m): name for name, m in model.named_modules() if isinstance(m, Layer)}
+        self._names = {id(m): name for name, m in modules_by_name(model) if isinstance(m, Layer)}
         if not self._names:
             remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
             received = f"{type(model).__name__} without one"

@@ -14,6 +14,7 @@ from ...errors import AnomalyError
 from ...layers.layer import Layer
 from ..anomaly import detect_anomaly
 from ..history import eval_mode
+from ..names import parameters_by_name
 
 
 @dataclass
@@ -44,10 +45,10 @@ def cause(calls: Sequence[Call], model: nn.Module) -> str:
     except AnomalyError as found:
         return str(found).removesuffix(".")
     inside = "; what its recurrent layers compute and send back is finite, so look at the rest" if calls else ""
-    for name, p in model.named_parameters():
+    for name, p in parameters_by_name(model):
         if not p.detach().isfinite().all():
             return f"the parameter {name} is {_kind(p.detach())}{inside}"
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad for name, p in parameters_by_name(model) if p.grad is not None}
     bad = {name: g for name, g in gradients.items() if not g.isfinite().all()}
     if len(bad) > 1 and len(bad) == len(gradients):
         kind = _kind(torch.cat([g.flatten() for g in bad.values()]))
