@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor
 
 from .. import _torch_private
 from ..cells import Cell
-from ..cells.noise import BITS
+from ..cells.noise import BITS, WORDS
 from ..errors import InputError, phrase
+from . import engine
 from .operator import run
 from .plain import autocast_on
 from .registered import draw_seed
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
 
 _INPUT, _WEIGHT = 1 << 16, 1 << 17
 """Beside the number of layer and direction: masks of inputs and of weights have numbers of their own."""
-UNIFORM = Cell.from_text("def uniform(S, x, h):\n    return S.u\n")
-"""A cell whose state is a random number: `run` draws whole tensors with it, on kernels, while compiling, anywhere."""
+FACTORS = {
+    letter: Cell.from_text(f"def factor({letter}, p, x, h):\n    return where({letter}.u < p.bound, 0.0, p.left)\n")
+    for letter in "RS"
+}
+"""Cells whose state is a mask: `run` draws whole tensors with them, on kernels, while compiling, anywhere. With R each
+step has numbers of its own, four of which cost what one costs."""
 
 
 class Pinned(NamedTuple):
@@ -76,13 +82,12 @@ class Masks:
         pin = layer._pinned
         self.seed = (_seed(x) if pin is None else pin.seed.to(x.device)).reshape(1)
         self.first_step = 0 if pin is None else pin.first_step
-        self.sequences, self.lines = sequences, lines
+        self.rows, self.sequences, self.lines = sequences.shape[0], sequences, lines
         self.options = layer.options
 
-    def noise(self, stream: int, rows: Tensor | None = None) -> Tensor:
+    def noise(self, stream: int) -> Tensor:
         """int64 [3 + B], as `run` takes it, for layer and direction number `stream`."""
-        place = torch.tensor((self.first_step, stream), device=self.seed.device)
-        return torch.cat([self.seed, place, self.sequences if rows is None else rows])
+        return self._noise(self.first_step, stream, self.sequences)
 
     def weights(self, cell: Cell, weights: Sequence[Tensor], stream: int) -> Sequence[Tensor]:
         """U with some of its numbers 0, the same ones in all steps and rows."""
@@ -91,17 +96,57 @@ class Masks:
             return weights
         k = cell.letters.index("U")
         u = weights[k]
-        noise = self.noise(stream | _WEIGHT, torch.arange(u.shape[0], device=u.device))
-        return [*weights[:k], u * _mask(noise, u, p), *weights[k + 1 :]]
+        lines, width = u.shape
+        rows = -(-lines // WORDS)
+        mask = self._mask("R", self._counted(stream | _WEIGHT, rows), (WORDS, rows, width), p, u)
+        return [*weights[:k], u * mask.view(-1, width)[:lines], *weights[k + 1 :]]
 
     def inputs(self, x: Tensor, stream: int) -> Tensor:
         """x [T, B, C] or [R, C] with some features of each sequence 0 in all its steps."""
         p = self.options.input_dropout
         if not p:
             return x
-        rows = x.new_empty(self.sequences.shape[0], x.shape[-1])
-        mask = _mask(self.noise(stream | _INPUT), rows, p)
+        mask = self._mask("S", self.noise(stream | _INPUT), (1, self.rows, x.shape[-1]), p, x)[0]
         return x * (mask if self.lines is None else mask.index_select(0, self.lines()))
+
+    def _noise(self, first_step: int, stream: int, rows: Tensor) -> Tensor:
+        return torch.cat([self.seed, torch.tensor((first_step, stream), device=self.seed.device), rows])
+
+    def _counted(self, stream: int, rows: int) -> Tensor:
+        """`noise` for rows 0 … of something that is no batch."""
+        return self._noise(0, stream, torch.arange(rows, device=self.seed.device))
+
+    def _mask(self, letter: str, noise: Tensor, shape: tuple[int, int, int], p: float, like: Tensor) -> Tensor:
+        """[T, B, width] of the number type of `like`: 0 with probability p, else 1 / (1 - p)."""
+        steps, rows, width = shape
+        kind = like.dtype if like.dtype == torch.float64 else torch.float32
+        x, h = (torch.empty(size, dtype=kind, device=like.device) for size in ((steps, rows, 1), (rows, width)))
+        vectors = [torch.full((width,), value, dtype=kind, device=like.device) for value in _bound_and_left(p)]
+        with torch.autocast(like.device.type, enabled=False) if autocast_on(like.device.type) else nullcontext():
+            mask, _, _ = run(FACTORS[letter], x, [h], vectors, noise=noise)
+        return mask if kind is like.dtype else mask.to(like.dtype)
+
+
+class DenseMasks(Masks):
+    """The same, asking nothing, where kernels run on a dense batch in float32 or float64, and nobody looks on."""
+
+    def __init__(self, layer: Layer, x: Tensor, rows: int):
+        """x, as the layer reads it; rows, B. This draws the seed: nothing may turn the call away from kernels now."""
+        pin = layer._pinned
+        self.seed = (draw_seed(x) if pin is None else pin.seed.to(x.device)).view(1)
+        self.first_step = 0 if pin is None else pin.first_step
+        self.rows, self.lines = rows, None
+        self.options = layer.options
+
+    def noise(self, stream: int) -> Tensor:
+        return torch.cat((self.seed, _places(self.first_step, stream, self.rows)))
+
+    def _counted(self, stream: int, rows: int) -> Tensor:
+        return torch.cat((self.seed, _places(0, stream, rows)))
+
+    def _mask(self, letter: str, noise: Tensor, shape: tuple[int, int, int], p: float, like: Tensor) -> Tensor:
+        x, h, *vectors = _unread_and_vectors(shape, p, like.dtype)
+        return engine.forward(FACTORS[letter], x, [h], vectors, None, False, False, False, noise)[0]
 
 
 def _seed(like: Tensor) -> Tensor:
@@ -111,13 +156,23 @@ def _seed(like: Tensor) -> Tensor:
     return torch.ops.ostinato.draw_seed(like)
 
 
-def _mask(noise: Tensor, like: Tensor, p: float) -> Tensor:
-    """0 with probability p, else 1 / (1 - p): a number for each of `like`, [B, H]."""
-    threshold = round(p * 2**BITS) / 2**BITS
-    kind = like.dtype if like.dtype == torch.float64 else torch.float32
-    unread = [torch.empty(shape, dtype=kind, device=like.device) for shape in ((1, like.shape[0], 1), like.shape)]
-    with torch.autocast(like.device.type, enabled=False) if autocast_on(like.device.type) else nullcontext():
-        uniform, _, _ = run(UNIFORM, unread[0], unread[1:], [], noise=noise)
-    # A bool times a number would be float32, and the factor of a float64 layer be rounded.
-    mask = (uniform[0] >= threshold).to(kind) * (1 / (1 - threshold))
-    return mask if kind is like.dtype else mask.to(like.dtype)
+def _bound_and_left(p: float) -> tuple[float, float]:
+    """The probability as random numbers can have it exactly, and the factor of what is left: p.bound and p.left, which
+    is the order of a cell's vectors, that of the alphabet."""
+    bound = round(p * 2**BITS) / 2**BITS
+    return bound, 1 / (1 - bound)
+
+
+@lru_cache(maxsize=256)
+def _places(first_step: int, stream: int, rows: int) -> Tensor:
+    """int64 [2 + B], what `noise` holds behind the seed; only ever read."""
+    return torch.tensor((first_step, stream, *range(rows)), device="cpu")
+
+
+@lru_cache(maxsize=64)
+def _unread_and_vectors(shape: tuple[int, int, int], p: float, kind: torch.dtype) -> tuple[Tensor, ...]:
+    """x and h, which a mask does not read, and its vectors; none of them is ever written."""
+    steps, rows, width = shape
+    vectors = (torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_left(p))
+    x, h = (torch.zeros(size, dtype=kind, device="cpu") for size in ((steps, rows, 1), (rows, width)))
+    return x, h, *vectors

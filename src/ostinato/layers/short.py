@@ -14,6 +14,7 @@ from torch import Tensor
 from ..cells import Cell
 from . import engine
 from .autograd import Call, differentiable
+from .masks import DenseMasks
 from .plain import autocast_on
 from .routing import KERNELS, way
 from .watching import WATCHER
@@ -47,7 +48,6 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
         or layer.num_layers != 1
         or layer.bidirectional
         or not x.is_cpu
-        or (layer._draws and layer.training)
     ):
         return None
     if WATCHER.get() is not None:
@@ -57,7 +57,8 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     cell, parameters, kind, batch_first = layer.running, layer._parameters, x.dtype, layer.batch_first
     if kind is not torch.float32 and kind is not torch.float64:
         return None
-    shapes = _shapes(cell.state_widths, x.shape[0 if batch_first else 1], layer.hidden_size, layer.proj_size)
+    batch = x.shape[0 if batch_first else 1]
+    shapes = _shapes(cell.state_widths, batch, layer.hidden_size, layer.proj_size)
     if state is None:
         if layer.options.learn_initial_state:
             return None
@@ -76,16 +77,25 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
             return None
     if way(tensors) != KERNELS:
         return None
+    learning = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    if learning and layer.options.checkpoint is not None:
+        return None
     n = 1 + len(shapes)
     tensors = [t if t.is_contiguous() else t.contiguous() for t in tensors]
     if batch_first:
         tensors[0] = x.transpose(0, 1).contiguous()
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        if layer.options.checkpoint is not None:
-            return None
-        output, finals, _, _ = differentiable(_call(cell), tensors[0], tensors[1:n], tensors[n:], None)
+    noise = None
+    if layer._draws and layer.training:
+        # The seed is drawn here and not before: a call that is turned away draws its own.
+        masks = DenseMasks(layer, x, batch)
+        tensors[0] = masks.inputs(tensors[0], 0)
+        tensors[n:] = masks.weights(cell, tensors[n:], 0)
+        noise = masks.noise(0) if cell.random else None
+    x, states, weights = tensors[0], tensors[1:n], tensors[n:]
+    if learning:
+        output, finals, _, _ = differentiable(_call(cell), x, states, weights, None, noise)
     else:
-        output, finals, _, _ = engine.forward(cell, tensors[0], tensors[1:n], tensors[n:], None, False, False, False)
+        output, finals, _, _ = engine.forward(cell, x, states, weights, None, False, False, False, noise)
     if batch_first:
         output = output.transpose(0, 1)
     return output, finals[0] if n == 2 else tuple(finals)

@@ -1,0 +1,103 @@
+"""The short way and the way that asks about everything: the same bits, and torch's generator in the same place."""
+
+import pytest
+import torch
+
+import ostinato
+from ostinato.layers import layer as layers
+from ostinato.layers.masks import pinned
+
+DRAWN = {
+    "lstm": {"recurrent_dropout": 0.3},
+    "gru": {"recurrent_dropout": {"n": 0.3}},
+    "elman": {"zoneout": 0.2},
+    "gru_reset_before": {"weight_dropout": 0.5},
+    "elman_relu": {"input_dropout": 0.4},
+    "lstm_projected": {"zoneout": {"c": 0.3}, "weight_dropout": 0.3, "input_dropout": 0.3, "recurrent_dropout": 0.2},
+}
+"""Each drawing option alone, and several at once. 18 lines of U are no multiple of the four that are drawn at once."""
+
+
+def made(name, **more):
+    torch.manual_seed(0)
+    projected = {"proj_size": 3} if name == "lstm_projected" else {}
+    return ostinato.Recurrent(name, 4, 6, **projected, **DRAWN[name], **more)
+
+
+def call(layer, x, state=None, learning=True):
+    """Output, final states, all gradients, and torch's generator afterwards; twice in a row from one seed."""
+    torch.manual_seed(7)
+    found = []
+    for _ in range(2):
+        leaves = [x.detach().requires_grad_(learning), *layer.parameters()]
+        with torch.set_grad_enabled(learning):
+            output, final = layer(leaves[0], state)
+        results = [output, *(final if isinstance(final, tuple) else (final,))]
+        found += results
+        if learning:
+            loss = sum((t * torch.linspace(-1, 1.3, t.numel(), dtype=t.dtype).view(t.shape)).sum() for t in results)
+            found += torch.autograd.grad(loss, leaves)
+    return [*found, torch.get_rng_state()]
+
+
+def ways(monkeypatch, layer, run, short=True):
+    """What `run` gives on the short way, which nothing else stands in for, and on the other."""
+    with monkeypatch.context() as patch:
+        if short:
+            patch.setattr(type(layer), "_sequence", None)
+        found = run()
+    with monkeypatch.context() as patch:
+        patch.setattr(layers, "short", lambda *_: None)
+        return found, run()
+
+
+def same(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected):
+        assert torch.equal(a, b) and a.stride() == b.stride()
+
+
+@pytest.mark.parametrize("name", sorted(DRAWN))
+def test_short_equals_long_to_the_bit(name, monkeypatch):
+    for more, learning in (({}, True), ({"batch_first": True, "dtype": torch.float64}, True), ({}, False)):
+        layer = made(name, **more)
+        x = torch.randn(5, 3, 4, dtype=more.get("dtype"))
+        same(*ways(monkeypatch, layer, lambda: call(layer, x, learning=learning)))  # noqa: B023
+    layer, state = (
+        made(name),
+        [torch.rand(1, 3, s) + 0.5 for s in [3 if w == "P" else 6 for w in layer.cell.state_widths]],
+    )
+    state = tuple(state) if len(state) > 1 else state[0]
+    with pinned(layer, torch.tensor(-5), 3):
+        same(*ways(monkeypatch, layer, lambda: call(layer, x.float(), state)))
+
+
+@pytest.mark.parametrize("more", [{"num_layers": 2, "dropout": 0.3}, {"bidirectional": True}, {"checkpoint": 2}])
+def test_what_is_turned_away_draws_once(more, monkeypatch):
+    for name in ("lstm_projected", "elman"):
+        layer, x = made(name, **more), torch.randn(5, 3, 4)
+        same(*ways(monkeypatch, layer, lambda: call(layer, x), short=False))  # noqa: B023
+
+
+@pytest.mark.parametrize("name", ["lstm", "elman", "gru_reset_before", "elman_relu"])
+def test_second_derivatives_are_the_same(name, monkeypatch):
+    layer, x = made(name, dtype=torch.float64), torch.randn(4, 2, 4, dtype=torch.float64, requires_grad=True)
+
+    def twice():
+        torch.manual_seed(3)
+        leaves = [x, *layer.parameters()]
+        first = torch.autograd.grad(layer(x)[0].square().sum(), leaves, create_graph=True)
+        return [*first, *torch.autograd.grad(sum(g.square().sum() for g in first), leaves, materialize_grads=True)]
+
+    same(*ways(monkeypatch, layer, twice))
+
+
+def test_inference_mode_draws_too_and_evaluation_does_not(monkeypatch):
+    layer, x = made("lstm_projected"), torch.randn(5, 2, 4)
+    with torch.inference_mode():
+        same(*ways(monkeypatch, layer, lambda: call(layer, x, learning=False)))
+    found = call(layer, x)  # what the calls above have kept is no tensor of inference mode
+    assert not torch.equal(found[0], call(layer.eval(), x)[0])
+    before = torch.get_rng_state()
+    layer(x)
+    assert torch.equal(before, torch.get_rng_state())
