@@ -51,6 +51,7 @@ class Backward(Kernel):
             "slots_panel",
             "slots_side",
             "room_w",
+            "panels",
             "slots_zeros",
         )
 
@@ -111,39 +112,9 @@ class Backward(Kernel):
                 (f.pointer("slots").at((q + m) * line + f.place(part.operand.offset)), line) for part in p.parts
             ]
             accumulate(code, f, products, self.program.cell, p, block, height, operands, panel, start, scratch, columns)
-            self._copy(
-                code,
-                scratch,
-                columns,
-                f.pointer("dx").at((r + m) * f["stride_dx"]),
-                f["stride_dx"],
-                height,
-                block * columns,
-                width,
-                add=False,
-            )
-
-    def _copy(
-        self, code: Code, tile: Ptr, columns: int, to: Ptr, line: Int, height: Int, first: Int, width: Int, add: bool
-    ) -> None:
-        """A tile into a matrix whose lines end at `width`."""
-        n, lanes = code.lanes.lanes, code.lanes
-        with code.range(height) as i, code.range((width - first).least(columns), step=n) as u:
-            place, v = to.at(line * i + first + u), tile.at(i * columns + u).vector()
-            with code.either(first + u + n <= width) as (whole, tail):
-                with whole:
-                    place.set_vector(lanes.add(place.vector(), v) if add else v)
-                with tail:
-                    mask = lanes.tail_mask((width - first - u).value)
-                    place.set_vector(lanes.add(place.vector(mask), v) if add else v, mask)
-
-    def _gather(
-        self, code: Code, f: Frame, tile: Ptr, columns: int, to: Ptr, line: Int, height: Int, first: Int, width: Int
-    ) -> None:
-        """A block's part of a weight's gradient: written by the first block, added by the others."""
-        for add, here in ((False, f["fresh"] > 0), (True, f["fresh"] <= 0)):
-            with code.when(here):
-                self._copy(code, tile, columns, to, line, height, first, width, add)
+            line, first = f["stride_dx"], block * columns
+            to = f.pointer("dx").at((r + m) * line + first)
+            code.call(products.put(p.columns), 0, scratch, height, to, line, width - first)
 
     # weights
 
@@ -151,7 +122,9 @@ class Backward(Kernel):
         """Adds the block's part of every weight's gradient. Threads split the gradients, never a sum.
 
         The lines of the workspace are turned into columns first, a tile's height of them side by side, because a
-        product that walks down a column would touch a new page of memory with every row.
+        product that walks down a column would touch a new page of memory with every row. A deep product fills the
+        cache with one panel, and all rows of the gradient pass by it; of a short one all panels fit, and the gradient
+        is written line by line.
         """
         columns = 2 * products.lanes
         origin, last = self.lines(f, f["begin"], f["end"])
@@ -176,15 +149,28 @@ class Backward(Kernel):
         numbers = {offset: j for j, offset in enumerate(sides)}
         for o in self.program.outers:
             width = f.size(o.columns)
-            with code.range(width.over(columns)) as block:
-                here = (width - block * columns).least(columns)
-                self._panel(code, f, products, o, panel, block * columns, here, origin, rows, width)
+            blocks = width.over(columns)
+            with code.range(blocks, step=f["panels"]) as group:
+                end = blocks.least(group + f["panels"])
+                with code.range(end, group) as block:
+                    first, here = block * columns, panel.at((block - group) * rows * columns)
+                    self._panel(code, f, products, o, here, first, (width - first).least(columns), origin, rows, width)
                 for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
-                    with self._tiles(code, f, products, s.width, work, numbers[s.offset]) as (m, height):
+                    with (
+                        self._tiles(code, f, products, s.width, work, numbers[s.offset]) as (m, height),
+                        code.range(end, group) as block,
+                    ):
                         side = f.pointer("slots_side").at((f.place(s.offset) + m) * rows)
-                        code.call(products.column_tile(2), height, side, height, panel, rows, scratch, columns)
-                        to = f.pointer("d_weight_" + o.letter).at((f.size(o.rows) * gate + m) * width)
-                        self._gather(code, f, scratch, columns, to, width, height, block * columns, width)
+                        first, here = block * columns, panel.at((block - group) * rows * columns)
+                        to = f.pointer("d_weight_" + o.letter).at((f.size(o.rows) * gate + m) * width + first)
+                        alone = code.builder.and_(f["fresh"] > 0, first + columns <= width)
+                        with code.either(alone) as (written, blended):
+                            with written:
+                                code.call(products.column_tile(2), height, side, height, here, rows, to, width)
+                            with blended:
+                                code.call(products.column_tile(2), height, side, height, here, rows, scratch, columns)
+                                add = 1 - f["fresh"]
+                                code.call(products.put(2), add, scratch, height, to, width, width - first)
         for j, (letter, index, slot) in enumerate(self.program.sums):
             with code.when((work.part + j) % work.count <= 0):
                 width = f.size(slot.width)

@@ -28,6 +28,8 @@ from .vector import in_workspace
 CHUNK_ROWS = 96
 # Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient.
 BLOCK_ROWS = 512
+# Rows of a block up to which the gradients of weights are written line by line.
+SHORT_ROWS = 64
 # Rows of a call up to which weights are read as they are. Backward reads their rows, which costs nothing more than
 # reading packed ones; forward needs their columns, which are turned anew for every four rows.
 DIRECT_ROWS = 4
@@ -207,8 +209,9 @@ class Call:
         else:
             self.blocks = lines.blocks(reverse)
             most = self._most_lines(reverse)
-            line, room = self.count(compiled.program.slot_width), most * 2 * self.lanes
-            self._set(stride_slots=line, room_w=room)
+            panels = max(self.pad(w) for w in self.width) // (2 * self.lanes) if most <= SHORT_ROWS else 1
+            line, room = self.count(compiled.program.slot_width), panels * most * 2 * self.lanes
+            self._set(stride_slots=line, room_w=room, panels=panels)
             self._room("slots", most * line)
             self._room("slots_side", most * line)
             self._room("slots_panel", self.threads * room)

@@ -157,6 +157,26 @@ class Products:
                     add(k + i, [square.at(i * n).vector()])
         return code.close()
 
+    def put(self, columns: int) -> ir.Function:
+        """f(add, tile, rows, C, row stride, width): a tile, or what it adds, into a matrix that ends after `width`."""
+        key = ("put", columns)
+        if key not in self._tiles:
+            code = self.code(f"put_{columns}", [I64, PTR, I64, PTR, I64, I64])
+            add, tile, rows, to, line, width = code.arguments
+            n, lanes = self.lanes, code.lanes
+            with code.range(rows) as i, code.range(width.least(columns * n), step=n) as u:
+                place, v = to.at(line * i + u), tile.at(i * (columns * n) + u).vector()
+                part = lanes.tail_mask((width - u).value)
+                with code.either(u + n <= width) as (whole, tail):
+                    for branch, mask in ((whole, None), (tail, part)):
+                        with branch, code.either(add > 0) as (more, first):
+                            with more:
+                                place.set_vector(lanes.add(place.vector(mask), v), mask)
+                            with first:
+                                place.set_vector(v, mask)
+            self._tiles[key] = code.close()
+        return self._tiles[key]
+
     def each_tile(self, code: Code, rows: Int, columns: int):  # type: ignore[no-untyped-def]
         """Loops over tiles of nearly equal height that cover `rows`: yields (first row, height)."""
         return _tiles(code, rows, self.rows(columns))
