@@ -42,6 +42,8 @@ ROWS_AT_ONCE = 4
 # on two cores of a virtual machine a meeting costs a microsecond, and waking a thread that went to sleep tens.
 WORTH_MEETING = 60_000
 WORTH_A_THREAD = 1_000_000
+# Multiply-adds that cost as much as reading one weight, or writing its gradient, once a call.
+ONCE_A_CALL = 8
 
 Integers = NDArray[np.int64]
 
@@ -243,7 +245,7 @@ class Call:
         B, rows = lines.B, lines.first[-1] // max(1, lines.T)
         states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
         each = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
-        if workers == 1 or lines.first[-1] * each <= WORTH_A_THREAD * workers:
+        if workers == 1 or (lines.first[-1] + ONCE_A_CALL) * each <= WORTH_A_THREAD * workers:
             return 1, False
         if rows >= ROWS_APART * workers:
             return workers, False

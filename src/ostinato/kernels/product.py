@@ -133,11 +133,20 @@ class Products:
     def _direct(self, rows: int) -> ir.Function:
         code = self.code(f"direct_{rows}", [PTR, I64, PTR, I64, I64, PTR, PTR, I64])
         a, lda, m, depth, width, start, c, ldc = code.arguments
-        n, lanes = self.lanes, code.lanes
-        square = code.stack(n * n)
         first = start.vector()
         for r in range(rows):
             c.at(ldc * r).set_vector(first)
+        with code.range(depth, step=self.lanes) as k:
+            self._square_of(code, a, lda, m, k, depth, width, c, ldc, rows)
+        return code.close()
+
+    def _square_of(
+        self, code: Code, a: Ptr, lda: Int, m: Ptr, k: Int, depth: Int, width: Int, c: Ptr, ldc: Int, rows: int
+    ) -> None:
+        """Adds the next square of M, from column k on, to `rows` rows of c."""
+        n, lanes = self.lanes, code.lanes
+        square = code.stack(n * n)
+        count = (depth - k).least(n)
 
         def add(k: Int, columns: list) -> None:
             totals = [c.at(ldc * r).vector() for r in range(rows)]
@@ -147,15 +156,30 @@ class Products:
             for r, total in enumerate(totals):
                 c.at(ldc * r).set_vector(total)
 
-        with code.range(depth, step=n) as k:
-            count = (depth - k).least(n)
-            code.call(self.square(), m.at(k), depth, width, count, square, n)
-            with code.either(count >= n) as (whole, part):
-                with whole:
-                    add(k, [square.at(i * n).vector() for i in range(n)])
-                with part, code.range(count) as i:
-                    add(k + i, [square.at(i * n).vector()])
-        return code.close()
+        code.call(self.square(), m.at(k), depth, width, count, square, n)
+        with code.either(count >= n) as (whole, part):
+            with whole:
+                add(k, [square.at(i * n).vector() for i in range(n)])
+            with part, code.range(count) as i:
+                add(k + i, [square.at(i * n).vector()])
+
+    def direct_pair(self) -> ir.Function:
+        """f(A, K, M, width, start, C, M', width', start', C'): two calls of `direct` for one row, side by side.
+
+        Each is one chain of additions, which alone would leave the multipliers waiting for their own results.
+        """
+        if ("pair",) not in self._tiles:
+            code = self.code("direct_pair", [PTR, I64, PTR, I64, PTR, PTR, PTR, I64, PTR, PTR])
+            a, depth, *rest = code.arguments
+            pair = rest[:4], rest[4:]
+            for _, _, start, c in pair:
+                c.set_vector(start.vector())
+            line = code.integer(0)
+            with code.range(depth, step=self.lanes) as k:
+                for m, width, _, c in pair:
+                    self._square_of(code, a, line, m, k, depth, width, c, line, 1)
+            self._tiles[("pair",)] = code.close()
+        return self._tiles[("pair",)]
 
     def put(self, columns: int) -> ir.Function:
         """f(add, tile, rows, C, row stride, width): a tile, or what it adds, into a matrix that ends after `width`."""

@@ -250,23 +250,22 @@ def multiply(
     n, k, width = products.lanes, f.size(q.parts[0].depth), f.size(q.width)
     with code.either(f["direct"] > 0) as (direct, packed):
         with direct:
+            vectors = []
             for g, (letter, name) in enumerate(q.parts[0].weights):
                 for v in range(q.span):
                     unit = (block * q.span + v) * n
                     rows = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + unit) * k)
                     place = (g * q.span + v) * n
-                    code.call(
-                        products.direct(),
-                        height,
-                        a,
-                        line,
-                        rows,
-                        k,
-                        (width - unit).most(0),
-                        start.at(place),
-                        to.at(place),
-                        columns,
-                    )
+                    vectors.append((rows, (width - unit).most(0), start.at(place), to.at(place)))
+            with code.either(height.equals(1)) as (one, several):
+                with one:
+                    for pair in zip(vectors[::2], vectors[1::2]):
+                        code.call(products.direct_pair(), a, k, *pair[0], *pair[1])
+                    for m, reach, first, c in vectors[len(vectors) // 2 * 2 :]:
+                        code.call(products.direct(), height, a, line, m, k, reach, first, c, columns)
+                with several:
+                    for m, reach, first, c in vectors:
+                        code.call(products.direct(), height, a, line, m, k, reach, first, c, columns)
         with packed:
             code.call(products.tile(q.columns), height, a, line, panel, columns, k, start, 0, to, columns)
 
