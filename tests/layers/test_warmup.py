@@ -12,6 +12,7 @@ from torch import nn
 import ostinato
 from ostinato.errors import InputError
 from ostinato.kernels import machine
+from ostinato.kernels.run import compiled_backward, compiled_forward
 
 MODEL = """
 import json, os, torch, ostinato
@@ -125,6 +126,19 @@ def test_calls_with_return_states_are_prepared_on_demand():
     with torch.no_grad():
         layer(x, return_states=True)
     assert machine.compiled_count() == before
+
+
+def test_a_layer_that_draws_finds_its_training_and_its_masks_prepared():
+    layer = ostinato.LSTM(3, 4, zoneout=0.2, weight_dropout=0.2, input_dropout=0.2)
+    compiled_forward.cache_clear()
+    compiled_backward.cache_clear()
+    assert ostinato.warmup(layer, training=False) == 1
+    assert ostinato.warmup(layer) == 7  # 2 and 3 of the cells, and a mask's cell each of weights and of inputs
+    for mode in (True, False):
+        layer.train(mode)(torch.randn(3, 2, 3, requires_grad=True))[0].sum().backward()
+        with torch.no_grad():
+            layer(torch.randn(3, 2, 3))
+    assert compiled_forward.cache_info().misses + compiled_backward.cache_info().misses == 8
 
 
 def test_what_is_no_model_is_refused():

@@ -19,7 +19,7 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
         for keep in (False, True) if training else (False,):
             compiled_forward(cell, scalar, keep, more)
         if training:
-            compiled_backward(cell, scalar, more)
+            compiled_backward(cell, scalar, more, False)  # as a call asks: a cache knows arguments as they are written
     return _made() - before
 
 

@@ -28,6 +28,7 @@ from .routing import transformed
 
 if TYPE_CHECKING:
     from .layer import Layer
+    from .options import Options
 
 _INPUT, _WEIGHT = 1 << 16, 1 << 17
 """Beside the number of layer and direction: masks of inputs and of weights have numbers of their own."""
@@ -145,8 +146,15 @@ class DenseMasks(Masks):
         return torch.cat((self.seed, _places(0, stream, rows)))
 
     def _mask(self, letter: str, noise: Tensor, shape: tuple[int, int, int], p: float, like: Tensor) -> Tensor:
-        x, h, *vectors = _unread_and_vectors(shape, p, like.dtype)
+        steps, rows, width = shape
+        x, h = engine.empty((steps, rows, 1), like), engine.empty((rows, width), like)
+        vectors = _vectors(p, width, like.dtype)
         return engine.forward(FACTORS[letter], x, [h], vectors, None, False, False, False, noise)[0]
+
+
+def mask_cells(options: Options) -> list[Cell]:
+    """The cells that masks of weights and of inputs are drawn with."""
+    return [FACTORS["R"]] * bool(options.weight_dropout) + [FACTORS["S"]] * bool(options.input_dropout)
 
 
 def _seed(like: Tensor) -> Tensor:
@@ -169,10 +177,7 @@ def _places(first_step: int, stream: int, rows: int) -> Tensor:
     return torch.tensor((first_step, stream, *range(rows)), device="cpu")
 
 
-@lru_cache(maxsize=64)
-def _unread_and_vectors(shape: tuple[int, int, int], p: float, kind: torch.dtype) -> tuple[Tensor, ...]:
-    """x and h, which a mask does not read, and its vectors; none of them is ever written."""
-    steps, rows, width = shape
-    vectors = (torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_left(p))
-    x, h = (torch.zeros(size, dtype=kind, device="cpu") for size in ((steps, rows, 1), (rows, width)))
-    return x, h, *vectors
+@lru_cache(maxsize=256)
+def _vectors(p: float, width: int, kind: torch.dtype) -> tuple[Tensor, ...]:
+    """A mask's vectors; only ever read."""
+    return tuple(torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_left(p))

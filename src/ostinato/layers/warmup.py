@@ -8,6 +8,7 @@ from torch import nn
 from ..errors import InputError, phrase
 from . import engine
 from .layer import Layer
+from .masks import mask_cells
 
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -15,10 +16,11 @@ _HALF = (torch.bfloat16, torch.float16)
 def warmup(model: nn.Module, *, training: bool = True, return_states: bool = False) -> int:
     """Compiles ahead for every layer of this package inside `model`; returns how many kernels were not in memory yet.
 
-    A kernel serves all sizes, so no input is needed: only the layer's cell and the number type of its parameters
-    (bfloat16 and float16 are computed in float32, and so is autocast). What is compiled goes to the cache folder
-    ($OSTINATO_CACHE, else the user's cache folder) and is loaded from there by the next process of the same machine:
-    called while an image is built, the image then starts without compiling, also where that folder is read-only.
+    A kernel serves all sizes, so no input is needed: only the layer's equations, in evaluation and in training, and the
+    number type of its parameters (bfloat16 and float16 are computed in float32, and so is autocast). What is compiled
+    goes to the cache folder ($OSTINATO_CACHE, else the user's cache folder) and is loaded from there by the next
+    process of the same machine: called while an image is built, the image then starts without compiling, also where
+    that folder is read-only.
 
     training       False leaves out what only a backward pass needs
     return_states  True adds the kernels of calls with return_states=True, which are kernels of their own
@@ -44,4 +46,6 @@ def _prepare(layer: Layer, training: bool, return_states: bool) -> int:
         return 0
     from ..kernels.ahead import prepare
 
-    return prepare(layer.cell, dtype, training, return_states)
+    own_cells = dict.fromkeys((layer.cell, *((layer._equations or ()) if training else ())))
+    made = sum(prepare(cell, dtype, training, return_states) for cell in own_cells)
+    return made + sum(prepare(cell, dtype, False, False) for cell in (mask_cells(layer.options) if training else ()))
