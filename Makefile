@@ -16,6 +16,9 @@ bench: $(STAMP)
 
 bench-full: $(STAMP)
 	$(BIN)/python benchmarks/costs.py --write docs/performance.md
+	$(BIN)/python benchmarks/checkpointing.py --write docs/checkpointing.md
+	$(BIN)/python benchmarks/options.py --write docs/options.md
+	$(BIN)/python benchmarks/ragged.py --write docs/ragged.md
 	$(BIN)/python benchmarks/full.py --write docs/performance.md --readme README.md
 
 stream: $(STAMP)

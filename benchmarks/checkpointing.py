@@ -1,16 +1,28 @@
-"""What checkpointing through time keeps, counted, and what it costs in time: a layer with it beside one without."""
+"""What checkpointing through time keeps, counted, and what it costs in time: `python benchmarks/checkpointing.py`.
 
-from collections.abc import Iterator
+A layer with checkpoint="sqrt" beside one without: the bytes that each holds at most for backward, beside input, output,
+start and weights, and the medians of training steps in turns, after a check that all bits are equal.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from measure import in_turns, job, pair
+from report import fill, markdown_table, measured
 from shapes import Kind, Shape
 from torch import Tensor, nn
 
 from ostinato.layers import engine
+
+KINDS: tuple[Kind, ...] = ("LSTM", "GRU")
+HEADINGS = ("T, B, H", "kept without", 'with "sqrt"', "share", "step without", 'with "sqrt"', "times")
 
 
 def shape(kind: Kind, steps: int = 10_000, batch: int = 16, hidden: int = 256) -> Shape:
@@ -82,3 +94,35 @@ def seconds(kind: Kind, budget: float, size: Shape | None = None) -> tuple[list[
     del with_it, without, expected
     first, second = in_turns(jobs, budget, 3)
     return first, second
+
+
+def row(kind: Kind, size: Shape, budget: float) -> list[str]:
+    """A row of the table: the size, bytes kept and their share, seconds of a step and their ratio."""
+    less, whole = memory(kind, size)
+    with_it, without = map(median, seconds(kind, budget, size))
+    name = f"{kind}: {size.steps:,}, {size.batch}, {size.hidden}"
+    kept = (f"{whole / 1e6:.1f} MB", f"{less / 1e6:.1f} MB", f"{less / whole:.3f}")
+    return [name, *kept, f"{1e3 * without:.0f} ms", f"{1e3 * with_it:.0f} ms", f"{with_it / without:.2f}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Count, check, time and print; and write the table where --write says."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=4.0, help="for each pair of timings")
+    options.add_argument("--write", type=Path, metavar="PAGE", help="also put the table between the page's markers")
+    chosen = options.parse_args(arguments)
+    rows: list[list[str]] = []
+    print("\n".join(markdown_table(HEADINGS, [])))
+    for kind in KINDS:
+        for size in (shape(kind, 1000, 32, 128), shape(kind)):
+            rows.append(row(kind, size, chosen.seconds))
+            print(markdown_table(HEADINGS, rows)[-1], flush=True)
+    page = measured(markdown_table(HEADINGS, rows))
+    print(page.splitlines()[-1])
+    if chosen.write:
+        fill(chosen.write, "checkpointing", page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,11 +6,9 @@ own. Each is told beside its target, and a table is written to results/costs.md.
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +22,6 @@ from peak import copied, peak
 from rich.console import Console
 from shapes import Kind, Shape
 from torch import Tensor, nn
-
-from ostinato.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 MEMORY: dict[Kind, float] = {"LSTM": 6, "GRU": 5, "RNN tanh": 1, "RNN relu": 1}
@@ -197,10 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def page(lines: Sequence[Line]) -> str:
     """The table with its machine."""
-    found = report.markdown_table(["what", "target", "measured", "met", ""], [line.row for line in lines])
-    load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    machine = ", ".join(f"{name} {value}" for name, value in environment().items())
-    return "\n".join([*found, "", f"{date.today().isoformat()}: {machine}{load}.", ""])
+    return report.measured(
+        report.markdown_table(["what", "target", "measured", "met", ""], [line.row for line in lines])
+    )
 
 
 def _training(layer: nn.Module, x: Tensor, scale: float = 1.0) -> Callable[[], None]:

@@ -6,20 +6,21 @@ same turn). The targets hold at H ≥ 128 and T·B ≥ 640: at most 1.3, with la
 """
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
+from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from measure import GRADIENT_BOUND, OUTPUT_BOUND, Unequal, error, in_turns
-from report import markdown_table
+from report import fill, markdown_table, measured
 from torch import Tensor, nn
 
 import ostinato
-from ostinato.environment import environment
 from ostinato.layers import operator, routing, short
 from ostinato.layers.masks import pinned
 
@@ -104,25 +105,33 @@ def ratios(kind: str, steps: int, batch: int, hidden: int, seconds: float) -> tu
     return median(plain), dict(zip(list(jobs)[1:], each, strict=True))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each size; 0 checks and times nothing")
-    parser.add_argument("--kinds", nargs="+", default=list(CANDIDATE))
-    parser.add_argument("--threads", nargs="+", type=int, default=[2, 1])
-    parser.add_argument("--hidden", nargs="+", type=int, default=[128, 256])
-    arguments = parser.parse_args()
-    names = [name for name in options_of("LSTM") if name != "plain"]
-    for threads in arguments.threads:
-        torch.set_num_threads(threads)
-        print(", ".join(f"{k} {v}" for k, v in environment().items()), "\n")
-        print("\n".join(markdown_table(["T·B, H: plain", *names], [])))
-        for kind, ((steps, batch), hidden) in product(arguments.kinds, SIZES):
-            if hidden in arguments.hidden:
-                plain, found = ratios(kind, steps, batch, hidden, arguments.seconds)
-                told = [_told(name, ratio) for name, ratio in found.items()]
-                size = f"{kind} {steps}·{batch}, {hidden}: {1e3 * plain:.1f} ms"
-                print("| " + " | ".join([size, *told]) + " |", flush=True)
-        print()
+def line(kind: str, steps: int, batch: int, hidden: int, seconds: float) -> list[str]:
+    """A row of the table: the size with the plain layer's time, and each option's ratio."""
+    plain, found = ratios(kind, steps, batch, hidden, seconds)
+    size = f"{kind} {steps}·{batch}, {hidden}: {1e3 * plain:.1f} ms"
+    return [size, *(_told(name, ratio) for name, ratio in found.items())]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check, time and print; and write the table where --write says, if it is whole."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=float, default=4.0, help="for each size; 0 checks and times nothing")
+    options.add_argument("--kinds", nargs="+", default=list(CANDIDATE), help="of layers; part of them writes nothing")
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options.add_argument("--write", type=Path, metavar="PAGE", help="also put the table between the page's markers")
+    chosen = options.parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    headings = ["T·B, H: plain", *(name for name in options_of("LSTM") if name != "plain")]
+    lines: list[list[str]] = []
+    print("\n".join(markdown_table(headings, [])))
+    for kind, ((steps, batch), hidden) in product(chosen.kinds, SIZES):
+        lines.append(line(kind, steps, batch, hidden, chosen.seconds))
+        print(markdown_table(headings, lines)[-1], flush=True)
+    page = measured(markdown_table(headings, lines))
+    print(page.splitlines()[-1])
+    if chosen.write and chosen.kinds == list(CANDIDATE) and chosen.seconds:
+        fill(chosen.write, "options", page)
+    return 0
 
 
 def _told(option: str, ratio: float) -> str:
@@ -131,4 +140,4 @@ def _told(option: str, ratio: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

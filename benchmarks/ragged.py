@@ -21,13 +21,11 @@ from statistics import median
 
 import torch
 from measure import check, in_turns, pair
-from report import markdown_table
+from report import fill, markdown_table, measured
 from rich.console import Console
 from shapes import Kind, Shape
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-from ostinato.environment import environment
 
 STEPS, BATCH = 512, 32
 REVIEWS = (
@@ -164,13 +162,16 @@ def rows(found: dict[Case, Found]) -> Iterator[tuple[str, ...]]:
         yield case.name, f"{each.share:.3f}", *times, f"{each.for_its_steps:.2f}", f"{each.times_torch:.1f}"
 
 
-def main() -> int:
-    """Print a table of all cases, the machine and the versions."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table of all cases, the machine and the versions; and write them where --write says."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", nargs="*", default=[], metavar="WORD", help="cases whose names have all of them")
+    options.add_argument(
+        "--only", nargs="*", default=[], metavar="WORD", help="cases whose names have all; writes nothing"
+    )
+    options.add_argument("--write", type=Path, metavar="PAGE", help="also put the table between the page's markers")
     options.add_argument("--seconds", type=float, default=6.0, help="for each case")
     options.add_argument("--reviews", type=Path, metavar="FILE", help="gzipped JSON lines with texts to count words of")
-    chosen = options.parse_args()
+    chosen = options.parse_args(arguments)
     if chosen.reviews:
         words = words_of(chosen.reviews)
         LENGTHS["reviews"] = lambda: reviews(words)
@@ -181,7 +182,10 @@ def main() -> int:
     for case in (c for c in CASES if all(word in c.name for word in chosen.only)):
         found[case] = measure(case, chosen.seconds)
         console.print(markdown_table(headings, rows({case: found[case]}))[-1], highlight=False)
-    console.print(", ".join(f"{name} {value}" for name, value in environment().items()), highlight=False)
+    page = measured(markdown_table(headings, rows(found)))
+    console.print(page.splitlines()[-1], highlight=False, soft_wrap=True)
+    if chosen.write and not chosen.only:
+        fill(chosen.write, "ragged", page)
     return 0
 
 

@@ -1,12 +1,16 @@
 """Tables from timed points: targets beside what was measured, regimes, every point; as Markdown and for a page."""
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 from peers import PEERS
 from record import Point
 from shapes import GRID, KINDS, Kind
+
+from ostinato.environment import environment
 
 RATIO_FLOOR = 0.97
 Family = Callable[[Kind], str]
@@ -166,6 +170,13 @@ def page(points: Sequence[Point], refused: Sequence[Point]) -> str:
     timed = [point for point in points if point.timing]
     head = "# Ostinato beside torch.nn, the whole grid\n\nMedians of calls that took turns in one process.\n"
     return "\n".join([head, summary(timed, refused), *every_point(timed), ""])
+
+
+def measured(table: Sequence[str]) -> str:
+    """A table with the day, the machine and the load that it was measured under."""
+    load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    machine = ", ".join(f"{name} {value}" for name, value in environment().items())
+    return "\n".join([*table, "", f"{date.today().isoformat()}: {machine}{load}.", ""])
 
 
 def fill(path: Path, name: str, content: str) -> None:

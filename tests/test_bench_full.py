@@ -8,10 +8,12 @@ import checkpointing
 import costs
 import full
 import measure
+import options
 import own_process
 import peers
 import picture
 import pytest
+import ragged
 import report
 import torch
 from measure import Timing, Unequal, job, pair
@@ -280,6 +282,33 @@ def test_the_page_in_docs_has_both_markers(tmp_path):
     readme.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     report.fill(readme, "speed", "measured")
     assert "begin -->\n\nmeasured\n" in readme.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("options", options), ("checkpointing", checkpointing), ("ragged", ragged)]
+)
+def test_tables_of_layers_are_written_into_their_own_pages(name, module, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(options, "ratios", lambda *_: (0.002, dict.fromkeys(list(options.options_of("LSTM"))[1:], 1.4)))
+    monkeypatch.setattr(checkpointing, "memory", lambda *_: (3, 4))
+    monkeypatch.setattr(checkpointing, "seconds", lambda *_: ([3.0], [2.0]))
+    monkeypatch.setattr(ragged, "measure", lambda *_: ragged.Found(3.0, 4.0, 6.0, 0.5, 1))
+    page = tmp_path / f"{name}.md"
+    source = (full.RESULTS.parent.parent / "docs" / page.name).read_text(encoding="utf-8")
+    page.write_text(source, encoding="utf-8")
+    assert module.main(["--write", str(page)]) == 0
+    expected = {
+        "options": "| GRU 20·32, 256: 2.0 ms | 1.40 | **1.40** |",
+        "checkpointing": "| LSTM: 10,000, 16, 256 | 0.0 MB | 0.0 MB | 0.750 | 2000 ms | 3000 ms | 1.50 |",
+        "ragged": "| GRU train H256 uniform | 0.500 | 3000.00 | 4000.00 | 6000.00 | 1.50 | 2.0 |",
+    }[name]
+    text = page.read_text(encoding="utf-8")
+    assert expected in capsys.readouterr().out and text.count(expected) == 1
+    assert text.split("-->")[0] == source.split("-->")[0] and text.endswith(source.split("end -->")[1])
+    part = {"options": ["--kinds", "GRU"], "ragged": ["--only", "GRU"]}.get(name)
+    if part:
+        page.write_text(source, encoding="utf-8")
+        assert module.main(["--write", str(page), *part]) == 0
+        assert page.read_text(encoding="utf-8") == source
 
 
 def test_pictures_are_drawn_from_a_part_of_the_grid(tmp_path):
