@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .code import Code, Int, Ptr
+from llvmlite import ir
+
+from .code import I64, PTR, Code, Int, Ptr
 from .machine import Target
 from .plan import Product, Stream
 from .product import Products
@@ -129,24 +131,13 @@ class Backward(Kernel):
         columns = 2 * products.lanes
         origin, last = self.lines(f, f["begin"], f["end"])
         rows = last - origin
-        panel = f.pointer("slots_panel").at(work.part * f["room_w"])
-        scratch = code.stack(products.rows(2) * columns)
+        panel, line = f.pointer("slots_panel").at(work.part * f["room_w"]), f["stride_slots"]
         sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
+        tiles = {}
         for j, s in enumerate(sides.values()):
-            with self._tiles(code, f, products, s.width, work, j) as (m, height):
-                side = f.pointer("slots_side").at((f.place(s.offset) + m) * rows)
-                column = f.pointer("slots").at(f.place(s.offset) + m)
-                # A tile may be taller than a vector has lanes.
-                parts = range(0, products.rows(2), products.lanes)
-                masks = [code.lanes.tail_mask((height - k).value) for k in parts]
-                # Whole vectors, whose surplus the next lines overwrite, until it would reach beyond this tile's place.
-                safe = (rows - code.integer(len(parts) * products.lanes).over(height)).most(0)
-                for masked, begin, end in ((False, code.integer(0), safe), (True, safe, rows)):
-                    with code.range(end, begin) as q:
-                        for k, mask in zip(parts, masks):
-                            v = column.at(f["stride_slots"] * q + k).vector(mask if masked else None)
-                            side.at(height * q + k).set_vector(v, mask if masked else None)
-        numbers = {offset: j for j, offset in enumerate(sides)}
+            place, tiles[s.offset] = f.place(s.offset), self._tiles(f, products, s.width, work, j)
+            side = f.pointer("slots_side").at(place * rows)
+            code.call(_turn(products), f.pointer("slots").at(place), line, rows, side, *tiles[s.offset])
         for o in self.program.outers:
             width = f.size(o.columns)
             blocks = width.over(columns)
@@ -156,21 +147,11 @@ class Backward(Kernel):
                     first, here = block * columns, panel.at((block - group) * rows * columns)
                     self._panel(code, f, products, o, here, first, (width - first).least(columns), origin, rows, width)
                 for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
-                    with (
-                        self._tiles(code, f, products, s.width, work, numbers[s.offset]) as (m, height),
-                        code.range(end, group) as block,
-                    ):
-                        side = f.pointer("slots_side").at((f.place(s.offset) + m) * rows)
-                        first, here = block * columns, panel.at((block - group) * rows * columns)
-                        to = f.pointer("d_weight_" + o.letter).at((f.size(o.rows) * gate + m) * width + first)
-                        alone = code.builder.and_(f["fresh"] > 0, first + columns <= width)
-                        with code.either(alone) as (written, blended):
-                            with written:
-                                code.call(products.column_tile(2), height, side, height, here, rows, to, width)
-                            with blended:
-                                code.call(products.column_tile(2), height, side, height, here, rows, scratch, columns)
-                                add = 1 - f["fresh"]
-                                code.call(products.put(2), add, scratch, height, to, width, width - first)
+                    side = f.pointer("slots_side").at(f.place(s.offset) * rows)
+                    to = f.pointer("d_weight_" + o.letter).at(f.size(o.rows) * gate * width)
+                    code.call(
+                        _outer(products), side, rows, panel, group, end, to, width, f["fresh"], *tiles[s.offset]
+                    )
         for j, (letter, index, slot) in enumerate(self.program.sums):
             with code.when((work.part + j) % work.count <= 0):
                 width = f.size(slot.width)
@@ -185,17 +166,11 @@ class Backward(Kernel):
             for i in range(n)
         ]
 
-    @contextmanager
-    def _tiles(
-        self, code: Code, f: Frame, products: Products, width: str, work: Work, turn: int
-    ) -> Iterator[tuple[Int, Int]]:
-        """This thread's tiles of one slot's columns: (first column, height). Odd slots are dealt out backwards."""
-        size, most = f.size(width), products.rows(2)
-        count = size.over(most)
-        first, last = share_of(count, work.count - 1 - work.part if turn % 2 else work.part, work.count)
-        with code.range(last, first) as i:
-            m = i * size // count
-            yield m, (i + 1) * size // count - m
+    def _tiles(self, f: Frame, products: Products, width: str, work: Work, turn: int) -> tuple[Int, Int, Int]:
+        """This thread's tiles of one slot's columns: (columns, first tile, last). Odd slots are dealt out backwards."""
+        size = f.size(width)
+        share = work.count - 1 - work.part if turn % 2 else work.part
+        return size, *share_of(size.over(products.rows(2)), share, work.count)
 
     def _sum(self, code: Code, f: Frame, lines: Ptr, to: Ptr, rows: Int, width: Int) -> None:
         n, lanes = code.lanes.lanes, code.lanes
@@ -269,3 +244,57 @@ class Backward(Kernel):
                     columns,
                     columns,
                 )
+
+
+@contextmanager
+def _each(code: Code, products: Products, size: Int, first: Int, last: Int) -> Iterator[tuple[Int, Int]]:
+    """The tiles first … last of `size` columns, of nearly equal height: (first column, height)."""
+    count = size.over(products.rows(2))
+    with code.range(last, first) as i:
+        m = i * size // count
+        yield m, (i + 1) * size // count - m
+
+
+def _turn(products: Products) -> ir.Function:
+    """f(lines, stride, rows, side, size, first tile, last): columns of lines, a tile of them side by side."""
+
+    def body(code: Code) -> None:
+        lines, stride, rows, side, *tiles = code.arguments
+        n, most = products.lanes, products.rows(2)
+        with _each(code, products, *tiles) as (m, height):
+            to, column = side.at(m * rows), lines.at(m)
+            # A tile may be taller than a vector has lanes.
+            parts = range(0, most, n)
+            masks = [code.lanes.tail_mask((height - k).value) for k in parts]
+            # Whole vectors, whose surplus the next lines overwrite, until it would reach beyond this tile's place.
+            safe = (rows - code.integer(len(parts) * n).over(height)).most(0)
+            for masked, begin, end in ((False, code.integer(0), safe), (True, safe, rows)):
+                with code.range(end, begin) as q:
+                    for k, mask in zip(parts, masks):
+                        v = column.at(stride * q + k).vector(mask if masked else None)
+                        to.at(height * q + k).set_vector(v, mask if masked else None)
+
+    return products.function("turn", [PTR, I64, I64, PTR, I64, I64, I64], body)
+
+
+def _outer(products: Products) -> ir.Function:
+    """f(side, rows, panels, group, end, C, width, fresh, size, first tile, last): tiles of side · panels.
+
+    They fill the blocks of columns group … end of C [size, width], or are added to it where it is not fresh.
+    """
+
+    def body(code: Code) -> None:
+        side, rows, panels, group, end, to, width, fresh, *tiles = code.arguments
+        columns = 2 * products.lanes
+        scratch = code.stack(products.rows(2) * columns)
+        with _each(code, products, *tiles) as (m, height), code.range(end, group) as block:
+            a, panel, first = side.at(m * rows), panels.at((block - group) * rows * columns), block * columns
+            c, tile = to.at(m * width + first), products.column_tile(2)
+            with code.either(code.builder.and_(fresh > 0, first + columns <= width)) as (written, blended):
+                with written:
+                    code.call(tile, height, a, height, panel, rows, c, width)
+                with blended:
+                    code.call(tile, height, a, height, panel, rows, scratch, columns)
+                    code.call(products.put(2), 1 - fresh, scratch, height, c, width, width - first)
+
+    return products.function("outer", [PTR, I64, PTR, I64, I64, PTR, I64, I64, I64, I64, I64], body)

@@ -35,6 +35,14 @@ class Products:
     def code(self, name: str, arguments: list, public: bool = False) -> Code:
         return Code(self.module, name, arguments, self.scalar, self.lanes, public)
 
+    def function(self, name: str, arguments: list, body: Callable[[Code], None]) -> ir.Function:
+        """A function of the module, emitted when first asked for."""
+        if (name,) not in self._tiles:
+            code = self.code(name, arguments)
+            body(code)
+            self._tiles[(name,)] = code.close()
+        return self._tiles[(name,)]
+
     def rows(self, columns: int) -> int:
         return heights(columns, self.registers)
 
@@ -111,34 +119,21 @@ class Products:
             c.at(ldc * m + v * self.lanes).set_vector(total)
         return code.close()
 
-    def direct(self) -> ir.Function:
-        """f(rows, A, row stride, M, K, width, start, C, row stride): one vector of columns, from M [width, K] as it is.
+    def direct(self, rows: int) -> ir.Function:
+        """f(A, row stride, M, K, width, start, C, row stride): one vector of columns, from M [width, K] as it is.
 
         For calls too short to pay for packing: squares of M are transposed in registers. Same chain and bits as `tile`.
         """
-        if ("direct",) not in self._tiles:
-            code = self.code("direct", [I64, PTR, I64, PTR, I64, I64, PTR, PTR, I64])
-            rows, a, lda, m, depth, width, start, c, ldc = code.arguments
-            cases = {r: self._direct(r) for r in (1, 2, 4)}
-            with code.range(rows // 4) as i:
-                code.call(cases[4], a.at(lda * 4 * i), lda, m, depth, width, start, c.at(ldc * 4 * i), ldc)
-            done: Int = rows // 4 * 4
-            for r in (2, 1):
-                with code.when((rows % (2 * r)) >= r):
-                    code.call(cases[r], a.at(lda * done), lda, m, depth, width, start, c.at(ldc * done), ldc)
-                done = done + rows % (2 * r) // r * r
-            self._tiles[("direct",)] = code.close()
-        return self._tiles[("direct",)]
 
-    def _direct(self, rows: int) -> ir.Function:
-        code = self.code(f"direct_{rows}", [PTR, I64, PTR, I64, I64, PTR, PTR, I64])
-        a, lda, m, depth, width, start, c, ldc = code.arguments
-        first = start.vector()
-        for r in range(rows):
-            c.at(ldc * r).set_vector(first)
-        with code.range(depth, step=self.lanes) as k:
-            self._square_of(code, a, lda, m, k, depth, width, c, ldc, rows)
-        return code.close()
+        def body(code: Code) -> None:
+            a, lda, m, depth, width, start, c, ldc = code.arguments
+            first = start.vector()
+            for r in range(rows):
+                c.at(ldc * r).set_vector(first)
+            with code.range(depth, step=self.lanes) as k:
+                self._square_of(code, a, lda, m, k, depth, width, c, ldc, rows)
+
+        return self.function(f"direct_{rows}", [PTR, I64, PTR, I64, I64, PTR, PTR, I64], body)
 
     def _square_of(
         self, code: Code, a: Ptr, lda: Int, m: Ptr, k: Int, depth: Int, width: Int, c: Ptr, ldc: Int, rows: int
@@ -168,8 +163,8 @@ class Products:
 
         Each is one chain of additions, which alone would leave the multipliers waiting for their own results.
         """
-        if ("pair",) not in self._tiles:
-            code = self.code("direct_pair", [PTR, I64, PTR, I64, PTR, PTR, PTR, I64, PTR, PTR])
+
+        def body(code: Code) -> None:
             a, depth, *rest = code.arguments
             pair = rest[:4], rest[4:]
             for _, _, start, c in pair:
@@ -178,8 +173,8 @@ class Products:
             with code.range(depth, step=self.lanes) as k:
                 for m, width, _, c in pair:
                     self._square_of(code, a, line, m, k, depth, width, c, line, 1)
-            self._tiles[("pair",)] = code.close()
-        return self._tiles[("pair",)]
+
+        return self.function("direct_pair", [PTR, I64, PTR, I64, PTR, PTR, PTR, I64, PTR, PTR], body)
 
     def put(self, columns: int) -> ir.Function:
         """f(add, tile, rows, C, row stride, width): a tile, or what it adds, into a matrix that ends after `width`."""
