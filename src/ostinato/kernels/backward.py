@@ -149,15 +149,15 @@ class Backward(Kernel):
                 for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
                     side = f.pointer("slots_side").at(f.place(s.offset) * rows)
                     to = f.pointer("d_weight_" + o.letter).at(f.size(o.rows) * gate * width)
-                    code.call(
-                        _outer(products), side, rows, panel, group, end, to, width, f["fresh"], *tiles[s.offset]
-                    )
+                    code.call(_outer(products), side, rows, panel, group, end, to, width, f["fresh"], *tiles[s.offset])
         for j, (letter, index, slot) in enumerate(self.program.sums):
             with code.when((work.part + j) % work.count <= 0):
                 width = f.size(slot.width)
                 name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
                 to = f.pointer("d_weight_" + name).at(width * (0 if letter == "p" else index))
-                self._sum(code, f, f.pointer("slots").at(f.place(slot.offset)), to, rows, width)
+                code.call(
+                    _sum(products), f.pointer("slots").at(f.place(slot.offset)), line, rows, to, width, f["fresh"]
+                )
 
     def _run_slots(self, o: Outer) -> list[Stream]:
         return [
@@ -171,17 +171,6 @@ class Backward(Kernel):
         size = f.size(width)
         share = work.count - 1 - work.part if turn % 2 else work.part
         return size, *share_of(size.over(products.rows(2)), share, work.count)
-
-    def _sum(self, code: Code, f: Frame, lines: Ptr, to: Ptr, rows: Int, width: Int) -> None:
-        n, lanes = code.lanes.lanes, code.lanes
-        total = code.stack(n)
-        with code.range(width, step=n) as u:
-            mask = lanes.tail_mask((width - u).value)
-            total.set_vector(lanes.zero)
-            with code.range(rows) as q:
-                total.set_vector(lanes.add(total.vector(), lines.at(q * f["stride_slots"] + u).vector(mask)))
-            before = lanes.select(f["fresh"] > 0, lanes.zero, to.at(u).vector(mask))
-            to.at(u).set_vector(lanes.add(before, total.vector()), mask)
 
     def _panel(
         self,
@@ -298,3 +287,21 @@ def _outer(products: Products) -> ir.Function:
                     code.call(products.put(2), 1 - fresh, scratch, height, c, width, width - first)
 
     return products.function("outer", [PTR, I64, PTR, I64, I64, PTR, I64, I64, I64, I64, I64], body)
+
+
+def _sum(products: Products) -> ir.Function:
+    """f(lines, stride, rows, sums, width, fresh): the lines' sums by column, written or, where not fresh, added."""
+
+    def body(code: Code) -> None:
+        lines, stride, rows, to, width, fresh = code.arguments
+        lanes, n = code.lanes, products.lanes
+        total = code.stack(n)
+        with code.range(width, step=n) as u:
+            mask = lanes.tail_mask((width - u).value)
+            total.set_vector(lanes.zero)
+            with code.range(rows) as q:
+                total.set_vector(lanes.add(total.vector(), lines.at(q * stride + u).vector(mask)))
+            before = lanes.select(fresh > 0, lanes.zero, to.at(u).vector(mask))
+            to.at(u).set_vector(lanes.add(before, total.vector()), mask)
+
+    return products.function("sum", [PTR, I64, I64, PTR, I64, I64], body)

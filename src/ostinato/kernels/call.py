@@ -31,7 +31,7 @@ BLOCK_ROWS = 512
 # Rows of a block up to which the gradients of weights are written line by line.
 SHORT_ROWS = 64
 # Rows of a call up to which weights are read as they are. Backward reads their rows, which costs nothing more than
-# reading packed ones; forward needs their columns, which are turned anew for every four rows.
+# reading packed ones; forward needs their columns, which are turned anew for every two rows.
 DIRECT_ROWS = 4
 DIRECT_ROWS_BACKWARD = 64
 # Rows of a step, on average, for each thread from which on each works by itself.

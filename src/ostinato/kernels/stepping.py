@@ -257,19 +257,17 @@ def multiply(
                     rows = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + unit) * k)
                     place = (g * q.span + v) * n
                     vectors.append((rows, (width - unit).most(0), start.at(place), to.at(place)))
-            with code.either(height >= 4) as (four, fewer):
-                with four:
-                    for m, reach, first, c in vectors:
-                        code.call(products.direct(4), a, line, m, k, reach, first, c, columns)
-                with fewer, code.range(height) as r:
-                    row, shift = a.at(line * r), r * columns
-                    for i in range(0, len(vectors), 2):
-                        pair = [(m, reach, first, c.at(shift)) for m, reach, first, c in vectors[i : i + 2]]
-                        if len(pair) == 2:
-                            code.call(products.direct_pair(), row, k, *pair[0], *pair[1])
-                        else:
-                            m, reach, first, c = pair[0]
-                            code.call(products.direct(1), row, line, m, k, reach, first, c, columns)
+            with code.range(height // 2) as i:
+                for m, reach, first, c in vectors:
+                    there = c.at(i * (2 * columns))
+                    code.call(products.direct(2), a.at(line * 2 * i), line, m, k, reach, first, there, columns)
+            with code.when((height % 2).equals(1)):
+                row, shift = a.at(line * (height - 1)), (height - 1) * columns
+                rest = [(m, reach, first, c.at(shift)) for m, reach, first, c in vectors]
+                for pair in zip(rest[::2], rest[1::2]):
+                    code.call(products.direct_pair(), row, k, *pair[0], *pair[1])
+                for m, reach, first, c in rest[len(rest) // 2 * 2 :]:
+                    code.call(products.direct(1), row, line, m, k, reach, first, c, columns)
         with packed:
             code.call(products.tile(q.columns), height, a, line, panel, columns, k, start, 0, to, columns)
 
