@@ -39,8 +39,8 @@ _WINDOW = 256
 _POISON = os.environ.get("OSTINATO_POISON") == "1"
 
 
-def empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """A contiguous CPU tensor of unspecified content; from 1 MiB upwards its memory is reused.
+def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST) -> torch.Tensor:
+    """A contiguous CPU tensor of unspecified content; from `smallest` bytes (1 MiB) upwards its memory is reused.
 
     With OSTINATO_POISON=1 in the environment it is filled with NaN (integers: with all bits set), so that nothing that
     was never written can be read unnoticed.
@@ -49,7 +49,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     if example is not None:
         return torch.empty_like(example)
     nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes < _SMALLEST:
+    if nbytes < smallest:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
     else:
         storage = torch.from_numpy(_pool.lend(nbytes)).untyped_storage()

@@ -7,6 +7,7 @@ Letters: R lines, H numbers in a line, T steps, N runs.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -62,17 +63,30 @@ def _units(code: Code, width: Int) -> Any:
     return (whole, n), (width - whole, code.lanes.tail_mask((width - whole).value), whole)
 
 
+_ENTRY = 6  # address, rows, numbers in a row, distance of rows, what is taken off, place of the first result
+
+
 def _norms(code: Code, f: Frame, products: Products, part: Int) -> None:
-    squares = _Squares(code)
-    (whole, n), (rest, mask, last) = _units(code, f["width"])
-    with code.range((part + 1) * f["rows"] // f["parts"], part * f["rows"] // f["parts"]) as r:
-        line = f.pointer("source").at(r * f["stride"])
-        squares.begin()
-        with code.range(whole, step=n) as u:
-            squares.add(line.at(u).vector())
-        with code.when(rest > 0):
-            squares.add(line.at(last).vector(mask))
-        squares.root_into(f.pointer("target"), r)
+    """This part's share of the rows of every matrix in the table."""
+    squares, table = _Squares(code), f.pointer("table")
+    with code.range(f["count"]) as e:
+        source, rows, width, stride, less, place = (table.integer(e * _ENTRY + k) for k in range(_ENTRY))
+        (whole, n), (rest, mask, last) = _units(code, width)
+        with code.range((part + 1) * rows // f["parts"], part * rows // f["parts"]) as r:
+            line, other = (code.as_pointer(p).at(r * stride) for p in (source, less))
+            squares.begin()
+            with code.either(less.equals(0)) as (alone, difference):
+                with alone:
+                    with code.range(whole, step=n) as u:
+                        squares.add(line.at(u).vector())
+                    with code.when(rest > 0):
+                        squares.add(line.at(last).vector(mask))
+                with difference:
+                    with code.range(whole, step=n) as u:
+                        squares.add(code.lanes.sub(line.at(u).vector(), other.at(u).vector()))
+                    with code.when(rest > 0):
+                        squares.add(code.lanes.sub(line.at(last).vector(mask), other.at(last).vector(mask)))
+            squares.root_into(f.pointer("target"), place + r)
 
 
 def _path(code: Code, f: Frame, products: Products, part: Int) -> None:
@@ -110,7 +124,7 @@ def _path(code: Code, f: Frame, products: Products, part: Int) -> None:
 @lru_cache(maxsize=8)
 def _job(name: str, scalar: str) -> Job:
     if name == "norms":
-        return Job("norms", scalar, ("rows", "width", "stride", "source", "target"), _norms)
+        return Job("norms", scalar, ("count", "table", "target"), _norms)
     names = ("runs", "steps", "width", "stride", "first", "t0", "dt", "known", "adjoint", "carry", "now", "target")
     return Job("path", scalar, names, _path)
 
@@ -119,13 +133,21 @@ def _parts(lines: int, numbers: int) -> int:
     return max(1, min(thread_count(), lines, numbers // _WORTH_A_THREAD))
 
 
-def norms(v: Tensor) -> Tensor:
-    """‖v‖ of each line: v [R, H], neighbours in memory along H → float64 [R]."""
-    found = torch.empty(v.shape[0], dtype=torch.float64)
-    _job("norms", SCALARS[v.dtype])(
-        _parts(v.shape[0], v.numel()), rows=v.shape[0], width=v.shape[1], stride=v.stride(0),
-        source=v.data_ptr(), target=found.data_ptr(),
-    )  # fmt: skip
+def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor:
+    """‖v‖ of each line of each v, or ‖v - w‖: float64 [ΣR], one after the other. One job for all.
+
+    several  [R, H] each, of one number type, neighbours in memory along H
+    less     what is taken off of each, of its shape and as it lies in memory; or nothing
+    """
+    table, place, numbers, longest = array("q"), 0, 0, 1
+    for k, v in enumerate(several):
+        R, H = v.shape
+        table.extend((v.data_ptr(), R, H, v.stride(0), less[k].data_ptr() if less else 0, place))
+        place, numbers, longest = place + R, numbers + R * H, max(longest, R)
+    found = torch.empty(place, dtype=torch.float64)
+    _job("norms", SCALARS[several[0].dtype])(
+        _parts(longest, numbers), count=len(several), table=table.buffer_info()[0], target=found.data_ptr()
+    )
     return found
 
 

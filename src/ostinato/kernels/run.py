@@ -19,6 +19,10 @@ from .forward import Forward
 from .jobs import SCALARS
 from .program import program
 
+_REUSED = 1 << 17
+"""Bytes from which memory for what is only looked at is taken from the pool: it lives for a moment, at every watched
+step, and fresh memory would cost a page fault per page."""
+
 
 def supported(x: Tensor) -> bool:
     """Whether kernels exist for this tensor: float32 or float64 on a CPU with fused multiply-add."""
@@ -253,7 +257,7 @@ def backward_recorded(
     Returns what `backward` does; the whole gradient of each state at every step, like the output; and for each product
     of a weight, (letter, name), its gradient at every step, a view of shared memory.
     """
-    adjoints = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype) for s in states]
+    adjoints = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states]
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
     sent = buffers.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
     found = _backward(
@@ -280,7 +284,7 @@ def adjoints(
     noise: Tensor | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Of `backward_recorded` what concerns the states: the gradients before the first step and after every step."""
-    found = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype) for s in states]
+    found = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states]
     nothing = [None] * (len(states) - (cell.output_state is not None))
     needs = (False, True, False)
     _, d_states, _ = _backward(

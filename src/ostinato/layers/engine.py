@@ -159,9 +159,12 @@ def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> lis
     return _kernels().kept_shapes(cell, x, states, weights) if compiled(x) else []
 
 
-def norms(v: Tensor) -> Tensor | None:
-    """‖v‖ of each line of v [R, H], added up in float64: float64 [R]. None where no kernels run on v as it lies."""
-    return _kernels().norms(v) if v.numel() and v.stride(1) == 1 and compiled(v) else None
+def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor | None:
+    """`kernels.lines.norms`; None where no kernels run on these tensors as they lie."""
+    kind = several[0].dtype if several else None
+    fits = all(v.numel() and v.stride(1) == 1 and v.dtype == kind and compiled(v) for v in several)
+    fits = fits and all(w.stride() == v.stride() and w.dtype == kind and w.is_cpu for v, w in zip(several, less))
+    return _kernels().norms(several, less) if kind is not None and fits else None
 
 
 def path(

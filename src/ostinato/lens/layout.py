@@ -9,7 +9,7 @@ Letters: T steps and B rows of the caller's x, N runs, S steps of the longest ru
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -29,11 +29,8 @@ class Layout:
     def __init__(self, batch: Batch):
         x, sizes = batch.x, batch.sizes
         if sizes is None:
-            steps, runs = x.shape[:2]
-            self.lines = torch.arange(steps * runs).view(steps, runs)
-            self.lengths = torch.full((runs,), steps)
+            self.lines, self.lengths, self.first = _dense(*x.shape[:2])
             self.grid = self.lines
-            self.first = [*range(0, steps * runs + 1, runs)] if runs else [0] * (steps + 1)
         else:
             per_step = sizes.to(torch.int64)
             runs = int(per_step[0]) if len(per_step) else 0
@@ -87,6 +84,14 @@ class Layout:
         if reverse:
             return self.lines[0]
         return self.lines.gather(0, (self.lengths - 1)[None])[0]
+
+
+@lru_cache(maxsize=32)
+def _dense(steps: int, runs: int) -> tuple[Tensor, Tensor, list[int]]:
+    """(lines, lengths, first) of a batch in which no row ends early; only ever read."""
+    with torch.inference_mode(False):
+        first = [*range(0, steps * runs + 1, runs)] if runs else [0] * (steps + 1)
+        return torch.arange(steps * runs).view(steps, runs), torch.full((runs,), steps), first
 
 
 def placed(per_line: Tensor, lines: Tensor, fill: float) -> Tensor:

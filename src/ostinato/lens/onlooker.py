@@ -20,7 +20,7 @@ from ..layers.plain import Gradients, Recorded
 from ..layers.watching import Piece
 from .layout import Layout, placed
 from .nodes import named
-from .norms import norms
+from .norms import norms, norms_of
 from .outer import norms_by_step
 from .sight import Sight, lines
 
@@ -62,10 +62,8 @@ class Looking(Sight):
         self.absent = "no backward pass went through this call while it was watched"
         if not layout.count:
             self.looking, self.absent = False, "the call has no steps"
-        self.stride = max(1, -(-layout.count // SAMPLE_LINES))
         runs = layout.lines.shape[1]
-        while math.gcd(self.stride, max(1, runs)) > 1:
-            self.stride += 1
+        self.stride = _stride(layout.count, runs)
         self.runs = _evenly(torch.arange(runs))
         # Of rows that end early the longest is one, so that every step has some.
         self.rows = self.runs if layout.dense else _evenly((layout.grid < 0).sum(0).argsort(stable=True))
@@ -82,25 +80,25 @@ class Looking(Sight):
         n, (base, end) = named(self.cell), self.span(piece)
         carries = {s: v for s, v in n.carries.items() if not (v.op == "const" and v.attr == 0)}
         runs = self.layout.lines[piece.first : piece.first + self.steps(piece), self.runs]
-        rows = self.layout.grid[:, self.rows]
-        taken = Taken((rows >= base) & (rows < end))
-        spread, by_run = (
-            torch.arange(-base % self.stride, end - base, self.stride),
-            (runs - base).clamp(min=0).flatten(),
-        )
-        # In a dense batch the sampled runs are the sampled rows, step by step.
-        by_row = [] if self.layout.dense else [rows[taken.inside] - base]
-        m, k = len(spread), len(by_run)
-        values = self.values(piece, [*n.gates.values(), *carries.values()], torch.cat([spread, by_run, *by_row]))
+        if self.layout.dense:  # the sampled runs are the sampled rows, step by step
+            steps, rows = self.layout.grid.shape
+            inside, spread, at = _dense_sample(steps, rows, piece.first, len(runs), self.stride)
+        else:
+            in_rows = self.layout.grid[:, self.rows]
+            inside = (in_rows >= base) & (in_rows < end)
+            spread = torch.arange(-base % self.stride, end - base, self.stride)
+            at = torch.cat([spread, (runs - base).clamp(min=0).flatten(), in_rows[inside] - base])
+        taken, m, k = Taken(inside), len(spread), runs.numel()
+        values = self.values(piece, [*n.gates.values(), *carries.values()], at)
         for name, v in zip(n.gates, values):
             taken.gates[name] = v[:m], v[m:] if self.layout.dense else v[m + k :]
         for state, v in zip(carries, values[len(n.gates) :]):
             along = v[m : m + k].unflatten(0, runs.shape)
             known = along if self.layout.dense else along.where((runs >= 0)[..., None].to(v.device), 1.0)
             taken.carries[state] = v[:m], known
-        for s in piece.histories:
-            whole = s.flatten(1) if self.layout.dense else s
-            taken.states.append((norms(whole), lines(s)[spread[0] :: self.stride].clone() if m else lines(s)[:0]))
+        sizes = norms_of([s.flatten(1) if self.layout.dense else s for s in piece.histories])
+        for s, size in zip(piece.histories, sizes):
+            taken.states.append((size, lines(s)[spread[0] :: self.stride].clone() if m else lines(s)[:0]))
         self.pieces[piece.first] = taken
 
     # backward
@@ -117,16 +115,17 @@ class Looking(Sight):
             self._additive = [(torch.empty_like(s), 0) for s in piece.states]
             self._only_last = True
         offset = -self.span(piece)[0] % self.stride
-        taken.gradients = [(norms(lines(a)), lines(a)[offset :: self.stride].clone()) for a in adjoints]
         taken.weights = norms_by_step(self, piece, _derivative(self.cell), sent)
         ending, at = self._endings(piece)
         self._only_last = self._only_last and not any(_reaches_others(d, at) for d in (d_output, *d_histories))
         if self._only_last:  # what the loss sends is the probe
             self._carried, probe = d_states, adjoints
-            taken.probe = [norm for norm, _ in taken.gradients]
+            taken.probe = sizes = norms_of([lines(a) for a in adjoints])
         else:
             probe = self._probe(piece, d_output, d_histories, ending, at)
-            taken.probe = [norms(lines(a)) for a in probe]
+            sizes = norms_of([lines(a) for a in (*adjoints, *probe)])
+            taken.probe = sizes[len(adjoints) :]
+        taken.gradients = [(n, lines(a)[offset :: self.stride].clone()) for n, a in zip(sizes, adjoints)]
         taken.additive = [self._additive_path(piece, k, a, at) for k, a in enumerate(probe)]
 
     def _probe(
@@ -169,10 +168,9 @@ class Looking(Sight):
         at = at.to(arriving.device)
         if node.op == "const" and node.attr == 0:
             found = torch.zeros(len(arriving), dtype=torch.float64, device=arriving.device)
-            found[at] = norms(arriving[at])
+            found[at] = self.pieces[piece.first].probe[k][at]
             return found
-        (base, _), steps = self.span(piece), self.steps(piece)
-        first = [line - base for line in self.layout.first[piece.first : piece.first + steps + 1]]
+        first = self._first(piece)
         carry, (now, known) = self.values(piece, [node])[0], self._additive[k]
         quick = engine.path(arriving, carry, first, self.reverse, now, known)
         if quick is None:
@@ -209,8 +207,12 @@ class Looking(Sight):
         """The first line of each step, and R; None where the lines of a step of x do not lie together."""
         if not (self.layout.dense or self.layout.by_rows):
             return None
-        (base, _), steps = self.span(piece), self.steps(piece)
-        return [line - base for line in self.layout.first[piece.first : piece.first + steps + 1]]
+        return self._first(piece)
+
+    def _first(self, piece: Piece) -> list[int]:
+        base, end = piece.first, piece.first + self.steps(piece)
+        whole, line = end - base == len(self.layout.first) - 1, self.layout.first[base]
+        return self.layout.first if whole else [at - line for at in self.layout.first[base : end + 1]]
 
     def rows_of_steps(self, piece: Piece) -> Tensor | None:
         """int64 [S, B], the lines of the piece that belong to one step of x, -1 for none; None where they lie apart."""
@@ -226,6 +228,28 @@ class Looking(Sight):
         if self.layout.dense:
             return per_line if per_line.dim() == 3 else per_line.unflatten(0, rows.shape)
         return placed(per_line, rows, 0.0)
+
+
+@lru_cache(maxsize=256)
+def _stride(lines: int, runs: int) -> int:
+    """The distance of sampled lines; it shares no factor with the runs, or only some of them would be met."""
+    found = max(1, -(-lines // SAMPLE_LINES))
+    while math.gcd(found, max(1, runs)) > 1:
+        found += 1
+    return found
+
+
+@lru_cache(maxsize=256)
+def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of `count` steps of a dense batch from the step `first` on: (Taken.inside, the spread lines, these and those of
+    the sampled rows, step by step). Only ever read."""
+    with torch.inference_mode(False):
+        kept = _evenly(torch.arange(rows))
+        inside = torch.zeros(steps, len(kept), dtype=torch.bool)
+        inside[first : first + count] = True
+        spread = torch.arange(-first * rows % stride, count * rows, stride)
+        by_row = (torch.arange(count)[:, None] * rows + kept).flatten()
+        return inside, spread, torch.cat([spread, by_row])
 
 
 def _evenly(numbers: Tensor) -> Tensor:

@@ -35,23 +35,23 @@ def norms_by_step(
     for key, (_, operand) in derivative.products.items():
         if key in sent:
             by_operand.setdefault((key[0], operand.id), []).append(key)
-    rows = looking.rows_of_steps(piece)
-    if rows is None:
-        return {}
     operands = {operand.id: operand for _, operand in derivative.products.values()}
-    gates = {
-        group: side_by_side([sent[k] for k in sorted(keys, key=lambda k: sent[k].storage_offset())])
-        for group, keys in by_operand.items()
-    }
-    found = _by_kernels(looking, piece, rows, {g: [sent[k] for k in keys] for g, keys in by_operand.items()}, operands)
+    found = _by_kernels(looking, piece, {g: [sent[k] for k in keys] for g, keys in by_operand.items()}, operands)
     if found is None:
+        rows = looking.rows_of_steps(piece)
+        if rows is None:
+            return {}
+        gates = {
+            group: side_by_side([sent[k] for k in sorted(keys, key=lambda k: sent[k].storage_offset())])
+            for group, keys in by_operand.items()
+        }
         grams: dict[object, tuple[Tensor, Tensor]] = {}
         found = []
         for (_, i), d in gates.items():
             z = looking.stacked(rows, looking.operand(piece, operands[i]))
             found.append(squared_norms(looking.stacked(rows, d), z, grams).clamp(min=0))
     squares: dict[str, Tensor] = {}
-    for (letter, _), one in zip(gates, found):
+    for (letter, _), one in zip(by_operand, found):
         squares[letter] = squares[letter] + one if letter in squares else one
     return {letter: squares[letter].sqrt() for letter in "WUV" if letter in squares}
 
@@ -59,7 +59,6 @@ def norms_by_step(
 def _by_kernels(
     looking: Looking,
     piece: Piece,
-    rows: Tensor,
     gates: Mapping[tuple[str, int], Sequence[Tensor]],
     operands: Mapping[int, Value],
 ) -> list[Tensor] | None:
@@ -73,7 +72,7 @@ def _by_kernels(
     z = [looking.rows_before(piece, operands[i]) for _, i in gates]
     for parts, (t, _) in zip(gates.values(), z):
         width, columns = sum(p.shape[-1] for p in parts), t.shape[-1]
-        if rows.shape[1] * (width + columns) > 4 * width * columns:
+        if looking.layout.lines.shape[1] * (width + columns) > 4 * width * columns:
             return None
     places: dict[int, Tensor] = {t.data_ptr(): t for parts in gates.values() for t in parts}
     readers = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from .._torch_private import after_backward, inside_backward, inside_which_backw
 from ..cells import Cell
 from ..layers.layer import Layer
 from .names import modules_by_name
-from .norms import norms
+from .norms import norms_of
 from .record import Clipping, WeightReport
 
 
@@ -25,8 +26,9 @@ class Steps:
         self._parameters = list(model.parameters())
         self._own = {id(p) for p in self._parameters}
         self._gates = {n: (p, m.cell, p_name) for n, p, m, p_name in _recurrent(model)}
+        self._parts = {id(p): len(_gates(cell, own)) for p, cell, own in self._gates.values()}
         self._handles: list[RemovableHandle] = []
-        self._arrived: dict[int, Tensor] = {}
+        self._arrived: dict[int, float] = {}
         self._passes: set[int] = set()
         self._before: list[float] = []
         self._after: list[float] = []
@@ -58,32 +60,38 @@ class Steps:
 
     def _passed(self) -> None:
         """Backward is over, and means over several processes have been taken."""
-        self._arrived = {id(p): _norm(p.grad) for p in self._parameters if p.grad is not None}
+        having = [p for p in self._parameters if p.grad is not None]
+        self._arrived = dict(zip(map(id, having), (_together(s) for s in self._sizes(having))))
 
     def _about_to_step(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if not self._concerns(optimiser):
             return
         having = [p for p in self._parameters if p.grad is not None]
-        after = _together([_norm(p.grad) for p in having if p.grad is not None])
+        sizes = self._sizes(having)
         # One that steps inside of a backward pass reads gradients that are not all there yet.
         known = not inside_backward() and all(id(p) in self._arrived for p in having)
-        self._before.append(_together([self._arrived[id(p)] for p in having]) if known else math.nan)
-        self._after.append(after)
-        self._read_gradients()
+        self._before.append(_together(self._arrived[id(p)] for p in having) if known else math.nan)
+        self._after.append(_together(map(_together, sizes)))
+        self._read_gradients(dict(zip(map(id, having), sizes)))
 
     def _stepped(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._concerns(optimiser):
-            self._moved = {
-                name: _by_gate(p.detach() - self._starts[name], cell, n) for name, (p, cell, n) in self._gates.items()
-            }
+            parts = [(p, len(_gates(cell, n))) for p, cell, n in self._gates.values()]
+            sizes = _by_rows([(p.detach(), n) for p, n in parts], list(self._starts.values()))
+            self._moved = dict(zip(self._gates, sizes))
 
     def _concerns(self, optimiser: torch.optim.Optimizer) -> bool:
         return any(id(p) in self._own for group in optimiser.param_groups for p in group["params"])
 
-    def _read_gradients(self) -> None:
-        self._gradients = {
-            name: _by_gate(p.grad, cell, n) for name, (p, cell, n) in self._gates.items() if p.grad is not None
-        }
+    def _sizes(self, having: Sequence[Tensor]) -> list[list[float]]:
+        """The norms of the gradients of some parameters, gate by gate where they have gates."""
+        return _by_rows([(p.grad.detach(), self._parts.get(id(p), 1)) for p in having if p.grad is not None])
+
+    def _read_gradients(self, known: dict[int, list[float]] | None = None) -> None:
+        if known is None:
+            having = [p for p, _, _ in self._gates.values() if p.grad is not None]
+            known = dict(zip(map(id, having), self._sizes(having)))
+        self._gradients = {name: known[id(p)] for name, (p, _, _) in self._gates.items() if id(p) in known}
 
     def clipping(self) -> Clipping:
         return Clipping(tuple(self._before), tuple(self._after))
@@ -92,7 +100,7 @@ class Steps:
         """Every parameter of the recurrent layers, in their order, gate by gate."""
         found = []
         for name, (p, cell, own) in self._gates.items():
-            sizes = _by_gate(self._starts.get(name, p.detach()), cell, own)
+            (sizes,) = _by_rows([(self._starts.get(name, p.detach()), len(_gates(cell, own)))])
             gradients, moved = self._gradients.get(name), self._moved.get(name)
             for k, gate in enumerate(_gates(cell, own)):
                 gradient, update = (None if v is None else v[k] for v in (gradients, moved))
@@ -119,14 +127,24 @@ def _gates(cell: Cell, name: str) -> tuple[str, ...]:
     return tuple(cell.gates[letter]) if letter is not None and letter in cell.gates else ("",)
 
 
-def _by_gate(t: Tensor, cell: Cell, name: str) -> list[float]:
-    return norms(t.detach().reshape(len(_gates(cell, name)), -1)).tolist()
+def _by_rows(tensors: Sequence[tuple[Tensor, int]], less: Sequence[Tensor] = ()) -> list[list[float]]:
+    """The norm of each of the n equal parts of each tensor (or of its difference from `less`), n given with it."""
+    dense = [(t.coalesce().values() if t.is_sparse else t, n) for t, n in tensors]
+    found: list[list[float]] = [[] for _ in dense]
+    kinds: dict[tuple[torch.dtype, torch.device], list[int]] = {}
+    for k, (t, _) in enumerate(dense):
+        kinds.setdefault((t.dtype, t.device), []).append(k)
+    for places in kinds.values():
+        rows = [dense[k][0].reshape(dense[k][1], -1) for k in places]
+        taken = [less[k].reshape(dense[k][1], -1) for k in places] if less else []
+        sizes = torch.cat(norms_of(rows, taken)).tolist()
+        for k in places:
+            count = dense[k][1]
+            found[k], sizes = sizes[:count], sizes[count:]
+    return found
 
 
-def _norm(gradient: Tensor) -> Tensor:
-    values = gradient.coalesce().values() if gradient.is_sparse else gradient
-    return torch.linalg.vector_norm(values.detach())
-
-
-def _together(norms: list[Tensor]) -> float:
-    return float(torch.linalg.vector_norm(torch.stack([n.to("cpu", torch.float64) for n in norms]))) if norms else 0.0
+def _together(norms: Iterable[float]) -> float:
+    """Of norms of parts that of the whole."""
+    several = list(norms)
+    return math.nan if any(map(math.isnan, several)) else math.hypot(*several)
