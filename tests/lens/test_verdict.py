@@ -1,5 +1,6 @@
 """Each rule speaks where it should, on networks made to have the fault, and is silent on one that is well."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from torch import nn
 
 import ostinato
+from lens.made import made_probe, made_report, powers
 from ostinato import lens
+from ostinato.lens.verdict import layers_named, verdict
 
 STEPS = 40
 
@@ -103,10 +106,53 @@ def test_updates_out_of_proportion(rate, rule):
 def test_numbers_that_are_not_finite():
     x = torch.randn(STEPS, 4, 3)
     x[7, 1, 0] = math.nan
-    assert "state h is inf or NaN from step 7 on" in str(step(well(), x))
+    assert "states h and c are inf or NaN from step 7 on" in str(step(well(), x))
     layer = well()
     with lens.watch(layer) as looking:
         output = layer(torch.randn(STEPS, 4, 3))[0]
         (output[-1].sum() * torch.tensor(math.inf)).backward()
     (finding,) = [f for f in looking.report().verdict if f.rule == "not finite"]
     assert "gradients are inf or NaN at step 39" in finding.sentence
+
+
+def test_what_holds_for_several_layers_is_said_once():
+    torch.manual_seed(0)
+    layer = ostinato.LSTM(3, 16, num_layers=2, bidirectional=True)
+    report = step(layer, read=lambda output: output)
+    (finding,) = report.verdict
+    reaches = [int(found.probe.reach_steps().median()) for found in report.layers]
+    least, most = min(reaches), max(reaches)
+    assert len(reaches) == 4 and finding.measured == least < most
+    who = "LSTM layers 0 and 1 in both directions"
+    assert finding.where == who
+    assert finding.sentence.startswith(f"{who} forget: gradients reach {least} to {most} of 40 steps (1 %); what c")
+
+
+def test_findings_that_differ_in_more_than_numbers_are_apart():
+    changed = {"probe": made_probe(powers(0.3)), "lengths_steps": torch.tensor([40])}
+    layers = [made_report(**changed).layers[0], made_report(**changed, module="a{0}", cell="elman", call=1).layers[0]]
+    found = verdict(lens.Report(tuple(layers), (), lens.Clipping((), ())))
+    assert [f.where for f in found] == ["rnn layer 0", "a{0} layer 0, call 1"]
+    assert found[1].sentence.startswith("a{0} layer 0, call 1 forgets: gradients reach 3 of 40 steps")
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([("rnn", 0, True, 0)], "rnn layer 0, reversed"),
+        ([("rnn", 0, False, 0), ("rnn", 1, False, 0), ("rnn", 2, False, 0)], "rnn layers 0, 1 and 2"),
+        ([("rnn", 0, True, 0), ("rnn", 2, True, 0)], "rnn layers 0 and 2 reversed"),
+        (
+            [("a", 0, False, 0), ("a", 0, True, 0), ("a", 1, True, 0)],
+            "a layer 0 in both directions and a layer 1 reversed",
+        ),
+        (
+            [("a", 0, False, 0), ("a", 0, False, 1), ("b.layer", 0, False, 0)],
+            "a layer 0, a layer 0 of call 1 and b.layer 0",
+        ),
+    ],
+)
+def test_layers_are_named_together(layers, expected):
+    made = made_report().layers[0]
+    names = ("module", "depth", "reverse", "call")
+    assert layers_named([dataclasses.replace(made, **dict(zip(names, layer))) for layer in layers]) == expected

@@ -6,6 +6,8 @@ A rule is silent where what it asks for was not measured.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from ..cells import catalogue
 from .record import Finding, LayerReport, Report
@@ -31,45 +33,111 @@ _GLOROT = "X. Glorot, Y. Bengio, AISTATS 2010, section 3"
 _RATIO = "A. Karpathy, CS231n notes, Neural Networks 3, ratio of weights to updates (about 0.001)"
 
 
+@dataclass(frozen=True)
+class _Case:
+    """What a rule finds in one layer.
+
+    sentence   with {who} for the layers, {s} for the verb's ending, and {0}, {1} … for `values`: what holds for several
+               layers, but for the numbers, is said once
+    values     each with how it is written
+    worst      which of the measured numbers stands for several layers
+    """
+
+    rule: str
+    layer: LayerReport
+    sentence: str
+    values: tuple[tuple[float, Callable[[float], str]], ...]
+    measured: float
+    threshold: float
+    source: str
+    worst: Callable[[Iterable[float]], float] = max
+
+
 def verdict(report: Report) -> tuple[Finding, ...]:
     """All findings, the ones that make every other number meaningless first."""
-    found = [f for layer in report.layers for f in _not_finite(layer)]
+    found = [case for layer in report.layers for case in _not_finite(layer)]
     for rule in (_vanishing, _exploding, _saturated, _dead):
-        found += [f for layer in report.layers if (f := rule(layer)) is not None]
-    return (*found, *_optimiser(report))
+        found += [case for layer in report.layers if (case := rule(layer)) is not None]
+    alike: dict[tuple[str, str], list[_Case]] = {}
+    for case in found:
+        alike.setdefault((case.rule, case.sentence), []).append(case)
+    return (*map(_finding, alike.values()), *_optimiser(report))
 
 
-def _not_finite(layer: LayerReport) -> list[Finding]:
+def _finding(cases: Sequence[_Case]) -> Finding:
+    """One sentence for all layers of which it holds."""
+    first, who = cases[0], layers_named([case.layer for case in cases])
+    values = []
+    for same in zip(*(case.values for case in cases), strict=True):
+        write = same[0][1]
+        ends = [write(end(value for value, _ in same)) for end in (min, max)]
+        values.append(ends[0] if ends[0] == ends[1] else " to ".join(ends))
+    sentence = first.sentence.format(*values, who=who, s="s" if len(cases) == 1 else "")
+    measured = first.worst(case.measured for case in cases)
+    return Finding(first.rule, who, sentence, measured, first.threshold, first.source)
+
+
+def layers_named(layers: Sequence[LayerReport]) -> str:
+    """As a sentence names them: "rnn layer 1, reversed", or "rnn layers 0 and 1 in both directions"."""
+    if len(layers) == 1:
+        return layers[0].label
+    directions: dict[tuple[str, int, int], list[bool]] = {}
+    for layer in layers:
+        directions.setdefault((layer.module or layer.kind, layer.call, layer.depth), []).append(layer.reverse)
+    depths: dict[tuple[str, int, tuple[bool, ...]], list[int]] = {}
+    for (name, call, depth), reverse in directions.items():
+        depths.setdefault((name, call, tuple(reverse)), []).append(depth)
     found = []
+    for (name, call, ways), which in depths.items():
+        noun = "layer" + "s" * (len(which) > 1)
+        part = name.removesuffix("layer") if name.endswith("layer") else f"{name} "
+        part += f"{noun} {_listed(list(map(str, which)))}"
+        part += " in both directions" * (len(ways) > 1) + " reversed" * (ways == (True,))
+        found.append(part + f" of call {call}" * (call > 0))
+    return _listed(found)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _not_finite(layer: LayerReport) -> list[_Case]:
+    found = []
+    begins: dict[int, list[str]] = {}
     for health in layer.health:
         if health.first_step_not_finite is not None:
-            at = health.first_step_not_finite
-            what = f"state {health.state} is inf or NaN from step {at} on"
-            sentence = f"{layer.label}: {what}; look at x and the weights there"
-            found.append(Finding("not finite", layer.label, sentence, float(at), math.inf, "IEEE 754"))
+            begins.setdefault(health.first_step_not_finite, []).append(health.state)
+    for at, states in begins.items():
+        what = f"state {states[0]} is" if len(states) == 1 else f"states {_listed(states)} are"
+        sentence = f"{{who}}: {what} inf or NaN from step {at} on; look at x and the weights there"
+        found.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
     if not found and layer.gradient is not None and layer.gradient.step_not_finite is not None:
         at = layer.gradient.step_not_finite
         what = f"gradients are inf or NaN at step {at} and the states are not"
-        sentence = f"{layer.label}: {what}; look at the loss, and at what grows on the way back"
-        found.append(Finding("not finite", layer.label, sentence, float(at), math.inf, "IEEE 754"))
+        sentence = f"{{who}}: {what}; look at the loss, and at what grows on the way back"
+        found.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
     return found
 
 
-def _vanishing(layer: LayerReport) -> Finding | None:
+def _vanishing(layer: LayerReport) -> _Case | None:
     """reach(1 %) of the median run, against its length."""
     if layer.probe is None or not len(layer.lengths_steps):
         return None
     steps, reach = int(layer.lengths_steps.median()), median(layer.probe.reach_steps(0.01))
     if math.isnan(reach) or steps < SHORTEST_STEPS or reach >= FORGETS_BELOW * (steps - 1):
         return None
-    sentence = f"{layer.label} forgets: gradients reach {reach:.0f} of {steps} steps (1 %)"
+    sentence = f"{{who}} forget{{s}}: gradients reach {{0}} of {steps} steps (1 %)"
+    values: list[tuple[float, Callable[[float], str]]] = [(reach, lambda v: f"{v:.0f}")]
     for carry in layer.carries:
         half = median(carry.half_life_steps_per_unit)
         if carry.formula != "0" and math.isfinite(half):
-            sentence += f"; what {carry.state} carries halves every {number(half, 2)} steps"
-    return Finding(
-        "vanishing", layer.label, f"{sentence}; {_remember(layer.cell, steps)}", reach, FORGETS_BELOW * (steps - 1),
+            sentence += f"; what {carry.state} carries halves every {{{len(values)}}} steps"
+            values.append((half, lambda v: number(v, 2)))
+    return _Case(
+        "vanishing", layer, f"{sentence}; {_remember(layer.cell, steps)}", tuple(values), reach,
+        FORGETS_BELOW * (steps - 1),
         f"{_PASCANU}, section 2; R. Jozefowicz, W. Zaremba, I. Sutskever, ICML 2015; C. Tallec, Y. Ollivier, ICLR 2018",
+        min,
     )  # fmt: skip
 
 
@@ -80,7 +148,7 @@ def _remember(cell: str, steps: int) -> str:
     return 'try init="orthogonal", or a cell with gates such as "lstm" or "gru"'
 
 
-def _exploding(layer: LayerReport) -> Finding | None:
+def _exploding(layer: LayerReport) -> _Case | None:
     """Mean step gain of the median run."""
     if layer.probe is None:
         return None
@@ -88,13 +156,13 @@ def _exploding(layer: LayerReport) -> Finding | None:
     if math.isnan(gain) or gain <= GAIN_ABOVE:
         return None
     sentence = (
-        f"{layer.label}: gradients grow by {number(gain)} with every step back; "
+        "{who}: gradients grow by {0} with every step back; "
         'try clip_grad_norm_, init="orthogonal", or a smaller learning rate'
     )
-    return Finding("exploding", layer.label, sentence, gain, GAIN_ABOVE, f"{_PASCANU}, section 3.2")
+    return _Case("exploding", layer, sentence, ((gain, number),), gain, GAIN_ABOVE, f"{_PASCANU}, section 3.2")
 
 
-def _saturated(layer: LayerReport) -> Finding | None:
+def _saturated(layer: LayerReport) -> _Case | None:
     """The gate of which most values are at the ends of its range. Carrying gates that stay open are meant to."""
     worst, share = None, SATURATED_ABOVE
     carried = {c.formula for c in layer.carries}
@@ -110,23 +178,25 @@ def _saturated(layer: LayerReport) -> Finding | None:
     if worst is None:
         return None
     sentence = (
-        f"{layer.label}: {100 * share:.0f} % of gate {worst.name} is saturated and passes little gradient; "
+        f"{{who}}: {{0}} % of gate {worst.name} is saturated and passes little gradient; "
         "scale x to about 1, start from smaller weights, or try layer norm"
     )
-    return Finding("saturated", layer.label, sentence, share, SATURATED_ABOVE, _GLOROT)
+    values = ((100 * share, lambda v: f"{v:.0f}"),)
+    return _Case("saturated", layer, sentence, values, share, SATURATED_ABOVE, _GLOROT)
 
 
-def _dead(layer: LayerReport) -> Finding | None:
+def _dead(layer: LayerReport) -> _Case | None:
     """Units whose state never moves."""
     for health in layer.health:
         dead = health.dead_units
         share = float(dead.double().mean()) if len(dead) else 0.0
         if share > DEAD_ABOVE and int(layer.lengths_steps.sum()) > 1:
             sentence = (
-                f"{layer.label}: {int(dead.sum())} of {len(dead)} units of {health.state} never move; "
+                f"{{who}}: {{0}} of {len(dead)} units of {health.state} never move; "
                 "try smaller weights or a lower learning rate, or fewer units"
             )
-            return Finding("dead units", layer.label, sentence, share, DEAD_ABOVE, "L. Lu and others, arXiv 1903.06733")
+            values = ((float(dead.sum()), lambda v: f"{v:.0f}"),)
+            return _Case("dead units", layer, sentence, values, share, DEAD_ABOVE, "L. Lu and others, arXiv 1903.06733")
     return None
 
 
