@@ -155,7 +155,7 @@ def test_numbers_that_are_not_finite_make_a_page_that_says_so():
     with lens.watch(layer) as looking:
         layer(x)[0].sum().backward()
     page = Page(looking.report().to_html())
-    assert page.text.index("state h is inf or NaN from step 7 on") < page.text.index("At a glance")
+    assert page.text.index("states h and c are inf or NaN from step 7 on") < page.text.index("At a glance")
 
 
 def test_every_layer_direction_and_call_has_its_place(words_only):
