@@ -3,12 +3,15 @@
 from .buffers import empty
 from .call import block_steps
 from .lines import norms, path
-from .run import adjoints, backward, backward_recorded, blocks, forward, kept_shapes, kept_values, supported
+from .places import Places
+from .run import adjoints, backward, backward_recorded, blocks, forward, supported
+from .shapes import kept_shapes, kept_values
 from .squares import Outer, Pattern, outer_norms
 
 __all__ = [
     "Outer",
     "Pattern",
+    "Places",
     "adjoints",
     "assembly",
     "backward",

@@ -15,7 +15,7 @@ from .product import Products
 from .program import Outer, Program
 from .stepping import accumulate, depth, share_of
 from .timeloop import Kernel, Work
-from .vector import Frame
+from .vector import AS_X, Frame
 
 
 class Backward(Kernel):
@@ -59,6 +59,9 @@ class Backward(Kernel):
 
     def pack(self, code: Code, f: Frame, products: Products, work: Work) -> None:
         super().pack(code, f, products, work)
+        if self.program.input_gradient is not None:
+            with code.when(f["wants_x"] > 0):
+                self.pad_out(code, f, work, "dx", "C")
         with code.when(work.part <= 0), code.range(f["pad"], step=products.lanes) as u:
             f.pointer("slots_zeros").at(u).set_vector(code.lanes.zero)
 
@@ -68,9 +71,13 @@ class Backward(Kernel):
     def _has_rows(self, k: int) -> bool:
         return self.program.state_rows(k) in self.rows()
 
+    def _earlier(self, f: Frame, k: int, t: Int) -> Int:
+        """The line from which the rows of step t are counted in the tensor of state k after every step."""
+        return f.line(t) if k == self.program.cell.output_state else f.pointer("first").integer(t)
+
     def bptt(self, code: Code, f: Frame, products: Products, work: Work) -> None:
         step = self.stepper(products)
-        carried = code.table(3 * self.states)
+        carried = code.table(3 * self.states + 1)
         begin, end = f["begin"], f["end"]
         origin, _ = self.lines(f, begin, end)
 
@@ -78,16 +85,16 @@ class Backward(Kernel):
             r = f.pointer("first").integer(t)
             middle = after.least(b).most(a)
             with code.when(a < middle):
-                earlier = f.pointer("first").integer(t + f["dt"])
                 for k, w in enumerate(self.program.cell.state_widths):
                     if self._has_rows(k):
-                        code.set_entry(
-                            carried, 2 * self.states + k, f.pointer(self.program.state_rows(k)).at(earlier * f.size(w))
-                        )
+                        before = f.pointer(self.program.state_rows(k)).at(self._earlier(f, k, t + f["dt"]) * f.size(w))
+                        code.set_entry(carried, 2 * self.states + k, before)
+                code.set_entry(carried, 3 * self.states, f.pointer("starts"))
                 code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin, work.share, work.shares, t)
             with code.when(middle < b):
                 for k in range(self.states):
                     code.set_entry(carried, 2 * self.states + k, f.pointer(f"first_state_{k}"))
+                code.set_entry(carried, 3 * self.states, f.pointer("own"))
                 line = r + middle
                 code.call(step, f.base, carried, middle, b - middle, line, line - origin, work.share, work.shares, t)
 
@@ -104,7 +111,7 @@ class Backward(Kernel):
         first, last = share_of(width.over(columns), work.share, work.shares)
         with (
             code.range(last, first) as block,
-            self.runs(code, f, f["begin"], f["end"], work.low, work.high, origin) as (r, rows, q),
+            self.runs(code, f, f["begin"], f["end"], work.low, work.high, origin) as (r, rows, q, at),
             products.each_tile(code, rows, p.columns) as (m, height),
         ):
             panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * columns)
@@ -114,9 +121,14 @@ class Backward(Kernel):
                 (f.pointer("slots").at((q + m) * line + f.place(part.operand.offset)), line) for part in p.parts
             ]
             accumulate(code, f, products, self.program.cell, p, block, height, operands, panel, start, scratch, columns)
-            line, first = f["stride_dx"], block * columns
-            to = f.pointer("dx").at((r + m) * line + first)
-            code.call(products.put(p.columns), 0, scratch, height, to, line, width - first)
+            line, first, put = f["stride_dx"], block * columns, products.put(p.columns)
+            with code.either(f["line_step"] > 0) as (apart, together):
+                with apart, code.range(height) as i:
+                    to = f.pointer("dx").at(at(m + i) * line + first)
+                    code.call(put, 0, scratch.at(i * columns), 1, to, line, width - first)
+                with together:
+                    to = f.pointer("dx").at((r + m) * line + first)
+                    code.call(put, 0, scratch, height, to, line, width - first)
 
     # weights
 
@@ -186,11 +198,29 @@ class Backward(Kernel):
         width: Int,
     ) -> None:
         """The operand's lines of this block of steps, `columns` of them, as a panel."""
-        columns, pack = 2 * products.lanes, products.pack_rows()
+        columns, pack, gather = 2 * products.lanes, products.pack_rows(), products.gather_rows()
         if o.operand.kind == "rows":
             line = f["stride_" + o.operand.name]
-            source = f.pointer(o.operand.name).at(origin * line + f.place(o.operand.offset) + first)
-            code.call(pack, source, line, rows, here, panel, columns, columns)
+            source = f.pointer(o.operand.name).at(f.place(o.operand.offset) + first)
+
+            def together() -> None:
+                code.call(pack, source.at(origin * line), line, rows, here, panel, columns, columns)
+
+            def apart() -> None:
+                with code.range(f["end"], f["begin"]) as s:
+                    t = f["t0"] + f["dt"] * s
+                    to = panel.at((f.pointer("first").integer(t) - origin) * columns)
+                    there = source.at(f.line(t) * line)
+                    code.call(gather, there, line, f.pointer("starts"), self.count(f, t), here, to, columns, columns)
+
+            if o.operand.name in AS_X:
+                with code.either(f["line_step"] > 0) as (yes, no):
+                    with yes:
+                        apart()
+                    with no:
+                        together()
+            else:
+                together()
         elif o.operand.kind == "slot":
             code.call(
                 pack,
@@ -213,16 +243,11 @@ class Backward(Kernel):
                 known = Int(
                     code, code.builder.select(more, self.count(f, earlier).least(n).value, code.integer(0).value)
                 )
-                code.call(
-                    pack,
-                    source.at(f.pointer("first").integer(earlier) * width + first),
-                    width,
-                    known,
-                    here,
-                    panel.at(place * columns),
-                    columns,
-                    columns,
-                )
+                there, to = source.at(self._earlier(f, k, earlier) * width + first), panel.at(place * columns)
+                if k == self.program.cell.output_state:
+                    code.call(gather, there, width, f.pointer("starts"), known, here, to, columns, columns)
+                else:
+                    code.call(pack, there, width, known, here, to, columns, columns)
                 code.call(
                     pack,
                     start.at(known * width + first),

@@ -19,6 +19,7 @@ from ..cells.noise import ROWS, WORDS
 from ..errors import ShapeError, phrase
 from . import machine, threads
 from .forward import Forward
+from .places import Places
 from .program import Program
 from .random import NAME, ROOM
 from .timeloop import Kernel
@@ -151,7 +152,18 @@ class Lines:
 class Call:
     """The frame of all calls of one size, but for the addresses of tensors, and how much workspace they need."""
 
-    def __init__(self, compiled: Compiled, lines: Lines, C: int, H: int, P: int, workers: int, reverse: bool):
+    def __init__(
+        self,
+        compiled: Compiled,
+        lines: Lines,
+        C: int,
+        H: int,
+        P: int,
+        workers: int,
+        reverse: bool,
+        apart: bool = False,
+    ):
+        """apart: whether the lines of x lie where the caller has them, as `Places` say."""
         self.compiled, self.lines = compiled, lines
         kernel, cell = compiled.kernel, compiled.program.cell
         self.kernel, self.lanes = kernel, kernel.target.lanes(kernel.scalar)
@@ -163,6 +175,7 @@ class Call:
         self.cuts = lines.cuts(parts)
         self.space = 0  # numbers of workspace
         shapes = cell.parameters(C, H, P).values()
+        self.own = array("q", range(B))
         self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
         self.template = array("q", bytes(8 * len(compiled.places)))
         forwards = isinstance(kernel, Forward)
@@ -173,6 +186,7 @@ class Call:
             C=C,
             H=H,
             P=P,
+            padC=self.pad("C"),
             padH=self.pad("H"),
             padP=self.pad("P"),
             pad=max(self.pad("H"), self.pad("P")),
@@ -180,6 +194,8 @@ class Call:
             parts=parts,
             cuts=self.cuts.buffer_info()[0],
             first=lines.first.buffer_info()[0],
+            starts=self.own.buffer_info()[0],
+            own=self.own.buffer_info()[0],
             t0=0 if ahead else T - 1,
             dt=1 if ahead else -1,
             direct=int(lines.first[-1] <= (DIRECT_ROWS if forwards else DIRECT_ROWS_BACKWARD)),
@@ -205,6 +221,8 @@ class Call:
         if forwards:
             chunk = max(1, min(T, CHUNK_ROWS // B))
             self._set(chunk=chunk, chunk_rows=chunk * B * parts)
+            if apart:
+                self._room("x_lines", chunk * B * parts * self.pad("C"))
             for q in kernel.step.ahead:
                 blocks = -(-H // (q.span * self.lanes))
                 self._room(f"gates_{kernel.numbers[id(q)]}", blocks * chunk * B * parts * q.columns * self.lanes)
@@ -277,10 +295,15 @@ class Call:
         self._set(**{name: self.space * self.itemsize})
         self.space += -(-count // 16) * 16
 
-    def check(self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    def check(
+        self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], places: Places | None = None
+    ) -> None:
         """Refuses tensors whose sizes are not those of this call: kernels trust what the frame says."""
         given = x.numel(), [s.numel() for s in states]
-        if self.lines.lengths is not None:  # there may be more lines and rows than the call has
+        if places is not None:
+            places.check(x, self.lines.B)
+            given = self.counts[0], given[1]
+        elif self.lines.lengths is not None:  # there may be more lines and rows than the call has
             lines, rows = self.lines.first[-1], self.lines.B
             given = min(len(x), lines) * x.shape[-1], [min(len(s), rows) * s.shape[-1] for s in states]
         if (*given, [w.numel() for w in weights]) != self.counts:

@@ -133,6 +133,10 @@ class Ptr:
         p = self.code.builder.gep(self.value, [o.value], source_etype=I64)
         return Int(self.code, self.code.builder.load(p, typ=I64, align=8))
 
+    def entry(self, index: Int) -> Ptr:
+        """The address of the index-th 64-bit integer from here."""
+        return Ptr(self.code, self.code.builder.gep(self.value, [index.value], source_etype=I64))
+
     def pointer(self, index: int) -> Ptr:
         """The index-th address from here."""
         return self.code.as_pointer(self.integer(index))

@@ -26,6 +26,10 @@ class Forward(Kernel):
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "forward": self.forward}
 
+    def pack(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+        super().pack(code, f, products, work)
+        self.pad_out(code, f, work, "output", self.program.cell.output_width)
+
     def forward(self, code: Code, f: Frame, products: Products, work: Work) -> None:
         step = self.stepper(products)
         carried = code.table(3 * self.states)
@@ -33,6 +37,8 @@ class Forward(Kernel):
             end = (begin + f["chunk"]).least(f["end"])
             # Each part has lines of its own: in a ragged batch two chunks would lay two rows on one line.
             origin = self.lines(f, begin, end)[0] - f["chunk_rows"] // f["parts"] * (work.part - work.share)
+            if self.step.ahead:
+                self._fetch(code, f, products, begin, end, work, origin)
             for p in self.step.ahead:
                 self._ahead(code, f, products, p, begin, end, work, origin)
             self.team.meet(code, f, work.shares)
@@ -44,23 +50,48 @@ class Forward(Kernel):
 
             self.loop(code, f, carried, begin, end, work, run)
 
+    def _fetch(self, code: Code, f: Frame, products: Products, begin: Int, end: Int, work: Work, origin: Int) -> None:
+        """The chunk's rows of x side by side, where they lie apart: a tile reads rows that are."""
+        with code.when(f["line_step"] > 0):
+            with code.range(end, begin) as s:
+                t = f["t0"] + f["dt"] * s
+                rows = (self.count(f, t).least(work.high) - work.low).most(0)
+                first, last = share_of(rows, work.share, work.shares)
+                place = f.pointer("first").integer(t) + work.low + first - origin
+                code.call(
+                    products.gather_rows(),
+                    f.pointer("x").at(f.line(t) * f["C"]),
+                    f["C"],
+                    f.pointer("starts").entry(work.low + first),
+                    last - first,
+                    f["C"],
+                    f.pointer("x_lines").at(place * f["padC"]),
+                    f["padC"],
+                    f["padC"],
+                )
+            self.team.meet(code, f, work.shares)
+
     def _ahead(
         self, code: Code, f: Frame, products: Products, p: Product, begin: Int, end: Int, work: Work, origin: Int
     ) -> None:
         number, n = self.numbers[id(p)], products.lanes
         columns, k = p.columns * n, f["C"]
         first, last = share_of(f["H"].over(p.span * n), work.share, work.shares)
+        apart = f["line_step"] > 0
+        x = code.choose(apart, f.pointer("x_lines"), f.pointer("x"))
+        line = Int(code, code.builder.select(apart, f["padC"].value, f["stride_x"].value))
         with code.range(last, first) as block:
             panel, start = (
                 f.pointer(f"panel_{number}").at(block * k * columns),
                 f.pointer(f"bias_{number}").at(block * columns),
             )
             with (
-                self.runs(code, f, begin, end, work.low, work.high, origin) as (r, rows, q),
+                self.runs(code, f, begin, end, work.low, work.high, origin) as (r, rows, q, _),
                 products.each_tile(code, rows, p.columns) as (m, height),
             ):
+                near = Int(code, code.builder.select(apart, q.value, r.value))
                 out = f.pointer(f"gates_{number}").at((block * f["chunk_rows"] + q + m) * columns)
-                a = f.pointer("x").at((r + m) * f["stride_x"])
                 multiply(
-                    code, f, products, self.program.cell, p, block, height, a, f["stride_x"], panel, start, out, columns
-                )
+                    code, f, products, self.program.cell, p, block, height, x.at((near + m) * line), line, panel, start,
+                    out, columns,
+                )  # fmt: skip

@@ -246,18 +246,32 @@ class Products:
         """f(M, row stride, K, width, panel, stride, room): panel[k * stride + j] = M[k, j], zeros up to room."""
         if ("rows",) not in self._tiles:
             code = self.code("pack_rows", [PTR, I64, I64, I64, PTR, I64, I64])
-            m, ldm, depth, width, panel, stride, room = code.arguments
-            lanes, n = code.lanes, self.lanes
-            with code.range(depth) as k:
-                to, frm = panel.at(k * stride), m.at(k * ldm)
-                with code.range(room, step=n) as j:
-                    with code.either(j + n <= width) as (full, tail):
-                        with full:
-                            to.at(j).set_vector(frm.at(j).vector())
-                        with tail:
-                            to.at(j).set_vector(frm.at(j).vector(lanes.tail_mask((width - j).value)))
+            m, ldm, *rest = code.arguments
+            self._copy_rows(code, lambda k: m.at(k * ldm), *rest)
             self._tiles[("rows",)] = code.close()
         return self._tiles[("rows",)]
+
+    def gather_rows(self) -> ir.Function:
+        """f(M, row stride, which, K, width, panel, stride, room): `pack_rows` of the rows which[0], …, which[K - 1]."""
+        if ("gather",) not in self._tiles:
+            code = self.code("gather_rows", [PTR, I64, PTR, I64, I64, PTR, I64, I64])
+            m, ldm, which, *rest = code.arguments
+            self._copy_rows(code, lambda k: m.at(which.integer(k) * ldm), *rest)
+            self._tiles[("gather",)] = code.close()
+        return self._tiles[("gather",)]
+
+    def _copy_rows(
+        self, code: Code, row: Callable[[Int], Ptr], depth: Int, width: Int, panel: Ptr, stride: Int, room: Int
+    ) -> None:
+        lanes, n = code.lanes, self.lanes
+        with code.range(depth) as k:
+            to, frm = panel.at(k * stride), row(k)
+            with code.range(room, step=n) as j:
+                with code.either(j + n <= width) as (full, tail):
+                    with full:
+                        to.at(j).set_vector(frm.at(j).vector())
+                    with tail:
+                        to.at(j).set_vector(frm.at(j).vector(lanes.tail_mask((width - j).value)))
 
 
 def _outer(rows: Sequence[Load], columns: Sequence[Load], sums: Sequence[Any], lanes: Lanes) -> list[Any]:

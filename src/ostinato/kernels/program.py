@@ -256,7 +256,7 @@ class Program:
             leaves.setdefault(t.output.id, Stream("rows", "output", width=cell.output_width))
         leaves.update(self.kept_streams)
         for k, v in enumerate(t.old):
-            leaves[v.id] = Stream("past", index=k, width=cell.state_widths[k])
+            leaves[v.id] = Stream("past", self.state_rows(k), k, cell.state_widths[k])
         for k, v in enumerate(d.seed_states):
             extra = f"d_history_{k}" if d_histories and k != cell.output_state else ""
             leaves[v.id] = Stream("old", extra, index=k, width=cell.state_widths[k])

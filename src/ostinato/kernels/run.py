@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -17,7 +18,9 @@ from .backward import Backward
 from .call import Call, Compiled, Lines
 from .forward import Forward
 from .jobs import SCALARS
+from .places import Places
 from .program import program
+from .shapes import hidden_sizes, kept_shapes
 
 _REUSED = 1 << 17
 """Bytes from which memory for what is only looked at is taken from the pool: it lives for a moment, at every watched
@@ -57,9 +60,11 @@ def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: 
 
 
 @lru_cache(maxsize=64)
-def _packed(compiled: Compiled, sizes: bytes, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> Call:
+def _packed(
+    compiled: Compiled, sizes: bytes, B: int, C: int, H: int, P: int, workers: int, reverse: bool, apart: bool
+) -> Call:
     known = np.frombuffer(sizes, np.int64)
-    return Call(compiled, Lines(len(known), B, known), C, H, P, workers, reverse)
+    return Call(compiled, Lines(len(known), B, known), C, H, P, workers, reverse, apart)
 
 
 def _call(
@@ -69,15 +74,27 @@ def _call(
     weights: Sequence[Tensor],
     sizes: Tensor | None,
     reverse: bool,
+    places: Places | None,
 ) -> Call:
+    """The call of these sizes, after a look at whether the tensors have them."""
     H, P = hidden_sizes(compiled.program.cell, states, weights)
     B, workers = states[0].shape[-2], threads.thread_count()
     if sizes is None:
-        return _dense(compiled, x.shape[0], B, x.shape[-1], H, P, workers, reverse)
-    known = sizes.numpy()
-    if not known[-1]:
-        known = known[: np.flatnonzero(known)[-1] + 1]
-    return _packed(compiled, known.tobytes(), B, x.shape[-1], H, P, workers, reverse)
+        call = _dense(compiled, x.shape[0], B, x.shape[-1], H, P, workers, reverse)
+    else:
+        known = sizes.numpy()
+        if not known[-1]:
+            known = known[: np.flatnonzero(known)[-1] + 1]
+        call = _packed(compiled, known.tobytes(), B, x.shape[-1], H, P, workers, reverse, places is not None)
+    call.check(x, states, weights, places)
+    return call
+
+
+def _frame(call: Call, places: Places | None) -> array:
+    frame = call.template[:]
+    if places is not None:
+        places.fill(frame, call.compiled.places)
+    return frame
 
 
 def _no_steps(x: Tensor, states: Sequence[Tensor], sizes: Tensor | None) -> bool:
@@ -95,32 +112,9 @@ def _spare_lines(call: Call, tensors: Sequence[Tensor]) -> None:
                 t[lines:] = 0
 
 
-def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[int, int]:
-    """(H, P) as the tensors have them."""
-    if not cell.projected:
-        H = states[0].shape[-1]
-        return H, H
-    widths = cell.state_widths
-    known = {w: s.shape[-1] for w, s in zip(widths, states)}
-    if "H" not in known:
-        known["H"] = next(
-            weights[k].shape[0] // len(cell.gates[letter]) for k, letter in enumerate(cell.letters) if letter in "WUbd"
-        )
-    if "P" not in known:  # no state is projected, only the output
-        known["P"] = weights[cell.letters.index("V")].shape[0] // len(cell.gates["V"])
-    return known["H"], known["P"]
-
-
 def blocks(sizes: Tensor, reverse: bool) -> list[int]:
     """The steps at which a block of packed rows begins, from the sequence's end on, and their number."""
     return Lines(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
-
-
-def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
-    """The shapes of what `forward` keeps, in its order, known without compiling or running anything."""
-    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    widths = [p.kept_width[0] * H + p.kept_width[1] * P + p.kept_width[2]] if p.kept else []
-    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
 
 
 def forward(
@@ -133,12 +127,14 @@ def forward(
     keep: bool,
     histories: bool,
     noise: Tensor | None = None,
+    where: Places | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
     """One layer, one direction, forward; all tensors contiguous and of one dtype.
 
     x [T, B, C] or packed [R, C] with sizes; states [B, H or P]; weights in the order of `cell.parameters`;
     noise int64 [3 + B], where a cell draws random numbers. With sizes, x may have lines beyond the last packed row,
     which are not read and come out as 0, sizes may end with steps of no row, and states may have rows without a step.
+    where: x is the caller's, its packed rows are there, and the output is laid out as x; all the rest is packed.
     Returns output, final states, histories (the states that are not the output, after every step; [] unless asked for)
     and what backward needs (empty unless keep).
     """
@@ -148,12 +144,11 @@ def forward(
     output_width = cell.output_width
     if _no_steps(x, states, sizes):
         return _nothing(c, x, states, weights, keep, histories)
-    call = _call(c, x, states, weights, sizes, reverse)
-    call.check(x, states, weights)
-    lead, places = x.shape[:-1], c.places
-    output = buffers.empty((*lead, call.width[output_width]), dtype)
+    call = _call(c, x, states, weights, sizes, reverse, where)
+    lead, places = x.shape[:-1] if where is None else (call.lines.first[-1],), c.places
+    output = buffers.empty((*x.shape[:-1], call.width[output_width]), dtype)
     finals = [torch.empty_like(v) for v in states]
-    frame = call.template[:]
+    frame = _frame(call, where)
     frame[c.x] = x.data_ptr()
     if c.noise is not None:
         frame[c.noise] = call.drawn_from(noise)
@@ -183,7 +178,8 @@ def forward(
         else:
             call.start(frame, "pack")
             call.start(frame, "forward")
-    _spare_lines(call, [output, *lines.values()])
+    if where is None:
+        _spare_lines(call, [output, *lines.values()])
     return output, finals, [lines[k] for k in stored] if histories else [], kept
 
 
@@ -223,17 +219,19 @@ def backward(
     needs: tuple[bool, bool, bool],
     onto: Sequence[Tensor] = (),
     noise: Tensor | None = None,
+    where: Places | None = None,
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """Gradients of one layer and direction from those of its results; None stands for zero.
 
     needs: which gradients are wanted, of (x, states, weights). Reads what forward kept and writes to none of it.
     onto: the gradients of the weights from the steps after these, contiguous: these steps' are added to them in place.
     Where the steps after are whole blocks, the bits are those of one call.
-    noise: that of forward.
+    noise, where: those of forward. The gradients of x and of the output are laid out as x.
     """
     return _backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
-    )
+        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise,
+        where=where,
+    )  # fmt: skip
 
 
 def backward_recorded(
@@ -293,19 +291,6 @@ def adjoints(
     return d_states, found
 
 
-def kept_values(
-    cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], kept: Sequence[Tensor]
-) -> dict[int, Tensor]:
-    """What forward kept, by the number of its node in the trace of the cell's canonical text; views, as the output."""
-    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    size, found = {"H": H, "P": P, "1": 1}, {}
-    for v in p.kept:
-        s = p.kept_streams[v.id]
-        first = s.offset[0] * H + s.offset[1] * P + sum(s.offset[2:])
-        found[v.id] = kept[0][..., first : first + size[s.width]]
-    return found
-
-
 def _backward(
     cell: Cell,
     x: Tensor,
@@ -323,6 +308,7 @@ def _backward(
     noise: Tensor | None,
     adjoints: Sequence[Tensor] = (),
     sent: Tensor | None = None,
+    where: Places | None = None,
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """adjoints, sent: where the gradients of states, and of products, at every step are to be written, if anywhere."""
     c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories), bool(adjoints))
@@ -332,8 +318,7 @@ def _backward(
     if _no_steps(x, states, sizes):
         d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
         return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
-    call = _call(c, x, states, weights, sizes, reverse)
-    call.check(x, states, weights)
+    call = _call(c, x, states, weights, sizes, reverse, where)
     dx = None
     if wants_x:
         dx = torch.zeros_like(x) if p.input_gradient is None else buffers.empty(x.shape, dtype)
@@ -342,7 +327,7 @@ def _backward(
     if wants_weights and not onto:
         d_weights = [buffers.empty(w.shape, dtype) if all_ else torch.zeros_like(w)
                      for w, all_ in zip(weights, p.complete)]  # fmt: skip
-    frame = call.template[:]
+    frame = _frame(call, where)
     frame[places["x"]] = x.data_ptr()
     if c.noise is not None:
         frame[c.noise] = call.drawn_from(noise)
@@ -394,6 +379,6 @@ def _backward(
             if wants_weights:
                 call.start(frame, "weights")
                 frame[places["fresh"]] = 0
-    if dx is not None:
+    if dx is not None and where is None:
         _spare_lines(call, [dx])
     return dx, d_states, d_weights

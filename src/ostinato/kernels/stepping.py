@@ -50,6 +50,7 @@ class Stepper:
         self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64, I64, I64, I64])
         base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares, self.t = code.arguments
         self.frame = Frame(self.names, code, base)
+        self.line = self.frame.line(self.t)
         begun = False
         for stage in range(self.step.last + 1):
             works = stage in self.step.means or any(p.stage == stage for p in self.step.passes)
@@ -64,7 +65,8 @@ class Stepper:
         return code.close()
 
     def _row(self, i: Int) -> Row:
-        return Row(self.b + i, self.r + i, self.q + i, i, self.carried, self._drawn)
+        line = self.line + self.frame.pointer("starts").integer(self.b + i)
+        return Row(self.b + i, self.r + i, self.q + i, i, line, self.carried, self._drawn)
 
     def _drawn(self, s: Stream, b: Int, u: Int) -> Ptr:
         return random.place(self.frame, random.blocks(self.step), s, self._word, b, u)

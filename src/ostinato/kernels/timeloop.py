@@ -1,12 +1,17 @@
 """The loop over steps that forward and backward share, and how a job is cut into parts.
 
 Rows are packed: step t has the lines first[t] … first[t + 1] of every packed tensor, never more rows than the step
-before. A dense batch is the case where all steps have B. Parts that share nothing but what they read may be taken by
-any number of threads; where threads share a step instead, they meet as `team` says.
+before. A dense batch is the case where all steps have B. x and what is laid out as x is, the output and the gradients
+of both, may be the caller's tensors instead, in which the lines of a step lie anywhere: `starts` has the line of each
+row's first step, and its next step is `line_step` lines on.
+
+Parts that share nothing but what they read may be taken by any number of threads; where threads share a step instead,
+they meet as `team` says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -30,6 +35,7 @@ SIZES = (
     "C",
     "H",
     "P",
+    "padC",
     "padH",
     "padP",
     "pad",
@@ -38,6 +44,13 @@ SIZES = (
     "parts",
     "cuts",
     "first",
+    "starts",
+    "own",
+    "line_step",
+    "x_lines",
+    "all_steps",
+    "all_rows",
+    "lengths",
     "begin",
     "end",
     "t0",
@@ -132,6 +145,25 @@ class Kernel:
 
     def pack(self, code: Code, f: Frame, products: Products, work: Work) -> None:
         emit_packing(code, f, self.program.cell, self.step, products, self.products, work.part, work.count)
+
+    def pad_out(self, code: Code, f: Frame, work: Work, name: str, width: str) -> None:
+        """Zeros into the lines of a tensor that is laid out as the caller's x which no row has: past the rows' ends."""
+        n, size, to, lengths = code.lanes.lanes, f.size(width), f.pointer(name), f.pointer("lengths")
+
+        def clear(begin: Int, end: Int) -> None:
+            with code.range(end, begin, n) as u, code.either(u + n <= end) as (whole, tail):
+                with whole:
+                    to.at(u).set_vector(code.lanes.zero)
+                with tail:
+                    to.at(u).set_vector(code.lanes.zero, code.lanes.tail_mask((end - u).value))
+
+        steps, rows = f["all_steps"], f["all_rows"]
+        with code.when(f["line_step"].equals(1)), code.range(rows, work.part, work.count) as b:
+            clear((b * steps + lengths.integer(b)) * size, (b + 1) * steps * size)
+        with code.when(f["line_step"] > 1), code.range(steps, work.part, work.count) as t, code.range(rows) as b:
+            line = t * rows + b
+            with code.when(t >= lengths.integer(b)):
+                clear(line * size, (line + 1) * size)
 
     def stepper(self, products: Products) -> ir.Function:
         return Stepper(self.step, self.names, products, self.states, self.numbers, self.team, self.program.cell).emit()
@@ -230,9 +262,10 @@ class Kernel:
                     there.set_vector(here.vector(), mask)
 
     def runs(self, code: Code, f: Frame, begin: Int, end: Int, low: Int, high: Int, origin: Int) -> Any:
-        """The lines of rows low … high in steps begin … end, in few runs: (first line, lines, place in the block).
+        """The lines of rows low … high in steps begin … end, in few runs: (first line, lines, place in the block, at).
 
-        `origin` is the block's first line. One range that holds the whole batch is one run.
+        `origin` is the block's first line. One range that holds the whole batch is one run, unless the lines of its
+        steps lie apart: then at(i) is the line of the run's i-th row in tensors that are laid out as x is.
         """
         return _Runs(self, code, f, begin, end, low, high, origin)
 
@@ -256,9 +289,10 @@ class _Runs:
             origin,
         )
 
-    def __enter__(self) -> tuple[Int, Int, Int]:
+    def __enter__(self) -> tuple[Int, Int, Int, Callable[[Int], Int]]:
         code, f, k = self.code, self.f, self.kernel
         whole = code.builder.and_(self.low <= 0, self.high >= f["B"])
+        whole = code.builder.and_(whole, f["line_step"] <= 0)
         steps = self.end - self.begin
         self._range = code.range(Int(code, code.builder.select(whole, code.integer(1).value, steps.value)))
         j = self._range.__enter__()
@@ -268,7 +302,11 @@ class _Runs:
         first, last = k.lines(f, self.begin, self.end)
         r = Int(code, code.builder.select(whole, first.value, (here + self.low).value))
         n = Int(code, code.builder.select(whole, (last - first).value, rows.value))
-        return r, n, r - self.origin
+
+        def at(i: Int) -> Int:
+            return f.line(t) + f.pointer("starts").integer(self.low + i)
+
+        return r, n, r - self.origin, at
 
     def __exit__(self, *error: object) -> None:
         self._range.__exit__(*error)  # type: ignore[arg-type]

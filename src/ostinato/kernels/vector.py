@@ -17,7 +17,9 @@ from . import functions
 from .code import I64, Code, Int, Ptr
 from .plan import Step, Stream, terms
 
-ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots", "drawn")
+ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots", "drawn", "x_lines")
+AS_X = ("x", "dx", "output", "d_output")
+"""Tensors that are laid out as x is, packed or as the caller has them; all others with lines are packed."""
 
 
 def in_workspace(name: str) -> bool:
@@ -51,6 +53,11 @@ class Frame:
                 self._pointers[name] = self.code.as_pointer(i if space is None else i + space)
         return self._pointers[name]
 
+    def line(self, t: Int) -> Int:
+        """The line from which `starts` counts at step t, in tensors that are laid out as x is."""
+        apart, packed = self["line_step"] * t, self.pointer("first").integer(t)
+        return Int(self.code, self.code.builder.select(self["line_step"] > 0, apart.value, packed.value))
+
     @property
     def counter(self) -> Ptr:
         """The parts taken so far, counted in the frame itself."""
@@ -78,11 +85,15 @@ class Frame:
 class Row:
     """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile.
 
+    line   its line in tensors that are laid out as x is
     drawn  (stream, b, u) -> where its random numbers lie
     """
 
-    def __init__(self, b: Int, r: Int, q: Int, i: Int, carried: Ptr, drawn: Callable[[Stream, Int, Int], Ptr]):
-        self.b, self.r, self.q, self.i, self.carried, self.drawn = b, r, q, i, carried, drawn
+    def __init__(
+        self, b: Int, r: Int, q: Int, i: Int, line: Int, carried: Ptr, drawn: Callable[[Stream, Int, Int], Ptr]
+    ):
+        self.b, self.r, self.q, self.i, self.line = b, r, q, i, line
+        self.carried, self.drawn = carried, drawn
 
 
 class Body:
@@ -115,9 +126,12 @@ class Body:
             k = s.index + (self.states if s.kind == "new" else 0)
             return row.carried.pointer(k).at(row.b * f.pad(s.width) + self.u), True
         if s.kind == "past":
-            return row.carried.pointer(2 * self.states + s.index).at(row.b * f.size(s.width) + self.u), False
+            k = 2 * self.states + s.index
+            line = row.carried.pointer(3 * self.states).integer(row.b) if s.name in AS_X else row.b
+            return row.carried.pointer(k).at(line * f.size(s.width) + self.u), False
         if s.kind == "rows":
-            return f.pointer(s.name).at(row.r * f["stride_" + s.name] + f.place(s.offset) + self.u), False
+            line = row.line if s.name in AS_X else row.r
+            return f.pointer(s.name).at(line * f["stride_" + s.name] + f.place(s.offset) + self.u), False
         if s.kind == "slot":
             return f.pointer("slots").at(row.q * f["stride_slots"] + f.place(s.offset) + self.u), False
         if s.kind == "cross":

@@ -25,6 +25,8 @@ class Call(NamedTuple):
     show_kept: bool = False
     reads_output: bool = True
     """Whether `backward` wants the output; what it does not want is not kept alive for it."""
+    where: Any = None
+    """`engine.places`, where x and the output are laid out as the caller's x; None where they are packed or dense."""
 
 
 def differentiable(
@@ -37,9 +39,17 @@ def differentiable(
     return next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat)
 
 
-def _drawn(noise: Tensor | None) -> dict[str, Tensor]:
-    """Most cells draw nothing, and most functions need not know of it."""
-    return {} if noise is None else {"noise": noise}
+def _more(call: Call, noise: Tensor | None) -> dict[str, Any]:
+    """Most cells draw nothing and most rows are packed, and most functions need not know of either."""
+    found: dict[str, Any] = {} if noise is None else {"noise": noise}
+    return found if call.where is None else found | {"where": call.where}
+
+
+def _packed(call: Call, t: Tensor, sizes: Tensor) -> Tensor:
+    """t, laid out as x is, as packed rows [R, ·]. Differentiable any number of times."""
+    if call.where is None:
+        return t
+    return t.flatten(0, -2).index_select(0, torch.from_numpy(call.where.index(sizes.tolist())))
 
 
 def _rows(state: Tensor) -> Tensor:
@@ -57,7 +67,7 @@ class _Sequence(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         n = len(call.cell.states)
         output, finals, histories, kept = call.forward(
-            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories, **_drawn(noise)
+            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories, **_more(call, noise)
         )
         ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
         ctx.set_materialize_grads(False)
@@ -81,12 +91,12 @@ class _Sequence(torch.autograd.Function):
             found = iter(
                 plain.gradients(
                     call.cell,
-                    inputs[0],
+                    _packed(call, inputs[0], sizes),
                     [_rows(s) for s in inputs[1 : 1 + n]],
                     inputs[1 + n :],
                     sizes,
                     call.reverse,
-                    d_output,
+                    d_output if d_output is None else _packed(call, d_output, sizes),
                     [d if d is None else _rows(d) for d in d_finals],
                     d_histories,
                     [t for t, need in zip(inputs, wanted) if need],
@@ -109,6 +119,6 @@ class _Sequence(torch.autograd.Function):
             d_finals,
             d_histories,
             needs,
-            **_drawn(noise),
+            **_more(call, noise),
         )
         return None, None, None, dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))

@@ -149,11 +149,12 @@ class TorchLayer(Layer, nn.RNNBase):
         looking: Callable[[int, int], Onlooker] | None = None,
         masks: Masks | None = None,
         spare: bool = False,
+        places: Any = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         own = masks is not None or self._equations is not None or spare  # torch's layers know none of these
         checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own keep everything
         if own or histories or checkpointed or _runs_here(x) or transformed():
-            return super()._layers(x, states, weights, sizes, histories, looking, masks, spare)
+            return super()._layers(x, states, weights, sizes, histories, looking, masks, spare, places)
         if looking is not None:
             for depth in range(self.num_layers):
                 for direction in range(2 if self.bidirectional else 1):

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
+from typing import Any
 
 from torch import Tensor
 
 from ..cells import Cell
 from . import plain
+from .pieces import Pieces
 from .plain import Found, Gradients, Kept, Needs, Recorded, Tensors
 
 
@@ -59,11 +61,15 @@ def forward(
     keep: bool,
     histories: bool,
     noise: Tensor | None = None,
+    where: Any = None,
 ) -> Kept:
     """One layer, one direction, without gradients; arguments contiguous, of one number type, as for `operator.run`.
 
-    What `backward` wants to see again is empty without `keep`.
+    What `backward` wants to see again is empty without `keep`. With `where`, from `places`, x and the output are laid
+    out as the caller's x; only where there are kernels.
     """
+    if where is not None:
+        return _kernels().forward(cell, x, states, weights, sizes, reverse, keep, histories, noise, where)
     return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories, noise)
 
 
@@ -82,11 +88,18 @@ def backward(
     needs: Needs,
     onto: Tensors = (),
     noise: Tensor | None = None,
+    where: Any = None,
 ) -> Found:
     """The gradients of what went into `forward` from those of what came out of it, which may have any strides.
 
     None stands for zero. `onto`, the weights' gradients from the steps after these: these are added to them in place.
+    `where`: that of `forward`; the gradient of x is then laid out as x.
     """
+    if where is not None:
+        return _kernels().backward(
+            cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto,
+            noise, where,
+        )  # fmt: skip
     return _engine(x).backward(
         cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
     )
@@ -147,6 +160,11 @@ def block_steps(B: int) -> int:
 def blocks(sizes: Tensor, reverse: bool) -> list[int]:
     """The steps at which a block begins where rows end early, and their number, counted from the sequence's end."""
     return _kernels().blocks(sizes, reverse)
+
+
+def places(pieces: Pieces) -> Any:
+    """Where the packed rows of a batch are in the caller's x, as kernels read it."""
+    return _kernels().Places(pieces.starts, pieces.stride, pieces.lengths, pieces.steps)
 
 
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:

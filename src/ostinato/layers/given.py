@@ -36,10 +36,11 @@ def given_lengths(lengths: Lengths, rows: int, batched: bool, where: str) -> Ten
 def known_lengths(given: Tensor, steps: int, where: str) -> Tensor:
     """`given` [B] as int64 on the CPU; refuses values outside 0 … T."""
     known = given.detach().to("cpu", torch.int64)
-    for row, length in enumerate(known.tolist()):
-        if not 0 <= length <= steps:
-            expected = f"between 0 and T = {steps}"
-            raise InputError(phrase(where, f"lengths[{row}]", expected, length, "x has no more steps than T."))
+    values = known.tolist()
+    if values and not 0 <= min(values) <= max(values) <= steps:
+        row, length = next((row, n) for row, n in enumerate(values) if not 0 <= n <= steps)
+        expected = f"between 0 and T = {steps}"
+        raise InputError(phrase(where, f"lengths[{row}]", expected, length, "x has no more steps than T."))
     return known
 
 

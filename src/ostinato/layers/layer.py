@@ -20,6 +20,7 @@ from . import initial
 from .arguments import State, problem_with
 from .checkpoint import Checkpointing, read_checkpoint
 from .given import Lengths, Resets
+from .in_place import rows_of
 from .masks import Masks, Pinned
 from .operator import run
 from .options import Options
@@ -135,11 +136,13 @@ class Layer(nn.Module):
         watcher = None if torch.compiler.is_compiling() else WATCHER.get()
         looking = None if watcher is None else watcher.call(self, batch)
         masks = Masks(self, batch.x, batch.sequences(), batch.lines) if self._draws and self.training else None
+        packed = return_states or looking is not None or masks is not None
+        rows, places = rows_of(self, batch, starts, weights, packed)
         y, finals, every = self._layers(
-            batch.x, starts, weights, batch.sizes, return_states, looking, masks, batch.spare
+            rows, starts, weights, batch.sizes, return_states, looking, masks, batch.spare, places
         )
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
-        output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
+        output, new = batch.output(y) if places is None else y, ends if len(ends) > 1 else ends[0]
         if not return_states:
             return output, new
         states = tuple(batch.steps(s) for s in every)
@@ -155,10 +158,12 @@ class Layer(nn.Module):
         looking: Callable[[int, int], Onlooker] | None = None,
         masks: Masks | None = None,
         spare: bool = False,
+        places: Any = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand.
 
-        spare  whether packed rows may come with lines, steps and rows that nobody has
+        spare   whether packed rows may come with lines, steps and rows that nobody has
+        places  where the packed rows of x are, if x is as the caller has it; the output is then laid out as x
         """
         cell, directions = self.running, 2 if self.bidirectional else 1
         starts = [s.unbind(0) for s in states]
@@ -177,7 +182,7 @@ class Layer(nn.Module):
                     given, own, noise = masks.inputs(x, k), masks.weights(cell, own, k), masks.noise(k)
                 run_from = [s[k] for s in starts]
                 output, final, history = run(
-                    cell, given, run_from, own, sizes, direction == 1, histories, wanted, onlooker, noise
+                    cell, given, run_from, own, sizes, direction == 1, histories, wanted, onlooker, noise, places
                 )
                 if histories and cell.output_state is not None:
                     history = [*history[: cell.output_state], output, *history[cell.output_state :]]

@@ -10,6 +10,7 @@ Letters: T steps, B rows of the caller's batch, N pieces, R steps of all pieces 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,20 +35,42 @@ class Layout:
     rows: Tensor
     fresh: Tensor | None
     last: Tensor
-    spare: bool = False
+    spare: bool = True
     """Whether the tensors may be larger than they need to be."""
+
+
+class Exact:
+    """The same in tensors of their own sizes: R, S and N. What has a number for each step is made when asked for."""
+
+    spare = False
+
+    def __init__(self, pieces: Pieces, device: torch.device):
+        self.pieces, self.device = pieces, device
+        self.sizes = torch.from_numpy(pieces.sizes)
+        self.rows, self.last = self._tensor(pieces.rows), self._tensor(pieces.last)
+        self.fresh = self._tensor(pieces.fresh) if pieces.fresh.any() else None
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+    @cached_property
+    def index(self) -> Tensor:
+        return self._tensor(self.pieces.index)
+
+    @cached_property
+    def inverse(self) -> Tensor:
+        return self._tensor(self.pieces.inverse)
+
+    @cached_property
+    def piece(self) -> Tensor:
+        return self._tensor(self.pieces.piece)
 
 
 def layout_of(
     lengths: Tensor | None, resets: Tensor | None, steps: int, rows: int, batch_first: bool, device: torch.device
-) -> Layout:
-    """lengths int64 [B], resets bool [T, B], both on the CPU, in tensors of their own sizes: R, S and N."""
-    found = _pieces(lengths, resets, steps, rows, batch_first)
-    index, inverse, piece, of_rows, last = (
-        torch.from_numpy(a).to(device) for a in (found.index, found.inverse, found.piece, found.rows, found.last)
-    )
-    fresh = torch.from_numpy(found.fresh).to(device) if found.fresh.any() else None
-    return Layout(torch.from_numpy(found.sizes), index, inverse, piece, of_rows, fresh, last)
+) -> Exact:
+    """lengths int64 [B], resets bool [T, B], both on the CPU."""
+    return Exact(_pieces(lengths, resets, steps, rows, batch_first), device)
 
 
 def layout_for_any(
@@ -64,7 +87,7 @@ def layout_for_any(
     lengths of any integer type, and resets, on any device. `where` is who refuses lengths that cannot be.
     """
     found = Layout(*torch.ops.ostinato.layout(lengths, resets, steps, rows, batch_first, device, where))
-    return replace(found, fresh=None if resets is None else found.fresh, spare=True)
+    return found if resets is not None else replace(found, fresh=None)
 
 
 def _pieces(lengths: Tensor | None, resets: Tensor | None, steps: int, rows: int, batch_first: bool) -> Pieces:

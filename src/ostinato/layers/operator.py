@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ def run(
     checkpoint: Checkpoint | None = None,
     onlooker: Onlooker | None = None,
     noise: Tensor | None = None,
+    where: Any = None,
 ) -> Result:
     """Runs `cell` over a sequence, differentiably.
 
@@ -36,6 +39,8 @@ def run(
     checkpoint  what is kept where gradients are wanted: all that backward reads, or the starts of segments
     onlooker  who looks on; it changes no bit
     noise    int64 [3 + B], as `cells.noise` says, for a cell that draws random numbers
+    where    `engine.places`: the packed rows of `sizes` are lines of x, laid out as the caller has it, and so is the
+             output. Kernels alone can do that: `in_place.places_of` asks for all that stands against it
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and with `histories` the states after every step,
     like the output, of each state that is not the output. None of them shares memory with another or with an argument.
     """
@@ -71,10 +76,12 @@ def run(
             x, states, weights, sizes, cell.text, reverse, histories, False, noise
         )
     elif learning:
-        call = Call(engine.forward, engine.backward, cell, reverse, histories)
+        call = Call(engine.forward, engine.backward, cell, reverse, histories, where=where)
         output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
     else:
-        output, finals, every, _ = engine.forward(cell, x, states, weights, sizes, reverse, False, histories, noise)
+        output, finals, every, _ = engine.forward(
+            cell, x, states, weights, sizes, reverse, False, histories, noise, where
+        )
     if not returned:
         return output, finals, every
     others = [r for k, r in enumerate(returned[1:]) if k != cell.output_state]

@@ -9,6 +9,7 @@ Letters: T steps, B rows of the caller's batch, N pieces, R steps of all pieces 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,21 +22,41 @@ class Pieces:
     """How the steps of a batch are laid out as packed rows.
 
     sizes    [S], the packed rows of each step: N first, never growing
-    index    [R], where each packed row stands among the T·B steps of the caller's x
-    inverse  [T·B], the packed row of each step of the caller's x, R where no piece has that step
-    piece    [R], which piece each packed row is a step of
+    starts   [N], where each piece's first step stands among the T·B steps of the caller's x
+    stride   how far from there its next step stands
     rows     [N], the row that each piece was cut from
     fresh    [N], whether it starts from the layer's own start, and not where the row's state stands
     last     [B], the last piece of each row, N + b for a row b without a step
+    lengths  [B], the steps of each row
+    steps    T
     """
 
     sizes: Integers
-    index: Integers
-    inverse: Integers
-    piece: Integers
+    starts: Integers
+    stride: int
     rows: Integers
     fresh: NDArray[np.bool_]
     last: Integers
+    lengths: Integers
+    steps: int
+
+    @cached_property
+    def piece(self) -> Integers:
+        """[R], which piece each packed row is a step of."""
+        before = np.cumsum(self.sizes) - self.sizes
+        return np.arange(int(self.sizes.sum())) - np.repeat(before, self.sizes)
+
+    @cached_property
+    def index(self) -> Integers:
+        """[R], where each packed row stands among the T·B steps of the caller's x."""
+        return self.starts[self.piece] + self.stride * np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    @cached_property
+    def inverse(self) -> Integers:
+        """[T·B], the packed row of each step of the caller's x, R where no piece has that step."""
+        inverse = np.full(self.steps * len(self.lengths), len(self.index))
+        inverse[self.index] = np.arange(len(self.index))
+        return inverse
 
 
 def cut(lengths: Integers, resets: NDArray[np.bool_] | None, steps: int, batch_first: bool) -> Pieces:
@@ -43,6 +64,7 @@ def cut(lengths: Integers, resets: NDArray[np.bool_] | None, steps: int, batch_f
 
     batch_first says how the caller counts the steps of x: row by row, or else step by step.
     """
+    lengths = np.array(lengths, np.int64)  # a copy: the caller may write to its own before backward reads this one
     batch = len(lengths)
     if resets is None:
         rows = np.nonzero(lengths)[0]
@@ -62,12 +84,5 @@ def cut(lengths: Integers, resets: NDArray[np.bool_] | None, steps: int, batch_f
     rows, begins, fresh, sizes = rows[order], begins[order], fresh[order], sizes[order]
     longest = int(sizes[0]) if count else 0
     living = count - np.cumsum(np.bincount(sizes, minlength=longest + 1))[:longest]
-    # Packed row r stands in step `step` of its piece, `piece`.
-    packed = np.arange(int(living.sum()))
-    step = np.repeat(np.arange(longest), living)
-    piece = packed - np.repeat(np.cumsum(living) - living, living)
-    time, row = begins[piece] + step, rows[piece]
-    index = row * steps + time if batch_first else time * batch + row
-    inverse = np.full(steps * batch, len(packed))
-    inverse[index] = packed
-    return Pieces(living, index, inverse, piece, rows, fresh, last)
+    starts = rows * steps + begins if batch_first else begins * batch + rows
+    return Pieces(living, starts, 1 if batch_first else batch, rows, fresh, last, lengths, steps)

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from ..errors import InputError, phrase
 from .gather import pick
 from .given import Lengths, Resets, given_lengths, given_resets, known_lengths
-from .layout import Layout, layout_for_any, layout_of
+from .layout import Exact, Layout, layout_for_any, layout_of
 from .routing import seen, transformed
 
 
@@ -115,23 +115,31 @@ class Ragged:
     """Rows that end early, in any order, and rows that are cut at resets. Steps past a row's end are never read, and
     come back as 0.
 
-    The steps of all pieces are gathered once into packed rows, and scattered once at the end. A row's final state is
-    that of its last piece, in both directions: what a call on this piece alone returns.
+    Kernels read the steps of all pieces where they are (`in_place`). For all others they are gathered once into packed
+    rows, `x`, and scattered once at the end. A row's final state is that of its last piece, in both directions: what a
+    call on this piece alone returns.
 
-    x       [R, C]
+    there   the caller's x
     layout  where each step goes
-    lead    the caller's leading sizes: (T, B), (B, T) with batch_first, or (T,) without a batch
     """
 
-    x: Tensor
-    layout: Layout
-    lead: tuple[int, ...]
+    there: Tensor
+    layout: Layout | Exact
     batch_first: bool
+    packed: Tensor | None = None
 
-    @classmethod
-    def of(cls, x: Tensor, layout: Layout, batch_first: bool) -> Ragged:
-        packed = pick(x if x.dim() == 2 else x.flatten(0, 1), layout.index, layout.inverse)
-        return cls(packed, layout, tuple(x.shape[:-1]), batch_first and x.dim() == 3)
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The caller's leading sizes: (T, B), (B, T) with batch_first, or (T,) without a batch."""
+        return tuple(self.there.shape[:-1])
+
+    @property
+    def x(self) -> Tensor:
+        """[R, C], gathered when first asked for."""
+        if self.packed is None:
+            x = self.there
+            self.packed = pick(x if x.dim() == 2 else x.flatten(0, 1), self.layout.index, self.layout.inverse)
+        return self.packed
 
     @property
     def sizes(self) -> Tensor:
@@ -188,7 +196,7 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
     known = None if lengths is None else given_lengths(lengths, rows, x.dim() == 3, where)
     begins = None if resets is None else given_resets(resets, tuple(x.shape[:-1]), batch_first, where)
     if not transformed() and seen([x, *[t for t in (known, begins) if t is not None]]):
-        return Ragged.of(x, layout_for_any(known, begins, steps, rows, time == 1, x.device, where), batch_first)
+        return Ragged(x, layout_for_any(known, begins, steps, rows, time == 1, x.device, where), time == 1)
     known = None if known is None else known_lengths(known, steps, where)
     begins = None if begins is None else begins.detach().to("cpu")
     if steps and (known is None or bool((known == steps).all())):
@@ -196,7 +204,7 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
             return Padded.of(x, batch_first)
         if not begins[1:].any():
             return Padded.of(x, batch_first, begins[0].to(x.device))
-    return Ragged.of(x, layout_of(known, begins, steps, rows, time == 1, x.device), batch_first)
+    return Ragged(x, layout_of(known, begins, steps, rows, time == 1, x.device), time == 1)
 
 
 def packed_like(sequence: PackedSequence, padded: Tensor, batch_first: bool) -> PackedSequence:
