@@ -77,7 +77,7 @@ class Backward(Kernel):
 
     def bptt(self, code: Code, f: Frame, products: Products, work: Work) -> None:
         step = self.stepper(products)
-        carried = code.table(3 * self.states + 1)
+        carried = code.table(3 * self.states + 2)
         begin, end = f["begin"], f["end"]
         origin, _ = self.lines(f, begin, end)
 
@@ -90,11 +90,13 @@ class Backward(Kernel):
                         before = f.pointer(self.program.state_rows(k)).at(self._earlier(f, k, t + f["dt"]) * f.size(w))
                         code.set_entry(carried, 2 * self.states + k, before)
                 code.set_entry(carried, 3 * self.states, f.pointer("starts"))
+                code.set_entry(carried, 3 * self.states + 1, f.pointer("own"))
                 code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin, work.share, work.shares, t)
             with code.when(middle < b):
                 for k in range(self.states):
                     code.set_entry(carried, 2 * self.states + k, f.pointer(f"first_state_{k}"))
-                code.set_entry(carried, 3 * self.states, f.pointer("own"))
+                for j in range(2):
+                    code.set_entry(carried, 3 * self.states + j, f.pointer("whose"))
                 line = r + middle
                 code.call(step, f.base, carried, middle, b - middle, line, line - origin, work.share, work.shares, t)
 
@@ -248,16 +250,8 @@ class Backward(Kernel):
                     code.call(gather, there, width, f.pointer("starts"), known, here, to, columns, columns)
                 else:
                     code.call(pack, there, width, known, here, to, columns, columns)
-                code.call(
-                    pack,
-                    start.at(known * width + first),
-                    width,
-                    n - known,
-                    here,
-                    panel.at((place + known) * columns),
-                    columns,
-                    columns,
-                )
+                whose, to = f.pointer("whose").entry(known), panel.at((place + known) * columns)
+                code.call(gather, start.at(first), width, whose, n - known, here, to, columns, columns)
 
 
 @contextmanager

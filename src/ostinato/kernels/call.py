@@ -196,6 +196,7 @@ class Call:
             first=lines.first.buffer_info()[0],
             starts=self.own.buffer_info()[0],
             own=self.own.buffer_info()[0],
+            whose=self.own.buffer_info()[0],
             t0=0 if ahead else T - 1,
             dt=1 if ahead else -1,
             direct=int(lines.first[-1] <= (DIRECT_ROWS if forwards else DIRECT_ROWS_BACKWARD)),
@@ -301,8 +302,8 @@ class Call:
         """Refuses tensors whose sizes are not those of this call: kernels trust what the frame says."""
         given = x.numel(), [s.numel() for s in states]
         if places is not None:
-            places.check(x, self.lines.B)
-            given = self.counts[0], given[1]
+            places.check(x, states, self.lines.B)
+            given = self.counts[0], given[1] if places.whose is None else self.counts[1]
         elif self.lines.lengths is not None:  # there may be more lines and rows than the call has
             lines, rows = self.lines.first[-1], self.lines.B
             given = min(len(x), lines) * x.shape[-1], [min(len(s), rows) * s.shape[-1] for s in states]

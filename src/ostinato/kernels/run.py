@@ -169,8 +169,7 @@ def forward(
         kept += [lines[k] for k in p.histories]
     for place, t in zip(c.given, (*states, *finals, *weights)):
         frame[place] = t.data_ptr()
-    if call.lines.lengths is not None:
-        _idle_rows(states, finals, call.lines)
+    _idle_rows(states, finals, call.lines, where)
     with buffers.Scratch(call.space * call.itemsize) as address:
         frame[c.workspace] = address
         if call.threads == 1:
@@ -196,12 +195,15 @@ def _nothing(
     return output, [s.clone() for s in states], others if histories else [], kept if keep else []
 
 
-def _idle_rows(states: Sequence[Tensor], finals: Sequence[Tensor], lines: Lines) -> None:
+def _idle_rows(states: Sequence[Tensor], finals: Sequence[Tensor], lines: Lines, where: Places | None) -> None:
     """Rows of length 0 end where they began."""
-    n = lines.first[1]
-    for a, b in zip(states, finals):
-        if n < len(a):
-            b[n:] = a[n:]
+    if where is not None:
+        where.idle_rows(states, finals)
+    elif lines.lengths is not None:
+        n = lines.first[1]
+        for a, b in zip(states, finals):
+            if n < len(a):
+                b[n:] = a[n:]
 
 
 def backward(
@@ -359,8 +361,7 @@ def _backward(
         frame[place] = d.data_ptr()
     for k, t in enumerate(adjoints):
         frame[places[f"adjoint_{k}"]] = t.data_ptr()
-    if call.lines.lengths is not None:
-        _idle_rows(arriving, d_states, call.lines)
+    _idle_rows(arriving, d_states, call.lines, where)
     frame[places["wants_x"]], frame[places["fresh"]] = int(wants_x), int(not onto)
     alone = call.threads == 1
     with buffers.Scratch(call.space * call.itemsize) as address:

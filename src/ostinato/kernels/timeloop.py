@@ -3,7 +3,8 @@
 Rows are packed: step t has the lines first[t] … first[t + 1] of every packed tensor, never more rows than the step
 before. A dense batch is the case where all steps have B. x and what is laid out as x is, the output and the gradients
 of both, may be the caller's tensors instead, in which the lines of a step lie anywhere: `starts` has the line of each
-row's first step, and its next step is `line_step` lines on.
+row's first step, and its next step is `line_step` lines on. The states that a row starts from and ends in stand where
+`whose` says, among those of the caller's rows.
 
 Parts that share nothing but what they read may be taken by any number of threads; where threads share a step instead,
 they meet as `team` says.
@@ -46,6 +47,7 @@ SIZES = (
     "first",
     "starts",
     "own",
+    "whose",
     "line_step",
     "x_lines",
     "all_steps",
@@ -255,7 +257,7 @@ class Kernel:
             with code.range(high, low) as b, code.range(last, first) as vector:
                 u = vector * n
                 mask = code.lanes.tail_mask((width - u).value)
-                there, here = tensor.at(b * width + u), buffer.at(b * pad + u)
+                there, here = tensor.at(f.pointer("whose").integer(b) * width + u), buffer.at(b * pad + u)
                 if into:
                     here.set_vector(there.vector(mask))
                 else:

@@ -127,7 +127,7 @@ class Body:
             return row.carried.pointer(k).at(row.b * f.pad(s.width) + self.u), True
         if s.kind == "past":
             k = 2 * self.states + s.index
-            line = row.carried.pointer(3 * self.states).integer(row.b) if s.name in AS_X else row.b
+            line = row.carried.pointer(3 * self.states + (s.name not in AS_X)).integer(row.b)
             return row.carried.pointer(k).at(line * f.size(s.width) + self.u), False
         if s.kind == "rows":
             line = row.line if s.name in AS_X else row.r

@@ -163,8 +163,12 @@ def blocks(sizes: Tensor, reverse: bool) -> list[int]:
 
 
 def places(pieces: Pieces) -> Any:
-    """Where the packed rows of a batch are in the caller's x, as kernels read it."""
-    return _kernels().Places(pieces.starts, pieces.stride, pieces.lengths, pieces.steps)
+    """Where the packed rows of a batch are in the caller's x, as kernels read it.
+
+    Where every row is one piece, states are those of the caller's rows; else those of the pieces.
+    """
+    whose = pieces.rows if pieces.ends is None else None
+    return _kernels().Places(pieces.starts, pieces.stride, pieces.lengths, pieces.steps, whose)
 
 
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ Resets = Any
 
 def given_lengths(lengths: Lengths, rows: int, batched: bool, where: str) -> Tensor:
     """`lengths` as a tensor of integers [B] wherever it is; refuses what is no integer, and another count than B."""
+    if type(lengths) is Tensor and lengths.dtype is torch.int64 and lengths.shape == (rows,):
+        return lengths
     remedy = "Give a list, an array or an integer tensor."
     try:
         given = torch.as_tensor(lengths)

@@ -20,7 +20,7 @@ from . import initial
 from .arguments import State, problem_with
 from .checkpoint import Checkpointing, read_checkpoint
 from .given import Lengths, Resets
-from .in_place import rows_of
+from .in_place import stay
 from .masks import Masks, Pinned
 from .operator import run
 from .options import Options
@@ -86,8 +86,8 @@ class Layer(nn.Module):
             remedy = "hx is torch's name for the same argument."
             raise InputError(phrase(type(self).__name__, "state", "given once", "state and hx", remedy))
         state = hx if state is None else state
-        if lengths is None and resets is None and not return_states:
-            found = short(self, x, state)
+        if resets is None and not return_states:
+            found = short(self, x, state, lengths)
             if found is not None:
                 return found
         return self._sequence(x, state, lengths, resets, return_states)
@@ -132,17 +132,18 @@ class Layer(nn.Module):
         else:
             given = (state,) if len(cell.states) == 1 else state
             own = [None] * len(given) if resets is None else initial.own(self, x, rows=1)
-        starts = [batch.start(s, o) for s, o in zip(given, own)]
         watcher = None if torch.compiler.is_compiling() else WATCHER.get()
         looking = None if watcher is None else watcher.call(self, batch)
         masks = Masks(self, batch.x, batch.sequences(), batch.lines) if self._draws and self.training else None
         packed = return_states or looking is not None or masks is not None
-        rows, places = rows_of(self, batch, starts, weights, packed)
+        if not packed:
+            stay(self, batch, given, weights)
+        starts = [batch.start(s, o) for s, o in zip(given, own)]
         y, finals, every = self._layers(
-            rows, starts, weights, batch.sizes, return_states, looking, masks, batch.spare, places
+            batch.x, starts, weights, batch.sizes, return_states, looking, masks, batch.spare, batch.places
         )
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
-        output, new = batch.output(y) if places is None else y, ends if len(ends) > 1 else ends[0]
+        output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
         if not return_states:
             return output, new
         states = tuple(batch.steps(s) for s in every)

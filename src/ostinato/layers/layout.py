@@ -47,11 +47,19 @@ class Exact:
     def __init__(self, pieces: Pieces, device: torch.device):
         self.pieces, self.device = pieces, device
         self.sizes = torch.from_numpy(pieces.sizes)
-        self.rows, self.last = self._tensor(pieces.rows), self._tensor(pieces.last)
-        self.fresh = self._tensor(pieces.fresh) if pieces.fresh.any() else None
+        fresh = pieces.fresh
+        self.fresh = None if fresh is None or not fresh.any() else self._tensor(fresh)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        return self._tensor(self.pieces.rows)
+
+    @cached_property
+    def last(self) -> Tensor:
+        return self._tensor(self.pieces.last)
 
     @cached_property
     def index(self) -> Tensor:
@@ -128,7 +136,7 @@ def _fixed(
         torch.from_numpy(inverse).to(device),
         made(found.piece, lines),
         made(found.rows, pieces),
-        made(found.fresh, pieces),
+        made(np.zeros(count, np.bool_) if found.fresh is None else found.fresh, pieces),
         torch.from_numpy(last).to(device),
     )
 

@@ -25,20 +25,37 @@ class Pieces:
     starts   [N], where each piece's first step stands among the T·B steps of the caller's x
     stride   how far from there its next step stands
     rows     [N], the row that each piece was cut from
-    fresh    [N], whether it starts from the layer's own start, and not where the row's state stands
-    last     [B], the last piece of each row, N + b for a row b without a step
     lengths  [B], the steps of each row
     steps    T
+    fresh    [N], whether it starts from the layer's own start, and not where the row's state stands; None: no piece
+    ends     [N], whether it is the last piece of its row; None where every row is one piece
     """
 
     sizes: Integers
     starts: Integers
     stride: int
     rows: Integers
-    fresh: NDArray[np.bool_]
-    last: Integers
     lengths: Integers
     steps: int
+    fresh: NDArray[np.bool_] | None = None
+    ends: NDArray[np.bool_] | None = None
+
+    @property
+    def dense(self) -> bool:
+        """Whether all rows have T steps in one piece. Without a step there is nothing dense."""
+        whole = self.ends is None and self.steps > 0
+        return whole and (
+            not len(self.lengths) or len(self.sizes) == self.steps and self.sizes[-1] == len(self.lengths)
+        )
+
+    @cached_property
+    def last(self) -> Integers:
+        """[B], the last piece of each row, N + b for a row b without a step."""
+        count = len(self.rows)
+        last = np.arange(len(self.lengths)) + count
+        number = np.arange(count) if self.ends is None else np.nonzero(self.ends)[0]
+        last[self.rows[number]] = number
+        return last
 
     @cached_property
     def piece(self) -> Integers:
@@ -65,24 +82,22 @@ def cut(lengths: Integers, resets: NDArray[np.bool_] | None, steps: int, batch_f
     batch_first says how the caller counts the steps of x: row by row, or else step by step.
     """
     lengths = np.array(lengths, np.int64)  # a copy: the caller may write to its own before backward reads this one
-    batch = len(lengths)
+    batch, stride = len(lengths), 1 if batch_first else len(lengths)
     if resets is None:
-        rows = np.nonzero(lengths)[0]
-        begins, sizes = np.zeros_like(rows), lengths[rows]
-        fresh = np.zeros(len(rows), np.bool_)
-        ends_row = np.ones(len(rows), np.bool_)
-    else:
-        begin = resets & (np.arange(steps)[:, None] < lengths)
-        begin[:1] = lengths > 0
-        rows, begins = np.nonzero(begin.T)  # row by row, each from its first step on
-        ends_row = np.append(rows[1:] != rows[:-1], np.ones(min(1, len(rows)), np.bool_))
-        sizes = np.where(ends_row, lengths[rows], np.append(begins[1:], 0)[: len(rows)]) - begins
-        fresh = resets[begins, rows]
+        rows = np.argsort(-lengths, kind="stable")
+        longest = int(lengths[rows[0]]) if batch else 0
+        living = batch - np.cumsum(np.bincount(lengths, minlength=longest + 1))[:longest]
+        rows = rows[: living[0] if longest else 0]
+        return Pieces(living, rows * steps if batch_first else rows, stride, rows, lengths, steps)
+    begin = resets & (np.arange(steps)[:, None] < lengths)
+    begin[:1] = lengths > 0
+    rows, begins = np.nonzero(begin.T)  # row by row, each from its first step on
+    ends = np.append(rows[1:] != rows[:-1], np.ones(min(1, len(rows)), np.bool_))
+    sizes = np.where(ends, lengths[rows], np.append(begins[1:], 0)[: len(rows)]) - begins
+    fresh = resets[begins, rows]
     order = np.argsort(-sizes, kind="stable")
-    count, last = len(rows), np.arange(batch) + len(rows)
-    last[rows[order[ends_row[order]]]] = np.nonzero(ends_row[order])[0]
-    rows, begins, fresh, sizes = rows[order], begins[order], fresh[order], sizes[order]
-    longest = int(sizes[0]) if count else 0
-    living = count - np.cumsum(np.bincount(sizes, minlength=longest + 1))[:longest]
+    rows, begins, fresh, sizes, ends = rows[order], begins[order], fresh[order], sizes[order], ends[order]
+    longest = int(sizes[0]) if len(rows) else 0
+    living = len(rows) - np.cumsum(np.bincount(sizes, minlength=longest + 1))[:longest]
     starts = rows * steps + begins if batch_first else begins * batch + rows
-    return Pieces(living, starts, 1 if batch_first else batch, rows, fresh, last, lengths, steps)
+    return Pieces(living, starts, stride, rows, lengths, steps, fresh, ends)

@@ -9,6 +9,7 @@ Letters: T steps, B rows of the batch, C input features, H units of a state, R s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from ..errors import InputError, phrase
 from .gather import pick
 from .given import Lengths, Resets, given_lengths, given_resets, known_lengths
 from .layout import Exact, Layout, layout_for_any, layout_of
+from .pieces import Pieces, cut
 from .routing import seen, transformed
 
 
@@ -35,6 +37,7 @@ class Padded:
     sizes = None
     lines = None
     spare = False
+    places = None
 
     @classmethod
     def of(cls, x: Tensor, batch_first: bool, fresh: Tensor | None = None) -> Padded:
@@ -74,6 +77,7 @@ class Packed:
 
     sequence: PackedSequence
     spare = False
+    places = None
 
     @property
     def x(self) -> Tensor:
@@ -121,11 +125,14 @@ class Ragged:
 
     there   the caller's x
     layout  where each step goes
+    places  `engine.places` where x is to stay as it is, and the output to be laid out as x
+    packed  x, once it was gathered
     """
 
     there: Tensor
     layout: Layout | Exact
     batch_first: bool
+    places: Any = None
     packed: Tensor | None = None
 
     @property
@@ -135,7 +142,9 @@ class Ragged:
 
     @property
     def x(self) -> Tensor:
-        """[R, C], gathered when first asked for."""
+        """[R, C], gathered when first asked for; as the caller has it where it stays."""
+        if self.places is not None:
+            return self.there
         if self.packed is None:
             x = self.there
             self.packed = pick(x if x.dim() == 2 else x.flatten(0, 1), self.layout.index, self.layout.inverse)
@@ -149,15 +158,24 @@ class Ragged:
     def spare(self) -> bool:
         return self.layout.spare
 
+    @property
+    def _knows_rows(self) -> bool:
+        """Whether what runs the packed rows takes and gives states by the caller's rows."""
+        return self.places is not None and self.places.whose is not None
+
     def start(self, state: Tensor, own: Tensor | None) -> Tensor:
         """The start of each piece: the state of its row, or the layer's own."""
         batched = state if len(self.lead) == 2 else state.unsqueeze(1)
+        if self._knows_rows:
+            return batched
         of_rows = batched.index_select(1, self.layout.rows)
         fresh = self.layout.fresh
         return of_rows if own is None or fresh is None else torch.where(fresh[:, None], own, of_rows)
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
         """A row without a step ends where it starts."""
+        if self._knows_rows:
+            return state if len(self.lead) == 2 else state.squeeze(1)
         batched = start if len(self.lead) == 2 else start.unsqueeze(1)
         whole = torch.cat([state, batched], 1).index_select(1, self.layout.last)
         return whole if len(self.lead) == 2 else whole.squeeze(1)
@@ -172,7 +190,11 @@ class Ragged:
         return self.layout.piece
 
     def output(self, y: Tensor) -> Tensor:
-        return pick(y, self.layout.inverse, self.layout.index).view(*self.lead, y.shape[-1])
+        return (
+            y
+            if self.places is not None
+            else pick(y, self.layout.inverse, self.layout.index).view(*self.lead, y.shape[-1])
+        )
 
     def steps(self, states: Tensor) -> Tensor:
         whole = torch.stack([self.output(s) for s in states.unbind(0)])
@@ -198,13 +220,24 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
     if not transformed() and seen([x, *[t for t in (known, begins) if t is not None]]):
         return Ragged(x, layout_for_any(known, begins, steps, rows, time == 1, x.device, where), time == 1)
     known = None if known is None else known_lengths(known, steps, where)
-    begins = None if begins is None else begins.detach().to("cpu")
+    if begins is None:
+        layout = layout_of(known, None, steps, rows, time == 1, x.device)
+        return Padded.of(x, batch_first) if layout.pieces.dense else Ragged(x, layout, time == 1)
+    begins = begins.detach().to("cpu")
     if steps and (known is None or bool((known == steps).all())):
-        if begins is None or not begins.any():
+        if not begins.any():
             return Padded.of(x, batch_first)
         if not begins[1:].any():
             return Padded.of(x, batch_first, begins[0].to(x.device))
     return Ragged(x, layout_of(known, begins, steps, rows, time == 1, x.device), time == 1)
+
+
+def pieces_of(x: Tensor, lengths: Lengths, batch_first: bool, where: str) -> Pieces | None:
+    """How x [T, B, C], or [B, T, C] with batch_first, is packed; None where all rows have T steps."""
+    steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
+    known = known_lengths(given_lengths(lengths, rows, True, where), steps, where)
+    pieces = cut(known.numpy(), None, steps, batch_first)
+    return None if pieces.dense else pieces
 
 
 def packed_like(sequence: PackedSequence, padded: Tensor, batch_first: bool) -> PackedSequence:

@@ -1,6 +1,7 @@
-"""The short way for calls in which there is nothing to decide: one layer, one direction, a dense batch.
+"""The short way for calls in which there is nothing to decide: one layer, one direction, a batch with or without lengths.
 
-It costs microseconds. All other calls, wrong ones too, it leaves to the way that asks about everything.
+It costs microseconds, more of them where a kernel has just emptied the processor's caches: every call counts. All other
+calls, wrong ones too, it leaves to the way that asks about everything.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..cells import Cell
 from . import engine
 from .autograd import Call, differentiable
+from .given import Lengths, given_lengths
 from .masks import DenseMasks
 from .plain import autocast_on
 from .routing import KERNELS, way
@@ -40,14 +42,15 @@ def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) ->
     return tuple((1, batch, (projected or hidden) if w == "P" else hidden) for w in widths)
 
 
-def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
-    """(output, state) of a dense batch x [T, B, C] or [B, T, C]; None where the call is of another kind."""
+def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Tensor, Any] | None:
+    """(output, state) of a batch x [T, B, C] or [B, T, C], dense or with lengths; None for calls of other kinds."""
     if (
         torch.compiler.is_compiling()
         or type(x) is not Tensor
         or layer.num_layers != 1
         or layer.bidirectional
         or not x.is_cpu
+        or (lengths is not None and layer._draws and layer.training)
     ):
         return None
     if WATCHER.get() is not None:
@@ -75,14 +78,24 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     for t in tensors:
         if t is None or t.dtype is not kind or not t.is_cpu:
             return None
-    if way(tensors) != KERNELS:
+    if way([*tensors, lengths] if isinstance(lengths, Tensor) else tensors) != KERNELS:
         return None
     learning = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if learning and layer.options.checkpoint is not None:
         return None
+    sizes = where = None
+    if lengths is not None:
+        steps = x.shape[1 if batch_first else 0]
+        known = given_lengths(lengths, batch, True, type(layer).__name__)
+        found = engine.by_length(known, steps, batch_first) if known.dtype is torch.int64 and known.is_cpu else None
+        if found is None or not len(found[0]):
+            return None
+        if len(found[0]) < steps or found[0][-1] < batch:
+            sizes, where = found
     n = 1 + len(shapes)
     tensors = [t if t.is_contiguous() else t.contiguous() for t in tensors]
-    if batch_first:
+    turned = batch_first and where is None
+    if turned:
         tensors[0] = x.transpose(0, 1).contiguous()
     noise = None
     if layer._draws and layer.training:
@@ -93,9 +106,10 @@ def short(layer: Layer, x: Any, state: Any) -> tuple[Tensor, Any] | None:
         noise = masks.noise(0) if cell.random else None
     x, states, weights = tensors[0], tensors[1:n], tensors[n:]
     if learning:
-        output, finals, _, _ = differentiable(_call(cell), x, states, weights, None, noise)
+        call = _call(cell) if where is None else _call(cell)._replace(where=where)
+        output, finals, _, _ = differentiable(call, x, states, weights, sizes, noise)
     else:
-        output, finals, _, _ = engine.forward(cell, x, states, weights, None, False, False, False, noise)
-    if batch_first:
+        output, finals, _, _ = engine.forward(cell, x, states, weights, sizes, False, False, False, noise, where)
+    if turned:
         output = output.transpose(0, 1)
     return output, finals[0] if n == 2 else tuple(finals)

@@ -1,0 +1,103 @@
+"""Ragged rows read where they lie, against the same rows packed first: one and the same result, to the bit."""
+
+from itertools import product
+
+import pytest
+import torch
+
+import ostinato
+from kernels.calls import same_bits
+from layers.pairs import parts
+from ostinato.errors import ShapeError
+from ostinato.kernels import Places, run
+from ostinato.layers import layer as layers
+
+FEATURES, HIDDEN = 5, 19
+OPTIONS = [
+    {"cell": "lstm"},
+    {"cell": "gru", "batch_first": True},
+    {"cell": "elman", "learn_initial_state": True},
+    {"cell": "lstm_projected", "proj_size": 7, "bidirectional": True},
+    {"cell": "slstm", "num_layers": 2},
+    {"cell": "gru_reset_before", "bidirectional": True, "num_layers": 2, "batch_first": True},
+]
+
+
+def results(layer, x, state, lengths, resets):
+    """Outputs, final states and all gradients of a call."""
+    leaf = x.clone().requires_grad_()
+    own = None if state is None else tuple(s.clone().requires_grad_() for s in state)
+    layer.zero_grad()
+    given = own if own is None or len(own) > 1 else own[0]
+    output, final = layer(leaf, given, lengths=lengths, resets=resets)
+    values = [output, *parts(final)]
+    sum((v * torch.linspace(-1, 1.3, v.numel(), dtype=v.dtype).view(v.shape)).sum() for v in values).backward()
+    with torch.no_grad():
+        same_bits(output, layer(x, given, lengths=lengths, resets=resets)[0], "without gradients")
+    leaves = {"x": leaf, **{f"start {k}": s for k, s in enumerate(own or ())}, **dict(layer.named_parameters())}
+    gradients = {f"d {name}": t.grad for name, t in leaves.items() if t.grad is not None}
+    return {f"value {k}": v.detach() for k, v in enumerate(values)} | gradients
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: o["cell"])
+def test_rows_that_stay_have_the_bits_of_packed_rows(options, dtype, monkeypatch):
+    torch.manual_seed(0)
+    layer = ostinato.Recurrent(**options, input_size=FEATURES, hidden_size=HIDDEN, dtype=dtype)
+    stay, short, seen = layers.stay, layers.short, []
+
+    def watched(layer, batch, *rest):
+        stay(layer, batch, *rest)
+        seen.append(batch.places is not None)
+
+    for (steps, batch), resetting, stated in product([(9, 6), (80, 37), (5, 1)], [False, True], [False, True]):
+        shape = (batch, steps) if layer.batch_first else (steps, batch)
+        lengths = torch.randint(0, steps + 1, (batch,)) if batch > 1 else torch.tensor([3])
+        x = torch.randn(*shape, FEATURES, dtype=dtype)
+        past = torch.arange(steps)[:, None] >= lengths
+        x[past.T if layer.batch_first else past] = float("nan")
+        resets = torch.rand(shape) < 0.1 if resetting else None
+        start = [torch.rand_like(s) + 0.5 for s in parts(layer(torch.zeros_like(x))[1])]
+        given = (layer, x, start if stated else None, lengths, resets)
+        monkeypatch.setattr(layers, "stay", watched)
+        found = [results(*given)]
+        monkeypatch.setattr(layers, "short", lambda *args: None)
+        found.append(results(*given))
+        assert seen and all(seen)
+        monkeypatch.setattr(layers, "stay", lambda *args: None)
+        expected = results(*given)
+        monkeypatch.setattr(layers, "short", short)
+        for each in found:
+            assert each.keys() == expected.keys()
+            for name, value in each.items():
+                same_bits(value, expected[name], name)
+
+
+def test_lengths_may_be_written_to_before_backward():
+    layer = ostinato.GRU(3, 4)
+    x, lengths = torch.randn(6, 2, 3, requires_grad=True), torch.tensor([2, 5])
+    output, _ = layer(x, lengths=lengths)
+    lengths.fill_(1)
+    output.sum().backward()
+    assert x.grad[:2, 0].any(1).all() and x.grad[:5, 1].any(1).all()
+    assert not x.grad[2:, 0].any() and not x.grad[5:, 1].any()
+
+
+def test_second_derivatives_of_rows_that_stay():
+    torch.manual_seed(1)
+    layer = ostinato.LSTM(2, 3, dtype=torch.float64, batch_first=True)
+    x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: layer(x, lengths=[2, 4, 0])[0].tanh(), x)
+
+
+def test_places_of_another_x_are_refused():
+    layer, x = ostinato.GRU(3, 4), torch.randn(5, 2, 3)
+    starts = torch.tensor([1, 0]).numpy()
+    places = Places(starts, 2, torch.tensor([2, 5]).numpy(), 5, starts)
+    cell, weights = layer.cell, [getattr(layer, name).detach() for name in layer._weight_names()[0]]
+    sizes, state = torch.tensor([2, 2, 1, 1, 1]), torch.zeros(2, 4)
+    run.forward(cell, x, [state], weights, sizes, False, False, False, None, places)
+    message = r"kernels: places must be x of 10 lines and 2 rows, 2 of which are packed, got \[{}, 2, 3\].* and 2. Give"
+    for wrong in ((torch.randn(4, 2, 3), state), (x, torch.zeros(3, 4))):
+        with pytest.raises(ShapeError, match=message.format(len(wrong[0]))):
+            run.forward(cell, wrong[0], [wrong[1]], weights, sizes, False, False, False, None, places)
