@@ -62,9 +62,9 @@ def calls(monkeypatch):
     made = []
     forward = engine.forward
 
-    def watched(cell, x, states, weights, sizes, reverse, keep, histories, noise=None):
+    def watched(cell, x, states, weights, sizes, reverse, keep, histories, noise=None, where=None):
         made.append((x.shape[0] if sizes is None else len(sizes), keep))
-        return forward(cell, x, states, weights, sizes, reverse, keep, histories, noise)
+        return forward(cell, x, states, weights, sizes, reverse, keep, histories, noise, where)
 
     monkeypatch.setattr(engine, "forward", watched)
     return made

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,8 +10,9 @@ import ostinato
 from kernels.calls import same_bits
 from layers.pairs import parts
 from ostinato.errors import ShapeError
-from ostinato.kernels import Places, run
+from ostinato.kernels import Places, by_length, run
 from ostinato.layers import layer as layers
+from ostinato.layers.pieces import cut
 
 FEATURES, HIDDEN = 5, 19
 OPTIONS = [
@@ -73,6 +75,22 @@ def test_rows_that_stay_have_the_bits_of_packed_rows(options, dtype, monkeypatch
                 same_bits(value, expected[name], name)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("lengths", [[3, 9, 0, 5, 5, 1, 9], [0], [0, 0], [4], [9, 9], [1] * 40, []])
+def test_kernels_sort_rows_as_numpy_does(lengths, batch_first):
+    given, wanted = torch.tensor(lengths, dtype=torch.int64), cut(np.array(lengths, np.int64), None, 9, batch_first)
+    sizes, places = by_length(given, 9, batch_first)
+    assert sizes.tolist() == wanted.sizes.tolist() and places.count == len(wanted.rows)
+    numbers = places.numbers[: len(lengths) + 2 * places.count].tolist()
+    assert numbers == [*lengths, *wanted.starts.tolist(), *wanted.rows.tolist()]
+    assert (places.rows, places.steps, places.step) == (len(lengths), 9, wanted.stride) and places.by_rows
+
+
+@pytest.mark.parametrize("lengths", [[3, -1], [10, 2], [2**40], [-(2**40), 9, 9]])
+def test_kernels_refuse_lengths_that_cannot_be(lengths):
+    assert by_length(torch.tensor(lengths), 9, False) is None
+
+
 def test_lengths_may_be_written_to_before_backward():
     layer = ostinato.GRU(3, 4)
     x, lengths = torch.randn(6, 2, 3, requires_grad=True), torch.tensor([2, 5])
@@ -92,8 +110,8 @@ def test_second_derivatives_of_rows_that_stay():
 
 def test_places_of_another_x_are_refused():
     layer, x = ostinato.GRU(3, 4), torch.randn(5, 2, 3)
-    starts = torch.tensor([1, 0]).numpy()
-    places = Places(starts, 2, torch.tensor([2, 5]).numpy(), 5, starts)
+    lengths, starts = np.array([2, 5]), np.array([1, 0])
+    places = Places.of(lengths, starts, starts, 5, 2, by_rows=True)
     cell, weights = layer.cell, [getattr(layer, name).detach() for name in layer._weight_names()[0]]
     sizes, state = torch.tensor([2, 2, 1, 1, 1]), torch.zeros(2, 4)
     run.forward(cell, x, [state], weights, sizes, False, False, False, None, places)

@@ -3,7 +3,7 @@
 from .buffers import empty
 from .call import block_steps
 from .lines import norms, path
-from .places import Places
+from .places import Places, by_length
 from .run import adjoints, backward, backward_recorded, blocks, forward, supported
 from .shapes import kept_shapes, kept_values
 from .squares import Outer, Pattern, outer_norms
@@ -18,6 +18,7 @@ __all__ = [
     "backward_recorded",
     "block_steps",
     "blocks",
+    "by_length",
     "empty",
     "forward",
     "kept_shapes",

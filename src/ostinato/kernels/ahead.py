@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..cells import Cell
+from .places import ready
 from .run import SCALARS, compiled_backward, compiled_forward
 
 
@@ -15,6 +16,7 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
     histories: also the builds that hand out the states after every step, and that take gradients in them.
     """
     scalar, before = SCALARS[dtype], _made()
+    ready()
     for more in (False, True) if histories else (False,):
         for keep in (False, True) if training else (False,):
             compiled_forward(cell, scalar, keep, more)

@@ -303,7 +303,7 @@ class Call:
         given = x.numel(), [s.numel() for s in states]
         if places is not None:
             places.check(x, states, self.lines.B)
-            given = self.counts[0], given[1] if places.whose is None else self.counts[1]
+            given = self.counts[0], self.counts[1] if places.by_rows else given[1]
         elif self.lines.lengths is not None:  # there may be more lines and rows than the call has
             lines, rows = self.lines.first[-1], self.lines.B
             given = min(len(x), lines) * x.shape[-1], [min(len(s), rows) * s.shape[-1] for s in states]

@@ -129,13 +129,16 @@ class Ptr:
 
     def integer(self, index: Int | int) -> Int:
         """The index-th 64-bit integer from here."""
-        o = index if isinstance(index, Int) else Int(self.code, index)
-        p = self.code.builder.gep(self.value, [o.value], source_etype=I64)
-        return Int(self.code, self.code.builder.load(p, typ=I64, align=8))
+        return Int(self.code, self.code.builder.load(self.entry(index).value, typ=I64, align=8))
 
-    def entry(self, index: Int) -> Ptr:
+    def set_integer(self, index: Int | int, n: Int | int) -> None:
+        n = n if isinstance(n, Int) else Int(self.code, n)
+        self.code.builder.store(n.value, self.entry(index).value, align=8)
+
+    def entry(self, index: Int | int) -> Ptr:
         """The address of the index-th 64-bit integer from here."""
-        return Ptr(self.code, self.code.builder.gep(self.value, [index.value], source_etype=I64))
+        o = index if isinstance(index, Int) else Int(self.code, index)
+        return Ptr(self.code, self.code.builder.gep(self.value, [o.value], source_etype=I64))
 
     def pointer(self, index: int) -> Ptr:
         """The index-th address from here."""

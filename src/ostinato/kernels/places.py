@@ -1,10 +1,13 @@
-"""Rows that stay where the caller has them: which line of x each packed row begins at, and which lines no row has."""
+"""Rows that stay where the caller has them: which line of x each packed row begins at, and which lines no row has.
+
+Letters: T steps, B rows of the caller's x, N packed rows, R lines of all packed rows together.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -13,52 +16,135 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ShapeError, phrase
+from .code import Code, Int
+from .jobs import Job
+from .product import Products
+from .vector import Frame
 
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
 class Places:
     """Packed rows of x [T, B, C], or [B, T, C] with batch_first, or [T, C]. Read by kernels, and trusted.
 
-    starts   [N], the line of x, one of its T·B, at which each packed row begins
-    step     lines from one step of a row to its next
-    lengths  [B], the steps of each row of x; the lines past them are 0 in what is laid out as x is
+    numbers  int64, one after the other: [B] the steps of each row of x, past which there is 0 in what is laid out as x
+             is; [N] the line of x, one of its T·B, at which each packed row begins; [N] which row of x it is
+    count    N
+    rows     B
     steps    T
-    whose    [N], which row of x each packed row is: states are then those of the rows of x, B of them. None where they
-             are those of the packed rows
+    step     lines from one step of a row to its next
+    by_rows  whether states are those of the rows of x, B of them, and not of the packed rows
     """
 
-    starts: Integers
-    step: int
-    lengths: Integers
-    steps: int
-    whose: Integers | None = None
+    def __init__(self, numbers: Tensor, count: int, rows: int, steps: int, step: int, by_rows: bool):
+        self.numbers, self.count, self.rows, self.steps, self.step = numbers, count, rows, steps, step
+        self.by_rows = by_rows
+
+    @classmethod
+    def of(cls, lengths: Integers, starts: Integers, whose: Integers, steps: int, step: int, by_rows: bool) -> Places:
+        """From arrays [B], [N] and [N]."""
+        numbers = torch.from_numpy(np.concatenate([lengths, starts, whose]))
+        return cls(numbers, len(starts), len(lengths), steps, step, by_rows)
 
     def fill(self, frame: array, places: dict[str, int]) -> None:
-        """The entries of a frame; its addresses are good while these arrays live."""
-        frame[places["starts"]], frame[places["line_step"]] = self.starts.ctypes.data, self.step
-        frame[places["all_steps"]], frame[places["all_rows"]] = self.steps, len(self.lengths)
-        frame[places["lengths"]] = self.lengths.ctypes.data
-        if self.whose is not None:
-            frame[places["whose"]] = self.whose.ctypes.data
+        """The entries of a frame; its addresses are good while this lives."""
+        first = self.numbers.data_ptr()
+        frame[places["lengths"]], frame[places["starts"]] = first, first + 8 * self.rows
+        if self.by_rows:
+            frame[places["whose"]] = first + 8 * (self.rows + self.count)
+        frame[places["line_step"]] = self.step
+        frame[places["all_steps"]], frame[places["all_rows"]] = self.steps, self.rows
 
     def check(self, x: Tensor, states: Sequence[Tensor], rows: int) -> None:
         """Refuses an x with other lines, and other counts of rows: kernels trust what the frame says."""
-        lines, given = self.steps * len(self.lengths), len(self.lengths)
-        same = self.whose is None or all(s.shape[-2] == given for s in states)
-        if prod(x.shape[:-1]) != lines or len(self.starts) != rows or not same:
-            expected = f"x of {lines} lines and {given} rows, {len(self.starts)} of which are packed"
+        same = not self.by_rows or all(s.shape[-2] == self.rows for s in states)
+        if prod(x.shape[:-1]) != self.steps * self.rows or self.count != rows or not same:
+            expected = f"x of {self.steps * self.rows} lines and {self.rows} rows, {self.count} of which are packed"
             received = f"{list(x.shape)}, states {[list(s.shape) for s in states]} and {rows}"
             raise ShapeError(phrase("kernels", "places", expected, received, "Give those of this very x."))
 
     def idle_rows(self, starts: Sequence[Tensor], ends: Sequence[Tensor]) -> None:
         """Rows of x without a step end where they began."""
-        if self.whose is not None and len(self.whose) < len(self.lengths):
-            idle = torch.from_numpy(np.flatnonzero(self.lengths == 0))
+        if self.by_rows and self.count < self.rows:
+            idle = (self.numbers[: self.rows] == 0).nonzero().view(-1)
             for a, b in zip(starts, ends):
                 b.view(-1, b.shape[-1])[idle] = a.view(-1, a.shape[-1])[idle]
 
-    def index(self, sizes: Sequence[int]) -> Integers:
+    def index(self, sizes: Sequence[int]) -> Tensor:
         """[R], the line of x of each packed row, where step t has sizes[t] of them."""
-        return np.concatenate([self.starts[:n] + t * self.step for t, n in enumerate(sizes)])
+        starts = self.numbers[self.rows : self.rows + self.count]
+        return torch.cat([starts[:n] + t * self.step for t, n in enumerate(sizes)])
+
+
+def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Places] | None:
+    """(sizes [S] of the steps, places) of rows that are packed longest first, and else in their order; S the longest.
+
+    lengths int64 [B], contiguous, on the CPU. None where one of them is not between 0 and `steps`.
+    """
+    rows = len(lengths)
+    numbers = torch.empty(3 * rows + 2 * steps + 4, dtype=torch.int64)
+    first = numbers.data_ptr()
+    sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
+    _by_length()(
+        1, given=lengths.data_ptr(), rows=rows, steps=steps, between=steps if batch_first else 1, numbers=first,
+        sizes=sizes, counts=counts, found=found,
+    )  # fmt: skip
+    count, longest, wrong = numbers[-3:].tolist()
+    if wrong:
+        return None
+    return numbers[3 * rows : 3 * rows + longest], Places(
+        numbers, count, rows, steps, 1 if batch_first else rows, by_rows=True
+    )
+
+
+def ready() -> None:
+    """Compiles what sorts rows, or loads it from the cache."""
+    _by_length().library.address("run")
+
+
+@lru_cache(maxsize=1)
+def _by_length() -> Job:
+    names = ("given", "rows", "steps", "between", "numbers", "sizes", "counts", "found")
+    return Job("by length", "float32", names, _emit)
+
+
+def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
+    """Sorts by counting: how many rows have each length, and from there where each row goes.
+
+    A few microseconds, where a dozen calls of numpy cost ten each in a process whose caches a kernel has emptied.
+    """
+    given, numbers, sizes, counts, found = (
+        f.pointer(name) for name in ("given", "numbers", "sizes", "counts", "found")
+    )
+    rows, steps = f["rows"], f["steps"]
+    for k in range(3):
+        found.set_integer(k, 0)
+    with code.range(steps + 1) as n:
+        counts.set_integer(n, 0)
+    with code.range(rows) as b:
+        n = given.integer(b)
+        numbers.set_integer(b, n)
+        with code.either(code.builder.and_(n >= 0, n <= steps)) as (right, wrong):
+            with right:
+                counts.set_integer(n, counts.integer(n) + 1)
+            with wrong:
+                found.set_integer(2, 1)
+    found.set_integer(0, rows)
+    with code.range(steps) as t:
+        longer = found.integer(0) - counts.integer(t)
+        for table, place in ((found, code.integer(0)), (sizes, t), (counts, t)):
+            table.set_integer(place, longer)
+        with code.when(longer > 0):
+            found.set_integer(1, t + 1)
+    counts.set_integer(steps, 0)
+    with code.when(steps > 0):
+        found.set_integer(0, sizes.integer(0))
+    starts = numbers.entry(rows)
+    whose = starts.entry(found.integer(0))
+    with code.range(rows) as b:
+        n = given.integer(b)
+        with code.when(code.builder.and_(n > 0, n <= steps)):
+            place = counts.integer(n)
+            counts.set_integer(n, place + 1)
+            starts.set_integer(place, b * f["between"])
+            whose.set_integer(place, b)

@@ -49,7 +49,7 @@ def _packed(call: Call, t: Tensor, sizes: Tensor) -> Tensor:
     """t, laid out as x is, as packed rows [R, ·]. Differentiable any number of times."""
     if call.where is None:
         return t
-    return t.flatten(0, -2).index_select(0, torch.from_numpy(call.where.index(sizes.tolist())))
+    return t.flatten(0, -2).index_select(0, call.where.index(sizes.tolist()))
 
 
 def _rows(state: Tensor) -> Tensor:

@@ -167,8 +167,16 @@ def places(pieces: Pieces) -> Any:
 
     Where every row is one piece, states are those of the caller's rows; else those of the pieces.
     """
-    whose = pieces.rows if pieces.ends is None else None
-    return _kernels().Places(pieces.starts, pieces.stride, pieces.lengths, pieces.steps, whose)
+    k, by_rows = _kernels(), pieces.ends is None
+    return k.Places.of(pieces.lengths, pieces.starts, pieces.rows, pieces.steps, pieces.stride, by_rows)
+
+
+def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
+    """(sizes, `places`) of rows with lengths int64 [B] on the CPU, as `pieces.cut` has them, but in microseconds.
+
+    Only where there are kernels. None where a length is not between 0 and `steps`.
+    """
+    return _kernels().by_length(lengths.contiguous(), steps, batch_first)
 
 
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:

@@ -29,5 +29,7 @@ def stay(layer: Layer, batch: Batch, given: Sequence[Tensor], weights: Sequence[
         return
     if layer.checkpoint is not None or (layer.num_layers > 1 and layer.dropout and layer.training):
         return
+    if not engine.compiled(batch.there):
+        return
     if way([batch.there, *given, *(w for group in weights for w in group)]) == KERNELS:
         batch.places = engine.places(batch.layout.pieces)

@@ -19,7 +19,6 @@ from ..errors import InputError, phrase
 from .gather import pick
 from .given import Lengths, Resets, given_lengths, given_resets, known_lengths
 from .layout import Exact, Layout, layout_for_any, layout_of
-from .pieces import Pieces, cut
 from .routing import seen, transformed
 
 
@@ -161,7 +160,7 @@ class Ragged:
     @property
     def _knows_rows(self) -> bool:
         """Whether what runs the packed rows takes and gives states by the caller's rows."""
-        return self.places is not None and self.places.whose is not None
+        return self.places is not None and self.places.by_rows
 
     def start(self, state: Tensor, own: Tensor | None) -> Tensor:
         """The start of each piece: the state of its row, or the layer's own."""
@@ -230,14 +229,6 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
         if not begins[1:].any():
             return Padded.of(x, batch_first, begins[0].to(x.device))
     return Ragged(x, layout_of(known, begins, steps, rows, time == 1, x.device), time == 1)
-
-
-def pieces_of(x: Tensor, lengths: Lengths, batch_first: bool, where: str) -> Pieces | None:
-    """How x [T, B, C], or [B, T, C] with batch_first, is packed; None where all rows have T steps."""
-    steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
-    known = known_lengths(given_lengths(lengths, rows, True, where), steps, where)
-    pieces = cut(known.numpy(), None, steps, batch_first)
-    return None if pieces.dense else pieces
 
 
 def packed_like(sequence: PackedSequence, padded: Tensor, batch_first: bool) -> PackedSequence:
