@@ -1,4 +1,4 @@
-"""The short way for calls in which there is nothing to decide: one layer, one direction, a batch with or without lengths.
+"""The short way for calls in which there is nothing to decide: one layer, one direction, a batch, dense or with lengths.
 
 It costs microseconds, more of them where a kernel has just emptied the processor's caches: every call counts. All other
 calls, wrong ones too, it leaves to the way that asks about everything.
