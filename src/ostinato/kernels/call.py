@@ -101,37 +101,37 @@ class Lines:
         self.first.frombytes(np.cumsum(sizes).tobytes())
         self.lengths = T - np.cumsum(np.bincount(sizes, minlength=B + 1))[:B]
 
-    def cuts(self, parts: int) -> array:
-        """Ranges of rows of nearly equal work: lines where all rows are equally long.
+    def cuts(self, parts: int, begin: int = 0, end: int | None = None) -> array:
+        """Ranges of rows of nearly equal work in steps begin … end: lines where all rows are equally long.
 
         Where they are not, the few longest rows fill whole steps by themselves, and a step of a few rows costs as much
         as one of ROWS_AT_ONCE. So rows low … high cost as many lines as their lengths add up to, with the first
-        ROWS_AT_ONCE of them all as long as the longest. The largest part is made as small as can be.
+        ROWS_AT_ONCE of them all as long as the longest. Rows are halved between halves of the parts, and so on.
         """
         if self.lengths is None or parts == 1:
             return array("q", [i * self.B // parts for i in range(parts + 1)])
-        length, before = self.lengths.tolist(), [0, *np.cumsum(self.lengths).tolist()]
-
-        def cut(most: int) -> list[int]:
-            """Each part as large as `most` allows, the last one with all that is left."""
-            found = [0]
-            for _ in range(parts - 1):
-                low = found[-1]
-                together = min(low + ROWS_AT_ONCE, self.B)
-                rest = most - ROWS_AT_ONCE * length[low] if low < self.B else 0
-                found.append(max(together, bisect_right(before, before[together] + rest) - 1))
-            return [*found, self.B]
+        inside = self.lengths if end is None else np.clip(self.lengths - begin, 0, end - begin)
+        length, before = [*inside.tolist(), 0], [0, *np.cumsum(inside).tolist()]
 
         def cost(low: int, high: int) -> int:
             together = min(low + ROWS_AT_ONCE, high)
             return ROWS_AT_ONCE * length[low] + before[high] - before[together] if low < high else 0
 
-        low, high = before[-1] // parts, before[-1] + ROWS_AT_ONCE * length[0]
-        while high - low > 1 + before[-1] // 256:
-            middle = (low + high) // 2
-            largest = max(cost(*part) for part in pairwise(cut(middle)))
-            low, high = (low, middle) if largest <= middle else (middle, high)
-        return array("q", cut(high))
+        def halve(low: int, high: int, parts: int) -> list[int]:
+            if parts == 1:
+                return [low]
+            left = parts // 2
+
+            def uneven(middle: int) -> int:
+                """What a part on the right has more than one on the left, times what makes it whole."""
+                return left * cost(middle, high) - (parts - left) * cost(low, middle)
+
+            middle = bisect_right(range(low, high), 0, key=lambda m: -uneven(m)) + low
+            if middle > low and uneven(middle - 1) < -uneven(middle):
+                middle -= 1
+            return [*halve(low, middle, left), *halve(middle, high, parts - left)]
+
+        return array("q", [*halve(0, self.B, parts), self.B])
 
     def blocks(self, reverse: bool) -> list[int]:
         """The steps at which a block of backpropagation begins, and their number at the end, in its order of work.
@@ -229,6 +229,9 @@ class Call:
                 self._room(f"gates_{kernel.numbers[id(q)]}", blocks * chunk * B * parts * q.columns * self.lanes)
         else:
             self.blocks = lines.blocks(reverse)
+            # Threads meet after every block, so that each block is divided by itself.
+            spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(self.blocks)]
+            self.block_cuts = [self.cuts if lines.lengths is None else lines.cuts(parts, *span) for span in spans]
             most = self._most_lines(reverse)
             panels = max(self.pad(w) for w in self.width) // (2 * self.lanes) if most <= SHORT_ROWS else 1
             line, room = self.count(compiled.program.slot_width), panels * most * 2 * self.lanes

@@ -76,34 +76,33 @@ class Places:
         return torch.cat([starts[:n] + t * self.step for t, n in enumerate(sizes)])
 
 
-def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Places] | None:
+def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Places | None] | None:
     """(sizes [S] of the steps, places) of rows that are packed longest first, and else in their order; S the longest.
 
-    lengths int64 [B], contiguous, on the CPU. None where one of them is not between 0 and `steps`.
+    lengths int64 [B], contiguous, on the CPU. None where one of them is not between 0 and `steps`, and where none is
+    above 0. Without places where all of them are `steps`: such a batch is dense.
     """
     rows = len(lengths)
-    numbers = torch.empty(3 * rows + 2 * steps + 4, dtype=torch.int64)
+    numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64)
     first = numbers.data_ptr()
     sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
-    _by_length()(
+    sorter()(
         1, given=lengths.data_ptr(), rows=rows, steps=steps, between=steps if batch_first else 1, numbers=first,
         sizes=sizes, counts=counts, found=found,
     )  # fmt: skip
-    count, longest, wrong = numbers[-3:].tolist()
-    if wrong:
+    count, longest, whole, wrong = numbers[-4:].tolist()
+    if wrong or not count:
         return None
+    if whole == rows:
+        return numbers[3 * rows : 3 * rows + steps], None
     return numbers[3 * rows : 3 * rows + longest], Places(
         numbers, count, rows, steps, 1 if batch_first else rows, by_rows=True
     )
 
 
-def ready() -> None:
-    """Compiles what sorts rows, or loads it from the cache."""
-    _by_length().library.address("run")
-
-
 @lru_cache(maxsize=1)
-def _by_length() -> Job:
+def sorter() -> Job:
+    """What sorts rows, compiled for all layers together."""
     names = ("given", "rows", "steps", "between", "numbers", "sizes", "counts", "found")
     return Job("by length", "float32", names, _emit)
 
@@ -117,7 +116,7 @@ def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
         f.pointer(name) for name in ("given", "numbers", "sizes", "counts", "found")
     )
     rows, steps = f["rows"], f["steps"]
-    for k in range(3):
+    for k in range(4):
         found.set_integer(k, 0)
     with code.range(steps + 1) as n:
         counts.set_integer(n, 0)
@@ -128,7 +127,7 @@ def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
             with right:
                 counts.set_integer(n, counts.integer(n) + 1)
             with wrong:
-                found.set_integer(2, 1)
+                found.set_integer(3, 1)
     found.set_integer(0, rows)
     with code.range(steps) as t:
         longer = found.integer(0) - counts.integer(t)
@@ -136,6 +135,7 @@ def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
             table.set_integer(place, longer)
         with code.when(longer > 0):
             found.set_integer(1, t + 1)
+    found.set_integer(2, counts.integer(steps))
     counts.set_integer(steps, 0)
     with code.when(steps > 0):
         found.set_integer(0, sizes.integer(0))

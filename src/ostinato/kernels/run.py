@@ -371,7 +371,8 @@ def _backward(
             frame[places["stride_" + name]] = 0
         if not alone:
             call.start(frame, "pack")
-        for begin, end in pairwise(call.blocks):
+        for (begin, end), cuts in zip(pairwise(call.blocks), call.block_cuts):
+            frame[places["cuts"]] = cuts.buffer_info()[0]
             frame[places["begin"]], frame[places["end"]] = begin, end
             if sent is not None:  # the lines of this block stay, which lie in the workspace otherwise
                 there = sent.data_ptr() + call.first_line(begin, end) * sent.shape[-1] * call.itemsize

@@ -174,7 +174,8 @@ def places(pieces: Pieces) -> Any:
 def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
     """(sizes, `places`) of rows with lengths int64 [B] on the CPU, as `pieces.cut` has them, but in microseconds.
 
-    Only where there are kernels. None where a length is not between 0 and `steps`.
+    Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
+    step. Without places where all rows have all steps.
     """
     return _kernels().by_length(lengths.contiguous(), steps, batch_first)
 

@@ -1,4 +1,4 @@
-"""The short way for calls in which there is nothing to decide: one layer, one direction, a batch, dense or with lengths.
+"""The short way for calls in which there is nothing to decide: one layer, one direction, dense or with lengths.
 
 It costs microseconds, more of them where a kernel has just emptied the processor's caches: every call counts. All other
 calls, wrong ones too, it leaves to the way that asks about everything.
@@ -88,10 +88,9 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
         steps = x.shape[1 if batch_first else 0]
         known = given_lengths(lengths, batch, True, type(layer).__name__)
         found = engine.by_length(known, steps, batch_first) if known.dtype is torch.int64 and known.is_cpu else None
-        if found is None or not len(found[0]):
+        if found is None:
             return None
-        if len(found[0]) < steps or found[0][-1] < batch:
-            sizes, where = found
+        sizes, where = found if found[1] is not None else (None, None)
     n = 1 + len(shapes)
     tensors = [t if t.is_contiguous() else t.contiguous() for t in tensors]
     turned = batch_first and where is None
