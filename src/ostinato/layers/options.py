@@ -59,20 +59,21 @@ class Options:
 
     layer_norm           True: each product with W or U is normalised over its units and multiplied with a learned gain,
                          p_norm_W_GATE_l0 and p_norm_U_GATE_l0 [H], first 1; the gates' own biases follow. J. L. Ba,
-                         J. R. Kiros, G. E. Hinton, arXiv 1607.06450; each gate apart, the state c not
+                         J. R. Kiros, G. E. Hinton, arXiv 1607.06450v1, section 3.1 and equations (20) to (22);
+                         each gate apart, the state c not
     recurrent_dropout    in training, a number: probability that a unit of what enters the products with U is 0, one
-                         mask for a sequence (Y. Gal, Z. Ghahramani, arXiv 1512.05287, one mask for all
-                         gates). A dict such as {"g": 0.25}: probability that a unit of a gate's value is 0, in every
+                         mask for a sequence (Y. Gal, Z. Ghahramani, arXiv 1512.05287, section 4.1, one mask
+                         for all gates). A dict such as {"g": 0.25}: probability that a unit of a gate's value is 0, in every
                          step anew (S. Semeniuta, A. Severyn, E. Barth, arXiv 1603.05118)
     zoneout              in training, probability that a unit of a state keeps its old value in a step; in evaluation
                          the expected value of that. A number for all states, or a dict of states. D. Krueger et al.,
                          arXiv 1606.01305
     weight_dropout       in training, probability that a number of U is 0, one mask for a call. S. Merity, N. S. Keskar,
-                         R. Socher, arXiv 1708.02182
+                         R. Socher, arXiv 1708.02182, section 2
     input_dropout        in training, probability that a feature of what enters W is 0, one mask for a sequence, layer
                          and direction. Gal and Ghahramani, as above
     clip_gradient        in training, the largest size of the gradient of a gate's pre-activation, clamped inside the
-                         recurrence. A. Graves, arXiv 1308.0850
+                         recurrence. A. Graves, arXiv 1308.0850, section 2.1
     clip_state           the largest size of a state's new value, for all that reads it; a number for all states, or a
                          dict of states. H. Sak, A. Senior, F. Beaufays, Interspeech 2014, clip c at 50
     activation           of the Elman network: "tanh", "sigmoid", "relu", "leaky_relu", "prelu" or "softplus"
