@@ -258,7 +258,7 @@ def _optimised(source: Source, target: Target, machine: Any, name: str) -> Any:
             )  # fmt: skip
     # Kernels arrive as vector code with tiles of full height. LLVM's vectorisers and its unrolling could only look for
     # what is not there. Of all other passes these make kernels with products as fast as the whole of a level does, and
-    # that takes ten times as long. Purely elementwise cells miss a tenth in inference.
+    # that takes ten times as long. Elementwise cells miss a few per cent.
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
     passes.add_simplify_cfg_pass()

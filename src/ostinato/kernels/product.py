@@ -178,9 +178,8 @@ class Products:
 
     def put(self, columns: int) -> ir.Function:
         """f(add, tile, rows, C, row stride, width): a tile, or what it adds, into a matrix that ends after `width`."""
-        key = ("put", columns)
-        if key not in self._tiles:
-            code = self.code(f"put_{columns}", [I64, PTR, I64, PTR, I64, I64])
+
+        def body(code: Code) -> None:
             add, tile, rows, to, line, width = code.arguments
             n, lanes = self.lanes, code.lanes
             with code.range(rows) as i, code.range(width.least(columns * n), step=n) as u:
@@ -193,8 +192,8 @@ class Products:
                                 place.set_vector(lanes.add(place.vector(mask), v), mask)
                             with first:
                                 place.set_vector(v, mask)
-            self._tiles[key] = code.close()
-        return self._tiles[key]
+
+        return self.function(f"put_{columns}", [I64, PTR, I64, PTR, I64, I64], body)
 
     def each_tile(self, code: Code, rows: Int, columns: int):  # type: ignore[no-untyped-def]
         """Loops over tiles of nearly equal height that cover `rows`: yields (first row, height)."""
@@ -244,21 +243,21 @@ class Products:
 
     def pack_rows(self) -> ir.Function:
         """f(M, row stride, K, width, panel, stride, room): panel[k * stride + j] = M[k, j], zeros up to room."""
-        if ("rows",) not in self._tiles:
-            code = self.code("pack_rows", [PTR, I64, I64, I64, PTR, I64, I64])
+
+        def body(code: Code) -> None:
             m, ldm, *rest = code.arguments
             self._copy_rows(code, lambda k: m.at(k * ldm), *rest)
-            self._tiles[("rows",)] = code.close()
-        return self._tiles[("rows",)]
+
+        return self.function("pack_rows", [PTR, I64, I64, I64, PTR, I64, I64], body)
 
     def gather_rows(self) -> ir.Function:
         """f(M, row stride, which, K, width, panel, stride, room): `pack_rows` of the rows which[0], …, which[K - 1]."""
-        if ("gather",) not in self._tiles:
-            code = self.code("gather_rows", [PTR, I64, PTR, I64, I64, PTR, I64, I64])
+
+        def body(code: Code) -> None:
             m, ldm, which, *rest = code.arguments
             self._copy_rows(code, lambda k: m.at(which.integer(k) * ldm), *rest)
-            self._tiles[("gather",)] = code.close()
-        return self._tiles[("gather",)]
+
+        return self.function("gather_rows", [PTR, I64, PTR, I64, I64, PTR, I64, I64], body)
 
     def _copy_rows(
         self, code: Code, row: Callable[[Int], Ptr], depth: Int, width: Int, panel: Ptr, stride: Int, room: Int

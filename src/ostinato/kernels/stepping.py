@@ -86,8 +86,10 @@ class Stepper:
         home = {v.id for v in self.step.computed if self.step.stage[v.id] == p.stage}
         if not p.products:
             low, high = share_of(width.over(n), self.share, self.shares)
-            with code.range(self.rows) as i, code.range(high, low) as vector:
-                self._row_end(p, home, self._row(i), vector * n, width, {})
+            with code.range(self.rows) as i:
+                row = self._row(i)
+                with code.range(high, low) as vector:
+                    self._row_end(p, home, row, vector * n, width, {})
             return
         scratch = {id(q): code.stack(self.products.rows(q.columns) * q.columns * n) for q in p.products}
         most = max(p.products, key=lambda q: q.columns).columns

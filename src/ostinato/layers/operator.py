@@ -40,7 +40,7 @@ def run(
     onlooker  who looks on; it changes no bit
     noise    int64 [3 + B], as `cells.noise` says, for a cell that draws random numbers
     where    `engine.places`: the packed rows of `sizes` are lines of x, laid out as the caller has it, and so is the
-             output. Kernels alone can do that: `in_place.places_of` asks for all that stands against it
+             output. Kernels alone can do that: `in_place.stay` asks for all that stands against it
     Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and with `histories` the states after every step,
     like the output, of each state that is not the output. None of them shares memory with another or with an argument.
     """
