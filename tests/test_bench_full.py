@@ -18,10 +18,11 @@ import report
 import torch
 from measure import Timing, Unequal, job, pair
 from own_cells import layer_of, products, renamed, traffic, variant
-from peak import copied, peak
+from peak import copied, module, peak
 from record import Point, Record, Run, code_digest
 from shapes import DEEPER, GRID, SHAPES, Shape, important_first
 
+from ostinato.kernels import machine
 from test_bench import torch_twice
 
 TINY = (Shape("GRU", False, 4, 2, 3, 5), Shape("GRU", True, 4, 2, 3, 5, from_state=True))
@@ -88,6 +89,13 @@ def test_deeper_layers_are_equal():
     ours, theirs = (job(layer, shape)() for layer in pair(shape))
     assert ours["output"].shape == (3, 2, 10)
     assert measure.check(shape, ours, theirs) <= 1
+
+
+@pytest.mark.parametrize(("target", "chains"), [("avx512", 24), ("avx2", 12)])
+def test_no_chain_of_the_peak_is_taken_for_another(target, chains):
+    chosen = machine.named(target)
+    text = machine.emit_assembly(module("float32", chosen.lanes("float32"), chains), chosen)
+    assert text.count("vfmadd") == chains
 
 
 def test_peak_counts_threads_that_came():
