@@ -202,6 +202,43 @@ def test_one_thread_and_several(cell: Cell, in_threads: tuple[list[tuple[int, bo
         assert (n, shared) in started, "the threads were never used"
 
 
+@EVERY
+def test_weights_packed_for_one_use_and_for_all_steps(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+    calls = [
+        draw(cell, T=3, B=7, C=37, H=47, P=36, dtype=torch.float32),
+        draw(cell, T=1, B=9, C=5, H=70, P=6, dtype=torch.float32, reverse=True),
+        draw(cell, B=7, C=5, H=33, P=6, dtype=torch.float32, sizes=[7, 5, 5, 1]),
+    ]
+    once = []
+
+    def found(steps: int, threads: int) -> list[dict[str, torch.Tensor]]:
+        monkeypatch.setattr(kernel_call, "ONCE_STEPS", steps)
+        run._dense.cache_clear()
+        run._packed.cache_clear()
+        torch.set_num_threads(threads)
+        return [results(call) for call in calls]
+
+    def watched(call: kernel_call.Call, frame: array, job: str) -> None:
+        once.append(frame[call.compiled.places["once"]])
+        start(call, frame, job)
+
+    start, before = kernel_call.Call.start, torch.get_num_threads()
+    monkeypatch.setattr(kernel_call, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(kernel_call.Call, "start", watched)
+    try:
+        wanted = found(0, 1)
+        assert not any(once)
+        for n in (1, 2, 3):
+            once.clear()
+            for a, b in zip(found(4, n), wanted, strict=True):
+                all_same(a, b, f"{n} threads")
+            assert any(once), "nothing was packed for one use"
+    finally:
+        torch.set_num_threads(before)
+        run._dense.cache_clear()
+        run._packed.cache_clear()
+
+
 def test_blocks_and_threads(in_threads: tuple[list[tuple[int, bool]], bool]):
     """More than one block of backpropagation, cut among threads."""
     started, shared = in_threads

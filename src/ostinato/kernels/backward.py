@@ -13,7 +13,8 @@ from .machine import Target
 from .plan import Product, Stream
 from .product import Products
 from .program import Outer, Program
-from .stepping import accumulate, depth, share_of
+from .stepping import share_of
+from .tiles import accumulate, depth
 from .timeloop import Kernel, Work
 from .vector import AS_X, Frame
 

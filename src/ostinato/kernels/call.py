@@ -35,6 +35,8 @@ SHORT_ROWS = 64
 # reading packed ones; forward needs their columns, which are turned anew for every two rows.
 DIRECT_ROWS = 4
 DIRECT_ROWS_BACKWARD = 64
+# Steps of a call up to which a block of weights is packed where it is used, and not ahead for all steps.
+ONCE_STEPS = 4
 # Rows of a step, on average, for each thread from which on each works by itself.
 ROWS_APART = 4
 # Rows of a step that cost no less than so many: fewer do not keep the multipliers busy.
@@ -170,7 +172,10 @@ class Call:
         self.width = {"C": C, "H": H, "P": P}
         self.itemsize = 4 if kernel.scalar == "float32" else 8
         T, B = lines.T, lines.B
-        self.threads, shared = self._threads(workers)
+        forwards = isinstance(kernel, Forward)
+        once = forwards and T <= ONCE_STEPS and lines.first[-1] > DIRECT_ROWS
+        self.threads, shared = self._threads(workers, once)
+        once = once and (shared or self.threads == 1)
         self.parts = parts = 1 if shared else self.threads
         self.cuts = lines.cuts(parts)
         self.space = 0  # numbers of workspace
@@ -178,7 +183,6 @@ class Call:
         self.own = array("q", range(B))
         self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
         self.template = array("q", bytes(8 * len(compiled.places)))
-        forwards = isinstance(kernel, Forward)
         ahead = forwards != reverse  # whether the work runs from the first step to the last
         self._set(
             T=T,
@@ -200,6 +204,7 @@ class Call:
             t0=0 if ahead else T - 1,
             dt=1 if ahead else -1,
             direct=int(lines.first[-1] <= (DIRECT_ROWS if forwards else DIRECT_ROWS_BACKWARD)),
+            once=int(once),
             shared=int(shared),
             team_size=threads.num_threads_address() or 0,
             **{"yield": threads.yield_address() or 0},
@@ -207,7 +212,7 @@ class Call:
         for number, p in kernel.products:
             blocks = -(-self.width[p.width] // (p.span * self.lanes))
             k = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
-            self._room(f"panel_{number}", blocks * k * p.columns * self.lanes)
+            self._room(f"panel_{number}", (self.threads if once else blocks) * k * p.columns * self.lanes)
             self._room(f"bias_{number}", blocks * p.columns * self.lanes)
         for name in kernel.vectors:
             self._room("vector_" + name, max(self.pad("H"), self.pad("P")))
@@ -258,10 +263,10 @@ class Call:
         bounds = [first[s if reverse else T - s] for s in self.blocks]
         return max((abs(b - a) for a, b in pairwise(bounds)), default=0)
 
-    def _threads(self, workers: int) -> tuple[int, bool]:
+    def _threads(self, workers: int, once: bool) -> tuple[int, bool]:
         """(threads, whether they share each step): rows apart where there are enough, else units of large layers.
 
-        Of rows that end early, what counts is how many a step has on average.
+        Of rows that end early, what counts is how many a step has on average. Weights that are read once are shared.
         """
         gates, lines = self.compiled.program.cell.gates, self.lines
         B, rows = lines.B, lines.first[-1] // max(1, lines.T)
@@ -269,6 +274,8 @@ class Call:
         each = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
         if workers == 1 or (lines.first[-1] + ONCE_A_CALL) * each <= WORTH_A_THREAD * workers:
             return 1, False
+        if once and threads.num_threads_address() is not None:
+            return workers, True
         if rows >= ROWS_APART * workers:
             return workers, False
         if threads.num_threads_address() is None or rows * each < WORTH_MEETING * workers:

@@ -9,7 +9,8 @@ from .machine import Target
 from .plan import Product
 from .product import Products
 from .program import Program
-from .stepping import multiply, share_of
+from .stepping import share_of
+from .tiles import multiply, panel_of
 from .timeloop import Kernel, Work
 from .vector import Frame
 
@@ -75,16 +76,14 @@ class Forward(Kernel):
         self, code: Code, f: Frame, products: Products, p: Product, begin: Int, end: Int, work: Work, origin: Int
     ) -> None:
         number, n = self.numbers[id(p)], products.lanes
-        columns, k = p.columns * n, f["C"]
+        columns = p.columns * n
         first, last = share_of(f["H"].over(p.span * n), work.share, work.shares)
         apart = f["line_step"] > 0
         x = code.choose(apart, f.pointer("x_lines"), f.pointer("x"))
         line = Int(code, code.builder.select(apart, f["padC"].value, f["stride_x"].value))
         with code.range(last, first) as block:
-            panel, start = (
-                f.pointer(f"panel_{number}").at(block * k * columns),
-                f.pointer(f"bias_{number}").at(block * columns),
-            )
+            start = f.pointer(f"bias_{number}").at(block * columns)
+            panel = panel_of(code, f, products, self.program.cell, number, p, block, work.share)
             with (
                 self.runs(code, f, begin, end, work.low, work.high, origin) as (r, rows, q, _),
                 products.each_tile(code, rows, p.columns) as (m, height),

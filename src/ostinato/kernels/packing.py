@@ -8,7 +8,7 @@ from ..cells import Cell
 from .code import Code, Int, Ptr
 from .plan import Product, Step
 from .product import Products
-from .stepping import depth
+from .tiles import depth, pack_panel
 from .vector import Frame
 
 
@@ -33,11 +33,8 @@ def emit_packing(
             start = f.pointer(f"bias_{number}").at(block * (p.columns * n))
             _starts(code, f, cell, products, p, first, here, start)
             if p.transposed:
-                k = f.size(p.parts[0].depth)
-                with code.when(f["direct"] <= 0):
-                    for g, (letter, name) in enumerate(p.parts[0].weights):
-                        m = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + first) * k)
-                        code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), p.columns * n, room)
+                with code.when(code.builder.and_(f["direct"] <= 0, f["once"] <= 0)):
+                    pack_panel(code, f, products, cell, p, block, panel)
             else:
                 with code.when(code.builder.or_(f["direct"] <= 0, here < room)):
                     for q in p.parts:

@@ -15,10 +15,11 @@ from llvmlite import ir
 from ..cells import Cell
 from ..cells.value import Value
 from . import random
-from .code import I64, PTR, Code, Int, Ptr
-from .plan import Part, Pass, Product, Step, Stream, full
+from .code import I64, PTR, Int, Ptr
+from .plan import Pass, Product, Step, Stream, full
 from .product import Products
 from .team import Team
+from .tiles import accumulate, multiply, panel_of
 from .vector import Body, Frame, Row
 
 
@@ -94,9 +95,28 @@ class Stepper:
         scratch = {id(q): code.stack(self.products.rows(q.columns) * q.columns * n) for q in p.products}
         most = max(p.products, key=lambda q: q.columns).columns
         low, high = share_of(width.over(p.span * n), self.share, self.shares)
-        with code.range(high, low) as block, self.products.each_tile(code, self.rows, most) as (first, height):
+        with code.range(high, low) as block:
+            panels = {
+                id(q): panel_of(code, self.frame, self.products, self.cell, self.numbers[id(q)], q, block, self.share)
+                for q in p.products
+            }
+            self._tiles(p, home, width, block, most, scratch, panels)
+
+    def _tiles(
+        self,
+        p: Pass,
+        home: set[int],
+        width: Int,
+        block: Int,
+        most: int,
+        scratch: dict[int, Ptr],
+        panels: dict[int, Ptr],
+    ) -> None:
+        """A block of units of a pass, for all rows: its products, and what is computed from them."""
+        code, n = self.code, self.lanes
+        with self.products.each_tile(code, self.rows, most) as (first, height):
             for q in p.products:
-                self._tile(q, block, first, height, scratch[id(q)])
+                self._tile(q, block, first, height, scratch[id(q)], panels[id(q)])
             with code.range(height) as j:
                 for v in range(p.span):
                     places = {
@@ -209,11 +229,10 @@ class Stepper:
 
     # products
 
-    def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr) -> None:
+    def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr, panel: Ptr) -> None:
         code, number, n = self.code, self.numbers[id(q)], self.lanes
         columns = q.columns * n
         start = self.frame.pointer(f"bias_{number}").at(block * columns)
-        panel = self.frame.pointer(f"panel_{number}").at(block * depth(self.frame, q) * columns)
         if q.transposed:
             a, line = self._operand(q.parts[0].operand, first)
             multiply(
@@ -239,98 +258,6 @@ class Stepper:
         return f.pointer("cross").at((self.b + first) * line + f["pad"] * s.index), line
 
 
-def multiply(
-    code: Code,
-    f: Frame,
-    products: Products,
-    cell: Cell,
-    q: Product,
-    block: Int,
-    height: Int,
-    a: Ptr,
-    line: Int,
-    panel: Ptr,
-    start: Ptr,
-    to: Ptr,
-    columns: int,
-) -> None:
-    """A tile of several outputs of one operand: from the packed panel, in a short call from the weights as they are."""
-    n, k, width = products.lanes, f.size(q.parts[0].depth), f.size(q.width)
-    with code.either(f["direct"] > 0) as (direct, packed):
-        with direct:
-            vectors = []
-            for g, (letter, name) in enumerate(q.parts[0].weights):
-                for v in range(q.span):
-                    unit = (block * q.span + v) * n
-                    rows = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + unit) * k)
-                    place = (g * q.span + v) * n
-                    vectors.append((rows, (width - unit).most(0), start.at(place), to.at(place)))
-            with code.range(height // 2) as i:
-                for m, reach, first, c in vectors:
-                    there = c.at(i * (2 * columns))
-                    code.call(products.direct(2), a.at(line * 2 * i), line, m, k, reach, first, there, columns)
-            with code.when((height % 2).equals(1)):
-                row, shift = a.at(line * (height - 1)), (height - 1) * columns
-                rest = [(m, reach, first, c.at(shift)) for m, reach, first, c in vectors]
-                for pair in zip(rest[::2], rest[1::2]):
-                    code.call(products.direct_pair(), row, k, *pair[0], *pair[1])
-                for m, reach, first, c in rest[len(rest) // 2 * 2 :]:
-                    code.call(products.direct(1), row, line, m, k, reach, first, c, columns)
-        with packed:
-            code.call(products.tile(q.columns), height, a, line, panel, columns, k, start, 0, to, columns)
-
-
-def accumulate(
-    code: Code,
-    f: Frame,
-    products: Products,
-    cell: Cell,
-    q: Product,
-    block: Int,
-    height: Int,
-    operands: Sequence[tuple[Ptr, Int]],
-    panel: Ptr,
-    start: Ptr,
-    to: Ptr,
-    columns: int,
-) -> None:
-    """A tile of one output that is a sum over parts: from the panel, or in a short call from the weights' own rows.
-
-    A whole block of columns can be read where it lies. Both ways add in one order.
-    """
-    width, first = f.size(q.width), block * columns
-    tile = products.tile(q.columns)
-    whole = code.builder.and_(f["direct"] > 0, first + columns <= width)
-    with code.either(whole) as (direct, packed):
-        with direct:
-            begin, stride = start, 0
-            for part, (a, line) in zip(q.parts, operands):
-                k = f.size(part.depth)
-                for i, (letter, name) in enumerate(part.weights):
-                    rows = f.pointer("weight_" + letter).at(k * width * cell.gates[letter].index(name) + first)
-                    code.call(tile, height, a.at(k * i), line, rows, width, k, begin, stride, to, columns)
-                    begin, stride = to, columns
-        with packed:
-            begin, stride = start, 0
-            for part, (a, line) in zip(q.parts, operands):
-                k = part_depth(f, q, part)
-                code.call(tile, height, a, line, panel, columns, k, begin, stride, to, columns)
-                panel, begin, stride = panel.at(k * columns), to, columns
-
-
 def share_of(blocks: Int, share: Int, shares: Int) -> tuple[Int, Int]:
     """One share of a run of blocks, contiguous."""
     return blocks * share // shares, blocks * (share + 1) // shares
-
-
-def part_depth(f: Frame, q: Product, part: Part) -> Int:
-    """How many k a part has."""
-    return f.size(part.depth) * (1 if q.transposed else len(part.weights))
-
-
-def depth(f: Frame, q: Product) -> Int:
-    """How many k all parts have."""
-    total = f.code.integer(0)
-    for part in q.parts:
-        total = total + part_depth(f, q, part)
-    return total

@@ -62,6 +62,7 @@ SIZES = (
     "cross",
     "means",
     "direct",
+    "once",
     "shared",
     "team_size",
     "yield",
