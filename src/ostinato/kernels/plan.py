@@ -23,6 +23,7 @@ from ..cells.operations import MEANS
 from ..cells.value import COMPARISONS, Value
 
 CUTS = ("mm", "mmT", *MEANS)
+LASTING = ("rows", "vector", "const")  # streams that no stage overwrites
 GROUP = 4  # gates whose accumulators share a tile
 
 
@@ -83,6 +84,7 @@ class Step:
     passes    in order; means[s]: the means taken before stage s
     leaves    node id -> the stream it is read from; places: the same for what this step computes and stores
     singles   node id of a mean -> the stream in which it is kept as one number
+    again     nodes that a later stage makes again from what is there, for less than storing and loading them costs
     starts    product node id -> the bias node that starts its chain; dropped[root]: summands already counted elsewhere
     ahead     the products with x
     pingpong  per state: whether old and new need two buffers
@@ -103,6 +105,7 @@ class Step:
         self.places: dict[int, Stream] = {}
         self.means: dict[int, list[Value]] = {}
         self.singles: dict[int, Stream] = {}
+        self.again: set[int] = set()
         self.crossing = 0
         self._schedule()
         self.uses = uses if uses is not None else readers(self.computed, [v for v, _ in outputs])
@@ -139,13 +142,22 @@ class Step:
         level: dict[int, int] = {}
         for v in order.values():
             level[v.id] = max((level[a.id] for a in self._inner(v)), default=0) + self._cut(v)
-        last = max(level.values(), default=0)
-        self.stage = dict.fromkeys(order, last)
-        for v in reversed(order.values()):
-            for a in self._inner(v):
-                self.stage[a.id] = min(self.stage[a.id], self.stage[v.id] - self._cut(v))
         self.nodes = list(order.values())
+        last = max(level.values(), default=0)
+        self.stage = self._latest(last, {})
+        # A mean joins others that are taken earlier anyway: one sweep over the units serves them all.
+        taken = sorted({self.stage[v.id] for v in self.nodes if v.op in MEANS and self._cut(v)})
+        sweep = {v.id: s for v in self.nodes if v.op in MEANS for s in reversed(taken) if s >= level[v.id]}
+        self.stage = self._latest(last, sweep)
         self.computed = [v for v in self.nodes if v.id not in self.leaves]
+
+    def _latest(self, last: int, no_later: dict[int, int]) -> dict[int, int]:
+        """The stage of each node, as late as its readers allow."""
+        stage = {v.id: no_later.get(v.id, last) for v in self.nodes}
+        for v in reversed(self.nodes):
+            for a in self._inner(v):
+                stage[a.id] = min(stage[a.id], stage[v.id] - self._cut(v))
+        return stage
 
     def _inner(self, v: Value) -> tuple[Value, ...]:
         return () if v.id in self.leaves else v.args
@@ -190,7 +202,7 @@ class Step:
             if v.op in MEANS and self.widths[v.args[0].id] != "1":
                 self.means.setdefault(self.stage[v.id], []).append(v)
                 if v.args[0].id not in self.leaves and v.args[0].id not in self.places:
-                    self._cross(v.args[0])
+                    self._keep(v.args[0])
             elif not self._cut(v) and self.widths[v.id] != "1":
                 self._fetch(v, self.stage[v.id])
 
@@ -202,7 +214,23 @@ class Step:
                 if a.op in COMPARISONS:
                     self._fetch(a, stage)
                 else:
-                    self._cross(a)
+                    self._keep(a)
+
+    def _keep(self, v: Value) -> None:
+        """For a later stage, v is stored, unless it is a product of numbers that are there anyway."""
+        if not self._made_again(v):
+            self._cross(v)
+
+    def _made_again(self, v: Value) -> bool:
+        """Whether v needs no place: it has one, or nothing but multiplications separate it from what has."""
+        if v.id in self.leaves:
+            return self.leaves[v.id].kind in LASTING
+        if v.id in self.places:
+            return self.places[v.id].kind != "new"
+        if v.op != "mul" or not all(self._made_again(a) for a in v.args):
+            return False
+        self.again.add(v.id)
+        return True
 
     def _cross(self, v: Value) -> Stream:
         stream = Stream("cross", index=self.crossing, width=full(self.widths[v.id]))

@@ -208,6 +208,8 @@ class Program:
             first[g.id] = min(first[g.id], (first[g.id][0], self.cell.gates[letter].index(name)))
             nodes[g.id], width[g.id] = g, "P" if letter == "V" else "H"
         for (letter, name), g in d.vectors.items():
+            if g.id in self.factors:
+                continue
             letters.setdefault(g.id, set()).add("v")
             first.setdefault(g.id, (9, 0))
             nodes[g.id] = g
@@ -232,6 +234,24 @@ class Program:
             i: Stream("slot", index=0, width=width[i], offset=o)
             for i, o in zip(order, self.line([width[i] for i in order]))
         }
+
+    @cached_property
+    def factors(self) -> dict[int, tuple[Value, Stream]]:
+        """The gradients of vectors p that are another gradient times what forward kept: they need no slot of their own.
+
+        node id -> (the other gradient, which has a slot; where the other factor lies). The gain of a norm is one.
+        """
+        d = self.derivative
+        products = {g.id for g, _ in d.products.values()}
+        placed = products | {g.id for (letter, _), g in d.vectors.items() if letter != "p"}
+        found = {}
+        for g in d.vectors.values():
+            if g.op == "mul" and g.id not in placed:
+                a, b = g.args if g.args[0].id in placed else reversed(g.args)
+                kept = self.kept_streams.get(b.id)
+                if a.id in placed and kept is not None and not self._is_one_number(b):
+                    found[g.id] = a, kept
+        return found
 
     @property
     def slot_width(self) -> tuple[int, int]:
@@ -312,12 +332,13 @@ class Program:
         return found
 
     @cached_property
-    def sums(self) -> list[tuple[str, int, Stream]]:
-        """(letter, index of the vector, slot): gradients of vectors, summed over rows."""
-        return [
-            (letter, self.cell.gates[letter].index(name), self.slots[g.id])
-            for (letter, name), g in self.derivative.vectors.items()
-        ]
+    def sums(self) -> list[tuple[str, int, Stream, Stream | None]]:
+        """(letter, index of the vector, slot, what it is multiplied by): gradients of vectors, summed over rows."""
+        found = []
+        for (letter, name), g in self.derivative.vectors.items():
+            a, factor = self.factors.get(g.id, (g, None))
+            found.append((letter, self.cell.gates[letter].index(name), self.slots[a.id], factor))
+        return found
 
     @cached_property
     def complete(self) -> list[bool]:
@@ -325,7 +346,7 @@ class Program:
         written: dict[str, set[int]] = {}
         for o in self.outers:
             written.setdefault(o.letter, set()).update(g + i for _, g, n in o.runs for i in range(n))
-        for letter, index, _ in self.sums:
+        for letter, index, *_ in self.sums:
             written.setdefault(letter, set()).add(index)
         found = []
         for letter in self.cell.letters:

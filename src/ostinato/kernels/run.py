@@ -169,7 +169,8 @@ def forward(
         kept += [lines[k] for k in p.histories]
     for place, t in zip(c.given, (*states, *finals, *weights)):
         frame[place] = t.data_ptr()
-    _idle_rows(states, finals, call.lines, where)
+    if sizes is not None:
+        _idle_rows(states, finals, call.lines, where)
     with buffers.Scratch(call.space * call.itemsize) as address:
         frame[c.workspace] = address
         if call.threads == 1:
@@ -177,7 +178,7 @@ def forward(
         else:
             call.start(frame, "pack")
             call.start(frame, "forward")
-    if where is None:
+    if sizes is not None and where is None:
         _spare_lines(call, [output, *lines.values()])
     return output, finals, [lines[k] for k in stored] if histories else [], kept
 

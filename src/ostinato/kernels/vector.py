@@ -179,7 +179,7 @@ class Body:
             if step.widths[v.args[0].id] != "1":
                 return lanes.splat(self.mean(v).scalar())
             return self(v.args[0], home) if v.op == "mean" else lanes.const(v.attr**-0.5)
-        if v.id not in home and step.widths[v.id] != "1" and v.op not in COMPARISONS:
+        if v.id not in home and v.id not in step.again and step.widths[v.id] != "1" and v.op not in COMPARISONS:
             return self.load(step.places[v.id])
         if v.op in ("mm", "mmT"):
             p = self.scratch(v)

@@ -17,7 +17,6 @@ from . import engine
 from .autograd import Call, differentiable
 from .given import Lengths, given_lengths
 from .masks import DenseMasks
-from .plain import autocast_on
 from .routing import KERNELS, way
 from .watching import WATCHER
 
@@ -55,7 +54,7 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
         return None
     if WATCHER.get() is not None:
         return None
-    if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or autocast_on("cpu"):
+    if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or torch.is_autocast_enabled("cpu"):
         return None
     cell, parameters, kind, batch_first = layer.running, layer._parameters, x.dtype, layer.batch_first
     if kind is not torch.float32 and kind is not torch.float64:
@@ -92,7 +91,8 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
             return None
         sizes, where = found if found[1] is not None else (None, None)
     n = 1 + len(shapes)
-    tensors = [t if t.is_contiguous() else t.contiguous() for t in tensors]
+    if not all(map(Tensor.is_contiguous, tensors)):
+        tensors = [t.contiguous() for t in tensors]
     turned = batch_first and where is None
     if turned:
         tensors[0] = x.transpose(0, 1).contiguous()
