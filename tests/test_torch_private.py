@@ -51,6 +51,28 @@ def test_dispatch_modes_are_noticed():
     assert _torch_private.dispatch_mode_active() is False
 
 
+def test_whatever_looks_on_is_noticed_at_once():
+    """The three above and torch._C._is_tracing. Without it the short way would be taken past whoever looks on."""
+    found = []
+
+    def look(x):
+        found.append(_torch_private.unobserved())
+        return x.sum()
+
+    x = torch.ones(2, 3)
+    look(x)
+    assert found.pop() is True
+    for transform in (grad, vmap, lambda f: lambda x: jvp(f, (x,), (x,))):
+        transform(look)(x)
+    with forward_ad.dual_level():
+        look(x)
+    with Quiet():
+        look(x)
+    torch.jit.trace(look, x, check_trace=False)
+    assert found == [False] * 6
+    assert _torch_private.unobserved() is True
+
+
 def test_below_autograd_nothing_is_recorded():
     """torch._C._AutoDispatchBelowAutograd. Without it the operator's autograd implementation would call itself."""
     x = torch.ones(2, requires_grad=True)

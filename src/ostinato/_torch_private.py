@@ -28,6 +28,17 @@ def dispatch_mode_active() -> bool:
     return torch._C._len_torch_dispatch_stack() > 0
 
 
+def unobserved() -> bool:
+    """Whether none of the three above is the case and nothing is traced by torch.jit: asked in every call, at once."""
+    c = torch._C
+    return not (
+        c._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or c._len_torch_dispatch_stack()
+        or c._is_tracing()
+    )
+
+
 def inside_backward() -> bool:
     """Whether this thread is inside of a backward pass, as when a checkpoint runs a call again."""
     return inside_which_backward() != -1

@@ -9,6 +9,7 @@ import math
 import pickle
 import re
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -18,12 +19,13 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import ostinato
 from layers.small import CELLS, agree, draw, flat, loss
+from ostinato import kernels
 from ostinato._torch_private import onednn_has_bfloat16
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
 from ostinato.kernels import buffers, call
 from ostinato.kernels import run as kernels_run
-from ostinato.layers import engine, operator
+from ostinato.layers import engine, operator, plain
 from ostinato.layers.checkpoint import Checkpoint, segment_steps
 from ostinato.layers.operator import run
 
@@ -58,15 +60,15 @@ def forget():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """(steps or rows of x, whether it keeps) of each forward pass of the kernels."""
+    """(steps or rows of x, whether it keeps) of each forward pass, in kernels or in plain torch."""
     made = []
-    forward = engine.forward
 
-    def watched(cell, x, states, weights, sizes, reverse, keep, histories, noise=None, where=None):
+    def watched(forward, cell, x, states, weights, sizes, reverse, keep, *more):
         made.append((x.shape[0] if sizes is None else len(sizes), keep))
-        return forward(cell, x, states, weights, sizes, reverse, keep, histories, noise, where)
+        return forward(cell, x, states, weights, sizes, reverse, keep, *more)
 
-    monkeypatch.setattr(engine, "forward", watched)
+    for module in (kernels, plain):
+        monkeypatch.setattr(module, "forward", partial(watched, module.forward))
     return made
 
 

@@ -55,7 +55,7 @@ def by_reference(monkeypatch):
 
     def switch():
         monkeypatch.setattr(operator, "way", lambda *_: routing.REFERENCE)
-        monkeypatch.setattr(short, "way", lambda *_: routing.REFERENCE)
+        monkeypatch.setattr(short, "straight", lambda *_: False)
 
     yield switch
     monkeypatch.undo()
@@ -74,7 +74,7 @@ def test_kernels_draw_what_the_reference_draws(data):
         found = results(layer, x, lengths=lengths)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(operator, "way", lambda *_: routing.REFERENCE)
-            patch.setattr(short, "way", lambda *_: routing.REFERENCE)
+            patch.setattr(short, "straight", lambda *_: False)
             expected = results(layer, x, lengths=lengths)
     agree(found, expected)
 

@@ -73,18 +73,18 @@ class Scratch:
     """
 
     def __init__(self, nbytes: int):
-        self._small = nbytes <= _SCRATCH
-        if self._small:
-            free = _own.free
-            self._block = _poisoned(free.pop()) if free else empty((_SCRATCH // 4,), torch.float32)
-        else:
-            self._block = empty((-(-nbytes // 4),), torch.float32)
+        self._nbytes = nbytes
 
     def __enter__(self) -> int:
+        if self._nbytes > _SCRATCH:
+            self._block = empty((-(-self._nbytes // 4),), torch.float32)
+        else:
+            free = _own.free
+            self._block = _poisoned(free.pop()) if free else empty((_SCRATCH // 4,), torch.float32)
         return self._block.data_ptr()
 
     def __exit__(self, *error: object) -> None:
-        if self._small:
+        if self._nbytes <= _SCRATCH:
             _own.free.append(self._block)
 
 

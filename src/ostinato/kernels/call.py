@@ -62,17 +62,22 @@ class Compiled:
         key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
         self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
         self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
-        states = range(len(cell.states))
-        self.workspace, self.counter, self.meeting = (self.places[n] for n in ("workspace", "counter", "meeting"))
-        self.starts = [self.places[f"start_state_{k}"] for k in states]
-        self.finals = [self.places[f"final_state_{k}"] for k in states]
-        self.weights = [self.places[n] for n in weight_names(cell)]
-        self.given = [*self.starts, *self.finals, *self.weights]
-        self.x, self.output = self.places["x"], self.places.get("output")
-        self.noise = self.places.get(NAME)
-        self.d_weights = [self.places[n] for n in (f"d_{name}" for name in weight_names(cell)) if n in self.places]
-        self.d_output = "d_output"
-        self.d_histories = [f"d_history_{k}" for k in states if k != cell.output_state]
+        states, at = range(len(cell.states)), self.places
+        self.workspace, self.counter, self.meeting = at["workspace"], at["counter"], at["meeting"]
+        self.begin, self.end, self.cuts = at["begin"], at["end"], at["cuts"]
+        given = ["x", *(f"start_state_{k}" for k in states), *(f"final_state_{k}" for k in states)]
+        given += [*weight_names(cell), *(f"first_state_{k}" for k in states if f"first_state_{k}" in at)]
+        self.given = [at[n] for n in given]
+        """Where x, the states a row starts from and ends in, the weights and, in backward, the states lie."""
+        self.draws = NAME in at
+        nowhere = len(at)  # an entry that no kernel reads, for what it has no use for
+        self.output, self.kept, self.dx, self.noise = (at.get(n, nowhere) for n in ("output", "kept", "dx", NAME))
+        self.histories = [at.get(f"history_{k}", nowhere) for k in states]
+        self.d_weights = [at[n] for n in (f"d_{name}" for name in weight_names(cell)) if n in at]
+        names = ["d_output", *(f"d_history_{k}" for k in states if k != cell.output_state)]
+        self.from_above = [(at.get(n, nowhere), at.get("stride_" + n, nowhere)) for n in names]
+        backward = ("wants_x", "fresh", "slots", "slots_zeros")
+        self.wants_x, self.fresh, self.slots, self.zeros = (at.get(n, nowhere) for n in backward)
 
 
 def block_steps(B: int) -> int:
@@ -182,7 +187,8 @@ class Call:
         shapes = cell.parameters(C, H, P).values()
         self.own = array("q", range(B))
         self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
-        self.template = array("q", bytes(8 * len(compiled.places)))
+        self.numbers = [self.counts[0], *self.counts[1], *self.counts[2]]
+        self.template = array("q", bytes(8 * (len(compiled.places) + 1)))
         ahead = forwards != reverse  # whether the work runs from the first step to the last
         self._set(
             T=T,
@@ -246,6 +252,10 @@ class Call:
             self._room("slots_panel", self.threads * room)
             self._room("slots_zeros", max(self.pad("H"), self.pad("P")))
         self._strides()
+        self.scratch = self.space * self.itemsize
+        self.output_width = self.width[cell.output_width]
+        self.output_shape = (T, B, self.output_width) if lines.lengths is None else None
+        self.kept_width = self.count(compiled.program.kept_width)
 
     def _strides(self) -> None:
         """How long the line of a packed row is in each tensor that has such lines."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from ..cells import Cell
 from ..errors import NoKernels
-from . import buffers, machine, threads
+from . import buffers, filled, machine, threads
 from .backward import Backward
 from .call import Call, Compiled, Lines
 from .forward import Forward
@@ -78,23 +76,19 @@ def _call(
 ) -> Call:
     """The call of these sizes, after a look at whether the tensors have them."""
     H, P = hidden_sizes(compiled.program.cell, states, weights)
-    B, workers = states[0].shape[-2], threads.thread_count()
+    workers = threads.thread_count()
     if sizes is None:
-        call = _dense(compiled, x.shape[0], B, x.shape[-1], H, P, workers, reverse)
+        call = _dense(compiled, *x.shape, H, P, workers, reverse)
+        if [*map(Tensor.numel, (x, *states, *weights))] == call.numbers:
+            return call
     else:
         known = sizes.numpy()
         if not known[-1]:
             known = known[: np.flatnonzero(known)[-1] + 1]
-        call = _packed(compiled, known.tobytes(), B, x.shape[-1], H, P, workers, reverse, places is not None)
+        B, C = states[0].shape[-2], x.shape[-1]
+        call = _packed(compiled, known.tobytes(), B, C, H, P, workers, reverse, places is not None)
     call.check(x, states, weights, places)
     return call
-
-
-def _frame(call: Call, places: Places | None) -> array:
-    frame = call.template[:]
-    if places is not None:
-        places.fill(frame, call.compiled.places)
-    return frame
 
 
 def _no_steps(x: Tensor, states: Sequence[Tensor], sizes: Tensor | None) -> bool:
@@ -140,47 +134,17 @@ def forward(
     """
     histories = histories and len(states) > (cell.output_state is not None)
     c = compiled_forward(cell, SCALARS[x.dtype], keep, histories)
-    p, dtype = c.program, x.dtype
-    output_width = cell.output_width
+    p = c.program
     if _no_steps(x, states, sizes):
         return _nothing(c, x, states, weights, keep, histories)
     call = _call(c, x, states, weights, sizes, reverse, where)
-    lead, places = x.shape[:-1] if where is None else (call.lines.first[-1],), c.places
-    output = buffers.empty((*x.shape[:-1], call.width[output_width]), dtype)
-    finals = [torch.empty_like(v) for v in states]
-    frame = _frame(call, where)
-    frame[c.x] = x.data_ptr()
-    if c.noise is not None:
-        frame[c.noise] = call.drawn_from(noise)
-    if c.output is not None:
-        frame[c.output] = output.data_ptr()
-    stored: Sequence[int] = ()
-    lines: dict[int, Tensor] = {}
-    kept: list[Tensor] = []
-    if keep or histories:
-        stored = [k for k in range(len(states)) if k != cell.output_state] if histories else p.histories
-        for k in stored:
-            lines[k] = buffers.empty((*lead, states[k].shape[-1]), dtype)
-            frame[places[f"history_{k}"]] = lines[k].data_ptr()
-    if keep:
-        if p.kept:
-            kept.append(buffers.empty((*lead, call.count(p.kept_width)), dtype))
-            frame[places["kept"]] = kept[0].data_ptr()
-        kept += [lines[k] for k in p.histories]
-    for place, t in zip(c.given, (*states, *finals, *weights)):
-        frame[place] = t.data_ptr()
+    found = filled.forward(call, x, states, weights, keep, histories, noise, where)
     if sizes is not None:
+        output, finals, lines, kept = found
         _idle_rows(states, finals, call.lines, where)
-    with buffers.Scratch(call.space * call.itemsize) as address:
-        frame[c.workspace] = address
-        if call.threads == 1:
-            call.start(frame, "alone")
-        else:
-            call.start(frame, "pack")
-            call.start(frame, "forward")
-    if sizes is not None and where is None:
-        _spare_lines(call, [output, *lines.values()])
-    return output, finals, [lines[k] for k in stored] if histories else [], kept
+        if where is None:
+            _spare_lines(call, [output, *lines, *kept[bool(p.kept) :]])
+    return found
 
 
 def _nothing(
@@ -315,73 +279,19 @@ def _backward(
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """adjoints, sent: where the gradients of states, and of products, at every step are to be written, if anywhere."""
     c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories), bool(adjoints))
-    p, dtype, places = c.program, x.dtype, c.places
-    wants_x, _, wants_weights = needs
+    dtype, (wants_x, _, wants_weights) = x.dtype, needs
     arriving = [buffers.zeros(a.shape, dtype) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
     if _no_steps(x, states, sizes):
         d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
         return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
     call = _call(c, x, states, weights, sizes, reverse, where)
-    dx = None
-    if wants_x:
-        dx = torch.zeros_like(x) if p.input_gradient is None else buffers.empty(x.shape, dtype)
-    d_states = [torch.empty_like(a) for a in states]
-    d_weights = list(onto)
-    if wants_weights and not onto:
-        d_weights = [buffers.empty(w.shape, dtype) if all_ else torch.zeros_like(w)
-                     for w, all_ in zip(weights, p.complete)]  # fmt: skip
-    frame = _frame(call, where)
-    frame[places["x"]] = x.data_ptr()
-    if c.noise is not None:
-        frame[c.noise] = call.drawn_from(noise)
-    if "output" in places:
-        frame[places["output"]] = output.data_ptr()
-    rest = list(kept)
-    if p.kept and "kept" in places:
-        frame[places["kept"]] = rest.pop(0).data_ptr()
-    for k, t in zip(p.histories, rest):
-        if f"history_{k}" in places:
-            frame[places[f"history_{k}"]] = t.data_ptr()
-    if dx is not None:
-        frame[places["dx"]] = dx.data_ptr()
-    absent, alive = [], []
-    for name, d in ((c.d_output, d_output), *zip(c.d_histories, d_histories)):
-        if name in places:
-            if d is None:
-                absent.append(name)
-            else:
-                alive.append(d.contiguous())
-                frame[places[name]] = alive[-1].data_ptr()
-    for k, (first, a, b) in enumerate(zip(states, arriving, d_states)):
-        frame[places[f"first_state_{k}"]] = first.data_ptr()
-        frame[c.starts[k]] = a.data_ptr()
-        frame[c.finals[k]] = b.data_ptr()
-    for place, w in zip(c.weights, weights):
-        frame[place] = w.data_ptr()
-    for place, d in zip(c.d_weights, d_weights):
-        frame[place] = d.data_ptr()
-    for k, t in enumerate(adjoints):
-        frame[places[f"adjoint_{k}"]] = t.data_ptr()
-    _idle_rows(arriving, d_states, call.lines, where)
-    frame[places["wants_x"]], frame[places["fresh"]] = int(wants_x), int(not onto)
-    alone = call.threads == 1
-    with buffers.Scratch(call.space * call.itemsize) as address:
-        frame[c.workspace] = address
-        for name in absent:  # one line of zeros, for every row
-            frame[places[name]] = address + call.template[places["slots_zeros"]]
-            frame[places["stride_" + name]] = 0
-        if not alone:
-            call.start(frame, "pack")
-        for (begin, end), cuts in zip(pairwise(call.blocks), call.block_cuts):
-            frame[places["cuts"]] = cuts.buffer_info()[0]
-            frame[places["begin"]], frame[places["end"]] = begin, end
-            if sent is not None:  # the lines of this block stay, which lie in the workspace otherwise
-                there = sent.data_ptr() + call.first_line(begin, end) * sent.shape[-1] * call.itemsize
-                frame[places["slots"]] = there - address
-            call.start(frame, "alone" if alone and not begin else "bptt")
-            if wants_weights:
-                call.start(frame, "weights")
-                frame[places["fresh"]] = 0
-    if dx is not None and where is None:
-        _spare_lines(call, [dx])
-    return dx, d_states, d_weights
+    found = filled.backward(
+        call, x, states, weights, output, kept, d_output, arriving, d_histories, wants_x, wants_weights, onto, noise,
+        adjoints, sent, where,
+    )  # fmt: skip
+    if sizes is not None:
+        dx, d_states, _ = found
+        _idle_rows(arriving, d_states, call.lines, where)
+        if dx is not None and where is None:
+            _spare_lines(call, [dx])
+    return found

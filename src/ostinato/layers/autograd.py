@@ -33,14 +33,18 @@ def differentiable(
     call: Call, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, noise: Tensor | None = None
 ) -> Kept:
     """`call.forward` with gradients. What it kept is handed out only with `call.show_kept`."""
-    flat = iter(_Sequence.apply(call, sizes, noise, x, *states, *weights))
-    n = len(states)
+    found, n = _Sequence.apply(call, sizes, noise, x, *states, *weights), len(states)
+    if len(found) == 1 + n:
+        return found[0], list(found[1:]), [], []
+    flat = iter(found)
     extra = n - (call.cell.output_state is not None) if call.histories else 0
     return next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat)
 
 
 def _more(call: Call, noise: Tensor | None) -> dict[str, Any]:
     """Most cells draw nothing and most rows are packed, and most functions need not know of either."""
+    if noise is None and call.where is None:
+        return {}
     found: dict[str, Any] = {} if noise is None else {"noise": noise}
     return found if call.where is None else found | {"where": call.where}
 

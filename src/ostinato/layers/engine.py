@@ -17,7 +17,7 @@ from .plain import Found, Gradients, Kept, Needs, Recorded, Tensors
 
 
 @lru_cache(maxsize=1)
-def _kernels() -> ModuleType:
+def kernels() -> ModuleType:
     """The package that compiles, imported at the first call and not with `import ostinato`."""
     from .. import kernels
 
@@ -26,7 +26,7 @@ def _kernels() -> ModuleType:
 
 def compiled(x: Tensor) -> bool:
     """Whether kernels run on tensors like x."""
-    return _kernels().supported(x)
+    return kernels().supported(x)
 
 
 def without_kernels(x: Tensor) -> None:
@@ -46,7 +46,7 @@ def _warn(device: str) -> None:
 
 def _engine(x: Tensor) -> ModuleType:
     if compiled(x):
-        return _kernels()
+        return kernels()
     without_kernels(x)
     return plain
 
@@ -69,7 +69,7 @@ def forward(
     out as the caller's x; only where there are kernels.
     """
     if where is not None:
-        return _kernels().forward(cell, x, states, weights, sizes, reverse, keep, histories, noise, where)
+        return kernels().forward(cell, x, states, weights, sizes, reverse, keep, histories, noise, where)
     return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories, noise)
 
 
@@ -96,7 +96,7 @@ def backward(
     `where`: that of `forward`; the gradient of x is then laid out as x.
     """
     if where is not None:
-        return _kernels().backward(
+        return kernels().backward(
             cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto,
             noise, where,
         )  # fmt: skip
@@ -149,17 +149,17 @@ def adjoints(
 
 def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
     """What `forward` kept, node by node of the trace of `Cell.from_text(cell.text)`; {} where it kept nothing."""
-    return _kernels().kept_values(cell, states, weights, kept) if kept and compiled(x) else {}
+    return kernels().kept_values(cell, states, weights, kept) if kept and compiled(x) else {}
 
 
 def block_steps(B: int) -> int:
     """Steps of a block of the weights' gradients of a batch of B rows; blocks are counted from the sequence's end."""
-    return _kernels().block_steps(B)
+    return kernels().block_steps(B)
 
 
 def blocks(sizes: Tensor, reverse: bool) -> list[int]:
     """The steps at which a block begins where rows end early, and their number, counted from the sequence's end."""
-    return _kernels().blocks(sizes, reverse)
+    return kernels().blocks(sizes, reverse)
 
 
 def places(pieces: Pieces) -> Any:
@@ -167,7 +167,7 @@ def places(pieces: Pieces) -> Any:
 
     Where every row is one piece, states are those of the caller's rows; else those of the pieces.
     """
-    k, by_rows = _kernels(), pieces.ends is None
+    k, by_rows = kernels(), pieces.ends is None
     return k.Places.of(pieces.lengths, pieces.starts, pieces.rows, pieces.steps, pieces.stride, by_rows)
 
 
@@ -177,17 +177,17 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, A
     Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
     step. Without places where all rows have all steps.
     """
-    return _kernels().by_length(lengths.contiguous(), steps, batch_first)
+    return kernels().by_length(lengths.contiguous(), steps, batch_first)
 
 
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:
     """Memory for results of the kind of `like`."""
-    return _kernels().empty(shape, like.dtype) if compiled(like) else like.new_empty(shape)
+    return kernels().empty(shape, like.dtype) if compiled(like) else like.new_empty(shape)
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, known without running it: tracers ask."""
-    return _kernels().kept_shapes(cell, x, states, weights) if compiled(x) else []
+    return kernels().kept_shapes(cell, x, states, weights) if compiled(x) else []
 
 
 def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor | None:
@@ -195,7 +195,7 @@ def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor | No
     kind = several[0].dtype if several else None
     fits = all(v.numel() and v.stride(1) == 1 and v.dtype == kind and compiled(v) for v in several)
     fits = fits and all(w.stride() == v.stride() and w.dtype == kind and w.is_cpu for v, w in zip(several, less))
-    return _kernels().norms(several, less) if kind is not None and fits else None
+    return kernels().norms(several, less) if kind is not None and fits else None
 
 
 def path(
@@ -203,7 +203,7 @@ def path(
 ) -> tuple[Tensor, int] | None:
     """`kernels.lines.path`; None where no kernels run on these tensors as they lie."""
     fits = carry.stride(1) == 1 and adjoint.is_contiguous() and adjoint.numel() and compiled(adjoint)
-    return _kernels().path(adjoint, carry, first, reverse, now, known) if fits else None
+    return kernels().path(adjoint, carry, first, reverse, now, known) if fits else None
 
 
 def outer_norms(
@@ -220,7 +220,7 @@ def outer_norms(
     z       the rows [R, C]; and where they are states after each step, to be read from the step before, those before
             the first step
     """
-    k = _kernels()
+    k = kernels()
     rows = [*d, *(t for t, _ in z)]
     if not all(t.stride(-1) == 1 and t.numel() and compiled(t) for t in rows):
         return None

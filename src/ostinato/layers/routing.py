@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -39,6 +39,11 @@ def way(tensors: Sequence[Tensor]) -> str:
         return KERNELS
     engine.without_kernels(tensors[0])
     return REFERENCE
+
+
+def straight(tensors: Sequence[Any]) -> bool:
+    """Whether `way` says KERNELS of tensors of a native type on a CPU, outside of compilation; False if one is None."""
+    return _torch_private.unobserved() and _PLAIN.issuperset(map(type, tensors)) and engine.compiled(tensors[0])
 
 
 def seen(tensors: Sequence[Tensor]) -> bool:

@@ -17,7 +17,7 @@ from . import engine
 from .autograd import Call, differentiable
 from .given import Lengths, given_lengths
 from .masks import DenseMasks
-from .routing import KERNELS, way
+from .routing import straight
 from .watching import WATCHER
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def _zeros(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _call(cell: Cell) -> Call:
-    return Call(engine.forward, engine.backward, cell, reverse=False, histories=False)
+    kernels = engine.kernels()
+    return Call(kernels.forward, kernels.backward, cell, reverse=False, histories=False)
 
 
 @lru_cache(maxsize=1024)
@@ -54,37 +55,38 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
         return None
     if WATCHER.get() is not None:
         return None
-    if x.dim() != 3 or x.shape[2] != layer.input_size or not x.numel() or torch.is_autocast_enabled("cpu"):
+    shape = x.shape
+    if len(shape) != 3 or shape[2] != layer.input_size or 0 in shape or torch.is_autocast_enabled("cpu"):
         return None
     cell, parameters, kind, batch_first = layer.running, layer._parameters, x.dtype, layer.batch_first
     if kind is not torch.float32 and kind is not torch.float64:
         return None
-    batch = x.shape[0 if batch_first else 1]
+    batch = shape[0 if batch_first else 1]
     shapes = _shapes(cell.state_widths, batch, layer.hidden_size, layer.proj_size)
     if state is None:
         if layer.options.learn_initial_state:
             return None
-        tensors: list[Any] = [x, *[_zeros(shape, kind) for shape in shapes]]
+        tensors: list[Any] = [x, *[_zeros(own, kind) for own in shapes]]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):
             return None
-        for s, shape in zip(states, shapes):
-            if not isinstance(s, Tensor) or s.shape != shape:
+        for s, expected in zip(states, shapes):
+            if not isinstance(s, Tensor) or s.shape != expected:
                 return None
         tensors = [x, *states]
     tensors += [parameters.get(name) for name in layer._first_names()]
-    for t in tensors:
-        if t is None or t.dtype is not kind or not t.is_cpu:
-            return None
-    if way([*tensors, lengths] if isinstance(lengths, Tensor) else tensors) != KERNELS:
+    if not straight([*tensors, lengths] if isinstance(lengths, Tensor) else tensors):
         return None
+    for t in tensors:
+        if t.dtype is not kind or not t.is_cpu:
+            return None
     learning = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if learning and layer.options.checkpoint is not None:
         return None
     sizes = where = None
     if lengths is not None:
-        steps = x.shape[1 if batch_first else 0]
+        steps = shape[1 if batch_first else 0]
         known = given_lengths(lengths, batch, True, type(layer).__name__)
         found = engine.by_length(known, steps, batch_first) if known.dtype is torch.int64 and known.is_cpu else None
         if found is None:
@@ -108,7 +110,8 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
         call = _call(cell) if where is None else _call(cell)._replace(where=where)
         output, finals, _, _ = differentiable(call, x, states, weights, sizes, noise)
     else:
-        output, finals, _, _ = engine.forward(cell, x, states, weights, sizes, False, False, False, noise, where)
+        run = engine.kernels().forward
+        output, finals, _, _ = run(cell, x, states, weights, sizes, False, False, False, noise, where)
     if turned:
         output = output.transpose(0, 1)
     return output, finals[0] if n == 2 else tuple(finals)
