@@ -76,8 +76,11 @@ def check(name: str, layer: nn.Module, x: Tensor, above: Tensor) -> None:
     with pinned(layer, 7):  # type: ignore[arg-type]
         found = {k: v.clone() for k, v in step(layer, x, above).items()}
     wide = x.detach().double().requires_grad_()
-    reference = lambda *_: routing.REFERENCE  # noqa: E731
-    with pinned(layer.double(), 7), patch.object(operator, "way", reference), patch.object(short, "way", reference):  # type: ignore[arg-type]
+    ways = (
+        patch.object(operator, "way", lambda *_: routing.REFERENCE),
+        patch.object(short, "straight", lambda *_: False),
+    )
+    with pinned(layer.double(), 7), ways[0], ways[1]:  # type: ignore[arg-type]
         expected = step(layer, wide, above.double())
     layer.float()
     for kind, bound in (("output", OUTPUT_BOUND), ("gradient", GRADIENT_BOUND)):

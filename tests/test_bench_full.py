@@ -292,6 +292,18 @@ def test_the_page_in_docs_has_both_markers(tmp_path):
     assert "begin -->\n\nmeasured\n" in readme.read_text(encoding="utf-8")
 
 
+def test_options_are_checked_before_they_are_timed(monkeypatch):
+    assert options.ratios("RNN", 3, 2, 5, 0.0) == (0.0, {})
+    right = options.step
+    monkeypatch.setattr(
+        options,
+        "step",
+        lambda layer, x, above: {k: v + (v.dtype == torch.float32) for k, v in right(layer, x, above).items()},
+    )
+    with pytest.raises(Unequal, match="RNN plain: output differs from the reference"):
+        options.ratios("RNN", 3, 2, 5, 0.0)
+
+
 @pytest.mark.parametrize(
     ("name", "module"), [("options", options), ("checkpointing", checkpointing), ("ragged", ragged)]
 )
