@@ -81,6 +81,21 @@ def two_projections(W, U, V, x, h, c):
     return V.a @ c * sigmoid(V.b @ (c * c)), c
 
 
+def gain_of_a_product(W, U, p, x, h):
+    """What the gain's gradient is multiplied by is kept, and read by nothing else."""
+    return tanh(W.h @ x + p.g * (U.h @ h))
+
+
+def gain_of_a_sum(W, U, b, p, x, h):
+    return tanh(p.g * (W.h @ x + U.h @ h) + b.h)
+
+
+def gain_of_one_number(W, U, V, p, x, h, c):
+    """The gain's gradient is a line of P numbers times one number."""
+    c = tanh(W.c @ x + U.c @ h + c)
+    return p.a * tanh(mean(V.h @ c)) + V.h @ c, c
+
+
 def product_of_a_computed_value(W, U, b, x, h):
     r = sigmoid(W.r @ x + U.r @ h)
     return tanh(W.n @ x + U.n @ (r * h) + b.n) + r

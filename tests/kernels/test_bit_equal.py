@@ -203,36 +203,41 @@ def test_one_thread_and_several(cell: Cell, in_threads: tuple[list[tuple[int, bo
 
 
 @EVERY
-def test_weights_packed_for_one_use_and_for_all_steps(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: pytest.MonkeyPatch):
+    """With one thread and with several, which share the blocks of units where they go round and the rows elsewhere."""
     calls = [
-        draw(cell, T=3, B=7, C=37, H=47, P=36, dtype=torch.float32),
-        draw(cell, T=1, B=9, C=5, H=70, P=6, dtype=torch.float32, reverse=True),
+        draw(cell, T=3, B=7, C=37, H=64, P=64, dtype=torch.float32),
+        draw(cell, T=1, B=9, C=5, H=70, P=36, dtype=torch.float64, reverse=True),
         draw(cell, B=7, C=5, H=33, P=6, dtype=torch.float32, sizes=[7, 5, 5, 1]),
     ]
-    once = []
+    seen: list[tuple[bool, bool]] = []
+
+    def watched(call: kernel_call.Call, frame: array, job: str) -> None:
+        if isinstance(call.kernel, Forward):
+            seen.append((bool(frame[call.compiled.places["once"]]), bool(frame[call.compiled.places["shared"]])))
+        start(call, frame, job)
 
     def found(steps: int, threads: int) -> list[dict[str, torch.Tensor]]:
         monkeypatch.setattr(kernel_call, "ONCE_STEPS", steps)
         run._dense.cache_clear()
         run._packed.cache_clear()
         torch.set_num_threads(threads)
+        seen.clear()
         return [results(call) for call in calls]
-
-    def watched(call: kernel_call.Call, frame: array, job: str) -> None:
-        once.append(frame[call.compiled.places["once"]])
-        start(call, frame, job)
 
     start, before = kernel_call.Call.start, torch.get_num_threads()
     monkeypatch.setattr(kernel_call, "WORTH_A_THREAD", 0)
     monkeypatch.setattr(kernel_call.Call, "start", watched)
     try:
         wanted = found(0, 1)
-        assert not any(once)
+        assert set(seen) == {(False, False)}
         for n in (1, 2, 3):
-            once.clear()
             for a, b in zip(found(4, n), wanted, strict=True):
                 all_same(a, b, f"{n} threads")
-            assert any(once), "nothing was packed for one use"
+            if n == 1:
+                assert set(seen) == {(True, False)}
+            elif n == 2 and cell.gates:
+                assert (True, True) in seen, "no threads shared the blocks"
     finally:
         torch.set_num_threads(before)
         run._dense.cache_clear()

@@ -38,6 +38,7 @@ class Backward(Kernel):
                 if o.operand.kind == "past"
                 else "x"
             )
+        names += [factor.name for *_, factor in self.program.sums if factor is not None]
         past = [self.program.state_rows(s.index) for i, s in self.step.leaves.items() if s.kind == "past" and i in read]
         stored = [s.name for _, s in self.step.outputs if s.kind == "rows"]
         return list(dict.fromkeys(["x", "dx", "slots", *names, *past, *stored]))

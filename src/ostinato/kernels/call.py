@@ -20,6 +20,7 @@ from ..errors import ShapeError, phrase
 from . import machine, threads
 from .forward import Forward
 from .places import Places
+from .plan import Product
 from .program import Program
 from .random import NAME, ROOM
 from .timeloop import Kernel
@@ -178,7 +179,7 @@ class Call:
         self.itemsize = 4 if kernel.scalar == "float32" else 8
         T, B = lines.T, lines.B
         forwards = isinstance(kernel, Forward)
-        once = forwards and T <= ONCE_STEPS and lines.first[-1] > DIRECT_ROWS
+        once = forwards and T <= ONCE_STEPS and lines.first[-1] > DIRECT_ROWS * T
         self.threads, shared = self._threads(workers, once)
         once = once and (shared or self.threads == 1)
         self.parts = parts = 1 if shared else self.threads
@@ -216,9 +217,10 @@ class Call:
             **{"yield": threads.yield_address() or 0},
         )
         for number, p in kernel.products:
-            blocks = -(-self.width[p.width] // (p.span * self.lanes))
+            blocks = self._blocks(p)
             k = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
-            self._room(f"panel_{number}", (self.threads if once else blocks) * k * p.columns * self.lanes)
+            panels = self.threads if once and p.transposed else blocks
+            self._room(f"panel_{number}", panels * k * p.columns * self.lanes)
             self._room(f"bias_{number}", blocks * p.columns * self.lanes)
         for name in kernel.vectors:
             self._room("vector_" + name, max(self.pad("H"), self.pad("P")))
@@ -276,7 +278,8 @@ class Call:
     def _threads(self, workers: int, once: bool) -> tuple[int, bool]:
         """(threads, whether they share each step): rows apart where there are enough, else units of large layers.
 
-        Of rows that end early, what counts is how many a step has on average. Weights that are read once are shared.
+        Of rows that end early, what counts is how many a step has on average. Where a step packs its own weights, each
+        packs some of them, if their blocks go round.
         """
         gates, lines = self.compiled.program.cell.gates, self.lines
         B, rows = lines.B, lines.first[-1] // max(1, lines.T)
@@ -285,12 +288,18 @@ class Call:
         if workers == 1 or (lines.first[-1] + ONCE_A_CALL) * each <= WORTH_A_THREAD * workers:
             return 1, False
         if once and threads.num_threads_address() is not None:
-            return workers, True
+            blocks = [self._blocks(p) for _, p in self.kernel.products]
+            if all(n % workers == 0 or n >= 4 * workers for n in blocks):
+                return workers, True
         if rows >= ROWS_APART * workers:
             return workers, False
         if threads.num_threads_address() is None or rows * each < WORTH_MEETING * workers:
             return min(workers, B), False
         return workers, True
+
+    def _blocks(self, p: Product) -> int:
+        """Blocks of units of a product, the last one maybe less than full."""
+        return -(-self.width[p.width] // (p.span * self.lanes))
 
     def first_line(self, begin: int, end: int) -> int:
         """The first packed line of the steps begin … end of the order of work."""

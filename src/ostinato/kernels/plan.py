@@ -84,7 +84,7 @@ class Step:
     passes    in order; means[s]: the means taken before stage s
     leaves    node id -> the stream it is read from; places: the same for what this step computes and stores
     singles   node id of a mean -> the stream in which it is kept as one number
-    again     nodes that a later stage makes again from what is there, for less than storing and loading them costs
+    again     nodes that a later stage makes again: products of two or three numbers that are there anyway
     starts    product node id -> the bias node that starts its chain; dropped[root]: summands already counted elsewhere
     ahead     the products with x
     pingpong  per state: whether old and new need two buffers
@@ -221,13 +221,13 @@ class Step:
         if not self._made_again(v):
             self._cross(v)
 
-    def _made_again(self, v: Value) -> bool:
-        """Whether v needs no place: it has one, or nothing but multiplications separate it from what has."""
+    def _made_again(self, v: Value, deep: int = 2) -> bool:
+        """Whether v needs no place: it has one, or at most `deep` multiplications separate it from what has."""
         if v.id in self.leaves:
             return self.leaves[v.id].kind in LASTING
         if v.id in self.places:
             return self.places[v.id].kind != "new"
-        if v.op != "mul" or not all(self._made_again(a) for a in v.args):
+        if v.op != "mul" or not deep or not all(self._made_again(a, deep - 1) for a in v.args):
             return False
         self.again.add(v.id)
         return True

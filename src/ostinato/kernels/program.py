@@ -248,8 +248,8 @@ class Program:
         for g in d.vectors.values():
             if g.op == "mul" and g.id not in placed:
                 a, b = g.args if g.args[0].id in placed else reversed(g.args)
-                kept = self.kept_streams.get(b.id)
-                if a.id in placed and kept is not None and not self._is_one_number(b):
+                kept, same = self.kept_streams.get(b.id), self.widths[a.id] == self.widths[b.id] == self.widths[g.id]
+                if a.id in placed and kept is not None and same and not self._is_one_number(b):
                     found[g.id] = a, kept
         return found
 

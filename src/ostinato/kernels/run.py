@@ -1,4 +1,4 @@
-"""A call of the kernels: addresses are filled into the frame, threads are started, results handed out."""
+"""A call of the kernels: its sizes are found and checked, `filled` runs it, rows and lines of nobody are seen to."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _call(
     H, P = hidden_sizes(compiled.program.cell, states, weights)
     workers = threads.thread_count()
     if sizes is None:
-        call = _dense(compiled, *x.shape, H, P, workers, reverse)
+        call = _dense(compiled, x.shape[0], states[0].shape[-2], x.shape[-1], H, P, workers, reverse)
         if [*map(Tensor.numel, (x, *states, *weights))] == call.numbers:
             return call
     else:
@@ -100,10 +100,9 @@ def _no_steps(x: Tensor, states: Sequence[Tensor], sizes: Tensor | None) -> bool
 def _spare_lines(call: Call, tensors: Sequence[Tensor]) -> None:
     """Lines past the last packed row are 0."""
     lines = call.lines.first[-1]
-    if call.lines.lengths is not None:
-        for t in tensors:
-            if lines < len(t):
-                t[lines:] = 0
+    for t in tensors:
+        if lines < len(t):
+            t[lines:] = 0
 
 
 def blocks(sizes: Tensor, reverse: bool) -> list[int]:
@@ -164,7 +163,7 @@ def _idle_rows(states: Sequence[Tensor], finals: Sequence[Tensor], lines: Lines,
     """Rows of length 0 end where they began."""
     if where is not None:
         where.idle_rows(states, finals)
-    elif lines.lengths is not None:
+    else:
         n = lines.first[1]
         for a, b in zip(states, finals):
             if n < len(a):

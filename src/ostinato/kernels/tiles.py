@@ -16,8 +16,8 @@ def panel_of(
 ) -> Ptr:
     """The panel of a block of units.
 
-    A call of one step uses each panel once: then it is packed here, into a place of the thread's own that stays in its
-    cache, and neither written to memory for all blocks nor read by the other threads.
+    A call of few steps hardly uses a panel again. It is packed here then, anew in every step, into a place of the
+    thread's own that stays in its cache, and neither written to memory for all blocks nor read by other threads.
     """
     room = depth(f, q) * (q.columns * products.lanes)
     panels, once = f.pointer(f"panel_{number}"), f["once"] > 0
