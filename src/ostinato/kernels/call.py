@@ -19,6 +19,7 @@ from ..cells.noise import ROWS, WORDS
 from ..errors import ShapeError, phrase
 from . import machine, threads
 from .forward import Forward
+from .meetings import price
 from .places import Places
 from .plan import Product
 from .program import Program
@@ -42,9 +43,12 @@ ONCE_STEPS = 4
 ROWS_APART = 4
 # Rows of a step that cost no less than so many: fewer do not keep the multipliers busy.
 ROWS_AT_ONCE = 4
-# Multiply-adds of a step for each thread below which meeting costs more than it brings, and of a call for any thread:
-# on two cores of a virtual machine a meeting costs a microsecond, and waking a thread that went to sleep tens.
+# Multiply-adds of a step for each thread below which sharing its units costs more than it brings: some in any case,
+# and so many for each second of a meeting; at most the last, which holds where rows could be divided instead.
+WORTH_SHARING = 4_000
+MEETING_RATE = 60e9
 WORTH_MEETING = 60_000
+# Multiply-adds of a call for any thread: waking one that went to sleep takes tens of microseconds.
 WORTH_A_THREAD = 1_000_000
 # Multiply-adds that cost as much as reading one weight, or writing its gradient, once a call.
 ONCE_A_CALL = 8
@@ -90,6 +94,17 @@ def weight_names(cell: Cell) -> list[str]:
     """The frame's names of a cell's weights, in the order in which a layer gives them."""
     names = ["weight_" + k for k in cell.letters if k != "p"]
     return names + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
+
+
+def _worth_meeting(rows: int, each: int, workers: int) -> float:
+    """Multiply-adds of a step for each thread from which on sharing its units pays; each: of one row.
+
+    Where there are rows enough for all, dividing them is the other way, and no thread waits then. Where there are not,
+    threads would stand idle, and it is a matter of what a meeting costs, in which machines differ by 25 times.
+    """
+    if rows >= workers or not WORTH_SHARING * workers <= rows * each < WORTH_MEETING * workers:
+        return WORTH_MEETING
+    return min(WORTH_MEETING, WORTH_SHARING + price(workers) * MEETING_RATE)
 
 
 class Lines:
@@ -293,7 +308,7 @@ class Call:
                 return workers, True
         if rows >= ROWS_APART * workers:
             return workers, False
-        if threads.num_threads_address() is None or rows * each < WORTH_MEETING * workers:
+        if threads.num_threads_address() is None or rows * each < _worth_meeting(rows, each, workers) * workers:
             return min(workers, B), False
         return workers, True
 
