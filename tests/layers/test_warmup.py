@@ -67,12 +67,11 @@ def run(script, cache):
 
 def test_a_process_with_a_read_only_cache_compiles_nothing_after_warmup(tmp_path):
     made, compiled, again, after_use = run(FILL, tmp_path)
-    assert (
-        made == compiled == after_use == 8
-    )  # what sorts rows, what threads meet in; two cells: forward, forward that keeps, backward
+    # What sorts rows, what threads meet in; two cells: forward, forward that keeps, backward.
+    assert made == compiled == after_use == 8
     assert again == 0
     files = sorted(path.name for path in tmp_path.iterdir())
-    assert len(files) == 7
+    assert len(files) == 8
     tmp_path.chmod(0o500)
     try:
         assert run(START, tmp_path) == [0, files]
