@@ -112,8 +112,13 @@ def test_a_second_ctrl_c_stops_at_once(settings, monkeypatch):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Run, "advance", twice)
-    with pytest.raises(KeyboardInterrupt):
-        called(settings)
+    # A shell starts background jobs with Ctrl-C ignored, and so these tests, maybe.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            called(settings)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_when_the_time_is_up_the_case_is_put_down_and_taken_up(settings, monkeypatch):
