@@ -1,23 +1,40 @@
 """When threads share the units of a step: what a meeting costs decides, where rows are too few to be divided."""
 
-import pytest
-import torch
+import os
+import subprocess
+import sys
 
-import ostinato
+import pytest
+
 from ostinato.cells import catalogue
 from ostinato.kernels import call as kernel_call
+from ostinato.kernels import meetings as prices
 from ostinato.kernels import run, threads
-from ostinato.kernels.meetings import meetings, price
+from ostinato.kernels.meetings import meet, meetings
 
 pytestmark = pytest.mark.skipif(threads.num_threads_address() is None, reason="torch brings no OpenMP library here")
 
 
-def test_threads_meet_as_often_as_asked_for():
+@pytest.mark.parametrize("workers", [2, 5])
+def test_threads_meet_as_often_as_asked_for(workers: int):
     """More threads than processors too: one that waits gives its processor away."""
-    for workers in (1, 2, 5):
-        assert meetings().seconds(workers, 1) > 0
-        assert meetings().seconds(workers, 40) > 0
-    assert 0 <= price(2) < 1
+    _, frame = meet(workers, 40)
+    assert frame[meetings().names.index("meeting")] == 40 * workers
+
+
+def test_no_thread_waits_for_one_that_never_came():
+    """Of five threads that are asked for, this limit lets three come."""
+    code = "from ostinato.kernels.meetings import meet, meetings\n"
+    code += "print(meet(5, 40)[1][meetings().names.index('meeting')])"
+    limited = {**os.environ, "OMP_THREAD_LIMIT": "3"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=limited)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 40 * 3
+
+
+def test_a_price_is_that_of_one_meeting(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prices, "meet", lambda workers, rounds: (2.0 + 3.0 * workers * (rounds - 1), None))
+    assert prices.price.__wrapped__(4) == pytest.approx(12.0)
 
 
 @pytest.mark.parametrize(("seconds", "rows", "shared"), [(3e-8, 1, True), (1e-6, 1, False), (3e-8, 2, False)])
@@ -44,21 +61,3 @@ def test_a_price_is_asked_for_only_where_it_decides(monkeypatch: pytest.MonkeyPa
     for H, shared in ((32, False), (256, True)):
         call = kernel_call.Call(compiled, kernel_call.Lines(1000 if H == 32 else 40, 1, None), 4, H, H, 2, False)
         assert call.template[compiled.places["shared"]] == shared
-
-
-def test_one_row_on_two_threads_has_the_bits_of_one(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(kernel_call, "price", lambda workers: 0.0)
-    before, found = torch.get_num_threads(), []
-    torch.manual_seed(0)
-    layer, x = ostinato.LSTM(64, 64), torch.randn(100, 1, 64)
-    try:
-        for n in (1, 2):
-            torch.set_num_threads(n)
-            run._dense.cache_clear()
-            layer.zero_grad()
-            layer(x)[0].square().sum().backward()
-            found.append([p.grad.clone() for p in layer.parameters()])
-    finally:
-        torch.set_num_threads(before)
-        run._dense.cache_clear()
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

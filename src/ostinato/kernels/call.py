@@ -17,7 +17,7 @@ from torch import Tensor
 from ..cells import Cell
 from ..cells.noise import ROWS, WORDS
 from ..errors import ShapeError, phrase
-from . import machine, threads
+from . import machine, team, threads
 from .forward import Forward
 from .meetings import price
 from .places import Places
@@ -100,7 +100,7 @@ def _worth_meeting(rows: int, each: int, workers: int) -> float:
     """Multiply-adds of a step for each thread from which on sharing its units pays; each: of one row.
 
     Where there are rows enough for all, dividing them is the other way, and no thread waits then. Where there are not,
-    threads would stand idle, and it is a matter of what a meeting costs, in which machines differ by 25 times.
+    threads would stand idle, and it is a matter of what a meeting costs, in which machines differ tens of times.
     """
     if rows >= workers or not WORTH_SHARING * workers <= rows * each < WORTH_MEETING * workers:
         return WORTH_MEETING
@@ -228,8 +228,7 @@ class Call:
             direct=int(lines.first[-1] <= (DIRECT_ROWS if forwards else DIRECT_ROWS_BACKWARD)),
             once=int(once),
             shared=int(shared),
-            team_size=threads.num_threads_address() or 0,
-            **{"yield": threads.yield_address() or 0},
+            **team.addresses(),
         )
         for number, p in kernel.products:
             blocks = self._blocks(p)

@@ -58,5 +58,12 @@ class Job:
 
     def __call__(self, parts: int, **values: int) -> None:
         """Runs the parts on as many threads as there are, or fewer. `values`: every name of the frame."""
-        frame = array("q", [0, parts, *(values[name] for name in self.names[2:])])
-        threads.parallel(self.library.address("run"), frame.buffer_info()[0], min(parts, threads.thread_count()))
+        self.run(self.frame(parts, **values), min(parts, threads.thread_count()))
+
+    def frame(self, parts: int, **values: int) -> array:
+        """What `run` is given, once."""
+        return array("q", [0, parts, *(values[name] for name in self.names[2:])])
+
+    def run(self, frame: array, count: int) -> None:
+        """Runs the parts on `count` threads, or fewer."""
+        threads.parallel(self.library.address("run"), frame.buffer_info()[0], count)

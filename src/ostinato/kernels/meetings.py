@@ -3,66 +3,57 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property, lru_cache
+from array import array
+from functools import lru_cache
 
-from . import machine, threads
+from . import machine
 from .code import Code, Int
 from .jobs import Job
 from .product import Products
-from .team import Team
+from .team import ENTRIES, Team, addresses
 from .vector import Frame
 
-_NAMES = (
-    "rounds",
-    "shared",
-    "team_size",
-    "yield",
-    *(f"before meeting {k}" for k in range(8)),
-    "meeting",
-    *(f"after meeting {k}" for k in range(7)),
-)
-_ROUNDS = 500
-_TRIES = 5
+_NAMES = ("rounds", *ENTRIES)
+_ROUNDS = 100
+_TRIES = 10
+_SECONDS = 0.005
+"""After which no other try begins: on a busy machine a meeting waits for a processor."""
 
 
-class _Meetings(Job):
-    """Threads that meet and do nothing else."""
-
-    def __init__(self) -> None:
-        super().__init__("meetings", "float32", _NAMES, self._emit)
-
-    def _emit(self, code: Code, f: Frame, products: Products, part: Int) -> None:
-        team = Team(products, self.names, machine.host().name)
-        together = team.size(code, f)
-        with code.range(f["rounds"]):
-            team.meet(code, f, together)
-
-    @cached_property
-    def _values(self) -> dict[str, int]:
-        found = dict.fromkeys(_NAMES, 0) | {"shared": 1, "team_size": threads.num_threads_address() or 0}
-        return found | {"yield": threads.yield_address() or 0}
-
-    def seconds(self, workers: int, rounds: int) -> float:
-        values = self._values | {"rounds": rounds}
-        begin = time.perf_counter()
-        self(workers, **values)
-        return time.perf_counter() - begin
+def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
+    """Threads meet and do nothing else. There are as many parts as were asked for, and maybe fewer threads: a part
+    beyond them would wait for those who are done."""
+    team = Team(products, ("counter", "parts", *_NAMES), machine.host().name)
+    together = team.size(code, f)
+    with code.when(part < together), code.range(f["rounds"]):
+        team.meet(code, f, together)
 
 
 @lru_cache(maxsize=1)
-def meetings() -> _Meetings:
+def meetings() -> Job:
     """The job, compiled or loaded when first run."""
-    return _Meetings()
+    return Job("meetings", "float32", _NAMES, _emit)
+
+
+def meet(workers: int, rounds: int) -> tuple[float, array]:
+    """(seconds, frame afterwards) of so many threads that meet so often, on as many as come."""
+    job = meetings()
+    frame = job.frame(workers, **dict.fromkeys(_NAMES, 0) | addresses() | {"shared": 1, "rounds": rounds})
+    begin = time.perf_counter()
+    job.run(frame, workers)
+    return time.perf_counter() - begin, frame
 
 
 @lru_cache(maxsize=64)
 def price(workers: int) -> float:
     """Seconds of a meeting of so many threads, at best: what disturbs a measurement only ever adds to it.
 
-    Costs a few milliseconds once in a process, and less than one where meetings are cheap.
+    Costs less than a millisecond where meetings are cheap, and on a busy machine what a hundred of them take.
     """
-    job = meetings()
-    job.seconds(workers, 1)  # threads that sleep are awake now
-    short = min(job.seconds(workers, 1) for _ in range(_TRIES))
-    long = min(job.seconds(workers, 1 + _ROUNDS) for _ in range(_TRIES))
+    meet(workers, 1)  # threads that sleep are awake now
+    found: list[tuple[float, float]] = []
+    begin = time.perf_counter()
+    while not found or (len(found) < _TRIES and time.perf_counter() - begin < _SECONDS):
+        found.append((meet(workers, 1)[0], meet(workers, 1 + _ROUNDS)[0]))
+    short, long = (min(times) for times in zip(*found))
     return max(0.0, long - short) / _ROUNDS

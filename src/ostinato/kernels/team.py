@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from . import threads
 from .code import I64, PTR, Code, Int, Ptr
 from .product import Products
 from .vector import Frame
 
 LOOKS = 2000
+ENTRIES = (
+    "shared",
+    "team_size",
+    "yield",
+    # On a cache line of its own: who waits would else take the line from those who read what stands beside it.
+    *(f"before meeting {k}" for k in range(8)),
+    "meeting",
+    *(f"after meeting {k}" for k in range(7)),
+)
+"""What a frame holds for a team."""
+
+
+def addresses() -> dict[str, int]:
+    """The entries that are the same in every frame; 0 for a function that the system lacks."""
+    return {"team_size": threads.num_threads_address() or 0, "yield": threads.yield_address() or 0}
 
 
 class Team:

@@ -26,7 +26,7 @@ from .product import Products
 from .program import Program
 from .random import NAME, ROOM, Random, blocks, word_of
 from .stepping import Stepper, share_of
-from .team import Team
+from .team import ENTRIES, Team
 from .threads import flushed
 from .vector import Frame
 
@@ -63,13 +63,7 @@ SIZES = (
     "means",
     "direct",
     "once",
-    "shared",
-    "team_size",
-    "yield",
-    # On a cache line of its own: who waits would else take the line from those who read what stands beside it.
-    *(f"before meeting {k}" for k in range(8)),
-    "meeting",
-    *(f"after meeting {k}" for k in range(7)),
+    *ENTRIES,
 )
 
 
