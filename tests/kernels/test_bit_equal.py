@@ -18,9 +18,10 @@ from kernels.calls import Call, draw, lengths_to_sizes, same_bits
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.value import mean, norm
 from ostinato.kernels import call as kernel_call
-from ostinato.kernels import machine, run
+from ostinato.kernels import cost_model, machine, run
 from ostinato.kernels.backward import Backward
 from ostinato.kernels.forward import Forward
+from ostinato.kernels.kernel_args import KernelArgs
 from ostinato.kernels.program import program
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -132,9 +133,9 @@ def test_whole_in_chunks_and_step_by_step(cell: Cell):
 
 
 def test_the_cuts_above_cross_what_a_call_is_cut_into():
-    chunk = max(1, kernel_call.CHUNK_ROWS // 11)
+    chunk = max(1, cost_model.COSTS.pregemm_rows // 11)
     assert 1 < chunk < 19 and 10 % chunk != 0, "draw another length: no cut lies inside a chunk"
-    assert 1 <= kernel_call.DIRECT_ROWS < 11, (
+    assert 1 <= cost_model.COSTS.unpacked_rows < 11, (
         "a single step of a single row reads weights as they are, a batch packs them"
     )
 
@@ -163,16 +164,16 @@ def in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """
     shared = request.param == "a step shared"
     started: list[tuple[int, bool]] = []
-    start = kernel_call.Call.start
+    start = kernel_call.LaunchPlan.start
 
-    def watched(call: kernel_call.Call, frame: array, job: str) -> None:
-        started.append((call.threads, bool(frame[call.compiled.places["shared"]])))
+    def watched(call: kernel_call.LaunchPlan, frame: array, job: str) -> None:
+        started.append((call.threads, bool(frame[call.compiled.layout[KernelArgs.shared]])))
         start(call, frame, job)
 
-    monkeypatch.setattr(kernel_call.Call, "start", watched)
-    monkeypatch.setattr(kernel_call, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(kernel_call, "WORTH_MEETING", 0)
-    monkeypatch.setattr(kernel_call, "ROWS_APART", 10**9 if shared else 0)
+    monkeypatch.setattr(kernel_call.LaunchPlan, "start", watched)
+    rows = 10**9 if shared else 0
+    costs = replace(cost_model.COSTS, min_macs_per_thread=0, max_shared_macs=0, min_rows_per_thread=rows)
+    monkeypatch.setattr(cost_model, "COSTS", costs)
     run._dense.cache_clear()
     before = torch.get_num_threads()
     yield started, shared
@@ -212,22 +213,23 @@ def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: 
     ]
     seen: list[tuple[bool, bool]] = []
 
-    def watched(call: kernel_call.Call, frame: array, job: str) -> None:
+    def watched(call: kernel_call.LaunchPlan, frame: array, job: str) -> None:
         if isinstance(call.kernel, Forward):
-            seen.append((bool(frame[call.compiled.places["once"]]), bool(frame[call.compiled.places["shared"]])))
+            layout = call.compiled.layout
+            seen.append((bool(frame[layout[KernelArgs.pack_per_use]]), bool(frame[layout[KernelArgs.shared]])))
         start(call, frame, job)
 
     def found(steps: int, threads: int) -> list[dict[str, torch.Tensor]]:
-        monkeypatch.setattr(kernel_call, "ONCE_STEPS", steps)
+        monkeypatch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, pack_per_use_steps=steps))
         run._dense.cache_clear()
         run._packed.cache_clear()
         torch.set_num_threads(threads)
         seen.clear()
         return [results(call) for call in calls]
 
-    start, before = kernel_call.Call.start, torch.get_num_threads()
-    monkeypatch.setattr(kernel_call, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(kernel_call.Call, "start", watched)
+    start, before = kernel_call.LaunchPlan.start, torch.get_num_threads()
+    monkeypatch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, min_macs_per_thread=0))
+    monkeypatch.setattr(kernel_call.LaunchPlan, "start", watched)
     try:
         wanted = found(0, 1)
         assert set(seen) == {(False, False)}

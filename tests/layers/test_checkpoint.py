@@ -9,6 +9,7 @@ import math
 import pickle
 import re
 import weakref
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -23,7 +24,7 @@ from ostinato import kernels
 from ostinato._torch_private import onednn_has_bfloat16
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
-from ostinato.kernels import buffers, call
+from ostinato.kernels import buffers, call, cost_model
 from ostinato.kernels import run as kernels_run
 from ostinato.layers import engine, operator, plain, short
 from ostinato.layers.checkpoint import Checkpoint, segment_steps
@@ -122,7 +123,7 @@ def test_layers_have_the_bits_of_layers_without(name, lengths, count, shape, blo
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(call, "BLOCK_ROWS", block)
-        patch.setattr(call, "WORTH_A_THREAD", 0)
+        patch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, min_macs_per_thread=0))
         found = []
         try:
             for layer.checkpoint, workers in ((None, 1), (count, threads)):

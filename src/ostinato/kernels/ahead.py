@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..cells import Cell
-from .meetings import meetings
+from .meetings import barrier_benchmark
 from .places import sorter
 from .run import SCALARS, compiled_backward, compiled_forward
 
@@ -17,7 +17,7 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
     histories: also the builds that hand out the states after every step, and that take gradients in them.
     """
     scalar, before = SCALARS[dtype], _made()
-    for job in (sorter(), meetings()):
+    for job in (sorter(), barrier_benchmark()):
         job.library.address("run")
     for more in (False, True) if histories else (False,):
         for keep in (False, True) if training else (False,):
@@ -28,4 +28,4 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
 
 
 def _made() -> int:
-    return sum(made.cache_info().misses for made in (compiled_forward, compiled_backward, sorter, meetings))
+    return sum(made.cache_info().misses for made in (compiled_forward, compiled_backward, sorter, barrier_benchmark))

@@ -8,15 +8,16 @@ from typing import Any
 
 from llvmlite import ir
 
+from .args import Field
 from .code import I64, PTR, Code, Int, Ptr
+from .kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
 from .machine import Target
 from .plan import Product, Stream
 from .product import Products
 from .program import Outer, Program
 from .stepping import share_of
 from .tiles import accumulate, depth
-from .timeloop import Kernel, Work
-from .vector import AS_X, Frame
+from .timeloop import Kernel, Work, parameter_keys
 
 
 class Backward(Kernel):
@@ -41,31 +42,23 @@ class Backward(Kernel):
         names += [factor.name for *_, factor in self.program.sums if factor is not None]
         past = [self.program.state_rows(s.index) for i, s in self.step.leaves.items() if s.kind == "past" and i in read]
         stored = [s.name for _, s in self.step.outputs if s.kind == "rows"]
-        return list(dict.fromkeys(["x", "dx", "slots", *names, *past, *stored]))
+        return list(dict.fromkeys(["x", "dx", *names, *past, *stored]))
 
-    def _names(self) -> tuple[str, ...]:
-        names = super()._names()
-        first = [f"first_state_{k}" for k in range(self.states)]
-        return (
-            *names,
-            *first,
-            *(f"d_{n}" for n in names if n.startswith("weight_")),
-            "wants_x",
-            "fresh",
-            "slots_panel",
-            "slots_side",
-            "room_w",
-            "panels",
-            "slots_zeros",
-        )
+    def _fields(self) -> list[Field]:
+        k, cell = KernelArgs, self.program.cell
+        fields = super()._fields()
+        fields += [k.first_state[n] for n in range(self.states)]
+        fields += [k.d_weight[n] for n in parameter_keys(cell)]
+        fields += [k.compute_dx, k.overwrite, k.gate_gradients, k.stride["gate_gradients"]]
+        return [*fields, k.operand_panel, k.gradient_columns, k.panel_size, k.panels, k.zeros]
 
-    def pack(self, code: Code, f: Frame, products: Products, work: Work) -> None:
-        super().pack(code, f, products, work)
+    def pack(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
+        super().pack(code, args, products, work)
         if self.program.input_gradient is not None:
-            with code.when(f["wants_x"] > 0):
-                self.pad_out(code, f, work, "dx", "C")
-        with code.when(work.part <= 0), code.range(f["pad"], step=products.lanes) as u:
-            f.pointer("slots_zeros").at(u).set_vector(code.lanes.zero)
+            with code.if_(args.compute_dx > 0):
+                self.pad_out(code, args, work, "dx", "C")
+        with code.if_(work.part <= 0), code.range(args.padded_units, step=products.lanes) as u:
+            args.zeros.at(u).set_vector(code.lanes.zero)
 
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
@@ -73,70 +66,78 @@ class Backward(Kernel):
     def _has_rows(self, k: int) -> bool:
         return self.program.state_rows(k) in self.rows()
 
-    def _earlier(self, f: Frame, k: int, t: Int) -> Int:
+    def _earlier(self, args: KernelArgs, k: int, t: Int) -> Int:
         """The line from which the rows of step t are counted in the tensor of state k after every step."""
-        return f.line(t) if k == self.program.cell.output_state else f.pointer("first").integer(t)
+        return args.line(t) if k == self.program.cell.output_state else args.step_offsets.integer(t)
 
-    def bptt(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+    def bptt(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
         step = self.stepper(products)
-        carried = code.table(3 * self.states + 2)
-        begin, end = f["begin"], f["end"]
-        origin, _ = self.lines(f, begin, end)
+        states = StateTable.allocate(code, self.states)
+        begin, end = args.begin, args.end
+        origin, _ = self.lines(args, begin, end)
 
         def run(s: Int, t: Int, a: Int, b: Int, after: Int) -> None:
-            r = f.pointer("first").integer(t)
-            middle = after.least(b).most(a)
-            with code.when(a < middle):
+            r = args.step_offsets.integer(t)
+            middle = after.min(b).max(a)
+            with code.if_(a < middle):
                 for k, w in enumerate(self.program.cell.state_widths):
                     if self._has_rows(k):
-                        before = f.pointer(self.program.state_rows(k)).at(self._earlier(f, k, t + f["dt"]) * f.size(w))
-                        code.set_entry(carried, 2 * self.states + k, before)
-                code.set_entry(carried, 3 * self.states, f.pointer("starts"))
-                code.set_entry(carried, 3 * self.states + 1, f.pointer("own"))
-                code.call(step, f.base, carried, a, middle - a, r + a, r + a - origin, work.share, work.shares, t)
-            with code.when(middle < b):
+                        before = args.row[self.program.state_rows(k)].at(
+                            self._earlier(args, k, t + args.step_sign) * args.size(w)
+                        )
+                        states.set_recorded(k, before)
+                states.set_recorded_rows(args.row_base, args.identity)
+                code.call(
+                    step, args.base, states.base, a, middle - a, r + a, r + a - origin, work.share, work.shares, t
+                )
+            with code.if_(middle < b):
                 for k in range(self.states):
-                    code.set_entry(carried, 2 * self.states + k, f.pointer(f"first_state_{k}"))
-                for j in range(2):
-                    code.set_entry(carried, 3 * self.states + j, f.pointer("whose"))
+                    states.set_recorded(k, args.first_state[k])
+                states.set_recorded_rows(args.state_row, args.state_row)
                 line = r + middle
-                code.call(step, f.base, carried, middle, b - middle, line, line - origin, work.share, work.shares, t)
+                code.call(
+                    step, args.base, states.base, middle, b - middle, line, line - origin, work.share, work.shares, t
+                )
 
-        self.loop(code, f, carried, begin, end, work, run)
+        self.loop(code, args, states, begin, end, work, run)
         dx = self.program.input_gradient
         if dx is not None:
-            with code.when(f["wants_x"] > 0):
-                self._input_gradient(code, f, products, dx, work, origin)
+            with code.if_(args.compute_dx > 0):
+                self._input_gradient(code, args, products, dx, work, origin)
 
-    def _input_gradient(self, code: Code, f: Frame, products: Products, p: Product, work: Work, origin: Int) -> None:
+    def _input_gradient(
+        self, code: Code, args: KernelArgs, products: Products, p: Product, work: Work, origin: Int
+    ) -> None:
         number, n = self.numbers[id(p)], products.lanes
-        columns, width = p.columns * n, f["C"]
+        columns, width = p.columns * n, args.C
         scratch = code.stack(products.rows(p.columns) * columns)
-        first, last = share_of(width.over(columns), work.share, work.shares)
+        first, last = share_of(width.ceil_div(columns), work.share, work.shares)
         with (
             code.range(last, first) as block,
-            self.runs(code, f, f["begin"], f["end"], work.low, work.high, origin) as (r, rows, q, at),
+            self.runs(code, args, args.begin, args.end, work.low, work.high, origin) as (r, rows, q, at),
             products.each_tile(code, rows, p.columns) as (m, height),
         ):
-            panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * columns)
-            start = f.pointer(f"bias_{number}").at(block * columns)
-            line = f["stride_slots"]
+            panel = args.panel[number].at(block * depth(args, p) * columns)
+            start = args.bias[number].at(block * columns)
+            line = args.stride["gate_gradients"]
             operands = [
-                (f.pointer("slots").at((q + m) * line + f.place(part.operand.offset)), line) for part in p.parts
+                (args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line) for part in p.parts
             ]
-            accumulate(code, f, products, self.program.cell, p, block, height, operands, panel, start, scratch, columns)
-            line, first, put = f["stride_dx"], block * columns, products.put(p.columns)
-            with code.either(f["line_step"] > 0) as (apart, together):
+            accumulate(
+                code, args, products, self.program.cell, p, block, height, operands, panel, start, scratch, columns
+            )
+            line, first, put = args.stride["dx"], block * columns, products.put(p.columns)
+            with code.if_else(args.row_stride > 0) as (apart, together):
                 with apart, code.range(height) as i:
-                    to = f.pointer("dx").at(at(m + i) * line + first)
+                    to = args.row["dx"].at(at(m + i) * line + first)
                     code.call(put, 0, scratch.at(i * columns), 1, to, line, width - first)
                 with together:
-                    to = f.pointer("dx").at((r + m) * line + first)
+                    to = args.row["dx"].at((r + m) * line + first)
                     code.call(put, 0, scratch, height, to, line, width - first)
 
     # weights
 
-    def weights(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+    def weights(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
         """Adds the block's part of every weight's gradient. Threads split the gradients, never a sum.
 
         The lines of the workspace are turned into columns first, a tile's height of them side by side, because a
@@ -145,37 +146,39 @@ class Backward(Kernel):
         is written line by line.
         """
         columns = 2 * products.lanes
-        origin, last = self.lines(f, f["begin"], f["end"])
+        origin, last = self.lines(args, args.begin, args.end)
         rows = last - origin
-        panel, line = f.pointer("slots_panel").at(work.part * f["room_w"]), f["stride_slots"]
+        panel, line = args.operand_panel.at(work.part * args.panel_size), args.stride["gate_gradients"]
         sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
         tiles = {}
         for j, s in enumerate(sides.values()):
-            place, tiles[s.offset] = f.place(s.offset), self._tiles(f, products, s.width, work, j)
-            side = f.pointer("slots_side").at(place * rows)
-            code.call(_turn(products), f.pointer("slots").at(place), line, rows, side, *tiles[s.offset])
+            place, tiles[s.offset] = args.column(s.offset), self._tiles(args, products, s.width, work, j)
+            side = args.gradient_columns.at(place * rows)
+            code.call(_turn(products), args.gate_gradients.at(place), line, rows, side, *tiles[s.offset])
         for o in self.program.outers:
-            width = f.size(o.columns)
-            blocks = width.over(columns)
-            with code.range(blocks, step=f["panels"]) as group:
-                end = blocks.least(group + f["panels"])
+            width = args.size(o.columns)
+            blocks = width.ceil_div(columns)
+            with code.range(blocks, step=args.panels) as group:
+                end = blocks.min(group + args.panels)
                 with code.range(end, group) as block:
                     first, here = block * columns, panel.at((block - group) * rows * columns)
-                    self._panel(code, f, products, o, here, first, (width - first).least(columns), origin, rows, width)
+                    self._panel(code, args, products, o, here, first, (width - first).min(columns), origin, rows, width)
                 for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
-                    side = f.pointer("slots_side").at(f.place(s.offset) * rows)
-                    to = f.pointer("d_weight_" + o.letter).at(f.size(o.rows) * gate * width)
-                    code.call(_outer(products), side, rows, panel, group, end, to, width, f["fresh"], *tiles[s.offset])
+                    side = args.gradient_columns.at(args.column(s.offset) * rows)
+                    to = args.d_weight[o.letter].at(args.size(o.rows) * gate * width)
+                    code.call(
+                        _outer(products), side, rows, panel, group, end, to, width, args.overwrite, *tiles[s.offset]
+                    )
         for j, (letter, index, slot, factor) in enumerate(self.program.sums):
-            with code.when((work.part + j) % work.count <= 0):
-                width = f.size(slot.width)
+            with code.if_((work.part + j) % work.count <= 0):
+                width = args.size(slot.width)
                 name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
-                to = f.pointer("d_weight_" + name).at(width * (0 if letter == "p" else index))
-                terms: list[Int | Ptr] = [f.pointer("slots").at(f.place(slot.offset)), line]
+                to = args.d_weight[name].at(width * (0 if letter == "p" else index))
+                terms: list[Int | Ptr] = [args.gate_gradients.at(args.column(slot.offset)), line]
                 if factor is not None:
-                    apart = f["stride_" + factor.name]
-                    terms += [f.pointer(factor.name).at(origin * apart + f.place(factor.offset)), apart]
-                code.call(_sum(products, len(terms) // 2), *terms, rows, to, width, f["fresh"])
+                    apart = args.stride[factor.name]
+                    terms += [args.row[factor.name].at(origin * apart + args.column(factor.offset)), apart]
+                code.call(_sum(products, len(terms) // 2), *terms, rows, to, width, args.overwrite)
 
     def _run_slots(self, o: Outer) -> list[Stream]:
         return [
@@ -184,16 +187,16 @@ class Backward(Kernel):
             for i in range(n)
         ]
 
-    def _tiles(self, f: Frame, products: Products, width: str, work: Work, turn: int) -> tuple[Int, Int, Int]:
+    def _tiles(self, args: KernelArgs, products: Products, width: str, work: Work, turn: int) -> tuple[Int, Int, Int]:
         """This thread's tiles of one slot's columns: (columns, first tile, last). Odd slots are dealt out backwards."""
-        size = f.size(width)
+        size = args.size(width)
         share = work.count - 1 - work.part if turn % 2 else work.part
-        return size, *share_of(size.over(products.rows(2)), share, work.count)
+        return size, *share_of(size.ceil_div(products.rows(2)), share, work.count)
 
     def _panel(
         self,
         code: Code,
-        f: Frame,
+        args: KernelArgs,
         products: Products,
         o: Outer,
         panel: Ptr,
@@ -206,21 +209,21 @@ class Backward(Kernel):
         """The operand's lines of this block of steps, `columns` of them, as a panel."""
         columns, pack, gather = 2 * products.lanes, products.pack_rows(), products.gather_rows()
         if o.operand.kind == "rows":
-            line = f["stride_" + o.operand.name]
-            source = f.pointer(o.operand.name).at(f.place(o.operand.offset) + first)
+            line = args.stride[o.operand.name]
+            source = args.row[o.operand.name].at(args.column(o.operand.offset) + first)
 
             def together() -> None:
                 code.call(pack, source.at(origin * line), line, rows, here, panel, columns, columns)
 
             def apart() -> None:
-                with code.range(f["end"], f["begin"]) as s:
-                    t = f["t0"] + f["dt"] * s
-                    to = panel.at((f.pointer("first").integer(t) - origin) * columns)
-                    there = source.at(f.line(t) * line)
-                    code.call(gather, there, line, f.pointer("starts"), self.count(f, t), here, to, columns, columns)
+                with code.range(args.end, args.begin) as s:
+                    t = args.first_step + args.step_sign * s
+                    to = panel.at((args.step_offsets.integer(t) - origin) * columns)
+                    there = source.at(args.line(t) * line)
+                    code.call(gather, there, line, args.row_base, self.count(args, t), here, to, columns, columns)
 
-            if o.operand.name in AS_X:
-                with code.either(f["line_step"] > 0) as (yes, no):
+            if o.operand.name in CALLER_LAYOUT_TENSORS:
+                with code.if_else(args.row_stride > 0) as (yes, no):
                     with yes:
                         apart()
                     with no:
@@ -230,8 +233,8 @@ class Backward(Kernel):
         elif o.operand.kind == "slot":
             code.call(
                 pack,
-                f.pointer("slots").at(f.place(o.operand.offset) + first),
-                f["stride_slots"],
+                args.gate_gradients.at(args.column(o.operand.offset) + first),
+                args.stride["gate_gradients"],
                 rows,
                 here,
                 panel,
@@ -240,28 +243,26 @@ class Backward(Kernel):
             )
         else:
             k = o.operand.index
-            source, start = f.pointer(self.program.state_rows(k)), f.pointer(f"first_state_{k}")
-            with code.range(f["end"], f["begin"]) as s:
-                t = f["t0"] + f["dt"] * s
-                more = s + 1 < f["T"]
-                n, place = self.count(f, t), f.pointer("first").integer(t) - origin
-                earlier = t + f["dt"] * self._flag(code, more)
-                known = Int(
-                    code, code.builder.select(more, self.count(f, earlier).least(n).value, code.integer(0).value)
-                )
-                there, to = source.at(self._earlier(f, k, earlier) * width + first), panel.at(place * columns)
+            source, start = args.row[self.program.state_rows(k)], args.first_state[k]
+            with code.range(args.end, args.begin) as s:
+                t = args.first_step + args.step_sign * s
+                more = s + 1 < args.T
+                n, place = self.count(args, t), args.step_offsets.integer(t) - origin
+                earlier = t + args.step_sign * more.to_int()
+                known = more.select(self.count(args, earlier).min(n), 0)
+                there, to = source.at(self._earlier(args, k, earlier) * width + first), panel.at(place * columns)
                 if k == self.program.cell.output_state:
-                    code.call(gather, there, width, f.pointer("starts"), known, here, to, columns, columns)
+                    code.call(gather, there, width, args.row_base, known, here, to, columns, columns)
                 else:
                     code.call(pack, there, width, known, here, to, columns, columns)
-                whose, to = f.pointer("whose").entry(known), panel.at((place + known) * columns)
+                whose, to = args.state_row.entry(known), panel.at((place + known) * columns)
                 code.call(gather, start.at(first), width, whose, n - known, here, to, columns, columns)
 
 
 @contextmanager
 def _each(code: Code, products: Products, size: Int, first: Int, last: Int) -> Iterator[tuple[Int, Int]]:
     """The tiles first … last of `size` columns, of nearly equal height: (first column, height)."""
-    count = size.over(products.rows(2))
+    count = size.ceil_div(products.rows(2))
     with code.range(last, first) as i:
         m = i * size // count
         yield m, (i + 1) * size // count - m
@@ -279,7 +280,7 @@ def _turn(products: Products) -> ir.Function:
             parts = range(0, most, n)
             masks = [code.lanes.tail_mask((height - k).value) for k in parts]
             # Whole vectors, whose surplus the next lines overwrite, until it would reach beyond this tile's place.
-            safe = (rows - code.integer(len(parts) * n).over(height)).most(0)
+            safe = (rows - code.integer(len(parts) * n).ceil_div(height)).max(0)
             for masked, begin, end in ((False, code.integer(0), safe), (True, safe, rows)):
                 with code.range(end, begin) as q:
                     for k, mask in zip(parts, masks):
@@ -302,7 +303,7 @@ def _outer(products: Products) -> ir.Function:
         with _each(code, products, *tiles) as (m, height), code.range(end, group) as block:
             a, panel, first = side.at(m * rows), panels.at((block - group) * rows * columns), block * columns
             c, tile = to.at(m * width + first), products.column_tile(2)
-            with code.either(code.builder.and_(fresh > 0, first + columns <= width)) as (written, blended):
+            with code.if_else((fresh > 0) & (first + columns <= width)) as (written, blended):
                 with written:
                     code.call(tile, height, a, height, panel, rows, c, width)
                 with blended:
@@ -330,7 +331,7 @@ def _sum(products: Products, factors: int) -> ir.Function:
                 for other in others:
                     value = lanes.mul(value, other)
                 total.set_vector(lanes.add(total.vector(), value))
-            before = lanes.select(fresh > 0, lanes.zero, to.at(u).vector(mask))
+            before = lanes.select((fresh > 0).value, lanes.zero, to.at(u).vector(mask))
             to.at(u).set_vector(lanes.add(before, total.vector()), mask)
 
     return products.function(f"sum_{factors}", [*[PTR, I64] * factors, I64, PTR, I64, I64], body)

@@ -1,4 +1,4 @@
-"""What a call of the kernels needs that follows from its sizes: the frame but for addresses, and the workspace."""
+"""The launch plan: what a call of the kernels needs that follows from its sizes alone, made once and cached."""
 
 from __future__ import annotations
 
@@ -14,44 +14,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..cells import Cell
 from ..cells.noise import ROWS, WORDS
 from ..errors import ShapeError, phrase
-from . import machine, team, threads
+from . import cost_model, machine, threads
+from .args import Block, Field, Workspace
+from .code import Ptr
 from .forward import Forward
-from .meetings import price
+from .kernel_args import KernelArgs
 from .places import Places
 from .plan import Product
 from .program import Program
-from .random import NAME, ROOM
-from .timeloop import Kernel
-from .vector import in_workspace
+from .team import set_barrier_functions
+from .timeloop import Kernel, parameter_keys
 
-# Rows of x that are multiplied ahead of the loop: enough for tall tiles, little enough to stay in cache.
-CHUNK_ROWS = 96
-# Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient.
 BLOCK_ROWS = 512
-# Rows of a block up to which the gradients of weights are written line by line.
-SHORT_ROWS = 64
-# Rows of a call up to which weights are read as they are. Backward reads their rows, which costs nothing more than
-# reading packed ones; forward needs their columns, which are turned anew for every two rows.
-DIRECT_ROWS = 4
-DIRECT_ROWS_BACKWARD = 64
-# Steps of a call up to which a block of weights is packed where it is used, and not ahead for all steps.
-ONCE_STEPS = 4
-# Rows of a step, on average, for each thread from which on each works by itself.
-ROWS_APART = 4
-# Rows of a step that cost no less than so many: fewer do not keep the multipliers busy.
-ROWS_AT_ONCE = 4
-# Multiply-adds of a step for each thread below which sharing its units costs more than it brings: some in any case,
-# and so many for each second of a meeting; at most the last, which holds where rows could be divided instead.
-WORTH_SHARING = 4_000
-MEETING_RATE = 60e9
-WORTH_MEETING = 60_000
-# Multiply-adds of a call for any thread: waking one that went to sleep takes tens of microseconds.
-WORTH_A_THREAD = 1_000_000
-# Multiply-adds that cost as much as reading one weight, or writing its gradient, once a call.
-ONCE_A_CALL = 8
+"""Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient. Numerics, not a
+cost: changing it changes bits."""
 
 Integers = NDArray[np.int64]
 
@@ -62,49 +40,37 @@ class Compiled:
     def __init__(self, kernel: Kernel, kind: str):
         self.kernel: Kernel = kernel
         self.program: Program = kernel.program
-        self.places = {n: k for k, n in enumerate(kernel.names)}
+        self.layout = kernel.layout
         cell = self.program.cell
         key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
         self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
         self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
-        states, at = range(len(cell.states)), self.places
-        self.workspace, self.counter, self.meeting = at["workspace"], at["counter"], at["meeting"]
-        self.begin, self.end, self.cuts = at["begin"], at["end"], at["cuts"]
-        given = ["x", *(f"start_state_{k}" for k in states), *(f"final_state_{k}" for k in states)]
-        given += [*weight_names(cell), *(f"first_state_{k}" for k in states if f"first_state_{k}" in at)]
-        self.given = [at[n] for n in given]
-        """Where x, the states a row starts from and ends in, the weights and, in backward, the states lie."""
-        self.draws = NAME in at
-        nowhere = len(at)  # an entry that no kernel reads, for what it has no use for
-        self.output, self.kept, self.dx, self.noise = (at.get(n, nowhere) for n in ("output", "kept", "dx", NAME))
-        self.histories = [at.get(f"history_{k}", nowhere) for k in states]
-        self.d_weights = [at[n] for n in (f"d_{name}" for name in weight_names(cell)) if n in at]
-        names = ["d_output", *(f"d_history_{k}" for k in states if k != cell.output_state)]
-        self.from_above = [(at.get(n, nowhere), at.get("stride_" + n, nowhere)) for n in names]
-        backward = ("wants_x", "fresh", "slots", "slots_zeros")
-        self.wants_x, self.fresh, self.slots, self.zeros = (at.get(n, nowhere) for n in backward)
+        states, at, k = range(len(cell.states)), self.layout, KernelArgs
+        self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
+        self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
+        weights = parameter_keys(cell)
+        given = [k.row["x"], *(f[n] for f in (k.start_state, k.final_state) for n in states)]
+        given += [*(k.weight[n] for n in weights), *(k.first_state[n] for n in states if k.first_state[n] in at)]
+        self.given = [at[f] for f in given]
+        """Indices of x, of the states that rows start from and end in, of the weights and, in backward, of the initial
+        states of the forward pass."""
+        self.draws = k.random_state in at
+        self.output, self.saved, self.dx, self.random_state = (
+            at[f] for f in (k.row["output"], k.row["kept"], k.row["dx"], k.random_state)
+        )
+        self.histories = [at[k.row[f"history_{n}"]] for n in states]
+        self.d_weights = [at[k.d_weight[n]] for n in weights if k.d_weight[n] in at]
+        names = ["d_output", *(f"d_history_{n}" for n in states if n != cell.output_state)]
+        self.upstream = [(at[k.row[n]], at[k.stride[n]]) for n in names]
+        """Indices of the address and of the stride of each upstream gradient of a row tensor."""
+        self.adjoints = [at[k.row[f"adjoint_{n}"]] for n in states]
+        self.compute_dx, self.overwrite = at[k.compute_dx], at[k.overwrite]
+        self.gate_gradients, self.zeros = at[k.gate_gradients], at[k.zeros]
 
 
 def block_steps(B: int) -> int:
     """Steps of one block of backpropagation of a batch of B rows, counted from the end of the sequence."""
     return max(1, BLOCK_ROWS // max(1, B))
-
-
-def weight_names(cell: Cell) -> list[str]:
-    """The frame's names of a cell's weights, in the order in which a layer gives them."""
-    names = ["weight_" + k for k in cell.letters if k != "p"]
-    return names + [f"weight_p.{n}" for n in cell.gates.get("p", ())]
-
-
-def _worth_meeting(rows: int, each: int, workers: int) -> float:
-    """Multiply-adds of a step for each thread from which on sharing its units pays; each: of one row.
-
-    Where there are rows enough for all, dividing them is the other way, and no thread waits then. Where there are not,
-    threads would stand idle, and it is a matter of what a meeting costs, in which machines differ tens of times.
-    """
-    if rows >= workers or not WORTH_SHARING * workers <= rows * each < WORTH_MEETING * workers:
-        return WORTH_MEETING
-    return min(WORTH_MEETING, WORTH_SHARING + price(workers) * MEETING_RATE)
 
 
 class Lines:
@@ -128,17 +94,18 @@ class Lines:
         """Ranges of rows of nearly equal work in steps begin … end: lines where all rows are equally long.
 
         Where they are not, the few longest rows fill whole steps by themselves, and a step of a few rows costs as much
-        as one of ROWS_AT_ONCE. So rows low … high cost as many lines as their lengths add up to, with the first
-        ROWS_AT_ONCE of them all as long as the longest. Rows are halved between halves of the parts, and so on.
+        as one of `min_rows_per_tile`. So rows low … high cost as many lines as their lengths add up to, with the first
+        rows of a tile all as long as the longest. Rows are halved between halves of the parts, and so on.
         """
         if self.lengths is None or parts == 1:
             return array("q", [i * self.B // parts for i in range(parts + 1)])
         inside = self.lengths if end is None else np.clip(self.lengths - begin, 0, end - begin)
+        tile = cost_model.COSTS.min_rows_per_tile
         length, before = [*inside.tolist(), 0], [0, *np.cumsum(inside).tolist()]
 
         def cost(low: int, high: int) -> int:
-            together = min(low + ROWS_AT_ONCE, high)
-            return ROWS_AT_ONCE * length[low] + before[high] - before[together] if low < high else 0
+            together = min(low + tile, high)
+            return tile * length[low] + before[high] - before[together] if low < high else 0
 
         def halve(low: int, high: int, parts: int) -> list[int]:
             if parts == 1:
@@ -172,8 +139,8 @@ class Lines:
         return found
 
 
-class Call:
-    """The frame of all calls of one size, but for the addresses of tensors, and how much workspace they need."""
+class LaunchPlan:
+    """The argument block of all calls of one size but for the addresses of tensors, and the layout of the workspace."""
 
     def __init__(
         self,
@@ -192,81 +159,70 @@ class Call:
         self.kernel, self.lanes = kernel, kernel.target.lanes(kernel.scalar)
         self.width = {"C": C, "H": H, "P": P}
         self.itemsize = 4 if kernel.scalar == "float32" else 8
-        T, B = lines.T, lines.B
+        T, B, costs, k = lines.T, lines.B, cost_model.COSTS, KernelArgs
         forwards = isinstance(kernel, Forward)
-        once = forwards and T <= ONCE_STEPS and lines.first[-1] > DIRECT_ROWS * T
-        self.threads, shared = self._threads(workers, once)
-        once = once and (shared or self.threads == 1)
-        self.parts = parts = 1 if shared else self.threads
+        once = forwards and T <= costs.pack_per_use_steps and lines.first[-1] > costs.unpacked_rows * T
+        division = cost_model.divide(self._load(once), workers)
+        self.threads = division.threads
+        once = once and (division.shared or division.threads == 1)
+        self.parts = parts = 1 if division.shared else division.threads
         self.cuts = lines.cuts(parts)
         self.space = 0  # numbers of workspace
         shapes = cell.parameters(C, H, P).values()
         self.own = array("q", range(B))
         self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
         self.numbers = [self.counts[0], *self.counts[1], *self.counts[2]]
-        self.template = array("q", bytes(8 * (len(compiled.places) + 1)))
-        ahead = forwards != reverse  # whether the work runs from the first step to the last
-        self._set(
-            T=T,
-            B=B,
-            C=C,
-            H=H,
-            P=P,
-            padC=self.pad("C"),
-            padH=self.pad("H"),
-            padP=self.pad("P"),
-            pad=max(self.pad("H"), self.pad("P")),
-            end=T,
-            parts=parts,
-            cuts=self.cuts.buffer_info()[0],
-            first=lines.first.buffer_info()[0],
-            starts=self.own.buffer_info()[0],
-            own=self.own.buffer_info()[0],
-            whose=self.own.buffer_info()[0],
-            t0=0 if ahead else T - 1,
-            dt=1 if ahead else -1,
-            direct=int(lines.first[-1] <= (DIRECT_ROWS if forwards else DIRECT_ROWS_BACKWARD)),
-            once=int(once),
-            shared=int(shared),
-            **team.addresses(),
-        )
+        self.block = block = Block(compiled.layout)
+        in_order = forwards != reverse  # whether the work runs from the first step to the last
+        block[k.T], block[k.B], block[k.C], block[k.H], block[k.P] = T, B, C, H, P
+        block[k.padded_C], block[k.padded_H], block[k.padded_P] = self.padded("C"), self.padded("H"), self.padded("P")
+        block[k.padded_units] = units = max(self.padded("H"), self.padded("P"))
+        block[k.end], block[k.parts], block[k.row_splits] = T, parts, self.cuts.buffer_info()[0]
+        block[k.step_offsets] = lines.first.buffer_info()[0]
+        block[k.row_base] = block[k.identity] = block[k.state_row] = self.own.buffer_info()[0]
+        block[k.first_step], block[k.step_sign] = (0, 1) if in_order else (T - 1, -1)
+        unpacked = costs.unpacked_rows if forwards else costs.unpacked_rows_backward
+        block[k.unpacked_weights], block[k.pack_per_use] = int(lines.first[-1] <= unpacked), int(once)
+        block[k.shared] = int(division.shared)
+        set_barrier_functions(block)
         for number, p in kernel.products:
             blocks = self._blocks(p)
-            k = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
+            depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
             panels = self.threads if once and p.transposed else blocks
-            self._room(f"panel_{number}", panels * k * p.columns * self.lanes)
-            self._room(f"bias_{number}", blocks * p.columns * self.lanes)
+            self._reserve(k.panel[number], panels * depth * p.columns * self.lanes)
+            self._reserve(k.bias[number], blocks * p.columns * self.lanes)
         for name in kernel.vectors:
-            self._room("vector_" + name, max(self.pad("H"), self.pad("P")))
-        self._room("cross", B * kernel.step.crossing * max(self.pad("H"), self.pad("P")))
-        self._room("means", B * kernel.step.mean_count)
+            self._reserve(k.vector[name], units)
+        self._reserve(k.spill, B * kernel.step.crossing * units)
+        self._reserve(k.means, B * kernel.step.mean_count)
         if kernel.drawn:
-            self._room(ROOM, B * len(kernel.drawn) * WORDS * max(self.pad("H"), self.pad("P")))
-        for k, w in enumerate(cell.state_widths):
-            self._room(f"even_{k}", B * self.pad(w))
-            if kernel.step.pingpong[k]:
-                self._room(f"odd_{k}", B * self.pad(w))
+            self._reserve(k.random_buffer, B * len(kernel.drawn) * WORDS * units)
+        for n, w in enumerate(cell.state_widths):
+            self._reserve(k.even[n], B * self.padded(w))
+            if kernel.step.pingpong[n]:
+                self._reserve(k.odd[n], B * self.padded(w))
         if forwards:
-            chunk = max(1, min(T, CHUNK_ROWS // B))
-            self._set(chunk=chunk, chunk_rows=chunk * B * parts)
+            chunk = max(1, min(T, costs.pregemm_rows // B))
+            block[k.chunk], block[k.chunk_rows] = chunk, chunk * B * parts
             if apart:
-                self._room("x_lines", chunk * B * parts * self.pad("C"))
+                self._reserve(k.gathered_x, chunk * B * parts * self.padded("C"))
             for q in kernel.step.ahead:
                 blocks = -(-H // (q.span * self.lanes))
-                self._room(f"gates_{kernel.numbers[id(q)]}", blocks * chunk * B * parts * q.columns * self.lanes)
+                self._reserve(k.pregemm[kernel.numbers[id(q)]], blocks * chunk * B * parts * q.columns * self.lanes)
         else:
             self.blocks = lines.blocks(reverse)
             # Threads meet after every block, so that each block is divided by itself.
             spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(self.blocks)]
             self.block_cuts = [self.cuts if lines.lengths is None else lines.cuts(parts, *span) for span in spans]
             most = self._most_lines(reverse)
-            panels = max(self.pad(w) for w in self.width) // (2 * self.lanes) if most <= SHORT_ROWS else 1
-            line, room = self.count(compiled.program.slot_width), panels * most * 2 * self.lanes
-            self._set(stride_slots=line, room_w=room, panels=panels)
-            self._room("slots", most * line)
-            self._room("slots_side", most * line)
-            self._room("slots_panel", self.threads * room)
-            self._room("slots_zeros", max(self.pad("H"), self.pad("P")))
+            columns = max(self.padded(w) for w in self.width) // (2 * self.lanes)
+            panels = columns if most <= costs.panel_at_once_rows else 1
+            stride, panel_size = self.count(compiled.program.slot_width), panels * most * 2 * self.lanes
+            block[k.stride["gate_gradients"]], block[k.panel_size], block[k.panels] = stride, panel_size, panels
+            self._reserve(k.gate_gradients, most * stride)
+            self._reserve(k.gradient_columns, most * stride)
+            self._reserve(k.operand_panel, self.threads * panel_size)
+            self._reserve(k.zeros, units)
         self._strides()
         self.scratch = self.space * self.itemsize
         self.output_width = self.width[cell.output_width]
@@ -280,8 +236,9 @@ class Call:
         states = {f"history_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
         lines = {"x": self.width["C"], "output": output, "kept": self.count(program.kept_width), **states}
         lines |= {f"adjoint_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
-        self._set(**{f"stride_{name}": n for name, n in lines.items()})
-        self._set(**{f"stride_d_{name}": n for name, n in lines.items()}, stride_dx=self.width["C"])
+        for name, n in lines.items():
+            self.block[KernelArgs.stride[name]] = self.block[KernelArgs.stride[f"d_{name}"]] = n
+        self.block[KernelArgs.stride["dx"]] = self.width["C"]
 
     def _most_lines(self, reverse: bool) -> int:
         """Lines of the largest block."""
@@ -289,27 +246,13 @@ class Call:
         bounds = [first[s if reverse else T - s] for s in self.blocks]
         return max((abs(b - a) for a, b in pairwise(bounds)), default=0)
 
-    def _threads(self, workers: int, once: bool) -> tuple[int, bool]:
-        """(threads, whether they share each step): rows apart where there are enough, else units of large layers.
-
-        Of rows that end early, what counts is how many a step has on average. Where a step packs its own weights, each
-        packs some of them, if their blocks go round.
-        """
+    def _load(self, once: bool) -> cost_model.Load:
+        """What the thread policy asks of this call."""
         gates, lines = self.compiled.program.cell.gates, self.lines
-        B, rows = lines.B, lines.first[-1] // max(1, lines.T)
         states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
-        each = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
-        if workers == 1 or (lines.first[-1] + ONCE_A_CALL) * each <= WORTH_A_THREAD * workers:
-            return 1, False
-        if once and threads.num_threads_address() is not None:
-            blocks = [self._blocks(p) for _, p in self.kernel.products]
-            if all(n % workers == 0 or n >= 4 * workers for n in blocks):
-                return workers, True
-        if rows >= ROWS_APART * workers:
-            return workers, False
-        if threads.num_threads_address() is None or rows * each < _worth_meeting(rows, each, workers) * workers:
-            return min(workers, B), False
-        return workers, True
+        macs = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
+        blocks = tuple(self._blocks(p) for _, p in self.kernel.products) if once else ()
+        return cost_model.Load(lines.B, lines.first[-1], lines.first[-1] // max(1, lines.T), macs, blocks)
 
     def _blocks(self, p: Product) -> int:
         """Blocks of units of a product, the last one maybe less than full."""
@@ -317,10 +260,10 @@ class Call:
 
     def first_line(self, begin: int, end: int) -> int:
         """The first packed line of the steps begin … end of the order of work."""
-        t0, dt = (self.template[self.compiled.places[name]] for name in ("t0", "dt"))
+        t0, dt = self.block[KernelArgs.first_step], self.block[KernelArgs.step_sign]
         return self.lines.first[min(t0 + dt * begin, t0 + dt * (end - 1))]
 
-    def pad(self, width: str) -> int:
+    def padded(self, width: str) -> int:
         """A width rounded up to whole pairs of vectors."""
         n = 2 * self.lanes
         return -(-self.width[width] // n) * n
@@ -328,15 +271,10 @@ class Call:
     def count(self, place: tuple[int, ...]) -> int:
         return place[0] * self.width["H"] + place[1] * self.width["P"] + sum(place[2:])
 
-    def _set(self, **values: int) -> None:
-        for name, v in values.items():
-            if name in self.compiled.places:
-                self.template[self.compiled.places[name]] = v
-
-    def _room(self, name: str, count: int) -> None:
+    def _reserve(self, field: Field[Ptr], count: int) -> None:
         """Room for `count` numbers in the workspace, on a cache line of its own."""
-        assert in_workspace(name), name
-        self._set(**{name: self.space * self.itemsize})
+        assert isinstance(field, Workspace), field.name
+        self.block[field] = self.space * self.itemsize
         self.space += -(-count // 16) * 16
 
     def check(
@@ -372,5 +310,5 @@ class Call:
 
     def start(self, frame: array, job: str) -> None:
         c = self.compiled
-        frame[c.counter] = frame[c.meeting] = 0
+        frame[c.counter] = frame[c.barrier_count] = 0
         threads.parallel(c.address[job], frame.buffer_info()[0], self.threads)

@@ -59,35 +59,66 @@ class Int:
     def __mod__(self, o: Int | int) -> Int:
         return self._with("srem", o)
 
-    def _compare(self, op: str, o: Int | int) -> Any:
-        return self.code.builder.icmp_signed(op, self.value, (o if isinstance(o, Int) else Int(self.code, o)).value)
+    def __and__(self, o: int) -> Int:
+        return Int(self.code, self.code.builder.and_(self.value, ir.Constant(I64, o)))
 
-    def __lt__(self, o: Int | int) -> Any:
+    def _compare(self, op: str, o: Int | int) -> Bool:
+        other = o if isinstance(o, Int) else Int(self.code, o)
+        return Bool(self.code, self.code.builder.icmp_signed(op, self.value, other.value))
+
+    def __lt__(self, o: Int | int) -> Bool:
         return self._compare("<", o)
 
-    def __le__(self, o: Int | int) -> Any:
+    def __le__(self, o: Int | int) -> Bool:
         return self._compare("<=", o)
 
-    def __gt__(self, o: Int | int) -> Any:
+    def __gt__(self, o: Int | int) -> Bool:
         return self._compare(">", o)
 
-    def __ge__(self, o: Int | int) -> Any:
+    def __ge__(self, o: Int | int) -> Bool:
         return self._compare(">=", o)
 
-    def equals(self, o: Int | int) -> Any:
+    def equals(self, o: Int | int) -> Bool:
         return self._compare("==", o)
 
-    def least(self, o: Int | int) -> Int:
+    def min(self, o: Int | int) -> Int:
         o = o if isinstance(o, Int) else Int(self.code, o)
-        return Int(self.code, self.code.builder.select(self < o, self.value, o.value))
+        return (self < o).select(self, o)
 
-    def most(self, o: Int | int) -> Int:
+    def max(self, o: Int | int) -> Int:
         o = o if isinstance(o, Int) else Int(self.code, o)
-        return Int(self.code, self.code.builder.select(self > o, self.value, o.value))
+        return (self > o).select(self, o)
 
-    def over(self, o: Int | int) -> Int:
-        """This divided by o, rounded up."""
+    def ceil_div(self, o: Int | int) -> Int:
         return (self + o - 1) // o
+
+
+class Bool:
+    """A condition of the code being emitted."""
+
+    __slots__ = ("code", "value")
+
+    def __init__(self, code: Code, value: Any):
+        self.code, self.value = code, value
+
+    def __and__(self, o: Bool) -> Bool:
+        return Bool(self.code, self.code.builder.and_(self.value, o.value))
+
+    def __or__(self, o: Bool) -> Bool:
+        return Bool(self.code, self.code.builder.or_(self.value, o.value))
+
+    def select(self, a: Int | int, b: Int | int) -> Int:
+        """a where the condition holds, else b; both are computed."""
+        first, second = (v if isinstance(v, Int) else Int(self.code, v) for v in (a, b))
+        return Int(self.code, self.code.builder.select(self.value, first.value, second.value))
+
+    def select_pointer(self, a: Ptr, b: Ptr) -> Ptr:
+        """The same for addresses."""
+        return Ptr(self.code, self.code.builder.select(self.value, a.value, b.value))
+
+    def to_int(self) -> Int:
+        """1 or 0."""
+        return Int(self.code, self.code.builder.zext(self.value, I64))
 
 
 _FOLD = {
@@ -155,14 +186,11 @@ class Code:
         arguments: Sequence[Any],
         scalar: str,
         lanes: int,
-        public: bool = False,
-        features: str = "",
     ):
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), list(arguments)), name)
-        self.function.linkage = "" if public else "internal"
+        self.function.linkage = "internal"
         self.function.attributes.add("nounwind")
-        if not public:
-            self.function.attributes.add("noinline")
+        self.function.attributes.add("noinline")
         self.module = module
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.lanes = Lanes(module, self.builder, scalar, lanes)
@@ -208,14 +236,11 @@ class Code:
         b.branch(head)
         b.position_at_end(head)
         part = Int(self, b.atomic_rmw("add", counter.value, ir.Constant(I64, 1), "monotonic"))
-        b.cbranch(part < count, body, after)
+        b.cbranch((part < count).value, body, after)
         b.position_at_end(body)
         yield part
         b.branch(head)
         b.position_at_end(after)
-
-    def choose(self, condition: Any, a: Ptr, b: Ptr) -> Ptr:
-        return Ptr(self, self.builder.select(condition, a.value, b.value))
 
     @contextmanager
     def range(self, stop: Int | int, start: Int | int = 0, step: Int | int = 1) -> Iterator[Int]:
@@ -229,7 +254,7 @@ class Code:
         i = b.phi(I64)
         i.add_incoming(start.value, before)
         index = Int(self, i)
-        b.cbranch(index < stop, body, after)
+        b.cbranch((index < stop).value, body, after)
         b.position_at_end(body)
         yield index
         i.add_incoming((index + step).value, b.block)
@@ -237,13 +262,13 @@ class Code:
         b.position_at_end(after)
 
     @contextmanager
-    def when(self, condition: Any) -> Iterator[None]:
-        with self.builder.if_then(condition):
+    def if_(self, condition: Bool) -> Iterator[None]:
+        with self.builder.if_then(condition.value):
             yield
 
     @contextmanager
-    def either(self, condition: Any) -> Iterator[tuple[Any, Any]]:
-        with self.builder.if_else(condition) as branches:
+    def if_else(self, condition: Bool) -> Iterator[tuple[Any, Any]]:
+        with self.builder.if_else(condition.value) as branches:
             yield branches
 
     def switch(self, i: Int, cases: dict[int, Any]) -> None:

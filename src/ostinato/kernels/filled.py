@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from . import buffers
-from .call import Call
+from .call import LaunchPlan
 from .places import Places
 
 
-def _frame(call: Call, where: Places | None) -> array:
-    frame = call.template[:]
+def _frame(call: LaunchPlan, where: Places | None) -> array:
+    frame = call.block.entries[:]
     if where is not None:
-        where.fill(frame, call.compiled.places)
+        where.fill(frame, call.compiled.layout)
     return frame
 
 
 def forward(
-    call: Call,
+    call: LaunchPlan,
     x: Tensor,
     states: Sequence[Tensor],
     weights: Sequence[Tensor],
@@ -44,7 +44,7 @@ def forward(
         frame[place] = t.data_ptr()
     frame[c.output] = output.data_ptr()
     if c.draws:
-        frame[c.noise] = call.drawn_from(noise)
+        frame[c.random_state] = call.drawn_from(noise)
     every: list[Tensor] = []
     kept: list[Tensor] = []
     if keep or histories:
@@ -52,7 +52,7 @@ def forward(
         lead = x.shape[:-1] if where is None else (call.lines.first[-1],)
         if keep and p.kept:
             kept.append(buffers.empty((*lead, call.kept_width), dtype))
-            frame[c.kept] = kept[0].data_ptr()
+            frame[c.saved] = kept[0].data_ptr()
         stored = [k for k in range(len(states)) if k != own] if histories else p.histories
         lines = {k: buffers.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
         for k, line in lines.items():
@@ -72,7 +72,7 @@ def forward(
 
 
 def backward(
-    call: Call,
+    call: LaunchPlan,
     x: Tensor,
     states: Sequence[Tensor],
     weights: Sequence[Tensor],
@@ -110,39 +110,39 @@ def backward(
         frame[place] = t.data_ptr()
     frame[c.output] = output.data_ptr()
     if c.draws:
-        frame[c.noise] = call.drawn_from(noise)
+        frame[c.random_state] = call.drawn_from(noise)
     for k, t in zip(p.histories, kept[1:] if p.kept else kept):
         frame[c.histories[k]] = t.data_ptr()
     if p.kept:
-        frame[c.kept] = kept[0].data_ptr()
+        frame[c.saved] = kept[0].data_ptr()
     if dx is not None:
         frame[c.dx] = dx.data_ptr()
     absent, alive = [], []
-    for (place, stride), d in zip(c.from_above, (d_output, *d_histories)):
+    for (place, stride), d in zip(c.upstream, (d_output, *d_histories)):
         if d is None:
             absent.append((place, stride))
         else:
             alive.append(d if d.is_contiguous() else d.contiguous())
             frame[place] = alive[-1].data_ptr()
-    for k, t in enumerate(adjoints):
-        frame[c.places[f"adjoint_{k}"]] = t.data_ptr()
-    frame[c.wants_x], frame[c.fresh] = wants_x, not onto
+    for index, t in zip(c.adjoints, adjoints):
+        frame[index] = t.data_ptr()
+    frame[c.compute_dx], frame[c.overwrite] = wants_x, not onto
     alone = call.threads == 1
     with buffers.Scratch(call.scratch) as address:
         frame[c.workspace] = address
         for place, stride in absent:  # one line of zeros, for every row
-            frame[place] = address + call.template[c.zeros]
+            frame[place] = address + call.block.entries[c.zeros]
             frame[stride] = 0
         if not alone:
             call.start(frame, "pack")
         for (begin, end), cuts in zip(pairwise(call.blocks), call.block_cuts):
-            frame[c.cuts] = cuts.buffer_info()[0]
+            frame[c.row_splits] = cuts.buffer_info()[0]
             frame[c.begin], frame[c.end] = begin, end
             if sent is not None:  # the lines of this block stay, which lie in the workspace otherwise
                 there = sent.data_ptr() + call.first_line(begin, end) * sent.shape[-1] * call.itemsize
-                frame[c.slots] = there - address
+                frame[c.gate_gradients] = there - address
             call.start(frame, "alone" if alone and not begin else "bptt")
             if wants_weights:
                 call.start(frame, "weights")
-                frame[c.fresh] = 0
+                frame[c.overwrite] = 0
     return dx, d_states, d_weights

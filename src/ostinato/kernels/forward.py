@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .code import Code, Int
+from .kernel_args import KernelArgs, StateTable
 from .machine import Target
 from .plan import Product
 from .product import Products
@@ -12,7 +13,6 @@ from .program import Program
 from .stepping import share_of
 from .tiles import multiply, panel_of
 from .timeloop import Kernel, Work
-from .vector import Frame
 
 
 class Forward(Kernel):
@@ -27,70 +27,80 @@ class Forward(Kernel):
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "forward": self.forward}
 
-    def pack(self, code: Code, f: Frame, products: Products, work: Work) -> None:
-        super().pack(code, f, products, work)
-        self.pad_out(code, f, work, "output", self.program.cell.output_width)
+    def pack(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
+        super().pack(code, args, products, work)
+        self.pad_out(code, args, work, "output", self.program.cell.output_width)
 
-    def forward(self, code: Code, f: Frame, products: Products, work: Work) -> None:
+    def forward(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
         step = self.stepper(products)
-        carried = code.table(3 * self.states)
-        with code.range(f["end"], f["begin"], f["chunk"]) as begin:
-            end = (begin + f["chunk"]).least(f["end"])
+        states = StateTable.allocate(code, self.states)
+        with code.range(args.end, args.begin, args.chunk) as begin:
+            end = (begin + args.chunk).min(args.end)
             # Each part has lines of its own: in a ragged batch two chunks would lay two rows on one line.
-            origin = self.lines(f, begin, end)[0] - f["chunk_rows"] // f["parts"] * (work.part - work.share)
+            origin = self.lines(args, begin, end)[0] - args.chunk_rows // args.parts * (work.part - work.share)
             if self.step.ahead:
-                self._fetch(code, f, products, begin, end, work, origin)
+                self._fetch(code, args, products, begin, end, work, origin)
             for p in self.step.ahead:
-                self._ahead(code, f, products, p, begin, end, work, origin)
-            self.team.meet(code, f, work.shares)
+                self._ahead(code, args, products, p, begin, end, work, origin)
+            self.team.barrier(code, args, work.shares)
 
             def run(s: Int, t: Int, a: Int, b: Int, after: Int, origin: Int = origin) -> None:
-                with code.when(a < b):
-                    r = f.pointer("first").integer(t) + a
-                    code.call(step, f.base, carried, a, b - a, r, r - origin, work.share, work.shares, t)
+                with code.if_(a < b):
+                    r = args.step_offsets.integer(t) + a
+                    code.call(step, args.base, states.base, a, b - a, r, r - origin, work.share, work.shares, t)
 
-            self.loop(code, f, carried, begin, end, work, run)
+            self.loop(code, args, states, begin, end, work, run)
 
-    def _fetch(self, code: Code, f: Frame, products: Products, begin: Int, end: Int, work: Work, origin: Int) -> None:
+    def _fetch(
+        self, code: Code, args: KernelArgs, products: Products, begin: Int, end: Int, work: Work, origin: Int
+    ) -> None:
         """The chunk's rows of x side by side, where they lie apart: a tile reads rows that are."""
-        with code.when(f["line_step"] > 0):
+        with code.if_(args.row_stride > 0):
             with code.range(end, begin) as s:
-                t = f["t0"] + f["dt"] * s
-                rows = (self.count(f, t).least(work.high) - work.low).most(0)
+                t = args.first_step + args.step_sign * s
+                rows = (self.count(args, t).min(work.high) - work.low).max(0)
                 first, last = share_of(rows, work.share, work.shares)
-                place = f.pointer("first").integer(t) + work.low + first - origin
+                place = args.step_offsets.integer(t) + work.low + first - origin
                 code.call(
                     products.gather_rows(),
-                    f.pointer("x").at(f.line(t) * f["C"]),
-                    f["C"],
-                    f.pointer("starts").entry(work.low + first),
+                    args.row["x"].at(args.line(t) * args.C),
+                    args.C,
+                    args.row_base.entry(work.low + first),
                     last - first,
-                    f["C"],
-                    f.pointer("x_lines").at(place * f["padC"]),
-                    f["padC"],
-                    f["padC"],
+                    args.C,
+                    args.gathered_x.at(place * args.padded_C),
+                    args.padded_C,
+                    args.padded_C,
                 )
-            self.team.meet(code, f, work.shares)
+            self.team.barrier(code, args, work.shares)
 
     def _ahead(
-        self, code: Code, f: Frame, products: Products, p: Product, begin: Int, end: Int, work: Work, origin: Int
+        self,
+        code: Code,
+        args: KernelArgs,
+        products: Products,
+        p: Product,
+        begin: Int,
+        end: Int,
+        work: Work,
+        origin: Int,
     ) -> None:
         number, n = self.numbers[id(p)], products.lanes
         columns = p.columns * n
-        first, last = share_of(f["H"].over(p.span * n), work.share, work.shares)
-        apart = f["line_step"] > 0
-        x = code.choose(apart, f.pointer("x_lines"), f.pointer("x"))
-        line = Int(code, code.builder.select(apart, f["padC"].value, f["stride_x"].value))
+        first, last = share_of(args.H.ceil_div(p.span * n), work.share, work.shares)
+        apart = args.row_stride > 0
+        x = apart.select_pointer(args.gathered_x, args.row["x"])
+        line = apart.select(args.padded_C, args.stride["x"])
         with code.range(last, first) as block:
-            start = f.pointer(f"bias_{number}").at(block * columns)
-            panel = panel_of(code, f, products, self.program.cell, number, p, block, work.share)
+            start = args.bias[number].at(block * columns)
+            panel = panel_of(code, args, products, self.program.cell, number, p, block, work.share)
             with (
-                self.runs(code, f, begin, end, work.low, work.high, origin) as (r, rows, q, _),
+                self.runs(code, args, begin, end, work.low, work.high, origin) as (r, rows, q, _),
                 products.each_tile(code, rows, p.columns) as (m, height),
             ):
-                near = Int(code, code.builder.select(apart, q.value, r.value))
-                out = f.pointer(f"gates_{number}").at((block * f["chunk_rows"] + q + m) * columns)
+                near = apart.select(q, r)
+                out = args.pregemm[number].at((block * args.chunk_rows + q + m) * columns)
+                tile = x.at((near + m) * line)
                 multiply(
-                    code, f, products, self.program.cell, p, block, height, x.at((near + m) * line), line, panel, start,
-                    out, columns,
-                )  # fmt: skip
+                    code, args, products, self.program.cell, p, block, height, tile, line, panel, start, out, columns
+                )

@@ -1,9 +1,8 @@
-"""Small kernels beside those of a cell: one job over numbers in memory, called by the names of its frame."""
+"""Standalone kernels beside those of a cell: one loop over memory with an argument block of its own."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,15 +10,15 @@ import torch
 from llvmlite import ir
 
 from . import machine, threads
+from .args import Block, Field, Layout, WorkArgs
 from .code import PTR, Code, Int
 from .machine import Library, Target
 from .product import Products
 from .threads import flushed
-from .vector import Frame
 
 SCALARS = {torch.float32: "float32", torch.float64: "float64"}
-Emit = Callable[[Code, Frame, Products, Int], None]
-"""Emits one part of the work; the fourth argument is the number of the part."""
+Emit = Callable[[Code, Any, Products, Int], None]
+"""Emits one work item; the second argument reads the argument block, the fourth is the number of the item."""
 
 
 def root_of(code: Code, v: Any) -> Any:
@@ -31,22 +30,31 @@ def root_of(code: Code, v: Any) -> Any:
 
 
 class Job:
-    """A body that threads take the parts of.
+    """A standalone kernel: a body whose work items threads take from a counter.
 
-    names  what the frame holds beside `counter` and `parts`, integers and addresses
+    arguments  the class that declares the fields of its argument block; families, which have no fixed keys, as `keyed`
+    key        what distinguishes kernels of one name in the cache
     """
 
-    def __init__(self, name: str, scalar: str, names: tuple[str, ...], emit: Emit, key: str = ""):
-        self.name, self.scalar, self.emit, self.key = name, scalar, emit, key
-        self.names = ("counter", "parts", *names)
+    def __init__(
+        self,
+        name: str,
+        scalar: str,
+        arguments: type[WorkArgs],
+        emit: Emit,
+        key: str = "",
+        keyed: Sequence[Field] = (),
+    ):
+        self.name, self.scalar, self.arguments, self.emit, self.key = name, scalar, arguments, emit, key
+        self.layout = Layout([*arguments.fields(), *keyed])
 
     def module(self, target: Target) -> ir.Module:
         module = ir.Module(self.name)
         products = Products(module, self.scalar, target.lanes(self.scalar), target.registers)
         body = products.code("body", [PTR])
-        f = Frame(self.names, body, body.arguments[0])
-        with body.parts(f.counter, f["parts"]) as part:
-            self.emit(body, f, products, part)
+        args = self.arguments(self.layout, body, body.arguments[0])
+        with body.parts(args.counter, args.parts) as part:
+            self.emit(body, args, products, part)
         flushed(module, body.close(), "run", target)
         return module
 
@@ -56,14 +64,14 @@ class Job:
         key = f"{self.name} {self.scalar} {self.key}"
         return machine.compile(lambda: self.module(target), name=self.name, key=key, target=target)
 
-    def __call__(self, parts: int, **values: int) -> None:
-        """Runs the parts on as many threads as there are, or fewer. `values`: every name of the frame."""
-        self.run(self.frame(parts, **values), min(parts, threads.thread_count()))
+    def block(self, parts: int) -> Block:
+        """An argument block with `parts` work items, all other fields 0."""
+        block = Block(self.layout)
+        block[WorkArgs.parts] = parts
+        return block
 
-    def frame(self, parts: int, **values: int) -> array:
-        """What `run` is given, once."""
-        return array("q", [0, parts, *(values[name] for name in self.names[2:])])
-
-    def run(self, frame: array, count: int) -> None:
-        """Runs the parts on `count` threads, or fewer."""
-        threads.parallel(self.library.address("run"), frame.buffer_info()[0], count)
+    def run(self, block: Block, count: int | None = None) -> None:
+        """Runs the work items of `block` on `count` threads, or fewer; by default on as many as torch uses."""
+        if count is None:
+            count = min(block[WorkArgs.parts], threads.thread_count())
+        threads.parallel(self.library.address("run"), block.entries.buffer_info()[0], count)

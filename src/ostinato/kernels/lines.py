@@ -17,12 +17,12 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
+from .args import Address, Integer, WorkArgs
 from .code import Code, Int, Ptr
 from .jobs import SCALARS, Job, root_of
 from .lanes import Lanes
 from .product import Products
 from .threads import thread_count
-from .vector import Frame
 
 _WORTH_A_THREAD = 30_000
 """Numbers that one thread reads in about ten microseconds."""
@@ -66,67 +66,91 @@ def _units(code: Code, width: Int) -> Any:
 _ENTRY = 6  # address, rows, numbers in a row, distance of rows, what is taken off, place of the first result
 
 
-def _norms(code: Code, f: Frame, products: Products, part: Int) -> None:
+def _norms(code: Code, args: NormsArgs, products: Products, part: Int) -> None:
     """This part's share of the rows of every matrix in the table."""
-    squares, table = _Squares(code), f.pointer("table")
-    with code.range(f["count"]) as e:
+    squares, table = _Squares(code), args.table
+    with code.range(args.count) as e:
         source, rows, width, stride, less, place = (table.integer(e * _ENTRY + k) for k in range(_ENTRY))
         (whole, n), (rest, mask, last) = _units(code, width)
-        with code.range((part + 1) * rows // f["parts"], part * rows // f["parts"]) as r:
+        with code.range((part + 1) * rows // args.parts, part * rows // args.parts) as r:
             line, other = (code.as_pointer(p).at(r * stride) for p in (source, less))
             squares.begin()
-            with code.either(less.equals(0)) as (alone, difference):
+            with code.if_else(less.equals(0)) as (alone, difference):
                 with alone:
                     with code.range(whole, step=n) as u:
                         squares.add(line.at(u).vector())
-                    with code.when(rest > 0):
+                    with code.if_(rest > 0):
                         squares.add(line.at(last).vector(mask))
                 with difference:
                     with code.range(whole, step=n) as u:
                         squares.add(code.lanes.sub(line.at(u).vector(), other.at(u).vector()))
-                    with code.when(rest > 0):
+                    with code.if_(rest > 0):
                         squares.add(code.lanes.sub(line.at(last).vector(mask), other.at(last).vector(mask)))
-            squares.root_into(f.pointer("target"), place + r)
+            squares.root_into(args.target, place + r)
 
 
-def _path(code: Code, f: Frame, products: Products, part: Int) -> None:
+def _path(code: Code, args: PathArgs, products: Products, part: Int) -> None:
     """One range of runs: from the last step in the order of work to the first."""
     squares = _Squares(code)
-    width, first = f["width"], f.pointer("first")
+    width, first = args.width, args.first
     (whole, n), (rest, mask, last) = _units(code, width)
-    low, high = part * f["runs"] // f["parts"], (part + 1) * f["runs"] // f["parts"]
+    low, high = part * args.runs // args.parts, (part + 1) * args.runs // args.parts
 
     def count(t: Int) -> Int:
         return first.integer(t + 1) - first.integer(t)
 
-    with code.range(f["steps"]) as s:
-        t = f["t0"] + f["dt"] * s
+    with code.range(args.steps) as s:
+        t = args.t0 + args.dt * s
         line = first.integer(t)
         some = s > 0
-        before = Int(code, code.builder.select(some, f["dt"].value, code.integer(0).value))
-        known = Int(code, code.builder.select(some, count(t - before).value, f["known"].value))
-        with code.range(count(t).least(high), low) as r:
-            now = f.pointer("now").at(r * width)
-            arriving = code.choose(r < known, now, f.pointer("adjoint").at((line + r) * width))
-            carry = f.pointer("carry").at((line + r) * f["stride"])
+        before = some.select(args.dt, 0)
+        known = some.select(count(t - before), args.known)
+        with code.range(count(t).min(high), low) as r:
+            now = args.now.at(r * width)
+            arriving = (r < known).select_pointer(now, args.adjoint.at((line + r) * width))
+            carry = args.carry.at((line + r) * args.stride)
             squares.begin()
             with code.range(whole, step=n) as u:
                 v = arriving.at(u).vector()
                 squares.add(v)
                 now.at(u).set_vector(code.lanes.mul(v, carry.at(u).vector()))
-            with code.when(rest > 0):
+            with code.if_(rest > 0):
                 v = arriving.at(last).vector(mask)
                 squares.add(v)
                 now.at(last).set_vector(code.lanes.mul(v, carry.at(last).vector(mask)), mask)
-            squares.root_into(f.pointer("target"), line + r)
+            squares.root_into(args.target, line + r)
+
+
+class NormsArgs(WorkArgs):
+    """The argument block of the kernel of row norms."""
+
+    count = Integer("Matrices.")
+    table = Address("int64 [count, 6]: address, rows, columns, row stride, address to subtract or 0, first result.")
+    target = Address("float64, written: the norms, one after the other.")
+
+
+class PathArgs(WorkArgs):
+    """The argument block of the kernel that follows the additive path."""
+
+    runs = Integer("Packed rows of the first step.")
+    steps = Integer("T.")
+    width = Integer("H.")
+    stride = Integer("Numbers from one line of `carry` to the next.")
+    first = Address("int64 [T + 1]: the first line of each step.")
+    t0 = Integer("The first step in the order of this work.")
+    dt = Integer("1 or -1: from a step to the next in the order of this work.")
+    known = Integer("Rows of `now` that hold a value from later steps.")
+    adjoint = Address("[R, H]: state gradients.")
+    carry = Address("[R, stride]: what a state carries over at each step.")
+    now = Address("[runs, H], overwritten: the gradient along the additive path.")
+    target = Address("float64 [R], written: norms.")
 
 
 @lru_cache(maxsize=8)
 def _job(name: str, scalar: str) -> Job:
     if name == "norms":
-        return Job("norms", scalar, ("count", "table", "target"), _norms)
-    names = ("runs", "steps", "width", "stride", "first", "t0", "dt", "known", "adjoint", "carry", "now", "target")
-    return Job("path", scalar, names, _path)
+        return Job("norms", scalar, NormsArgs, _norms)
+    return Job("path", scalar, PathArgs, _path)
 
 
 def _parts(lines: int, numbers: int) -> int:
@@ -145,9 +169,11 @@ def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor:
         table.extend((v.data_ptr(), R, H, v.stride(0), less[k].data_ptr() if less else 0, place))
         place, numbers, longest = place + R, numbers + R * H, max(longest, R)
     found = torch.empty(place, dtype=torch.float64)
-    _job("norms", SCALARS[several[0].dtype])(
-        _parts(longest, numbers), count=len(several), table=table.buffer_info()[0], target=found.data_ptr()
-    )
+    job = _job("norms", SCALARS[several[0].dtype])
+    block = job.block(_parts(longest, numbers))
+    block[NormsArgs.count], block[NormsArgs.table] = len(several), table.buffer_info()[0]
+    block[NormsArgs.target] = found.data_ptr()
+    job.run(block)
     return found
 
 
@@ -167,10 +193,12 @@ def path(
     lines, T = np.array(first, np.int64), len(first) - 1
     runs = max(b - a for a, b in zip(first, first[1:]))
     t0, dt = (0, 1) if reverse else (T - 1, -1)
-    _job("path", SCALARS[adjoint.dtype])(
-        _parts(runs, adjoint.numel()), runs=runs, steps=T, width=adjoint.shape[1], stride=carry.stride(0),
-        first=lines.ctypes.data, t0=t0, dt=dt, known=known, adjoint=adjoint.data_ptr(), carry=carry.data_ptr(),
-        now=now.data_ptr(), target=found.data_ptr(),
-    )  # fmt: skip
+    job, p = _job("path", SCALARS[adjoint.dtype]), PathArgs
+    block = job.block(_parts(runs, adjoint.numel()))
+    block[p.runs], block[p.steps], block[p.width], block[p.stride] = runs, T, adjoint.shape[1], carry.stride(0)
+    block[p.first], block[p.t0], block[p.dt], block[p.known] = lines.ctypes.data, t0, dt, known
+    block[p.adjoint], block[p.carry], block[p.now] = adjoint.data_ptr(), carry.data_ptr(), now.data_ptr()
+    block[p.target] = found.data_ptr()
+    job.run(block)
     end = T - 1 if reverse else 0
     return found, first[end + 1] - first[end]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from ..cells import Cell
 from .code import Code, Int, Ptr
+from .kernel_args import KernelArgs
 from .plan import Product, Step
 from .product import Products
 from .tiles import depth, pack_panel
-from .vector import Frame
 
 
 def emit_packing(
     code: Code,
-    f: Frame,
+    args: KernelArgs,
     cell: Cell,
     step: Step,
     products: Products,
@@ -25,29 +25,29 @@ def emit_packing(
     """Every `parts`-th block of units of every product, and all vectors in part 0."""
     n = products.lanes
     for number, p in numbered:
-        width, room = f.size(p.width), p.span * n
-        with code.range(width.over(room), part, parts) as block:
+        width, room = args.size(p.width), p.span * n
+        with code.range(width.ceil_div(room), part, parts) as block:
             first = block * room
-            here = (width - first).least(room)
-            panel = f.pointer(f"panel_{number}").at(block * depth(f, p) * (p.columns * n))
-            start = f.pointer(f"bias_{number}").at(block * (p.columns * n))
-            _starts(code, f, cell, products, p, first, here, start)
+            here = (width - first).min(room)
+            panel = args.panel[number].at(block * depth(args, p) * (p.columns * n))
+            start = args.bias[number].at(block * (p.columns * n))
+            _starts(code, args, cell, products, p, first, here, start)
             if p.transposed:
-                with code.when(code.builder.and_(f["direct"] <= 0, f["once"] <= 0)):
-                    pack_panel(code, f, products, cell, p, block, panel)
+                with code.if_((args.unpacked_weights <= 0) & (args.pack_per_use <= 0)):
+                    pack_panel(code, args, products, cell, p, block, panel)
             else:
-                with code.when(code.builder.or_(f["direct"] <= 0, here < room)):
+                with code.if_((args.unpacked_weights <= 0) | (here < room)):
                     for q in p.parts:
                         for letter, name in q.weights:
-                            k = f.size(q.depth)
-                            m = f.pointer("weight_" + letter).at(k * width * cell.gates[letter].index(name) + first)
+                            k = args.size(q.depth)
+                            m = args.weight[letter].at(k * width * cell.gates[letter].index(name) + first)
                             code.call(products.pack_rows(), m, width, k, here, panel, p.columns * n, room)
                             panel = panel.at(k * (p.columns * n))
-    with code.when(part.equals(0)):
+    with code.if_(part.equals(0)):
         for name in vectors(step):
             s = next(s for s in step.leaves.values() if s.kind == "vector" and s.name == name)
-            source, width = vector_source(f, cell, name, f.size(s.width))
-            code.call(products.pack_rows(), source, 0, 1, width, f.pointer("vector_" + name), 0, f.pad(s.width))
+            source, width = vector_source(args, cell, name, args.size(s.width))
+            code.call(products.pack_rows(), source, 0, 1, width, args.vector[name], 0, args.padded(s.width))
 
 
 def vectors(step: Step) -> list[str]:
@@ -57,15 +57,15 @@ def vectors(step: Step) -> list[str]:
     return sorted({s.name for i, s in step.leaves.items() if s.kind == "vector" and i in read})
 
 
-def vector_source(f: Frame, cell: Cell, name: str, width: Int) -> tuple[Ptr, Int]:
+def vector_source(args: KernelArgs, cell: Cell, name: str, width: Int) -> tuple[Ptr, Int]:
     letter, gate = name.split(".")
     if letter == "p":
-        return f.pointer("weight_" + name), width
-    return f.pointer("weight_" + letter).at(width * cell.gates[letter].index(gate)), width
+        return args.weight[name], width
+    return args.weight[letter].at(width * cell.gates[letter].index(gate)), width
 
 
 def _starts(
-    code: Code, f: Frame, cell: Cell, products: Products, p: Product, first: Int, here: Int, start: Ptr
+    code: Code, args: KernelArgs, cell: Cell, products: Products, p: Product, first: Int, here: Int, start: Ptr
 ) -> None:
     n, zero = products.lanes, code.lanes.zero
     for g, bias in enumerate(p.starts):
@@ -74,5 +74,5 @@ def _starts(
             for v in range(p.span):
                 to.at(v * n).set_vector(zero)
         else:
-            source, _ = vector_source(f, cell, f"{bias[0]}.{bias[1]}", f.size(p.width))
+            source, _ = vector_source(args, cell, f"{bias[0]}.{bias[1]}", args.size(p.width))
             code.call(products.pack_rows(), source.at(first), 0, 1, here, to, 0, p.span * n)

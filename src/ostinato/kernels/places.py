@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ShapeError, phrase
+from .args import Address, Integer, Layout, WorkArgs
 from .code import Code, Int
 from .jobs import Job
+from .kernel_args import KernelArgs
 from .product import Products
-from .vector import Frame
 
 Integers = NDArray[np.int64]
 
@@ -46,14 +47,15 @@ class Places:
         numbers = torch.from_numpy(np.concatenate([lengths, starts, whose]))
         return cls(numbers, len(starts), len(lengths), steps, step, by_rows)
 
-    def fill(self, frame: array, places: dict[str, int]) -> None:
-        """The entries of a frame; its addresses are good while this lives."""
+    def fill(self, entries: array, layout: Layout) -> None:
+        """Writes the fields of a kernel's argument block; the addresses are valid while this object lives."""
         first = self.numbers.data_ptr()
-        frame[places["lengths"]], frame[places["starts"]] = first, first + 8 * self.rows
+        entries[layout[KernelArgs.caller_lengths]] = first
+        entries[layout[KernelArgs.row_base]] = first + 8 * self.rows
         if self.by_rows:
-            frame[places["whose"]] = first + 8 * (self.rows + self.count)
-        frame[places["line_step"]] = self.step
-        frame[places["all_steps"]], frame[places["all_rows"]] = self.steps, self.rows
+            entries[layout[KernelArgs.state_row]] = first + 8 * (self.rows + self.count)
+        entries[layout[KernelArgs.row_stride]] = self.step
+        entries[layout[KernelArgs.caller_steps]], entries[layout[KernelArgs.caller_rows]] = self.steps, self.rows
 
     def check(self, x: Tensor, states: Sequence[Tensor], rows: int) -> None:
         """Refuses an x with other lines, and other counts of rows: kernels trust what the frame says."""
@@ -86,10 +88,13 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, P
     numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64)
     first = numbers.data_ptr()
     sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
-    sorter()(
-        1, given=lengths.data_ptr(), rows=rows, steps=steps, between=steps if batch_first else 1, numbers=first,
-        sizes=sizes, counts=counts, found=found,
-    )  # fmt: skip
+    job = sorter()
+    block = job.block(1)
+    block[SortArgs.given], block[SortArgs.numbers] = lengths.data_ptr(), first
+    block[SortArgs.rows], block[SortArgs.steps] = rows, steps
+    block[SortArgs.row_distance] = steps if batch_first else 1
+    block[SortArgs.sizes], block[SortArgs.counts], block[SortArgs.found] = sizes, counts, found
+    job.run(block, 1)
     count, longest, whole, wrong = numbers[-4:].tolist()
     if wrong or not count:
         return None
@@ -103,19 +108,29 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, P
 @lru_cache(maxsize=1)
 def sorter() -> Job:
     """What sorts rows, compiled for all layers together."""
-    names = ("given", "rows", "steps", "between", "numbers", "sizes", "counts", "found")
-    return Job("by length", "float32", names, _emit)
+    return Job("by length", "float32", SortArgs, _emit)
 
 
-def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
+class SortArgs(WorkArgs):
+    """The argument block of the kernel that sorts rows by length."""
+
+    given = Address("int64 [B]: the lengths.")
+    rows = Integer("B.")
+    steps = Integer("T, the largest length that is allowed.")
+    row_distance = Integer("Lines of x from one row's first step to the next row's.")
+    numbers = Address("int64 [3 B], written: what `Places.numbers` holds.")
+    sizes = Address("int64 [T], written: rows of each step.")
+    counts = Address("int64 [T + 1]: rows of each length, then where rows of this length go.")
+    found = Address("int64 [4], written: rows with a step, the longest length, rows of length T, 1 for a wrong length.")
+
+
+def _emit(code: Code, args: SortArgs, products: Products, part: Int) -> None:
     """Sorts by counting: how many rows have each length, and from there where each row goes.
 
     A few microseconds, where a dozen calls of numpy cost ten each in a process whose caches a kernel has emptied.
     """
-    given, numbers, sizes, counts, found = (
-        f.pointer(name) for name in ("given", "numbers", "sizes", "counts", "found")
-    )
-    rows, steps = f["rows"], f["steps"]
+    given, numbers, sizes, counts, found = args.given, args.numbers, args.sizes, args.counts, args.found
+    rows, steps = args.rows, args.steps
     for k in range(4):
         found.set_integer(k, 0)
     with code.range(steps + 1) as n:
@@ -123,7 +138,7 @@ def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
     with code.range(rows) as b:
         n = given.integer(b)
         numbers.set_integer(b, n)
-        with code.either(code.builder.and_(n >= 0, n <= steps)) as (right, wrong):
+        with code.if_else((n >= 0) & (n <= steps)) as (right, wrong):
             with right:
                 counts.set_integer(n, counts.integer(n) + 1)
             with wrong:
@@ -133,18 +148,18 @@ def _emit(code: Code, f: Frame, products: Products, part: Int) -> None:
         longer = found.integer(0) - counts.integer(t)
         for table, place in ((found, code.integer(0)), (sizes, t), (counts, t)):
             table.set_integer(place, longer)
-        with code.when(longer > 0):
+        with code.if_(longer > 0):
             found.set_integer(1, t + 1)
     found.set_integer(2, counts.integer(steps))
     counts.set_integer(steps, 0)
-    with code.when(steps > 0):
+    with code.if_(steps > 0):
         found.set_integer(0, sizes.integer(0))
     starts = numbers.entry(rows)
     whose = starts.entry(found.integer(0))
     with code.range(rows) as b:
         n = given.integer(b)
-        with code.when(code.builder.and_(n > 0, n <= steps)):
+        with code.if_((n > 0) & (n <= steps)):
             place = counts.integer(n)
             counts.set_integer(n, place + 1)
-            starts.set_integer(place, b * f["between"])
+            starts.set_integer(place, b * args.row_distance)
             whose.set_integer(place, b)

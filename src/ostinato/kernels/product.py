@@ -32,8 +32,8 @@ class Products:
         self.module, self.scalar, self.lanes, self.registers = module, scalar, lanes, registers
         self._tiles: dict[tuple, ir.Function] = {}
 
-    def code(self, name: str, arguments: list, public: bool = False) -> Code:
-        return Code(self.module, name, arguments, self.scalar, self.lanes, public)
+    def code(self, name: str, arguments: list) -> Code:
+        return Code(self.module, name, arguments, self.scalar, self.lanes)
 
     def function(self, name: str, arguments: list, body: Callable[[Code], None]) -> ir.Function:
         """A function of the module, emitted when first asked for."""
@@ -86,7 +86,7 @@ class Products:
             code.function.append_basic_block("loop"),
             code.function.append_basic_block("after"),
         )
-        b.cbranch(depth > 0, loop, after)
+        b.cbranch((depth > 0).value, loop, after)
         b.position_at_end(loop)
         k, offset, pointer = b.phi(I64), b.phi(I64), b.phi(PTR)
         phis = [b.phi(lanes.V) for _ in places]
@@ -109,7 +109,7 @@ class Products:
             *zip(phis, new),
         ):
             phi.add_incoming(value, loop)
-        b.cbranch(following < depth, loop, after)
+        b.cbranch((following < depth).value, loop, after)
         b.position_at_end(after)
         totals = [b.phi(lanes.V) for _ in places]
         for total, first, value in zip(totals, sums, new):
@@ -141,7 +141,7 @@ class Products:
         """Adds the next square of M, from column k on, to `rows` rows of c."""
         n, lanes = self.lanes, code.lanes
         square = code.stack(n * n)
-        count = (depth - k).least(n)
+        count = (depth - k).min(n)
 
         def add(k: Int, columns: list) -> None:
             totals = [c.at(ldc * r).vector() for r in range(rows)]
@@ -152,7 +152,7 @@ class Products:
                 c.at(ldc * r).set_vector(total)
 
         code.call(self.square(), m.at(k), depth, width, count, square, n)
-        with code.either(count >= n) as (whole, part):
+        with code.if_else(count >= n) as (whole, part):
             with whole:
                 add(k, [square.at(i * n).vector() for i in range(n)])
             with part, code.range(count) as i:
@@ -182,12 +182,12 @@ class Products:
         def body(code: Code) -> None:
             add, tile, rows, to, line, width = code.arguments
             n, lanes = self.lanes, code.lanes
-            with code.range(rows) as i, code.range(width.least(columns * n), step=n) as u:
+            with code.range(rows) as i, code.range(width.min(columns * n), step=n) as u:
                 place, v = to.at(line * i + u), tile.at(i * (columns * n) + u).vector()
                 part = lanes.tail_mask((width - u).value)
-                with code.either(u + n <= width) as (whole, tail):
+                with code.if_else(u + n <= width) as (whole, tail):
                     for branch, mask in ((whole, None), (tail, part)):
-                        with branch, code.either(add > 0) as (more, first):
+                        with branch, code.if_else(add > 0) as (more, first):
                             with more:
                                 place.set_vector(lanes.add(place.vector(mask), v), mask)
                             with first:
@@ -205,14 +205,14 @@ class Products:
             code = self.code("square", [PTR, I64, I64, I64, PTR, I64])
             m, line, rows, count, to, stride = code.arguments
             n, lanes = self.lanes, code.lanes
-            with code.either(code.builder.and_(rows >= n, count >= n)) as (whole, part):
+            with code.if_else((rows >= n) & (count >= n)) as (whole, part):
                 with whole:
                     for i, v in enumerate(transposed(code, [m.at(line * j).vector() for j in range(n)])):
                         to.at(stride * i).set_vector(v)
                 with part:
                     edge = code.stack(n * n)
                     with code.range(n) as j:
-                        reach = Int(code, code.builder.select(rows > j, count.value, code.integer(0).value))
+                        reach = (rows > j).select(count, 0)
                         edge.at(j * n).set_vector(m.at(line * j).vector(lanes.tail_mask(reach.value)))
                     with code.range(count) as row, code.range(n) as column:
                         to.at(stride * row + column).set_scalar(edge.at(column * n + row).scalar())
@@ -234,7 +234,7 @@ class Products:
                     m.at(j * line + k),
                     line,
                     width - j,
-                    (depth - k).least(n),
+                    (depth - k).min(n),
                     panel.at(k * stride + j),
                     stride,
                 )
@@ -266,7 +266,7 @@ class Products:
         with code.range(depth) as k:
             to, frm = panel.at(k * stride), row(k)
             with code.range(room, step=n) as j:
-                with code.either(j + n <= width) as (full, tail):
+                with code.if_else(j + n <= width) as (full, tail):
                     with full:
                         to.at(j).set_vector(frm.at(j).vector())
                     with tail:
@@ -307,7 +307,7 @@ class _tiles:
         self.code, self.rows, self.most = code, rows, most
 
     def __enter__(self) -> tuple[Int, Int]:
-        count = self.rows.over(self.most)
+        count = self.rows.ceil_div(self.most)
         self._loop = self.code.range(count)
         i = self._loop.__enter__()
         first = i * self.rows // count

@@ -14,11 +14,9 @@ from llvmlite import ir
 
 from ..cells.noise import BITS, KINDS, MULTIPLIERS, ONCE, ROUNDS, ROWS, SEED, STEP, STREAM, WEYL, WORDS
 from .code import I64, Int, Ptr
+from .kernel_args import KernelArgs
 from .plan import Step, Stream
-from .vector import Frame
 
-NAME, ROOM = "noise", "drawn"
-"""The frame's names of the tensor `noise` and of the room."""
 _LOW = 0xFFFFFFFF
 
 
@@ -39,25 +37,24 @@ def block(s: Stream) -> Block:
     return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
 
 
-def place(f: Frame, order: list[Block], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
+def place(args: KernelArgs, order: list[Block], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
     """Where the number of a stream lies for row b and unit u; `word`, that of the step."""
-    which = f.code.integer(s.index % WORDS) if s.name == "S" else word
-    line = (which + order.index(block(s)) * WORDS) * f["B"] + b
-    return f.pointer(ROOM).at(line * f["pad"] + u)
+    which = args.code.integer(s.index % WORDS) if s.name == "S" else word
+    line = (which + order.index(block(s)) * WORDS) * args.B + b
+    return args.random_buffer.at(line * args.padded_units + u)
 
 
-def word_of(f: Frame, t: Int) -> Int:
+def word_of(args: KernelArgs, t: Int) -> Int:
     """Which of a counter's four words is for step t of the call."""
-    step = f.pointer(NAME).integer(STEP) + t
-    return Int(f.code, f.code.builder.and_(step.value, ir.Constant(I64, WORDS - 1)))
+    return (args.random_state.integer(STEP) + t) & (WORDS - 1)
 
 
 class Random:
     """Draws for the rows of four steps, of which `t` is one, by its number in the call."""
 
-    def __init__(self, f: Frame, t: Int):
-        self.code, self.lanes, self.f = f.code, f.code.lanes, f
-        self.noise = f.pointer(NAME)
+    def __init__(self, args: KernelArgs, t: Int):
+        self.code, self.lanes, self.args = args.code, args.code.lanes, args
+        self.noise = args.random_state
         # 32-bit words, each in 64 bits: their products are whole there, without a move between the lanes.
         self.wide = ir.VectorType(I64, self.lanes.lanes)
         self.narrow = ir.VectorType(ir.IntType(32), self.lanes.lanes)
@@ -67,11 +64,11 @@ class Random:
 
     def put_down(self, order: list[Block], letter: str, b: Int, u: Int) -> None:
         """All numbers of a letter for units u … of row b, into the room."""
-        room, line = self.f.pointer(ROOM), self.f["pad"]
+        room, line = self.args.random_buffer, self.args.padded_units
         for k, (name, number) in enumerate(order):
             if name == letter:
                 for w, word in enumerate(self._words(letter, number, b, u)):
-                    room.at(((self.f["B"] * (k * WORDS + w)) + b) * line + u).set_vector(self._number(word))
+                    room.at(((self.args.B * (k * WORDS + w)) + b) * line + u).set_vector(self._number(word))
 
     def _words(self, letter: str, number: int, b: Int, u: Int) -> list[Any]:
         builder = self.code.builder
@@ -98,7 +95,7 @@ class Random:
         return [(self._low(k + WEYL[0] * n), self._low(m + WEYL[1] * n)) for n in range(ROUNDS)]
 
     def _low(self, i: Int) -> Int:
-        return Int(self.code, self.code.builder.and_(i.value, ir.Constant(I64, _LOW)))
+        return i & _LOW
 
     def _product(self, a: Any, factor: int) -> Any:
         """The whole product; of `a` only the low words count, whatever stands above them."""

@@ -13,7 +13,7 @@ from ..cells import Cell
 from ..errors import NoKernels
 from . import buffers, filled, machine, threads
 from .backward import Backward
-from .call import Call, Compiled, Lines
+from .call import Compiled, LaunchPlan, Lines
 from .forward import Forward
 from .jobs import SCALARS
 from .places import Places
@@ -53,16 +53,16 @@ def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool =
 
 
 @lru_cache(maxsize=256)
-def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> Call:
-    return Call(compiled, Lines(T, B, None), C, H, P, workers, reverse)
+def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> LaunchPlan:
+    return LaunchPlan(compiled, Lines(T, B, None), C, H, P, workers, reverse)
 
 
 @lru_cache(maxsize=64)
 def _packed(
     compiled: Compiled, sizes: bytes, B: int, C: int, H: int, P: int, workers: int, reverse: bool, apart: bool
-) -> Call:
+) -> LaunchPlan:
     known = np.frombuffer(sizes, np.int64)
-    return Call(compiled, Lines(len(known), B, known), C, H, P, workers, reverse, apart)
+    return LaunchPlan(compiled, Lines(len(known), B, known), C, H, P, workers, reverse, apart)
 
 
 def _call(
@@ -73,7 +73,7 @@ def _call(
     sizes: Tensor | None,
     reverse: bool,
     places: Places | None,
-) -> Call:
+) -> LaunchPlan:
     """The call of these sizes, after a look at whether the tensors have them."""
     H, P = hidden_sizes(compiled.program.cell, states, weights)
     workers = threads.thread_count()
@@ -97,7 +97,7 @@ def _no_steps(x: Tensor, states: Sequence[Tensor], sizes: Tensor | None) -> bool
     return not len(sizes) or not sizes[0]
 
 
-def _spare_lines(call: Call, tensors: Sequence[Tensor]) -> None:
+def _spare_lines(call: LaunchPlan, tensors: Sequence[Tensor]) -> None:
     """Lines past the last packed row are 0."""
     lines = call.lines.first[-1]
     for t in tensors:

@@ -18,11 +18,11 @@ from llvmlite import ir
 from torch import Tensor
 
 from . import buffers
+from .args import Address, Addresses, Integer, Integers, WorkArgs
 from .code import I64, PTR, Code, Int, Ptr
 from .jobs import SCALARS, Job, root_of
 from .product import Products
 from .threads import thread_count
-from .vector import Frame
 
 TILE = 3  # rows on each side of a square of inner products: nine sums fit in sixteen registers
 
@@ -52,36 +52,36 @@ class Outer(NamedTuple):
 
 
 def _emit(pattern: Pattern) -> Any:
-    def emit(code: Code, f: Frame, products: Products, part: Int) -> None:
-        _steps(code, f, products, part, pattern)
+    def emit(code: Code, args: OuterNormsArgs, products: Products, part: Int) -> None:
+        _steps(code, args, products, part, pattern)
 
     return emit
 
 
-def _steps(code: Code, f: Frame, products: Products, part: Int, pattern: Pattern) -> None:
+def _steps(code: Code, args: OuterNormsArgs, products: Products, part: Int, pattern: Pattern) -> None:
     b = code.builder
-    first, most = f.pointer("first"), f["most"]
-    place, room, mixed = code.integer(0), f.pointer("room").at(part * f["space"]), {}
+    first, most = args.first, args.most
+    place, room, mixed = code.integer(0), args.room.at(part * args.space), {}
     for name in pattern.parts:
         if pattern.reads_past(name):
             mixed[name] = room.at(place)  # [B, width]
-            place = place + most * f["width_" + name]
+            place = place + most * args.width[name]
     grams = {name: code.stack(TILE * TILE) for name in pattern.parts}
     inner, kind = _inner(products), ir.DoubleType()
     sums = [code.table(1) for _ in pattern.groups]
-    with code.range((part + 1) * f["steps"] // f["parts"], part * f["steps"] // f["parts"]) as s:
+    with code.range((part + 1) * args.steps // args.parts, part * args.steps // args.parts) as s:
         rows = first.integer(s + 1) - first.integer(s)
-        sources = {name: _source(code, f, pattern, name, s, rows, mixed.get(name)) for name in pattern.parts}
+        sources = {name: _source(code, args, pattern, name, s, rows, mixed.get(name)) for name in pattern.parts}
         powers: dict[str, tuple[Any, Any]] = {}
         for letter in ("d", *(name for name in pattern.parts if name.startswith("z"))):
             members = [name for name in pattern.parts if name.startswith(letter)]
-            found = _power(code, _largest(code, f, members, sources, rows))
+            found = _power(code, _largest(code, args, members, sources, rows))
             powers |= dict.fromkeys((letter, *members), found)
         for total in sums:
             b.store(ir.Constant(kind, 0.0), total.value, align=8)
         with code.range(rows, step=TILE) as i, code.range(i + 1, step=TILE) as j:
             for name in pattern.parts:
-                width, line, source = f["width_" + name], f["stride_" + name], sources[name]
+                width, line, source = args.width[name], args.stride[name], sources[name]
                 left, right = source.at(i * line), source.at(j * line)
                 sizes = (rows - i).value, (rows - j).value, line.value, width.value
                 given = [left.value, sizes[0], right.value, *sizes[1:], grams[name].value, powers[name][1]]
@@ -92,8 +92,8 @@ def _steps(code: Code, f: Frame, products: Products, part: Int, pattern: Pattern
                 chains: list[Any] = [None] * len(pattern.groups)
                 for c in range(TILE):
                     # Of two pairs that are one another's mirror, one counts twice.
-                    once = b.select((i + r).equals(j + c), ir.Constant(kind, 1.0), ir.Constant(kind, 2.0))
-                    there = b.and_(j + c <= i + r, i + r < rows)
+                    once = b.select((i + r).equals(j + c).value, ir.Constant(kind, 1.0), ir.Constant(kind, 2.0))
+                    there = ((j + c <= i + r) & (i + r < rows)).value
                     weight, at = b.select(there, once, ir.Constant(kind, 0.0)), TILE * r + c
                     values = {name: _double(code, grams[name].at(at).scalar()) for name in pattern.parts}
                     for g, (z, segments) in enumerate(pattern.groups):
@@ -111,7 +111,7 @@ def _steps(code: Code, f: Frame, products: Products, part: Int, pattern: Pattern
                 b.store(b.fadd(b.load(total.value, typ=kind, align=8), value), total.value, align=8)
         for g, ((z, _), total) in enumerate(zip(pattern.groups, sums)):
             found = b.load(total.value, typ=kind, align=8)
-            _root(code, f, found, powers["d"][0], powers[f"z{z}"][0], f["steps"] * g + s)
+            _root(code, args, found, powers["d"][0], powers[f"z{z}"][0], args.steps * g + s)
 
 
 def _inner(products: Products) -> ir.Function:
@@ -125,8 +125,8 @@ def _inner(products: Products) -> ir.Function:
     assert isinstance(a, Ptr) and isinstance(other, Ptr) and isinstance(to, Ptr)
     lanes, n, b = code.lanes, code.lanes.lanes, code.builder
     scale = lanes.splat(code.function.args[7])
-    left = [a.at((rows - 1).least(r) * line) for r in range(TILE)]
-    right = [other.at((columns - 1).least(c) * line) for c in range(TILE)]
+    left = [a.at((rows - 1).min(r) * line) for r in range(TILE)]
+    right = [other.at((columns - 1).min(c) * line) for c in range(TILE)]
 
     def add(sums: list[Any], k: Int, mask: Any = None) -> list[Any]:
         held = [lanes.mul(p.at(k).vector(mask), scale) for p in right]
@@ -138,7 +138,7 @@ def _inner(products: Products) -> ir.Function:
 
     whole = depth // n * n
     before, loop, after = b.block, code.function.append_basic_block("loop"), code.function.append_basic_block("after")
-    b.cbranch(whole > 0, loop, after)
+    b.cbranch((whole > 0).value, loop, after)
     b.position_at_end(loop)
     k, phis = b.phi(I64), [b.phi(lanes.V) for _ in range(TILE * TILE)]
     new, following = add(phis, Int(code, k)), Int(code, k) + n
@@ -146,7 +146,7 @@ def _inner(products: Products) -> ir.Function:
     for phi, start, value in zip((k, *phis), starts, (following.value, *new)):
         phi.add_incoming(start, before)
         phi.add_incoming(value, loop)
-    b.cbranch(following < whole, loop, after)
+    b.cbranch((following < whole).value, loop, after)
     b.position_at_end(after)
     totals = [b.phi(lanes.V) for _ in phis]
     for total, value in zip(totals, new):
@@ -162,45 +162,45 @@ def _double(code: Code, v: Any) -> Any:
     return v if code.lanes.scalar == "float64" else code.builder.fpext(v, ir.DoubleType())
 
 
-def _root(code: Code, f: Frame, square: Any, d: Any, z: Any, index: Int) -> None:
+def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: Int) -> None:
     """√(square · d · z), in float64, as the index-th result; 0 for what rounding left below 0."""
     b, kind = code.builder, ir.DoubleType()
     zero = ir.Constant(kind, 0.0)
     size = root_of(code, b.select(b.fcmp_ordered("<", square, zero), zero, square))
     for scale in (d, z):
         size = b.fmul(size, root_of(code, _double(code, scale)))
-    b.store(size, b.gep(f.pointer("target").value, [index.value], source_etype=kind), align=8)
+    b.store(size, b.gep(args.target.value, [index.value], source_etype=kind), align=8)
 
 
-def _source(code: Code, f: Frame, pattern: Pattern, name: str, s: Int, rows: Int, mixed: Ptr | None) -> Ptr:
+def _source(code: Code, args: OuterNormsArgs, pattern: Pattern, name: str, s: Int, rows: Int, mixed: Ptr | None) -> Ptr:
     """The rows of a step, `stride` apart."""
-    first, stride, there = f.pointer("first"), f["stride_" + name], f.pointer("rows_" + name)
+    first, stride, there = args.first, args.stride[name], args.rows[name]
     if mixed is None:
         return there.at(first.integer(s) * stride)
     # The step before, in the order of work; a row that was not there yet starts from its state before the first step.
-    start, t = f.pointer("start_" + name), s + f["earlier"]
-    inside = code.builder.and_(t >= 0, t < f["steps"])
-    t = Int(code, code.builder.select(inside, t.value, s.value))
-    count = (first.integer(t + 1) - first.integer(t)).least(rows)
-    known = Int(code, code.builder.select(inside, count.value, code.integer(0).value))
+    start, t = args.start[name], s + args.earlier
+    inside = (t >= 0) & (t < args.steps)
+    t = inside.select(t, s)
+    count = (first.integer(t + 1) - first.integer(t)).min(rows)
+    known = inside.select(count, 0)
     there = there.at(first.integer(t) * stride)
-    partly = code.builder.and_(known > 0, known < rows)
+    partly = (known > 0) & (known < rows)
     n = code.lanes.lanes
-    with code.when(partly), code.range(rows) as r:
-        line = code.choose(r < known, there.at(r * stride), start.at(r * stride))
+    with code.if_(partly), code.range(rows) as r:
+        line = (r < known).select_pointer(there.at(r * stride), start.at(r * stride))
         with code.range(stride, step=n) as u:
             mask = code.lanes.tail_mask((stride - u).value)
             mixed.at(r * stride + u).set_vector(line.at(u).vector(mask), mask)
-    return code.choose(partly, mixed, code.choose(known > 0, there, start))
+    return partly.select_pointer(mixed, (known > 0).select_pointer(there, start))
 
 
-def _largest(code: Code, f: Frame, names: Sequence[str], sources: dict[str, Ptr], rows: Int) -> Ptr:
+def _largest(code: Code, args: OuterNormsArgs, names: Sequence[str], sources: dict[str, Ptr], rows: Int) -> Ptr:
     """The largest number of some rows without its sign, lane by lane: numbers of one sign are in the order of bits."""
     lanes, n, b = code.lanes, code.lanes.lanes, code.builder
     largest, sign = code.stack(n), 1 << lanes.itemsize * 8 - 1
     largest.set_vector(lanes.zero)
     for name in names:
-        width, line = f["width_" + name], f["stride_" + name]
+        width, line = args.width[name], args.stride[name]
         whole = width // n * n
         mask = lanes.tail_mask((width - whole).value)
 
@@ -212,7 +212,7 @@ def _largest(code: Code, f: Frame, names: Sequence[str], sources: dict[str, Ptr]
             row = sources[name].at(r * line)
             with code.range(whole, step=n) as u:
                 take(row.at(u).vector())
-            with code.when(whole < width):
+            with code.if_(whole < width):
                 take(row.at(whole).vector(mask))
     return largest
 
@@ -235,12 +235,27 @@ def _power(code: Code, largest: Ptr) -> tuple[Any, Any]:
     return b.bitcast(exponent, lanes.F), b.bitcast(inverse, lanes.F)
 
 
+class OuterNormsArgs(WorkArgs):
+    """The argument block; the keyed fields have the names of `Pattern.parts` as keys."""
+
+    first = Address("int64 [S + 1]: the first line of each step.")
+    steps = Integer("S.")
+    most = Integer("B, rows of the widest step.")
+    space = Integer("Numbers of one work item's room.")
+    room = Address("[work items, space]: rows of the step before, where they come from two places.")
+    earlier = Integer("1 or -1: from a step to the one before it in the order of work.")
+    target = Address("float64 [groups, S], written: norms.")
+    rows = Addresses("[R, width]: the lines of each part.")
+    stride = Integers("Numbers from one line of a part to the next.")
+    width = Integers("Columns of a part.")
+    start = Addresses("[B, width]: the state before the first step of a part that reads the past; else 0.")
+
+
 @lru_cache(maxsize=256)
 def _job(pattern: Pattern, scalar: str) -> Job:
-    names = ["first", "steps", "most", "space", "room", "earlier", "target"]
-    for name in pattern.parts:
-        names += [f"rows_{name}", f"stride_{name}", f"width_{name}", f"start_{name}"]
-    return Job("outer norms", scalar, tuple(names), _emit(pattern), repr(pattern))
+    a = OuterNormsArgs
+    keyed = [f[name] for name in pattern.parts for f in (a.rows, a.stride, a.width, a.start)]
+    return Job("outer norms", scalar, a, _emit(pattern), repr(pattern), keyed)
 
 
 def outer_norms(
@@ -259,14 +274,15 @@ def outer_norms(
     space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)
     parts = max(1, min(steps, 4 * thread_count() if thread_count() > 1 else 1))
     at = np.array(first, np.int64)
-    values: dict[str, int] = {}
+    job, a = _job(pattern, SCALARS[d[0].dtype]), OuterNormsArgs
+    block = job.block(parts)
     starts = [None] * len(d) + [o.start for o in z]
     for name, t, start in zip(pattern.parts, (*d, *(o.rows for o in z)), starts):
-        values |= {f"rows_{name}": t.data_ptr(), f"stride_{name}": t.stride(0), f"width_{name}": t.shape[-1]}
-        values[f"start_{name}"] = 0 if start is None else start.data_ptr()
+        block[a.rows[name]], block[a.stride[name]], block[a.width[name]] = t.data_ptr(), t.stride(0), t.shape[-1]
+        block[a.start[name]] = 0 if start is None else start.data_ptr()
+    block[a.first], block[a.steps], block[a.most], block[a.space] = at.ctypes.data, steps, most, space
+    block[a.earlier], block[a.target] = 1 if reverse else -1, found.data_ptr()
     with buffers.Scratch(max(1, parts * space) * d[0].element_size()) as room:
-        _job(pattern, SCALARS[d[0].dtype])(
-            parts, first=at.ctypes.data, steps=steps, most=most, space=space, room=room,
-            earlier=1 if reverse else -1, target=found.data_ptr(), **values,
-        )  # fmt: skip
+        block[a.room] = room
+        job.run(block)
     return found

@@ -15,12 +15,14 @@ from llvmlite import ir
 from ..cells import Cell
 from ..cells.value import Value
 from . import random
+from .args import Layout
 from .code import I64, PTR, Int, Ptr
+from .kernel_args import KernelArgs, StateTable
 from .plan import Pass, Product, Step, Stream, full
 from .product import Products
-from .team import Team
+from .team import ThreadTeam
 from .tiles import accumulate, multiply, panel_of
-from .vector import Body, Frame, Row
+from .vector import Body, Row
 
 
 class Stepper:
@@ -33,14 +35,14 @@ class Stepper:
     def __init__(
         self,
         step: Step,
-        names: tuple[str, ...],
+        layout: Layout,
         products: Products,
         states: int,
         numbers: dict[int, int],
-        team: Team,
+        team: ThreadTeam,
         cell: Cell,
     ):
-        self.step, self.names, self.products, self.states, self.numbers = step, names, products, states, numbers
+        self.step, self.layout, self.products, self.states, self.numbers = step, layout, products, states, numbers
         self.team, self.cell = team, cell
         self.lanes = products.lanes
         self.gates = {v.id: (p, g) for p in step.ahead for g, v in enumerate(p.outputs)}
@@ -49,14 +51,15 @@ class Stepper:
 
     def emit(self) -> ir.Function:
         self.code = code = self.products.code("step", [PTR, PTR, I64, I64, I64, I64, I64, I64, I64])
-        base, self.carried, self.b, self.rows, self.r, self.q, self.share, self.shares, self.t = code.arguments
-        self.frame = Frame(self.names, code, base)
-        self.line = self.frame.line(self.t)
+        base, table, self.b, self.rows, self.r, self.q, self.share, self.shares, self.t = code.arguments
+        self.args = KernelArgs(self.layout, code, base)
+        self.state_table = StateTable(code, table, self.states)
+        self.line = self.args.line(self.t)
         begun = False
         for stage in range(self.step.last + 1):
             works = stage in self.step.means or any(p.stage == stage for p in self.step.passes)
             if begun and works:
-                self.team.meet(code, self.frame, self.shares)
+                self.team.barrier(code, self.args, self.shares)
             begun |= works
             if stage in self.step.means:
                 self._means(self.step.means[stage])
@@ -67,26 +70,26 @@ class Stepper:
 
     def _row(self, i: Int) -> Row:
         # Where rows are packed, an address that waited for a load would cost a quarter of a backward step.
-        apart, choose = self.frame["line_step"] > 0, self.code.builder.select
-        b = Int(self.code, choose(apart, (self.b + i).value, self.code.integer(0).value))
-        there = self.line + self.frame.pointer("starts").integer(b)
-        line = Int(self.code, choose(apart, there.value, (self.r + i).value))
-        return Row(self.b + i, self.r + i, self.q + i, i, line, self.carried, self._drawn)
+        strided = self.args.row_stride > 0
+        b = strided.select(self.b + i, 0)
+        there = self.line + self.args.row_base.integer(b)
+        line = strided.select(there, self.r + i)
+        return Row(self.b + i, self.r + i, self.q + i, i, line, self.state_table, self._drawn)
 
     def _drawn(self, s: Stream, b: Int, u: Int) -> Ptr:
-        return random.place(self.frame, random.blocks(self.step), s, self._word, b, u)
+        return random.place(self.args, random.blocks(self.step), s, self._word, b, u)
 
     @cached_property
     def _word(self) -> Int:
-        self.frame.pointer(random.NAME)  # an entry into the entry block of its own
+        _ = self.args.random_state  # loaded in the entry block before it is read there
         with self.code.builder.goto_entry_block():
-            return random.word_of(self.frame, self.t)
+            return random.word_of(self.args, self.t)
 
     def _pass(self, p: Pass) -> None:
-        code, width, n = self.code, self.frame.size(p.width), self.lanes
+        code, width, n = self.code, self.args.size(p.width), self.lanes
         home = {v.id for v in self.step.computed if self.step.stage[v.id] == p.stage}
         if not p.products:
-            low, high = share_of(width.over(n), self.share, self.shares)
+            low, high = share_of(width.ceil_div(n), self.share, self.shares)
             with code.range(self.rows) as i:
                 row = self._row(i)
                 with code.range(high, low) as vector:
@@ -94,10 +97,10 @@ class Stepper:
             return
         scratch = {id(q): code.stack(self.products.rows(q.columns) * q.columns * n) for q in p.products}
         most = max(p.products, key=lambda q: q.columns).columns
-        low, high = share_of(width.over(p.span * n), self.share, self.shares)
+        low, high = share_of(width.ceil_div(p.span * n), self.share, self.shares)
         with code.range(high, low) as block:
             panels = {
-                id(q): panel_of(code, self.frame, self.products, self.cell, self.numbers[id(q)], q, block, self.share)
+                id(q): panel_of(code, self.args, self.products, self.cell, self.numbers[id(q)], q, block, self.share)
                 for q in p.products
             }
             self._tiles(p, home, width, block, most, scratch, panels)
@@ -128,11 +131,11 @@ class Stepper:
                     if v == 0:
                         self._row_end(p, home, row, u, width, places)
                     else:
-                        with code.when(u < width):
+                        with code.if_(u < width):
                             self._row_end(p, home, row, u, width, places)
 
     def _row_end(self, p: Pass, home: set[int], row: Row, u: Int, width: Int, places: dict[int, Ptr]) -> None:
-        with self.code.either(u + self.lanes <= width) as (whole, tail):
+        with self.code.if_else(u + self.lanes <= width) as (whole, tail):
             with whole:
                 self._body(p, home, row, u, None, places)
             with tail:
@@ -147,27 +150,24 @@ class Stepper:
     def _make_body(self, row: Row, u: Int, mask: Any, places: dict[int, Ptr]) -> Body:
         return Body(
             self.step,
-            self.frame,
+            self.args,
             row,
             u,
             mask,
             lambda v: places.get(v.id),
             self._gate,
             lambda m: self._mean_place(m, row),
-            self.states,
         )
 
     def _gate(self, v: Value, row: Row, u: Int) -> Ptr:
         p, g = self.gates[v.id]
-        f, n = self.frame, self.lanes
+        args, n = self.args, self.lanes
         vector = u // n
-        block = (vector // p.span) * f["chunk_rows"] + row.q
-        return f.pointer(f"gates_{self.numbers[id(p)]}").at(
-            block * (p.columns * n) + (vector % p.span + g * p.span) * n
-        )
+        block = (vector // p.span) * args.chunk_rows + row.q
+        return args.pregemm[self.numbers[id(p)]].at(block * (p.columns * n) + (vector % p.span + g * p.span) * n)
 
     def _mean_place(self, m: Value, row: Row) -> Ptr:
-        return self.frame.pointer("means").at(row.b * self.step.mean_count + self.mean_index[m.id])
+        return self.args.means.at(row.b * self.step.mean_count + self.mean_index[m.id])
 
     def _means(self, means: Sequence[Value]) -> None:
         """What is taken over the units of every row: lane by lane, then over the lanes, always in one order.
@@ -193,8 +193,8 @@ class Stepper:
                 self._mean_place(m, row).set_scalar(value)
                 if m.id in self.step.singles:
                     kept = self.step.singles[m.id]
-                    line = row.r * self.frame["stride_" + kept.name]
-                    self.frame.pointer(kept.name).at(line + self.frame.place(kept.offset)).set_scalar(value)
+                    line = row.r * self.args.stride[kept.name]
+                    self.args.row[kept.name].at(line + self.args.column(kept.offset)).set_scalar(value)
 
     def _deviation(self, square: Any, eps: float) -> Any:
         lanes = self.code.lanes
@@ -209,11 +209,11 @@ class Stepper:
             here = {v.id: v for v in sources if full(self.step.widths[v.id]) == size}
             if not here:
                 continue
-            width = self.frame.size(size)
+            width = self.args.size(size)
             totals = {k: code.stack(n) for k in here}
             for total in totals.values():
                 total.set_vector(lanes.zero)
-            with code.range(width, step=n) as u, code.either(u + n <= width) as (whole, tail):
+            with code.range(width, step=n) as u, code.if_else(u + n <= width) as (whole, tail):
                 for branch, mask in ((whole, None), (tail, "tail")):
                     with branch:
                         mask = lanes.tail_mask((width - u).value) if mask else None
@@ -232,30 +232,31 @@ class Stepper:
     def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr, panel: Ptr) -> None:
         code, number, n = self.code, self.numbers[id(q)], self.lanes
         columns = q.columns * n
-        start = self.frame.pointer(f"bias_{number}").at(block * columns)
+        start = self.args.bias[number].at(block * columns)
         if q.transposed:
             a, line = self._operand(q.parts[0].operand, first)
             multiply(
-                code, self.frame, self.products, self.cell, q, block, height, a, line, panel, start, scratch, columns
+                code, self.args, self.products, self.cell, q, block, height, a, line, panel, start, scratch, columns
             )
             return
         operands = [self._operand(part.operand, first) for part in q.parts]
         accumulate(
-            code, self.frame, self.products, self.cell, q, block, height, operands, panel, start, scratch, columns
+            code, self.args, self.products, self.cell, q, block, height, operands, panel, start, scratch, columns
         )
 
     def _operand(self, s: Stream, first: Int) -> tuple[Ptr, Int]:
-        f = self.frame
+        args = self.args
         if s.kind in ("old", "new"):
-            line = f.pad(s.width)
-            return self.carried.pointer(s.index + (self.states if s.kind == "new" else 0)).at(
-                (self.b + first) * line
-            ), line
+            line = args.padded(s.width)
+            buffer = self.state_table.previous(s.index) if s.kind == "old" else self.state_table.next(s.index)
+            return buffer.at((self.b + first) * line), line
         if s.kind == "slot":
-            return f.pointer("slots").at((self.q + first) * f["stride_slots"] + f.place(s.offset)), f["stride_slots"]
+            return args.gate_gradients.at(
+                (self.q + first) * args.stride["gate_gradients"] + args.column(s.offset)
+            ), args.stride["gate_gradients"]
         assert s.kind == "cross", s
-        line = f["pad"] * self.step.crossing
-        return f.pointer("cross").at((self.b + first) * line + f["pad"] * s.index), line
+        line = args.padded_units * self.step.crossing
+        return args.spill.at((self.b + first) * line + args.padded_units * s.index), line
 
 
 def share_of(blocks: Int, share: Int, shares: Int) -> tuple[Int, Int]:

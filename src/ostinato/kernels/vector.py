@@ -9,77 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-
 from ..cells.operations import MEANS
 from ..cells.value import COMPARISONS, Value
 from . import functions
-from .code import I64, Code, Int, Ptr
+from .code import Int, Ptr
+from .kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
 from .plan import Step, Stream, terms
-
-ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots", "drawn", "x_lines")
-AS_X = ("x", "dx", "output", "d_output")
-"""Tensors that are laid out as x is, packed or as the caller has them; all others with lines are packed."""
-
-
-def in_workspace(name: str) -> bool:
-    """Whether an address of the frame counts from the start of the workspace."""
-    return name.startswith(ROOMS)
-
-
-class Frame:
-    """The numbers and addresses of one call, by name: an array of 64-bit integers that the kernel reads.
-
-    Tensors are given by their address, what lies in the workspace by its distance from the workspace's start, so that a
-    frame is the same in every call of the same sizes but for a few entries.
-    """
-
-    def __init__(self, names: tuple[str, ...], code: Code, base: Ptr):
-        self.places = {n: k for k, n in enumerate(names)}
-        self.code, self.base = code, base
-        self._loaded: dict[str, Int] = {}
-        self._pointers: dict[str, Ptr] = {}
-
-    def __getitem__(self, name: str) -> Int:
-        if name not in self._loaded:
-            with self.code.builder.goto_entry_block():
-                self._loaded[name] = self.base.integer(self.places[name])
-        return self._loaded[name]
-
-    def pointer(self, name: str) -> Ptr:
-        if name not in self._pointers:
-            i, space = self[name], self["workspace"] if in_workspace(name) else None
-            with self.code.builder.goto_entry_block():
-                self._pointers[name] = self.code.as_pointer(i if space is None else i + space)
-        return self._pointers[name]
-
-    def line(self, t: Int) -> Int:
-        """The line from which `starts` counts at step t, in tensors that are laid out as x is."""
-        apart, packed = self["line_step"] * t, self.pointer("first").integer(t)
-        return Int(self.code, self.code.builder.select(self["line_step"] > 0, apart.value, packed.value))
-
-    @property
-    def counter(self) -> Ptr:
-        """The parts taken so far, counted in the frame itself."""
-        return Ptr(
-            self.code,
-            self.code.builder.gep(self.base.value, [ir.Constant(I64, self.places["counter"])], source_etype=I64),
-        )
-
-    def size(self, width: str) -> Int:
-        """How many numbers a value of this width has: C, H or P."""
-        return self[width]
-
-    def pad(self, width: str) -> Int:
-        """The same, rounded up to whole pairs of vectors."""
-        return self["pad" + width]
-
-    def place(self, offset: tuple[int, ...]) -> Int:
-        h, p, *ones = offset
-        total = self.code.integer(sum(ones))
-        if h:
-            total = self["H"] * h + total
-        return total + self["P"] * p if p else total
 
 
 class Row:
@@ -90,10 +25,10 @@ class Row:
     """
 
     def __init__(
-        self, b: Int, r: Int, q: Int, i: Int, line: Int, carried: Ptr, drawn: Callable[[Stream, Int, Int], Ptr]
+        self, b: Int, r: Int, q: Int, i: Int, line: Int, states: StateTable, drawn: Callable[[Stream, Int, Int], Ptr]
     ):
         self.b, self.r, self.q, self.i, self.line = b, r, q, i, line
-        self.carried, self.drawn = carried, drawn
+        self.states, self.drawn = states, drawn
 
 
 class Body:
@@ -102,18 +37,17 @@ class Body:
     def __init__(
         self,
         step: Step,
-        frame: Frame,
+        args: KernelArgs,
         row: Row,
         u: Int,
         mask: Any,
         scratch: Callable[[Value], Ptr | None],
         gate: Callable[[Value, Row, Int], Ptr],
         mean: Callable[[Value], Ptr],
-        states: int,
     ):
-        self.step, self.frame, self.row, self.u, self.mask = step, frame, row, u, mask
-        self.scratch, self.gate, self.mean, self.states = scratch, gate, mean, states
-        self.code = frame.code
+        self.step, self.args, self.row, self.u, self.mask = step, args, row, u, mask
+        self.scratch, self.gate, self.mean = scratch, gate, mean
+        self.code = args.code
         self.lanes = self.code.lanes
         self.values: dict[int, Any] = {}
 
@@ -121,23 +55,22 @@ class Body:
 
     def address(self, s: Stream) -> tuple[Ptr, bool]:
         """(where the stream lies for this row and unit, whether it is padded)."""
-        f, row = self.frame, self.row
+        args, row = self.args, self.row
         if s.kind in ("old", "new"):
-            k = s.index + (self.states if s.kind == "new" else 0)
-            return row.carried.pointer(k).at(row.b * f.pad(s.width) + self.u), True
+            buffer = row.states.previous(s.index) if s.kind == "old" else row.states.next(s.index)
+            return buffer.at(row.b * args.padded(s.width) + self.u), True
         if s.kind == "past":
-            k = 2 * self.states + s.index
-            line = row.carried.pointer(3 * self.states + (s.name not in AS_X)).integer(row.b)
-            return row.carried.pointer(k).at(line * f.size(s.width) + self.u), False
+            line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).integer(row.b)
+            return row.states.recorded(s.index).at(line * args.size(s.width) + self.u), False
         if s.kind == "rows":
-            line = row.line if s.name in AS_X else row.r
-            return f.pointer(s.name).at(line * f["stride_" + s.name] + f.place(s.offset) + self.u), False
+            line = row.line if s.name in CALLER_LAYOUT_TENSORS else row.r
+            return args.row[s.name].at(line * args.stride[s.name] + args.column(s.offset) + self.u), False
         if s.kind == "slot":
-            return f.pointer("slots").at(row.q * f["stride_slots"] + f.place(s.offset) + self.u), False
+            return args.gate_gradients.at(row.q * args.stride["gate_gradients"] + args.column(s.offset) + self.u), False
         if s.kind == "cross":
-            return f.pointer("cross").at((row.b * self.step.crossing + s.index) * f["pad"] + self.u), True
+            return args.spill.at((row.b * self.step.crossing + s.index) * args.padded_units + self.u), True
         assert s.kind == "vector", s
-        return f.pointer("vector_" + s.name).at(self.u), True
+        return args.vector[s.name].at(self.u), True
 
     def load(self, s: Stream) -> Any:
         p, padded = self.address(s)
@@ -147,8 +80,8 @@ class Body:
         return v
 
     def _number(self, s: Stream) -> Any:
-        f = self.frame
-        return self.lanes.splat(f.pointer(s.name).at(self.row.r * f["stride_" + s.name] + f.place(s.offset)).scalar())
+        args = self.args
+        return self.lanes.splat(args.row[s.name].at(self.row.r * args.stride[s.name] + args.column(s.offset)).scalar())
 
     def store(self, v: Any, s: Stream) -> None:
         p, padded = self.address(s)
