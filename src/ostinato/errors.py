@@ -3,6 +3,9 @@
 Every message has four parts: where it happened, what was expected, what was given, and what to write instead.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class OstinatoError(Exception):
     """Base of everything that Ostinato raises by itself."""
@@ -34,6 +37,12 @@ class MissingPackage(OstinatoError, ImportError):
 
 class NotFinite(OstinatoError, FloatingPointError):
     """A training run met a value that is inf or NaN; the message says where it began."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`Did you mean 'zoneout'? ` where a known name is close to the one that was given, else nothing."""
+    close = get_close_matches(str(name), list(known), n=1)
+    return f"Did you mean {close[0]!r}? " if close else ""
 
 
 def phrase(where: str, name: str, expected: str, received: object, remedy: str = "") -> str:

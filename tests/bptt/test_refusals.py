@@ -84,15 +84,15 @@ def learned_elsewhere(layers, x):
     [
         (twice, "layer 'layers.one' must be called once in a step, got a second call. A layer has one state"),
         (by_steps, "model must be one that calls its recurrent layers, got no call of any"),
-        (own_state, "the state of layer 'layers.one' must be none or zeros, got another. Leave the state out"),
-        (learned_elsewhere, "the state of layer 'layers.one' must be none or zeros, got another"),
+        (own_state, "the state of layer 'layers.one' must be left out, got one that is not 0. Leave the state out"),
+        (learned_elsewhere, "the state of layer 'layers.one' must be left out, got one that is not 0"),
         (
             lambda ls, x: ls["one"](x, lengths=[1, 4, 4])[0],
-            "input of layer 'layers.one' must be whole rows, got lengths",
+            "layer 'layers.one' must be called with rows of equal length, got lengths=",
         ),
         (
             lambda ls, x: ls["one"](nn.utils.rnn.pack_padded_sequence(x, [4, 4, 4]))[0].data,
-            "must be whole rows, got a PackedSequence. Rows of a stream have no end",
+            "must be called with rows of equal length, got a PackedSequence. TruncatedBPTT does not support",
         ),
         (lambda ls, x: ls["one"](x[::2])[0], r"must be of the 4 steps of the call along dimension 0, got \[2, 3, 3\]"),
         (lambda ls, x: ls["one"](x)[1][0], r"what the model returns must be one output for each of the 4 steps"),
@@ -229,7 +229,10 @@ def test_resets_given_twice():
 def test_after_a_short_window_the_stream_is_at_its_end():
     tbptt = ostinato.TruncatedBPTT(Model(), 4, 6)
     tbptt(X[:3])
-    with pytest.raises(InputError, match=r"another one after a short window, got the same one. Call restart\(\)"):
+    with pytest.raises(
+        InputError,
+        match=r"fewer than k1 steps, as the one before, got another window of the same stream. Call restart\(\)",
+    ):
         tbptt(X[3:7])
     tbptt.restart()
     tbptt(X[3:7])

@@ -81,7 +81,6 @@ def wrong_calls(kind):
     yield "unbatched x, batched state", x[:, 0], state(good)
     yield "state's dtype", x, state(good.double())
     yield "device", x.to("meta"), None
-    yield "a list", x.tolist(), None
     yield "packed features", pack_sequence([x[:, 0, 1:]]), None
     yield "packed state", pack_sequence([x[:, 0]]), state(good)
     if kind == "LSTM":
@@ -101,6 +100,12 @@ def test_wrong_calls_are_refused_in_torchs_words(kind, label):
         ours(x, hx)
     assert type(found.value) is type(expected.value)
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_where_torch_only_crashes_the_message_is_ours(kind):
+    with pytest.raises(InputError, match=r"x must be a tensor or a PackedSequence, got list. Write torch.as_tensor"):
+        pair(kind)[1]([[[1.0] * FEATURES]])
 
 
 MESSAGES = {

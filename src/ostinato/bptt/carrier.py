@@ -121,7 +121,9 @@ def _hooks(
         x = _time_checked(name, layer, args, kwargs, steps)
         given = [s for s in (*args[1:2], kwargs.get("state"), kwargs.get("hx")) if s is not None]
         if any(t.requires_grad or bool(t.any()) for t in tensors(given)):
-            raise InputError(phrase(WHERE, f"the state of {_called(name)}", "none or zeros", "another", _STATELESS))
+            raise InputError(
+                phrase(WHERE, f"the state of {_called(name)}", "left out", "one that is not 0", _STATELESS)
+            )
         if name in states:
             others = {k: v for k, v in kwargs.items() if k not in ("state", "hx")}
             args, kwargs = args[:1], {**others, "state": states[name]}
@@ -146,9 +148,10 @@ def _time_checked(name: str, layer: Layer, args: tuple[Any, ...], kwargs: dict[s
     """The layer's x, which must have the steps of the call, all of them in every row."""
     x = args[0] if args else kwargs.get("x", kwargs.get("input"))
     if isinstance(x, PackedSequence) or kwargs.get("lengths") is not None:
-        received = "a PackedSequence" if isinstance(x, PackedSequence) else "lengths"
-        remedy = "Rows of a stream have no end; say with resets where a new sequence begins."
-        raise InputError(phrase(WHERE, f"the input of {_called(name)}", "whole rows", received, remedy))
+        received = "a PackedSequence" if isinstance(x, PackedSequence) else "lengths="
+        remedy = "TruncatedBPTT does not support rows that end early; mark the start of a new sequence with resets=."
+        expected = "called with rows of equal length"
+        raise InputError(phrase(WHERE, _called(name), expected, received, remedy))
     time = 1 if layer.batch_first and isinstance(x, Tensor) and x.dim() == 3 else 0
     if isinstance(x, Tensor) and x.dim() in (2, 3) and x.shape[time] != steps:
         remedy = "The model must give the layer one step for each of its own. Is batch_first right?"

@@ -134,8 +134,9 @@ class TruncatedBPTT:
         """How many new steps there are, if inputs and resets fit each other and what came before."""
         steps = steps_of(inputs, self._axis, WHERE, "what goes into the model")
         if self._ended:
-            remedy = "Call restart() to begin a new stream; windows(stream) does so by itself."
-            raise InputError(phrase(WHERE, "the stream", "another one after a short window", "the same one", remedy))
+            remedy = "Call restart() to begin another stream; windows(stream) does so by itself."
+            expected = "the last one of a stream where it has fewer than k1 steps, as the one before"
+            raise InputError(phrase(WHERE, "a window", expected, "another window of the same stream", remedy))
         if steps > self.k1:
             remedy = "windows(stream) cuts chunks of any size."
             raise ShapeError(phrase(WHERE, "a window", f"of k1 = {self.k1} new steps", steps, remedy))

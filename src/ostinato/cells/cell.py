@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import CellError, InputError, phrase
+from ..errors import CellError, InputError, did_you_mean, phrase
 from . import text as _text
 from .letters import MATRICES
 from .notation import Trace, signature, trace
@@ -350,7 +350,8 @@ def as_cell(c: object, where: str) -> Cell:
         known = catalogue()
         if c in known:
             return known[c]
-        raise InputError(phrase(where, "cell", f"a cell or one of {', '.join(known)}", repr(c)))
+        remedy = did_you_mean(c, known).strip()
+        raise InputError(phrase(where, "cell", f"a cell or one of {', '.join(known)}", repr(c), remedy))
     if callable(c):
         return Cell(c)
     raise InputError(phrase(where, "cell", "a cell", type(c).__name__, "Write @ostinato.cell above the equations."))

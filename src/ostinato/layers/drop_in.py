@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from .arguments import State
 from .given import Lengths, Resets
 from .layer import Layer, settled
 from .masks import Masks
-from .options import Options
+from .options import LayerOptions, Options, shows_options
 from .routing import transformed
 from .watching import Onlooker
 from .weights import suffixes
@@ -176,17 +176,22 @@ class TorchLayer(Layer, nn.RNNBase):
         return output, finals, []
 
     def _refuse(self, problem: OstinatoError, x: Any, state: State, lengths: Lengths) -> None:
-        """Where torch has an error of its own for these arguments, it is torch's that is raised."""
+        """Raises torch's own error where torch checks these arguments; where it would merely crash, `problem`."""
         if isinstance(x, PackedSequence):  # checked, not run: nn.LSTM reads packed rows of any width without a check
             self._update_flat_weights()
-            self.check_input(x.data, x.batch_sizes)
-            if state is not None:
-                self.check_forward_args(x.data, state, x.batch_sizes)
-        elif lengths is None:
-            self._original.forward(self, x, state)
+        try:
+            if isinstance(x, PackedSequence):
+                self.check_input(x.data, x.batch_sizes)
+                if state is not None:
+                    self.check_forward_args(x.data, state, x.batch_sizes)
+            elif lengths is None:
+                self._original.forward(self, x, state)
+        except (IndexError, AttributeError):
+            raise problem from None
         raise problem
 
 
+@shows_options
 class RNN(TorchLayer):
     """torch.nn.RNN on compiled kernels: the same constructor, parameters, results and errors.
 
@@ -210,7 +215,7 @@ class RNN(TorchLayer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         _without_projection(options)
         if nonlinearity not in ("tanh", "relu"):
@@ -220,6 +225,7 @@ class RNN(TorchLayer):
         self.nonlinearity = nonlinearity
 
 
+@shows_options
 class GRU(TorchLayer):
     """torch.nn.GRU on compiled kernels: the same constructor, parameters, results and errors.
 
@@ -244,13 +250,14 @@ class GRU(TorchLayer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         _without_projection(options)
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__("GRU", *sizes, device=device, dtype=dtype, options=options)
 
 
+@shows_options
 class LSTM(TorchLayer):
     """torch.nn.LSTM on compiled kernels: the same constructor, parameters, results and errors.
 
@@ -278,7 +285,7 @@ class LSTM(TorchLayer):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
         super().__init__("LSTM", *sizes, device=device, dtype=dtype, options=options)

@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field, fields
-from typing import Any, Self
+from inspect import Parameter, Signature, signature
+from typing import Any, Self, TypedDict, TypeVar
 
 from ..cells import Cell
 from ..cells.noise import BITS
-from ..errors import InputError, phrase
+from ..errors import InputError, did_you_mean, phrase
 from .checkpoint import Checkpointing, read_checkpoint
 from .equations import ACTIVATIONS, equations
 
@@ -150,7 +151,7 @@ class Options:
         known = [f.name for f in fields(cls)]
         for name in given:
             if name not in known:
-                remedy = "Arguments of torch.nn's layer come before these."
+                remedy = did_you_mean(name, known) + "Arguments of torch.nn's layer come before these."
                 raise TypeError(phrase(where, "an option", f"one of {', '.join(known)}", repr(name), remedy))
         return cls(where=where, **given)
 
@@ -171,3 +172,31 @@ class Options:
     def changed(self) -> list[str]:
         """`name=value` for each option that is not at its default, for a layer's repr."""
         return [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default]
+
+
+class LayerOptions(TypedDict, total=False):
+    """The same as keyword arguments of a constructor, for type checkers; `Options` says what each means."""
+
+    layer_norm: bool
+    recurrent_dropout: Number | Mapping[str, float]
+    zoneout: Number | Mapping[str, float]
+    weight_dropout: Number
+    input_dropout: Number
+    clip_gradient: Number | None
+    clip_state: Number | Mapping[str, float] | None
+    activation: str | None
+    init: str
+    forget_bias: float | None
+    learn_initial_state: bool
+    checkpoint: Checkpointing
+
+
+L = TypeVar("L", bound=type)
+
+
+def shows_options(layer: L) -> L:
+    """Gives a layer's class the signature of its constructor with every option by name, type and default."""
+    given = [p for p in signature(layer.__init__).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]  # type: ignore[misc]
+    options = [Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type) for f in fields(Options)]
+    layer.__signature__ = Signature([*given[1:], *options])  # type: ignore[attr-defined]
+    return layer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -17,10 +17,11 @@ from ..cells import Cell, as_cell
 from ..errors import InputError, phrase
 from . import initial
 from .layer import Layer, settled
-from .options import Options
+from .options import LayerOptions, Options, shows_options
 from .weights import in_torch_order, suffixes
 
 
+@shows_options
 class Recurrent(Layer):
     """A layer of any cell, built and called as torch.nn's recurrent layers are.
 
@@ -59,7 +60,7 @@ class Recurrent(Layer):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__()
         chosen = as_cell(cell, "Recurrent")
