@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn, sigmoid, tanh
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import ostinato
 from ostinato.errors import InputError
@@ -105,9 +106,13 @@ def test_an_optimiser_that_starts_anew_steps():
     second = model(written_later)
     second.load_state_dict(dict(first.state_dict()))
     optimisers = [OPTIMISERS["Adam"](m.parameters()) for m in (first, second)]
+    seen = []
+    hook = register_optimizer_step_pre_hook(lambda optimiser, *_: seen.append(optimiser))
     for _ in range(2):
         for subject, optimiser in zip((first, second), optimisers):
             step(subject, optimiser)
+    hook.remove()
+    assert seen == 2 * optimisers
     check("outputs", {"y": second["rnn"](X)[0]}, {"y": first["rnn"](X)[0]})
 
 

@@ -27,7 +27,7 @@ _WHERE = "permute_optimizer_state"
 _WAITING: weakref.WeakSet[Layer] = weakref.WeakSet()
 """Layers with `moved`: those whose weights were permuted since an optimiser stepped."""
 _HOOKS: list[RemovableHandle] = []
-"""The hook on all optimisers, while there are such layers."""
+"""The hook on all optimisers, once there was such a layer. It stays: torch walks through hooks while it calls them."""
 
 
 def expect(layer: Layer) -> None:
@@ -38,6 +38,8 @@ def expect(layer: Layer) -> None:
 
 
 def _check(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    if not _WAITING:
+        return
     known = _permuted_weights(optimizer, (("", layer) for layer in list(_WAITING)))
     stale = [about for p, about in known if any(map(_has_rows, _state(optimizer, p)))]
     stale += [about for _, about in known if any(_foreign(optimizer))]
@@ -55,13 +57,11 @@ def _check(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
 
 
 def _settle(known: _Known) -> None:
-    """The state of these weights is in order; without layers that have other ones, the hook goes."""
+    """Notes that the state of these weights is in order."""
     for _, (_, layer, name) in known:
         layer.moved = {key: order for key, order in layer.moved.items() if key != name}
     for waiting in [w for w in _WAITING if not w.moved]:
         _WAITING.discard(waiting)
-    while _HOOKS and not _WAITING:
-        _HOOKS.pop().remove()
 
 
 @torch.no_grad()
