@@ -65,6 +65,7 @@ def test_what_torch_would_resolve_is_resolved():
         (t.t().contiguous().t(), t),
         (t[:1].expand(SHAPE), t[:1].repeat(4, 1)),
         (torch._efficientzerotensor(SHAPE), torch.zeros(SHAPE)),
+        (torch._efficientzerotensor((6, 3))[2:], torch.zeros(SHAPE)),
     ):
         found = hand(odd)
         assert torch.equal(found, same) and found.is_contiguous() and in_memory(found, KIND)

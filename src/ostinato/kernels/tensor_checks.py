@@ -28,7 +28,7 @@ _LOW = 1 << 36
 
 def in_memory(t: Tensor, kind: torch.dtype) -> bool:
     """Whether memory holds the numbers of t, of the type `kind`, where its strides say, on the CPU."""
-    return _dense(t, kind) and not t.is_neg() and not t.is_conj() and bool(t.data_ptr() or not t.numel()) and _held(t)
+    return _dense(t, kind) and not t.is_neg() and not t.is_conj() and _held(t) and _written(t)
 
 
 def rows_in_memory(t: Tensor, kind: torch.dtype) -> bool:
@@ -41,7 +41,7 @@ def addresses(tensors: Sequence[Tensor]) -> list[int]:
     found = [*map(Tensor.data_ptr, tensors)]
     if min(found) < _LOW:
         for t in tensors:
-            if not _held(t) or not (t.data_ptr() or not t.numel()):
+            if not _held(t) or not _written(t):
                 _refuse_memory("kernels", "a tensor", t)
     return found
 
@@ -57,9 +57,9 @@ def handed(where: str, name: str, t: Tensor, shape: Shape, kind: torch.dtype, re
     if not _held(t):
         _refuse_memory(where, name, t)
     t = t.resolve_conj().resolve_neg().contiguous()
-    if not t.data_ptr() and t.numel():  # zeros that torch has not written yet
+    if not _written(t):  # zeros that torch has not written yet
         t = t.clone(memory_format=torch.contiguous_format)
-        if not t.data_ptr():
+        if not _written(t):
             _refuse_memory(where, name, t)
     return t
 
@@ -107,6 +107,11 @@ def _held(t: Tensor) -> bool:
         return True
     last = t.storage_offset() + sum((n - 1) * step for n, step in zip(t.shape, t.stride()))
     return (last + 1) * t.element_size() <= t.untyped_storage().nbytes()
+
+
+def _written(t: Tensor) -> bool:
+    """Whether the storage has memory: that of lazy zeros has a size and none. A view of it may lie past address 0."""
+    return not t.numel() or t.data_ptr() != t.storage_offset() * t.element_size()
 
 
 def _refuse_memory(where: str, name: str, t: Tensor) -> None:
