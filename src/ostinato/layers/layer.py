@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from . import initial
-from .arguments import State, problem_with
+from .arguments import State, problem_with, weight_problem
 from .checkpoint import Checkpointing, read_checkpoint
 from .given import Lengths, Resets
 from .in_place import stay
@@ -131,6 +131,9 @@ class Layer(nn.Module):
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)
+        wrong = weight_problem(self, weights, initial.learned_names(self))
+        if wrong is not None:
+            raise wrong
         batch = lay_out(x, lengths, resets, self.batch_first, where)
         if state is None:
             given: Sequence[Tensor] = initial.own(self, x)
