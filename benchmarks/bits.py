@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from bit_cases import Result
@@ -106,13 +106,19 @@ def run(source: Path, pattern: str, jobs: int) -> "dict[str, Result]":
                 process.kill()
                 process.wait()
         if any(failed):
-            raise SystemExit(f"bits: a process with the package in {source} must end with status 0, got {failed}.")
+            refuse(f"a process with the package in {source} must end with status 0, got {failed}.")
         told = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     for each in told:
         if not Path(each["package"]).is_relative_to(source):
-            raise SystemExit(f"bits: the package must be the one in {source}, got {each['package']}.")
+            refuse(f"the package must be the one in {source}, got {each['package']}.")
     ordered = sorted((each for share in told for each in share["results"]), key=lambda each: each[0])
     return {name: each for _, name, each in ordered}
+
+
+def refuse(why: str) -> NoReturn:
+    """Ends with status 2, which is no comparison's."""
+    print(f"bits: {why}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 @contextmanager
@@ -123,7 +129,7 @@ def checked_out(commit: str) -> Iterator[Path]:
         added = _git("worktree", "add", "--detach", str(place), commit)
         if added.returncode:
             said = added.stderr.strip()
-            raise SystemExit(f"bits: --against must be a commit of this repository, got {commit}. git says: {said}")
+            refuse(f"--against must be a commit of this repository, got {commit}. git says: {said}")
         try:
             yield place
         finally:
