@@ -6,12 +6,12 @@ calls, wrong ones too, it leaves to the way that asks about everything.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from . import engine
 from .autograd import Call, differentiable
@@ -24,20 +24,13 @@ if TYPE_CHECKING:
     from .layer import Layer
 
 
-@lru_cache(maxsize=64)
-def _zeros(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-    """A start that is only ever read."""
-    with torch.inference_mode(False):
-        return torch.zeros(shape, dtype=kind)
-
-
-@lru_cache(maxsize=256)
+@bounded_cache(8 << 20, size_of=lambda found, cell: graph_bytes(cell))
 def _call(cell: Cell) -> Call:
     kernels = engine.kernels()
     return Call(kernels.forward, kernels.backward, cell, reverse=False, histories=False)
 
 
-@lru_cache(maxsize=1024)
+@bounded_cache(1 << 20, size_of=lambda found, *_: 256 * len(found))
 def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) -> tuple[tuple[int, int, int], ...]:
     return tuple((1, batch, (projected or hidden) if w == "P" else hidden) for w in widths)
 
@@ -66,7 +59,7 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
     if state is None:
         if layer.options.learn_initial_state:
             return None
-        tensors: list[Any] = [x, *[_zeros(own, kind) for own in shapes]]
+        tensors: list[Any] = [x, *[engine.zeros(own, kind) for own in shapes]]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):
