@@ -9,12 +9,16 @@ Letters: T steps and B rows of the caller's x, N runs, S steps of the longest ru
 from __future__ import annotations
 
 import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, tensor_bytes
 from ..layers.sequences import Batch
+
+_KEPT = 1 << 16
+"""Of calls of how many lines at most the layout is kept for the next one: 1 MiB, or 4 where there are few runs."""
 
 
 class Layout:
@@ -29,7 +33,9 @@ class Layout:
     def __init__(self, batch: Batch):
         x, sizes = batch.x, batch.sizes
         if sizes is None:
-            self.lines, self.lengths, self.first = _dense(*x.shape[:2])
+            T, B = x.shape[:2]
+            dense = _dense if T * (B + 1) <= _KEPT else _dense.__wrapped__
+            self.lines, self.lengths, self.first = dense(T, B)
             self.grid = self.lines
         else:
             per_step = sizes.to(torch.int64)
@@ -86,7 +92,7 @@ class Layout:
         return self.lines.gather(0, (self.lengths - 1)[None])[0]
 
 
-@lru_cache(maxsize=32)
+@bounded_cache(4 << 20, size_of=lambda found, steps, runs: tensor_bytes(found[:2]) + 64 * steps)
 def _dense(steps: int, runs: int) -> tuple[Tensor, Tensor, list[int]]:
     """(lines, lengths, first) of a batch in which no row ends early; only ever read."""
     with torch.inference_mode(False):

@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, graph_bytes, tensor_bytes
 from ..cells import Cell
 from ..cells.derivative import Derivative, differentiate
 from ..cells.value import Value
@@ -28,6 +29,8 @@ SAMPLE_LINES = 256
 """How many lines at most shares, deviations and histograms are taken from: evenly spread over steps and rows."""
 SAMPLE_RUNS = 4
 """How many runs at most retention by lag is taken from, and how many rows at most gates over time."""
+_KEPT_STEPS = 1 << 14
+"""Of calls of how many steps at most the places of a sample are kept: 1 MiB."""
 
 
 class Taken:
@@ -82,7 +85,8 @@ class Looking(Sight):
         runs = self.layout.lines[piece.first : piece.first + self.steps(piece), self.runs]
         if self.layout.dense:  # the sampled runs are the sampled rows, step by step
             steps, rows = self.layout.grid.shape
-            inside, spread, at = _dense_sample(steps, rows, piece.first, len(runs), self.stride)
+            sample = _dense_sample if steps <= _KEPT_STEPS else _dense_sample.__wrapped__
+            inside, spread, at = sample(steps, rows, piece.first, len(runs), self.stride)
         else:
             in_rows = self.layout.grid[:, self.rows]
             inside = (in_rows >= base) & (in_rows < end)
@@ -239,7 +243,7 @@ def _stride(lines: int, runs: int) -> int:
     return found
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes(found))
 def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of `count` steps of a dense batch from the step `first` on: (Taken.inside, the spread lines, these and those of
     the sampled rows, step by step). Only ever read."""
@@ -277,6 +281,6 @@ def _reaches_others(d: Tensor | None, at: Tensor) -> bool:
     return bool(low != 0) or bool(high != 0)
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(16 << 20, size_of=lambda found, cell: graph_bytes(found.seed_output.graph, cell))
 def _derivative(cell: Cell) -> Derivative:
     return differentiate(cell.retrace())
