@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def _zeros(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
     """A start that is only ever read."""
     with torch.inference_mode(False):
-        return torch.zeros(shape, dtype=kind)
+        return torch.zeros(shape, dtype=kind, device="cpu")
 
 
 @lru_cache(maxsize=256)
