@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from .errors import InputError, ShapeError, phrase
-from .layers.given import Lengths, read_lengths
+from .layers.given import Lengths, on_cpu, read_lengths
 
 KINDS = ("cross_entropy", "binary", "squared")
 REDUCTIONS = (
@@ -196,7 +196,7 @@ def _inside(target: Tensor, lengths: Lengths, batched: bool) -> Tensor | None:
         return None
     steps, rows = target.shape[:2]
     if torch.compiler.is_compiling():  # reading values out of a tensor would break the graph
-        known = torch.as_tensor(lengths).reshape(rows)
+        known = on_cpu(lengths).reshape(rows)
     else:
         known = read_lengths(lengths, rows, steps, batched, _WHERE)
     return torch.arange(steps, device=target.device)[:, None] < known.to(target.device)

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from . import initial
-from .arguments import State, problem_with, weight_problem
+from .arguments import State, problem_with, refuse_sharded, weight_problem
 from .checkpoint import Checkpointing, read_checkpoint
 from .given import Lengths, Resets
 from .in_place import stay
@@ -128,6 +128,8 @@ class Layer(nn.Module):
             return packed_like(x, output, self.batch_first), *rest
         cell, where = self.running, type(self).__name__
         weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
+        if not torch.compiler.is_compiling():
+            refuse_sharded(self, x, weights)
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)

@@ -65,7 +65,7 @@ def pinned(layer: Layer, seed: int | Tensor, first_step: int = 0) -> Iterator[No
     if not isinstance(seed, Tensor):
         if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
             raise InputError(phrase("pinned", "seed", "an int of 64 bits", repr(seed), "Write pinned(layer, 7)."))
-        seed = torch.tensor(seed)
+        seed = torch.tensor(seed, device="cpu")
     if not isinstance(first_step, int) or first_step < 0:
         raise InputError(phrase("pinned", "first_step", "a step counted from 0", repr(first_step), "Leave it out."))
     before = layer._pinned

@@ -240,7 +240,7 @@ class _Detective(Sight):
         lines, base = torch.nonzero(bad)[:, 0], self.layout.first[piece.first]
         if not last:
             return int(lines[0])
-        ends = torch.tensor(self.layout.first) - base
+        ends = torch.tensor(self.layout.first, device="cpu") - base
         begin = int(ends[torch.searchsorted(ends, lines[-1], right=True) - 1])
         return int(lines[lines >= begin][0])
 

@@ -67,7 +67,7 @@ class Looking(Sight):
             self.looking, self.absent = False, "the call has no steps"
         runs = layout.lines.shape[1]
         self.stride = _stride(layout.count, runs)
-        self.runs = _evenly(torch.arange(runs))
+        self.runs = _evenly(torch.arange(runs, device="cpu"))
         # Of rows that end early the longest is one, so that every step has some.
         self.rows = self.runs if layout.dense else _evenly((layout.grid < 0).sum(0).argsort(stable=True))
         self._carried: list[Tensor] = []
@@ -90,7 +90,7 @@ class Looking(Sight):
         else:
             in_rows = self.layout.grid[:, self.rows]
             inside = (in_rows >= base) & (in_rows < end)
-            spread = torch.arange(-base % self.stride, end - base, self.stride)
+            spread = torch.arange(-base % self.stride, end - base, self.stride, device="cpu")
             at = torch.cat([spread, (runs - base).clamp(min=0).flatten(), in_rows[inside] - base])
         taken, m, k = Taken(inside), len(spread), runs.numel()
         values = self.values(piece, [*n.gates.values(), *carries.values()], at)
@@ -160,7 +160,7 @@ class Looking(Sight):
         (base, end), count = self.span(piece), len(self.layout.lengths)
         if self.layout.dense:
             at_end = base == 0 if self.reverse else end == self.layout.count
-            runs = torch.arange(count if at_end else 0)
+            runs = torch.arange(count if at_end else 0, device="cpu")
             return runs, runs if self.reverse else runs + (end - base - count)
         last = self.layout.last_lines(self.reverse)
         runs = torch.nonzero((last >= base) & (last < end))[:, 0]
@@ -248,11 +248,11 @@ def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) ->
     """Of `count` steps of a dense batch from the step `first` on: (Taken.inside, the spread lines, these and those of
     the sampled rows, step by step). Only ever read."""
     with torch.inference_mode(False):
-        kept = _evenly(torch.arange(rows))
-        inside = torch.zeros(steps, len(kept), dtype=torch.bool)
+        kept = _evenly(torch.arange(rows, device="cpu"))
+        inside = torch.zeros(steps, len(kept), dtype=torch.bool, device="cpu")
         inside[first : first + count] = True
-        spread = torch.arange(-first * rows % stride, count * rows, stride)
-        by_row = (torch.arange(count)[:, None] * rows + kept).flatten()
+        spread = torch.arange(-first * rows % stride, count * rows, stride, device="cpu")
+        by_row = (torch.arange(count, device="cpu")[:, None] * rows + kept).flatten()
         return inside, spread, torch.cat([spread, by_row])
 
 

@@ -163,5 +163,5 @@ def _packed_as(output: Tensor, like: PackedSequence, batch_first: bool) -> Packe
     time_first = output.transpose(0, 1) if batch_first else output
     if like.sorted_indices is not None:
         time_first = time_first.index_select(1, like.sorted_indices)
-    inside = torch.arange(time_first.shape[1])[None] < like.batch_sizes[:, None]
+    inside = torch.arange(time_first.shape[1], device="cpu")[None] < like.batch_sizes[:, None]
     return PackedSequence(time_first[inside.to(time_first.device)], *like[1:])

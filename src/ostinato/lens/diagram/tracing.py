@@ -141,7 +141,7 @@ class _Tracer:
         """What a tensor was made from: the sources in which it has a gradient, or of integers what it is a view of."""
         if t.grad_fn is not None:
             able = [s for s in self.sources if s.leaf is not None]
-            direction = torch.randn(t.shape, generator=self.random, dtype=t.dtype).to(t.device)
+            direction = torch.randn(t.shape, generator=self.random, dtype=t.dtype, device="cpu").to(t.device)
             leaves = [s.leaf for s in able if s.leaf is not None]
             gradients = torch.autograd.grad(t, leaves, direction, retain_graph=True, allow_unused=True)
             found = [(s, g) for s, g in zip(able, gradients) if g is not None]
