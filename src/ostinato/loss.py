@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from .errors import InputError, ShapeError, phrase
 from .layers.given import Lengths, on_cpu, read_lengths
+from .layers.routing import traced
 
 KINDS = ("cross_entropy", "binary", "squared")
 REDUCTIONS = (
@@ -195,7 +196,7 @@ def _inside(target: Tensor, lengths: Lengths, batched: bool) -> Tensor | None:
     if lengths is None:
         return None
     steps, rows = target.shape[:2]
-    if torch.compiler.is_compiling():  # reading values out of a tensor would break the graph
+    if traced([target]):  # reading values out of a tensor would break the graph
         known = on_cpu(lengths).reshape(rows)
     else:
         known = read_lengths(lengths, rows, steps, batched, _WHERE)

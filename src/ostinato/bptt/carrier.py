@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import InputError, ShapeError, phrase
 from ..layers.arguments import State
+from ..layers.hooks import hooked
 from ..layers.layer import Layer
 from .chunks import each, tensors
 
@@ -80,15 +81,15 @@ class Carrier:
 
         inputs  go to the model by place, `same` by name
         resets  bool, as the inputs have their steps; given to every layer as it has its own
-        The hooks that do it are gone afterwards, whatever happens. What torch.compile made of the model is left aside
-        meanwhile: it asks for no hooks once it is compiled, and would keep ours where it is compiled now.
+        The hooks that do it are gone afterwards, whatever happens; calls in other threads pass them by. What
+        torch.compile made of the model is left aside meanwhile: it asks for no hooks once it is compiled, and would
+        keep ours where it is compiled now.
         """
         found: States = {}
         with _uncompiled(), ExitStack() as hooks:
             for name, layer in self.layers.items():
                 before, after = _hooks(name, states, found, resets, steps, batch_first, tap)
-                hooks.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
-                hooks.callback(layer.register_forward_hook(after).remove)
+                hooks.enter_context(hooked(layer, before, after))
             output = self.model(*inputs, **same)
         if not found:
             remedy = "Call the layers themselves: layer(x). A loop over layer.step keeps its state out of sight."
@@ -145,7 +146,7 @@ def _hooks(
             tap.before(name, x)
         return args, kwargs
 
-    def after(layer: Layer, args: tuple[Any, ...], result: tuple[Any, ...]) -> Any:
+    def after(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], result: tuple[Any, ...]) -> Any:
         found[name] = result[1]
         return None if tap is None else (tap.after(name, result[0]), *result[1:])
 

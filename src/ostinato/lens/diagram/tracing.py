@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ...errors import InputError, phrase
-from ..history import eval_mode
+from ...layers.hooks import hooked
+from ...layers.modes import eval_mode
 from .letters import Letters, steps_read
 from .structure import Block, Edge, Flow, block_of, is_recurrent
 
@@ -74,10 +75,7 @@ class _Tracer:
     def hooks(self) -> Iterator[None]:
         with ExitStack() as stack:
             for module in self.model.modules():
-                before = module.register_forward_pre_hook(self.enter, with_kwargs=True)
-                after = module.register_forward_hook(self.leave, with_kwargs=True)
-                stack.callback(before.remove)
-                stack.callback(after.remove)
+                stack.enter_context(hooked(module, self.enter, self.leave))
             yield
 
     def inputs(self, example: tuple[Any, ...]) -> list[Any]:
