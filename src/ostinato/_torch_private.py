@@ -5,17 +5,24 @@ tests/test_torch_private.py tells what broke when a version of torch changes one
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 
 def functorch_active() -> bool:
     """Whether the caller runs under torch.func: grad, vmap, jvp and what is built from them."""
     return torch._C._are_functorch_transforms_active()
+
+
+def batched(t: Tensor) -> bool:
+    """Whether t stands for several tensors at once, inside of torch.vmap or of the older vmap that torch.autograd uses
+    for `is_grads_batched=True` and `vectorize=True`, which `functorch_active` does not tell of."""
+    return torch._C._functorch.is_legacy_batchedtensor(t) or torch._C._functorch.is_batchedtensor(t)
 
 
 def forward_ad_active() -> bool:
@@ -37,6 +44,25 @@ def unobserved() -> bool:
         or c._len_torch_dispatch_stack()
         or c._is_tracing()
     )
+
+
+def saved_tensor_hooks_active() -> bool:
+    """Whether hooks of torch.autograd.graph.saved_tensors_hooks see what is saved now, as under
+    torch.utils.checkpoint; torch then does not check whether it was changed in place. True where torch cannot tell."""
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # since torch 2.8
+    return top is None or top(True) is not None
+
+
+def forget_saved(ctx: Any, first: int) -> None:
+    """From the backward of an autograd.Function: drops what it saved from number `first` on, so that `saved_tensors`
+    checks only the others for changes in place. What was dropped reads as a tensor without entries."""
+    for saved in ctx._raw_saved_tensors[first:]:
+        saved.register_hooks(lambda t: None, lambda _: torch.empty(0, device="cpu"))
+
+
+def is_changed_in_place(error: RuntimeError) -> bool:
+    """Whether torch raised because a tensor that was saved for backward was changed in place since."""
+    return "modified by an inplace operation" in str(error)
 
 
 def inside_backward() -> bool:
@@ -74,3 +100,20 @@ def constant_result(fn: Callable[..., Any]) -> Callable[..., Any]:
     without the second that importing the compiler takes."""
     fn._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return fn
+
+
+def same_kind(tensors: Sequence[Tensor]) -> Callable[..., bool] | None:
+    """(other tensors) → whether each has the class, number type, device, shape, strides and dispatch keys of the one in
+    its place, and no two are one tensor: the compiler's own check of a graph's inputs, less than a microsecond for all.
+
+    Dispatch keys tell of layouts, lazy negation and conjugation, zeros without memory, and the mode of autograd. False
+    is no proof of a difference. None where torch has no such check any more: ask the public questions then.
+    A nested tensor must not be given: torch raises a C++ exception then that nothing on the way to Python catches.
+    """
+    try:
+        sizes, strides = [list(t.shape) for t in tensors], [list(t.stride()) for t in tensors]
+        guards: Any = torch._C._dynamo.guards  # the stubs describe another call
+        found: Any = guards.TensorGuards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides)
+    except (AttributeError, TypeError):
+        return None
+    return found.check

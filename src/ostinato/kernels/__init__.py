@@ -1,12 +1,13 @@
 """How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
 
-from .buffers import empty
+from .buffers import empty, zeros
 from .call import block_steps
 from .lines import norms, path
 from .places import Places, by_length
 from .run import adjoints, backward, backward_recorded, blocks, forward, supported
 from .shapes import kept_shapes, kept_values
 from .squares import Outer, Pattern, outer_norms
+from .tensor_checks import rows_in_memory
 
 __all__ = [
     "Outer",
@@ -26,7 +27,9 @@ __all__ = [
     "norms",
     "outer_norms",
     "path",
+    "rows_in_memory",
     "supported",
+    "zeros",
 ]
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import torch
 
 from ..cells import Cell
 from .meetings import barrier_benchmark
 from .places import sorter
 from .run import SCALARS, compiled_backward, compiled_forward
+
+_counting = threading.Lock()
 
 
 def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> int:
@@ -16,16 +21,22 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
     training:  also the forward pass that keeps what backward reads, and backward itself.
     histories: also the builds that hand out the states after every step, and that take gradients in them.
     """
-    scalar, before = SCALARS[dtype], _made()
-    for job in (sorter(), barrier_benchmark()):
-        job.library.address("run")
-    for more in (False, True) if histories else (False,):
-        for keep in (False, True) if training else (False,):
-            compiled_forward(cell, scalar, keep, more)
-        if training:
-            compiled_backward(cell, scalar, more, False)  # as a call asks: a cache knows arguments as they are written
-    return _made() - before
+    scalar, made = SCALARS[dtype], 0
+    with _counting:  # what another thread prepares meanwhile is not counted twice, nor compiled twice
+        for job in (sorter, barrier_benchmark):
+            made += _new(job)
+            job().library.address("run")
+        for more in (False, True) if histories else (False,):
+            for keep in (False, True) if training else (False,):
+                made += _new(compiled_forward, cell, scalar, keep, more)
+            if training:
+                # As a call asks: a cache knows arguments as they are written.
+                made += _new(compiled_backward, cell, scalar, more, False)
+    return made
 
 
-def _made() -> int:
-    return sum(made.cache_info().misses for made in (compiled_forward, compiled_backward, sorter, barrier_benchmark))
+def _new(cache: Any, *arguments: object) -> bool:
+    """Asks a cache for an entry, and whether it was made now. The count of misses starts again where it is emptied."""
+    before = cache.cache_info().misses
+    cache(*arguments)
+    return bool(cache.cache_info().misses != before)

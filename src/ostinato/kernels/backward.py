@@ -71,7 +71,7 @@ class Backward(Kernel):
         return args.line(t) if k == self.program.cell.output_state else args.step_offsets.integer(t)
 
     def bptt(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
-        step = self.stepper(products)
+        step = self.stepper(products, work.team)
         states = StateTable.allocate(code, self.states)
         begin, end = args.begin, args.end
         origin, _ = self.lines(args, begin, end)

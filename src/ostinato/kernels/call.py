@@ -5,15 +5,14 @@ from __future__ import annotations
 import operator
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
 from itertools import pairwise
-from math import prod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..caching import graph_bytes
 from ..cells.noise import ROWS, WORDS
 from ..errors import ShapeError, phrase
 from . import cost_model, machine, threads
@@ -21,21 +20,24 @@ from .args import Block, Field, Workspace
 from .code import Ptr
 from .forward import Forward
 from .kernel_args import KernelArgs
-from .places import Places
 from .plan import Product
 from .program import Program
 from .team import set_barrier_functions
+from .tensor_checks import Handover, in_memory
 from .timeloop import Kernel, parameter_keys
 
 BLOCK_ROWS = 512
 """Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient. Numerics, not a
 cost: changing it changes bits."""
 
+# Bytes of a kernel's names and places, and of a call beside its tables, at most.
+_NAMES, _FRAME = 32 << 10, 4 << 10
+
 Integers = NDArray[np.int64]
 
 
 class Compiled:
-    """A kernel and the addresses of its jobs."""
+    """A kernel and the addresses of its jobs. `nbytes`: what it keeps alive at most, code, plan and cell."""
 
     def __init__(self, kernel: Kernel, kind: str):
         self.kernel: Kernel = kernel
@@ -44,6 +46,7 @@ class Compiled:
         cell = self.program.cell
         key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
         self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
+        self.nbytes = self.library.nbytes + graph_bytes(cell) + _NAMES
         self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
         states, at, k = range(len(cell.states)), self.layout, KernelArgs
         self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
@@ -59,6 +62,9 @@ class Compiled:
             at[f] for f in (k.row["output"], k.row["kept"], k.row["dx"], k.random_state)
         )
         self.histories = [at[k.row[f"history_{n}"]] for n in states]
+        saved = [self.saved] * bool(self.program.kept)
+        self.saved_tensors = [self.output, *saved, *(self.histories[n] for n in self.program.histories)]
+        """Indices of the output and of what forward saved, as backward reads them."""
         self.d_weights = [at[k.d_weight[n]] for n in weights if k.d_weight[n] in at]
         names = ["d_output", *(f"d_history_{n}" for n in states if n != cell.output_state)]
         self.upstream = [(at[k.row[n]], at[k.stride[n]]) for n in names]
@@ -80,7 +86,7 @@ class Lines:
         self.T, self.B = T, B
         if sizes is None:
             self.lengths = None
-            self.first = array("q", range(0, T * B + 1, B) if B else bytes(8 * (T + 1)))
+            self.first = array("q", (np.arange(T + 1, dtype=np.int64) * B).tobytes())
             return
         if (np.diff(sizes, prepend=B) > 0).any() or (sizes < 0).any():
             expected = f"rows for each step, never more than in the step before and at most {B}"
@@ -155,6 +161,7 @@ class LaunchPlan:
     ):
         """apart: whether the lines of x lie where the caller has them, as `Places` say."""
         self.compiled, self.lines = compiled, lines
+        self.hand = Handover(f"cell {compiled.program.cell.name}", getattr(torch, compiled.kernel.scalar))
         kernel, cell = compiled.kernel, compiled.program.cell
         self.kernel, self.lanes = kernel, kernel.target.lanes(kernel.scalar)
         self.width = {"C": C, "H": H, "P": P}
@@ -168,10 +175,7 @@ class LaunchPlan:
         self.parts = parts = 1 if division.shared else division.threads
         self.cuts = lines.cuts(parts)
         self.space = 0  # numbers of workspace
-        shapes = cell.parameters(C, H, P).values()
-        self.own = array("q", range(B))
-        self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
-        self.numbers = [self.counts[0], *self.counts[1], *self.counts[2]]
+        self.own = array("q", np.arange(B, dtype=np.int64).tobytes())
         self.block = block = Block(compiled.layout)
         in_order = forwards != reverse  # whether the work runs from the first step to the last
         block[k.T], block[k.B], block[k.C], block[k.H], block[k.P] = T, B, C, H, P
@@ -229,6 +233,12 @@ class LaunchPlan:
         self.output_shape = (T, B, self.output_width) if lines.lengths is None else None
         self.kept_width = self.count(compiled.program.kept_width)
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory, at most."""
+        cuts = 0 if isinstance(self.kernel, Forward) else len(self.blocks) * (160 + 8 * self.parts)
+        return 8 * len(self.block.entries) + 40 * (self.lines.T + self.lines.B) + cuts + _FRAME
+
     def _strides(self) -> None:
         """How long the line of a packed row is in each tensor that has such lines."""
         program = self.compiled.program
@@ -277,30 +287,11 @@ class LaunchPlan:
         self.block[field] = self.space * self.itemsize
         self.space += -(-count // 16) * 16
 
-    def check(
-        self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], places: Places | None = None
-    ) -> None:
-        """Refuses tensors whose sizes are not those of this call: kernels trust what the frame says."""
-        given = x.numel(), [s.numel() for s in states]
-        if places is not None:
-            places.check(x, states, self.lines.B)
-            given = self.counts[0], self.counts[1] if places.by_rows else given[1]
-        elif self.lines.lengths is not None:  # there may be more lines and rows than the call has
-            lines, rows = self.lines.first[-1], self.lines.B
-            given = min(len(x), lines) * x.shape[-1], [min(len(s), rows) * s.shape[-1] for s in states]
-        if (*given, [w.numel() for w in weights]) != self.counts:
-            cell, w = self.compiled.program.cell, self.width
-            shapes = cell.parameters(w["C"], w["H"], w["P"])
-            found = {n: tuple(t.shape) for n, t in zip(shapes, weights)}
-            expected = f"x of {self.counts[0]} numbers, states of {self.counts[1]}, weights {shapes}"
-            received = f"x {tuple(x.shape)}, states {[tuple(s.shape) for s in states]}, weights {found}"
-            remedy = "Give tensors of one size."
-            raise ShapeError(phrase(f"cell {cell.name}", "the tensors", expected, received, remedy))
-
     def drawn_from(self, noise: Tensor | None) -> int:
         """The address of what random numbers are drawn from; refuses what kernels cannot trust."""
         wrong = operator.ne if self.lines.lengths is None else operator.lt
-        if noise is None or noise.dtype != torch.int64 or wrong(noise.numel(), ROWS + self.lines.B):
+        fits = noise is not None and in_memory(noise, torch.int64) and noise.is_contiguous()
+        if noise is None or not fits or wrong(noise.numel(), ROWS + self.lines.B):
             name = self.compiled.program.cell.name
             expected = f"an int64 tensor of 3 + B = {ROWS + self.lines.B} numbers for the cell {name}"
             received = "None" if noise is None else f"{noise.dtype} {list(noise.shape)}"

@@ -32,7 +32,7 @@ class Forward(Kernel):
         self.pad_out(code, args, work, "output", self.program.cell.output_width)
 
     def forward(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
-        step = self.stepper(products)
+        step = self.stepper(products, work.team)
         states = StateTable.allocate(code, self.states)
         with code.range(args.end, args.begin, args.chunk) as begin:
             end = (begin + args.chunk).min(args.end)
@@ -42,7 +42,7 @@ class Forward(Kernel):
                 self._fetch(code, args, products, begin, end, work, origin)
             for p in self.step.ahead:
                 self._ahead(code, args, products, p, begin, end, work, origin)
-            self.team.barrier(code, args, work.shares)
+            work.team.barrier(code, args, work.shares)
 
             def run(s: Int, t: Int, a: Int, b: Int, after: Int, origin: Int = origin) -> None:
                 with code.if_(a < b):
@@ -72,7 +72,7 @@ class Forward(Kernel):
                     args.padded_C,
                     args.padded_C,
                 )
-            self.team.barrier(code, args, work.shares)
+            work.team.barrier(code, args, work.shares)
 
     def _ahead(
         self,

@@ -9,7 +9,6 @@ Letters: S steps, B rows of the widest step, R lines.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
+from ..caching import bounded_cache
 from . import buffers
 from .args import Address, Addresses, Integer, Integers, WorkArgs
 from .code import I64, PTR, Code, Int, Ptr
@@ -25,6 +25,7 @@ from .product import Products
 from .threads import thread_count
 
 TILE = 3  # rows on each side of a square of inner products: nine sums fit in sixteen registers
+JOB_BYTES = 128 << 10  # of a job with its code, at most
 
 
 class Pattern(NamedTuple):
@@ -251,7 +252,7 @@ class OuterNormsArgs(WorkArgs):
     start = Addresses("[B, width]: the state before the first step of a part that reads the past; else 0.")
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(8 << 20, size_of=lambda *_: JOB_BYTES)
 def _job(pattern: Pattern, scalar: str) -> Job:
     a = OuterNormsArgs
     keyed = [f[name] for name in pattern.parts for f in (a.rows, a.stride, a.width, a.start)]
@@ -269,7 +270,7 @@ def outer_norms(
     """
     steps = len(first) - 1
     most = max((b - a for a, b in zip(first, first[1:])), default=0)
-    found = torch.empty(len(pattern.groups), steps, dtype=torch.float64)
+    found = torch.empty(len(pattern.groups), steps, dtype=torch.float64, device="cpu")
     widths = [t.shape[-1] for t in (*d, *(o.rows for o in z))]
     space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)
     parts = max(1, min(steps, 4 * thread_count() if thread_count() > 1 else 1))

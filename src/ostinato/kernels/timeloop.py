@@ -36,9 +36,9 @@ from .threads import flushed
 class Work:
     """One part of a job: rows low … high with all units, or all rows and a share of the units."""
 
-    def __init__(self, args: KernelArgs, part: Int, count: Int):
+    def __init__(self, args: KernelArgs, part: Int, count: Int, team: ThreadTeam):
         code = args.code
-        self.part, self.count = part, count
+        self.part, self.count, self.team = part, count, team
         shared = args.shared > 0
         cuts, zero = args.row_splits, code.integer(0)
         self.share, self.shares = shared.select(part, 0), shared.select(count, 1)
@@ -86,16 +86,17 @@ class Kernel:
         raise NotImplementedError
 
     def module(self) -> ir.Module:
+        """The code, emitted anew. None of it stays here: it takes a hundred times the memory of what it compiles to."""
         module = ir.Module(self.program.cell.name)
         products = Products(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
         bodies: dict[str, ir.Function] = {}
-        self.team = team = ThreadTeam(products, self.layout, self.target.name)
+        team = ThreadTeam(products, self.layout, self.target.name)
         for name, emit in self.jobs().items():
             body = products.code(f"{name}_body", [PTR])
             args = KernelArgs(self.layout, body, body.arguments[0])
             count = team.size(body, args)
             with body.parts(args.counter, count) as part:
-                emit(body, args, products, Work(args, part, count))
+                emit(body, args, products, Work(args, part, count, team))
             bodies[name] = body.close()
             flushed(module, bodies[name], name, self.target)
         self._alone(products, bodies)
@@ -136,8 +137,8 @@ class Kernel:
             with code.if_(t >= lengths.integer(b)):
                 clear(line * size, (line + 1) * size)
 
-    def stepper(self, products: Products) -> ir.Function:
-        return Stepper(self.step, self.layout, products, self.states, self.numbers, self.team, self.program.cell).emit()
+    def stepper(self, products: Products, team: ThreadTeam) -> ir.Function:
+        return Stepper(self.step, self.layout, products, self.states, self.numbers, team, self.program.cell).emit()
 
     # the loop over steps
 
@@ -149,7 +150,7 @@ class Kernel:
         self, code: Code, args: KernelArgs, states: StateTable, begin: Int, end: Int, work: Work, run: Any
     ) -> None:
         """Steps begin … end of the order of work: rows enter, run(s, t, low, high, rows after), rows leave."""
-        low, high, team = work.low, work.high, self.team
+        low, high, team = work.low, work.high, work.team
         with code.range(end, begin) as s:
             t = args.first_step + args.step_sign * s
             here = self.count(args, t)
@@ -189,7 +190,7 @@ class Kernel:
                     code.range(high, low) as vector,
                 ):
                     random.put_down(self.drawn, letter, b, vector * code.lanes.lanes)
-                self.team.barrier(code, args, work.shares)
+                work.team.barrier(code, args, work.shares)
 
     def _swap_buffers(self, args: KernelArgs, states: StateTable, s: Int) -> None:
         """Sets the carried states of step s: double buffers swap at every step."""

@@ -181,6 +181,8 @@ class TorchLayer(Layer, nn.RNNBase):
             self._update_flat_weights()
         try:
             if isinstance(x, PackedSequence):
+                if x.batch_sizes.dtype is not torch.int64:
+                    self._original.forward(self, x, state)
                 self.check_input(x.data, x.batch_sizes)
                 if state is not None:
                     self.check_forward_args(x.data, state, x.batch_sizes)

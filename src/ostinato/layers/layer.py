@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +18,21 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from . import initial
-from .arguments import State, problem_with
+from .arguments import State, problem_with, refuse_sharded, weight_problem
 from .checkpoint import Checkpointing, read_checkpoint
+from .fx import is_value, leaf_for_fx, refuse_alone, step_node
 from .given import Lengths, Resets
 from .in_place import stay
 from .masks import Masks, Pinned
+from .moments import expect
 from .operator import run
 from .options import Options
+from .routing import traced
 from .sequences import lay_out, packed_like
 from .short import short
+from .standing import inside_torch_onnx, refuse_torch_onnx, stand_in
 from .watching import WATCHER, Onlooker
-from .weights import gate_record, in_order_of
-
-stand_in: Callable[..., Any] | None = None
-"""What answers in the place of a layer's sequence, with its arguments, while `ostinato.export` traces a model."""
+from .weights import gate_record, incoming, keep_true
 
 
 class Layer(nn.Module):
@@ -51,7 +53,17 @@ class Layer(nn.Module):
     """The cell in evaluation and in training, where options are in the equations."""
     _draws = False
     """Whether a call in training draws anything at random."""
-    _pinned: Pinned | None = None
+    _pinned: Mapping[int, Pinned] | None = None
+    """The number of a thread → what calls in it draw from, while `masks.pinned` is on there."""
+    knows_order = True
+    """Whether weights that come without a word on the order of their gates are in this cell's: as torch.nn's are."""
+    moved: Mapping[str, list[int]] = MappingProxyType({})
+    """Parameter's name → where each of its gates was before `load_state_dict` permuted it, until an optimiser steps."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        layer = super().__new__(cls)
+        leaf_for_fx(layer)
+        return layer
 
     def forward(
         self,
@@ -83,6 +95,8 @@ class Layer(nn.Module):
         H is P where a state, or the output, is a projection's.
         """
         if state is not None and hx is not None:
+            if is_value(state):
+                refuse_alone(self)
             remedy = "hx is torch's name for the same argument."
             raise InputError(phrase(type(self).__name__, "state", "given once", "state and hx", remedy))
         state = hx if state is None else state
@@ -103,6 +117,8 @@ class Layer(nn.Module):
                 "The second direction reads from the end, which is not there yet; call the layer on whole sequences."
             )
             raise InputError(phrase(where, "the layer", "one-directional", "bidirectional=True", remedy))
+        if is_value(x_t):
+            return step_node(self, x_t, state)  # type: ignore[return-value]
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             received = f"{x_t.dim()} dimensions" if isinstance(x_t, Tensor) else type(x_t).__name__
             raise InputError(phrase(where, "x_t", "a tensor [B, C] or [C]", received, "Give the input of one step."))
@@ -114,17 +130,25 @@ class Layer(nn.Module):
     def _sequence(
         self, x: Tensor | PackedSequence, state: State, lengths: Lengths, resets: Resets, return_states: bool
     ) -> Any:
-        if stand_in is not None:
-            return stand_in(self, x, state, lengths, resets, return_states)
+        answer = stand_in(self)
+        if answer is not None:
+            return answer(self, x, state, lengths, resets, return_states)
+        if inside_torch_onnx(x):
+            refuse_torch_onnx(self)
         if isinstance(x, PackedSequence) and resets is not None and lengths is None:
             padded, known = pad_packed_sequence(x, self.batch_first)
             output, *rest = self._sequence(padded, state, known, resets, return_states)
             return packed_like(x, output, self.batch_first), *rest
         cell, where = self.running, type(self).__name__
         weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
+        if not torch.compiler.is_compiling():
+            refuse_sharded(self, x, weights)
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)
+        wrong = weight_problem(self, weights, initial.learned_names(self))
+        if wrong is not None:
+            raise wrong
         batch = lay_out(x, lengths, resets, self.batch_first, where)
         if state is None:
             given: Sequence[Tensor] = initial.own(self, x)
@@ -132,7 +156,7 @@ class Layer(nn.Module):
         else:
             given = (state,) if len(cell.states) == 1 else state
             own = [None] * len(given) if resets is None else initial.own(self, x, rows=1)
-        watcher = None if torch.compiler.is_compiling() else WATCHER.get()
+        watcher = None if traced([batch.x]) else WATCHER.get()
         looking = None if watcher is None else watcher.call(self, batch)
         masks = Masks(self, batch.x, batch.sequences(), batch.lines) if self._draws and self.training else None
         packed = return_states or looking is not None or masks is not None
@@ -237,6 +261,11 @@ class Layer(nn.Module):
         if metadata is not None:
             metadata.setdefault(prefix[:-1], {})["gates"] = gate_record(self.cell)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.moved:
+            expect(self)
+
     def _load_from_state_dict(
         self,
         state_dict: Mapping[str, Any],
@@ -247,15 +276,22 @@ class Layer(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        recorded = local_metadata.get("gates")
         where = f"{type(self).__name__}.load_state_dict"
-        state_dict, problem = in_order_of(self.cell, state_dict, prefix, recorded, where)
-        if problem is not None:
-            error_msgs.append(problem)
+        taken = incoming(self, state_dict, prefix, local_metadata.get("gates"), where)
+        if taken.problem is not None:
+            error_msgs.append(taken.problem)
             return
+        errors = len(error_msgs)
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            taken.state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
+        if taken.moved is None or len(error_msgs) > errors:
+            return
+        if taken.moved or self.moved:
+            self.moved = taken.moved
+        if taken.moved:
+            keep_true(state_dict, prefix, taken, self)
+            expect(self)
 
 
 def settled(cell: Cell) -> Cell:

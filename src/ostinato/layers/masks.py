@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from threading import Lock, get_ident
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import _torch_private
+from ..caching import bounded_cache, tensor_bytes
 from ..cells import Cell
 from ..cells.noise import BITS, WORDS
 from ..errors import InputError, phrase
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
 
 _INPUT, _WEIGHT = 1 << 16, 1 << 17
 """Beside the number of layer and direction: masks of inputs and of weights have numbers of their own."""
+_KEPT = 1 << 13
+"""Of how many rows, or units, at most a call's constants are kept for the next one: 128 KiB."""
 FACTORS = {
     letter: Cell.from_text(f"def factor({letter}, p, x, h):\n    return where({letter}.u < p.bound, 0.0, p.left)\n")
     for letter in "RS"
 }
 """Cells whose state is a mask: `run` draws whole tensors with them, on kernels, while compiling, anywhere. With R each
 step has numbers of its own, four of which cost what one costs."""
+_pin_lock = Lock()
 
 
 class Pinned(NamedTuple):
@@ -49,7 +53,7 @@ class Pinned(NamedTuple):
 
 @contextmanager
 def pinned(layer: Layer, seed: int | Tensor, first_step: int = 0) -> Iterator[None]:
-    """Calls of `layer` inside draw their masks from `seed`, and number their steps from `first_step`.
+    """Calls of `layer` inside, in this thread, draw their masks from `seed`, and number their steps from `first_step`.
 
         with pinned(layer, 7):
             whole, _ = layer(x)                        # and
@@ -63,15 +67,38 @@ def pinned(layer: Layer, seed: int | Tensor, first_step: int = 0) -> Iterator[No
     if not isinstance(seed, Tensor):
         if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
             raise InputError(phrase("pinned", "seed", "an int of 64 bits", repr(seed), "Write pinned(layer, 7)."))
-        seed = torch.tensor(seed)
+        seed = torch.tensor(seed, device="cpu")
     if not isinstance(first_step, int) or first_step < 0:
         raise InputError(phrase("pinned", "first_step", "a step counted from 0", repr(first_step), "Leave it out."))
-    before = layer._pinned
-    layer._pinned = Pinned(seed, first_step)
+    thread = get_ident()
+    before = (layer._pinned or {}).get(thread)
+    _pin(layer, thread, Pinned(seed, first_step))
     try:
         yield
     finally:
-        layer._pinned = before
+        _pin(layer, thread, before)
+
+
+def _pin(layer: Layer, thread: int, pin: Pinned | None) -> None:
+    # A new dict each time: other threads may be reading the one that is there.
+    with _pin_lock:
+        others = {k: v for k, v in (layer._pinned or {}).items() if k != thread}
+        if pin is not None:
+            others[thread] = pin
+        if others:
+            layer._pinned = others
+        else:
+            vars(layer).pop("_pinned", None)
+
+
+def _pin_of(layer: Layer) -> Pinned | None:
+    """What a call of `layer` draws from in this thread; None for torch's generator."""
+    pins = layer._pinned
+    if pins is None:
+        return None
+    if torch.compiler.is_dynamo_compiling():  # it cannot ask for the number of the thread
+        return next(iter(pins.values()))
+    return pins.get(get_ident())
 
 
 class Masks:
@@ -80,7 +107,7 @@ class Masks:
     def __init__(self, layer: Layer, x: Tensor, sequences: Tensor, lines: Callable[[], Tensor] | None):
         """x, as the layers read it; sequences, int64 [B], the number of each row's sequence; lines() → int64 [R], which
         row each packed line is of, None where all rows have all steps."""
-        pin = layer._pinned
+        pin = _pin_of(layer)
         self.seed = (_seed(x) if pin is None else pin.seed.to(x.device)).reshape(1)
         self.first_step = 0 if pin is None else pin.first_step
         self.rows, self.sequences, self.lines = sequences.shape[0], sequences, lines
@@ -133,22 +160,27 @@ class DenseMasks(Masks):
 
     def __init__(self, layer: Layer, x: Tensor, rows: int):
         """x, as the layer reads it; rows, B. This draws the seed: nothing may turn the call away from kernels now."""
-        pin = layer._pinned
+        pin = _pin_of(layer)
         self.seed = (draw_seed(x) if pin is None else pin.seed.to(x.device)).view(1)
         self.first_step = 0 if pin is None else pin.first_step
         self.rows, self.lines = rows, None
         self.options = layer.options
 
     def noise(self, stream: int) -> Tensor:
-        return torch.cat((self.seed, _places(self.first_step, stream, self.rows)))
+        return self._noise(self.first_step, stream, self.rows)
 
     def _counted(self, stream: int, rows: int) -> Tensor:
-        return torch.cat((self.seed, _places(0, stream, rows)))
+        return self._noise(0, stream, rows)
+
+    def _noise(self, first_step: int, stream: int, rows: Any) -> Tensor:
+        """rows: how many, numbered from 0."""
+        places = _places if rows <= _KEPT else _places.__wrapped__
+        return torch.cat((self.seed, places(first_step, stream, rows)))
 
     def _mask(self, letter: str, noise: Tensor, shape: tuple[int, int, int], p: float, like: Tensor) -> Tensor:
         steps, rows, width = shape
         x, h = engine.empty((steps, rows, 1), like), engine.empty((rows, width), like)
-        vectors = _vectors(p, width, like.dtype)
+        vectors = (_vectors if width <= _KEPT else _vectors.__wrapped__)(p, width, like.dtype)
         return engine.forward(FACTORS[letter], x, [h], vectors, None, False, False, False, noise)[0]
 
 
@@ -171,13 +203,13 @@ def _bound_and_left(p: float) -> tuple[float, float]:
     return bound, 1 / (1 - bound)
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes([found]))
 def _places(first_step: int, stream: int, rows: int) -> Tensor:
     """int64 [2 + B], what `noise` holds behind the seed; only ever read."""
-    return torch.tensor((first_step, stream, *range(rows)), device="cpu")
+    return torch.cat((torch.tensor((first_step, stream), device="cpu"), torch.arange(rows, device="cpu")))
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes(found))
 def _vectors(p: float, width: int, kind: torch.dtype) -> tuple[Tensor, ...]:
     """A mask's vectors; only ever read."""
     return tuple(torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_left(p))

@@ -6,38 +6,33 @@ calls, wrong ones too, it leaves to the way that asks about everything.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
+from ..errors import ShapeError
 from . import engine
 from .autograd import Call, differentiable
 from .given import Lengths, given_lengths
 from .masks import DenseMasks
 from .routing import straight
+from .standing import some_stand_in
 from .watching import WATCHER
 
 if TYPE_CHECKING:
     from .layer import Layer
 
 
-@lru_cache(maxsize=64)
-def _zeros(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-    """A start that is only ever read."""
-    with torch.inference_mode(False):
-        return torch.zeros(shape, dtype=kind)
-
-
-@lru_cache(maxsize=256)
+@bounded_cache(8 << 20, size_of=lambda found, cell: graph_bytes(cell))
 def _call(cell: Cell) -> Call:
     kernels = engine.kernels()
     return Call(kernels.forward, kernels.backward, cell, reverse=False, histories=False)
 
 
-@lru_cache(maxsize=1024)
+@bounded_cache(1 << 20, size_of=lambda found, *_: 256 * len(found))
 def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) -> tuple[tuple[int, int, int], ...]:
     return tuple((1, batch, (projected or hidden) if w == "P" else hidden) for w in widths)
 
@@ -45,7 +40,7 @@ def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) ->
 def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Tensor, Any] | None:
     """(output, state) of a batch x [T, B, C] or [B, T, C], dense or with lengths; None for calls of other kinds."""
     if (
-        torch.compiler.is_compiling()
+        torch.compiler.is_dynamo_compiling()
         or type(x) is not Tensor
         or layer.num_layers != 1
         or layer.bidirectional
@@ -53,7 +48,7 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
         or (lengths is not None and layer._draws and layer.training)
     ):
         return None
-    if WATCHER.get() is not None:
+    if WATCHER.get() is not None or some_stand_in():
         return None
     shape = x.shape
     if len(shape) != 3 or shape[2] != layer.input_size or 0 in shape or torch.is_autocast_enabled("cpu"):
@@ -66,7 +61,7 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
     if state is None:
         if layer.options.learn_initial_state:
             return None
-        tensors: list[Any] = [x, *[_zeros(own, kind) for own in shapes]]
+        tensors: list[Any] = [x, *[engine.zeros(own, kind, k) for k, own in enumerate(shapes)]]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):
@@ -106,12 +101,15 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
         tensors[n:] = masks.weights(cell, tensors[n:], 0)
         noise = masks.noise(0) if cell.random else None
     x, states, weights = tensors[0], tensors[1:n], tensors[n:]
-    if learning:
-        call = _call(cell) if where is None else _call(cell)._replace(where=where)
-        output, finals, _, _ = differentiable(call, x, states, weights, sizes, noise)
-    else:
-        run = engine.kernels().forward
-        output, finals, _, _ = run(cell, x, states, weights, sizes, False, False, False, noise, where)
+    try:
+        if learning:
+            call = _call(cell) if where is None else _call(cell)._replace(where=where)
+            output, finals, _, _ = differentiable(call, x, states, weights, sizes, noise)
+        else:
+            run = engine.kernels().forward
+            output, finals, _, _ = run(cell, x, states, weights, sizes, False, False, False, noise, where)
+    except ShapeError:  # of a weight: the other way knows its name in the layer
+        return None
     if turned:
         output = output.transpose(0, 1)
     return output, finals[0] if n == 2 else tuple(finals)

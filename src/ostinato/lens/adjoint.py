@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from ..cells.derivative import Derivative, differentiate
 from ..cells.value import Value
@@ -97,7 +97,7 @@ class StepAdjoint:
         return tuple(result)
 
 
-@lru_cache(maxsize=64)
+@bounded_cache(16 << 20, size_of=lambda found, cell: graph_bytes(found[0].seed_output.graph, cell))
 def _plan(cell: Cell) -> tuple[Derivative, tuple[Value, ...], list[Value]]:
     """(the derivative, the nodes to compute for each pull in order, the forward nodes that these read)."""
     d = differentiate(cell.retrace())

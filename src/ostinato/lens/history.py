@@ -5,8 +5,6 @@ Letters: T steps, B rows, C input features, H hidden units, L layers, D directio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +17,7 @@ from ..errors import InputError, phrase
 from ..layers.given import read_lengths, read_resets
 from ..layers.initial import own
 from ..layers.layer import Layer
+from ..layers.modes import eval_mode
 from .evaluate import evaluate
 
 
@@ -173,15 +172,3 @@ def _output(run: Run) -> Tensor:
     output = evaluate(run.cell, run.weights, run.x, run.previous, [run.cell.trace.output])[0]
     size = run.cell.output_size(run.weights, run.start)
     return torch.where(run.valid[..., None], output, 0.0).expand(*output.shape[:-1], size)
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """`model` and all in it in eval mode, each put back as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

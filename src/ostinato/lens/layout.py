@@ -9,12 +9,16 @@ Letters: T steps and B rows of the caller's x, N runs, S steps of the longest ru
 from __future__ import annotations
 
 import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, tensor_bytes
 from ..layers.sequences import Batch
+
+_KEPT = 1 << 16
+"""Of calls of how many lines at most the layout is kept for the next one: 1 MiB, or 4 where there are few runs."""
 
 
 class Layout:
@@ -29,14 +33,16 @@ class Layout:
     def __init__(self, batch: Batch):
         x, sizes = batch.x, batch.sizes
         if sizes is None:
-            self.lines, self.lengths, self.first = _dense(*x.shape[:2])
+            T, B = x.shape[:2]
+            dense = _dense if T * (B + 1) <= _KEPT else _dense.__wrapped__
+            self.lines, self.lengths, self.first = dense(T, B)
             self.grid = self.lines
         else:
             per_step = sizes.to(torch.int64)
             runs = int(per_step[0]) if len(per_step) else 0
-            there = torch.arange(runs) < per_step[:, None]
+            there = torch.arange(runs, device="cpu") < per_step[:, None]
             first = per_step.cumsum(0) - per_step
-            self.lines = torch.where(there, first[:, None] + torch.arange(runs), -1)
+            self.lines = torch.where(there, first[:, None] + torch.arange(runs, device="cpu"), -1)
             self.lengths = there.sum(0)
             numbers = torch.arange(1, x.shape[0] + 1, dtype=torch.float64, device=x.device).view(1, -1, 1)
             grid = batch.steps(numbers)[0, ..., 0].to("cpu", torch.int64) - 1
@@ -53,11 +59,15 @@ class Layout:
     def by_rows(self) -> bool:
         """Whether step s of every run is step s of x: no run begins inside a row."""
         steps, rows = self.grid.shape
-        at = torch.full((self.count,), -1)
+        at = torch.full((self.count,), -1, device="cpu")
         there = self.grid >= 0
-        at[self.grid[there]] = torch.arange(steps)[:, None].expand(steps, rows)[there]
+        at[self.grid[there]] = torch.arange(steps, device="cpu")[:, None].expand(steps, rows)[there]
         known = self.lines >= 0
-        return bool((at[self.lines[known]] == torch.arange(len(self.lines))[:, None].expand_as(known)[known]).all())
+        return bool(
+            (
+                at[self.lines[known]] == torch.arange(len(self.lines), device="cpu")[:, None].expand_as(known)[known]
+            ).all()
+        )
 
     def in_x(self, per_line: Tensor, fill: float = math.nan) -> Tensor:
         """per_line [R, ...] → [T, B, ...] in the order of x; `fill` where x has no such step."""
@@ -75,7 +85,7 @@ class Layout:
         if reverse:
             lines = self.lines
         else:
-            at = self.lengths - 1 - torch.arange(len(self.lines))[:, None]
+            at = self.lengths - 1 - torch.arange(len(self.lines), device="cpu")[:, None]
             lines = self.lines.gather(0, at.clamp(min=0)).where(at >= 0, -1) if len(self.lines) else self.lines
         return placed(per_line, lines, math.nan)
 
@@ -86,12 +96,16 @@ class Layout:
         return self.lines.gather(0, (self.lengths - 1)[None])[0]
 
 
-@lru_cache(maxsize=32)
+@bounded_cache(4 << 20, size_of=lambda found, steps, runs: tensor_bytes(found[:2]) + 64 * steps)
 def _dense(steps: int, runs: int) -> tuple[Tensor, Tensor, list[int]]:
     """(lines, lengths, first) of a batch in which no row ends early; only ever read."""
     with torch.inference_mode(False):
         first = [*range(0, steps * runs + 1, runs)] if runs else [0] * (steps + 1)
-        return torch.arange(steps * runs).view(steps, runs), torch.full((runs,), steps), first
+        return (
+            torch.arange(steps * runs, device="cpu").view(steps, runs),
+            torch.full((runs,), steps, device="cpu"),
+            first,
+        )
 
 
 def placed(per_line: Tensor, lines: Tensor, fill: float) -> Tensor:

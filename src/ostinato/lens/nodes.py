@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 
+from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell, as_cell
 from ..cells.derivative import carries
 from ..cells.gates import named_gates
@@ -34,7 +34,7 @@ class Nodes:
     names: Mapping[int, str]
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(16 << 20, size_of=graph_bytes)
 def named(cell: Cell) -> Nodes:
     """The named nodes of a cell, found in its graph alone."""
     t = cell.retrace()

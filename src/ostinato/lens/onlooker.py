@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, graph_bytes, tensor_bytes
 from ..cells import Cell
 from ..cells.derivative import Derivative, differentiate
 from ..cells.value import Value
@@ -28,6 +29,8 @@ SAMPLE_LINES = 256
 """How many lines at most shares, deviations and histograms are taken from: evenly spread over steps and rows."""
 SAMPLE_RUNS = 4
 """How many runs at most retention by lag is taken from, and how many rows at most gates over time."""
+_KEPT_STEPS = 1 << 14
+"""Of calls of how many steps at most the places of a sample are kept: 1 MiB."""
 
 
 class Taken:
@@ -64,7 +67,7 @@ class Looking(Sight):
             self.looking, self.absent = False, "the call has no steps"
         runs = layout.lines.shape[1]
         self.stride = _stride(layout.count, runs)
-        self.runs = _evenly(torch.arange(runs))
+        self.runs = _evenly(torch.arange(runs, device="cpu"))
         # Of rows that end early the longest is one, so that every step has some.
         self.rows = self.runs if layout.dense else _evenly((layout.grid < 0).sum(0).argsort(stable=True))
         self._carried: list[Tensor] = []
@@ -82,11 +85,12 @@ class Looking(Sight):
         runs = self.layout.lines[piece.first : piece.first + self.steps(piece), self.runs]
         if self.layout.dense:  # the sampled runs are the sampled rows, step by step
             steps, rows = self.layout.grid.shape
-            inside, spread, at = _dense_sample(steps, rows, piece.first, len(runs), self.stride)
+            sample = _dense_sample if steps <= _KEPT_STEPS else _dense_sample.__wrapped__
+            inside, spread, at = sample(steps, rows, piece.first, len(runs), self.stride)
         else:
             in_rows = self.layout.grid[:, self.rows]
             inside = (in_rows >= base) & (in_rows < end)
-            spread = torch.arange(-base % self.stride, end - base, self.stride)
+            spread = torch.arange(-base % self.stride, end - base, self.stride, device="cpu")
             at = torch.cat([spread, (runs - base).clamp(min=0).flatten(), in_rows[inside] - base])
         taken, m, k = Taken(inside), len(spread), runs.numel()
         values = self.values(piece, [*n.gates.values(), *carries.values()], at)
@@ -156,7 +160,7 @@ class Looking(Sight):
         (base, end), count = self.span(piece), len(self.layout.lengths)
         if self.layout.dense:
             at_end = base == 0 if self.reverse else end == self.layout.count
-            runs = torch.arange(count if at_end else 0)
+            runs = torch.arange(count if at_end else 0, device="cpu")
             return runs, runs if self.reverse else runs + (end - base - count)
         last = self.layout.last_lines(self.reverse)
         runs = torch.nonzero((last >= base) & (last < end))[:, 0]
@@ -239,16 +243,16 @@ def _stride(lines: int, runs: int) -> int:
     return found
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes(found))
 def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of `count` steps of a dense batch from the step `first` on: (Taken.inside, the spread lines, these and those of
     the sampled rows, step by step). Only ever read."""
     with torch.inference_mode(False):
-        kept = _evenly(torch.arange(rows))
-        inside = torch.zeros(steps, len(kept), dtype=torch.bool)
+        kept = _evenly(torch.arange(rows, device="cpu"))
+        inside = torch.zeros(steps, len(kept), dtype=torch.bool, device="cpu")
         inside[first : first + count] = True
-        spread = torch.arange(-first * rows % stride, count * rows, stride)
-        by_row = (torch.arange(count)[:, None] * rows + kept).flatten()
+        spread = torch.arange(-first * rows % stride, count * rows, stride, device="cpu")
+        by_row = (torch.arange(count, device="cpu")[:, None] * rows + kept).flatten()
         return inside, spread, torch.cat([spread, by_row])
 
 
@@ -277,6 +281,6 @@ def _reaches_others(d: Tensor | None, at: Tensor) -> bool:
     return bool(low != 0) or bool(high != 0)
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(16 << 20, size_of=lambda found, cell: graph_bytes(found.seed_output.graph, cell))
 def _derivative(cell: Cell) -> Derivative:
     return differentiate(cell.retrace())

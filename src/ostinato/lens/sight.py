@@ -60,7 +60,7 @@ class Sight:
             return lines(torch.cat([after[1:], start[None]] if self.reverse else [start[None], after[:-1]]))
         steps = slice(piece.first, piece.first + self.steps(piece))
         table, (base, _) = self.layout.lines[steps], self.span(piece)
-        runs = torch.arange(table.shape[1]).expand_as(table)
+        runs = torch.arange(table.shape[1], device="cpu").expand_as(table)
         earlier = torch.full_like(table, -1)
         if self.reverse:
             earlier[:-1] = table[1:]

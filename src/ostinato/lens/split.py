@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError, phrase
 from ..layers.layer import Layer
+from ..layers.modes import eval_mode
 from .adjoint import StepAdjoint
-from .history import eval_mode
 from .passages import Passage, recorded
 
 Loss = Callable[[nn.Module], Tensor]

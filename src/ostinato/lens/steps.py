@@ -94,7 +94,13 @@ class Steps:
         self._gradients = {name: known[id(p)] for name, (p, _, _) in self._gates.items() if id(p) in known}
 
     def clipping(self) -> Clipping:
-        return Clipping(tuple(self._before), tuple(self._after))
+        return Clipping(tuple(self._before), tuple(self._after), self._largest_norm())
+
+    def _largest_norm(self) -> float:
+        """Sums of squares are in float32 at least; a norm in float16 ends where float16 does."""
+        types = {p.dtype for p in self._parameters if p.dtype.is_floating_point and p.dtype.itemsize > 1}
+        sums = [math.sqrt(torch.finfo(torch.promote_types(t, torch.float32)).max) for t in types]
+        return min([*sums, *(torch.finfo(t).max for t in types)], default=math.inf)
 
     def weights(self) -> tuple[WeightReport, ...]:
         """Every parameter of the recurrent layers, in their order, gate by gate."""

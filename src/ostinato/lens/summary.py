@@ -117,9 +117,9 @@ def _carries(looking: Looking, pieces: list[Taken]) -> tuple[Carry, ...]:
     for k, state in enumerate(looking.cell.states):
         if not pieces or state not in pieces[0].carries:
             width = pieces[0].states[k][1].shape[-1] if pieces else 0
-            lags = torch.arange(len(looking.layout.lines))[:, None]
+            lags = torch.arange(len(looking.layout.lines), device="cpu")[:, None]
             forgotten = (lags == 0).double().expand(-1, width)
-            found.append(Carry(state, texts[state], torch.zeros(width, dtype=torch.float64), forgotten))
+            found.append(Carry(state, texts[state], torch.zeros(width, dtype=torch.float64, device="cpu"), forgotten))
             continue
         mean = _joined([p.carries[state][0] for p in pieces]).mean(0)
         values = _joined([p.carries[state][1] for p in pieces])
@@ -130,7 +130,7 @@ def _carries(looking: Looking, pieces: list[Taken]) -> tuple[Carry, ...]:
 def _retention(values: Tensor, lengths: Tensor, reverse: bool) -> Tensor:
     """carry [S, n, H] of some runs → R(k) [K, H]: the state k steps before the last one, in what is left of it."""
     steps = len(values)
-    k = torch.arange(steps)[:, None]
+    k = torch.arange(steps, device="cpu")[:, None]
     at = k.expand(-1, len(lengths)) if reverse else lengths - 1 - k
     there = (at >= 0) & (at < lengths)
     logs = values.abs().log().gather(0, at.clamp(0, max(0, steps - 1))[..., None].expand_as(values))
@@ -175,7 +175,7 @@ def _gates(looking: Looking, pieces: list[Taken]) -> tuple[Gate, ...]:
 def _over_time(pieces: list[Taken], gate: str) -> Tensor:
     """[T, n, H], a gate's values in the sampled rows; NaN past a row's end."""
     inside = pieces[0].inside
-    whole = torch.full((*inside.shape, pieces[0].gates[gate][1].shape[-1]), math.nan, dtype=torch.float64)
+    whole = torch.full((*inside.shape, pieces[0].gates[gate][1].shape[-1]), math.nan, dtype=torch.float64, device="cpu")
     for p in pieces:
         whole[p.inside] = p.gates[gate][1].to("cpu", torch.float64)
     return whole
@@ -187,7 +187,7 @@ def _histogram(sample: Tensor, low: float | None = None, high: float | None = No
     high = (float(known.max()) if len(known) else 1.0) if high is None else high
     high = high if high > low else low + 1.0
     counts = torch.histc(known, _BINS, low, high)
-    return torch.linspace(low, high, _BINS + 1, dtype=torch.float64), counts / max(1, len(known))
+    return torch.linspace(low, high, _BINS + 1, dtype=torch.float64, device="cpu"), counts / max(1, len(known))
 
 
 def _health(looking: Looking, pieces: list[Taken]) -> tuple[StateHealth, ...]:

@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ...errors import AnomalyError
 from ...layers.layer import Layer
+from ...layers.modes import eval_mode
 from ..anomaly import detect_anomaly
-from ..history import eval_mode
 from ..names import parameters_by_name
 
 

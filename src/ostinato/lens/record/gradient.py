@@ -59,7 +59,7 @@ class Probe:
     @property
     def lags(self) -> Tensor:
         """0 … K-1, in steps: int64 [K]."""
-        return torch.arange(self.norms_by_lag_loss_per_state_unit.shape[1])
+        return torch.arange(self.norms_by_lag_loss_per_state_unit.shape[1], device="cpu")
 
     @property
     def norm_by_lag_loss_per_state_unit(self) -> Tensor:

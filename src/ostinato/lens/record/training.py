@@ -38,6 +38,9 @@ class Clipping:
     """For each step of an optimiser, before clipping; NaN where backward ran outside of the watch."""
     norms_after_loss_per_weight_unit: tuple[float, ...]
     """For each step of an optimiser, as it read them."""
+    largest_norm: float = math.inf
+    """The largest norm whose square the gradients' number type holds; clip_grad_norm_ takes a larger one for inf, and
+    multiplies every gradient by 0."""
 
     @property
     def steps(self) -> int:
