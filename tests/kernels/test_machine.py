@@ -188,7 +188,8 @@ define void @copy(ptr %to, ptr %from, i64 %bytes) {
   ret void
 }
 """
-    address = machine.compile(text, name="copy", key="copy").address("copy")
+    library = machine.compile(text, name="copy", key="copy")
+    address = library.address("copy")
     source, target = ctypes.create_string_buffer(b"x" * 5000), ctypes.create_string_buffer(5000)
     ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(address)(
         ctypes.addressof(target), ctypes.addressof(source), 5000

@@ -1,6 +1,7 @@
 """A body on torch's own team of threads, without that team, after a fork; and the denormal mode it leaves behind."""
 
 import ctypes
+import functools
 import os
 import subprocess
 import sys
@@ -42,8 +43,14 @@ define void @count(ptr %frame) {
 """
 
 
+@functools.cache
+def barrier_library() -> machine.Library:
+    """Kept here: the code of a library is freed with it, and an address alone keeps nothing alive."""
+    return machine.compile(MEETING, name="meeting", key="tests: meeting")
+
+
 def meeting(function: str) -> int:
-    return machine.compile(MEETING, name="meeting", key="tests: meeting").address(function)
+    return barrier_library().address(function)
 
 
 def count(asked: int) -> int:
@@ -91,7 +98,8 @@ def test_the_interpreter_is_free_while_the_body_runs():
       ret void
     }
     """
-    address = machine.compile(wait_for_other, name="wait", key="tests: wait").address("wait")
+    library = machine.compile(wait_for_other, name="wait", key="tests: wait")
+    address = library.address("wait")
     frame = (ctypes.c_int64 * 1)()
     other = threading.Timer(0.05, frame.__setitem__, (0, 1))
     other.start()
@@ -128,7 +136,8 @@ import os, warnings, ctypes, torch
 from ostinato.kernels import machine, threads
 def count(asked):
     frame = (ctypes.c_int64 * 1)()
-    address = machine.compile('''{MEETING}''', name="meeting", key="tests: meeting").address("count")
+    library = machine.compile('''{MEETING}''', name="meeting", key="tests: meeting")
+    address = library.address("count")
     threads.parallel(address, ctypes.addressof(frame), asked)
     return frame[0]
 """
@@ -175,8 +184,9 @@ def test_a_forked_child_does_not_use_its_parents_pool():
 # denormals
 
 
-def scaling(flush: bool, factor: float = 0.5) -> int:
-    """The address of void scale(double *x): *x *= factor, with or without denormals flushed."""
+@functools.cache
+def scaling_library(flush: bool, factor: float) -> machine.Library:
+    """void scale(double *x): *x *= factor, with or without denormals flushed."""
     target = machine.host()
     module = ir.Module()
     pointer, double, nothing = ir.PointerType(), ir.DoubleType(), ir.VoidType()
@@ -189,8 +199,12 @@ def scaling(flush: bool, factor: float = 0.5) -> int:
         threads.flushed(module, body, "scale", target)
     else:
         body.name = "scale"
-    library = machine.compile(module, name="scale", key=f"tests: scale, {flush=} {factor=}", target=target)
-    return library.address("scale")
+    return machine.compile(module, name="scale", key=f"tests: scale, {flush=} {factor=}", target=target)
+
+
+def scaling(flush: bool, factor: float = 0.5) -> int:
+    """The address of `scale`."""
+    return scaling_library(flush, factor).address("scale")
 
 
 @pytest.mark.parametrize("team", [1, 2])

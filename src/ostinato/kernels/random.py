@@ -37,10 +37,10 @@ def block(s: Stream) -> Block:
     return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
 
 
-def place(args: KernelArgs, order: list[Block], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
-    """Where the number of a stream lies for row b and unit u; `word`, that of the step."""
+def place(args: KernelArgs, order: dict[Block, int], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
+    """Where the number of a stream lies for row b and unit u; `word`, that of the step; `order`, places of blocks."""
     which = args.code.integer(s.index % WORDS) if s.name == "S" else word
-    line = (which + order.index(block(s)) * WORDS) * args.B + b
+    line = (which + order[block(s)] * WORDS) * args.B + b
     return args.random_buffer.at(line * args.padded_units + u)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cells.cell import PARAMETER
-from ..cells.text import expression
+from ..cells.text import expression, is_short
 from ..cells.value import Value
 from ..errors import AnomalyError
 from ..layers.layer import Layer
@@ -157,7 +157,9 @@ class _Detective(Sight):
         while inside := [a for a in node.args if a.id in bad]:
             node = inside[0]
         names = {i: text for i, text in n.names.items() if i != node.id}
-        gate = next((g for g in self.cell.trace.order if self._belongs(node, g)), None)
+        if not is_short(node, names):
+            names = {**{a.id: "…" for a in node.args if a.args}, **names}
+        gate = self._gate(node)
         state = next((s for s, v in zip(self.cell.states, n.trace.new) if v.id == node.id), None)
         role = f"gate {gate}" if gate else f"the new state {state}" if state else "the step"
         return f"{role}, {expression(node, names)}, becomes {_kind(bad[node.id])}", self._help(piece, node, flushed)
@@ -183,10 +185,15 @@ class _Detective(Sight):
             found[v.id] = value
         return {i: value for i, value in found.items() if not _finite(value)}
 
-    def _belongs(self, node: Value, gate: str) -> bool:
+    def _gate(self, node: Value) -> str | None:
+        """The first gate whose pre-activation or activation is made of the node."""
         n = named(self.cell)
-        ends = [v[gate] for v in (n.pre_activations, n.gates) if gate in v]
-        return any(node.id == v.id for e in ends for v in needed([e]) if v.op not in ("x", "state"))
+        made = {node.id} if node.op not in ("x", "state") else set()
+        for v in n.trace.graph.nodes:
+            if any(a.id in made for a in v.args):
+                made.add(v.id)
+        ends = [n.pre_activations, n.gates]
+        return next((g for g in self.cell.trace.order if any(g in v and v[g].id in made for v in ends)), None)
 
     def backward(
         self, piece: Piece, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, found: Recorded
