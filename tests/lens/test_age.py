@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import ostinato
 from ostinato.cells import catalogue
 from ostinato.lens import by_age, truncation_bias
-from ostinato.lens.split import Split
+from ostinato.lens.measures.age_decomposition import AgeDecomposition
 from tolerance import check
 
 DOUBLE = torch.float64
@@ -42,7 +42,7 @@ def squares(x, **options):
 
 
 def parts_by_age(model, loss):
-    return [parts for _, parts in Split(model, loss, "test").by_age()]
+    return [parts for _, parts in AgeDecomposition(model, loss, "test").by_age()]
 
 
 def added(parts):

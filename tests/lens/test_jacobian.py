@@ -11,7 +11,7 @@ from layers.small import draw
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
 from ostinato.lens import jacobian, step_jacobians
-from ostinato.lens.products import frame
+from ostinato.lens.measures.long_matrix_products import frame
 
 
 @ostinato.cell

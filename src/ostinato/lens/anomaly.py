@@ -21,12 +21,13 @@ from ..layers.layer import Layer
 from ..layers.plain import Gradients, Recorded
 from ..layers.sequences import Batch
 from ..layers.watching import WATCHER, Onlooker, Piece
-from .evaluate import evaluate, needed
-from .layout import Layout
-from .names import modules_by_name
-from .nodes import named
-from .sight import Sight
-from .sight import lines as _lines
+from .capture.call_layout import CallLayout
+from .capture.call_layout import packed_rows as _lines
+from .capture.cell_recipe import cell_recipe
+from .capture.evaluate import evaluate, needed
+from .capture.module_names import modules_by_name
+from .capture.named_values import named_values
+from .capture.piece_view import PieceView
 
 _GROWS = (
     'Values grow from step to step: init="orthogonal", smaller weights, a bounded activation or a lower learning rate '
@@ -72,7 +73,7 @@ def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
     Forward: an output or a state that is not finite is traced back, within the first step at which one appears, to x
     [T, B, C], the weights, the state it starts from, or the operation that made it from finite numbers. Backward: the
     gradient of each state at each step, the last step first. The message names step and row (counted from 0, as x has
-    them), layer, direction and gate, and what usually helps. Steps past a row's length are not looked at.
+    them), layer, direction and gate, and what usually helps. OptimizerMonitor past a row's length are not looked at.
 
     Cost while nothing is wrong: values and gradients of all steps are written out and added up once; results keep their
     bits. A call that goes another way than the kernels or the reference of this package (tracers, torch.func, other
@@ -94,26 +95,31 @@ class _Watcher:
 
     def __init__(self, names: dict[int, str]) -> None:
         self.names = names
-        self.all: list[_Detective] = []
+        self.all: list[AnomalyLocator] = []
 
     def call(self, layer: Layer, batch: Batch) -> Callable[[int, int], Onlooker]:
-        layout, kind = Layout(batch), type(layer).__name__
+        layout, kind = CallLayout(batch), type(layer).__name__
         name = f"{self.names[id(layer)]} ({kind})" if id(layer) in self.names else kind
 
         def looking(depth: int, direction: int) -> Onlooker:
-            found = _Detective(layer, layout, _Where(name, depth, direction == 1))
+            found = AnomalyLocator(layer, layout, _Where(name, depth, direction == 1))
             self.all.append(found)
             return found
 
         return looking
 
 
-class _Detective(Sight):
+class AnomalyLocator:
     """Looks for the first value that is not finite in one layer and direction of one call."""
 
-    def __init__(self, layer: Layer, layout: Layout, where: _Where) -> None:
-        super().__init__(layer.cell, layout, where.reverse)
-        self.where = where
+    def __init__(self, layer: Layer, layout: CallLayout, where: _Where) -> None:
+        self.recipe = cell_recipe(layer.cell)
+        self.cell, self.layout, self.reverse, self.where = self.recipe.cell, layout, where.reverse, where
+        self.looking = True
+
+    def before(self, piece: Piece, k: int) -> Tensor:
+        """State k before each step of a piece, [R, H]."""
+        return PieceView(self.recipe, self.layout, piece).state_before(k)
 
     def unseen(self, why: str) -> None:
         warnings.warn(f"detect_anomaly: {self.where} was not looked at: {why}.", stacklevel=2)
@@ -141,7 +147,7 @@ class _Detective(Sight):
 
     def _operation(self, piece: Piece, line: int, before: Sequence[Tensor]) -> tuple[str, str]:
         """The operation that made something infinite or NaN of finite values, and what helps."""
-        n = named(self.cell)
+        n = named_values(self.cell)
         roots = [n.trace.output, *n.trace.new]
         nodes = needed(roots)
         values = evaluate(self.cell, piece.weights, _lines(piece.x)[line : line + 1], before, nodes)
@@ -158,7 +164,7 @@ class _Detective(Sight):
         return f"{role}, {expression(node, names)}, becomes {_kind(bad[node.id])}", node.op
 
     def _belongs(self, node: Value, gate: str) -> bool:
-        n = named(self.cell)
+        n = named_values(self.cell)
         ends = [v[gate] for v in (n.pre_activations, n.gates) if gate in v]
         return any(node.id == v.id for e in ends for v in needed([e]) if v.op not in ("x", "state"))
 
@@ -211,15 +217,15 @@ class _Detective(Sight):
     def _first(self, piece: Piece, every: Sequence[Tensor], last: bool) -> int:
         """The line of the first step in the order of work, or the last one, at which one of `every` is not finite."""
         bad = torch.stack([~t.isfinite().all(1) for t in every]).any(0).cpu()
-        lines, base = torch.nonzero(bad)[:, 0], self.layout.first[piece.first]
+        lines, base = torch.nonzero(bad)[:, 0], self.layout.step_offsets[piece.first]
         if not last:
             return int(lines[0])
-        ends = torch.tensor(self.layout.first) - base
+        ends = torch.tensor(self.layout.step_offsets) - base
         begin = int(ends[torch.searchsorted(ends, lines[-1], right=True) - 1])
         return int(lines[lines >= begin][0])
 
     def _place(self, piece: Piece, line: int) -> str:
-        step, row = torch.nonzero(self.layout.grid == line + self.layout.first[piece.first])[0].tolist()
+        step, row = torch.nonzero(self.layout.x_index == line + self.layout.step_offsets[piece.first])[0].tolist()
         return f"at step {step}, row {row}"
 
 

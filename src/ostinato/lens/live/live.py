@@ -16,9 +16,9 @@ from torch.utils.hooks import RemovableHandle
 
 from ...errors import InputError, NotFinite, phrase
 from ...layers.layer import Layer
-from ..record import Report
+from ..result import Report
 from ..watch import Watch, watch
-from .cause import Call, cause
+from .locate_nonfinite import Call, cause
 from .logs import Log, open_log
 from .measures import measures
 

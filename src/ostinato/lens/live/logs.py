@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import InputError, phrase
-from ..tables import to_dict
+from ..report.format import to_dict
 from .measures import Measures
 
 _WHERE = "lens.Live"

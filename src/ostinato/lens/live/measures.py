@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..record import LayerReport, Report
-from ..writing import median
+from ..report.data import LayerReport, ReportData
+from ..report.diagnosis import diagnose
+from ..report.statistics import median
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Measures:
     verdict: tuple[str, ...] = ()
 
 
-def measures(report: Report) -> Measures:
+def measures(report: ReportData) -> Measures:
     """Scalars and histograms of a report. Several calls of a layer in one step: those of the last one.
 
     Of each layer and direction: gradient_first_step and gradient_last_step, ‖dL/ds_t‖ at the row's ends (median over
@@ -47,24 +48,24 @@ def measures(report: Report) -> Measures:
             histograms[f"{part}/gate_{gate.name}"] = gate.histogram_edges, gate.histogram_shares
     for weight in report.weights:
         part = f"{weight.parameter}/{weight.gate}_" if weight.gate else f"{weight.parameter}/"
-        if weight.gradient_norm_loss_per_weight_unit is not None:
-            scalars[part + "gradient_norm"] = weight.gradient_norm_loss_per_weight_unit
+        if weight.gradient_norm is not None:
+            scalars[part + "gradient_norm"] = weight.gradient_norm
         if weight.relative_update is not None:
             scalars[part + "relative_update"] = weight.relative_update
     for name, norms in (
-        ("norm_before_clip", report.clipping.norms_before_loss_per_weight_unit),
-        ("norm_after_clip", report.clipping.norms_after_loss_per_weight_unit),
+        ("norm_before_clip", report.clipping.norms_before),
+        ("norm_after_clip", report.clipping.norms_after),
     ):
         if norms:
             scalars[f"gradients/{name}"] = norms[-1]
     known = {name: value for name, value in scalars.items() if not math.isnan(value)}
-    return Measures(known, histograms, tuple(finding.sentence for finding in report.verdict))
+    return Measures(known, histograms, tuple(str(finding) for finding in diagnose(report)))
 
 
 def _scalars(layer: LayerReport) -> dict[str, float]:
     found: dict[str, float] = {}
     if layer.gradient is not None:
-        whole = layer.gradient.norms_loss_per_state_unit.square().sum(0).sqrt()
+        whole = layer.gradient.norms.square().sum(0).sqrt()
         lengths = whole.isfinite().sum(0)
         rows = lengths.nonzero()[:, 0]
         if len(rows):

@@ -1,0 +1,165 @@
+"""A model's own computation, detached where a recurrence begins and ends.
+
+Inside `recorded(model)` every call of a recurrent layer returns the same values as ever, but as leaves: autograd sees
+the computation between the layers, and nothing of the layers themselves. A `DetachedCall` is one layer and direction of
+one call, with both of its ends.
+
+Letters: T steps, B rows, C input features, H hidden units, L layers, D directions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from ...layers.layer import Layer
+from .replay import LayerReplay, normalize_inputs, replay
+
+_METHODS = ("forward", "step")
+
+
+@dataclass(frozen=True)
+class DetachedCall:
+    """One layer and direction in one call."""
+
+    replay: LayerReplay
+    """Its replay, detached."""
+    name: str
+    """The layer's name inside the model."""
+    weights: dict[str, Tensor]
+    """Parameter name inside the model → the tensor, in the order of `cell.parameters`."""
+    x: Tensor
+    """The input, [T, B, C], with the graph that autograd has of it."""
+    initial_states: tuple[Tensor, ...]
+    """The states before a row's first step, [B, H] each, with theirs."""
+    reset_states: tuple[Tensor, ...]
+    """The layer's own initial states, [B, H] each, with theirs; () without resets."""
+    states: tuple[Tensor, ...]
+    """Leaves: the states after each step, [T, B, H] each."""
+    output: Tensor
+    """A leaf: the output of each step, [T, B, H]."""
+
+    @property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """(output, *states)."""
+        return self.output, *self.states
+
+
+@contextmanager
+def recorded(model: nn.Module) -> Iterator[list[DetachedCall]]:
+    """Calls of the recurrent layers inside `model` are recorded, in order; afterwards the layers are as before."""
+    found: list[DetachedCall] = []
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
+    before = {name: {k: v for k, v in vars(layer).items() if k in _METHODS} for name, layer in layers.items()}
+    try:
+        for name, layer in layers.items():
+            recorder = _Recorder(layer, name, found)
+            vars(layer).update(forward=recorder.forward, step=recorder.step)
+        yield found
+    finally:
+        for name, layer in layers.items():
+            for method in _METHODS:
+                vars(layer).pop(method, None)
+            vars(layer).update(before[name])
+
+
+class _Recorder:
+    """What stands in for a layer's `forward` and `step`."""
+
+    def __init__(self, layer: Layer, name: str, found: list[DetachedCall]) -> None:
+        self.layer, self.name, self.found = layer, name, found
+        self.whole, self.single = layer.forward, layer.step
+        self.inside = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.inside or not torch.is_grad_enabled():
+            return self.whole(*args, **kwargs)
+        with torch.no_grad():
+            result = self.whole(*args, **kwargs)  # the arguments are checked, and refused, as they always are
+        given = inspect.signature(self.whole).bind(*args, **kwargs).arguments
+        x = given["input"] if "input" in given else given["x"]
+        state = given["hx"] if given.get("hx") is not None else given.get("state")
+        lengths, resets = given.get("lengths"), given.get("resets")
+        packed = x if isinstance(x, PackedSequence) else None
+        if packed is not None:
+            x, lengths = pad_packed_sequence(packed, self.layer.batch_first)
+        output, *rest = self._passed(x, state, lengths, resets)
+        laid = output if packed is None else _packed_as(output, packed, self.layer.batch_first)
+        return (laid, *rest)[: len(result)]
+
+    def step(self, x_t: Any, state: Any = None) -> Any:
+        if self.inside or not torch.is_grad_enabled():
+            return self.single(x_t, state)
+        with torch.no_grad():
+            self.single(x_t, state)
+        time = 1 if self.layer.batch_first and x_t.dim() == 2 else 0
+        output, state, _ = self._passed(x_t.unsqueeze(time), state, None, None)
+        return output.squeeze(time), state
+
+    def _passed(self, x: Tensor, state: Any, lengths: Any, resets: Any) -> tuple[Tensor, Any, Any]:
+        """(output, final state, states) as the caller lays them out, made of the leaves of new passages."""
+        layer = self.layer
+        self.inside = True
+        try:
+            every = replay(layer, x, state, lengths=lengths, resets=resets)
+        finally:
+            self.inside = False
+        batch = normalize_inputs(layer, x, state, lengths, resets)
+        below = batch.x
+        directions = 2 if layer.bidirectional else 1
+        new: list[DetachedCall] = []
+        for k, (run, names) in enumerate(zip(every, layer._weight_names(), strict=True)):
+            if k and k % directions == 0:
+                below = torch.cat([p.output for p in new[-directions:]], -1)
+            prefix = f"{self.name}." if self.name else ""
+            weights = {prefix + name: getattr(layer, name) for name in names}
+            states = tuple(s.clone().requires_grad_() for s in run.states)
+            start, own = tuple(s[k] for s in batch.initial_states), tuple(s[k] for s in batch.reset_states)
+            output = run.output.clone().requires_grad_()
+            new.append(DetachedCall(run, self.name, weights, below, start, own, states, output))
+        self.found += new
+        output = torch.cat([p.output for p in new[-directions:]], -1)
+        finals = [torch.stack(s) for s in zip(*[_final_states(p) for p in new], strict=True)]
+        histories = [torch.stack(s) for s in zip(*[p.states for p in new], strict=True)]
+        if x.dim() == 2:
+            output, finals = output.squeeze(1), [s.squeeze(1) for s in finals]
+            histories = [s.squeeze(2) for s in histories]
+        elif layer.batch_first:
+            output = output.transpose(0, 1)
+        several = len(finals) > 1
+        return output, tuple(finals) if several else finals[0], tuple(histories) if several else histories[0]
+
+
+def _final_states(call: DetachedCall) -> list[Tensor]:
+    """The state of each row at its own last step, or its start where there is none: [B, H] each."""
+    replayed = call.replay
+    lengths = replayed.lengths
+    if not len(replayed.x):
+        return list(call.initial_states)
+    last = lengths.clamp(min=1) - 1
+    if replayed.reverse:  # the first step of the row's last piece
+        last = torch.zeros_like(lengths)
+        if replayed.resets is not None:
+            step = torch.arange(len(replayed.x), device=lengths.device)[:, None]
+            last = torch.where(replayed.resets & replayed.valid, step, 0).amax(0)
+    rows = torch.arange(len(lengths), device=lengths.device)
+    return [
+        torch.where((lengths > 0)[:, None], s[last, rows], start)
+        for s, start in zip(call.states, call.initial_states, strict=True)
+    ]
+
+
+def _packed_as(output: Tensor, like: PackedSequence, batch_first: bool) -> PackedSequence:
+    """Padded output, rows in the caller's order, packed as x was."""
+    time_first = output.transpose(0, 1) if batch_first else output
+    if like.sorted_indices is not None:
+        time_first = time_first.index_select(1, like.sorted_indices)
+    inside = torch.arange(time_first.shape[1])[None] < like.batch_sizes[:, None]
+    return PackedSequence(time_first[inside.to(time_first.device)], *like[1:])
