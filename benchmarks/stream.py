@@ -20,7 +20,7 @@ import ostinato
 
 def resident() -> float:
     """MiB of memory that this process holds."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096 / 2**20
 
 

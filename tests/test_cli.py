@@ -1,13 +1,18 @@
 """The commands, as a user types them."""
 
+import io
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import ostinato as package
 from ostinato import __version__
 from ostinato.cells import catalogue
 from ostinato.cli import main
+from ostinato.cli.printable import make_printable
 
 
 @pytest.fixture
@@ -165,6 +170,114 @@ def test_a_model_that_is_missing_is_refused_in_one_message(ostinato, tmp_path, m
         "`ostinato demo` writes such files, one for each cell.\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+TAGGER = """
+import ostinato
+from torch import nn, randn
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = ostinato.GRU(3, 4), nn.Linear(4, 1)
+    def forward(self, x):
+        return self.head(self.rnn(x)[0])
+
+def good(): return Both(), randn(12, 2, 3), lambda scores: scores.square().mean()
+def broken(): raise RuntimeError("‖∂L/∂h‖ → ∞")
+"""
+SETTINGS = ("--hidden", "4", "--steps", "1", "--seconds", "1")
+LAG = (
+    "--task",
+    "copy",
+    "--cells",
+    "rnn",
+    "--lags",
+    "11",
+    "--init",
+    "torch",
+    "--updates",
+    "1",
+    "--hidden",
+    "4",
+    "--workers",
+    "1",
+)
+COMMANDS = {
+    "--help": 0,
+    "cells": 0,
+    "cells lstm": 0,
+    "cells lstm_peephole": 0,
+    "cells gru --kernel": 0,
+    "cells naïve→": 2,
+    "demo --text absent→": 2,
+    "inspect absent→": 2,
+    "inspect own:good --out page.html": 0,
+    "inspect own:good --out résumé→.json": 0,
+    f"demo --text fox.txt {' '.join(SETTINGS)}": 0,
+    f"lab lag {' '.join(LAG)}": 0,
+}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_prints_where_not_every_character_can_be(line, encoding, tmp_path, monkeypatch):
+    """Streams as Python opens them for a terminal of that encoding: an error for what it does not have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ostinato.lens.page.MOST_DRAWN", 0)
+    (tmp_path / "own.py").write_text(TAGGER, encoding="utf-8")
+    (tmp_path / "fox.txt").write_text("der Fuchs läuft → nach Łódź, ‖h‖ ≤ 1; " * 150, encoding="utf-8")
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding, "strict") for name in ("stdout", "stderr")}
+    with monkeypatch.context() as patched:
+        for name, stream in streams.items():
+            patched.setattr(sys, name, stream)
+        patched.setattr(sys, "argv", ["ostinato", *line.split()])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        written = {name: stream.flush() or stream.buffer.getvalue() for name, stream in streams.items()}
+    assert (stopped.value.code or 0) == COMMANDS[line]
+    assert written["stderr" if COMMANDS[line] else "stdout"].decode(encoding).strip()
+
+
+@pytest.mark.parametrize(
+    "command, status, part",
+    [
+        (["cells", "lstm"], 0, b"gate order W U b d: i f g o"),
+        (["inspect", "own:broken"], 1, b"||dL/dh|| -> inf"),
+    ],
+)
+def test_a_process_whose_output_is_ascii_ends_as_any_other(command, status, part, tmp_path):
+    (tmp_path / "own.py").write_text(TAGGER, encoding="utf-8")
+    source = str(Path(package.__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": source, "PYTHONIOENCODING": "ascii", "LANG": "C"}
+    words = [sys.executable, "-m", "ostinato", *command]
+    done = subprocess.run(words, env=environment, capture_output=True, cwd=tmp_path)
+    assert done.returncode == status and b"UnicodeEncodeError" not in done.stderr
+    assert part in b" ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.parametrize(
+    "text, printed",
+    [
+        ("‖∂L/∂s‖ ≤ 1 → ∞ · √H …", "||dL/ds|| <= 1 -> inf * sqrt H ..."),
+        ("σ Σ δ x² h₀ ½", "sigma Sigma delta x^2 h_0 1/2"),
+        ("naïve Łódź 読", "naive ?odz ?"),
+    ],
+)
+def test_stand_ins_say_the_same_in_ascii(text, printed):
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii", "strict")
+    make_printable(stream)
+    print(text, end="", file=stream, flush=True)
+    assert stream.buffer.getvalue().decode() == printed
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("ascii", "ostinato.printable")
+
+
+def test_a_stream_that_takes_everything_stays_as_it_is():
+    stream = io.StringIO()
+    make_printable(stream)
+    print("‖h‖ → ∞", file=stream)
+    assert stream.getvalue() == "‖h‖ → ∞\n"
 
 
 def test_the_package_runs_as_a_module():

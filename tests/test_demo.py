@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from ostinato.demo import Settings, experiment, run
 from ostinato.errors import InputError
 from ostinato.reading import language_reference
-from ostinato.training import Text, bits_per_character
+from ostinato.training import Text, Trainer, bits_per_character
 
 CONTENT = "the quick brown fox jumps over the lazy dog; " * 150
 FILES = {
@@ -145,6 +145,71 @@ def test_a_small_budget_means_fewer_steps_for_all(settings):
     run(short, quiet())
     cells = json.loads((settings.out / "results.json").read_text(encoding="utf-8"))["cells"]
     assert all(1 <= found["steps"] < 10**6 for found in cells.values())
+
+
+class SlowClock:
+    """A clock that only training moves: so many seconds for each step of a trainer, and for reading held-out text."""
+
+    def __init__(self, monkeypatch, seconds, held_out=0.0):
+        self.now, self.trained = 0.0, []
+        step, read = Trainer.step, experiment.bits_per_character
+
+        def slow_step(trainer):
+            self.now += seconds
+            self.trained.append((type(trainer.model.layer).__module__.split(".")[0], self.now))
+            return step(trainer)
+
+        def slow_read(*arguments):
+            self.now += held_out
+            return read(*arguments)
+
+        monkeypatch.setattr(Trainer, "step", slow_step)
+        monkeypatch.setattr(experiment, "bits_per_character", slow_read)
+
+    def __call__(self):
+        return self.now
+
+
+def timed(settings, monkeypatch, seconds, **slow):
+    clock, console = SlowClock(monkeypatch, seconds, **slow), quiet()
+    assert run(Settings(**{**vars(settings), "steps": 10**9, "seconds": 60.0, "blocks": 8}), console, clock) == 0
+    results = json.loads((settings.out / "results.json").read_text(encoding="utf-8"))
+    return clock, results, printed(console)
+
+
+@pytest.mark.parametrize("held_out", [0.0, 3.0])
+def test_a_slow_machine_spends_two_thirds_of_the_time_on_training_and_says_that_it_is_little(
+    settings, monkeypatch, held_out
+):
+    clock, results, text = timed(settings, monkeypatch, 1.0, held_out=held_out)
+    cells = results["cells"]
+    updates = {name: found["steps"] for name, found in cells.items()}
+    assert sum(updates.values()) >= 40 and len(set(updates.values())) == 1
+    assert len([who for who, _ in clock.trained if who == "torch"]) == 6
+    assert all(found["torch_speed"] == found["speed"] == 32 for found in cells.values())
+    assert clock.now <= 60 + 6 * held_out
+    said = (
+        "Too little training to compare cells or to read samples (updates: RNN 14, GRU 14, LSTM 14; some 300 are the "
+        "least): give more --seconds or --steps, fewer --hidden units, or a machine that has less to do."
+    )
+    assert text.count(said) == 1 and results["too little training"] == said
+    assert said in (settings.out / "inspect.html").read_text(encoding="utf-8")
+
+
+def test_a_machine_too_slow_for_the_comparison_leaves_it_out(settings, monkeypatch):
+    clock, results, text = timed(settings, monkeypatch, 20.0)
+    assert not [who for who, _ in clock.trained if who == "torch"]
+    assert [found["torch_speed"] for found in results["cells"].values()] == [None] * 3
+    assert [found["ratio"] for found in results["cells"].values()] == [None] * 3
+    assert text.count("not timed") == 3 and "updates: RNN 1, GRU 1, LSTM 1;" in text
+
+
+def test_a_fast_machine_measures_all_blocks_and_says_nothing(settings, monkeypatch):
+    clock, results, text = timed(settings, monkeypatch, 0.04)
+    assert len([who for who, _ in clock.trained if who == "torch"]) == 3 * (3 + 1 + 8 * 5)
+    assert results["too little training"] is None and "Too little training" not in text
+    assert all(found["steps"] >= 300 for found in results["cells"].values())
+    assert clock.now <= 60
 
 
 def test_interrupt_keeps_what_was_finished_and_says_so_in_one_line(settings, monkeypatch):

@@ -125,3 +125,15 @@ def test_import_does_not_bring_the_compiler():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     for name in ("'torch._dynamo'", "'llvmlite'", "'matplotlib'", "'typer'"):
         assert name not in found, f"import ostinato imports {name}"
+
+
+def test_tensors_of_one_kind_are_known_at_once():
+    """torch._C._dynamo.guards.TensorGuards. Without it each call asks every tensor for its shape, type and layout."""
+    t, p = torch.randn(2, 3), torch.nn.Parameter(torch.randn(3))
+    same = _torch_private.same_kind([t, p])
+    assert same is not None, "calls are slower by some microseconds; nothing else has changed"
+    assert same(torch.randn(2, 3), p)
+    others = (t.t(), t[:1], t.double(), torch._neg_view(t), torch._efficientzerotensor((2, 3)), t.to("meta"), p)
+    assert not any(same(other, p) for other in others), "a tensor would be read as what it is not"
+    with torch.inference_mode():
+        assert not same(torch.randn(2, 3), p)

@@ -7,7 +7,7 @@ from . import cells
 from ._version import __version__
 from .bptt import TruncatedBPTT
 from .cells import Cell, cell, clip_gradient, mean, norm
-from .layers import GRU, LSTM, RNN, Recurrent, convert, warmup
+from .layers import GRU, LSTM, RNN, Recurrent, convert, gate_order, permute_optimizer_state, warmup
 from .loss import sequence_loss
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ __all__ = [
     "convert",
     "detect_anomaly",
     "export",
+    "gate_order",
     "lens",
     "mean",
     "norm",
+    "permute_optimizer_state",
     "sequence_loss",
     "warmup",
 ]

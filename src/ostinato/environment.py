@@ -29,7 +29,7 @@ def cpu_model() -> str:
     """The processor's name as the system gives it, or its architecture where the system gives none."""
     listing = Path("/proc/cpuinfo")
     if listing.exists():
-        for line in listing.read_text().splitlines():
+        for line in listing.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

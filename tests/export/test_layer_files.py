@@ -97,7 +97,7 @@ def test_cells_at_random(seed, tmp_path):
 EVERYTHING = """
 def everything(W, U, b, p, x, h, c, m):
     a = W.a @ x + b.a + U.a @ (h - c)
-    k = clamp(a, min=-0.5) * clamp(a, max=0.7) - clamp(a, min=-1.0, max=1.0)
+    k = clamp(a, min=-0.5) * clamp(a, max=0.7) - clamp(a, min=-1.0, max=1.0) + a * clamp(a, min=0.4, max=-0.3)
     q = where(a <= h, exp(-a), sqrt(1 + a * a)) + where(c < a, log(2 + a * a), minimum(a, c))
     r = norm(a) + maximum(h, p.r * c) + leaky_relu(a, 0.2) + where(a >= 0.25, relu(a), softplus(-a))
     c = tanh(k + 0.5 * q) / 2

@@ -5,6 +5,7 @@ write has marks around it.
 """
 
 import itertools
+import re
 from dataclasses import replace
 
 import pytest
@@ -239,19 +240,42 @@ def test_tensors_of_other_sizes_are_refused():
     call = draw(CELLS["lstm"], T=4, B=3, C=5, H=9)
     output, _, _, kept = call.forward()
     wrong = [
-        replace(call, x=call.x[:, :2].contiguous()),
-        replace(call, x=call.x[..., :4].contiguous()),
-        replace(call, states=[call.states[0], call.states[1][:2]]),
-        replace(call, states=[call.states[0], call.states[1][:, :8].contiguous()]),
-        replace(call, weights=[call.weights[0][:-1], *call.weights[1:]]),
-        replace(call, weights=call.weights[::-1]),
-        replace(draw(CELLS["lstm"], B=3, C=5, H=9, sizes=[3, 2]), sizes=[3, 3]),
+        ("x", [4, 3, 5], [4, 2, 5], replace(call, x=call.x[:, :2].contiguous())),
+        ("weight_ih", [36, 4], [36, 5], replace(call, x=call.x[..., :4].contiguous())),
+        ("x", [12, 3, 5], [12, 5], replace(call, x=call.x.view(12, 5))),
+        ("state c", [3, 9], [2, 9], replace(call, states=[call.states[0], call.states[1][:2]])),
+        ("state c", [3, 9], [3, 8], replace(call, states=[call.states[0], call.states[1][:, :8].contiguous()])),
+        ("weight_ih", [36, 5], [35, 5], replace(call, weights=[call.weights[0][:-1], *call.weights[1:]])),
+        ("weight_ih", [36, 5], [5, 36], replace(call, weights=[call.weights[0].view(5, 36), *call.weights[1:]])),
+        ("weight_ih", [36, 5], [36], replace(call, weights=call.weights[::-1])),
+        ("x", [6, 5], [5, 5], replace(draw(CELLS["lstm"], B=3, C=5, H=9, sizes=[3, 2]), sizes=[3, 3])),
     ]
-    for bad in wrong:
-        with pytest.raises(ShapeError, match="cell lstm: the tensors must be"):
+    for name, shape, received, bad in wrong:
+        message = re.escape(f"cell lstm: {name} must be of shape {shape}, got {received}. Give tensors of one size")
+        with pytest.raises(ShapeError, match=message):
             bad.forward()
-        with pytest.raises(ShapeError, match="cell lstm: the tensors must be"):
+        with pytest.raises(ShapeError, match="cell lstm: .* must be of shape"):
             bad.backward(output, kept)
+
+
+@pytest.mark.parametrize("bounds", [(0.3, -0.3), (0.0, -0.0), (-0.3, 0.3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_clamp_is_torchs_where_its_bounds_are_crossed_and_where_a_value_is_nan(bounds, dtype):
+    """torch takes the upper bound last: clamp(a, 0.3, -0.3) is -0.3 everywhere and has no gradient, NaN stays NaN."""
+    low, high = bounds
+    cell = Cell.from_text(f"def clamped(W, x, h):\n    return clamp(W.a @ x, min={low}, max={high}) + 0.5 * h\n")
+    values = torch.tensor([-1.0, -0.3, -0.0, 0.0, 0.1, 0.3, 2.0, torch.nan], dtype=dtype)
+    x, h, W = values.view(1, -1, 1), torch.zeros(8, 1, dtype=dtype), torch.ones(1, 1, dtype=dtype)
+    output, finals, _, kept = kernels.forward(cell, x, [h], [W], None, False, True, False)
+    given = values.clone().requires_grad_()
+    expected = given.clamp(low, high)
+    assert torch.equal(output.flatten().isnan(), values.isnan())
+    assert torch.equal(output.flatten()[:-1], expected[:-1].detach())
+    d = torch.arange(1.0, 9.0, dtype=dtype)
+    dx, _, _ = kernels.backward(
+        cell, x, [h], [W], None, False, output, kept, d.view(1, -1, 1), [None], [], (True, False, False)
+    )
+    assert torch.equal(dx.flatten(), torch.autograd.grad(expected, given, d)[0])
 
 
 # Shapes of a size of their own

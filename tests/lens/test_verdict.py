@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -91,6 +92,40 @@ def test_units_that_never_move():
         layer.bias_ih_l0[:4] = -50.0
     (finding,) = [f for f in step(layer).verdict if f.rule == "dead units"]
     assert "4 of 16 units of h never move" in finding.sentence and finding.measured == 0.25
+
+
+def exploding(dtype=torch.float32, clip=1.0, zero=False):
+    """One step of a network that multiplies gradients by 3, and the norm as clip_grad_norm_ has it."""
+    torch.manual_seed(0)
+    layer = ostinato.RNN(3, 16, dtype=dtype)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(3 * torch.eye(16))
+    optimiser = torch.optim.SGD(layer.parameters(), lr=1e-3)
+    with lens.watch(layer) as looking:
+        layer(torch.zeros(STEPS, 4, 3, dtype=dtype))[0][-1].sum().backward()
+        norm = nn.utils.clip_grad_norm_(layer.parameters(), clip)
+        if zero:
+            optimiser.zero_grad(set_to_none=False)
+        optimiser.step()
+    return looking.report(), norm
+
+
+def test_a_norm_that_overflows_makes_every_gradient_0(monkeypatch):
+    monkeypatch.setattr(nn.init, "uniform_", lambda p, *_: nn.init.zeros_(p))
+    report, norm = exploding()
+    assert norm == math.inf and report.clipping.norms_after == (0.0,)
+    (finding,) = [f for f in report.verdict if f.where == "optimiser"]
+    (size,) = report.clipping.norms_before
+    assert finding.rule == "gradient set to 0" and finding.measured == size > 1.8e19
+    assert re.fullmatch(
+        r"optimiser: at a step the gradient's norm, \S+, overflowed to inf in clip_grad_norm_, which then multiplied "
+        r"every gradient by 0; look for what explodes, and let error_if_nonfinite=True stop there",
+        finding.sentence,
+    )
+    report, norm = exploding(torch.float64, zero=True)
+    assert 1.8e19 < norm < math.inf
+    (finding,) = [f for f in report.verdict if f.where == "optimiser"]
+    assert "was 0 when the optimiser read it; look at what is done to gradients between backward" in finding.sentence
 
 
 def test_clipping_that_decides_everything():

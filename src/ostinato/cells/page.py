@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from .catalogue import FAMILIES
 from .cell import Cell
 from .describe import describe
@@ -44,4 +46,4 @@ def _section(cell: Cell, math_text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(catalogue_page(), end="")
+    sys.stdout.buffer.write(catalogue_page().encode("utf-8"))

@@ -9,6 +9,8 @@ import typer
 from ostinato._version import __version__
 from ostinato.errors import OstinatoError
 
+from .printable import make_printable
+
 app = typer.Typer(
     help="Recurrent networks, written as equations and compiled.",
     no_args_is_help=True,
@@ -19,6 +21,8 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script: a refusal is one message on stderr and exit status 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        make_printable(stream)
     try:
         app()
     except OstinatoError as error:

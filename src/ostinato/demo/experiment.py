@@ -27,6 +27,14 @@ Kind = Callable[[int, int], nn.Module]
 TORCH: dict[str, Kind] = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 OURS: dict[str, Kind] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 STATES = ("h", "c")
+Clock = Callable[[], float]
+"""Seconds since some moment."""
+MEASURING = 0.2
+"""The largest share of the whole time that the speeds of all cells may take."""
+TRAINING = 2 / 3
+"""The smallest share of the whole time that training gets."""
+VALIDATING = 0.1
+"""The largest share of training that goes into reading held-out text on the way."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +66,15 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What one cell came to. Speeds in characters per second, bits per character of the held-out text."""
+    """What one cell came to. Speeds in characters per second, bits per character of the held-out text.
+
+    torch_speed   None where the time was up before torch.nn took a step
+    """
 
     cell: str
     weights: int
     speed: float
-    torch_speed: float
+    torch_speed: float | None
     bits: float = float("nan")
     steps: int = 0
     seconds: float = 0.0
@@ -74,9 +85,9 @@ class Outcome:
     sample: str = ""
 
     @property
-    def ratio(self) -> float:
-        """How many times torch.nn's speed."""
-        return self.speed / self.torch_speed
+    def ratio(self) -> float | None:
+        """How many times torch.nn's speed; None where there was no time to measure that."""
+        return None if self.torch_speed is None else self.speed / self.torch_speed
 
 
 def build(kind: Kind, settings: Settings, characters: int) -> CharModel:
@@ -99,53 +110,69 @@ def trainer(model: CharModel, text: Text, settings: Settings, total: int) -> Tra
 
 
 def measure_speeds(
-    models: tuple[CharModel, CharModel], text: Text, settings: Settings, block: int = 5
-) -> tuple[float, float]:
+    models: tuple[CharModel, CharModel], text: Text, settings: Settings, clock: Clock = time.monotonic, block: int = 5
+) -> tuple[float, float | None]:
     """Characters per second in training of two models: medians over `settings.blocks` blocks of steps, in turns.
 
     The models are copied, so the measurement trains nothing that is used afterwards. The first steps of each, which
-    compile and allocate, are not counted. A twentieth of the whole time is spent at most, one block at least.
+    compile and allocate, are not counted. It ends with its share of `MEASURING` of the whole time; the first model
+    takes a counted step in any case, and the second one's speed is None where none was left for it.
     """
     pair = [trainer(copy.deepcopy(model), text, settings, settings.blocks * block) for model in models]
-    for each in pair:
-        for _ in range(3):
-            each.step()
+    begin, time_for_it = clock(), MEASURING * settings.seconds / len(OURS)
     spent: tuple[list[float], list[float]] = ([], [])
-    stop = time.monotonic() + 0.05 * settings.seconds
-    for _ in range(settings.blocks):
-        for each, times in zip(pair, spent, strict=True):
-            for _ in range(block):
-                read, start = each.characters, time.perf_counter()
+    for first in range(3):
+        for each in pair:
+            if clock() < begin + time_for_it / 3 or (first == 0 and each is pair[0]):
                 each.step()
-                times.append((time.perf_counter() - start) / (each.characters - read))
-        if time.monotonic() > stop:
-            break
-    return 1 / median(spent[0]), 1 / median(spent[1])
+    # One step of each, before the blocks: a slow machine is to have both.
+    for count in (1, *[block] * settings.blocks):
+        for each, times in zip(pair, spent, strict=True):
+            for _ in range(count):
+                if clock() >= begin + time_for_it and spent[0]:
+                    break
+                read, start = each.characters, clock()
+                each.step()
+                times.append((clock() - start) / (each.characters - read))
+    return 1 / median(spent[0]), 1 / median(spent[1]) if spent[1] else None
 
 
 def train(
-    model: CharModel, text: Text, settings: Settings, outcome: Outcome, *, total: int, deadline: float
+    model: CharModel,
+    text: Text,
+    settings: Settings,
+    outcome: Outcome,
+    *,
+    total: int,
+    deadline: float,
+    clock: Clock = time.monotonic,
 ) -> Iterator[float]:
-    """Train for `total` steps or until time.monotonic() passes `deadline`; yields each step's bits per character.
+    """Train for `total` steps or until `clock` passes `deadline`; yields each step's bits per character.
 
     The outcome's bits, curves, steps and seconds are filled in on the way: the training curve as the mean of each
-    hundredth of the steps, the validation curve at each sixteenth, both at the end.
+    hundredth of the steps, the validation curve at each sixteenth that leaves training `1 - VALIDATING` of the time,
+    both at the end.
     """
     running = trainer(model, text, settings, total)
     mean_of, validate_every = max(1, total // 100), max(1, total // 16)
     recent: list[float] = []
-    start = time.monotonic()
+    start, validating = clock(), 0.0
+    # Before held-out text was read once, from the cost of a step: a third of it is the way forward.
+    steps_of_a_pass = len(text.valid) / (3 * settings.batch * settings.chunk)
     for step in range(1, total + 1):
         bits = running.step() / math.log(2)
-        outcome.steps, outcome.seconds = step, time.monotonic() - start
+        outcome.steps, outcome.seconds = step, clock() - start
         recent.append(bits)
-        last = step == total or time.monotonic() > deadline
+        last = step == total or clock() > deadline
         if step % mean_of == 0 or last:
             outcome.train_curve.append((step, sum(recent) / len(recent)))
             recent.clear()
-        if step % validate_every == 0 or last:
+        before, count = clock(), len(outcome.valid_curve)
+        cost = validating / count if count else steps_of_a_pass * (before - start) / step
+        if last or (step % validate_every == 0 and validating + cost <= VALIDATING * (before - start)):
             outcome.bits = bits_per_character(model, text.valid)
             outcome.valid_curve.append((step, outcome.bits))
+            validating += clock() - before
         yield bits
         if last:
             return

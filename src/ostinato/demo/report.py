@@ -16,6 +16,9 @@ from ostinato.training import Text
 
 from .experiment import Outcome, Settings
 
+ENOUGH = 300
+"""Updates before which a character model has learned little more than how often each character comes."""
+
 
 def table(outcomes: Sequence[Outcome]) -> Table:
     """One row for each trained cell."""
@@ -28,8 +31,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             each.cell,
             f"{each.bits:.3f}",
             f"{each.speed:,.0f}",
-            f"{each.torch_speed:,.0f}",
-            f"{each.ratio:.2f}",
+            "not timed" if each.torch_speed is None else f"{each.torch_speed:,.0f}",
+            "" if each.ratio is None else f"{each.ratio:.2f}",
             f"{each.weights:,}",
             f"{each.steps:,}",
         )
@@ -42,6 +45,21 @@ def print_results(console: Console, outcomes: Sequence[Outcome]) -> None:
         title = f"{each.cell} writes on after the first 100 held-out characters"
         console.print(Panel(Plain(each.sample), title=title, title_align="left"))
     console.print(table(outcomes))
+    few = few_updates(outcomes)
+    if few:
+        console.print(few, highlight=False, soft_wrap=True)
+
+
+def few_updates(outcomes: Sequence[Outcome]) -> str:
+    """One sentence where networks have learned too little to be compared; else ""."""
+    short = [each for each in outcomes if each.steps < ENOUGH]
+    if not short:
+        return ""
+    counts = ", ".join(f"{each.cell} {each.steps}" for each in short)
+    return (
+        f"Too little training to compare cells or to read samples (updates: {counts}; some {ENOUGH} are the least): "
+        "give more --seconds or --steps, fewer --hidden units, or a machine that has less to do."
+    )
 
 
 def save_results(folder: Path, outcomes: Sequence[Outcome], source: str, text: Text, settings: Settings) -> None:
@@ -63,6 +81,7 @@ def save_results(folder: Path, outcomes: Sequence[Outcome], source: str, text: T
         },
         "text": about_text,
         "environment": environment(),
+        "too little training": few_updates(outcomes) or None,
         "cells": {each.cell: asdict(each) | {"ratio": each.ratio} for each in outcomes},
     }
     (folder / "results.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """The order of the main job: read, measure, train, look inside, write everything down."""
 
+import math
 import time
 from pathlib import Path
 
@@ -13,18 +14,16 @@ from ostinato.reading import read_text
 from ostinato.training import Text, weight_count
 
 from . import experiment, report
-from .experiment import OURS, TORCH, Outcome, Settings
+from .experiment import OURS, TORCH, TRAINING, Clock, Outcome, Settings
 from .folder import new_folder
 
 
 class Run:
     """One run of the main job; `finished` holds what is complete at any moment, so that an interrupt loses no more."""
 
-    def __init__(self, settings: Settings, console: Console) -> None:
-        self.settings, self.console = settings, console
-        self.planned_end = time.monotonic() + settings.seconds
-        # A machine that slows down after the steps were counted out gets a fifth more before training is cut short.
-        self.last_end = self.planned_end + 0.2 * settings.seconds
+    def __init__(self, settings: Settings, console: Console, clock: Clock = time.monotonic) -> None:
+        self.settings, self.console, self.clock = settings, console, clock
+        self.planned_end = clock() + settings.seconds
         self.source, content = read_text(settings.text)
         self.text = Text.of(content)
         self.folder: Path = new_folder(settings.out)
@@ -53,11 +52,14 @@ class Run:
         with bar:
             models = self._measure(bar)
             seconds = {name: settings.batch * settings.chunk / outcome.speed for name, (_, outcome) in models.items()}
-            total = self._steps_that_fit(sum(seconds.values()))
+            planned = self._time_to_train()
+            total = max(1, min(settings.steps, math.ceil(planned / sum(seconds.values()))))
+            # A machine that slows down now that the steps are counted out gets a fifth more before training is cut.
+            last_end = self.clock() + planned + 0.2 * settings.seconds
             for index, (name, (model, outcome)) in enumerate(models.items()):
-                now = time.monotonic()
+                now = self.clock()
                 share = seconds[name] / sum(list(seconds.values())[index:])
-                self._train(bar, model, outcome, total, now + share * (self.last_end - now))
+                self._train(bar, model, outcome, total, now + share * (last_end - now))
 
     def _measure(self, bar: Progress) -> dict[str, tuple[CharModel, Outcome]]:
         """Each cell's model with its initial weights, its speed beside the same model on torch.nn, its gradients."""
@@ -68,22 +70,26 @@ class Run:
             model = experiment.build(OURS[name], self.settings, len(self.text.alphabet))
             twin = experiment.build(TORCH[name], self.settings, len(self.text.alphabet))
             twin.load_state_dict(model.state_dict())
-            speed, torch_speed = experiment.measure_speeds((model, twin), self.text, self.settings)
+            speed, torch_speed = experiment.measure_speeds((model, twin), self.text, self.settings, self.clock)
             before = experiment.gradients(model, self.text, self.settings)
             models[name] = model, Outcome(name, weight_count(model), speed, torch_speed, gradient_before=before)
             bar.advance(task)
         return models
 
-    def _steps_that_fit(self, seconds_for_each: float) -> int:
-        """The same number of steps for all cells, so that they can be compared; a fifth of the time is for the rest."""
-        left = 0.8 * (self.planned_end - time.monotonic())
-        return max(1, min(self.settings.steps, int(left / seconds_for_each)))
+    def _time_to_train(self) -> float:
+        """Seconds for the training of all cells together: what is left, but for a fifth for what comes after it.
+
+        On a slow machine the first steps alone take long; training has its share all the same, and the whole ends
+        later.
+        """
+        return max(TRAINING * self.settings.seconds, 0.8 * (self.planned_end - self.clock()))
 
     def _train(self, bar: Progress, model: CharModel, outcome: Outcome, total: int, deadline: float) -> None:
         text, settings = self.text, self.settings
         task = bar.add_task(f"{outcome.cell} learns", total=total, bits="")
         self.doing = f"{outcome.cell} began to learn"
-        for bits in experiment.train(model, text, settings, outcome, total=total, deadline=deadline):
+        steps = experiment.train(model, text, settings, outcome, total=total, deadline=deadline, clock=self.clock)
+        for bits in steps:
             self.doing = f"{outcome.cell} was at step {outcome.steps} of {total}"
             bar.update(task, advance=1, bits=f"{bits:.2f} bits/char")
         bar.update(task, total=outcome.steps, bits=f"{outcome.bits:.2f} bits/char held out")
@@ -103,11 +109,14 @@ class Run:
         """The page of the cell with the fewest bits per character, on held-out text: `inspect.html`."""
         best = min(self.finished, key=lambda outcome: outcome.bits)
         self.doing = f"the page of {best.cell} was being written"
-        about = {
+        about: dict[str, object] = {
             "held-out bits per character": best.bits,
             "steps of training": best.steps,
             "text": f"the end of {self.source}, held out",
         }
+        few = report.few_updates(self.finished)
+        if few:
+            about["training"] = few
         found, options = text_page(
             self.models[best.cell],
             self.text.alphabet,
@@ -118,13 +127,13 @@ class Run:
         return found.save(self.folder / "inspect.html", **options)
 
 
-def run(settings: Settings, console: Console | None = None) -> int:
+def run(settings: Settings, console: Console | None = None, clock: Clock = time.monotonic) -> int:
     """The main job from the text to the folder of results; returns the exit status, 130 after Ctrl-C.
 
     Raises InputError before anything is computed or written where a setting cannot serve.
     """
     console = console or Console()
-    job = Run(settings, console)
+    job = Run(settings, console, clock)
     try:
         job.all()
     except KeyboardInterrupt:

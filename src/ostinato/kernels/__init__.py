@@ -7,6 +7,7 @@ from .places import Places, by_length
 from .run import adjoints, backward, backward_recorded, blocks, forward, supported
 from .shapes import kept_shapes, kept_values
 from .squares import Outer, Pattern, outer_norms
+from .tensor_checks import rows_in_memory
 
 __all__ = [
     "Outer",
@@ -26,6 +27,7 @@ __all__ = [
     "norms",
     "outer_norms",
     "path",
+    "rows_in_memory",
     "supported",
 ]
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import operator
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
 from itertools import pairwise
-from math import prod
 
 import numpy as np
 import torch
@@ -20,10 +18,10 @@ from ..errors import ShapeError, phrase
 from . import machine, team, threads
 from .forward import Forward
 from .meetings import price
-from .places import Places
 from .plan import Product
 from .program import Program
 from .random import NAME, ROOM
+from .tensor_checks import Handover, in_memory
 from .timeloop import Kernel
 from .vector import in_workspace
 
@@ -78,6 +76,9 @@ class Compiled:
         nowhere = len(at)  # an entry that no kernel reads, for what it has no use for
         self.output, self.kept, self.dx, self.noise = (at.get(n, nowhere) for n in ("output", "kept", "dx", NAME))
         self.histories = [at.get(f"history_{k}", nowhere) for k in states]
+        kept = [self.kept] * bool(self.program.kept)
+        self.read = [self.output, *kept, *(self.histories[k] for k in self.program.histories)]
+        """Where the output and what forward kept lie, in backward."""
         self.d_weights = [at[n] for n in (f"d_{name}" for name in weight_names(cell)) if n in at]
         names = ["d_output", *(f"d_history_{k}" for k in states if k != cell.output_state)]
         self.from_above = [(at.get(n, nowhere), at.get("stride_" + n, nowhere)) for n in names]
@@ -188,6 +189,7 @@ class Call:
     ):
         """apart: whether the lines of x lie where the caller has them, as `Places` say."""
         self.compiled, self.lines = compiled, lines
+        self.hand = Handover(f"cell {compiled.program.cell.name}", getattr(torch, compiled.kernel.scalar))
         kernel, cell = compiled.kernel, compiled.program.cell
         self.kernel, self.lanes = kernel, kernel.target.lanes(kernel.scalar)
         self.width = {"C": C, "H": H, "P": P}
@@ -200,10 +202,7 @@ class Call:
         self.parts = parts = 1 if shared else self.threads
         self.cuts = lines.cuts(parts)
         self.space = 0  # numbers of workspace
-        shapes = cell.parameters(C, H, P).values()
         self.own = array("q", range(B))
-        self.counts = (lines.first[-1] * C, [B * self.width[w] for w in cell.state_widths], [prod(n) for n in shapes])
-        self.numbers = [self.counts[0], *self.counts[1], *self.counts[2]]
         self.template = array("q", bytes(8 * (len(compiled.places) + 1)))
         ahead = forwards != reverse  # whether the work runs from the first step to the last
         self._set(
@@ -339,30 +338,11 @@ class Call:
         self._set(**{name: self.space * self.itemsize})
         self.space += -(-count // 16) * 16
 
-    def check(
-        self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], places: Places | None = None
-    ) -> None:
-        """Refuses tensors whose sizes are not those of this call: kernels trust what the frame says."""
-        given = x.numel(), [s.numel() for s in states]
-        if places is not None:
-            places.check(x, states, self.lines.B)
-            given = self.counts[0], self.counts[1] if places.by_rows else given[1]
-        elif self.lines.lengths is not None:  # there may be more lines and rows than the call has
-            lines, rows = self.lines.first[-1], self.lines.B
-            given = min(len(x), lines) * x.shape[-1], [min(len(s), rows) * s.shape[-1] for s in states]
-        if (*given, [w.numel() for w in weights]) != self.counts:
-            cell, w = self.compiled.program.cell, self.width
-            shapes = cell.parameters(w["C"], w["H"], w["P"])
-            found = {n: tuple(t.shape) for n, t in zip(shapes, weights)}
-            expected = f"x of {self.counts[0]} numbers, states of {self.counts[1]}, weights {shapes}"
-            received = f"x {tuple(x.shape)}, states {[tuple(s.shape) for s in states]}, weights {found}"
-            remedy = "Give tensors of one size."
-            raise ShapeError(phrase(f"cell {cell.name}", "the tensors", expected, received, remedy))
-
     def drawn_from(self, noise: Tensor | None) -> int:
         """The address of what random numbers are drawn from; refuses what kernels cannot trust."""
         wrong = operator.ne if self.lines.lengths is None else operator.lt
-        if noise is None or noise.dtype != torch.int64 or wrong(noise.numel(), ROWS + self.lines.B):
+        fits = noise is not None and in_memory(noise, torch.int64) and noise.is_contiguous()
+        if noise is None or not fits or wrong(noise.numel(), ROWS + self.lines.B):
             name = self.compiled.program.cell.name
             expected = f"an int64 tensor of 3 + B = {ROWS + self.lines.B} numbers for the cell {name}"
             received = "None" if noise is None else f"{noise.dtype} {list(noise.shape)}"

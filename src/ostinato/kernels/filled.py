@@ -16,6 +16,7 @@ from torch import Tensor
 from . import buffers
 from .call import Call
 from .places import Places
+from .tensor_checks import addresses
 
 
 def _frame(call: Call, where: Places | None) -> array:
@@ -40,8 +41,8 @@ def forward(
     output = buffers.empty(call.output_shape or (*x.shape[:-1], call.output_width), dtype)
     finals = [torch.empty_like(v) for v in states]
     frame = _frame(call, where)
-    for place, t in zip(c.given, (x, *states, *finals, *weights)):
-        frame[place] = t.data_ptr()
+    for place, address in zip(c.given, addresses((x, *states, *finals, *weights))):
+        frame[place] = address
     frame[c.output] = output.data_ptr()
     if c.draws:
         frame[c.noise] = call.drawn_from(noise)
@@ -89,7 +90,7 @@ def backward(
     sent: Tensor | None = None,
     where: Places | None = None,
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-    """`run.backward` of one call; arriving: the gradients of the final states, all there and contiguous.
+    """`run.backward` of one call; arriving: the gradients of the final states, all there.
 
     adjoints, sent: where the gradients of states, and of products, at every step are to be written, if anywhere.
     """
@@ -104,26 +105,18 @@ def backward(
         d_weights = [buffers.empty(w.shape, dtype) if all_ else torch.zeros_like(w)
                      for w, all_ in zip(weights, p.complete)]  # fmt: skip
     frame = _frame(call, where)
-    for place, t in zip(c.given, (x, *arriving, *d_states, *weights, *states)):
-        frame[place] = t.data_ptr()
+    from_above, given = (d_output, *d_histories), (x, *arriving, *d_states, *weights, *states, output, *kept)
+    present = [(place, d) for (place, _), d in zip(c.from_above, from_above) if d is not None]
+    places = (*c.given, *c.read, *[place for place, _ in present])
+    for place, address in zip(places, addresses((*given, *[d for _, d in present]))):
+        frame[place] = address
     for place, t in zip(c.d_weights, d_weights):
         frame[place] = t.data_ptr()
-    frame[c.output] = output.data_ptr()
     if c.draws:
         frame[c.noise] = call.drawn_from(noise)
-    for k, t in zip(p.histories, kept[1:] if p.kept else kept):
-        frame[c.histories[k]] = t.data_ptr()
-    if p.kept:
-        frame[c.kept] = kept[0].data_ptr()
     if dx is not None:
         frame[c.dx] = dx.data_ptr()
-    absent, alive = [], []
-    for (place, stride), d in zip(c.from_above, (d_output, *d_histories)):
-        if d is None:
-            absent.append((place, stride))
-        else:
-            alive.append(d if d.is_contiguous() else d.contiguous())
-            frame[place] = alive[-1].data_ptr()
+    absent = [entry for entry, d in zip(c.from_above, from_above) if d is None]
     for k, t in enumerate(adjoints):
         frame[c.places[f"adjoint_{k}"]] = t.data_ptr()
     frame[c.wants_x], frame[c.fresh] = wants_x, not onto

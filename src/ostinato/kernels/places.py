@@ -19,6 +19,7 @@ from ..errors import ShapeError, phrase
 from .code import Code, Int
 from .jobs import Job
 from .product import Products
+from .tensor_checks import handed
 from .vector import Frame
 
 Integers = NDArray[np.int64]
@@ -79,10 +80,11 @@ class Places:
 def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Places | None] | None:
     """(sizes [S] of the steps, places) of rows that are packed longest first, and else in their order; S the longest.
 
-    lengths int64 [B], contiguous, on the CPU. None where one of them is not between 0 and `steps`, and where none is
+    lengths int64 [B], on the CPU. None where one of them is not between 0 and `steps`, and where none is
     above 0. Without places where all of them are `steps`: such a batch is dense.
     """
     rows = len(lengths)
+    lengths = handed("kernels", "lengths", lengths, (rows,), torch.int64, "Give one integer for each row.")
     numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64)
     first = numbers.data_ptr()
     sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))

@@ -10,16 +10,19 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
-from ..errors import NoKernels
+from ..errors import InputError, NoKernels, ShapeError, phrase
 from . import buffers, filled, machine, threads
 from .backward import Backward
 from .call import Call, Compiled, Lines
 from .forward import Forward
 from .jobs import SCALARS
+from .named import named, named_backward
 from .places import Places
 from .program import program
 from .shapes import hidden_sizes, kept_shapes
 
+_SIZES = "Give tensors of one size and number type, as the cell's parameters are."
+_SAVED = "Saved-tensor hooks have to give back what they were given, and gradients are as what they are gradients of."
 _REUSED = 1 << 17
 """Bytes from which memory for what is only looked at is taken from the pool: it lives for a moment, at every watched
 step, and fresh memory would cost a page fault per page."""
@@ -74,21 +77,33 @@ def _call(
     reverse: bool,
     places: Places | None,
 ) -> Call:
-    """The call of these sizes, after a look at whether the tensors have them."""
-    H, P = hidden_sizes(compiled.program.cell, states, weights)
+    """The call of these sizes. Whether the tensors have them is left to its `hand`."""
+    try:
+        H, P = hidden_sizes(compiled.program.cell, states, weights)
+        B, C = states[0].shape[-2], x.shape[-1]
+    except IndexError:
+        where, shapes = f"cell {compiled.program.cell.name}", [list(t.shape) for t in (x, *states, *weights)]
+        expected = "x [T, B, C] or [R, C], states [B, H] and weights as the cell's parameters are"
+        raise ShapeError(phrase(where, "the tensors", expected, shapes, "Give each its dimensions.")) from None
     workers = threads.thread_count()
     if sizes is None:
-        call = _dense(compiled, x.shape[0], states[0].shape[-2], x.shape[-1], H, P, workers, reverse)
-        if [*map(Tensor.numel, (x, *states, *weights))] == call.numbers:
-            return call
-    else:
-        known = sizes.numpy()
-        if not known[-1]:
-            known = known[: np.flatnonzero(known)[-1] + 1]
-        B, C = states[0].shape[-2], x.shape[-1]
-        call = _packed(compiled, known.tobytes(), B, C, H, P, workers, reverse, places is not None)
-    call.check(x, states, weights, places)
+        return _dense(compiled, x.shape[0], B, C, H, P, workers, reverse)
+    known = sizes.numpy()
+    if not known[-1]:
+        known = known[: np.flatnonzero(known)[-1] + 1]
+    call = _packed(compiled, known.tobytes(), B, C, H, P, workers, reverse, places is not None)
+    if places is not None:
+        places.check(x, states, call.lines.B)
     return call
+
+
+def _integers(sizes: Tensor | None, noise: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """The rows of each step, and what random numbers come from, as kernels read them."""
+    if sizes is not None and not (sizes.dtype is torch.int64 and sizes.is_cpu and sizes.dim() == 1):
+        expected = "an int64 tensor [T] on the CPU, the rows of each step"
+        received = f"{sizes.dtype} {list(sizes.shape)} on {sizes.device}"
+        raise InputError(phrase("kernels", "sizes", expected, received, 'Convert it with .to("cpu", torch.int64).'))
+    return sizes, noise if noise is None else noise.contiguous()
 
 
 def _no_steps(x: Tensor, states: Sequence[Tensor], sizes: Tensor | None) -> bool:
@@ -134,9 +149,15 @@ def forward(
     histories = histories and len(states) > (cell.output_state is not None)
     c = compiled_forward(cell, SCALARS[x.dtype], keep, histories)
     p = c.program
+    if sizes is not None or noise is not None:
+        sizes, noise = _integers(sizes, noise)
     if _no_steps(x, states, sizes):
         return _nothing(c, x, states, weights, keep, histories)
     call = _call(c, x, states, weights, sizes, reverse, where)
+    if not call.hand.knows(None, (x, *states, *weights)):
+        n = 1 + len(states)
+        x, *rest = call.hand.check(None, named(call, x, states, weights, where), _SIZES)
+        states, weights = rest[: n - 1], rest[n - 1 :]
     found = filled.forward(call, x, states, weights, keep, histories, noise, where)
     if sizes is not None:
         output, finals, lines, kept = found
@@ -278,15 +299,30 @@ def _backward(
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """adjoints, sent: where the gradients of states, and of products, at every step are to be written, if anywhere."""
     c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories), bool(adjoints))
-    dtype, (wants_x, _, wants_weights) = x.dtype, needs
-    arriving = [buffers.zeros(a.shape, dtype) if d is None else d.contiguous() for a, d in zip(states, d_finals)]
+    wants_x, _, wants_weights = needs
+    upstream = [d if d is None or d.is_contiguous() else d.contiguous() for d in (d_output, *d_finals, *d_histories)]
+    if sizes is not None or noise is not None:
+        sizes, noise = _integers(sizes, noise)
     if _no_steps(x, states, sizes):
         d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
-        return torch.zeros_like(x) if wants_x else None, [d.clone() for d in arriving], d_weights
+        d_states = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(states, upstream[1:])]
+        return torch.zeros_like(x) if wants_x else None, d_states, d_weights
     call = _call(c, x, states, weights, sizes, reverse, where)
+    given = (x, *states, *weights, output, *kept, *[d for d in upstream if d is not None], *onto)
+    which = (len(onto), *[d is None for d in upstream])
+    if not call.hand.knows(which, given):
+        before = named(call, x, states, weights, where)
+        every = named_backward(call, before, output, kept, upstream, onto, where)
+        checked = iter(call.hand.check(which, every, _SAVED))
+        x, states, weights = next(checked), [next(checked) for _ in states], [next(checked) for _ in weights]
+        output, kept = next(checked), [next(checked) for _ in kept]
+        upstream = [d if d is None else next(checked) for d in upstream]
+        onto = list(checked)
+    n = 1 + len(states)
+    arriving = [buffers.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(states, upstream[1:n])]
     found = filled.backward(
-        call, x, states, weights, output, kept, d_output, arriving, d_histories, wants_x, wants_weights, onto, noise,
-        adjoints, sent, where,
+        call, x, states, weights, output, kept, upstream[0], arriving, upstream[n:], wants_x, wants_weights, onto,
+        noise, adjoints, sent, where,
     )  # fmt: skip
     if sizes is not None:
         dx, d_states, _ = found

@@ -221,8 +221,8 @@ def emit(l: Any, v: Value, a: list[Any]) -> Any:  # noqa: E741
         return l.select(l.gt(a[0], l.zero), a[0], l.mul(a[0], l.const(v.attr)))
     if v.op == "clamp":
         low, high = l.const(v.attr[0]), l.const(v.attr[1])
-        capped = l.select(l.gt(a[0], high), high, a[0])
-        return l.select(l.lt(capped, low), low, capped)
+        raised = l.select(l.lt(a[0], low), low, a[0])
+        return l.select(l.gt(raised, high), high, raised)  # the upper bound last: it holds where bounds are crossed
     return EMIT[v.op](l, *a)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from .. import _torch_private
+from ..cells import Cell
 from ..errors import InputError, OstinatoError, ShapeError, phrase
 from .given import Lengths
 from .plain import autocast_on
+from .routing import seen
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -49,6 +54,9 @@ def problem_with(
         expected = "packed rows [R, C]" if packed else "[B, T, C] or [T, C]" if layer.batch_first else _BATCH
         kind = ShapeError if packed else InputError
         return kind(phrase(where, "x", expected, f"{data.dim()} dimensions", "One step goes to layer.step."))
+    wrong_sizes = _sizes_problem(where, x) if packed else None
+    if wrong_sizes is not None:
+        return wrong_sizes
     if data.shape[-1] != layer.input_size:
         expected = f"of input_size = {layer.input_size} features at the end"
         return ShapeError(phrase(where, "x", expected, f"a shape of {list(data.shape)}", _SIZE))
@@ -63,6 +71,62 @@ def problem_with(
         remedy = "Convert x with x.to(dtype) or the layer with layer.to(dtype)."
         return InputError(phrase(where, "x", f"of the weights' number type, {own.dtype}", data.dtype, remedy))
     return None if state is None else _state_problem(layer, x, data, state)
+
+
+def weight_problem(
+    layer: Layer, weights: Sequence[Sequence[Tensor]], learned: Sequence[Sequence[str]]
+) -> ShapeError | None:
+    """A weight, or a learned start, of another shape than the layer's sizes say. Kernels read them by these sizes.
+
+    weights  those of each layer and direction, as the cell takes them
+    learned  the names of each state's starts
+    """
+    names, directions = layer._weight_names(), 2 if layer.bidirectional else 1
+    width = layer.cell.width(layer.cell.output_width, layer.input_size, layer.hidden_size, layer.proj_size)
+    for k, group in enumerate(weights):
+        columns = layer.input_size if k < directions else width * directions
+        shapes = _weight_shapes(layer.cell.text, columns, layer.hidden_size, layer.proj_size)
+        for name, t, shape in zip(names[k], group, shapes, strict=True):
+            if t.shape != shape:
+                return _wrong_weight(layer, name, t, shape)
+    for symbol, own in zip(layer.cell.state_widths, learned):
+        shape = (layer.cell.width(symbol, layer.input_size, layer.hidden_size, layer.proj_size),)
+        for name in own:
+            if getattr(layer, name).shape != shape:
+                return _wrong_weight(layer, name, getattr(layer, name), shape)
+    return None
+
+
+def _wrong_weight(layer: Layer, name: str, t: Tensor, shape: tuple[int, ...]) -> ShapeError:
+    turned = len(shape) == 2 and tuple(t.shape) == shape[::-1]
+    remedy = (
+        f"Write {name}.t() for a weight that is stored as [features, units]."
+        if turned
+        else "Give the layer a parameter of this shape, or build a layer of the sizes that the weights have."
+    )
+    return ShapeError(phrase(type(layer).__name__, name, f"of shape {list(shape)}", list(t.shape), remedy))
+
+
+@_torch_private.constant_result
+@lru_cache(maxsize=512)
+def _weight_shapes(text: str, C: int, H: int, P: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(Cell.from_text(text).parameters(C, H, P).values())
+
+
+def _sizes_problem(where: str, x: PackedSequence) -> OstinatoError | None:
+    """What is wrong with the rows of each step, which a PackedSequence made by hand may have in any way."""
+    sizes, name = x.batch_sizes, "batch_sizes"
+    remedy = "Let pack_padded_sequence or pack_sequence make the PackedSequence."
+    if sizes.dtype is not torch.int64 or sizes.dim() != 1 or not sizes.shape[0] or sizes.device.type != "cpu":
+        received = f"{sizes.dtype} {list(sizes.shape)} on {sizes.device}"
+        return InputError(phrase(where, name, "an int64 tensor [T] on the CPU, T at least 1", received, remedy))
+    if seen([sizes]):
+        return None
+    known, rows = sizes.numpy(), x.data.shape[0]
+    if known[-1] < 0 or (known[1:] > known[:-1]).any() or known.sum() != rows:
+        expected = f"rows for each step, never more than in the step before, {rows} in all as data has them"
+        return ShapeError(phrase(where, name, expected, known.tolist(), remedy))
+    return None
 
 
 def _state_problem(layer: Layer, x: Tensor | PackedSequence, data: Tensor, state: State) -> OstinatoError | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..cells import Cell
 from . import plain
 from .plain import Found, Kept, Tensors
+from .saved import check_saved
 
 
 class Call(NamedTuple):
@@ -74,6 +75,7 @@ class _Sequence(torch.autograd.Function):
             call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories, **_more(call, noise)
         )
         ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
+        ctx.read = x.shape, x.dtype
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(sizes, noise, x, *tensors, output if call.reads_output else None, *kept)
         if not call.show_kept:
@@ -84,9 +86,10 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d: Tensor | None) -> tuple[Tensor | None, ...]:
         call, n, extra = ctx.call, len(ctx.call.cell.states), ctx.extra
-        sizes, noise, x, *rest = ctx.saved_tensors
+        sizes, noise, x, *rest = saved = ctx.saved_tensors
         states, weights = rest[:n], rest[n : ctx.parameters]
         output, *kept = rest[ctx.parameters :]
+        check_saved(call.cell, ctx.read, saved, states, weights)
         d_output, d_finals, d_histories = d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra]
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():  # create_graph: what is returned must be differentiable itself

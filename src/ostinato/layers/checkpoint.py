@@ -21,7 +21,7 @@ from torch import Tensor
 from .. import _torch_private
 from ..cells import Cell
 from ..cells.noise import later
-from ..errors import InputError, phrase
+from ..errors import InputError, ShapeError, phrase
 from . import engine
 from .plain import Found, Gradients, Kept, Needs, Tensors
 from .watching import Watched
@@ -178,6 +178,11 @@ class Segments:
         parts = self._parts(x, sizes, reverse)
         if not kept and len(parts) > 1:
             kept = self.forward(cell, x, states, weights, sizes, reverse, True, False, noise)[3]
+        for s, boundary in zip(states, kept):  # slices of them go on, of which no kernel can tell what they are of
+            if boundary.shape != (len(parts) - 1, *s.shape):
+                expected = f"of shape {[len(parts) - 1, *s.shape]}"
+                remedy = "Saved-tensor hooks have to give back what they were given."
+                raise ShapeError(phrase("checkpoint", "a saved state", expected, list(boundary.shape), remedy))
         dx: list[Tensor] = []
         d_states: list[Tensor] = []
         d_weights: list[Tensor] = []

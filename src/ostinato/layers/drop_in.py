@@ -179,6 +179,8 @@ class TorchLayer(Layer, nn.RNNBase):
         """Where torch has an error of its own for these arguments, it is torch's that is raised."""
         if isinstance(x, PackedSequence):  # checked, not run: nn.LSTM reads packed rows of any width without a check
             self._update_flat_weights()
+            if x.batch_sizes.dtype is not torch.int64:
+                self._original.forward(self, x, state)
             self.check_input(x.data, x.batch_sizes)
             if state is not None:
                 self.check_forward_args(x.data, state, x.batch_sizes)

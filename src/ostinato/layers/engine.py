@@ -177,7 +177,7 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, A
     Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
     step. Without places where all rows have all steps.
     """
-    return kernels().by_length(lengths.contiguous(), steps, batch_first)
+    return kernels().by_length(lengths, steps, batch_first)
 
 
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:
@@ -192,18 +192,23 @@ def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> lis
 
 def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor | None:
     """`kernels.lines.norms`; None where no kernels run on these tensors as they lie."""
-    kind = several[0].dtype if several else None
-    fits = all(v.numel() and v.stride(1) == 1 and v.dtype == kind and compiled(v) for v in several)
-    fits = fits and all(w.stride() == v.stride() and w.dtype == kind and w.is_cpu for v, w in zip(several, less))
-    return kernels().norms(several, less) if kind is not None and fits else None
+    k = kernels()
+    if not several or not compiled(several[0]):
+        return None
+    kind = several[0].dtype
+    fits = all(k.rows_in_memory(t, kind) for t in (*several, *less))
+    fits = fits and all(w.shape == v.shape and w.stride() == v.stride() for v, w in zip(several, less))
+    return k.norms(several, less) if fits else None
 
 
 def path(
     adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
 ) -> tuple[Tensor, int] | None:
     """`kernels.lines.path`; None where no kernels run on these tensors as they lie."""
-    fits = carry.stride(1) == 1 and adjoint.is_contiguous() and adjoint.numel() and compiled(adjoint)
-    return kernels().path(adjoint, carry, first, reverse, now, known) if fits else None
+    k, kind = kernels(), adjoint.dtype
+    fits = compiled(adjoint) and all(k.rows_in_memory(t, kind) for t in (adjoint, carry, now))
+    fits = fits and adjoint.is_contiguous() and now.is_contiguous() and carry.shape == adjoint.shape
+    return k.path(adjoint, carry, first, reverse, now, known) if fits else None
 
 
 def outer_norms(
@@ -221,8 +226,11 @@ def outer_norms(
             the first step
     """
     k = kernels()
-    rows = [*d, *(t for t, _ in z)]
-    if not all(t.stride(-1) == 1 and t.numel() and compiled(t) for t in rows):
+    starts = [(t, start) for t, start in z if start is not None]
+    rows, kind = [*d, *(t for t, _ in z), *(start for _, start in starts)], d[0].dtype
+    if not compiled(d[0]) or not all(k.rows_in_memory(t, kind) for t in rows):
+        return None
+    if not all(t.is_contiguous() and start.is_contiguous() for t, start in starts):  # read with one stride
         return None
     pattern = k.Pattern(
         len(d), tuple(start is not None for _, start in z), tuple((at, tuple(which)) for at, which in groups)

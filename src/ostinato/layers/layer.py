@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,17 +18,18 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from . import initial
-from .arguments import State, problem_with
+from .arguments import State, problem_with, weight_problem
 from .checkpoint import Checkpointing, read_checkpoint
 from .given import Lengths, Resets
 from .in_place import stay
 from .masks import Masks, Pinned
+from .moments import expect
 from .operator import run
 from .options import Options
 from .sequences import lay_out, packed_like
 from .short import short
 from .watching import WATCHER, Onlooker
-from .weights import gate_record, in_order_of
+from .weights import gate_record, incoming, keep_true
 
 stand_in: Callable[..., Any] | None = None
 """What answers in the place of a layer's sequence, with its arguments, while `ostinato.export` traces a model."""
@@ -52,6 +54,10 @@ class Layer(nn.Module):
     _draws = False
     """Whether a call in training draws anything at random."""
     _pinned: Pinned | None = None
+    knows_order = True
+    """Whether weights that come without a word on the order of their gates are in this cell's: as torch.nn's are."""
+    moved: Mapping[str, list[int]] = MappingProxyType({})
+    """Parameter's name → where each of its gates was before `load_state_dict` permuted it, until an optimiser steps."""
 
     def forward(
         self,
@@ -125,6 +131,9 @@ class Layer(nn.Module):
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)
+        wrong = weight_problem(self, weights, initial.learned_names(self))
+        if wrong is not None:
+            raise wrong
         batch = lay_out(x, lengths, resets, self.batch_first, where)
         if state is None:
             given: Sequence[Tensor] = initial.own(self, x)
@@ -237,6 +246,11 @@ class Layer(nn.Module):
         if metadata is not None:
             metadata.setdefault(prefix[:-1], {})["gates"] = gate_record(self.cell)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.moved:
+            expect(self)
+
     def _load_from_state_dict(
         self,
         state_dict: Mapping[str, Any],
@@ -247,15 +261,22 @@ class Layer(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        recorded = local_metadata.get("gates")
         where = f"{type(self).__name__}.load_state_dict"
-        state_dict, problem = in_order_of(self.cell, state_dict, prefix, recorded, where)
-        if problem is not None:
-            error_msgs.append(problem)
+        taken = incoming(self, state_dict, prefix, local_metadata.get("gates"), where)
+        if taken.problem is not None:
+            error_msgs.append(taken.problem)
             return
+        errors = len(error_msgs)
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            taken.state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
+        if taken.moved is None or len(error_msgs) > errors:
+            return
+        if taken.moved or self.moved:
+            self.moved = taken.moved
+        if taken.moved:
+            keep_true(state_dict, prefix, taken, self)
+            expect(self)
 
 
 def settled(cell: Cell) -> Cell:

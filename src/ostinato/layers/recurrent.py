@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..cells import Cell, as_cell
+from ..cells import Cell, as_cell, catalogue
 from ..errors import InputError, phrase
 from . import initial
 from .layer import Layer, settled
 from .options import Options
-from .weights import in_torch_order, suffixes
+from .weights import GateOrder, gate_record, in_torch_order, suffixes
+
+_TORCHS = frozenset(catalogue()[name] for name in ("elman", "elman_relu", "gru", "lstm", "lstm_projected"))
+"""Cells of torch.nn's layers: their gates are in torch's order, and their state_dicts have torch's keys only."""
 
 
 class Recurrent(Layer):
@@ -42,8 +45,12 @@ class Recurrent(Layer):
 
     Parameters carry torch.nn's names and start from U(-1/√H, 1/√H), or from the cell's own `init`: weight_ih_l0
     [G·H, C], weight_hh_l0 [G·H, H], weight_hr_l0 [P, H], bias_ih_l0 and bias_hh_l0 [G·H], and p_NAME_l0 [H]; a letter
-    that the cell does not use is absent. The state is one tensor, or a tuple of them for a cell of several states.
-    `forward` and `step` are the calls. torch.jit.script is not supported; torch.compile and torch.export are.
+    that the cell does not use is absent. A cell of several gates that torch.nn does not have brings one entry more into
+    the state_dict, gate_order._extra_state, by which weights load into a cell with its gates in another order, and
+    without which they are refused unless the cell is the catalogue's.
+
+    The state is one tensor, or a tuple of them for a cell of several states. `forward` and `step` are the calls.
+    torch.jit.script is not supported; torch.compile and torch.export are.
     """
 
     def __init__(
@@ -97,6 +104,9 @@ class Recurrent(Layer):
                 start = torch.empty(shapes[name], device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(start))
             self._names.append([name + suffix for name in shapes])
+        if chosen not in _TORCHS and any(len(names) > 1 for names in gate_record(chosen).values()):
+            self.gate_order = GateOrder(self.cell)
+            self.knows_order = catalogue().get(chosen.name) == chosen
         self._take(told, device, dtype)
         self.reset_parameters()
 
@@ -118,6 +128,10 @@ class Recurrent(Layer):
         super().__setstate__(state)
         for cell in (self.cell, *(self._equations or ())):
             settled(cell)
+
+    def __repr__(self) -> str:
+        own = self._modules.keys() <= {"gate_order"}
+        return f"{self._get_name()}({self.extra_repr()})" if own else super().__repr__()
 
     def extra_repr(self) -> str:
         return f"{self.cell.name}, {super().extra_repr()}"

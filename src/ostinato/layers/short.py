@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..errors import ShapeError
 from . import engine
 from .autograd import Call, differentiable
 from .given import Lengths, given_lengths
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=64)
-def _zeros(shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-    """A start that is only ever read."""
+def _zeros(shape: tuple[int, ...], kind: torch.dtype, place: int) -> Tensor:
+    """A start that is only ever read. Each state has its own: tensors that differ are checked at once."""
     with torch.inference_mode(False):
         return torch.zeros(shape, dtype=kind)
 
@@ -66,7 +67,7 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
     if state is None:
         if layer.options.learn_initial_state:
             return None
-        tensors: list[Any] = [x, *[_zeros(own, kind) for own in shapes]]
+        tensors: list[Any] = [x, *[_zeros(own, kind, k) for k, own in enumerate(shapes)]]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):
@@ -106,12 +107,15 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
         tensors[n:] = masks.weights(cell, tensors[n:], 0)
         noise = masks.noise(0) if cell.random else None
     x, states, weights = tensors[0], tensors[1:n], tensors[n:]
-    if learning:
-        call = _call(cell) if where is None else _call(cell)._replace(where=where)
-        output, finals, _, _ = differentiable(call, x, states, weights, sizes, noise)
-    else:
-        run = engine.kernels().forward
-        output, finals, _, _ = run(cell, x, states, weights, sizes, False, False, False, noise, where)
+    try:
+        if learning:
+            call = _call(cell) if where is None else _call(cell)._replace(where=where)
+            output, finals, _, _ = differentiable(call, x, states, weights, sizes, noise)
+        else:
+            run = engine.kernels().forward
+            output, finals, _, _ = run(cell, x, states, weights, sizes, False, False, False, noise, where)
+    except ShapeError:  # of a weight: the other way knows its name in the layer
+        return None
     if turned:
         output = output.transpose(0, 1)
     return output, finals[0] if n == 2 else tuple(finals)

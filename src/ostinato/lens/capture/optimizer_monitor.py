@@ -76,6 +76,15 @@ class OptimizerMonitor:
         if not self.norms_after:
             self._read_gradients({})
 
+    def largest_norm(self) -> float:
+        """The largest norm whose square the gradients' number type holds.
+
+        Sums of squares are in float32 at least; a norm in float16 ends where float16 does.
+        """
+        types = {p.dtype for p in self._parameters if p.dtype.is_floating_point and p.dtype.itemsize > 1}
+        sums = [math.sqrt(torch.finfo(torch.promote_types(t, torch.float32)).max) for t in types]
+        return min([*sums, *(torch.finfo(t).max for t in types)], default=math.inf)
+
     def _gradient_arrived(self, parameter: Tensor) -> None:
         number = inside_which_backward()
         if number not in self._passes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -132,4 +133,4 @@ def _flat(one: Activation) -> str:
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    sys.stdout.buffer.write(table().encode("utf-8"))

@@ -115,7 +115,7 @@ def weight_reports(monitor: OptimizerMonitor) -> tuple[WeightReport, ...]:
 
 def clipping_report(monitor: OptimizerMonitor) -> Clipping:
     """The norm of all gradients at each step of an optimiser."""
-    return Clipping(tuple(monitor.norms_before), tuple(monitor.norms_after))
+    return Clipping(tuple(monitor.norms_before), tuple(monitor.norms_after), monitor.largest_norm())
 
 
 def _concatenated(parts: Sequence[Tensor]) -> Tensor:

@@ -203,7 +203,7 @@ def _dead(layer: LayerReport) -> _Case | None:
 
 def _optimiser(report: ReportData) -> list[Finding]:
     found, clipping = [], report.clipping
-    pairs = zip(clipping.norms_before, clipping.norms_after, strict=True)
+    pairs = list(zip(clipping.norms_before, clipping.norms_after, strict=True))
     factors = [before / after for before, after in pairs if after > 0 and not math.isnan(before)]
     if factors and min(factors) > CLIPPED_ABOVE:
         sentence = (
@@ -211,6 +211,22 @@ def _optimiser(report: ReportData) -> list[Finding]:
             "any more; raise the bound, or look for what explodes"
         )
         found.append(Finding("clipped", "optimiser", sentence, min(factors), CLIPPED_ABOVE, f"{_PASCANU}, section 3.2"))
+    zeroed = [before for before, after in pairs if after == 0 < before]
+    if zeroed:
+        size = max(zeroed)
+        steps = "a step" if len(zeroed) == 1 else f"{len(zeroed)} steps"
+        if size > clipping.largest_norm:
+            sentence = (
+                f"optimiser: at {steps} the gradient's norm, {number(size)}, overflowed to inf in clip_grad_norm_, "
+                "which then multiplied every gradient by 0; look for what explodes, and let error_if_nonfinite=True "
+                "stop there"
+            )
+        else:
+            sentence = (
+                f"optimiser: at {steps} a gradient of norm {number(size)} was 0 when the optimiser read it; "
+                "look at what is done to gradients between backward and the step"
+            )
+        found.append(Finding("gradient set to 0", "optimiser", sentence, size, 0.0, "IEEE 754"))
     moved = [
         (w.relative_update, w) for w in report.weights if "weight" in w.parameter and w.relative_update is not None
     ]
@@ -220,7 +236,7 @@ def _optimiser(report: ReportData) -> list[Finding]:
             what = f"gate {fast.gate} of {fast.parameter} moved by {100 * most:.2g} % of its size in one step"
             sentence = f"optimiser: {what}; lower the learning rate"
             found.append(Finding("update too large", "optimiser", sentence, most, UPDATE_ABOVE, _RATIO))
-        elif most < UPDATE_BELOW:
+        elif most < UPDATE_BELOW and not zeroed:
             what = f"no recurrent weight moved by more than {number(most)} of its size"
             sentence = f"optimiser: {what}; raise the learning rate, or look whether gradients arrive"
             found.append(Finding("update too small", "optimiser", sentence, most, UPDATE_BELOW, _RATIO))

@@ -59,6 +59,9 @@ class Clipping:
         metadata=quantity("loss per unit of the weights", json="norms_after_loss_per_weight_unit")
     )
     """One for each step of an optimiser: the same norm as the optimiser read it."""
+    largest_norm: float = math.inf
+    """The largest norm whose square the gradients' number type holds, in the same unit; clip_grad_norm_ takes a larger
+    one for inf, and multiplies every gradient by 0."""
 
     norms_before_loss_per_weight_unit = RenamedAttribute("norms_before")
     norms_after_loss_per_weight_unit = RenamedAttribute("norms_after")
