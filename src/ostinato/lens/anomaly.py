@@ -22,7 +22,6 @@ from ..layers.plain import Gradients, Recorded
 from ..layers.sequences import Batch
 from ..layers.watching import WATCHER, Onlooker, Piece
 from .capture.call_layout import CallLayout
-from .capture.call_layout import packed_rows as _lines
 from .capture.cell_recipe import cell_recipe
 from .capture.evaluate import evaluate, needed
 from .capture.module_names import modules_by_name
@@ -126,7 +125,7 @@ class AnomalyLocator:
 
     def forward(self, piece: Piece) -> None:
         # x too: gates that saturate make finite values of an infinite one, and NaN of their weights' gradients.
-        every = [_lines(t) for t in (piece.output, *piece.histories, piece.x)]
+        every = [t.flatten(0, -2) for t in (piece.output, *piece.histories, piece.x)]
         if all(_finite(t) for t in every):
             return
         line = self._first(piece, every, last=self.reverse)
@@ -134,8 +133,8 @@ class AnomalyLocator:
         weight = self._weight(piece.weights)
         if weight:
             raise self._error("forward", f"{weight} is not finite", "weight")
-        if not _finite(_lines(piece.x)[line]):
-            raise self._error("forward", f"x is {_kind(_lines(piece.x)[line])} {at}", "x")
+        if not _finite(piece.x.flatten(0, -2)[line]):
+            raise self._error("forward", f"x is {_kind(piece.x.flatten(0, -2)[line])} {at}", "x")
         before = [self.before(piece, k)[line : line + 1] for k in range(len(self.cell.states))]
         for state, value in zip(self.cell.states, before):
             if not _finite(value):
@@ -150,7 +149,7 @@ class AnomalyLocator:
         n = named_values(self.cell)
         roots = [n.trace.output, *n.trace.new]
         nodes = needed(roots)
-        values = evaluate(self.cell, piece.weights, _lines(piece.x)[line : line + 1], before, nodes)
+        values = evaluate(self.cell, piece.weights, piece.x.flatten(0, -2)[line : line + 1], before, nodes)
         bad = {v.id: value for v, value in zip(nodes, values) if not _finite(value)}
         node = next((v for v in roots if v.id in bad), None)
         if node is None:  # at the very edge: torch's own rounding stays finite
@@ -180,21 +179,21 @@ class AnomalyLocator:
                 row = int(torch.nonzero(~d.isfinite().all(1))[0])
                 what = f"the gradient that arrives at the final state {state} is {_kind(d)}, row {row}"
                 raise self._error("backward", what, "arrives")
-        flat = [_lines(t) for t in (*adjoints, *arriving, *sent.values())]
+        flat = [t.flatten(0, -2) for t in (*adjoints, *arriving, *sent.values())]
         if all(_finite(t) for t in flat):
             raise self._error("backward", f"the gradient of {self._weight(d_weights)}, summed over steps", "gradient")
         line = self._first(piece, flat, last=not self.reverse)
         at = self._place(piece, line)
         for t in arriving:
-            if not _finite(_lines(t)[line]):
-                what = f"the gradient that arrives at the output is {_kind(_lines(t)[line])} {at}"
+            if not _finite(t.flatten(0, -2)[line]):
+                what = f"the gradient that arrives at the output is {_kind(t.flatten(0, -2)[line])} {at}"
                 raise self._error("backward", what, "arrives")
         for state, a in zip(self.cell.states, adjoints):
-            if not _finite(_lines(a)[line]):
-                what = f"the gradient of the state {state} becomes {_kind(_lines(a)[line])} {at}"
+            if not _finite(a.flatten(0, -2)[line]):
+                what = f"the gradient of the state {state} becomes {_kind(a.flatten(0, -2)[line])} {at}"
                 raise self._error("backward", what, "gradient")
-        (letter, gate), d = next((k, d) for k, d in sent.items() if not _finite(_lines(d)[line]))
-        what = f"the gradient of gate {gate} ({letter}.{gate}) becomes {_kind(_lines(d)[line])} {at}"
+        (letter, gate), d = next((k, d) for k, d in sent.items() if not _finite(d.flatten(0, -2)[line]))
+        what = f"the gradient of gate {gate} ({letter}.{gate}) becomes {_kind(d.flatten(0, -2)[line])} {at}"
         raise self._error("backward", what, "gradient")
 
     def _error(self, way: str, what: str, helps: str) -> AnomalyError:

@@ -29,7 +29,8 @@ class Watch:
     def __init__(self, model: nn.Module) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(phrase(_WHERE, "model", "a torch module", type(model).__name__))
-        self._names = {id(m): name for name, m in modules_by_name(model) if isinstance(m, Layer)}
+        modules = list(modules_by_name(model))
+        self._names = {id(m): name for name, m in modules if isinstance(m, Layer)}
         if not self._names:
             remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
             received = f"{type(model).__name__} without one"
@@ -38,7 +39,7 @@ class Watch:
             )
         self._observed: list[ObservedCall] = []
         self._calls: dict[int, int] = {}
-        self._monitor = OptimizerMonitor(model)
+        self._monitor = OptimizerMonitor(model, modules)
         self._token: Token[Watcher | None] | None = None
         self._outer: Watcher | None = None
 

@@ -2,6 +2,8 @@
 
 A segment is an unbroken sequence: a row of the batch up to its length, or the part of it between two resets. Kernels
 read packed rows: the steps of the segments, one packed row each; the segments that have a step s lie side by side.
+`t.flatten(0, -2)` are the packed rows of a tensor that is laid out as the output: [T, B, H] of a dense batch → [R, H],
+and [R, H] stay as they are.
 
 Letters: T steps and B rows of the caller's x, N segments, S steps of the longest segment, R packed rows, K lags.
 """
@@ -100,11 +102,6 @@ def gathered(per_row: Tensor, index: Tensor, fill: float) -> Tensor:
     values = per_row.index_select(0, at.flatten()).view(*index.shape, *per_row.shape[1:])
     known = (index >= 0).to(per_row.device).view(*index.shape, *[1] * (per_row.dim() - 1))
     return values.where(known, fill) if not bool((index >= 0).all()) else values
-
-
-def packed_rows(t: Tensor) -> Tensor:
-    """[T, B, H] → [T·B, H]; packed rows [R, H] stay as they are."""
-    return t.flatten(0, 1) if t.dim() == 3 else t
 
 
 def chosen_rows(t: Tensor, at: Tensor | None) -> Tensor:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import attrgetter
 
 from ...cells import Cell
 from ...cells.derivative import Derivative, differentiate
 from ...cells.value import Value
 from .evaluate import needed
 from .named_values import NamedValues, named_values
+
+_id = attrgetter("id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class CellRecipe:
 
     def plan(self, nodes: Sequence[Value], saved: Iterable[int]) -> EvaluationPlan:
         """How to evaluate `nodes` where the values of the node ids `saved` are at hand."""
-        key = tuple([v.id for v in nodes]), tuple(saved)
+        key = tuple(map(_id, nodes)), tuple(saved)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._made_plan(nodes, frozenset(key[1]))

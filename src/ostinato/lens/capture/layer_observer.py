@@ -16,7 +16,7 @@ from ...cells import Cell
 from ...layers import engine
 from ...layers.plain import Gradients, Recorded
 from ...layers.watching import Piece
-from .call_layout import CallLayout, packed_rows
+from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
 from .piece_view import PieceView
 from .row_norms import row_norms
@@ -96,7 +96,7 @@ class LayerObserver:
             known = along if dense else along.where((segments >= 0)[..., None].to(v.device), 1.0)
             samples.carries[state] = v[:m], known
         histories = piece.histories
-        flat = [packed_rows(s) for s in histories]
+        flat = [s.flatten(0, -2) for s in histories]
         norms = row_norms([s.flatten(1) for s in histories] if dense else flat)
         for s, norm in zip(flat, norms):
             samples.states.append((norm, s[spread[0] :: sampling.stride].clone() if m else s[:0]))
@@ -118,10 +118,10 @@ class LayerObserver:
         ending, at = self._endings(view)
         if self._only_last:
             for d in (d_output, *d_histories):
-                if d is not None and _reaches_others(packed_rows(d), at):
+                if d is not None and _reaches_others(d.flatten(0, -2), at):
                     self._only_last = False
                     break
-        flat = [packed_rows(a) for a in adjoints]
+        flat = [a.flatten(0, -2) for a in adjoints]
         if self._only_last:  # what the loss sends is the probe
             self._probe_carried, probe = d_states, flat
             samples.probe = norms = row_norms(flat)
@@ -143,22 +143,22 @@ class LayerObserver:
         at, own, seed = at.to(piece.x.device), self.recipe.output_state, None
         carried = [c.clone() for c in self._probe_carried]
         if d_output is not None and len(ending):
-            arriving = packed_rows(d_output)[at]
+            arriving = d_output.flatten(0, -2)[at]
             if own is not None:
                 carried[own][ending] += arriving
             else:
                 seed = torch.zeros_like(d_output)
-                packed_rows(seed)[at] = arriving
+                seed.flatten(0, -2)[at] = arriving
         others = iter(d_histories)
         for k in range(len(carried)):
             d = None if k == own else next(others, None)
             if d is not None and len(ending):
-                carried[k][ending] += packed_rows(d)[at]
+                carried[k][ending] += d.flatten(0, -2)[at]
         self._probe_carried, adjoints = engine.adjoints(
             piece.cell, piece.x, piece.states, piece.weights, piece.sizes, piece.reverse, piece.output, piece.kept,
             seed, carried, piece.noise,
         )  # fmt: skip
-        return [packed_rows(a) for a in adjoints]
+        return [a.flatten(0, -2) for a in adjoints]
 
     def _endings(self, view: PieceView) -> tuple[Tensor, Tensor]:
         """(the segments that end in this piece, the packed rows within it at which they do)."""

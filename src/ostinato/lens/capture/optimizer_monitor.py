@@ -15,7 +15,6 @@ from torch.utils.hooks import RemovableHandle
 from ..._torch_private import after_backward, inside_backward, inside_which_backward
 from ...cells import Cell
 from ...layers.layer import Layer
-from .module_names import modules_by_name
 from .row_norms import row_norms
 
 
@@ -45,8 +44,9 @@ class MonitoredParameter:
 class OptimizerMonitor:
     """Hooks on a model's parameters and on optimisers, from `begin` to `end`."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.recurrent = list({p.name: p for p in _recurrent_parameters(model)}.values())
+    def __init__(self, model: nn.Module, modules: Iterable[tuple[str, nn.Module]]) -> None:
+        """`modules`: those of the model by name, as `modules_by_name` gives them."""
+        self.recurrent = list(_recurrent_parameters(modules).values())
         """The parameters of the recurrent layers, in their order."""
         self.norms_before: list[float] = []
         """‖dL/dW‖ of all parameters before clipping, for each step of an optimiser; NaN where it was not observed."""
@@ -142,13 +142,15 @@ class OptimizerMonitor:
 _LETTERS = {"weight_ih": "W", "weight_hh": "U", "weight_hr": "V", "bias_ih": "b", "bias_hh": "d"}
 
 
-def _recurrent_parameters(model: nn.Module) -> list[MonitoredParameter]:
-    found = []
-    for prefix, module in modules_by_name(model):
+def _recurrent_parameters(modules: Iterable[tuple[str, nn.Module]]) -> dict[str, MonitoredParameter]:
+    """Those of the recurrent layers by their name in the model."""
+    found = {}
+    for prefix, module in modules:
         if isinstance(module, Layer):
+            cell = module.cell
             for name, p in module.named_parameters(recurse=False):
                 full = f"{prefix}.{name}".removeprefix(".")
-                found.append(MonitoredParameter(full, p, _gates_of(module.cell, name)))
+                found[full] = MonitoredParameter(full, p, _gates_of(cell, name))
     return found
 
 

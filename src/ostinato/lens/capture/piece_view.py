@@ -17,7 +17,7 @@ from ...cells.reference import drawn
 from ...cells.value import Value
 from ...layers import engine
 from ...layers.watching import Piece
-from .call_layout import CallLayout, chosen_rows, gathered, packed_rows
+from .call_layout import CallLayout, chosen_rows, gathered
 from .cell_recipe import CellRecipe
 from .evaluate import compute
 
@@ -53,12 +53,12 @@ class PieceView:
         plan = self.recipe.plan(nodes, saved)
         values = {}
         for i in plan.saved:
-            values[i] = chosen_rows(packed_rows(saved[i]), at)
-        history = packed_rows(piece.histories[0])
+            values[i] = chosen_rows(saved[i].flatten(0, -2), at)
+        history = piece.histories[0].flatten(0, -2)
         count, width = len(history) if at is None else len(at), history.shape[-1]
         if plan.computed:
             nothing = piece.x.new_empty(count, 0)  # of what is not read only the number of rows counts
-            x = chosen_rows(packed_rows(piece.x), at) if plan.reads_x else nothing
+            x = chosen_rows(piece.x.flatten(0, -2), at) if plan.reads_x else nothing
             before = [self.state_before(k, at) if read else nothing for k, read in enumerate(plan.states_read)]
             compute(self.recipe.cell, piece.weights, x, before, plan.computed, values)
         found = []
@@ -73,7 +73,7 @@ class PieceView:
         after, start = self.piece.histories[k], self.piece.states[k]
         reverse = self.piece.reverse
         if self.layout.dense and at is None:
-            return packed_rows(torch.cat([after[1:], start[None]] if reverse else [start[None], after[:-1]]))
+            return torch.cat([after[1:], start[None]] if reverse else [start[None], after[:-1]]).flatten(0, -2)
         index = self._segment_index()
         segments = torch.arange(index.shape[1]).expand_as(index)
         earlier = torch.full_like(index, -1)
@@ -83,17 +83,17 @@ class PieceView:
             earlier[1:] = index[:-1]
         # The start of segment n is row n, the row r of this piece is row N + r.
         known = torch.where(earlier >= 0, earlier - self.base + len(start), segments)[index >= 0]
-        return torch.cat([start, packed_rows(after)])[chosen_rows(known, at).to(after.device)]
+        return torch.cat([start, after.flatten(0, -2)])[chosen_rows(known, at).to(after.device)]
 
     def operand(self, node: Value) -> Tensor:
         """What a product reads, [R, C]."""
-        return packed_rows(self.piece.x) if node.op == "x" else self.values([node])[0]
+        return self.piece.x.flatten(0, -2) if node.op == "x" else self.values([node])[0]
 
     def operand_after(self, node: Value) -> tuple[Tensor, Tensor | None]:
         """`operand`; of a state what it is after each step, with its values before the first step, [N, C]."""
         if node.op == "state":
             k = self.recipe.states.index(node.attr)
-            return packed_rows(self.piece.histories[k]), self.piece.states[k]
+            return self.piece.histories[k].flatten(0, -2), self.piece.states[k]
         return self.operand(node), None
 
     def step_offsets(self) -> list[int]:

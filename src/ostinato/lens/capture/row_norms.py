@@ -17,7 +17,7 @@ def row_norms(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> li
     """
     norms = engine.norms(matrices, subtract)
     if norms is not None:
-        parts = norms.split([len(v) for v in matrices])
+        parts = norms.split(list(map(len, matrices)))
         if matrices[0].dtype != torch.float64 or bool(norms.isfinite().all() & (norms > 1e-140).all()):
             return list(parts)
     return [_scaled(v - subtract[k] if subtract else v) for k, v in enumerate(matrices)]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ...layers import engine
-from .call_layout import packed_rows
 from .cell_recipe import WeightGroup
 from .piece_view import PieceView
 
@@ -87,7 +86,7 @@ def _by_kernels(view: PieceView, groups: Sequence[_Group]) -> list[Tensor] | Non
             merged.append([blocks[address]])
             merged_readers.append(readers[address])
         end = address + blocks[address].shape[-1] * blocks[address].element_size()
-    d = [packed_rows(side_by_side(parts)) for parts in merged]
+    d = [side_by_side(parts).flatten(0, -2) for parts in merged]
     pattern = [(k, [n for n, of in enumerate(merged_readers) if k in of]) for k in range(len(groups))]
     norms = engine.outer_norms(pattern, d, operands, view.step_offsets(), view.piece.reverse)
     return None if norms is None else list(norms.square())
