@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test bench bench-full stream lint format clean
+.PHONY: run test bench bench-full bits stream lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -20,6 +20,11 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/options.py --write docs/options.md
 	$(BIN)/python benchmarks/ragged.py --write docs/ragged.md
 	$(BIN)/python benchmarks/full.py --write docs/performance.md --readme README.md
+
+COMMIT ?= HEAD
+
+bits: $(STAMP)
+	$(BIN)/python benchmarks/bits.py --against $(COMMIT)
 
 stream: $(STAMP)
 	$(BIN)/python benchmarks/stream.py

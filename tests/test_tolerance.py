@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tolerance import check, error
+from tolerance import bound, check, error
 
 
 def test_error_is_relative_to_the_largest_value():
@@ -41,3 +41,12 @@ def test_names_shapes_dtypes_and_missing_gradients_are_compared():
     for found in ({}, {"x": one}, {"y": None}, {"y": one.double()}, {"y": torch.ones(1)}):
         with pytest.raises(AssertionError):
             check("outputs", found, {"y": one})
+
+
+def test_bounds_grow_with_the_input_features_beyond_two_thousand():
+    assert bound("outputs", torch.float32, 2000) == bound("outputs", torch.float32) == 1e-5
+    assert bound("gradients", torch.float64, 200_000) == pytest.approx(1e-7)
+    one = torch.ones(3)
+    check("outputs", {"y": one + 5e-4}, {"y": one}, features=200_000)
+    with pytest.raises(AssertionError, match="outputs y: error 5.00e-04, at most 1e-04"):
+        check("outputs", {"y": one + 5e-4}, {"y": one}, features=20_000)

@@ -19,6 +19,15 @@ BOUNDS = {
 }
 
 
+WIDE = 2000
+"""Input features from which on bounds grow in proportion: a product with x is one chain of so many additions."""
+
+
+def bound(kind: str, dtype: torch.dtype, features: int = 0) -> float:
+    """The bound of a kind of values in a number type, for layers with so many input features."""
+    return BOUNDS[kind, dtype] * max(1.0, features / WIDE)
+
+
 def error(found: Tensor, expected: Tensor, largest: float | None = None) -> float:
     """How far `found` is from `expected`, relative to the largest value of `expected`; inf where either holds a NaN.
 
@@ -36,11 +45,16 @@ def error(found: Tensor, expected: Tensor, largest: float | None = None) -> floa
 
 
 def check(
-    kind: str, found: Mapping[str, Tensor | None], expected: Mapping[str, Tensor | None], context: object = ""
+    kind: str,
+    found: Mapping[str, Tensor | None],
+    expected: Mapping[str, Tensor | None],
+    context: object = "",
+    features: int = 0,
 ) -> None:
     """Every tensor of one call and one kind, by name; None (no gradient) must stand in the same places.
 
     kind is "outputs" or "gradients". The bound is that of the expected tensor's dtype, which the other must have too.
+    features, the input features of the layer, widen it where they are many.
     """
     assert list(found) == list(expected), f"{list(found)}, expected {list(expected)} {context}"
     values = [t for t in expected.values() if t is not None and t.numel()]
@@ -51,5 +65,5 @@ def check(
         if a is None or b is None:
             continue
         assert a.dtype == b.dtype, f"{kind} {name}: {a.dtype}, expected {b.dtype} {context}"
-        e, bound = error(a, b, largest), BOUNDS[kind, b.dtype]
-        assert e <= bound, f"{kind} {name}: error {e:.2e}, at most {bound:.0e} {context}"
+        e, most = error(a, b, largest), bound(kind, b.dtype, features)
+        assert e <= most, f"{kind} {name}: error {e:.2e}, at most {most:.0e} {context}"

@@ -187,3 +187,44 @@ def test_a_call_that_cannot_be_looked_at(x):
     with pytest.warns(UserWarning, match="detect_anomaly: GRU, layer 0, first direction was not looked at: a tracer"):
         with ostinato.detect_anomaly():
             torch.func.vmap(lambda row: layer(row)[0], in_dims=1)(x[:, :, None])
+
+
+def exponential_gate(W, b, x, h, c, n):
+    i, g = torch.exp(W.i @ x + b.i), torch.tanh(W.g @ x + b.g)
+    c, n = 0.9 * c + i * g, 0.9 * n + i
+    return c / n, c, n
+
+
+def divided_a_step_later(W, b, x, h, c, n):
+    i, g = torch.exp(W.i @ x + b.i), torch.tanh(W.g @ x + b.g)
+    return c / n, 0.9 * c + i * g, 0.9 * n + i
+
+
+FLUSHED = (
+    "from finite values. Kernels count numbers below 1.2e-38 in float32, or 2.2e-308 in float64, as 0 "
+    '(subnormal numbers are flushed), and without that this is finite: docs/notation.md, "Numbers close to 0"'
+)
+
+
+@pytest.mark.parametrize(
+    ("equations", "dtype", "exponent", "start", "step"),
+    [
+        (exponential_gate, torch.float32, -90.0, 0.0, 0),
+        (exponential_gate, torch.float64, -720.0, 0.0, 0),
+        (divided_a_step_later, torch.float32, -90.0, 2e-38, 2),  # 1.8e-38 and 1.62e-38 are normal numbers yet
+    ],
+)
+def test_a_division_by_a_number_that_kernels_flush(equations, dtype, exponent, start, step):
+    layer = ostinato.Recurrent(equations, 1, 1, dtype=dtype)
+    with torch.no_grad():
+        layer.weight_ih_l0[:] = torch.tensor([[1.0], [0.01]])
+        layer.bias_ih_l0.zero_()
+    x = torch.full((9, 1, 1), exponent, dtype=dtype)
+    c, n = torch.zeros(2, 1, 1, 1, dtype=dtype) + start
+    message = found(layer, x, (torch.zeros_like(c), c, n))
+    assert "/" in message and FLUSHED in message
+    if not start:
+        assert f"becomes NaN at step {step}, row 0" in message
+    # Too far below for the reference too: there the advice is the one on division.
+    message = found(layer, 10 * x)
+    assert "Keep what it divides by away from 0." in message and "flushed" not in message

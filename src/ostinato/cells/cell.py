@@ -6,11 +6,12 @@ import inspect
 import keyword
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
+from ..caching import bounded_cache, graph_bytes
 from ..errors import CellError, InputError, phrase
 from . import text as _text
 from .letters import MATRICES
@@ -304,13 +305,13 @@ def _restore(text: str, source: str, differs: str, doc: str | None) -> Cell:
     return restored
 
 
-@lru_cache(maxsize=1024)
+@bounded_cache(32 << 20, size_of=lambda found, text: graph_bytes(found) + len(text))
 def _from_text(text: str) -> Cell:
     name, fn, settings = _text.parse(text)
     return Cell(fn, name=name, **settings)
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(8 << 20, size_of=graph_bytes)
 def _without_bias(c: Cell) -> Cell:
     zeros = tuple(k for k in "bd" if k in c.letters)
     names = {n for k in c.letters if k not in "bdp" for n in c.gates[k]}

@@ -7,11 +7,11 @@ option is for, and its source, is said where users read it, `ostinato.layers.Opt
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from torch import clamp, where
 
+from ..caching import bounded_cache, graph_bytes
 from ..errors import CellError, phrase
 from .cell import Cell
 from .gates import named_gates
@@ -54,7 +54,7 @@ class Wrapping:
 _DEFAULTS = {k: f.default for k, f in Wrapping.__dataclass_fields__.items()}
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(16 << 20, size_of=lambda found, cell, options: graph_bytes(found, cell))
 def wrapped(cell: Cell, options: Wrapping) -> Cell:
     """The cell with the options in its equations; `cell` itself where there are none."""
     return _Rewriting(cell, options).cell() if options != Wrapping() else cell

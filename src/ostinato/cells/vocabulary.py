@@ -72,7 +72,7 @@ def spoken(vocabulary: str, cell: Cell) -> str | None:
     return _by_equations(vocabulary).get(cell.equations)
 
 
-@lru_cache
+@lru_cache(maxsize=len(ORDERS))
 def _by_equations(vocabulary: str) -> dict[str, str]:
     cells = [catalogue()[name] for name in ORDERS[vocabulary]]
     return {variant.equations: cell.name for cell in cells for variant in (cell, cell.without_bias())}

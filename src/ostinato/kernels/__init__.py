@@ -1,6 +1,6 @@
 """How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
 
-from .buffers import empty
+from .buffers import empty, zeros
 from .call import block_steps
 from .lines import norms, path
 from .places import Places, by_length
@@ -29,6 +29,7 @@ __all__ = [
     "path",
     "rows_in_memory",
     "supported",
+    "zeros",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..cells import Cell
@@ -16,16 +18,21 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
     training:  also the forward pass that keeps what backward reads, and backward itself.
     histories: also the builds that hand out the states after every step, and that take gradients in them.
     """
-    scalar, before = SCALARS[dtype], _made()
-    for job in (sorter(), meetings()):
-        job.library.address("run")
+    scalar, made = SCALARS[dtype], 0
+    for job in (sorter, meetings):
+        made += _new(job)
+        job().library.address("run")
     for more in (False, True) if histories else (False,):
         for keep in (False, True) if training else (False,):
-            compiled_forward(cell, scalar, keep, more)
+            made += _new(compiled_forward, cell, scalar, keep, more)
         if training:
-            compiled_backward(cell, scalar, more, False)  # as a call asks: a cache knows arguments as they are written
-    return _made() - before
+            # As a call asks: a cache knows arguments as they are written.
+            made += _new(compiled_backward, cell, scalar, more, False)
+    return made
 
 
-def _made() -> int:
-    return sum(made.cache_info().misses for made in (compiled_forward, compiled_backward, sorter, meetings))
+def _new(cache: Any, *arguments: object) -> bool:
+    """Asks a cache for an entry, and whether it was made now. The count of misses starts again where it is emptied."""
+    before = cache.cache_info().misses
+    cache(*arguments)
+    return bool(cache.cache_info().misses != before)

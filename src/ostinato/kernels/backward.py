@@ -78,7 +78,7 @@ class Backward(Kernel):
         return f.line(t) if k == self.program.cell.output_state else f.pointer("first").integer(t)
 
     def bptt(self, code: Code, f: Frame, products: Products, work: Work) -> None:
-        step = self.stepper(products)
+        step = self.stepper(products, work.team)
         carried = code.table(3 * self.states + 2)
         begin, end = f["begin"], f["end"]
         origin, _ = self.lines(f, begin, end)

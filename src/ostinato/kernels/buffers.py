@@ -19,10 +19,11 @@ import os
 import threading
 import weakref
 from collections import deque
-from functools import lru_cache
 
 import numpy as np
 import torch
+
+from ..caching import bounded_cache, tensor_bytes
 
 # Smaller requests are left to malloc, which recycles them by itself.
 _SMALLEST = 1 << 20
@@ -59,9 +60,12 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST)
     return _poisoned(tensor)
 
 
-def zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """Zeros that are only ever read: one tensor for all small requests of a kind."""
-    found = _zeros(shape, dtype)
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> torch.Tensor:
+    """Zeros that are only ever read: one tensor for all small requests of a kind and number.
+
+    Tensors of one call have numbers of their own: tensors that differ are checked all at once.
+    """
+    found = _zeros(shape, dtype, number)
     return torch.zeros(shape, dtype=dtype, device="cpu") if found is None else found
 
 
@@ -105,7 +109,7 @@ def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))
 def _example(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
     """A tensor to make others like, where that is quicker; its memory is never touched."""
     if _POISON or math.prod(shape) * dtype.itemsize > _TINY:
@@ -114,8 +118,8 @@ def _example(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
         return torch.empty(shape, dtype=dtype, device="cpu")
 
 
-@lru_cache(maxsize=256)
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
+@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int) -> torch.Tensor | None:
     if math.prod(shape) * dtype.itemsize > _TINY:
         return None
     with torch.inference_mode(False):

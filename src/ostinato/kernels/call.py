@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..caching import graph_bytes
 from ..cells import Cell
 from ..cells.noise import ROWS, WORDS
 from ..errors import ShapeError, phrase
@@ -51,11 +52,14 @@ WORTH_A_THREAD = 1_000_000
 # Multiply-adds that cost as much as reading one weight, or writing its gradient, once a call.
 ONCE_A_CALL = 8
 
+# Bytes of a kernel's names and places, and of a call beside its tables, at most.
+_NAMES, _FRAME = 32 << 10, 4 << 10
+
 Integers = NDArray[np.int64]
 
 
 class Compiled:
-    """A kernel and the addresses of its jobs."""
+    """A kernel and the addresses of its jobs. `nbytes`: what it keeps alive at most, code, plan and cell."""
 
     def __init__(self, kernel: Kernel, kind: str):
         self.kernel: Kernel = kernel
@@ -64,6 +68,7 @@ class Compiled:
         cell = self.program.cell
         key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
         self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
+        self.nbytes = self.library.nbytes + graph_bytes(cell) + _NAMES
         self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
         states, at = range(len(cell.states)), self.places
         self.workspace, self.counter, self.meeting = at["workspace"], at["counter"], at["meeting"]
@@ -115,7 +120,7 @@ class Lines:
         self.T, self.B = T, B
         if sizes is None:
             self.lengths = None
-            self.first = array("q", range(0, T * B + 1, B) if B else bytes(8 * (T + 1)))
+            self.first = array("q", (np.arange(T + 1, dtype=np.int64) * B).tobytes())
             return
         if (np.diff(sizes, prepend=B) > 0).any() or (sizes < 0).any():
             expected = f"rows for each step, never more than in the step before and at most {B}"
@@ -202,7 +207,7 @@ class Call:
         self.parts = parts = 1 if shared else self.threads
         self.cuts = lines.cuts(parts)
         self.space = 0  # numbers of workspace
-        self.own = array("q", range(B))
+        self.own = array("q", np.arange(B, dtype=np.int64).tobytes())
         self.template = array("q", bytes(8 * (len(compiled.places) + 1)))
         ahead = forwards != reverse  # whether the work runs from the first step to the last
         self._set(
@@ -271,6 +276,12 @@ class Call:
         self.output_width = self.width[cell.output_width]
         self.output_shape = (T, B, self.output_width) if lines.lengths is None else None
         self.kept_width = self.count(compiled.program.kept_width)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory, at most."""
+        cuts = 0 if isinstance(self.kernel, Forward) else len(self.blocks) * (160 + 8 * self.parts)
+        return 8 * len(self.template) + 40 * (self.lines.T + self.lines.B) + cuts + _FRAME
 
     def _strides(self) -> None:
         """How long the line of a packed row is in each tensor that has such lines."""

@@ -32,7 +32,7 @@ class Forward(Kernel):
         self.pad_out(code, f, work, "output", self.program.cell.output_width)
 
     def forward(self, code: Code, f: Frame, products: Products, work: Work) -> None:
-        step = self.stepper(products)
+        step = self.stepper(products, work.team)
         carried = code.table(3 * self.states)
         with code.range(f["end"], f["begin"], f["chunk"]) as begin:
             end = (begin + f["chunk"]).least(f["end"])
@@ -42,7 +42,7 @@ class Forward(Kernel):
                 self._fetch(code, f, products, begin, end, work, origin)
             for p in self.step.ahead:
                 self._ahead(code, f, products, p, begin, end, work, origin)
-            self.team.meet(code, f, work.shares)
+            work.team.meet(code, f, work.shares)
 
             def run(s: Int, t: Int, a: Int, b: Int, after: Int, origin: Int = origin) -> None:
                 with code.when(a < b):
@@ -70,7 +70,7 @@ class Forward(Kernel):
                     f["padC"],
                     f["padC"],
                 )
-            self.team.meet(code, f, work.shares)
+            work.team.meet(code, f, work.shares)
 
     def _ahead(
         self, code: Code, f: Frame, products: Products, p: Product, begin: Int, end: Int, work: Work, origin: Int

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from llvmlite import binding as llvm
 
 from ostinato._version import __version__
 from ostinato.errors import InputError, NoKernels, phrase
+from ostinato.kernels.sources import digest
 
 Source = Any  # text of LLVM IR, or an llvmlite ir.Module, whose str() is that text
 
@@ -153,10 +155,13 @@ def _host_features() -> dict[str, bool]:
 
 
 class Library:
-    """Compiled functions, by name. Their addresses are valid for as long as the library is referenced."""
+    """Compiled functions, by name. Their addresses are valid for as long as the library is referenced.
 
-    def __init__(self, name: str, engine: Any) -> None:
-        self.name = name
+    nbytes  what it takes in memory: its code twice, as the file and where it runs, and what LLVM keeps for it
+    """
+
+    def __init__(self, name: str, engine: Any, code_bytes: int) -> None:
+        self.name, self.nbytes = name, 2 * code_bytes + _ENGINE_BYTES
         self._engine = engine
         self._addresses: dict[str, int] = {}
 
@@ -178,7 +183,9 @@ _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
-_libraries: dict[str, Library] = {}
+# Whoever calls a library keeps it alive; when nobody does any more, its executable memory goes back to the system.
+_libraries: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDictionary()
+_ENGINE_BYTES = 64 << 10
 _compiled = 0
 
 
@@ -207,7 +214,8 @@ def compile(source: Source | Callable[[], Source], *, name: str, key: str, targe
         with _lock:
             library = _libraries.get(identity)
             if library is None:
-                library = Library(name, _load(_cached(identity, source, name, target), target))
+                code = _cached(identity, source, name, target)
+                library = Library(name, _load(code, target), len(code))
                 _libraries[identity] = library
     return library
 
@@ -215,7 +223,8 @@ def compile(source: Source | Callable[[], Source], *, name: str, key: str, targe
 def _cached(identity: str, source: Source | Callable[[], Source], name: str, target: Target) -> bytes:
     """Object code from the cache, or compiled now and left there."""
     global _compiled
-    folder = cache_folder()
+    # Where the sources cannot be read, a file might be that of another build.
+    folder = None if _sources() is None else cache_folder()
     if folder is not None:
         code = _read(folder / f"{identity}.o")
         if code is not None:
@@ -315,14 +324,9 @@ def _identity(key: str, target: Target) -> str:
 
 
 @functools.cache
-def _sources() -> str:
-    """Digest of the files that decide what a kernel contains: the emitters, and the cells' rules of derivation."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parent.parent
-    for path in sorted([*package.glob("kernels/*.py"), *package.glob("cells/*.py")]):
-        content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
+def _sources() -> str | None:
+    """Digest of what decides a kernel's content: the emitters, and the cells' rules of derivation. None: not known."""
+    return digest(Path(__file__).parent.parent, __name__.split(".")[0], ("kernels", "cells"))
 
 
 def _read(path: Path) -> bytes | None:

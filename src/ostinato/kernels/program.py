@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
+from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from ..cells.derivative import differentiate
 from ..cells.operations import MEANS
@@ -355,7 +356,7 @@ class Program:
         return found
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(32 << 20, size_of=lambda found, cell: graph_bytes(found, cell))
 def program(cell: Cell) -> Program:
     """Made from the canonical text: cells that are equal share compiled kernels, so they must have one plan."""
     return Program(Cell.from_text(cell.text))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache
 from ..cells import Cell
 from ..errors import InputError, NoKernels, ShapeError, phrase
 from . import buffers, filled, machine, threads
@@ -26,6 +27,9 @@ _SAVED = "Saved-tensor hooks have to give back what they were given, and gradien
 _REUSED = 1 << 17
 """Bytes from which memory for what is only looked at is taken from the pool: it lives for a moment, at every watched
 step, and fresh memory would cost a page fault per page."""
+_KEPT = 1 << 13
+"""Of how many steps and rows together at most a call's frame is kept for the next call of its sizes: beyond, making it
+costs little beside the call."""
 
 
 def supported(x: Tensor) -> bool:
@@ -42,25 +46,31 @@ def _has_kernels() -> bool:
     return True
 
 
-@lru_cache(maxsize=512)
+def _forget_calls() -> None:
+    """The frames of calls keep their kernels alive, also those that nobody else needs any more."""
+    _dense.cache_clear()
+    _packed.cache_clear()
+
+
+@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_forget_calls)
 def compiled_forward(cell: Cell, scalar: str, keep: bool, histories: bool) -> Compiled:
     return Compiled(
         Forward(program(cell), machine.host(), scalar, keep, histories), f"forward keep={keep} histories={histories}"
     )
 
 
-@lru_cache(maxsize=512)
+@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_forget_calls)
 def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool = False) -> Compiled:
     kind = f"backward d_histories={d_histories}" + " record" * record
     return Compiled(Backward(program(cell), machine.host(), scalar, d_histories, record), kind)
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(8 << 20, size_of=lambda found, *_: found.nbytes)
 def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> Call:
     return Call(compiled, Lines(T, B, None), C, H, P, workers, reverse)
 
 
-@lru_cache(maxsize=64)
+@bounded_cache(8 << 20, size_of=lambda found, compiled, sizes, *_: found.nbytes + len(sizes))
 def _packed(
     compiled: Compiled, sizes: bytes, B: int, C: int, H: int, P: int, workers: int, reverse: bool, apart: bool
 ) -> Call:
@@ -87,11 +97,13 @@ def _call(
         raise ShapeError(phrase(where, "the tensors", expected, shapes, "Give each its dimensions.")) from None
     workers = threads.thread_count()
     if sizes is None:
-        return _dense(compiled, x.shape[0], B, C, H, P, workers, reverse)
+        dense = _dense if x.shape[0] + B <= _KEPT else _dense.__wrapped__
+        return dense(compiled, x.shape[0], B, C, H, P, workers, reverse)
     known = sizes.numpy()
     if not known[-1]:
         known = known[: np.flatnonzero(known)[-1] + 1]
-    call = _packed(compiled, known.tobytes(), B, C, H, P, workers, reverse, places is not None)
+    packed = _packed if len(known) + B <= _KEPT else _packed.__wrapped__
+    call = packed(compiled, known.tobytes(), B, C, H, P, workers, reverse, places is not None)
     if places is not None:
         places.check(x, states, call.lines.B)
     return call

@@ -9,7 +9,6 @@ Letters: S steps, B rows of the widest step, R lines.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
+from ..caching import bounded_cache
 from . import buffers
 from .code import I64, PTR, Code, Int, Ptr
 from .jobs import SCALARS, Job, root_of
@@ -25,6 +25,7 @@ from .threads import thread_count
 from .vector import Frame
 
 TILE = 3  # rows on each side of a square of inner products: nine sums fit in sixteen registers
+JOB_BYTES = 128 << 10  # of a job with its code, at most
 
 
 class Pattern(NamedTuple):
@@ -235,7 +236,7 @@ def _power(code: Code, largest: Ptr) -> tuple[Any, Any]:
     return b.bitcast(exponent, lanes.F), b.bitcast(inverse, lanes.F)
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(8 << 20, size_of=lambda *_: JOB_BYTES)
 def _job(pattern: Pattern, scalar: str) -> Job:
     names = ["first", "steps", "most", "space", "room", "earlier", "target"]
     for name in pattern.parts:

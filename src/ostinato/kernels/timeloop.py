@@ -70,9 +70,9 @@ SIZES = (
 class Work:
     """One part of a job: rows low … high with all units, or all rows and a share of the units."""
 
-    def __init__(self, f: Frame, part: Int, count: Int):
+    def __init__(self, f: Frame, part: Int, count: Int, team: Team):
         code = f.code
-        self.part, self.count = part, count
+        self.part, self.count, self.team = part, count, team
         shared = f["shared"] > 0
 
         def choose(a: Int, b: Int) -> Int:
@@ -112,16 +112,17 @@ class Kernel:
         raise NotImplementedError
 
     def module(self) -> ir.Module:
+        """The code, emitted anew. None of it stays here: it takes a hundred times the memory of what it compiles to."""
         module = ir.Module(self.program.cell.name)
         products = Products(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
         bodies: dict[str, ir.Function] = {}
-        self.team = team = Team(products, self.names, self.target.name)
+        team = Team(products, self.names, self.target.name)
         for name, emit in self.jobs().items():
             body = products.code(f"{name}_body", [PTR])
             f = Frame(self.names, body, body.arguments[0])
             count = team.size(body, f)
             with body.parts(f.counter, count) as part:
-                emit(body, f, products, Work(f, part, count))
+                emit(body, f, products, Work(f, part, count, team))
             bodies[name] = body.close()
             flushed(module, bodies[name], name, self.target)
         self._alone(products, bodies)
@@ -162,8 +163,8 @@ class Kernel:
             with code.when(t >= lengths.integer(b)):
                 clear(line * size, (line + 1) * size)
 
-    def stepper(self, products: Products) -> ir.Function:
-        return Stepper(self.step, self.names, products, self.states, self.numbers, self.team, self.program.cell).emit()
+    def stepper(self, products: Products, team: Team) -> ir.Function:
+        return Stepper(self.step, self.names, products, self.states, self.numbers, team, self.program.cell).emit()
 
     # the loop over steps
 
@@ -173,7 +174,7 @@ class Kernel:
 
     def loop(self, code: Code, f: Frame, carried: Ptr, begin: Int, end: Int, work: Work, run: Any) -> None:
         """Steps begin … end of the order of work: rows enter, run(s, t, low, high, rows after), rows leave."""
-        low, high, team = work.low, work.high, self.team
+        low, high, team = work.low, work.high, work.team
         with code.range(end, begin) as s:
             t = f["t0"] + f["dt"] * s
             here = self.count(f, t)
@@ -229,7 +230,7 @@ class Kernel:
                     code.range(high, low) as vector,
                 ):
                     random.put_down(self.drawn, letter, b, vector * code.lanes.lanes)
-                self.team.meet(code, f, work.shares)
+                work.team.meet(code, f, work.shares)
 
     def _flag(self, code: Code, condition: Any) -> Int:
         return Int(code, code.builder.zext(condition, ir.IntType(64)))

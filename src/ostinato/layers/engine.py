@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..cells import Cell
@@ -183,6 +184,11 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, A
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:
     """Memory for results of the kind of `like`."""
     return kernels().empty(shape, like.dtype) if compiled(like) else like.new_empty(shape)
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> Tensor:
+    """Zeros on the CPU that are only ever read; small ones of one number are the same tensor again."""
+    return kernels().zeros(shape, dtype, number)
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:

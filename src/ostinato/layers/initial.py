@@ -6,7 +6,6 @@ Letters: T steps, B rows of the batch, G gates, H hidden units, P the projection
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
+from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from .arguments import State, state_shapes
@@ -155,7 +155,7 @@ def _biases(cell: Cell, gate: str) -> list[str]:
     return [letter for letter in "bd" if gate in cell.gates.get(letter, ())]
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(4 << 20, size_of=lambda found, cell, gate: graph_bytes(cell))
 def _direction(cell: Cell, gate: str) -> int:
     """1 where the states keep more of their old values as the gate's bias rises, -1 where less, 0 where it is the same.
 

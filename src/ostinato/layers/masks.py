@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import _torch_private
+from ..caching import bounded_cache, tensor_bytes
 from ..cells import Cell
 from ..cells.noise import BITS, WORDS
 from ..errors import InputError, phrase
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _INPUT, _WEIGHT = 1 << 16, 1 << 17
 """Beside the number of layer and direction: masks of inputs and of weights have numbers of their own."""
+_KEPT = 1 << 13
+"""Of how many rows, or units, at most a call's constants are kept for the next one: 128 KiB."""
 FACTORS = {
     letter: Cell.from_text(f"def factor({letter}, p, x, h):\n    return where({letter}.u < p.bound, 0.0, p.left)\n")
     for letter in "RS"
@@ -140,15 +142,20 @@ class DenseMasks(Masks):
         self.options = layer.options
 
     def noise(self, stream: int) -> Tensor:
-        return torch.cat((self.seed, _places(self.first_step, stream, self.rows)))
+        return self._noise(self.first_step, stream, self.rows)
 
     def _counted(self, stream: int, rows: int) -> Tensor:
-        return torch.cat((self.seed, _places(0, stream, rows)))
+        return self._noise(0, stream, rows)
+
+    def _noise(self, first_step: int, stream: int, rows: Any) -> Tensor:
+        """rows: how many, numbered from 0."""
+        places = _places if rows <= _KEPT else _places.__wrapped__
+        return torch.cat((self.seed, places(first_step, stream, rows)))
 
     def _mask(self, letter: str, noise: Tensor, shape: tuple[int, int, int], p: float, like: Tensor) -> Tensor:
         steps, rows, width = shape
         x, h = engine.empty((steps, rows, 1), like), engine.empty((rows, width), like)
-        vectors = _vectors(p, width, like.dtype)
+        vectors = (_vectors if width <= _KEPT else _vectors.__wrapped__)(p, width, like.dtype)
         return engine.forward(FACTORS[letter], x, [h], vectors, None, False, False, False, noise)[0]
 
 
@@ -171,13 +178,13 @@ def _bound_and_left(p: float) -> tuple[float, float]:
     return bound, 1 / (1 - bound)
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes([found]))
 def _places(first_step: int, stream: int, rows: int) -> Tensor:
     """int64 [2 + B], what `noise` holds behind the seed; only ever read."""
-    return torch.tensor((first_step, stream, *range(rows)), device="cpu")
+    return torch.cat((torch.tensor((first_step, stream), device="cpu"), torch.arange(rows, device="cpu")))
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes(found))
 def _vectors(p: float, width: int, kind: torch.dtype) -> tuple[Tensor, ...]:
     """A mask's vectors; only ever read."""
     return tuple(torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_left(p))

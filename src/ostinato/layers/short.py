@@ -6,12 +6,12 @@ calls, wrong ones too, it leaves to the way that asks about everything.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from ..errors import ShapeError
 from . import engine
@@ -25,20 +25,13 @@ if TYPE_CHECKING:
     from .layer import Layer
 
 
-@lru_cache(maxsize=64)
-def _zeros(shape: tuple[int, ...], kind: torch.dtype, place: int) -> Tensor:
-    """A start that is only ever read. Each state has its own: tensors that differ are checked at once."""
-    with torch.inference_mode(False):
-        return torch.zeros(shape, dtype=kind)
-
-
-@lru_cache(maxsize=256)
+@bounded_cache(8 << 20, size_of=lambda found, cell: graph_bytes(cell))
 def _call(cell: Cell) -> Call:
     kernels = engine.kernels()
     return Call(kernels.forward, kernels.backward, cell, reverse=False, histories=False)
 
 
-@lru_cache(maxsize=1024)
+@bounded_cache(1 << 20, size_of=lambda found, *_: 256 * len(found))
 def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) -> tuple[tuple[int, int, int], ...]:
     return tuple((1, batch, (projected or hidden) if w == "P" else hidden) for w in widths)
 
@@ -67,7 +60,7 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
     if state is None:
         if layer.options.learn_initial_state:
             return None
-        tensors: list[Any] = [x, *[_zeros(own, kind, k) for k, own in enumerate(shapes)]]
+        tensors: list[Any] = [x, *[engine.zeros(own, kind, k) for k, own in enumerate(shapes)]]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):

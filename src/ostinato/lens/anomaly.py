@@ -40,6 +40,8 @@ _HELPS = {
     "log": "The logarithm needs a number above 0; add a small one.",
     "sqrt": "The root needs a number above 0; add a small one.",
     "div": "Keep what it divides by away from 0.",
+    "flushed": "Kernels count numbers below 1.2e-38 in float32, or 2.2e-308 in float64, as 0 (subnormal numbers are "
+    'flushed), and without that this is finite: docs/notation.md, "Numbers close to 0", says how to write it.',
     "arrives": "Look at the loss and at what stands behind the layer; log, sqrt and division by 0 are usual causes.",
     "gradient": "Gradients grow from step to step on the way back: clip them, shorten the way with "
     "ostinato.TruncatedBPTT, or lower the learning rate.",
@@ -151,7 +153,10 @@ class AnomalyLocator:
         nodes = needed(roots)
         values = evaluate(self.cell, piece.weights, piece.x.flatten(0, -2)[line : line + 1], before, nodes)
         bad = {v.id: value for v, value in zip(nodes, values) if not _finite(value)}
-        node = next((v for v in roots if v.id in bad), None)
+        node, flushed = next((v for v in roots if v.id in bad), None), False
+        if node is None:
+            bad, flushed = self._bad_when_flushed(piece, line, before, nodes), True
+            node = next((v for v in roots if v.id in bad), None)
         if node is None:  # at the very edge: torch's own rounding stays finite
             return "the new state overflows", ""
         while inside := [a for a in node.args if a.id in bad]:
@@ -160,7 +165,28 @@ class AnomalyLocator:
         gate = next((g for g in self.cell.trace.order if self._belongs(node, g)), None)
         state = next((s for s, v in zip(self.cell.states, n.trace.new) if v.id == node.id), None)
         role = f"gate {gate}" if gate else f"the new state {state}" if state else "the step"
-        return f"{role}, {expression(node, names)}, becomes {_kind(bad[node.id])}", node.op
+        return f"{role}, {expression(node, names)}, becomes {_kind(bad[node.id])}", self._help(piece, node, flushed)
+
+    def _help(self, piece: Piece, node: Value, flushed: bool) -> str:
+        """What helps where this operation fails, with subnormal numbers flushed in its step alone, or without."""
+        if flushed or node.op not in ("div", "log"):
+            return "flushed" if flushed else node.op
+        # An operand of 0 may come from an earlier step, whose new state was flushed.
+        before = [self.before(piece, k) for k in range(len(self.cell.states))]
+        new = evaluate(self.cell, piece.weights, piece.x.flatten(0, -2), before, named_values(self.cell).trace.new)
+        return "flushed" if any(_subnormal(v) for v in new) else node.op
+
+    def _bad_when_flushed(
+        self, piece: Piece, line: int, before: Sequence[Tensor], nodes: Sequence[Value]
+    ) -> dict[int, Tensor]:
+        """node.id → its value at a line, where it is not finite when every subnormal number counts as 0."""
+        x, found = piece.x.flatten(0, -2)[line : line + 1], dict[int, Tensor]()
+        for v in nodes:
+            (value,) = evaluate(self.cell, piece.weights, x, before, [v], found)
+            if value.dtype.is_floating_point:
+                value = value.where(value.abs() >= torch.finfo(value.dtype).tiny, 0.0).where(~value.isnan(), value)
+            found[v.id] = value
+        return {i: value for i, value in found.items() if not _finite(value)}
 
     def _belongs(self, node: Value, gate: str) -> bool:
         n = named_values(self.cell)
@@ -231,6 +257,10 @@ class AnomalyLocator:
 def _finite(t: Tensor) -> bool:
     """Whether all is finite: a sum is NaN or infinite if a term is, and is looked into only then."""
     return bool(t.sum().isfinite()) or bool(t.isfinite().all())
+
+
+def _subnormal(t: Tensor) -> bool:
+    return bool(((t != 0) & (t.abs() < torch.finfo(t.dtype).tiny)).any())
 
 
 def _kind(t: Tensor) -> str:

@@ -1,13 +1,13 @@
 """The embedded Reber grammar: a string inside a string, whose last but one symbol repeats the second."""
 
-from functools import lru_cache
-
 import torch
 from torch import Generator, Tensor
 
+from ..caching import bounded_cache, tensor_bytes
 from .task import Examples, symbols, task
 
 ALPHABET = "BTPSXVE"
+_KEPT = 1 << 11  # symbols of a string up to which its chances are kept for the next one: 1 MiB
 GRAPH: dict[int, dict[str, int]] = {
     0: {"B": 1},
     1: {"T": 2, "P": 3},
@@ -33,7 +33,7 @@ def _table(entries: dict[int, dict[str, int]]) -> Tensor:
 _NEXT = _table(GRAPH)
 
 
-@lru_cache(maxsize=64)
+@bounded_cache(4 << 20, size_of=lambda found, length: tensor_bytes([found]))
 def _chances(length: int) -> Tensor:
     """The chance of each symbol at a node, when `left` more must follow and end the string: [length, 8, 7].
 
@@ -53,7 +53,7 @@ def _chances(length: int) -> Tensor:
 
 def strings(length: int, batch: int, generator: Generator) -> Tensor:
     """Reber strings of exactly `length` symbols, each of them as likely: [length, batch] int64."""
-    chances = _chances(length)
+    chances = (_chances if length <= _KEPT else _chances.__wrapped__)(length)
     nodes = torch.zeros(batch, dtype=torch.int64)
     drawn = []
     for left in range(length - 1, -1, -1):

@@ -11,12 +11,16 @@ Letters: T steps and B rows of the caller's x, N segments, S steps of the longes
 from __future__ import annotations
 
 import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ...caching import bounded_cache, tensor_bytes
 from ...layers.sequences import Batch
+
+_CACHED_ROWS = 1 << 16
+"""Layouts of more packed rows than this are not cached: 1 MiB, or 4 where there are few segments."""
 
 
 class CallLayout:
@@ -37,7 +41,9 @@ class CallLayout:
         x, sizes = batch.x, batch.sizes
         self.dense = sizes is None
         if sizes is None:
-            self.segment_index, self.lengths, self.step_offsets = _dense(*x.shape[:2])
+            T, B = x.shape[:2]
+            dense = _dense if T * (B + 1) <= _CACHED_ROWS else _dense.__wrapped__
+            self.segment_index, self.lengths, self.step_offsets = dense(T, B)
             self.x_index = self.segment_index
             return
         per_step = sizes.to(torch.int64)
@@ -88,7 +94,7 @@ class CallLayout:
         return self.segment_index.gather(0, (self.lengths - 1)[None])[0]
 
 
-@lru_cache(maxsize=32)
+@bounded_cache(4 << 20, size_of=lambda found, steps, rows: tensor_bytes(found[:2]) + 64 * steps)
 def _dense(steps: int, rows: int) -> tuple[Tensor, Tensor, list[int]]:
     """(segment_index, lengths, step_offsets) of a batch in which no row ends early; only ever read."""
     with torch.inference_mode(False):

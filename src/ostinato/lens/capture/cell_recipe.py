@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from operator import attrgetter
 
+from ...caching import bounded_cache, graph_bytes
 from ...cells import Cell
 from ...cells.derivative import Derivative, differentiate
 from ...cells.value import Value
@@ -100,7 +101,7 @@ class CellRecipe:
         )
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(16 << 20, size_of=lambda recipe, cell: 2 * graph_bytes(recipe.named) + graph_bytes(cell))
 def cell_recipe(cell: Cell) -> CellRecipe:
     """The recipe of a cell, made once."""
     return CellRecipe(cell)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 
+from ...caching import bounded_cache, graph_bytes
 from ...cells import Cell, as_cell
 from ...cells.derivative import carries
 from ...cells.gates import named_gates
@@ -33,7 +33,7 @@ class NamedValues:
     """node.id → how the text of another node names it: "f" for a gate, "a.f" for its pre-activation."""
 
 
-@lru_cache(maxsize=256)
+@bounded_cache(16 << 20, size_of=graph_bytes)
 def named_values(cell: Cell) -> NamedValues:
     """The named nodes of a cell, found in its graph alone."""
     t = cell.retrace()

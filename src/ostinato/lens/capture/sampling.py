@@ -9,12 +9,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ...caching import bounded_cache, tensor_bytes
 from .call_layout import CallLayout
 
 MOST_ROWS = 256
 """How many packed rows at most shares, deviations and histograms are taken from, spread over steps and segments."""
 MOST_SEGMENTS = 4
 """How many segments at most retention by lag is taken from, and how many rows of x at most gates over time."""
+
+_CACHED_STEPS = 1 << 14
+"""Samples of calls of more steps than this are not cached: 1 MiB."""
 
 
 class Sampling:
@@ -44,9 +48,14 @@ class DenseSample:
     """int64 [M + k], these, and those of the sampled rows, step by step."""
 
 
-@lru_cache(maxsize=256)
 def dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> DenseSample:
     """Of `count` steps of a dense batch from the step `first` on."""
+    sample = _dense_sample if steps <= _CACHED_STEPS else _dense_sample.__wrapped__
+    return sample(steps, rows, first, count, stride)
+
+
+@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes((found.inside, found.spread, found.rows)))
+def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> DenseSample:
     with torch.inference_mode(False):
         kept = evenly(torch.arange(rows))
         inside = torch.zeros(steps, len(kept), dtype=torch.bool)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from ...caching import bounded_cache, graph_bytes
 from ...cells import Cell
 from ...cells.derivative import Derivative, differentiate
 from ...cells.value import Value
@@ -110,7 +110,7 @@ class _Plan:
     """The forward nodes that these read, in order."""
 
 
-@lru_cache(maxsize=64)
+@bounded_cache(16 << 20, size_of=lambda plan, cell: graph_bytes(plan.derivative.seed_output.graph, cell))
 def _plan(cell: Cell) -> _Plan:
     d = differentiate(cell.retrace())
     results = [*d.states, *[sent for sent, _ in d.products.values()], *d.vectors.values()]
