@@ -35,7 +35,11 @@ class NamedValues:
 
 @bounded_cache(16 << 20, size_of=graph_bytes)
 def named_values(cell: Cell) -> NamedValues:
-    """The named nodes of a cell, found in its graph alone."""
+    """The named nodes of a cell, found in its graph alone: pre-activations, gates, carries.
+
+    Their values have the units of the equations; `evaluate` computes them. A cell is never refused: a gate that has no
+    such node is absent.
+    """
     t = cell.retrace()
     sums, gates = named_gates(t)
     names = {v.id: f"a.{gate}" for gate, v in sums.items() if v.args and v.op != "state"}

@@ -30,15 +30,15 @@ class LayerReplay:
     cell: Cell
     """The layer's equations."""
     weights: tuple[Tensor, ...]
-    """Its parameters, in the order of `cell.parameters`."""
+    """Its parameters, in the order of `cell.parameters`: [G·H, C] and so on, in units of the weights."""
     x: Tensor
-    """The input, [T, B, C]; C is D·H for a layer that reads another. 0 past a row's end."""
+    """The input, [T, B, C], in its own unit; C is D·H for a layer that reads another. 0 past a row's end."""
     initial_states: tuple[Tensor, ...]
-    """The state before a row's first step, [B, H] for each state."""
+    """The state before a row's first step, [B, H] for each state, in units of the state."""
     states: tuple[Tensor, ...]
-    """The states after each step, [T, B, H] each; 0 past a row's end."""
+    """The states after each step, [T, B, H] each, in units of the state; 0 past a row's end."""
     output: Tensor
-    """The output of each step, [T, B, H]; 0 past a row's end."""
+    """The output of each step, [T, B, H], in units of the output; 0 past a row's end."""
     valid: Tensor
     """bool [T, B], False past a row's end."""
     reverse: bool
@@ -48,7 +48,8 @@ class LayerReplay:
     resets: Tensor | None = None
     """bool [T, B], True where a new sequence starts inside the row; None where none does."""
     reset_states: tuple[Tensor, ...] = ()
-    """The layer's own initial state, [B, H] for each state, from which those sequences start; () without resets."""
+    """The layer's own initial state, [B, H] for each state, in units of the state, from which those sequences start; ()
+    without resets."""
 
     start = RenamedAttribute("initial_states")
     own = RenamedAttribute("reset_states")
@@ -112,7 +113,8 @@ def replay(
     x, state, lengths, resets  as the layer takes them, x [T, B, C], a PackedSequence or [T, C]
 
     Returns D·L replays in the order of a state's rows: the first layer's directions first. Raises InputError for
-    another module, and what the layer raises. Cost: one forward pass; memory [T, B, H] a state.
+    another module, and what the layer raises. States are in their own units. Cost: one forward pass; memory [T, B, H] a
+    state.
     """
     if not isinstance(layer, Layer):
         remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."

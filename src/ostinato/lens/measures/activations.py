@@ -22,24 +22,26 @@ FLAT = 0.05
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation φ of a number a. `cell` is φ in the notation, from which the derivative follows as for any cell.
-
-    formula, derivative  as text
-    range                the values that φ takes, as text
-    greatest_slope       the largest φ'(a)
-    flat_below           φ'(a) < FLAT · greatest_slope for a below it; None where that is nowhere
-    flat_above           the same for a above it
-    """
+    """One activation φ of a number a. Neither a nor φ(a) has a unit."""
 
     name: str
+    """Its name."""
     cell: Cell
+    """φ in the notation, from which the derivative follows as for any cell."""
     formula: str
+    """φ(a) as text."""
     derivative: str
+    """φ'(a) as text."""
     range: str
+    """The values that φ takes, as text."""
     greatest_slope: float
+    """The largest φ'(a)."""
     flat_below: float | None = None
+    """φ'(a) < FLAT · greatest_slope for a below it; None where that is nowhere."""
     flat_above: float | None = None
+    """The same for a above it."""
     setting: float | None = None
+    """The value of its parameter, such as PReLU's slope; None where it has none."""
 
     def value(self, a: Tensor) -> Tensor:
         """φ(a), [N] → [N]."""
@@ -105,7 +107,7 @@ and drawn at 0.25, from which torch starts."""
 
 
 def sigmoid_again(a: Tensor, times: int) -> tuple[Tensor, Tensor]:
-    """sigmoid(sigmoid(… a)), so many times, and its derivative in a: [N] → ([N], [N]).
+    """sigmoid(sigmoid(… a)), `times` times, and its derivative in a: [N] → ([N], [N]), without a unit.
 
     The derivative is the product of the slopes on the way, each at most 1/4: at most 4^-times. The value goes to the
     fixed point 0.6590, where the slope is 0.2247.

@@ -23,30 +23,24 @@ class ByAge:
     Formula: with G = Σ_t Σ_{k≤t} ∂E_t/∂h_t (Π_{j=k+1..t} ∂h_j/∂h_{j-1}) ∂h_k/∂U, G_a is the sum of the terms of age
     t - k = a. Where several layers, directions or calls follow each other, the age of a path from the loss to a weight
     is the number of states that it crosses from one step to the next, in all of them together.
-
-    ages_in_steps
-        the A ages, in steps. Age 0 is what a step's own loss says about the same step
-    weights
-        the parameters' names: those of the recurrent layers, and of what stands before them, such as an embedding
-    norm_by_age
-        ‖G_a‖ [A, W], in units of the loss per unit of the weight. Range: 0 and up
-    share_by_age
-        ⟨G_a, G⟩ / ‖G‖² [A, W], no unit: the signed share of an age in the gradient, its part along the whole. The
-        shares of all ages sum to 1; below 0 an age pulls against the whole. Healthy: shares that have not yet died
-        away at the lag where the task's answer lies
-    norm_of_other_ages, share_of_other_ages
-        the same [W] for all ages that are not in `ages_in_steps`, taken together: ‖G - Σ G_a‖, and 1 - Σ shares
-    norm
-        ‖G‖ [W], in units of the loss per unit of the weight
     """
 
     ages_in_steps: tuple[int, ...]
+    """The A ages, in steps. Age 0 is the gradient of a step's own loss through the same step."""
     weights: tuple[str, ...]
+    """The W parameters' names: those of the recurrent layers, and of the modules before them, such as an embedding."""
     norm_by_age: Tensor
+    """‖G_a‖ [A, W], in units of the loss per unit of the weight. Range: 0 and up."""
     share_by_age: Tensor
+    """⟨G_a, G⟩ / ‖G‖² [A, W], no unit: the signed share of an age in the gradient, its part along the whole. The shares
+    of all ages sum to 1; an age below 0 points against the whole. Healthy: shares that have not yet died away at the
+    lag where the task's answer lies."""
     norm_of_other_ages: Tensor
+    """‖G - Σ G_a‖ [W], of all ages that are not in `ages_in_steps`, in units of the loss per unit of the weight."""
     share_of_other_ages: Tensor
+    """1 - Σ shares [W], of the same ages, no unit."""
     norm: Tensor
+    """‖G‖ [W], in units of the loss per unit of the weight."""
 
     @property
     def cosine_by_age(self) -> Tensor:
@@ -55,7 +49,7 @@ class ByAge:
 
     @property
     def norm_share_by_age(self) -> Tensor:
-        """‖G_a‖ / Σ_a ‖G_a‖ [A, W] over the ages measured, no unit: how much is sent, whether or not it cancels."""
+        """‖G_a‖ / Σ_a ‖G_a‖ [A, W] over the ages measured, no unit: the size of an age whether or not it cancels."""
         return self.norm_by_age / self.norm_by_age.sum(0)
 
     @property
@@ -111,13 +105,14 @@ def by_age(model: nn.Module, loss_per_step: Loss, ages: int | Iterable[int] | No
 
     model          any module that holds recurrent layers of ostinato, of any cell, with or without lengths. It is
                    measured in eval mode and left as it was; no weight's .grad is touched
-    loss_per_step  a function from the model to its losses, one for each step [T] or [T, B], or their sum: what is
-                   measured is the gradient of their sum. It is called twice and must say the same both times
+    loss_per_step  a function from the model to its losses, one for each step [T] or [T, B], or their sum: the gradient
+                   of their sum is measured. It is called twice and must return the same both times
     ages           the ages, in steps: a number n for 0 … n - 1, or the ages themselves; all without it
 
-    What age means when the model is more than one layer is said by `ByAge`. Paths through recurrent layers that are not
-    ostinato's cross nothing; `ostinato.convert` makes them so that they do. A step loop outside of the layers counts:
-    a state that one call returns and another takes is crossed from one step to the next.
+    `ByAge` defines age for a model of more than one layer. Paths through recurrent layers that are not ostinato's have
+    no age; `ostinato.convert` makes them layers that have. A loop of single steps outside of the layers counts: a state
+    that one call returns and another takes is crossed from one step to the next. Raises InputError for a model without
+    such layers or without learned weights, for clip_gradient, and for a loss that is not a function of their outputs.
     Known answer: h_t = a h_{t-1} + w x_t and a loss on the last step alone give the weight w, at age k, the gradient
     a^k ∂E/∂h_T x_{T-k}.
     Cost: two forward passes and a backward one, and for each age up to the largest one backward pass of a single step

@@ -12,13 +12,11 @@ from ...models import State
 
 @dataclass(frozen=True)
 class GradientByLag:
-    """‖∂L_T/∂s_{T-k}‖ for k = 0 … K, for each state s of a layer.
-
-    `norms[s]` is [K+1, B]: row k is lag k in steps, a column is one sequence of the batch; s counts the layer's
-    states in its own order (h, then c for an LSTM).
-    """
+    """‖∂L_T/∂s_{T-k}‖ for k = 0 … K, for each state s of a layer."""
 
     norms: tuple[Tensor, ...]
+    """[K+1, B] for each of the layer's states in its own order (h, then c for an LSTM), in units of the loss per unit
+    of the state, 0 and up: row k is lag k in steps, a column is one sequence of the batch."""
 
     @property
     def lags(self) -> Tensor:
@@ -62,7 +60,8 @@ def gradient_by_lag(
     batch divides every norm by B). `lags` is K, at most and by default T - 1. Result: norms [K+1, B] for each state.
 
     The layer is any with torch.nn's calling convention. Neither its weights' gradients nor its mode are touched; with
-    dropout active in training mode, the gradient is that of one draw.
+    dropout active in training mode, the gradient is that of one draw. Raises InputError for x of another rank or
+    without a step, a bidirectional layer, lags out of range, and a head_loss that is not one number a row.
     """
     where = "gradient_by_lag"
     if x.dim() != 3:

@@ -6,7 +6,7 @@ Letters: T steps, B rows, H units of a state, L layers, D directions, S states o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...errors import InputError, phrase
 from ..capture.replay import LayerReplay, replay
 from ..renamed import RenamedAttribute
+from ..report.fields import quantity
 
 _WHERE = "lens.gradient_matrix"
 _MOST_NUMBERS = 2**24  # numbers in the gradients of a layer's output that are held at a time: 128 MiB
@@ -24,22 +25,20 @@ _MOST_NUMBERS = 2**24  # numbers in the gradients of a layer's output that are h
 class GradientMatrix:
     """‖∂L_t/∂s_k‖ of each state: how much the loss of step t alone depends on the state after step k.
 
-    states  the names of the cell's states: S
-    layers  L
-    directions  D
-    norms
-        [L·D, S, T, T, B]: t, then k; the first layer's directions first. Counted as `s_k.grad` would after
-        `retain_grad()`: by every way from s_k to L_t, within the step too. 0 where there is no way, as for k > t in
-        the first direction of a single layer; NaN past a row's end
-
-    Unit: the loss's, per unit of the state. Range: 0 and up. Healthy: rows that stay of one order from k = t down to
-    where the task's answer lies. A sum over t is no norm of the whole gradient, whose parts may cancel.
+    A sum over t is not the norm of the whole gradient, whose parts may cancel.
     """
 
     states: tuple[str, ...]
+    """The names of the cell's states: S of them."""
     layers: int
+    """L."""
     directions: int
-    norms: Tensor
+    """D."""
+    norms: Tensor = field(metadata=quantity("loss per unit of the state", json="norms_loss_per_state_unit"))
+    """[L·D, S, T, T, B]: t, then k; the first layer's directions first. In units of the loss per unit of the state, 0
+    and up, counted as `s_k.grad` after `retain_grad()`: along every path from s_k to L_t, within the step too. 0 where
+    there is no path, as for k > t in the first direction of a single layer; NaN past a row's end. Healthy: rows that
+    stay of one order from k = t down to where the task's answer lies."""
 
     norms_loss_per_state_unit = RenamedAttribute("norms")
 
@@ -71,8 +70,9 @@ def gradient_matrix(
                    [B, T], as the output). The loss of a step reads the output of that step alone
 
     Known answer: h_t = a h_{t-1} + … gives |a|^(t-k) times the norm at k = t.
-    Computed in float64, along the states of one call of the layer in eval mode. All losses go back together: a step of
-    a layer is differentiated once, for a batch of T directions, so T steps in place of T²/2 passes.
+    Computed in float64, along the states of one call of the layer in eval mode. All losses are propagated together: a
+    step of a layer is differentiated once, for a batch of T directions, so T steps in place of T²/2 passes.
+    Unit: the loss's, per unit of the state. Raises InputError for losses of another shape, or that mix steps or rows.
     Cost: the arithmetic of T backward passes of the whole sequence; for T = 200, B = 4, H = 128 a few seconds. Memory:
     the result, and 128 MiB or less for the gradients of a layer below another.
     """
@@ -130,9 +130,9 @@ def _gradient_of_losses(
 
 
 def _back(run: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor, Tensor | None]:
-    """R gradients of a layer's output, [R, T, B, H], sent back through all its steps.
+    """R gradients of a layer's output, [R, T, B, H], propagated through all its steps.
 
-    Returns the norms of what reaches each state, [S, R, T, B], and with `onward` the gradients of its input
+    Returns the norms of the gradients of each state, [S, R, T, B], and with `onward` the gradients of the layer's input
     [R, T, B, C].
     """
     several, steps, rows = arriving.shape[:3]
@@ -161,7 +161,7 @@ def _back(run: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor, Ten
         at = dict(zip(map(id, reached), found))
         here = run.valid[k][:, None]
         for s, t in enumerate(new):
-            # A new state that nothing made is a constant, whose gradient is what arrives at it.
+            # A new state without a graph is a constant, whose gradient is the upstream one.
             norms[s, :, k] = (at.get(id(t), carried[s]) * here).norm(dim=-1)
         goes_on = here & ~(first | anew)[k][:, None]
         carried = [d * goes_on for d in found[len(reached) : len(reached) + len(old)]]

@@ -1,4 +1,4 @@
-"""The Jacobian of a step and of many steps: what becomes of a small change in the state.
+"""The Jacobian of a step and of many steps: the growth of a small change in the state.
 
 Letters: T steps, B rows, C input features, H hidden units, N numbers of a whole state, all states side by side, R rows
 measured.
@@ -30,38 +30,33 @@ _MOST_NUMBERS = 2**22  # numbers in the Jacobians held at a time: 32 MiB
 class Jacobian:
     """J_t = ∂s_t/∂s_{t-1} of one layer and direction, s all its states side by side, N numbers. Computed in float64.
 
-    A column is one of `rows`. Of a step, indexed as x is, NaN past a row's end:
-    largest_singular_value_per_step
-        σ_max(J_t) [T, R], no unit: the most that the step can stretch a change. Healthy: about 1; where it is below 1
-        at every step, the past fades whatever comes.
-    spectral_radius_per_step
-        max |eigenvalue of J_t| [T, R], no unit: what the step would do if repeated. At most σ_max. Healthy: about 1.
-    mean_squared_singular_value_per_step
-        (1/N) tr J_t J_tᵀ [T, R], no unit: the mean square stretch of a change in a random direction. Healthy: about 1.
-    Of the product of all steps between two:
-    between
-        (k, t) for each row, in steps taken: the product is ∂s_t/∂s_k; s_0 is the state before any step.
-    log_singular_values
-        ln σ_i(J_t ⋯ J_{k+1}) [R, N], in nats, the largest first; -inf for a direction that is lost. Healthy: near 0,
-        all of them (dynamical isometry: M. Chen, J. Pennington, S. Schoenholz, ICML 2018).
-    Over time:
-    lyapunov_exponents_per_step
-        [R, N], in nats per step, the largest first: 1/T ln growth of a change, by the QR method. Below 0 a change
-        fades, above 0 it grows, chaos. -inf for a direction that is lost. Healthy: the largest about 0.
-    And of U alone:
-    pascanu
-        Pascanu's test, or None, and `pascanu_absent` says why.
+    R rows of the batch are measured, a column each. Values of a step are indexed as x is, NaN past a row's end.
     """
 
     rows: tuple[int, ...]
+    """The R rows of the batch."""
     largest_singular_value_per_step: Tensor
+    """σ_max(J_t) [T, R], no unit: the most that the step can stretch a change. Healthy: about 1; where it is below 1 at
+    every step, the past fades whatever the input."""
     spectral_radius_per_step: Tensor
+    """max |eigenvalue of J_t| [T, R], no unit: the growth of a change if the step were repeated. At most σ_max.
+    Healthy: about 1."""
     mean_squared_singular_value_per_step: Tensor
+    """(1/N) tr J_t J_tᵀ [T, R], no unit: the mean square stretch of a change in a random direction. Healthy: about
+    1."""
     between: tuple[tuple[int, int], ...]
+    """(k, t) for each row, in steps taken: the product of all steps between is ∂s_t/∂s_k; s_0 is the state before any
+    step."""
     log_singular_values: Tensor
+    """ln σ_i(J_t ⋯ J_{k+1}) [R, N], in nats, the largest first; -inf for a direction that is lost. Healthy: near 0, all
+    of them (dynamical isometry: M. Chen, J. Pennington, S. Schoenholz, ICML 2018)."""
     lyapunov_exponents_per_step: Tensor
+    """[R, N], in nats per step, the largest first: 1/T ln growth of a change, by the QR method. Below 0 a change fades,
+    above 0 it grows, chaos. -inf for a direction that is lost. Healthy: the largest about 0."""
     pascanu: Pascanu | None
+    """Pascanu's test of U alone; None where it does not apply to the cell."""
     pascanu_absent: str
+    """Why it does not apply; "" where it does."""
 
     @property
     def log_condition_number(self) -> Tensor:
@@ -127,11 +122,12 @@ def jacobian(
     between: tuple[int, int] | None = None,
     warm_up: int = 0,
 ) -> Jacobian:
-    """The Jacobians of one layer and direction along the states of a run, step by step and multiplied up.
+    """The Jacobians of one layer and direction along the states of one call, step by step and multiplied up.
 
-    x [T, B, C], state, lengths and resets as the layer takes them; the run itself is one call of the layer in eval
-    mode. A step that begins a new sequence depends on no state before it: its J_t is 0, so is every product across it,
-    and the Lyapunov exponents leave it out.
+    x [T, B, C], state, lengths and resets as the layer takes them; it is called once, in eval mode. A step that begins
+    a new sequence depends on no state before it: its J_t is 0, so is every product across it, and the Lyapunov
+    exponents leave it out. Raises InputError for options out of their range, and where a state or a Jacobian is inf or
+    NaN.
     rows       which rows of the batch to measure, the first one without it
     depth      which of the L layers, -1 the last. Its input is held fixed: paths through other layers do not count
     direction  1 for the second direction, whose first step is a row's last
@@ -192,7 +188,7 @@ def step_jacobians(cell: Cell, weights: Sequence[Tensor], x: Tensor, previous_st
     """∂s_t/∂s_{t-1} of single steps: x [M, C], states before the step [M, H] each → [M, N, N].
 
     Entry [m, i, j] is the derivative of the new state's number i in the old state's number j, states side by side in
-    the order of the cell.
+    the order of the cell; no unit for states of one unit. What has other shapes is refused by torch.
     """
     sizes = [s.shape[-1] for s in previous_states]
 

@@ -27,7 +27,9 @@ class Pascanu:
     """
 
     largest_singular_value_of_u: float
+    """σ_max(U), no unit, 0 and up."""
     greatest_slope: float
+    """γ, no unit."""
 
     @property
     def bound(self) -> float:
@@ -46,7 +48,7 @@ class Pascanu:
 
 
 def pascanu(cell: Cell, weights: Sequence[Tensor]) -> tuple[Pascanu | None, str]:
-    """(the test, "") for a cell h = φ(… + U h) with an activation of bounded slope; (None, why) for any other."""
+    """(the test, "") for a cell h = φ(… + U h) with an activation of bounded slope; (None, why) for every other."""
     slope = _slope(cell)
     if isinstance(slope, str):
         return None, slope

@@ -1,4 +1,4 @@
-"""What truncated backpropagation loses: the gradient of k2 steps against the whole one."""
+"""The bias of truncated backpropagation: the gradient of k2 steps against the whole one."""
 
 from __future__ import annotations
 
@@ -20,35 +20,32 @@ _WHERE = "lens.truncation_bias"
 class TruncationBias:
     """The gradient in which each loss sees exactly k2 steps, G_(k2) = Σ_{a<k2} G_a, beside the whole G.
 
-    Formula: G_(k2) = Σ_t Σ_{t-k2<k≤t} of the terms of `ByAge`. k2 = 1 is what a step's loss says about the same step.
-    W weights, K values of k2; all [K, W], and [K] for all weights together.
-
-    k2_in_steps
-        the K horizons, in steps
-    weights
-        the parameters' names, as in `ByAge`
-    cosine, whole_cosine
-        cos ∠(G_(k2), G), no unit, from -1 to 1: 1 where truncation keeps the direction. NaN where either is 0
-    relative_error, whole_relative_error
-        ‖G_(k2) - G‖ / ‖G‖, no unit: 0 where nothing is lost, 1 where as much is lost as there is
-    norm_ratio, whole_norm_ratio
-        ‖G_(k2)‖ / ‖G‖, no unit: below 1 where truncated steps are also too short
+    Formula: G_(k2) = Σ_t Σ_{t-k2<k≤t} of the terms of `ByAge`. k2 = 1 is the gradient of a step's loss through the same
+    step. W weights, K values of k2.
 
     This is truncated backpropagation with k1 = 1. A window that moves on by k1 > 1 steps at a time gives its last loss
     k2 steps and its first only k2 - k1 + 1: it loses every age from k2 on too, and of the k1 - 1 ages below it the part
-    that the losses at the front of windows would have seen. Weights stand still here, as in one batch.
+    that the losses at the front of windows would have seen. Weights are constant here, as in one batch.
     Source: C. Tallec, Y. Ollivier, arXiv 1705.08209, on the bias of truncation; R. Williams, J. Peng, Neural
     Computation 2 (1990), for k1 and k2.
     """
 
     k2_in_steps: tuple[int, ...]
+    """The K horizons, in steps."""
     weights: tuple[str, ...]
+    """The W parameters' names, as in `ByAge`."""
     cosine: Tensor
+    """cos ∠(G_(k2), G) [K, W], no unit, from -1 to 1: 1 where truncation keeps the direction. NaN where either is 0."""
     relative_error: Tensor
+    """‖G_(k2) - G‖ / ‖G‖ [K, W], no unit: 0 where nothing is lost, 1 where as much is lost as there is."""
     norm_ratio: Tensor
+    """‖G_(k2)‖ / ‖G‖ [K, W], no unit: below 1 where truncated steps are also too short."""
     whole_cosine: Tensor
+    """`cosine` of all weights together [K], no unit."""
     whole_relative_error: Tensor
+    """`relative_error` of all weights together [K], no unit."""
     whole_norm_ratio: Tensor
+    """`norm_ratio` of all weights together [K], no unit."""
 
     def smallest_k2(self, relative_error: float = 0.1) -> int | None:
         """The least of the measured k2 from which on the whole gradient's relative error stays at most this much.
@@ -83,15 +80,17 @@ class TruncationBias:
 
 
 def truncation_bias(model: nn.Module, loss_per_step: Loss, k2: int | Iterable[int]) -> TruncationBias:
-    """What the gradient loses when every loss sees k2 steps back and no more: cosine and relative error to the whole.
+    """The bias of a gradient in which each loss sees k2 steps back: cosine and relative error to the whole gradient.
 
         record = ostinato.lens.truncation_bias(model, lambda model: loss(model(x)[0], target), k2=[10, 20, 50, 100])
         record.smallest_k2(relative_error=0.1)
 
     model, loss_per_step  as for `by_age`
     k2                    a horizon in steps, or several; 1 is a step's own loss alone. Sequences should be longer than
-                          the largest, and as long as the dependencies that matter: what no loss in the data reaches
-                          back to is missing from the whole gradient too
+                          the largest, and as long as the dependencies that matter: steps that no loss in the data
+                          reaches back to are missing from the whole gradient too
+
+    The errors are relative, without a unit. Raises InputError as `by_age` does, and for a k2 below 1.
     Known answer: from k2 = T on, T the longest sequence, the error is 0.
     Cost: that of `by_age` with max(k2) ages. Memory: that and two gradients in float64.
     """

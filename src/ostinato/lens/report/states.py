@@ -60,16 +60,16 @@ class Gate:
     low_share_per_unit: Tensor
     """[H], share of steps and rows at which it is saturated low, between 0 and 1; NaN for an activation without."""
     high_share_per_unit: Tensor
-    """[H], the same for high."""
+    """[H], the same share for saturated high."""
     mean_square_slope: float
     """E[φ'²], mean over everything of the squared derivative of the activation, no unit. 0: nothing passes back.
     NaN for an activation whose slope does not follow from its value."""
     mean_per_step: Tensor
-    """[T], over the units of a sample of rows, in the order of x."""
+    """[T], mean over the units of a sample of rows, in the order of x, in the activation's own range, no unit."""
     quantiles_per_step: Tensor
-    """[3, T]: 0.1, 0.5 and 0.9 over a sample of rows and units."""
+    """[3, T]: quantiles 0.1, 0.5 and 0.9 over a sample of rows and units, in the activation's own range, no unit."""
     histogram_edges: Tensor
-    """[E+1], edges of the bins, in the activation's own range."""
+    """[E+1], edges of the bins, in the activation's own range, no unit."""
     histogram_shares: Tensor
     """[E], share of a sample of the values in each bin; they add up to 1."""
 

@@ -19,17 +19,17 @@ __all__ = ["Diagram", "fold", "unfold"]
 
 @dataclass(frozen=True)
 class Diagram:
-    """A picture as SVG: `.svg` is the file's text, `.save(path)` writes it, and a notebook shows it by itself.
-
-    width, height  in pixels
-    """
+    """A picture as SVG: `.svg` is the file's text, `.save(path)` writes it, and a notebook shows it by itself."""
 
     svg: str
+    """The text of the file."""
     width: float
+    """In pixels."""
     height: float
+    """In pixels."""
 
     def save(self, path: str | Path) -> Path:
-        """Writes the picture; `path` ends in .svg."""
+        """Writes the picture; `path` ends in .svg. Raises InputError for another ending."""
         path = Path(path)
         if path.suffix.lower() != ".svg":
             remedy = "Browsers and word processors open SVG as it is."
@@ -42,28 +42,31 @@ class Diagram:
 
 
 def fold(model: nn.Module, *example: Any, title: str | None = None, **keywords: Any) -> Diagram:
-    """The folded picture of a model: boxes for its layers, loops where states go on, shapes [T, B, C] on the arrows.
+    """The folded picture of a model: boxes for its layers, loops for its states, shapes [T, B, C] on the arrows.
 
-        ostinato.lens.fold(ostinato.LSTM(64, 256))          # one recurrent layer says all by itself
+        ostinato.lens.fold(ostinato.LSTM(64, 256))          # one recurrent layer needs no example
         ostinato.lens.fold(model, x, lengths=lengths)       # any other model by an example of its inputs
 
-    example, keywords  what the model is called with. It runs once on them, in eval mode, which shows which module reads
-                       which; weights, gradients, buffers and torch's random numbers stay as they were. Boxes are the
-                       innermost modules that are called, in the order of their calls; sizes that are the example's
-                       number of steps and rows are written T and B
+    example, keywords  the arguments of one call of the model. It runs once on them, in eval mode, which shows which
+                       module reads which; weights, gradients, buffers and torch's random numbers stay as they were.
+                       Boxes are the innermost modules that are called, in the order of their calls; sizes equal to the
+                       example's number of steps and rows are written T and B
     title              by default the class's name
 
-    A dashed arrow says that no gradient shows the path, such as behind an argmax, and the order of the calls stands in.
-    Not seen: `layer.step`, which is no call of a module, and what a model does in functions without modules.
+    A dashed arrow is a path that no gradient shows, such as one behind an argmax; it follows the order of the calls.
+    Calls of `layer.step`, which is no call of a module, and functions without modules are not shown. Sizes are in
+    pixels. Raises InputError for a model of several modules without an example, or without a recurrent layer.
     """
     flow = _flow("fold", model, example, keywords)
     return Diagram(*folded(flow, type(model).__name__ if title is None else title))
 
 
 def unfold(model: nn.Module, *example: Any, steps: int = 4, title: str | None = None, **keywords: Any) -> Diagram:
-    """The same model unfolded for a number of steps: a column for each, the states handed on between them.
+    """The same model unfolded for a number of steps: a column for each, with the states passed between them.
 
     steps  how many; the other arguments as in `fold`. Shapes [B, C] are those of one step
+
+    Raises InputError as `fold` does, and for a number of steps below 1.
     """
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise InputError(phrase("unfold", "steps", "a whole number from 1 up", repr(steps), "Write steps=4."))
