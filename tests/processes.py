@@ -1,4 +1,4 @@
-"""Two real processes of one process group, each running the same code with its own rank."""
+"""Real processes of one process group, each running the same code with its own rank."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ from pathlib import Path
 _BEGIN = """
 import os, sys, torch
 from torch import distributed, nn
-rank, place = int(sys.argv[1]), sys.argv[2]
+rank, place, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(1)
-distributed.init_process_group("gloo", init_method=f"file://{place}/meeting", rank=rank, world_size=2)
+distributed.init_process_group("gloo", init_method=f"file://{place}/meeting", rank=rank, world_size=count)
 """
 _END = """
 distributed.barrier()
@@ -20,19 +20,22 @@ os._exit(0)  # the interpreter's own end now and then aborts while a thread of t
 """
 
 
-def in_two_processes(code, place):
-    """Runs `code` in both; `rank`, `place`, torch, nn and distributed are known to it. An error of either is raised."""
+def in_two_processes(code, place, count=2):
+    """Runs `code` in both, or in `count` of them; `rank`, `place`, `count`, torch, nn and distributed are known to it.
+
+    An error of any is raised.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, "-W", "ignore", "-c", _BEGIN + textwrap.dedent(code) + _END]
     running = [
         subprocess.Popen(
-            [*command, str(rank), str(place)],
+            [*command, str(rank), str(place), str(count)],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parent,
         )
-        for rank in range(2)
+        for rank in range(count)
     ]
     try:
         for process in running:

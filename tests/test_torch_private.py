@@ -137,3 +137,69 @@ def test_tensors_of_one_kind_are_known_at_once():
     assert not any(same(other, p) for other in others), "a tensor would be read as what it is not"
     with torch.inference_mode():
         assert not same(torch.randn(2, 3), p)
+
+
+def test_batched_tensors_are_noticed():
+    """torch._C._functorch.is_legacy_batchedtensor. Without it kernels would read the memory of batched gradients."""
+    seen = []
+
+    class Look(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, d):
+            seen.append((_torch_private.batched(d), _torch_private.functorch_active()))
+            return d
+
+    x = torch.ones(3, requires_grad=True)
+    y = Look.apply(x)
+    torch.autograd.grad(y, x, torch.ones(3), retain_graph=True)
+    torch.autograd.grad(y, x, torch.eye(3), retain_graph=True, is_grads_batched=True)
+    vmap(lambda d: torch.autograd.grad(y, x, d, retain_graph=True))(torch.eye(3))
+    assert seen == [(False, False), (True, False), (True, True)], "layers would refuse batched gradients"
+
+
+def test_hooks_of_saved_tensors_are_noticed():
+    """torch._C._autograd._top_saved_tensors_default_hooks. Without it, a changed output under torch.utils.checkpoint
+    would give wrong gradients, silently."""
+    known = hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")
+    assert _torch_private.saved_tensor_hooks_active() is (not known)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        assert _torch_private.saved_tensor_hooks_active() is True
+
+
+def test_saved_tensors_can_be_forgotten_one_by_one():
+    """_raw_saved_tensors of an autograd.Function, and the words of torch's error. Without them an output that was
+    changed in place would be refused."""
+    read = []
+
+    class Exp(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x, y := x.exp())
+            return y
+
+        @staticmethod
+        def backward(ctx, d):
+            try:
+                read.append(ctx.saved_tensors)
+            except RuntimeError as error:
+                read.append(_torch_private.is_changed_in_place(error))
+                _torch_private.forget_saved(ctx, 1)
+            x, y = ctx.saved_tensors
+            read.append((x, y.numel()))
+            return d * x.exp()
+
+    x = torch.ones(3, requires_grad=True)
+    y = Exp.apply(x)
+    y += 1
+    torch.autograd.grad(y.sum(), x, retain_graph=True)
+    assert read[0] is True and read[1][0] is x and read[1][1] == 0
+    torch.autograd.grad(y.sum(), x)
+    assert len(read) == 4 and read[3][1] == 0
+    try:
+        torch.autograd.grad(y.sum(), x)
+    except RuntimeError as error:
+        assert not _torch_private.is_changed_in_place(error), "a graph that is freed would look like a changed output"

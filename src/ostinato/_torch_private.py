@@ -19,6 +19,12 @@ def functorch_active() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
+def batched(t: Tensor) -> bool:
+    """Whether t stands for several tensors at once, inside of torch.vmap or of the older vmap that torch.autograd uses
+    for `is_grads_batched=True` and `vectorize=True`, which `functorch_active` does not tell of."""
+    return torch._C._functorch.is_legacy_batchedtensor(t) or torch._C._functorch.is_batchedtensor(t)
+
+
 def forward_ad_active() -> bool:
     """Whether a level of forward-mode differentiation is open (torch.autograd.forward_ad, torch.func.jvp)."""
     return forward_ad._current_level >= 0
@@ -38,6 +44,25 @@ def unobserved() -> bool:
         or c._len_torch_dispatch_stack()
         or c._is_tracing()
     )
+
+
+def saved_tensor_hooks_active() -> bool:
+    """Whether hooks of torch.autograd.graph.saved_tensors_hooks see what is saved now, as under
+    torch.utils.checkpoint; torch then does not check whether it was changed in place. True where torch cannot tell."""
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # since torch 2.8
+    return top is None or top(True) is not None
+
+
+def forget_saved(ctx: Any, first: int) -> None:
+    """From the backward of an autograd.Function: drops what it saved from number `first` on, so that `saved_tensors`
+    checks only the others for changes in place. What was dropped reads as a tensor without entries."""
+    for saved in ctx._raw_saved_tensors[first:]:
+        saved.register_hooks(lambda t: None, lambda _: torch.empty(0, device="cpu"))
+
+
+def is_changed_in_place(error: RuntimeError) -> bool:
+    """Whether torch raised because a tensor that was saved for backward was changed in place since."""
+    return "modified by an inplace operation" in str(error)
 
 
 def inside_backward() -> bool:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from .errors import InputError, ShapeError, phrase
-from .layers.given import Lengths, read_lengths
+from .layers.given import Lengths, on_cpu, read_lengths
+from .layers.routing import traced
 
 KINDS = ("cross_entropy", "binary", "squared")
 REDUCTIONS = (
@@ -195,8 +196,8 @@ def _inside(target: Tensor, lengths: Lengths, batched: bool) -> Tensor | None:
     if lengths is None:
         return None
     steps, rows = target.shape[:2]
-    if torch.compiler.is_compiling():  # reading values out of a tensor would break the graph
-        known = torch.as_tensor(lengths).reshape(rows)
+    if traced([target]):  # reading values out of a tensor would break the graph
+        known = on_cpu(lengths).reshape(rows)
     else:
         known = read_lengths(lengths, rows, steps, batched, _WHERE)
     return torch.arange(steps, device=target.device)[:, None] < known.to(target.device)

@@ -58,7 +58,7 @@ class CharModel(nn.Module):
         if not temperature > 0:
             remedy = "Small values such as 0.1 come close to always taking the likeliest character."
             raise InputError(phrase("CharModel.generate", "temperature", "above 0", temperature, remedy))
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
         scores, state = self(prompt[:, None])
         drawn = []
         for _ in range(length):

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from .errors import InputError, ShapeError, phrase
 from .layers.gather import pick
+from .layers.given import on_cpu
 from .layers.pieces import cut
 
 
@@ -22,7 +23,7 @@ def from_offsets(rows: Tensor, offsets: Tensor) -> PackedSequence:
 
     Sequence b has the rows offsets[b] … offsets[b + 1] - 1, at least one, as a PackedSequence wants. Differentiable.
     """
-    where, known = "packing.from_offsets", torch.as_tensor(offsets).detach().to("cpu")
+    where, known = "packing.from_offsets", on_cpu(offsets).detach().to("cpu")
     if known.dim() != 1 or len(known) < 2 or known.is_floating_point() or known.dtype == torch.bool:
         remedy = "Write torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])."
         received = f"{known.dtype} of shape {list(known.shape)}"
@@ -40,7 +41,7 @@ def from_offsets(rows: Tensor, offsets: Tensor) -> PackedSequence:
 def to_offsets(packed: PackedSequence) -> tuple[Tensor, Tensor]:
     """(rows [R, C], offsets int64 [B + 1]): the sequences one after the other. Differentiable."""
     sizes = packed.batch_sizes
-    descending = (sizes[None, :] > torch.arange(int(sizes[0]))[:, None]).sum(1)
+    descending = (sizes[None, :] > torch.arange(int(sizes[0]), device="cpu")[:, None]).sum(1)
     unsorted = packed.unsorted_indices
     lengths = descending if unsorted is None else descending[unsorted.cpu()]
     index, inverse, _, order = _order(lengths)
@@ -72,7 +73,7 @@ def _order(lengths: Tensor, order: Tensor | None = None) -> tuple[Tensor, Tensor
     """(row of each packed row, the inverse, rows of each step, whose they are) of int64 lengths [B] on the CPU."""
     order = torch.from_numpy(cut(lengths.numpy(), None, int(lengths.max()), False).rows) if order is None else order
     begins = lengths.cumsum(0) - lengths
-    step = torch.arange(int(lengths.max()))[:, None]
+    step = torch.arange(int(lengths.max()), device="cpu")[:, None]
     inside = step < lengths[order]
     index = (begins[order] + step)[inside]
     return index, torch.argsort(index), inside.sum(1), order

@@ -35,7 +35,7 @@ class Text:
             raise InputError(phrase("Text", "held_out", "a share between 0 and 1", held_out))
         alphabet = "".join(sorted(set(text)))
         number = {character: index for index, character in enumerate(alphabet)}
-        ids = torch.tensor([number[character] for character in text], dtype=torch.int64)
+        ids = torch.tensor([number[character] for character in text], dtype=torch.int64, device="cpu")
         cut = len(ids) - round(held_out * len(ids))
         return cls(alphabet, ids[:cut], ids[cut:])
 
@@ -45,7 +45,7 @@ class Text:
         if unknown:
             remedy = "A model reads only characters that occur in the text it was trained on."
             raise InputError(phrase("Text.encode", "text", "characters of the alphabet", repr(unknown[0]), remedy))
-        return torch.tensor([self.alphabet.index(character) for character in text], dtype=torch.int64)
+        return torch.tensor([self.alphabet.index(character) for character in text], dtype=torch.int64, device="cpu")
 
     def decode(self, ids: Tensor) -> str:
         """The characters that ids [N] stand for."""
@@ -67,7 +67,7 @@ def windows(ids: Tensor, count: int, length: int) -> Tensor:
     if count < 1 or not 1 <= length <= len(ids):
         expected = f"one at least, of 1 to {len(ids)} characters"
         raise InputError(phrase("windows", "count and length", expected, f"{count} of {length}"))
-    starts = torch.linspace(0, len(ids) - length, count).long()
+    starts = torch.linspace(0, len(ids) - length, count, dtype=torch.float32, device="cpu").long()
     return torch.stack([ids[start : start + length] for start in starts.tolist()], dim=1)
 
 

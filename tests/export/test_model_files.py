@@ -170,3 +170,87 @@ def test_a_package_that_is_missing_is_named(package, monkeypatch, tmp_path):
     message = rf"export.onnx: the package {package} must be installed, got none. Install it: pip install {package}"
     with pytest.raises(MissingPackage, match=message):
         export.onnx(Calling(lambda rnn, x: rnn(x)[0]), tmp_path / "model.onnx", torch.randn(5, 3, 4))
+
+
+class Pair(nn.Module):
+    """A model that calls each of its two layers in turn; `self.second` may be the first by another name."""
+
+    def __init__(self, second, calls):
+        super().__init__()
+        self.first, self.calls = ostinato.GRU(5, 5), calls
+        self.second = self.first if second is None else second
+
+    def forward(self, x):
+        for name in self.calls:
+            x = getattr(self, name)(x)[0]
+        return x
+
+
+class Twice(nn.Module):
+    """One layer in a list twice, and inside of two submodules."""
+
+    def __init__(self):
+        super().__init__()
+        rnn = ostinato.Recurrent("mgu", 5, 5)
+        self.listed = nn.ModuleList([rnn, rnn])
+        self.left, self.right = Pair(rnn, ["second"]), Pair(rnn, ["second", "first"])
+
+    def forward(self, x):
+        for layer in self.listed:
+            x = layer(x)[0]
+        return self.right(self.left(x))
+
+
+def with_shared_parameters():
+    pair = Pair(ostinato.GRU(5, 5), ["first", "second"])
+    pair.second.weight_hh_l0 = pair.first.weight_hh_l0
+    return pair
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Pair(None, ["first"]),
+        lambda: Pair(None, ["second"]),
+        lambda: Pair(None, ["first", "second"]),
+        lambda: Pair(ostinato.GRU(5, 5), ["first", "second", "first"]),
+        Twice,
+        with_shared_parameters,
+    ],
+    ids=["first name", "second name", "both names", "called twice", "listed twice", "shared parameters"],
+)
+def test_a_layer_with_several_names(make, tmp_path):
+    torch.manual_seed(0)
+    model = make()
+    export.onnx(model, tmp_path / "model.onnx", (torch.randn(6, 2, 5),))
+    x = torch.randn(9, 3, 5)
+    check("outputs", dict(enumerate(run(tmp_path / "model.onnx", x=x).values())), {0: expected_one(model, x)})
+
+
+def expected_one(model, x):
+    with torch.no_grad():
+        return model.eval()(x)
+
+
+def test_a_layer_that_the_model_does_not_list(tmp_path):
+    model = Pair(None, ["hidden"])
+    vars(model)["hidden"] = ostinato.GRU(5, 5)
+    message = (
+        r"export.onnx: each layer must be a module of the model, got a GRU that named_modules\(\) does not list. "
+        r"Keep it in an attribute of the model, or in a torch.nn.ModuleList."
+    )
+    with pytest.raises(InputError, match=message):
+        export.onnx(model, tmp_path / "model.onnx", (torch.randn(6, 2, 5),))
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.filterwarnings("ignore")  # torch's own, about its older exporter
+def test_torch_s_own_exporters_say_what_to_write(dynamo, tmp_path):
+    message = (
+        r"GRU: the exporter must be ostinato.export.onnx, got torch.onnx.export. "
+        r"Write ostinato.export.onnx\(model, path, args\): layers become ONNX's RNN, GRU, LSTM or Scan."
+    )
+    with pytest.raises(Exception, match=message) as caught:
+        path = str(tmp_path / "model.onnx")
+        torch.onnx.export(Pair(None, ["first"]), (torch.randn(6, 2, 5),), path, dynamo=dynamo, verbose=False)
+    assert dynamo or caught.type is InputError

@@ -79,6 +79,28 @@ def test_saving_and_moving_a_whole_model(make, tmp_path):
     assert half.dtype == torch.bfloat16 and (half.float() - expected).abs().max() < 0.05
 
 
+def test_loading_a_whole_layer_with_weights_only(tmp_path):
+    """As with torch.nn's: refused in torch's words, until the classes are allowed by name."""
+    layer, x = ostinato.LSTM(FEATURES, HIDDEN), torch.randn(STEPS, BATCH, FEATURES)
+    torch.save(layer, tmp_path / "layer.pt")
+    with pytest.raises(pickle.UnpicklingError, match="add_safe_globals"):
+        torch.load(tmp_path / "layer.pt", weights_only=True)
+    with torch.serialization.safe_globals([ostinato.LSTM]):
+        assert torch.equal(torch.load(tmp_path / "layer.pt", weights_only=True)(x)[0], layer(x)[0])
+    torch.save(layer.state_dict(), tmp_path / "weights.pt")
+    twin = ostinato.LSTM(FEATURES, HIDDEN)
+    twin.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    assert torch.equal(twin(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("make", [lambda: ostinato.RNN(4, 6), lambda: ostinato.Recurrent("mgu", 4, 6, 2)])
+def test_flatten_parameters_changes_nothing(make):
+    layer, x = make(), torch.randn(STEPS, BATCH, FEATURES)
+    expected, addresses = layer(x)[0], [p.data_ptr() for p in layer.parameters()]
+    assert layer.flatten_parameters() is None
+    assert [p.data_ptr() for p in layer.parameters()] == addresses and torch.equal(layer(x)[0], expected)
+
+
 def test_frozen_weights_and_inference():
     layer = ostinato.GRU(FEATURES, HIDDEN)
     x = torch.randn(STEPS, BATCH, FEATURES)

@@ -251,3 +251,23 @@ def test_second_derivatives_of_a_single_dense_layer(name):
 
     assert torch.autograd.gradgradcheck(lambda x, *s: call(x, s[: len(states)]), (x, *states, *layer.parameters()))
     assert torch.autograd.gradgradcheck(lambda x, *_: call(x, ()), (x, *layer.parameters()))
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"num_layers": 2, "bidirectional": True}])
+@pytest.mark.parametrize("lengths", [[2, 3, 1], [1, 0, 3], [3, 2, 0]])
+def test_second_derivatives_of_rows_that_end_early_in_any_order(lengths, options):
+    """The first ones, made to be differentiated again, are those of an ordinary backward; and so are the second."""
+    torch.manual_seed(0)
+    layer = ostinato.LSTM(2, 3, dtype=torch.float64, **options)
+    x = torch.randn((3, 3, 2), dtype=torch.float64, requires_grad=True)
+    count = layer.num_layers * (1 + layer.bidirectional)
+    h, c = (torch.randn(count, 3, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    inputs = (x, h, c, *layer.parameters())
+
+    def call(x, h, c, *_):
+        output, state = layer(x, (h, c), lengths=lengths)
+        return output, *state
+
+    first = [torch.autograd.grad(loss(call(*inputs)), inputs, create_graph=create) for create in (False, True)]
+    agree(first[1], first[0], gradients=True)
+    assert torch.autograd.gradgradcheck(call, inputs)

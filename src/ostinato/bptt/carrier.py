@@ -5,15 +5,18 @@ Letters: T steps, B rows of the batch, C input features, H hidden units, L layer
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import InputError, ShapeError, phrase
 from ..layers.arguments import State
+from ..layers.hooks import hooked
 from ..layers.layer import Layer
 from .chunks import each, tensors
 
@@ -78,14 +81,15 @@ class Carrier:
 
         inputs  go to the model by place, `same` by name
         resets  bool, as the inputs have their steps; given to every layer as it has its own
-        The hooks that do it are gone afterwards, whatever happens.
+        The hooks that do it are gone afterwards, whatever happens; calls in other threads pass them by. What
+        torch.compile made of the model is left aside meanwhile: it asks for no hooks once it is compiled, and would
+        keep ours where it is compiled now.
         """
         found: States = {}
-        with ExitStack() as hooks:
+        with _uncompiled(), ExitStack() as hooks:
             for name, layer in self.layers.items():
                 before, after = _hooks(name, states, found, resets, steps, batch_first, tap)
-                hooks.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
-                hooks.callback(layer.register_forward_hook(after).remove)
+                hooks.enter_context(hooked(layer, before, after))
             output = self.model(*inputs, **same)
         if not found:
             remedy = "Call the layers themselves: layer(x). A loop over layer.step keeps its state out of sight."
@@ -96,6 +100,13 @@ class Carrier:
 def detached(states: States) -> States:
     """The same values without their history."""
     return each(Tensor.detach, states)
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Compiled functions run as they were written. What is not loaded has compiled nothing."""
+    if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def _called(name: str) -> str:
@@ -135,7 +146,7 @@ def _hooks(
             tap.before(name, x)
         return args, kwargs
 
-    def after(layer: Layer, args: tuple[Any, ...], result: tuple[Any, ...]) -> Any:
+    def after(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], result: tuple[Any, ...]) -> Any:
         found[name] = result[1]
         return None if tap is None else (tap.after(name, result[0]), *result[1:])
 

@@ -111,11 +111,11 @@ def _axis(t: Tensor, batch_first: int) -> int:
 
 def _changed(t: Tensor, axis: int, first: int, last: int) -> Tensor:
     """t with other values at steps first, …, last - 1: each is one of t's own, so that numbers of words stay such."""
-    made = torch.Generator().manual_seed(first + 1)
+    made = torch.Generator("cpu").manual_seed(first + 1)
     flat = t.transpose(0, axis) if axis else t
     rows = flat.reshape(-1, *flat.shape[2:]) if flat.dim() > 1 else flat
     lead = flat.shape[: min(2, flat.dim())]
-    chosen = torch.randint(len(rows), lead, generator=made).to(t.device)
+    chosen = torch.randint(len(rows), lead, generator=made, device="cpu").to(t.device)
     others = rows[chosen]
     changed = flat.clone()
     changed[first:last] = others[first:last]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -18,6 +17,7 @@ from .._version import __version__
 from ..errors import InputError, phrase
 from ..layers import GRU, LSTM, RNN, Recurrent
 from ..layers.layer import Layer
+from ..layers.modes import eval_mode
 from .model import captured
 from .nodes import IR, OPSET, WHERE, Nodes
 from .packages import needed
@@ -78,7 +78,7 @@ def onnx(
         raise InputError(phrase(WHERE, "model", "a torch.nn.Module", type(given).__name__, remedy))
     library = needed("onnx", WHERE)
     parts = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
-    with _evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         if isinstance(model, Layer) and args is None and kwargs is None and _as_it_is(model):
             proto = _layer_file(model, lengths, state)
         else:
@@ -136,15 +136,3 @@ def _all_may_vary(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, 
 
     given = inspect.signature(model.forward).bind(*args, **kwargs).arguments
     return {name: _pytree.tree_map(sizes, value) for name, value in given.items()}
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The model without dropout and its like; afterwards every module is in the mode in which it was."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -63,7 +63,7 @@ def read(gates: Sequence[str], params: Mapping[str, Mapping[str, Tensor]]) -> di
         if second is not None:
             found["recurrent_bias"] = second
     elif first is not None or second is not None:
-        found["bias"] = sum((t for t in (first, second) if t is not None), start=torch.zeros(()))
+        found["bias"] = sum((t for t in (first, second) if t is not None), start=torch.zeros((), device="cpu"))
     return found
 
 

@@ -6,9 +6,9 @@ constants of the file, computed ones (`parametrize`) too.
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,15 +16,17 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import InputError, OstinatoError, phrase
-from ..layers import layer as layers
 from ..layers.arguments import State, problem_with, state_shapes
 from ..layers.given import Lengths, Resets
 from ..layers.layer import Layer
+from ..layers.standing import Answer, standing_in
 from .nodes import OPSET, WHERE, Nodes
 from .packages import needed
 from .whole import Inputs, output_size, own_type, write_layer
 
 DOMAIN, OPERATOR = "ostinato", "Layer"
+_exporting = threading.Lock()
+"""torch.onnx keeps its settings in variables of the process, so that one model is traced at a time."""
 
 
 def captured(
@@ -37,10 +39,11 @@ def captured(
 ) -> Any:
     """The model as onnx.ModelProto, each of our layers written out."""
     needed("onnxscript", WHERE)
-    names = {module: name for name, module in model.named_modules() if isinstance(module, Layer)}
-    with _standing_in(names), warnings.catch_warnings():
-        # torch's own, about its tree specifications, which no caller can act on
-        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
+    # torch's own, about its tree specifications, which no caller can act on. The filter stays: to put the filters back
+    # as they were would undo what other threads do to them meanwhile.
+    warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+    with _exporting, standing_in(_one_node(layers)):
         try:
             program = torch.onnx.export(
                 model,
@@ -60,7 +63,7 @@ def captured(
             raise reason from error
     assert program is not None
     proto = program.model_proto
-    _replace(proto, {name: module for module, name in names.items()})
+    _replace(proto, layers)
     return proto
 
 
@@ -72,9 +75,10 @@ def _own_reason(error: BaseException) -> OstinatoError | None:
     return found
 
 
-@contextlib.contextmanager
-def _standing_in(names: Mapping[Layer, str]) -> Iterator[None]:
-    """While it lasts, layers of the model leave one node in the graph in place of running."""
+def _one_node(layers: Mapping[str, Layer]) -> Callable[[Layer], Answer]:
+    """What answers for each layer of a model: one node in the graph."""
+    # A layer with two names comes as torch's proxy of it, another object with the same attributes.
+    names = {id(vars(layer)): name for name, layer in layers.items()}
 
     def one_node(
         layer: Layer,
@@ -84,7 +88,12 @@ def _standing_in(names: Mapping[Layer, str]) -> Iterator[None]:
         resets: Resets,
         return_states: bool,
     ) -> Any:
-        where = f"{WHERE}: {names[layer] or type(layer).__name__}"
+        name = names.get(id(vars(layer)))
+        if name is None:
+            received = f"a {type(layer).__name__} that named_modules() does not list"
+            remedy = "Keep it in an attribute of the model, or in a torch.nn.ModuleList."
+            raise InputError(phrase(WHERE, "each layer", "a module of the model", received, remedy))
+        where = f"{WHERE}: {name or type(layer).__name__}"
         weights = [[getattr(layer, name) for name in group] for group in layer._weight_names()]
         problem = problem_with(layer, x, state, weights, lengths)
         if problem is not None:
@@ -97,13 +106,9 @@ def _standing_in(names: Mapping[Layer, str]) -> Iterator[None]:
         if return_states:
             remedy = "States after every step are not exported; the output is."
             raise InputError(phrase(where, "return_states", "False", "True", remedy))
-        return _node(layer, names[layer], x, state, lengths)
+        return _node(layer, name, x, state, lengths)
 
-    layers.stand_in = one_node
-    try:
-        yield
-    finally:
-        layers.stand_in = None
+    return lambda layer: one_node
 
 
 def _node(layer: Layer, name: str, x: Tensor, state: State, lengths: Lengths) -> tuple[Tensor, State]:

@@ -46,7 +46,7 @@ class Nodes:
 
     def number(self, value: float) -> Tensor:
         """A number among the values of the graph."""
-        return torch.tensor(value, dtype=self.dtype)
+        return torch.tensor(value, dtype=self.dtype, device="cpu")
 
     def make(
         self,
@@ -68,7 +68,7 @@ class Nodes:
         if parts == 1:
             return [value]
         names = [self.name("part") for _ in range(parts)]
-        self.make("Split", value, torch.full((parts,), size), out=names, axis=axis)
+        self.make("Split", value, torch.full((parts,), size, device="cpu"), out=names, axis=axis)
         return names
 
     def concat(self, values: Sequence[Name], axis: int, out: Name = "") -> Name:
@@ -78,10 +78,10 @@ class Nodes:
         return self.make("Concat", *values, out=out, axis=axis)
 
     def squeeze(self, value: Name, axis: int) -> Name:
-        return self.make("Squeeze", value, torch.tensor([axis]))
+        return self.make("Squeeze", value, torch.tensor([axis], device="cpu"))
 
     def unsqueeze(self, value: Name, axis: int, out: Name = "") -> Name:
-        return self.make("Unsqueeze", value, torch.tensor([axis]), out=out)
+        return self.make("Unsqueeze", value, torch.tensor([axis], device="cpu"), out=out)
 
     def size(self, value: Name, dim: int) -> Name:
         """The number of entries along a dimension, int64 [1]."""
@@ -89,7 +89,9 @@ class Nodes:
 
     def kind(self, dtype: torch.dtype | None = None) -> int:
         """ONNX's number for a type of numbers, the graph's own where none is given."""
-        return self.helper.np_dtype_to_tensor_dtype(torch.empty(0, dtype=dtype or self.dtype).numpy().dtype)
+        return self.helper.np_dtype_to_tensor_dtype(
+            torch.empty(0, dtype=dtype or self.dtype, device="cpu").numpy().dtype
+        )
 
     def value(self, name: Name, shape: Sequence[int | str] | None, dtype: torch.dtype | None = None) -> Any:
         """An input or output of a graph: its name, number type and shape, sizes that vary by name."""

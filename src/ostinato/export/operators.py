@@ -71,9 +71,9 @@ def operator(
     )
     if lengths is not None and states is not None:
         # A row without a step ends where it starts; ONNX says nothing about it, and ONNX Runtime ends it at 0.
-        living = nodes.unsqueeze(nodes.make("Greater", lengths, torch.tensor(0)), 1)
+        living = nodes.unsqueeze(nodes.make("Greater", lengths, torch.tensor(0, device="cpu")), 1)
         finals = [nodes.make("Where", living, end, start) for end, start in zip(finals, states, strict=True)]
     if directions == 1:
         return nodes.squeeze(y, 1), finals
     side_by_side = nodes.make("Transpose", y, perm=[0, 2, 1, 3])
-    return nodes.make("Reshape", side_by_side, torch.tensor([0, 0, directions * hidden_size])), finals
+    return nodes.make("Reshape", side_by_side, torch.tensor([0, 0, directions * hidden_size], device="cpu")), finals

@@ -111,13 +111,13 @@ class _Body:
             if v.id in trace.widths and v.id not in self.known and v.op != "x":
                 self.known[v.id] = self._write(v)
         results = []
-        others: list[Name | Tensor] = [*old, torch.zeros(1, sizes[-1], dtype=nodes.dtype)]
+        others: list[Name | Tensor] = [*old, torch.zeros(1, sizes[-1], dtype=nodes.dtype, device="cpu")]
         for v, other, size in zip([*trace.new, trace.output], others, sizes, strict=True):
             value = self.known[v.id]
             if valid is not None:
                 results.append(nodes.make("Where", valid, value, other, out=nodes.name("new")))
             elif trace.widths[v.id] == "1":  # one number for all units and, where it is a constant, for all rows
-                shape = nodes.make("Concat", nodes.size(old[0], 0), torch.tensor([size]), axis=0)
+                shape = nodes.make("Concat", nodes.size(old[0], 0), torch.tensor([size], device="cpu"), axis=0)
                 results.append(nodes.make("Expand", value, shape, out=nodes.name("new")))
             else:
                 results.append(nodes.make("Identity", value, out=nodes.name("new")))
@@ -135,11 +135,13 @@ class _Body:
                 self._multiply(v)
             return self.products[v.attr]
         if v.op == "mean":
-            return nodes.make("ReduceMean", args[0], torch.tensor([-1]), keepdims=1)
+            return nodes.make("ReduceMean", args[0], torch.tensor([-1], device="cpu"), keepdims=1)
         if v.op == "rstd":
-            deviation = nodes.make("Sub", args[0], nodes.make("ReduceMean", args[0], torch.tensor([-1]), keepdims=1))
+            deviation = nodes.make(
+                "Sub", args[0], nodes.make("ReduceMean", args[0], torch.tensor([-1], device="cpu"), keepdims=1)
+            )
             square = nodes.make("Mul", deviation, deviation)
-            variance = nodes.make("ReduceMean", square, torch.tensor([-1]), keepdims=1)
+            variance = nodes.make("ReduceMean", square, torch.tensor([-1], device="cpu"), keepdims=1)
             return nodes.make("Reciprocal", nodes.make("Sqrt", nodes.make("Add", variance, nodes.number(v.attr))))
         if v.op == "norm":
             return nodes.make("Mul", nodes.make("Sub", args[0], args[1]), args[2])

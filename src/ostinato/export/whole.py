@@ -105,7 +105,7 @@ def _scans(
 def _valid(nodes: Nodes, x: Name, lengths: Name) -> Name:
     """bool [T, B, 1]: whether a row has a step."""
     steps = nodes.squeeze(nodes.size(x, 0), 0)
-    numbers = nodes.make("Range", torch.tensor(0), steps, torch.tensor(1))
+    numbers = nodes.make("Range", torch.tensor(0, device="cpu"), steps, torch.tensor(1, device="cpu"))
     valid = nodes.make("Less", nodes.unsqueeze(numbers, 1), nodes.unsqueeze(lengths, 0))
     return nodes.unsqueeze(valid, 2)
 
@@ -116,6 +116,8 @@ def _starts(nodes: Nodes, layer: Layer, x: Name) -> list[Name]:
     own = [s.detach() for s in initial.own(layer, probe, rows=1)]
     rows, found = nodes.size(x, 1), []
     for s in own:
-        shape = nodes.make("Concat", torch.tensor([s.shape[0]]), rows, torch.tensor([s.shape[2]]), axis=0)
+        shape = nodes.make(
+            "Concat", torch.tensor([s.shape[0]], device="cpu"), rows, torch.tensor([s.shape[2]], device="cpu"), axis=0
+        )
         found.append(nodes.make("Expand", s, shape))
     return found

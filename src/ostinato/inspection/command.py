@@ -80,6 +80,6 @@ def _ids(saved: Saved, path: Path | None, rows: int, steps: int) -> tuple[str, t
             "A model reads only what it learned to read: name with --text the text it was trained on, or one like it."
         )
         raise InputError(phrase(WHERE, "--text", f"of the model's {len(saved.alphabet)} characters", received, remedy))
-    numbers = Text(saved.alphabet, torch.empty(0), torch.empty(0)).encode(text)
+    numbers = Text(saved.alphabet, torch.empty(0, device="cpu"), torch.empty(0, device="cpu")).encode(text)
     # As much as the demo holds out, and enough that windows do not overlap where the text has it.
     return source, numbers[-max(round(0.07 * len(numbers)), rows * (steps + 1)) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from .meetings import meetings
 from .places import sorter
 from .run import SCALARS, compiled_backward, compiled_forward
 
+_counting = threading.Lock()
+
 
 def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> int:
     """Compile or load the kernels of `cell` for tensors of `dtype`; returns how many were not in memory before.
@@ -19,15 +22,16 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
     histories: also the builds that hand out the states after every step, and that take gradients in them.
     """
     scalar, made = SCALARS[dtype], 0
-    for job in (sorter, meetings):
-        made += _new(job)
-        job().library.address("run")
-    for more in (False, True) if histories else (False,):
-        for keep in (False, True) if training else (False,):
-            made += _new(compiled_forward, cell, scalar, keep, more)
-        if training:
-            # As a call asks: a cache knows arguments as they are written.
-            made += _new(compiled_backward, cell, scalar, more, False)
+    with _counting:  # what another thread prepares meanwhile is not counted twice, nor compiled twice
+        for job in (sorter, meetings):
+            made += _new(job)
+            job().library.address("run")
+        for more in (False, True) if histories else (False,):
+            for keep in (False, True) if training else (False,):
+                made += _new(compiled_forward, cell, scalar, keep, more)
+            if training:
+                # As a call asks: a cache knows arguments as they are written.
+                made += _new(compiled_backward, cell, scalar, more, False)
     return made
 
 

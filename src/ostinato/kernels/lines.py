@@ -144,7 +144,7 @@ def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor:
         R, H = v.shape
         table.extend((v.data_ptr(), R, H, v.stride(0), less[k].data_ptr() if less else 0, place))
         place, numbers, longest = place + R, numbers + R * H, max(longest, R)
-    found = torch.empty(place, dtype=torch.float64)
+    found = torch.empty(place, dtype=torch.float64, device="cpu")
     _job("norms", SCALARS[several[0].dtype])(
         _parts(longest, numbers), count=len(several), table=table.buffer_info()[0], target=found.data_ptr()
     )
@@ -163,7 +163,7 @@ def path(
     now      [N, H], contiguous: of the first `known` runs what comes from the steps after these; overwritten
     Returns (float64 [R], how many runs of `now` hold what goes to the steps before these).
     """
-    found = torch.empty(adjoint.shape[0], dtype=torch.float64)
+    found = torch.empty(adjoint.shape[0], dtype=torch.float64, device="cpu")
     lines, T = np.array(first, np.int64), len(first) - 1
     runs = max(b - a for a, b in zip(first, first[1:]))
     t0, dt = (0, 1) if reverse else (T - 1, -1)

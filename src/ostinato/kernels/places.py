@@ -64,10 +64,20 @@ class Places:
             received = f"{list(x.shape)}, states {[list(s.shape) for s in states]} and {rows}"
             raise ShapeError(phrase("kernels", "places", expected, received, "Give those of this very x."))
 
+    @property
+    def whose(self) -> Tensor:
+        """int64 [N], which row of x each packed row is."""
+        return self.numbers[self.rows + self.count : self.rows + 2 * self.count]
+
+    @property
+    def idle(self) -> Tensor:
+        """bool [B], the rows of x without a step."""
+        return self.numbers[: self.rows] == 0
+
     def idle_rows(self, starts: Sequence[Tensor], ends: Sequence[Tensor]) -> None:
         """Rows of x without a step end where they began."""
         if self.by_rows and self.count < self.rows:
-            idle = (self.numbers[: self.rows] == 0).nonzero().view(-1)
+            idle = self.idle.nonzero().view(-1)
             for a, b in zip(starts, ends):
                 b.view(-1, b.shape[-1])[idle] = a.view(-1, a.shape[-1])[idle]
 
@@ -85,7 +95,7 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, P
     """
     rows = len(lengths)
     lengths = handed("kernels", "lengths", lengths, (rows,), torch.int64, "Give one integer for each row.")
-    numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64)
+    numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64, device="cpu")
     first = numbers.data_ptr()
     sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
     sorter()(

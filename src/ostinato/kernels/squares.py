@@ -255,7 +255,7 @@ def outer_norms(
     """
     steps = len(first) - 1
     most = max((b - a for a, b in zip(first, first[1:])), default=0)
-    found = torch.empty(len(pattern.groups), steps, dtype=torch.float64)
+    found = torch.empty(len(pattern.groups), steps, dtype=torch.float64, device="cpu")
     widths = [t.shape[-1] for t in (*d, *(o.rows for o in z))]
     space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)
     parts = max(1, min(steps, 4 * thread_count() if thread_count() > 1 else 1))

@@ -227,7 +227,11 @@ class Run:
             self._block = wanted, drawn
         if self._order is None or self._order[0] != number:
             rows = pool or size * BLOCK
-            order = torch.randperm(rows, generator=generator(seed, _ORDER, number)) if pool else torch.arange(rows)
+            order = (
+                torch.randperm(rows, generator=generator(seed, _ORDER, number), device="cpu")
+                if pool
+                else torch.arange(rows, device="cpu")
+            )
             self._order = number, order
         return self._block[1].rows(self._order[1][place * size : (place + 1) * size])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,25 @@ def _sizes_problem(where: str, x: PackedSequence) -> OstinatoError | None:
         expected = f"rows for each step, never more than in the step before, {rows} in all as data has them"
         return ShapeError(phrase(where, name, expected, known.tolist(), remedy))
     return None
+
+
+def refuse_sharded(layer: Layer, x: Any, weights: Sequence[Sequence[Tensor]]) -> None:
+    """Raises InputError where x or a weight is a DTensor, of which each process has only a part."""
+    module = sys.modules.get("torch.distributed.tensor")
+    if module is None:
+        return
+    where = type(layer).__name__
+    if isinstance(x.data if isinstance(x, PackedSequence) else x, module.DTensor):
+        raise InputError(phrase(where, "x", "a tensor", "a DTensor", "Write x.to_local() or x.full_tensor()."))
+    if any(isinstance(w, module.DTensor) for group in weights for w in group):
+        remedy = (
+            "fully_shard gathers them for forward alone: for other calls, such as step, write "
+            'torch.distributed.fsdp.register_fsdp_forward_method(module, "step") with the module that was sharded, '
+            "or call its unshard() before."
+        )
+        raise InputError(
+            phrase(where, "the weights", "whole tensors", "DTensors, of which each process has a part", remedy)
+        )
 
 
 def _state_problem(layer: Layer, x: Tensor | PackedSequence, data: Tensor, state: State) -> OstinatoError | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from .. import _torch_private
 from ..cells import Cell
 from . import plain
-from .plain import Found, Kept, Tensors
+from .plain import Found, Gradients, Kept, Tensors
 from .saved import check_saved
+from .versions import noted, saved
 
 
 class Call(NamedTuple):
@@ -28,6 +30,8 @@ class Call(NamedTuple):
     """Whether `backward` wants the output; what it does not want is not kept alive for it."""
     where: Any = None
     """`engine.places`, where x and the output are laid out as the caller's x; None where they are packed or dense."""
+    again: Callable[..., Kept] | None = None
+    """`forward` as backward runs it once more; None for `forward` itself."""
 
 
 def differentiable(
@@ -50,21 +54,70 @@ def _more(call: Call, noise: Tensor | None) -> dict[str, Any]:
     return found if call.where is None else found | {"where": call.where}
 
 
-def _packed(call: Call, t: Tensor, sizes: Tensor) -> Tensor:
-    """t, laid out as x is, as packed rows [R, ·]. Differentiable any number of times."""
-    if call.where is None:
-        return t
-    return t.flatten(0, -2).index_select(0, call.where.index(sizes.tolist()))
-
-
 def _rows(state: Tensor) -> Tensor:
     """[B, H]: the short way hands states on as its caller has them, [1, B, H], and only kernels read them so."""
     return state if state.dim() == 2 else state.squeeze(0)
 
 
+def _reference(
+    call: Call,
+    inputs: Tensors,
+    wanted: Sequence[bool],
+    sizes: Tensor | None,
+    noise: Tensor | None,
+    d_output: Tensor | None,
+    d_finals: Gradients,
+    d_histories: Gradients,
+) -> list[Tensor]:
+    """The gradients of those of `inputs` that are wanted, from torch's own operations alone."""
+    n, where = len(call.cell.states), call.where
+    by_rows = where is not None and where.by_rows
+    # The reference reads packed rows, and knows of no others.
+    line = None if where is None else where.index(sizes.tolist())  # type: ignore[union-attr]
+
+    def packed(t: Tensor) -> Tensor:
+        return t if line is None else t.reshape(-1, t.shape[-1]).index_select(0, line)
+
+    def rows(state: Tensor) -> Tensor:
+        return _rows(state).index_select(0, where.whose) if by_rows else _rows(state)
+
+    def results(*given: Tensor) -> list[Tensor]:
+        given_or_fixed = iter(given)
+        x, *rest = [next(given_or_fixed) if need else t for t, need in zip(inputs, wanted)]
+        states, weights = [rows(s) for s in rest[:n]], rest[n:]
+        output, finals, every = plain.run(
+            call.cell, packed(x), states, weights, sizes, call.reverse, bool(d_histories), noise
+        )
+        return [output, *finals, *every]
+
+    upstream = [
+        None if d_output is None else packed(d_output),
+        *[None if d is None else rows(d) for d in d_finals],
+        *d_histories,
+    ]
+    found = plain.pulled_back(results, [t for t, need in zip(inputs, wanted) if need], upstream)
+    if by_rows and where.count < where.rows:  # rows without a step end where they began
+        at = int(wanted[0])
+        for need, d in zip(wanted[1 : 1 + n], d_finals):
+            if need and d is not None:
+                found[at] = found[at] + torch.where(where.idle[:, None], d, d.new_zeros(()))
+            at += need
+    return found
+
+
+def _batched(d: Sequence[Tensor | None]) -> bool:
+    """Whether a transform runs this backward, or its upstream gradients are batched: kernels read neither."""
+    if _torch_private.functorch_active() or _torch_private.forward_ad_active():
+        return True
+    return any(t is not None and _torch_private.batched(t) for t in d)
+
+
 class _Sequence(torch.autograd.Function):
     """Everything that backward reads goes through save_for_backward: torch then notices what was changed in place
-    between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks."""
+    between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks.
+
+    A changed input is torch's error. What forward computed may change, as it may where torch.nn's layers keep other
+    values: forward then runs again from the inputs."""
 
     @staticmethod
     def forward(
@@ -78,6 +131,7 @@ class _Sequence(torch.autograd.Function):
         ctx.read = x.shape, x.dtype
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(sizes, noise, x, *tensors, output if call.reads_output else None, *kept)
+        ctx.noted = noted([output, *histories] if call.reads_output else [])
         if not call.show_kept:
             return output, *finals, *histories
         ctx.mark_non_differentiable(*kept)
@@ -86,32 +140,23 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d: Tensor | None) -> tuple[Tensor | None, ...]:
         call, n, extra = ctx.call, len(ctx.call.cell.states), ctx.extra
-        sizes, noise, x, *rest = saved = ctx.saved_tensors
+        computed = 3 + ctx.parameters + (not call.reads_output)  # the first of what forward made itself
+        read, changed = saved(ctx, computed, ctx.noted)
+        sizes, noise, x, *rest = read
         states, weights = rest[:n], rest[n : ctx.parameters]
         output, *kept = rest[ctx.parameters :]
-        check_saved(call.cell, ctx.read, saved, states, weights)
+        check_saved(call.cell, ctx.read, read, states, weights)
         d_output, d_finals, d_histories = d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra]
         wanted = ctx.needs_input_grad[3:]
-        if torch.is_grad_enabled():  # create_graph: what is returned must be differentiable itself
-            # Views, because one tensor may stand in two places, and each place has a gradient of its own.
-            inputs = [t.view_as(t) if need else t for t, need in zip([x, *states, *weights], wanted)]
+        if torch.is_grad_enabled() or _batched(d):  # create_graph: what is returned must be differentiable itself
             found = iter(
-                plain.gradients(
-                    call.cell,
-                    _packed(call, inputs[0], sizes),
-                    [_rows(s) for s in inputs[1 : 1 + n]],
-                    inputs[1 + n :],
-                    sizes,
-                    call.reverse,
-                    d_output if d_output is None else _packed(call, d_output, sizes),
-                    [d if d is None else _rows(d) for d in d_finals],
-                    d_histories,
-                    [t for t, need in zip(inputs, wanted) if need],
-                    create_graph=True,
-                    noise=noise,
-                )
+                _reference(call, [x, *states, *weights], wanted, sizes, noise, d_output, d_finals, d_histories)
             )
             return None, None, None, *[next(found) if need else None for need in wanted]
+        if changed:
+            output, _, _, kept = (call.again or call.forward)(
+                call.cell, x, states, weights, sizes, call.reverse, True, call.histories, **_more(call, noise)
+            )
         needs = (wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
         dx, d_states, d_weights = call.backward(
             call.cell,

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from ..errors import InputError, phrase
 from .drop_in import CONVERTED, TorchLayer
+from .fx import leaf_for_fx
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def convert(model: nn.Module) -> Conversion:
         elif isinstance(module, nn.RNNBase):
             original = parametrize.type_before_parametrizations(module)
             module.__class__ = _counterpart(type(module))  # type: ignore[assignment]
+            leaf_for_fx(module)
             report.swapped[name] = f"nn.{original.__name__}"
     return report
 

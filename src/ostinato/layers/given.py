@@ -18,13 +18,18 @@ Resets = Any
 """One bool for each step of each row, [T, B] as x has them: a tensor on any device, an array, or nested lists."""
 
 
+def on_cpu(values: Any) -> Tensor:
+    """A tensor where it is, and anything else as a tensor on the CPU, whatever the default device."""
+    return values if isinstance(values, Tensor) else torch.as_tensor(values, device="cpu")
+
+
 def given_lengths(lengths: Lengths, rows: int, batched: bool, where: str) -> Tensor:
     """`lengths` as a tensor of integers [B] wherever it is; refuses what is no integer, and another count than B."""
     if type(lengths) is Tensor and lengths.dtype is torch.int64 and lengths.shape == (rows,):
         return lengths
     remedy = "Give a list, an array or an integer tensor."
     try:
-        given = torch.as_tensor(lengths)
+        given = on_cpu(lengths)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(phrase(where, "lengths", "integers, one for each row", repr(lengths), remedy)) from error
     if given.numel() and (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool):
@@ -56,7 +61,7 @@ def given_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where
     remedy = "Give a bool for each step of each row of x, True where a new sequence starts."
     letters = "[T]" if len(lead) == 1 else "[B, T]" if batch_first else "[T, B]"
     try:
-        given = torch.as_tensor(resets)
+        given = on_cpu(resets)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(phrase(where, "resets", f"bools {letters}", type(resets).__name__, remedy)) from error
     if given.dtype != torch.bool:

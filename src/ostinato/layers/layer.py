@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,21 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from . import initial
-from .arguments import State, problem_with, weight_problem
+from .arguments import State, problem_with, refuse_sharded, weight_problem
 from .checkpoint import Checkpointing, read_checkpoint
+from .fx import is_value, leaf_for_fx, refuse_alone, step_node
 from .given import Lengths, Resets
 from .in_place import stay
 from .masks import Masks, Pinned
 from .moments import expect
 from .operator import run
 from .options import Options
+from .routing import traced
 from .sequences import lay_out, packed_like
 from .short import short
+from .standing import inside_torch_onnx, refuse_torch_onnx, stand_in
 from .watching import WATCHER, Onlooker
 from .weights import gate_record, incoming, keep_true
-
-stand_in: Callable[..., Any] | None = None
-"""What answers in the place of a layer's sequence, with its arguments, while `ostinato.export` traces a model."""
 
 
 class Layer(nn.Module):
@@ -53,11 +53,17 @@ class Layer(nn.Module):
     """The cell in evaluation and in training, where options are in the equations."""
     _draws = False
     """Whether a call in training draws anything at random."""
-    _pinned: Pinned | None = None
+    _pinned: Mapping[int, Pinned] | None = None
+    """The number of a thread → what calls in it draw from, while `masks.pinned` is on there."""
     knows_order = True
     """Whether weights that come without a word on the order of their gates are in this cell's: as torch.nn's are."""
     moved: Mapping[str, list[int]] = MappingProxyType({})
     """Parameter's name → where each of its gates was before `load_state_dict` permuted it, until an optimiser steps."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        layer = super().__new__(cls)
+        leaf_for_fx(layer)
+        return layer
 
     def forward(
         self,
@@ -89,6 +95,8 @@ class Layer(nn.Module):
         H is P where a state, or the output, is a projection's.
         """
         if state is not None and hx is not None:
+            if is_value(state):
+                refuse_alone(self)
             remedy = "hx is torch's name for the same argument."
             raise InputError(phrase(type(self).__name__, "state", "given once", "state and hx", remedy))
         state = hx if state is None else state
@@ -109,6 +117,8 @@ class Layer(nn.Module):
                 "The second direction reads from the end, which is not there yet; call the layer on whole sequences."
             )
             raise InputError(phrase(where, "the layer", "one-directional", "bidirectional=True", remedy))
+        if is_value(x_t):
+            return step_node(self, x_t, state)  # type: ignore[return-value]
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             received = f"{x_t.dim()} dimensions" if isinstance(x_t, Tensor) else type(x_t).__name__
             raise InputError(phrase(where, "x_t", "a tensor [B, C] or [C]", received, "Give the input of one step."))
@@ -120,14 +130,19 @@ class Layer(nn.Module):
     def _sequence(
         self, x: Tensor | PackedSequence, state: State, lengths: Lengths, resets: Resets, return_states: bool
     ) -> Any:
-        if stand_in is not None:
-            return stand_in(self, x, state, lengths, resets, return_states)
+        answer = stand_in(self)
+        if answer is not None:
+            return answer(self, x, state, lengths, resets, return_states)
+        if inside_torch_onnx(x):
+            refuse_torch_onnx(self)
         if isinstance(x, PackedSequence) and resets is not None and lengths is None:
             padded, known = pad_packed_sequence(x, self.batch_first)
             output, *rest = self._sequence(padded, state, known, resets, return_states)
             return packed_like(x, output, self.batch_first), *rest
         cell, where = self.running, type(self).__name__
         weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
+        if not torch.compiler.is_compiling():
+            refuse_sharded(self, x, weights)
         problem = problem_with(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)
@@ -141,7 +156,7 @@ class Layer(nn.Module):
         else:
             given = (state,) if len(cell.states) == 1 else state
             own = [None] * len(given) if resets is None else initial.own(self, x, rows=1)
-        watcher = None if torch.compiler.is_compiling() else WATCHER.get()
+        watcher = None if traced([batch.x]) else WATCHER.get()
         looking = None if watcher is None else watcher.call(self, batch)
         masks = Masks(self, batch.x, batch.sequences(), batch.lines) if self._draws and self.training else None
         packed = return_states or looking is not None or masks is not None

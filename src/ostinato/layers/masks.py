@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -40,6 +41,7 @@ FACTORS = {
 }
 """Cells whose state is a mask: `run` draws whole tensors with them, on kernels, while compiling, anywhere. With R each
 step has numbers of its own, four of which cost what one costs."""
+_pin_lock = Lock()
 
 
 class Pinned(NamedTuple):
@@ -51,7 +53,7 @@ class Pinned(NamedTuple):
 
 @contextmanager
 def pinned(layer: Layer, seed: int | Tensor, first_step: int = 0) -> Iterator[None]:
-    """Calls of `layer` inside draw their masks from `seed`, and number their steps from `first_step`.
+    """Calls of `layer` inside, in this thread, draw their masks from `seed`, and number their steps from `first_step`.
 
         with pinned(layer, 7):
             whole, _ = layer(x)                        # and
@@ -65,15 +67,38 @@ def pinned(layer: Layer, seed: int | Tensor, first_step: int = 0) -> Iterator[No
     if not isinstance(seed, Tensor):
         if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
             raise InputError(phrase("pinned", "seed", "an int of 64 bits", repr(seed), "Write pinned(layer, 7)."))
-        seed = torch.tensor(seed)
+        seed = torch.tensor(seed, device="cpu")
     if not isinstance(first_step, int) or first_step < 0:
         raise InputError(phrase("pinned", "first_step", "a step counted from 0", repr(first_step), "Leave it out."))
-    before = layer._pinned
-    layer._pinned = Pinned(seed, first_step)
+    thread = get_ident()
+    before = (layer._pinned or {}).get(thread)
+    _pin(layer, thread, Pinned(seed, first_step))
     try:
         yield
     finally:
-        layer._pinned = before
+        _pin(layer, thread, before)
+
+
+def _pin(layer: Layer, thread: int, pin: Pinned | None) -> None:
+    # A new dict each time: other threads may be reading the one that is there.
+    with _pin_lock:
+        others = {k: v for k, v in (layer._pinned or {}).items() if k != thread}
+        if pin is not None:
+            others[thread] = pin
+        if others:
+            layer._pinned = others
+        else:
+            vars(layer).pop("_pinned", None)
+
+
+def _pin_of(layer: Layer) -> Pinned | None:
+    """What a call of `layer` draws from in this thread; None for torch's generator."""
+    pins = layer._pinned
+    if pins is None:
+        return None
+    if torch.compiler.is_dynamo_compiling():  # it cannot ask for the number of the thread
+        return next(iter(pins.values()))
+    return pins.get(get_ident())
 
 
 class Masks:
@@ -82,7 +107,7 @@ class Masks:
     def __init__(self, layer: Layer, x: Tensor, sequences: Tensor, lines: Callable[[], Tensor] | None):
         """x, as the layers read it; sequences, int64 [B], the number of each row's sequence; lines() → int64 [R], which
         row each packed line is of, None where all rows have all steps."""
-        pin = layer._pinned
+        pin = _pin_of(layer)
         self.seed = (_seed(x) if pin is None else pin.seed.to(x.device)).reshape(1)
         self.first_step = 0 if pin is None else pin.first_step
         self.rows, self.sequences, self.lines = sequences.shape[0], sequences, lines
@@ -135,7 +160,7 @@ class DenseMasks(Masks):
 
     def __init__(self, layer: Layer, x: Tensor, rows: int):
         """x, as the layer reads it; rows, B. This draws the seed: nothing may turn the call away from kernels now."""
-        pin = layer._pinned
+        pin = _pin_of(layer)
         self.seed = (draw_seed(x) if pin is None else pin.seed.to(x.device)).view(1)
         self.first_step = 0 if pin is None else pin.first_step
         self.rows, self.lines = rows, None

@@ -65,7 +65,7 @@ def run(
         call = Call(segments.forward, segments.backward, cell, reverse, histories, reads_output=False)
         output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
     elif watched is not None and learning:
-        call = Call(watched.forward, watched.backward, cell, reverse, histories)
+        call = Call(watched.forward, watched.backward, cell, reverse, histories, again=watched.again)
         output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
     elif watched is not None:
         output, finals, every, _ = watched.forward(cell, x, states, weights, sizes, reverse, False, histories, noise)

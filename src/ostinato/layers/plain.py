@@ -6,12 +6,13 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
+from .. import _torch_private
 from ..cells import Cell
 from ..cells.reference import sequence
 from .stepwise import record
@@ -97,25 +98,19 @@ def backward(
     noise: Tensor | None = None,
 ) -> Found:
     """A gradient that arrives as None is zero and costs nothing. `output` and `kept` are not read."""
-    with torch.enable_grad():
-        groups = [[x.detach()], [s.detach() for s in states], [w.detach() for w in weights]]
-        wanted = [t.requires_grad_() for group, need in zip(groups, needs) if need for t in group]
-        found = iter(
-            gradients(
-                cell,
-                groups[0][0],
-                groups[1],
-                groups[2],
-                sizes,
-                reverse,
-                d_output,
-                d_finals,
-                d_histories,
-                wanted,
-                create_graph=False,
-                noise=noise,
-            )
-        )
+    groups: list[Tensors] = [[x], states, weights]
+    wanted = [need for group, need in zip(groups, needs) for _ in group]
+
+    def results(*given: Tensor) -> list[Tensor]:
+        some = iter(given)
+        x, *rest = [next(some) if need else t.detach() for t, need in zip([t for g in groups for t in g], wanted)]
+        begin, own = rest[: len(states)], rest[len(states) :]
+        y, finals, every = run(cell, x, begin, own, sizes, reverse, bool(d_histories), noise)
+        return [y, *finals, *every]
+
+    given = [t.detach().requires_grad_() for group, need in zip(groups, needs) if need for t in group]
+    with torch.no_grad():
+        found = iter(pulled_back(results, given, [d_output, *d_finals, *d_histories]))
     dx, d_states, d_weights = ([next(found) for _ in group] if need else [] for group, need in zip(groups, needs))
     if onto:
         d_weights = [total.add_(d) for total, d in zip(onto, d_weights)]
@@ -167,39 +162,27 @@ def adjoints(
     return d_states, record(cell, x, states, weights, sizes, reverse, d_output, d_finals, nothing, noise)[0]
 
 
-def gradients(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
-    wanted: Tensors,
-    create_graph: bool,
-    noise: Tensor | None = None,
-) -> list[Tensor]:
-    """Runs the reference again and differentiates it: a gradient for each of `wanted`, zeros where nothing flows."""
-    output, finals, histories = run(cell, x, states, weights, sizes, reverse, bool(d_histories), noise)
-    pairs = [
-        (y, d)
-        for y, d in zip([output, *finals, *histories], [d_output, *d_finals, *d_histories])
-        if d is not None and y.requires_grad
-    ]
-    if not pairs or not wanted:
-        return [torch.zeros_like(t) for t in wanted]
-    return list(
-        torch.autograd.grad(
-            [y for y, _ in pairs],
-            list(wanted),
-            [d for _, d in pairs],
-            create_graph=create_graph,
-            allow_unused=True,
-            materialize_grads=True,
+def pulled_back(results: Callable[..., Sequence[Tensor]], given: Tensors, upstream: Gradients) -> list[Tensor]:
+    """From the upstream gradients of `results(*given)` a gradient for each of `given`, zeros where nothing flows.
+
+    Where gradients are enabled, what comes out is differentiable itself. Inside of torch.func only its own levels know
+    what depends on what, so there it is torch.func that differentiates.
+    """
+    if _torch_private.functorch_active() and any(d is not None for d in upstream):
+        chosen = [k for k, d in enumerate(upstream) if d is not None]
+        pull = torch.func.vjp(lambda *given: tuple(r for k, r in enumerate(results(*given)) if k in chosen), *given)[1]
+        return list(pull(tuple(d for d in upstream if d is not None)))
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, because one tensor may stand in two places, and each place has a gradient of its own.
+        views = [t.view_as(t) for t in given]
+        pairs = [(y, d) for y, d in zip(results(*views), upstream) if d is not None and y.requires_grad]
+        if not pairs or not views:
+            return [torch.zeros_like(t) for t in given]
+        ys, ds = [y for y, _ in pairs], [d for _, d in pairs]
+        return list(
+            torch.autograd.grad(ys, views, ds, create_graph=create_graph, allow_unused=True, materialize_grads=True)
         )
-    )
 
 
 def autocast_on(device: str) -> bool:

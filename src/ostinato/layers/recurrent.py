@@ -124,6 +124,9 @@ class Recurrent(Layer):
                 nn.init.constant_(parameter, value)
         initial.start(self)
 
+    def flatten_parameters(self) -> None:
+        """Does nothing: kernels read each parameter where it lies. torch.nn's layers have this call, for cuDNN."""
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for cell in (self.cell, *(self._equations or ())):

@@ -48,9 +48,19 @@ def straight(tensors: Sequence[Any]) -> bool:
 
 def seen(tensors: Sequence[Tensor]) -> bool:
     """Whether a tracer, a dispatch mode or one of the tensors wants to see operators."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_private.dispatch_mode_active():
-        return True
-    return not _PLAIN.issuperset(map(type, tensors))
+    return torch.compiler.is_dynamo_compiling() or torch.jit.is_tracing() or _observed(tensors)
+
+
+def traced(tensors: Sequence[Tensor]) -> bool:
+    """Whether this call is one that torch.compile or torch.export runs to see its operators.
+
+    torch.compiler.is_compiling() is True in every thread while one of them exports.
+    """
+    return torch.compiler.is_dynamo_compiling() or (torch.compiler.is_compiling() and _observed(tensors))
+
+
+def _observed(tensors: Sequence[Tensor]) -> bool:
+    return _torch_private.dispatch_mode_active() or not _PLAIN.issuperset(map(type, tensors))
 
 
 def transformed() -> bool:

@@ -36,11 +36,11 @@ def warmup(model: nn.Module, *, training: bool = True, return_states: bool = Fal
 
 
 def _prepare(layer: Layer, training: bool, return_states: bool) -> int:
-    own = next(layer.parameters(), torch.empty(0))
+    own = next(layer.parameters(), torch.empty(0, device="cpu"))
     if own.device.type != "cpu":
         return 0
     dtype = torch.float32 if own.dtype in _HALF else own.dtype
-    example = torch.empty(0, dtype=dtype)
+    example = torch.empty(0, dtype=dtype, device="cpu")
     if not engine.compiled(example):
         engine.without_kernels(example)
         return 0

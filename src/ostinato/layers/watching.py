@@ -115,9 +115,25 @@ class Watched(NamedTuple):
         histories: bool,
         noise: Tensor | None = None,
     ) -> Kept:
+        output, finals, every, kept = self.again(cell, x, states, weights, sizes, reverse, True, True, noise)
+        self._show(self._piece(cell, x, states, weights, sizes, reverse, output, kept, noise))
+        return output, finals, every if histories else [], kept if keep else []
+
+    def again(
+        self,
+        cell: Cell,
+        x: Tensor,
+        states: Tensors,
+        weights: Tensors,
+        sizes: Tensor | None,
+        reverse: bool,
+        keep: bool,
+        histories: bool,
+        noise: Tensor | None = None,
+    ) -> Kept:
+        """`forward` once more, which the onlooker has seen already."""
         output, finals, every, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, True, noise)
-        self._show(self._piece(cell, x, states, weights, sizes, reverse, output, [*kept, *every], noise))
-        return output, finals, every if histories else [], [*kept, *every] if keep else []
+        return output, finals, every, [*kept, *every]
 
     def backward(
         self,

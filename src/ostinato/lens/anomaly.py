@@ -245,7 +245,7 @@ class AnomalyLocator:
         lines, base = torch.nonzero(bad)[:, 0], self.layout.step_offsets[piece.first]
         if not last:
             return int(lines[0])
-        ends = torch.tensor(self.layout.step_offsets) - base
+        ends = torch.tensor(self.layout.step_offsets, device="cpu") - base
         begin = int(ends[torch.searchsorted(ends, lines[-1], right=True) - 1])
         return int(lines[lines >= begin][0])
 

@@ -22,10 +22,10 @@ def adding(lag: int, batch: int, generator: Generator) -> Examples:
     target after step T: Σ_t m_t v_t. T = lag: a mark may stand as early as the first step. The constant guess 1 has a
     mean squared error of 1/6, a network that knows only the later of the two values one of 1/12.
     """
-    values = torch.rand(lag, batch, generator=generator)
-    places = torch.rand(lag, batch, generator=generator).topk(2, dim=0).indices
-    marks = torch.zeros(lag, batch).scatter_(0, places, 1.0)
-    targets = torch.zeros(lag, batch, 1)
+    values = torch.rand(lag, batch, generator=generator, dtype=torch.float32, device="cpu")
+    places = torch.rand(lag, batch, generator=generator, dtype=torch.float32, device="cpu").topk(2, dim=0).indices
+    marks = torch.zeros(lag, batch, dtype=torch.float32, device="cpu").scatter_(0, places, 1.0)
+    targets = torch.zeros(lag, batch, 1, dtype=torch.float32, device="cpu")
     targets[-1, :, 0] = (marks * values).sum(0)
     last = only_last(lag, batch)
     return Examples(torch.stack([values, marks], dim=2), targets, last, last)

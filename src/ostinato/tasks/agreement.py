@@ -31,15 +31,16 @@ PHRASES = (
 """What may stand between subject and verb, in any number and order. One or two adverbs fill what no phrase fits."""
 
 _NAMES = list(CLASSES)
-_FIRST = torch.tensor([WORDS.index(words[0]) for words in CLASSES.values()])
-_COUNT = torch.tensor([len(words) for words in CLASSES.values()])
+_FIRST = torch.tensor([WORDS.index(words[0]) for words in CLASSES.values()], device="cpu")
+_COUNT = torch.tensor([len(words) for words in CLASSES.values()], device="cpu")
 _NOUN = _NAMES.index("noun")
 _PROPER = (_NAMES.index("surname"), _NAMES.index("first name"))
 _KINDS = [*(phrase.split() for phrase in PHRASES), ["adverb"], ["adverb"] * 2]
-_LENGTHS = torch.tensor([len(kind) for kind in _KINDS])
+_LENGTHS = torch.tensor([len(kind) for kind in _KINDS], device="cpu")
 _LONGEST = int(_LENGTHS.max())
 _PATTERNS = torch.tensor(
-    [[_NAMES.index(name.replace("-", " ")) for name in kind + ["the"] * (_LONGEST - len(kind))] for kind in _KINDS]
+    [[_NAMES.index(name.replace("-", " ")) for name in kind + ["the"] * (_LONGEST - len(kind))] for kind in _KINDS],
+    device="cpu",
 )
 
 
@@ -49,7 +50,7 @@ def _fillers() -> Tensor:
     for length in range(1, _LONGEST):
         fitting = [index for index, kind in enumerate(_KINDS) if len(kind) == length]
         choices.append([fitting[0], fitting[-1]])
-    return torch.tensor(choices)
+    return torch.tensor(choices, device="cpu")
 
 
 _FILLERS = _fillers()
@@ -58,15 +59,15 @@ _FILLERS = _fillers()
 def _classes(length: int, batch: int, generator: Generator) -> Tensor:
     """The word class at each of `length` places between subject and verb: [length, batch]."""
     most = length // int(_LENGTHS[: len(PHRASES)].min()) + 1
-    kinds = torch.randint(len(PHRASES), (most, batch), generator=generator)
+    kinds = torch.randint(len(PHRASES), (most, batch), generator=generator, device="cpu")
     ends = _LENGTHS[kinds].cumsum(0)
     fitting = (ends <= length).sum(0)
     filled = torch.where(fitting > 0, ends.gather(0, (fitting - 1).clamp(min=0)[None])[0], 0)
-    choice = torch.randint(2, (batch,), generator=generator)
+    choice = torch.randint(2, (batch,), generator=generator, device="cpu")
     # The phrase that did not fit makes room for one of exactly the words that are left.
     kinds = torch.cat([kinds, kinds[:1]]).scatter(0, fitting[None], _FILLERS[length - filled, choice][None])
     ends = _LENGTHS[kinds].cumsum(0)
-    place = torch.arange(length)[:, None].expand(length, batch)
+    place = torch.arange(length, device="cpu")[:, None].expand(length, batch)
     at = torch.searchsorted(ends.t().contiguous(), place.t().contiguous(), right=True).t()
     kind = kinds.gather(0, at)
     start = ends.gather(0, at) - _LENGTHS[kind]
@@ -91,14 +92,14 @@ def agreement(lag: int, batch: int, generator: Generator) -> Examples:
     subject. class 1 is "were". T = lag + 1 words, the answer is due after the last. A row's group is the number of
     nouns between, names included, whose number is not the subject's: the words that mislead.
     """
-    subject = torch.randint(len(SINGULAR + PLURAL), (1, batch), generator=generator)
+    subject = torch.randint(len(SINGULAR + PLURAL), (1, batch), generator=generator, device="cpu")
     plural = (subject >= len(SINGULAR)).long()
     classes = _classes(lag - 1, batch, generator)
-    word = (torch.rand(classes.shape, generator=generator) * _COUNT[classes]).long()
-    noun, proper = classes == _NOUN, torch.isin(classes, torch.tensor(_PROPER))
+    word = (torch.rand(classes.shape, generator=generator, dtype=torch.float32, device="cpu") * _COUNT[classes]).long()
+    noun, proper = classes == _NOUN, torch.isin(classes, torch.tensor(_PROPER, device="cpu"))
     number = noun & (word >= len(SINGULAR))
     misleading = ((noun | proper) & (number.long() != plural)).sum(0)
-    the = torch.full((1, batch), WORDS.index("the"))
+    the = torch.full((1, batch), WORDS.index("the"), device="cpu")
     ids = torch.cat([the, WORDS.index(SINGULAR[0]) + subject, _FIRST[classes] + word])
     last = only_last(lag + 1, batch)
     return Examples(symbols(ids, len(WORDS)), plural.expand(lag + 1, batch), last, last, misleading)

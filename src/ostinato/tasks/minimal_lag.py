@@ -28,10 +28,10 @@ def minimal_lag(lag: int, batch: int, generator: Generator) -> Examples:
     All but the last symbol follow from the one before; the last needs the first. T = lag inputs, the last symbol is
     only predicted. p + 1 symbols, each a unit of its own, so the network's size grows with the lag, as in the paper.
     """
-    between = torch.arange(lag - 1)[:, None].expand(lag - 1, batch)
-    cue = lag - 1 + torch.randint(2, (1, batch), generator=generator)
+    between = torch.arange(lag - 1, device="cpu")[:, None].expand(lag - 1, batch)
+    cue = lag - 1 + torch.randint(2, (1, batch), generator=generator, device="cpu")
     whole = torch.cat([cue, between, cue])
-    every = torch.ones(lag, batch, dtype=torch.bool)
+    every = torch.ones(lag, batch, dtype=torch.bool, device="cpu")
     return Examples(symbols(whole[:-1], lag + 1), whole[1:], every, only_last(lag, batch))
 
 
@@ -57,14 +57,14 @@ def distractors(lag: int, batch: int, generator: Generator) -> Examples:
     """
     kinds = distractor_count(lag)
     begin, end, x = kinds, kinds + 1, kinds + 2
-    uniform = torch.rand(batch, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(batch, generator=generator, dtype=torch.float64, device="cpu")
     extra = (torch.log1p(-uniform) / math.log(LONGER)).floor().long()
     last = lag + extra
     steps = int(last.max()) + 1
-    ids = torch.randint(kinds, (steps, batch), generator=generator)
-    cue = torch.randint(2, (batch,), generator=generator)
+    ids = torch.randint(kinds, (steps, batch), generator=generator, device="cpu")
+    cue = torch.randint(2, (batch,), generator=generator, device="cpu")
     ids[0], ids[1] = begin, x + cue
-    step = torch.arange(steps)[:, None]
+    step = torch.arange(steps, device="cpu")[:, None]
     ids = ids.masked_fill(step == last, end).masked_fill(step > last, -1)
     asked = step == last
     return Examples(symbols(ids, kinds + 4), cue.expand(steps, batch), asked, asked)

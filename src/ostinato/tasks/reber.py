@@ -23,7 +23,7 @@ END = 7
 
 def _table(entries: dict[int, dict[str, int]]) -> Tensor:
     """The next node by node and symbol, -1 where there is no such way: [8, 7]."""
-    table = torch.full((END + 1, len(ALPHABET)), -1)
+    table = torch.full((END + 1, len(ALPHABET)), -1, device="cpu")
     for node, ways in entries.items():
         for symbol, following in ways.items():
             table[node, ALPHABET.index(symbol)] = following
@@ -41,7 +41,7 @@ def _chances(length: int) -> Tensor:
     node to the end then gives those after. Rows of nodes from which no such string leads are 0.
     """
     exists = (_NEXT >= 0).double()
-    ends = torch.zeros(END + 1, dtype=torch.float64)
+    ends = torch.zeros(END + 1, dtype=torch.float64, device="cpu")
     ends[END] = 1.0
     chances = []
     for _ in range(length):
@@ -54,7 +54,7 @@ def _chances(length: int) -> Tensor:
 def strings(length: int, batch: int, generator: Generator) -> Tensor:
     """Reber strings of exactly `length` symbols, each of them as likely: [length, batch] int64."""
     chances = (_chances if length <= _KEPT else _chances.__wrapped__)(length)
-    nodes = torch.zeros(batch, dtype=torch.int64)
+    nodes = torch.zeros(batch, dtype=torch.int64, device="cpu")
     drawn = []
     for left in range(length - 1, -1, -1):
         drawn.append(torch.multinomial(chances[left, nodes], 1, generator=generator)[:, 0])
@@ -78,10 +78,10 @@ def reber(lag: int, batch: int, generator: Generator) -> Examples:
     Every step's prediction is trained; success is judged where R has ended and s must come again. T = lag + 2 inputs.
     """
     inner = strings(lag - 1, batch, generator)
-    cue = torch.randint(2, (1, batch), generator=generator) + ALPHABET.index("T")
-    begin, end = (torch.full((1, batch), ALPHABET.index(symbol)) for symbol in "BE")
+    cue = torch.randint(2, (1, batch), generator=generator, device="cpu") + ALPHABET.index("T")
+    begin, end = (torch.full((1, batch), ALPHABET.index(symbol), device="cpu") for symbol in "BE")
     whole = torch.cat([begin, cue, inner, cue, end])
-    every = torch.ones(lag + 2, batch, dtype=torch.bool)
+    every = torch.ones(lag + 2, batch, dtype=torch.bool, device="cpu")
     judged = torch.zeros_like(every)
     judged[lag] = True
     return Examples(symbols(whole[:-1], len(ALPHABET)), whole[1:], every, judged)

@@ -24,12 +24,12 @@ def temporal_order(lag: int, batch: int, generator: Generator) -> Examples:
     second between 5T/10 and 6T/10, each drawn uniformly. class = 2·(first is Y) + (second is Y), due after the last
     symbol. Both are needed: the second alone leaves half of the answers wrong.
     """
-    ids = torch.randint(4, (lag, batch), generator=generator)
+    ids = torch.randint(4, (lag, batch), generator=generator, device="cpu")
     ids[0], ids[-1] = 6, 7
-    cues = torch.randint(2, (2, batch), generator=generator)
+    cues = torch.randint(2, (2, batch), generator=generator, device="cpu")
     tenth = lag // 10
     for cue, start in zip(cues, (tenth, 5 * lag // 10), strict=True):
-        place = start + torch.randint(tenth + 1, (1, batch), generator=generator)
+        place = start + torch.randint(tenth + 1, (1, batch), generator=generator, device="cpu")
         ids.scatter_(0, place, 4 + cue[None])
     last = only_last(lag, batch)
     return Examples(symbols(ids, 8), (2 * cues[0] + cues[1]).expand(lag, batch), last, last)
@@ -51,14 +51,14 @@ def copy(lag: int, batch: int, generator: Generator) -> Examples:
     Inputs: the 10 symbols, blanks, a delimiter at step lag - 1, blanks; T = lag + 9. Answers: blank until the delimiter
     is read, then the 10 symbols. The loss counts every step, success the last ten.
     """
-    data = torch.randint(ALPHABET, (RECALLED, batch), generator=generator)
+    data = torch.randint(ALPHABET, (RECALLED, batch), generator=generator, device="cpu")
     blank, delimiter = ALPHABET, ALPHABET + 1
     steps = lag + RECALLED - 1
-    ids = torch.full((steps, batch), blank)
+    ids = torch.full((steps, batch), blank, device="cpu")
     ids[:RECALLED] = data
     ids[lag - 1] = delimiter
-    targets = torch.full((steps, batch), blank)
+    targets = torch.full((steps, batch), blank, device="cpu")
     targets[lag - 1 :] = data
-    judged = torch.zeros(steps, batch, dtype=torch.bool)
+    judged = torch.zeros(steps, batch, dtype=torch.bool, device="cpu")
     judged[lag - 1 :] = True
     return Examples(symbols(ids, ALPHABET + 2), targets, torch.ones_like(judged), judged)

@@ -123,11 +123,13 @@ def task(
 def symbols(ids: Tensor, alphabet: int) -> Tensor:
     """Each symbol as a vector with a single 1: ids [T, B] → [T, B, alphabet] float32; -1 becomes zeros."""
     marked = (ids >= 0).float()[..., None]
-    return torch.zeros(*ids.shape, alphabet).scatter_(2, ids.clamp(min=0)[..., None], marked)
+    return torch.zeros(*ids.shape, alphabet, dtype=torch.float32, device="cpu").scatter_(
+        2, ids.clamp(min=0)[..., None], marked
+    )
 
 
 def only_last(steps: int, batch: int) -> Tensor:
     """True at the last of T steps in every row: [T, B]."""
-    marked = torch.zeros(steps, batch, dtype=torch.bool)
+    marked = torch.zeros(steps, batch, dtype=torch.bool, device="cpu")
     marked[-1] = True
     return marked

@@ -48,9 +48,9 @@ class CallLayout:
             return
         per_step = sizes.to(torch.int64)
         segments = int(per_step[0]) if len(per_step) else 0
-        inside = torch.arange(segments) < per_step[:, None]
+        inside = torch.arange(segments, device="cpu") < per_step[:, None]
         first = per_step.cumsum(0) - per_step
-        self.segment_index = torch.where(inside, first[:, None] + torch.arange(segments), -1)
+        self.segment_index = torch.where(inside, first[:, None] + torch.arange(segments, device="cpu"), -1)
         self.lengths = inside.sum(0)
         numbers = torch.arange(1, x.shape[0] + 1, dtype=torch.float64, device=x.device).view(1, -1, 1)
         index = batch.steps(numbers)[0, ..., 0].to("cpu", torch.int64) - 1
@@ -66,11 +66,11 @@ class CallLayout:
     def steps_align(self) -> bool:
         """Whether step s of every segment is step s of x: no segment begins inside a row."""
         steps, rows = self.x_index.shape
-        step_of = torch.full((self.count,), -1)
+        step_of = torch.full((self.count,), -1, device="cpu")
         inside = self.x_index >= 0
-        step_of[self.x_index[inside]] = torch.arange(steps)[:, None].expand(steps, rows)[inside]
+        step_of[self.x_index[inside]] = torch.arange(steps, device="cpu")[:, None].expand(steps, rows)[inside]
         known = self.segment_index >= 0
-        expected = torch.arange(len(self.segment_index))[:, None].expand_as(known)[known]
+        expected = torch.arange(len(self.segment_index), device="cpu")[:, None].expand_as(known)[known]
         return bool((step_of[self.segment_index[known]] == expected).all())
 
     def in_x(self, per_row: Tensor, fill: float = math.nan) -> Tensor:
@@ -83,7 +83,7 @@ class CallLayout:
         """
         index = self.segment_index
         if not reverse and len(index):
-            at = self.lengths - 1 - torch.arange(len(index))[:, None]
+            at = self.lengths - 1 - torch.arange(len(index), device="cpu")[:, None]
             index = index.gather(0, at.clamp(min=0)).where(at >= 0, -1)
         return gathered(per_row, index, math.nan)
 
@@ -99,7 +99,11 @@ def _dense(steps: int, rows: int) -> tuple[Tensor, Tensor, list[int]]:
     """(segment_index, lengths, step_offsets) of a batch in which no row ends early; only ever read."""
     with torch.inference_mode(False):
         offsets = [*range(0, steps * rows + 1, rows)] if rows else [0] * (steps + 1)
-        return torch.arange(steps * rows).view(steps, rows), torch.full((rows,), steps), offsets
+        return (
+            torch.arange(steps * rows, device="cpu").view(steps, rows),
+            torch.full((rows,), steps, device="cpu"),
+            offsets,
+        )
 
 
 def gathered(per_row: Tensor, index: Tensor, fill: float) -> Tensor:

@@ -9,7 +9,6 @@ Letters: T steps, B rows, C input features, H hidden units, L layers, D directio
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from ...layers.arguments import State
+from ...layers.given import Lengths, Resets
 from ...layers.layer import Layer
+from ...layers.standing import Answer, nothing_standing_in, standing_in
 from .replay import LayerReplay, normalize_inputs, replay
-
-_METHODS = ("forward", "step")
 
 
 @dataclass(frozen=True)
@@ -54,63 +54,49 @@ class DetachedCall:
 
 @contextmanager
 def recorded(model: nn.Module) -> Iterator[list[DetachedCall]]:
-    """Calls of the recurrent layers inside `model` are recorded, in order; afterwards the layers are as before."""
+    """Calls of the recurrent layers inside `model` are recorded, in order. The layers stay as they are, and calls in
+    other threads are none of these."""
     found: list[DetachedCall] = []
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
-    before = {name: {k: v for k, v in vars(layer).items() if k in _METHODS} for name, layer in layers.items()}
-    try:
-        for name, layer in layers.items():
-            recorder = _Recorder(layer, name, found)
-            vars(layer).update(forward=recorder.forward, step=recorder.step)
+    names = {module: name for name, module in model.named_modules() if isinstance(module, Layer)}
+    recorders = {layer: _Recorder(layer, name, found) for layer, name in names.items()}
+
+    def recorder(layer: Layer) -> Answer | None:
+        return recorders[layer].call if layer in recorders and torch.is_grad_enabled() else None
+
+    with standing_in(recorder):
         yield found
-    finally:
-        for name, layer in layers.items():
-            for method in _METHODS:
-                vars(layer).pop(method, None)
-            vars(layer).update(before[name])
 
 
 class _Recorder:
-    """What stands in for a layer's `forward` and `step`."""
+    """What answers for a layer."""
 
     def __init__(self, layer: Layer, name: str, found: list[DetachedCall]) -> None:
         self.layer, self.name, self.found = layer, name, found
-        self.whole, self.single = layer.forward, layer.step
-        self.inside = False
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if self.inside or not torch.is_grad_enabled():
-            return self.whole(*args, **kwargs)
-        with torch.no_grad():
-            result = self.whole(*args, **kwargs)  # the arguments are checked, and refused, as they always are
-        given = inspect.signature(self.whole).bind(*args, **kwargs).arguments
-        x = given["input"] if "input" in given else given["x"]
-        state = given["hx"] if given.get("hx") is not None else given.get("state")
-        lengths, resets = given.get("lengths"), given.get("resets")
-        packed = x if isinstance(x, PackedSequence) else None
-        if packed is not None:
-            x, lengths = pad_packed_sequence(packed, self.layer.batch_first)
-        output, *rest = self._passed(x, state, lengths, resets)
-        laid = output if packed is None else _packed_as(output, packed, self.layer.batch_first)
-        return (laid, *rest)[: len(result)]
+    def call(
+        self,
+        layer: Layer,
+        x: Tensor | PackedSequence,
+        state: State,
+        lengths: Lengths,
+        resets: Resets,
+        return_states: bool,
+    ) -> Any:
+        with nothing_standing_in():
+            with torch.no_grad():  # the arguments are checked, and refused, as they always are
+                layer._sequence(x, state, lengths, resets, return_states)
+            if not isinstance(x, PackedSequence):
+                found = self._passed(x, state, lengths, resets)
+            else:
+                padded, known = pad_packed_sequence(x, layer.batch_first)
+                output, *rest = self._passed(padded, state, known, resets)
+                found = _packed_as(output, x, layer.batch_first), *rest
+        return found if return_states else found[:2]
 
-    def step(self, x_t: Any, state: Any = None) -> Any:
-        if self.inside or not torch.is_grad_enabled():
-            return self.single(x_t, state)
-        with torch.no_grad():
-            self.single(x_t, state)
-        time = 1 if self.layer.batch_first and x_t.dim() == 2 else 0
-        output, state, _ = self._passed(x_t.unsqueeze(time), state, None, None)
-        return output.squeeze(time), state
-
-    def _passed(self, x: Tensor, state: Any, lengths: Any, resets: Any) -> tuple[Tensor, Any, Any]:
+    def _passed(self, x: Tensor, state: Any, lengths: Any, resets: Any) -> tuple[Any, Any, Any]:
         """(output, final state, states) as the caller lays them out, made of the leaves of new passages."""
         layer = self.layer
-        self.inside = True
-        try:
-            every = replay(layer, x, state, lengths=lengths, resets=resets)
-        finally:
-            self.inside = False
+        every = replay(layer, x, state, lengths=lengths, resets=resets)
         batch = normalize_inputs(layer, x, state, lengths, resets)
         below = batch.x
         directions = 2 if layer.bidirectional else 1
@@ -161,5 +147,5 @@ def _packed_as(output: Tensor, like: PackedSequence, batch_first: bool) -> Packe
     time_first = output.transpose(0, 1) if batch_first else output
     if like.sorted_indices is not None:
         time_first = time_first.index_select(1, like.sorted_indices)
-    inside = torch.arange(time_first.shape[1])[None] < like.batch_sizes[:, None]
+    inside = torch.arange(time_first.shape[1], device="cpu")[None] < like.batch_sizes[:, None]
     return PackedSequence(time_first[inside.to(time_first.device)], *like[1:])

@@ -84,7 +84,7 @@ class LayerObserver:
         else:
             in_rows = self.layout.x_index[:, sampling.rows]
             inside = (in_rows >= view.base) & (in_rows < view.end)
-            spread = torch.arange(-view.base % sampling.stride, view.end - view.base, sampling.stride)
+            spread = torch.arange(-view.base % sampling.stride, view.end - view.base, sampling.stride, device="cpu")
             in_segments = (segments - view.base).clamp(min=0).flatten()
             at = torch.cat([spread, in_segments, in_rows[inside] - view.base])
         samples, m, k = Samples(inside), len(spread), segments.numel()
@@ -165,7 +165,7 @@ class LayerObserver:
         layout, count = self.layout, len(self.layout.lengths)
         if layout.dense:
             at_end = view.base == 0 if self.reverse else view.end == layout.count
-            segments = torch.arange(count if at_end else 0)
+            segments = torch.arange(count if at_end else 0, device="cpu")
             return segments, segments if self.reverse else segments + (view.end - view.base - count)
         last = layout.last_rows(self.reverse)
         segments = torch.nonzero((last >= view.base) & (last < view.end))[:, 0]

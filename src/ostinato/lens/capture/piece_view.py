@@ -75,7 +75,7 @@ class PieceView:
         if self.layout.dense and at is None:
             return torch.cat([after[1:], start[None]] if reverse else [start[None], after[:-1]]).flatten(0, -2)
         index = self._segment_index()
-        segments = torch.arange(index.shape[1]).expand_as(index)
+        segments = torch.arange(index.shape[1], device="cpu").expand_as(index)
         earlier = torch.full_like(index, -1)
         if reverse:
             earlier[:-1] = index[1:]

@@ -5,8 +5,6 @@ Letters: T steps, B rows, C input features, H hidden units, L layers, D directio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +17,7 @@ from ...errors import InputError, phrase
 from ...layers.given import read_lengths, read_resets
 from ...layers.initial import own
 from ...layers.layer import Layer
+from ...layers.modes import eval_mode
 from ..renamed import RenamedAttribute
 from .evaluate import evaluate
 
@@ -208,15 +207,3 @@ def _output(one: LayerReplay) -> Tensor:
     output = evaluate(one.cell, one.weights, one.x, one.previous_states, [one.cell.trace.output])[0]
     size = one.cell.output_size(one.weights, one.initial_states)
     return torch.where(one.valid[..., None], output, 0.0).expand(*output.shape[:-1], size)
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """`model` and all in it in eval mode, each put back as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -28,7 +28,7 @@ class Sampling:
         segments = layout.segment_index.shape[1]
         self.stride = _stride(layout.count, segments)
         """The distance of sampled packed rows."""
-        self.segments = evenly(torch.arange(segments))
+        self.segments = evenly(torch.arange(segments, device="cpu"))
         """int64 [n], the sampled segments."""
         # Of rows that end early the longest is one, so that every step has some.
         order = None if layout.dense else (layout.x_index < 0).sum(0).argsort(stable=True)
@@ -57,11 +57,11 @@ def dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> 
 @bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes((found.inside, found.spread, found.rows)))
 def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> DenseSample:
     with torch.inference_mode(False):
-        kept = evenly(torch.arange(rows))
-        inside = torch.zeros(steps, len(kept), dtype=torch.bool)
+        kept = evenly(torch.arange(rows, device="cpu"))
+        inside = torch.zeros(steps, len(kept), dtype=torch.bool, device="cpu")
         inside[first : first + count] = True
-        spread = torch.arange(-first * rows % stride, count * rows, stride)
-        by_row = (torch.arange(count)[:, None] * rows + kept).flatten()
+        spread = torch.arange(-first * rows % stride, count * rows, stride, device="cpu")
+        by_row = (torch.arange(count, device="cpu")[:, None] * rows + kept).flatten()
         return DenseSample(inside, spread, torch.cat([spread, by_row]))
 
 

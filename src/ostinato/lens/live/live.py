@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.hooks import RemovableHandle
 
 from ...errors import InputError, NotFinite, phrase
+from ...layers.hooks import hooked
 from ...layers.layer import Layer
 from ..result import Report
 from ..watch import Watch, watch
@@ -68,7 +68,7 @@ class Live:
         self._log = None if log is None else open_log(log)
         self._watch: Watch | None = None
         self._calls: list[Call] = []
-        self._handles: list[RemovableHandle] = []
+        self._hooks = ExitStack()
         self._looked = self._inside = False
 
     @contextmanager
@@ -90,8 +90,9 @@ class Live:
         self._inside, self._looked, self._calls = True, False, []
         if self.stop:
             layers = [m for m in self.model.modules() if isinstance(m, Layer)]
-            self._handles = [m.register_forward_hook(_Recorder(self._calls), with_kwargs=True) for m in layers]
-            self._handles.append(register_optimizer_step_pre_hook(self._before_update))
+            for layer in layers:
+                self._hooks.enter_context(hooked(layer, None, _Recorder(self._calls)))
+            self._hooks.callback(register_optimizer_step_pre_hook(self._before_update).remove)
         if self.steps % self.every == 0:
             self._watch = watch(self.model)
             self._watch.__enter__()
@@ -127,11 +128,10 @@ class Live:
         self.close()
 
     def _leave(self) -> None:
-        for handle in self._handles:
-            handle.remove()
+        self._hooks.close()
         if self._watch is not None:
             self._watch.__exit__(None, None, None)
-        self._watch, self._handles, self._inside = None, [], False
+        self._watch, self._inside = None, False
         self._calls = []
 
     def _before_update(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -159,7 +159,7 @@ class _Recorder:
         self.calls = calls
 
     def __call__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             return
         given = dict(zip(("x", "state"), args)) | kwargs
         x = given.get("x", given.get("input"))

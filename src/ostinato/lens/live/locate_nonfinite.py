@@ -12,9 +12,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ...errors import AnomalyError
 from ...layers.layer import Layer
+from ...layers.modes import eval_mode
 from ..anomaly import detect_anomaly
 from ..capture.module_names import parameters_by_name
-from ..capture.replay import eval_mode
 
 
 @dataclass

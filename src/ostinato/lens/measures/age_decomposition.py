@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from ...errors import InputError, phrase
 from ...layers.layer import Layer
+from ...layers.modes import eval_mode
 from ..capture.detached_calls import DetachedCall, recorded
-from ..capture.replay import eval_mode
 from .step_vjp import StepVJP
 
 Loss = Callable[[nn.Module], Tensor]

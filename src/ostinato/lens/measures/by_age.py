@@ -123,7 +123,7 @@ def by_age(model: nn.Module, loss_per_step: Loss, ages: int | Iterable[int] | No
     names = tuple(split.total)
     total = [g.double() for g in split.total.values()]
     rest = [g.clone() for g in total]
-    nothing = torch.zeros(len(names), dtype=torch.float64)
+    nothing = torch.zeros(len(names), dtype=torch.float64, device="cpu")
     found = dict.fromkeys(chosen or (), (nothing, nothing))  # what no path is old enough for
     for age, parts in split.by_age(chosen, None if chosen is None else max(chosen)):
         each = [parts[name].double() for name in names]

@@ -21,7 +21,7 @@ class GradientByLag:
     @property
     def lags(self) -> Tensor:
         """0 … K, in steps: [K+1] int64."""
-        return torch.arange(len(self.norms[0]))
+        return torch.arange(len(self.norms[0]), device="cpu")
 
     @property
     def whole(self) -> Tensor:

@@ -115,7 +115,7 @@ def _gradient_of_losses(
             expected = f"a function to a loss for each step and row, {list(leaf.shape[:-1])}"
             remedy = 'Write reduction="none", and sum over features only.'
             raise InputError(phrase(_WHERE, "loss_per_step", expected, shape, remedy))
-        drawn = torch.rand(loss.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        drawn = torch.rand(loss.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
         weights = 1 + drawn.to(loss)
         (plain,) = torch.autograd.grad(loss.sum(), leaf, retain_graph=True)
         (weighted,) = torch.autograd.grad((loss * weights).sum(), leaf)

@@ -117,7 +117,7 @@ def lyapunov_step(jacobian: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
 def frame(size: int, like: Tensor) -> Tensor:
     """An orthogonal frame in general position, the same at each call, without touching torch's own random numbers."""
     made = torch.Generator().manual_seed(0)
-    return torch.linalg.qr(torch.randn(size, size, generator=made, dtype=torch.float64))[0].to(like)
+    return torch.linalg.qr(torch.randn(size, size, generator=made, dtype=torch.float64, device="cpu"))[0].to(like)
 
 
 def _without_noise(r: Tensor, sizes: Tensor) -> Tensor:

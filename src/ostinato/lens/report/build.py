@@ -154,9 +154,11 @@ def _carries(observer: LayerObserver, pieces: list[Samples]) -> tuple[Carry, ...
     for k, state in enumerate(observer.recipe.states):
         if not pieces or state not in pieces[0].carries:
             width = pieces[0].states[k][1].shape[-1] if pieces else 0
-            lags = torch.arange(len(layout.segment_index))[:, None]
+            lags = torch.arange(len(layout.segment_index), device="cpu")[:, None]
             forgotten = (lags == 0).double().expand(-1, width)
-            found.append(Carry(state, formulas[state], torch.zeros(width, dtype=torch.float64), forgotten))
+            found.append(
+                Carry(state, formulas[state], torch.zeros(width, dtype=torch.float64, device="cpu"), forgotten)
+            )
             continue
         mean = _concatenated([p.carries[state][0] for p in pieces]).mean(0)
         values = _concatenated([p.carries[state][1] for p in pieces])
@@ -167,7 +169,7 @@ def _carries(observer: LayerObserver, pieces: list[Samples]) -> tuple[Carry, ...
 def _retention(values: Tensor, lengths: Tensor, reverse: bool) -> Tensor:
     """Carry [S, n, H] of some segments → R(k) [K, H], the share of the state k steps before the last that is left."""
     steps = len(values)
-    k = torch.arange(steps)[:, None]
+    k = torch.arange(steps, device="cpu")[:, None]
     at = k.expand(-1, len(lengths)) if reverse else lengths - 1 - k
     inside = (at >= 0) & (at < lengths)
     logs = values.abs().log().gather(0, at.clamp(0, max(0, steps - 1))[..., None].expand_as(values))
@@ -210,7 +212,7 @@ def _gate(name: str, activation: str, pieces: list[Samples]) -> Gate:
 def _over_time(pieces: list[Samples], gate: str) -> Tensor:
     """[T, n, H], a gate's values in the sampled rows; NaN past a row's end."""
     inside = pieces[0].inside
-    whole = torch.full((*inside.shape, pieces[0].gates[gate][1].shape[-1]), math.nan, dtype=torch.float64)
+    whole = torch.full((*inside.shape, pieces[0].gates[gate][1].shape[-1]), math.nan, dtype=torch.float64, device="cpu")
     for p in pieces:
         whole[p.inside] = p.gates[gate][1].to("cpu", torch.float64)
     return whole
@@ -223,7 +225,7 @@ def _histogram(sample: Tensor, low: float | None, high: float | None) -> tuple[T
     high = (float(known.max()) if len(known) else 1.0) if high is None else high
     high = high if high > low else low + 1.0
     counts = torch.histc(known, _BINS, low, high)
-    return torch.linspace(low, high, _BINS + 1, dtype=torch.float64), counts / max(1, len(known))
+    return torch.linspace(low, high, _BINS + 1, dtype=torch.float64, device="cpu"), counts / max(1, len(known))
 
 
 def _health(observer: LayerObserver, pieces: list[Samples]) -> tuple[StateHealth, ...]:

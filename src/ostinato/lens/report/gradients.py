@@ -75,7 +75,7 @@ class Probe:
     @property
     def lags(self) -> Tensor:
         """0 … K-1, in steps: int64 [K]."""
-        return torch.arange(self.norms.shape[1])
+        return torch.arange(self.norms.shape[1], device="cpu")
 
     @property
     def whole(self) -> Tensor:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ....errors import InputError, phrase
-from ...capture.replay import eval_mode
+from ....layers.hooks import hooked
+from ....layers.modes import eval_mode
 from .axis_letters import Letters, steps_read
 from .flow import Block, Edge, Flow, block_of, is_recurrent
 
@@ -74,10 +75,7 @@ class _Tracer:
     def hooks(self) -> Iterator[None]:
         with ExitStack() as stack:
             for module in self.model.modules():
-                before = module.register_forward_pre_hook(self.enter, with_kwargs=True)
-                after = module.register_forward_hook(self.leave, with_kwargs=True)
-                stack.callback(before.remove)
-                stack.callback(after.remove)
+                stack.enter_context(hooked(module, self.enter, self.leave))
             yield
 
     def inputs(self, example: tuple[Any, ...]) -> list[Any]:
@@ -141,7 +139,7 @@ class _Tracer:
         """What a tensor was made from: the sources in which it has a gradient, or of integers what it is a view of."""
         if t.grad_fn is not None:
             able = [s for s in self.sources if s.leaf is not None]
-            direction = torch.randn(t.shape, generator=self.random, dtype=t.dtype).to(t.device)
+            direction = torch.randn(t.shape, generator=self.random, dtype=t.dtype, device="cpu").to(t.device)
             leaves = [s.leaf for s in able if s.leaf is not None]
             gradients = torch.autograd.grad(t, leaves, direction, retain_graph=True, allow_unused=True)
             found = [(s, g) for s, g in zip(able, gradients) if g is not None]

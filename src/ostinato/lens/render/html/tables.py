@@ -144,7 +144,7 @@ def _by(caption: str, counted: str, columns: dict[str, Tensor]) -> Html:
         return Html("")
     count = max(len(v) for v in columns.values())
     every = max(1, -(-count // MOST))
-    shown = torch.arange(0, count, every).tolist()
+    shown = torch.arange(0, count, every, device="cpu").tolist()
     values = [v.tolist() for v in columns.values()]
     lines = [(str(k), *(v[k] if k < len(v) else None for v in values)) for k in shown]
     some = f", one line in {every}" if every > 1 else ""

@@ -46,8 +46,8 @@ def write(folder: Path) -> list[Path]:
     """Every picture of docs/pictures.md and docs/activations.md but that of the main job. Layers as they are drawn."""
     torch.manual_seed(0)
     model = CharModel(LSTM(16, 64, num_layers=2), 40)
-    ids = torch.randint(40, (5, 2))
-    x = torch.randn(121, 16, 16, dtype=torch.float64)
+    ids = torch.randint(40, (5, 2), device="cpu")
+    x = torch.randn(121, 16, 16, dtype=torch.float64, device="cpu")
     layers = {
         "RNN": RNN(16, 64),
         "GRU": GRU(16, 64),
@@ -63,7 +63,7 @@ def write(folder: Path) -> list[Path]:
         threshold=0.01,
     )
     matrix = gradient_matrix(layers["LSTM, forget bias 3"], x[:60, :4], loss).of()
-    vectors = torch.randn(128, 16, dtype=torch.float64)
+    vectors = torch.randn(128, 16, dtype=torch.float64, device="cpu")
     letters = vectors[[ord(c) for c in SENTENCE]][:, None]
     gates = gate_values(layers["LSTM"], 2 * letters)
     made = {

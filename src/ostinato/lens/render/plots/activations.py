@@ -20,7 +20,7 @@ def activations_picture(activations: Sequence[Activation] = ACTIVATIONS, reach: 
     made, fields = figure(columns, rows=-(-len(activations) // columns), size=(3.3, 2.7), sharey=False)
     for axes in fields[len(activations) :]:
         axes.remove()
-    a = torch.linspace(-reach, reach, 481, dtype=torch.float64)
+    a = torch.linspace(-reach, reach, 481, dtype=torch.float64, device="cpu")
     for axes, activation in zip(fields, activations):
         value, slope = activation.value(a), activation.slope(a)
         plain(axes)
@@ -47,14 +47,14 @@ def activations_picture(activations: Sequence[Activation] = ACTIVATIONS, reach: 
 def sigmoid_again_picture(times: Sequence[int] = (1, 2, 3, 5), reach: float = 6.0, most: int = 12) -> Figure:
     """Left: sigmoid applied so many times to a. Right: its greatest slope against how often, beside the bound 4^-n."""
     made, (left, right) = figure(2, sharey=False, size=(4.6, 3.4))
-    a = torch.linspace(-reach, reach, 481, dtype=torch.float64)
+    a = torch.linspace(-reach, reach, 481, dtype=torch.float64, device="cpu")
     curves = {f"{n} time{'s' if n > 1 else ''}": sigmoid_again(a, n)[0] for n in times}
     draw_lines(left, {name: (a.tolist(), value.tolist()) for name, value in curves.items()})
     left.set(ylim=(0, 1), xlabel="$a$", title="sigmoid, applied again and again")
     label_lines(left)
     counts = range(1, most + 1)
     # The greatest slope lies where the first sigmoid gives what the others stretch most: a fine grid finds it.
-    fine = torch.linspace(-30, 10, 40001, dtype=torch.float64)
+    fine = torch.linspace(-30, 10, 40001, dtype=torch.float64, device="cpu")
     greatest = [float(sigmoid_again(fine, n)[1].max()) for n in counts]
     bound = [0.25**n for n in counts]
     draw_lines(right, {"greatest slope": (list(counts), greatest), "bound $4^{-n}$": (list(counts), bound)})

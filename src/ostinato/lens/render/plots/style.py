@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import wraps
+from threading import RLock
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -61,14 +62,18 @@ _RULES: dict[str, Any] = {
     "svg.hashsalt": "ostinato",
 }
 """Over matplotlib's own defaults. Whatever the user's settings are, the same numbers give the same picture."""
+_drawing = RLock()
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """A function that draws, under the project's rules in place of the user's settings, which are left as they were."""
+    """A function that draws, under the project's rules in place of the user's settings, which are left as they were.
+
+    Settings belong to the process: one thread draws at a time, and others must not draw by themselves meanwhile.
+    """
 
     @wraps(draw)
     def under_rules(*args: P.args, **kwargs: P.kwargs) -> R:
-        with matplotlib.style.context(["default", _RULES]):
+        with _drawing, matplotlib.style.context(["default", _RULES]):
             return draw(*args, **kwargs)
 
     return under_rules
