@@ -1,4 +1,4 @@
-"""The names of a model's parts as its user knows them, whatever it is wrapped in."""
+"""The names of a model's modules and parameters as its user knows them, without those of wrappers."""
 
 from __future__ import annotations
 

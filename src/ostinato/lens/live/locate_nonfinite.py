@@ -1,4 +1,4 @@
-"""Where a value that is not finite comes from: the calls of a training step run once more under `detect_anomaly`."""
+"""Locates the first value that is not finite: repeats the calls of a training step under `detect_anomaly`."""
 
 from __future__ import annotations
 
@@ -17,33 +17,38 @@ from ..anomaly import detect_anomaly
 from ..capture.module_names import parameters_by_name
 
 
-@dataclass
-class Call:
-    """One call of a recurrent layer, as it was made, and the gradient of its output once backward has passed."""
+@dataclass(slots=True)
+class LayerCall:
+    """One call of a recurrent layer, and the gradients of its output."""
 
     layer: Layer
+    """The layer."""
     x: Any
+    """Its input, detached: [T, B, C] or a PackedSequence."""
     state: Any
+    """Its initial state, detached; None where none was given."""
     options: dict[str, Any]
+    """`lengths` and `resets`, as far as they were given."""
     d_output: list[Tensor] = field(default_factory=list)
+    """The gradients of the output, one for each backward pass."""
 
 
-def cause(calls: Sequence[Call], model: nn.Module) -> str:
+def locate_nonfinite(calls: Sequence[LayerCall], model: nn.Module) -> str:
     """One sentence: where the first inf or NaN of a training step arose.
 
-    Forward first, in the order of the calls: what is not finite there makes all gradients so. Then backward, in the
-    opposite order, from the gradients that arrived at outputs. Where the recurrent layers are all right, the first
-    parameter or gradient that is not is named. Gradients that the parameters hold stay as they are.
+    Forward first, in the order of the calls, since values that are not finite there make all gradients so. Then
+    backward, in the opposite order, from the gradients of the outputs. Where the recurrent layers are finite, the first
+    parameter or gradient that is not is named. The gradients that the parameters hold stay as they are.
     """
     try:
         with detect_anomaly(model), torch.enable_grad():
-            made = [_again(call) for call in calls]
-            for call, (output, inputs) in zip(reversed(calls), reversed(made)):
+            repeated = [_repeat(call) for call in calls]
+            for call, (output, inputs) in zip(reversed(calls), reversed(repeated)):
                 if call.d_output and output.requires_grad:
                     arriving = sum(call.d_output[1:], call.d_output[0])
                     torch.autograd.grad(output, inputs, arriving, allow_unused=True)
-    except AnomalyError as found:
-        return str(found).removesuffix(".")
+    except AnomalyError as error:
+        return str(error).removesuffix(".")
     inside = "; what its recurrent layers compute and send back is finite, so look at the rest" if calls else ""
     for name, p in parameters_by_name(model):
         if not p.detach().isfinite().all():
@@ -58,8 +63,8 @@ def cause(calls: Sequence[Call], model: nn.Module) -> str:
     return "every value that can still be seen is finite"
 
 
-def _again(call: Call) -> tuple[Tensor, list[Tensor]]:
-    """(the output of the call in eval mode, what its gradients are taken of)."""
+def _repeat(call: LayerCall) -> tuple[Tensor, list[Tensor]]:
+    """(the output of the call in eval mode, the tensors to differentiate it by)."""
     data = call.x.data if isinstance(call.x, PackedSequence) else call.x
     data = data.detach().requires_grad_()
     x = PackedSequence(data, *call.x[1:]) if isinstance(call.x, PackedSequence) else data

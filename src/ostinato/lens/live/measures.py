@@ -1,4 +1,4 @@
-"""A report as what a log takes: scalars, histograms and sentences, each under a name that stays the same."""
+"""A report as scalars, histograms and sentences for a log, each under a name that stays the same."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from ..report.statistics import median
 
 @dataclass(frozen=True)
 class Measures:
-    """What is written of one step.
-
-    scalars     "part/quantity_in_unit" → number; what is not defined is absent
-    histograms  "part/quantity" → (edges [E+1], shares [E], which add up to 1)
-    verdict     the sentences of the report's verdict
-    """
+    """The measurements of one training step."""
 
     scalars: dict[str, float]
+    """"part/quantity_in_unit" → number; undefined ones are absent."""
     histograms: dict[str, tuple[Tensor, Tensor]]
+    """"part/quantity" → (edges [E+1], shares [E], which add up to 1)."""
     verdict: tuple[str, ...] = ()
+    """The sentences of the report's verdict."""
 
 
 def measures(report: ReportData) -> Measures:
@@ -63,21 +61,21 @@ def measures(report: ReportData) -> Measures:
 
 
 def _scalars(layer: LayerReport) -> dict[str, float]:
-    found: dict[str, float] = {}
+    scalars: dict[str, float] = {}
     if layer.gradient is not None:
         whole = layer.gradient.norms.square().sum(0).sqrt()
         lengths = whole.isfinite().sum(0)
         rows = lengths.nonzero()[:, 0]
         if len(rows):
-            found["gradient_first_step"] = median(whole[0, rows])
-            found["gradient_last_step"] = median(whole[lengths[rows] - 1, rows])
+            scalars["gradient_first_step"] = median(whole[0, rows])
+            scalars["gradient_last_step"] = median(whole[lengths[rows] - 1, rows])
     if layer.probe is not None:
-        found["reach_1_percent_steps"] = median(layer.probe.reach_steps(0.01))
-        found["half_life_steps"] = median(layer.probe.half_life_steps)
-        found["mean_step_gain"] = median(layer.probe.mean_step_gain)
+        scalars["reach_1_percent_steps"] = median(layer.probe.reach_steps(0.01))
+        scalars["half_life_steps"] = median(layer.probe.half_life_steps)
+        scalars["mean_step_gain"] = median(layer.probe.mean_step_gain)
     for carry in layer.carries:
         if carry.formula != "0":
-            found[f"{carry.state}_carry_half_life_steps"] = median(carry.half_life_steps_per_unit)
+            scalars[f"{carry.state}_carry_half_life_steps"] = median(carry.half_life_steps_per_unit)
     for health in layer.health:
-        found[f"{health.state}_dead_units_share"] = float(health.dead_units.double().mean())
-    return found
+        scalars[f"{health.state}_dead_units_share"] = float(health.dead_units.double().mean())
+    return scalars

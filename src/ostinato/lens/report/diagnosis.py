@@ -1,6 +1,6 @@
-"""The verdict: a few rules, each a threshold with a source, each a sentence that says what to try.
+"""The diagnosis: a few rules, each a threshold with a source, each a sentence with a remedy to try.
 
-A rule is silent where what it asks for was not measured.
+A rule does not apply where its quantity was not measured.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .format import number
 from .statistics import median
 
 FORGETS_BELOW = 0.25
-"""Share of a run's steps that gradients of at least 1 % must reach."""
+"""Share of a segment's steps that gradients of at least 1 % must reach."""
 SHORTEST_STEPS = 20
-"""Runs shorter than this are too short to be forgotten."""
+"""Segments shorter than this are too short to be forgotten."""
 GAIN_ABOVE = 1.1
 """Mean step gain of the probe: 1.1 over 50 steps is a factor of 100."""
 SATURATED_ABOVE = 0.8
@@ -36,22 +36,24 @@ _RATIO = "A. Karpathy, CS231n notes, Neural Networks 3, ratio of weights to upda
 
 @dataclass(frozen=True)
 class _Case:
-    """What a rule finds in one layer.
-
-    sentence   with {who} for the layers, {s} for the verb's ending, and {0}, {1} … for `values`: what holds for several
-               layers, but for the numbers, is said once
-    values     each with how it is written
-    worst      which of the measured numbers stands for several layers
-    """
+    """A rule that applies to one layer; layers with the same sentence become one finding."""
 
     rule: str
+    """As `Finding.rule`."""
     layer: LayerReport
+    """The layer."""
     sentence: str
+    """With {who} for the layers, {s} for the verb's ending, and {0}, {1} … for `values`."""
     values: tuple[tuple[float, Callable[[float], str]], ...]
+    """Numbers of the sentence, each with its format."""
     measured: float
+    """As `Finding.measured`."""
     threshold: float
+    """As `Finding.threshold`."""
     source: str
+    """As `Finding.source`."""
     worst: Callable[[Iterable[float]], float] = max
+    """The measured number of several layers is the worst of theirs by this function."""
 
 
 def diagnose(report: ReportData) -> tuple[Finding, ...]:
@@ -121,7 +123,7 @@ def _not_finite(layer: LayerReport) -> list[_Case]:
 
 
 def _vanishing(layer: LayerReport) -> _Case | None:
-    """reach(1 %) of the median run, against its length."""
+    """reach(1 %) of the median segment, against its length."""
     if layer.probe is None or not len(layer.lengths_steps):
         return None
     steps, reach = int(layer.lengths_steps.median()), median(layer.probe.reach_steps(0.01))
@@ -150,7 +152,7 @@ def _remember(cell: str, steps: int) -> str:
 
 
 def _exploding(layer: LayerReport) -> _Case | None:
-    """Mean step gain of the median run."""
+    """Mean step gain of the median segment."""
     if layer.probe is None:
         return None
     gain = median(layer.probe.mean_step_gain)
@@ -164,7 +166,7 @@ def _exploding(layer: LayerReport) -> _Case | None:
 
 
 def _saturated(layer: LayerReport) -> _Case | None:
-    """The gate of which most values are at the ends of its range. Carrying gates that stay open are meant to."""
+    """The gate with the largest share of values at the ends of its range. Open gates that carry a state are healthy."""
     worst, share = None, SATURATED_ABOVE
     carried = {c.formula for c in layer.carries}
     for gate in layer.gates:

@@ -1,4 +1,4 @@
-"""Sizes as letters: which of a tensor's sizes is T and which is B, as the recurrent layers of a run tell it."""
+"""Sizes as letters: which of a tensor's sizes is T and which is B, as the calls of recurrent layers show."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from .flow import Shape
 
 @dataclass
 class Letters:
-    """What the calls of recurrent layers said: where time and batch stand, and how long they are."""
+    """Which axis is time and which the batch, and their sizes, as the calls of recurrent layers show."""
 
     time: int = 0
+    """The axis of time."""
     batched: bool = True
+    """Whether there is an axis of the batch."""
     rows: int = 0
+    """B."""
     steps: list[int] = field(default_factory=list)
+    """The numbers of steps that occur, T first."""
     packed: bool = False
+    """Whether the steps are packed rows."""
     recurrent: bool = False
+    """Whether a recurrent layer was called."""
 
     def see(self, layer: nn.Module, x: Any, data: Tensor) -> None:
         """A call of `layer` on x, whose numbers are `data`: [T, B, C], [B, T, C], [T, C] or packed rows [R, C]."""
@@ -38,7 +44,7 @@ class Letters:
     def over_time(self, shape: tuple[int, ...], like: Tensor) -> bool:
         """Whether a tensor of this shape has an entry for each step.
 
-        like  what it was made from. [B, H] made from [T, B, H] has lost its steps even where B happens to be T
+        like  the tensor that it was computed from. [B, H] from [T, B, H] has no steps even where B happens to be T
         """
         if self.packed and len(shape) > 1 and shape[0] == like.shape[0] != self.rows:
             return True
@@ -51,13 +57,13 @@ class Letters:
         return not (len(shape) == len(like.shape) - 1 and shape == without)
 
     def steps_of(self, shape: tuple[int, ...]) -> int | None:
-        """The size where time stands, if there is one."""
+        """The size of the axis of time, if there is one."""
         return shape[self.time] if len(shape) > self.time else None
 
     def write(self, shape: tuple[int, ...], timed: bool, state: bool = False) -> Shape:
-        """A shape in letters: T (T′ for a second number of steps) and B where they stand, numbers elsewhere.
+        """A shape in letters: T (T′ for a second number of steps) and B for their axes, numbers elsewhere.
 
-        state  whether it is a state [D·L, B, H], in which no steps stand
+        state  whether it is a state [D·L, B, H], which has no axis of time
         """
         if state and len(shape) == 3:
             return (str(shape[0]), "B" if shape[1] == self.rows else str(shape[1]), str(shape[2]))
@@ -81,7 +87,7 @@ class Letters:
 
 
 def steps_read(letters: Letters, gradient: Tensor | None) -> str:
-    """Which steps of a source [T, B, H] something reads, from its gradient in the source."""
+    """Which steps of a source [T, B, H] are read, from the gradient of the reader in the source."""
     if gradient is None or letters.packed or gradient.dim() < 2 + letters.batched:
         return "all"
     if gradient.shape[letters.time] not in letters.steps:

@@ -1,4 +1,4 @@
-"""What a model is made of: its innermost modules in the order of their calls, and which of them reads which.
+"""The data flow of a model: its innermost modules in the order of their calls, and which of them reads which.
 
 Letters: T steps, B rows, C input features, H hidden units, L layers, D directions.
 """
@@ -18,73 +18,76 @@ Shape = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Recurrence:
-    """The recurrent part of a block.
-
-    width   D·H, what each layer gives to the next
-    states  name → its shape in one layer and direction, [B, H]
-    start   "0", "learned" or "given"
-    """
+    """The recurrent part of a block."""
 
     layers: int
+    """L."""
     directions: int
+    """D."""
     width: int
+    """D·H, the width of each layer's output."""
     states: dict[str, Shape]
+    """Name → its shape in one layer and direction, [B, H]."""
     start: str
+    """The initial state: "0", "learned" or "given"."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One box: an innermost module, an input of the model, or an output.
-
-    name      its path in the model; an input's, its argument
-    kind      the cell's or the class's name; "input" and "output"
-    detail    sizes in words: "64 → 256"
-    over_time  True where it works on every step
-    calls     how often it was called
-    looped    True where one call reads what another has given
-    """
+    """One box: an innermost module, an input of the model, or an output."""
 
     name: str
+    """Its path in the model; of an input its argument."""
     kind: str
+    """The cell's or the class's name; "input" and "output"."""
     detail: str = ""
+    """Sizes in words: "64 → 256"."""
     recurrence: Recurrence | None = None
+    """Its recurrent part; None where it has none."""
     over_time: bool = True
+    """Whether it is computed at every step."""
     calls: int = 1
+    """How often it was called."""
     looped: bool = False
+    """Whether one call reads the output of another."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """`target` reads what `source` gave, both numbers of blocks.
-
-    given   the shape that the source gave
-    read    the shape that arrived; another where something lies between, such as the choice of the last step
-    steps   which steps of the source the target reads: "each" where both work on every step; else "last", "first",
-            "first and last", "all", or their numbers
-    state   True where it is a state: what a source ends in, or a target starts from
-    proved  False where no gradient shows the path and the order of calls stands for it
-    """
+    """The target reads an output of the source."""
 
     source: int
+    """Number of the block that is read."""
     target: int
+    """Number of the block that reads."""
     given: Shape
+    """The shape of the output."""
     read: Shape
+    """The shape that the target reads; another where functions lie between, such as the choice of the last step."""
     steps: str = "each"
+    """Which steps of the source the target reads: "each" where both are computed at every step; else "last", "first",
+    "first and last", "all", "some" or "one of each row"."""
     from_state: bool = False
+    """Whether it is the source's final state."""
     to_state: bool = False
+    """Whether it is the target's initial state."""
     proved: bool = True
+    """Whether a gradient shows the path; else it follows the order of the calls."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Blocks in the order in which they work, inputs first and outputs last, and the edges between them."""
+    """Blocks in the order of their calls, inputs first and outputs last, and the edges between them."""
 
     blocks: tuple[Block, ...]
+    """The boxes."""
     edges: tuple[Edge, ...]
+    """The arrows."""
     sizes: dict[str, int] = field(default_factory=dict)
+    """The letters of the example: {"T": 7, "B": 2}."""
 
     def into(self, target: int) -> list[Edge]:
-        """What a block reads."""
+        """The edges to a block."""
         return [e for e in self.edges if e.target == target]
 
 
@@ -94,7 +97,7 @@ def is_recurrent(module: nn.Module) -> bool:
 
 
 def block_of(module: nn.Module, name: str, *, batched: bool = True, given: bool = False) -> Block:
-    """The block of a module, over_time and calls still to be said."""
+    """The block of a module; `over_time` and `calls` are set later."""
     if not is_recurrent(module):
         return Block(name, type(module).__name__, _detail(module))
     hidden, projected = cast(int, module.hidden_size), cast(int, getattr(module, "proj_size", 0))
@@ -127,10 +130,17 @@ def alone(layer: nn.Module) -> Flow:
     return Flow(blocks, (Edge(0, 1, x, x), Edge(1, 2, y, y)))
 
 
+_SIZES = (("in_features", "out_features"), ("num_embeddings", "embedding_dim"), ("in_channels", "out_channels"))
+
+
 def _detail(module: nn.Module) -> str:
-    """Sizes of the modules that have a way in and a way out; a short repr of the others."""
-    for ends in (("in_features", "out_features"), ("num_embeddings", "embedding_dim"), ("in_channels", "out_channels")):
-        if all(hasattr(module, end) for end in ends):
-            return " → ".join(str(getattr(module, end)) for end in ends)
+    """Input and output size of the modules that name them; a short repr of the others."""
+    for names in (
+        ("in_features", "out_features"),
+        ("num_embeddings", "embedding_dim"),
+        ("in_channels", "out_channels"),
+    ):
+        if all(hasattr(module, name) for name in names):
+            return " → ".join(str(getattr(module, name)) for name in names)
     said = module.extra_repr()
     return said if len(said) <= 24 else ""

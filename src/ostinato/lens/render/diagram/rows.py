@@ -1,4 +1,4 @@
-"""What the folded and the unfolded picture have in common: blocks in rows from below upward, and what is written."""
+"""What the folded and the unfolded picture share: blocks in rows from below upward, and their labels."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from .flow import Block, Edge, Flow, Shape
 
 @dataclass(frozen=True)
 class Row:
-    """One line of boxes: several inputs or outputs side by side, or one block, or one layer of a recurrent block.
-
-    blocks  numbers in the flow
-    layer   which layer of a recurrent block, from 0
-    """
+    """One row of boxes: several inputs or outputs side by side, or one block, or one layer of a recurrent block."""
 
     blocks: tuple[int, ...]
+    """Numbers of its blocks in the flow."""
     layer: int = 0
+    """Which layer of a recurrent block, from 0."""
 
 
 def rows_of(flow: Flow) -> list[Row]:
-    """Rows from below: the inputs that something reads, each block or layer, the outputs."""
+    """Rows from below: the inputs that are read, each block or layer, the outputs."""
     read = {e.source for e in flow.edges}
     inputs = tuple(k for k, b in enumerate(flow.blocks) if b.kind == "input" and k in read)
     outputs = tuple(k for k, b in enumerate(flow.blocks) if b.kind == "output")
@@ -44,7 +42,7 @@ def first_and_last(rows: list[Row]) -> dict[int, tuple[int, int]]:
 
 
 def between_layers(flow: Flow, row: Row) -> Shape | None:
-    """The shape that a layer of a block gives to the next one; None for the last layer, and where there is one."""
+    """The shape between a layer of a block and the next one; None for the last layer, and where there is one layer."""
     block = flow.blocks[row.blocks[0]]
     if block.recurrence is None or row.layer + 1 >= block.recurrence.layers:
         return None
@@ -72,7 +70,7 @@ def written(shape: Shape, *, per_step: bool = False) -> str:
 
 
 def between(edge: Edge, *, per_step: bool = False) -> str:
-    """What is written beside an arrow: one shape, or what is given, which steps are read, and what arrives."""
+    """The label of an arrow: one shape, or the output's shape, which steps are read, and the shape that is read."""
     given, read = written(edge.given, per_step=per_step), written(edge.read, per_step=per_step)
     if edge.from_state:
         return f"last state {given}" + ("" if given == read else f" → {read}")
@@ -104,7 +102,7 @@ def states_in_words(block: Block) -> list[str]:
 
 
 def description(flow: Flow) -> str:
-    """The picture in a sentence for each arrow, for readers who hear it."""
+    """The picture in a sentence for each arrow, for screen readers."""
     names = [b.name or b.kind for b in flow.blocks]
     parts = [f"{names[e.source]} gives {between(e)} to {names[e.target]}." for e in flow.edges]
     for block in flow.blocks:

@@ -1,4 +1,4 @@
-"""Pictures inside a page: SVG without addresses, with names of its own, in the page's inks.
+"""Pictures inside a page: SVG without addresses, with ids of its own, in the page's colours.
 
 Colours become variables of the page's style, so that a picture is dark on light, light on dark, and black on paper.
 """
@@ -49,7 +49,7 @@ _TITLES = re.compile(r"<(title|desc)>.*?</\1>\s*", re.DOTALL)
 
 
 def drawn(picture: Figure | Diagram, name: str, words: str, caption: str = "") -> Html:
-    """A <figure> of a picture; `name` sets its ids apart from other pictures', `words` are for those who hear it."""
+    """A <figure> of a picture; `name` is put before its ids, `words` describe it for screen readers."""
     if isinstance(picture, Diagram):
         text, width = picture.svg, picture.width
     else:

@@ -1,7 +1,4 @@
-"""A small writer of HTML: what is not markup by its type is escaped, so no name can become markup.
-
-Letters: none; sizes are in CSS units.
-"""
+"""A small writer of HTML: text that is not markup by its type is escaped, so no name can become markup."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ _VOID = frozenset({"meta", "br", "hr"})
 
 
 class Html(str):
-    """Text that is markup already. Everything else is a name, a number or a sentence, and is escaped."""
+    """Text that is markup already. All other text is escaped."""
 
     __slots__ = ()
 
@@ -33,12 +30,12 @@ def tag(name: str, /, *inside: object, **attributes: object) -> Html:
 
 
 def together(*parts: object) -> Html:
-    """Parts one after the other."""
+    """The parts, concatenated."""
     return Html("".join(p if isinstance(p, Html) else escape(str(p), quote=False) for p in parts))
 
 
 def cell_of(value: object) -> str:
-    """A number as a person reads it, a truth in words, a dash for what is not there."""
+    """A number as a person reads it, yes or no, a dash for None and NaN."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -68,10 +65,10 @@ def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def details(summary: str, *inside: object) -> Html:
-    """What opens when it is asked for."""
+    """An element that is closed until its summary is clicked."""
     return tag("details", tag("summary", summary), *inside)
 
 
 def listed(facts: Iterable[tuple[str, object]]) -> Html:
-    """Names with their values."""
+    """A list of names with their values."""
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", cell_of(value))) for name, value in facts))

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["to_html"]
 
 TITLE = "What a network remembers"
-"""The title of a page that is given none."""
+"""The default title of a page."""
 
 MOST_DRAWN = 12
-"""Layers with pictures of their own; of the others the page has the tables."""
+"""Number of layers with pictures; of the others the page has the tables."""
 
 _UNITS = ("", "", "(longest run)", "(steps)", "(steps)", "(no unit)", "(steps)", "(worst gate)", "(no unit)")
 
@@ -159,7 +159,7 @@ def _fields(layer: LayerReport, name: str) -> list[Html]:
 
 
 def _in_words(layer: LayerReport) -> str:
-    """The layer's figures in a sentence, which those hear who do not see the pictures."""
+    """The layer's figures in a sentence, for screen readers too."""
     if layer.probe is None:
         return f"No gradient was seen: {layer.gradient_absent}."
     reach = median(layer.probe.reach_steps(0.01))

@@ -1,6 +1,7 @@
-"""The tables of a layer: every number of its record, by state, gate, run, step, lag and unit, units in the names.
+"""The tables of a layer: every number of its report, by state, gate, segment, step, lag and unit.
 
-Letters: T steps, S states, K lags, N runs, H units, Q quantiles. Of more than 100 lines evenly spread ones are shown.
+Letters: T steps, S states, K lags, N segments, H units, Q quantiles. Of more than 100
+lines evenly spread ones are shown. Headings name the units.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ MOST = 100
 
 
 def states(layer: LayerReport) -> Html:
-    """A line for each state: what it carries over, its values, and its gradient."""
+    """A line for each state: its carry, its values, and its gradient."""
     rows = []
     for k, carry in enumerate(layer.carries):
         health = layer.health[k] if layer.health else None
@@ -71,7 +72,7 @@ def gates(layer: LayerReport) -> Html:
 
 
 def segments(layer: LayerReport) -> Html:
-    """The probe's figures, as quantiles over the runs."""
+    """The probe's figures, as quantiles over the segments."""
     if layer.probe is None:
         return Html("")
     p = layer.probe
@@ -88,7 +89,7 @@ def segments(layer: LayerReport) -> Html:
 
 
 def everything(layer: LayerReport) -> Html:
-    """By step, by lag, by unit and by bin: tables that open when they are asked for."""
+    """By step, by lag, by unit and by bin: tables that are closed at first."""
     steps: dict[str, Tensor] = {}
     if layer.gradient is not None:
         for state, curve in zip(layer.gradient.states, layer.gradient.quantiles()):

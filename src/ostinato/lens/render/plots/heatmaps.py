@@ -1,4 +1,4 @@
-"""Pictures made of shades: the gradient of every step's loss in every step's state, and gates over time."""
+"""Heatmaps: the gradient of every step's loss in every step's state, and gates over time."""
 
 from __future__ import annotations
 
@@ -145,6 +145,6 @@ def gates_picture(gates: Mapping[str, Any], tokens: Sequence[str] | None = None,
 
 
 def _shown(token: str) -> str:
-    """A token that can be seen and that is no formula: blanks and line ends get signs."""
+    """A token with visible blanks and line ends, and without the signs of a formula."""
     signs = {" ": "␣", "\n": "↵", "\t": "→"}
     return "".join(signs.get(c, c) for c in token).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Pictures made of lines: the gradient against its lag, for several cells on one sheet."""
+"""Line plots: the gradient against its lag, for several cells on one sheet."""
 
 from __future__ import annotations
 

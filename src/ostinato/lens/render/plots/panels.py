@@ -1,6 +1,6 @@
-"""The fields of a report's picture: each draws one thing that was measured of one layer and direction.
+"""The panels of a report's picture: each draws one quantity of one layer and direction.
 
-Letters: T steps, B rows, S states, K lags, N runs, H units, Q quantiles, E bins of a histogram.
+Letters: T steps, B rows, S states, K lags, N segments, H units, Q quantiles, E bins of a histogram.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .style import INK, SMALL, plain, style
 EPSILON = 0.01
 """The share of a gradient whose lag is the reach."""
 FLOOR = 1e-8
-"""Ratios below are not drawn: nothing is learned from them, and what lies above keeps its room."""
+"""Ratios below it are not drawn, which leaves the axis to those above."""
 
 _BANDS = 4
 """Lines with bands; where there are more, bands would hide lines."""
@@ -217,7 +217,7 @@ def _rows(axes: Axes, layer: LayerReport) -> None:
 
 
 def _nothing(axes: Axes, why: str) -> str:
-    """An empty field says why it is empty."""
+    """An empty panel with the reason."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", fontsize=SMALL, wrap=True)
     return ""

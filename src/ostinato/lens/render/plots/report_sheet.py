@@ -1,4 +1,4 @@
-"""The sheet of a report: for each layer and direction what went back, what was kept, and what the gates did."""
+"""The sheet of a report: for each layer and direction gradients, retention and gates."""
 
 from __future__ import annotations
 

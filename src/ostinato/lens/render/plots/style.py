@@ -1,4 +1,4 @@
-"""How every picture of the project looks: one place for fonts, colours, line styles, hatches and files.
+"""The style of every picture of the project: one place for fonts, colours, line styles, hatches and files.
 
 A picture must say the same in print without colour and to readers who do not tell colours apart. Lines therefore differ
 in colour, dashes and marker, and carry their names; areas differ in hatch; values are shades that run from light to
