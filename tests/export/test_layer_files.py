@@ -8,6 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 import ostinato
 from cells.compose import random_cell
+from cells.drawn import CELLS, chain, steps_of
 from export.runtime import LENGTHS, STEPS, by_reference, call, initial, named, run
 from ostinato import export
 from ostinato.cells import Cell, catalogue
@@ -205,3 +206,18 @@ def test_drop_in_layers_without_their_dropout(tmp_path):
     x, states = call(layer)
     found = run(tmp_path / "layer.onnx", x=x, lengths=LENGTHS, **initial(layer, states))
     check("outputs", found, named(layer, *layer.eval()(x, states[0], lengths=LENGTHS)))
+
+
+def test_a_chain_of_four_hundred_operations(tmp_path):
+    layer = make(chain(400), torch.float64)
+    export.onnx(layer, tmp_path / "chain.onnx")
+    x, states = call(layer)
+    found = run(tmp_path / "chain.onnx", x=x, lengths=LENGTHS, **initial(layer, states))
+    check("outputs", found, by_reference(layer, x, states, LENGTHS))
+
+
+@pytest.mark.parametrize("shape", CELLS)
+def test_steps_of_an_export_grow_with_the_nodes(shape, tmp_path):
+    layers = [make(CELLS[shape](n), torch.float64) for n in (60, 120, 240)]
+    a, b, c = (steps_of(lambda layer=layer: export.onnx(layer, tmp_path / "long.onnx")) for layer in layers)
+    assert c - b <= 2.5 * (b - a) + 100, (a, b, c)

@@ -80,6 +80,11 @@ class Cell:
         return trace(self.fn, self.name, self.trace.order, self._zeros)
 
     @cached_property
+    def place(self) -> dict[tuple[str, str], int]:
+        """(letter, name) -> its place among the names of the letter, as they are stacked."""
+        return {(letter, name): k for letter, names in self.gates.items() for k, name in enumerate(names)}
+
+    @cached_property
     def arguments(self) -> tuple[str, ...]:
         """The function's own arguments: letters, x, states."""
         letters, states = signature(self.fn, self.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from .notation import Trace
 from .value import Value
 
@@ -19,12 +21,12 @@ def named_gates(t: Trace) -> tuple[dict[str, Value], dict[str, Value]]:
     live = [v for v in t.graph.nodes if v.id in t.widths]
     readers = _readers(live, t)
     after = _post_dominators(live, readers)
+    first, whole = _first_sums(live), _whole_sums(live, readers)
     sums, gates = {}, {}
     for gate in t.order:
-        found = _pre_activation(gate, live, readers)
-        if found is None:
+        if gate not in first:
             continue
-        sums[gate] = found
+        sums[gate] = found = whole[first[gate].id]
         activation = after.get(found.id)
         if activation is not None and activation.op not in LINEAR and activation.op not in ("mm", "state"):
             gates[gate] = activation
@@ -42,32 +44,95 @@ def _readers(live: list[Value], t: Trace) -> dict[int, list[Value | None]]:
     return readers
 
 
+class _Chain:
+    """A node's post-dominators, nearest first: the node, then the chain of the first one after it, to the outside.
+
+    `jump` leads far along the chain (E. W. Myers, "An applicative random-access stack", 1983), so that the place where
+    two chains of n nodes meet is found in O(log n).
+    """
+
+    __slots__ = ("after", "depth", "jump", "value")
+
+    def __init__(self, value: Value | None, after: _Chain | None):
+        self.value = value
+        self.after: _Chain = after or self
+        self.depth: int = after.depth + 1 if after is not None else 0
+        self.jump: _Chain = self.after
+        if after is not None and after.depth - after.jump.depth == after.jump.depth - after.jump.jump.depth:
+            self.jump = after.jump.jump
+
+    def meet(self, o: _Chain) -> _Chain:
+        """The first node that both chains have."""
+        a, b = (self, o) if self.depth >= o.depth else (o, self)
+        while a.depth > b.depth:
+            a = a.jump if a.jump.depth >= b.depth else a.after
+        while a is not b:
+            a, b = (a.jump, b.jump) if a.jump is not b.jump else (a.after, b.after)
+        return a
+
+
 def _post_dominators(live: list[Value], readers: dict[int, list[Value | None]]) -> dict[int, Value | None]:
     """node.id → the first node through which everything that reads it goes; None where the outside reads it first."""
-    above: dict[int, tuple[Value, ...]] = {}  # the chain of post-dominators, nearest first, the outside left out
+    outside = _Chain(None, None)
+    chains: dict[int, _Chain] = {}
     for v in reversed(live):
-        chains = [(r, *above[r.id]) if r is not None else () for r in readers[v.id]]
-        common = [n for n in chains[0] if all(n in chain for chain in chains[1:])] if chains else []
-        above[v.id] = tuple(common)
-    return {i: chain[0] if chain else None for i, chain in above.items()}
+        reading = [outside if r is None else chains[r.id] for r in readers[v.id]]
+        meeting = reading[0] if reading else outside
+        for chain in reading[1:]:
+            meeting = meeting.meet(chain)
+        chains[v.id] = _Chain(v, meeting)
+    return {i: chain.after.value for i, chain in chains.items()}
 
 
-def _pre_activation(gate: str, live: list[Value], readers: dict[int, list[Value | None]]) -> Value | None:
-    """The first value that all of a gate's weights and biases have entered, then on through sums that it alone feeds.
+def _first_sums(live: list[Value]) -> dict[str, Value]:
+    """Gate → the first value that all of the gate's weights and biases have entered, through sums and the like.
 
-    None where no such value exists: the gate's parameters meet behind a function only, or it is a projection V.
+    A gate has none where its parameters meet behind a function only, or where it is a projection V alone.
+
+    Each weight or bias is a bit, so that one pass holds for all gates: a gate can be complete at a value only if two
+    of what the value reads bring bits of it, and those bits are sought on the side that has fewer.
     """
-    leaves = {v.id for v in live if v.op in ("mm", "vec") and v.attr[1] == gate and v.attr[0] != "V"}
-    inside: dict[int, frozenset[int]] = {}
+    leaves = [v for v in live if v.op in ("mm", "vec") and v.attr[0] != "V"]
+    place = {v.id: k for k, v in enumerate(leaves)}
+    whole: Counter[str] = Counter()
+    for k, v in enumerate(leaves):
+        whole[v.attr[1]] |= 1 << k
+    waiting = (1 << len(leaves)) - 1  # the bits of gates that are not found yet
+    inside: dict[int, int] = {}
+    first: dict[str, Value] = {}
     for v in live:
-        if v.id in leaves:
-            inside[v.id] = frozenset((v.id,))
+        if v.id in place:
+            inside[v.id] = 1 << place[v.id]
+            names = {v.attr[1]}
         elif v.op in LINEAR:
-            inside[v.id] = frozenset().union(*(inside.get(a.id, frozenset()) for a in v.args))
-    found = next((v for v in live if inside.get(v.id) and inside[v.id] >= leaves), None)
-    while found is not None:
-        reader = readers[found.id][0] if len(readers[found.id]) == 1 else None
-        if reader is None or reader.op not in ("add", "sub"):
-            break
-        found = reader
+            entered, names = 0, set()
+            for a in v.args:
+                more = inside.get(a.id, 0) & waiting
+                names.update(leaves[k].attr[1] for k in _bits(min(more & ~entered, entered & ~more, key=int.bit_count)))
+                entered |= more
+            inside[v.id] = entered
+        else:
+            continue
+        for gate in names:
+            if gate not in first and inside[v.id] & whole[gate] == whole[gate]:
+                first[gate] = v
+                waiting &= ~whole[gate]
+    return first
+
+
+def _bits(n: int) -> list[int]:
+    """The places of the ones of n."""
+    found = []
+    while n:
+        found.append(n.bit_length() - 1)
+        n ^= 1 << found[-1]
     return found
+
+
+def _whole_sums(live: list[Value], readers: dict[int, list[Value | None]]) -> dict[int, Value]:
+    """node.id → the last value on the way through sums each of which alone reads the one before."""
+    last: dict[int, Value] = {}
+    for v in reversed(live):
+        reader = readers[v.id][0] if len(readers[v.id]) == 1 else None
+        last[v.id] = v if reader is None or reader.op not in ("add", "sub") else last[reader.id]
+    return last

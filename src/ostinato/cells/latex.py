@@ -22,6 +22,10 @@ _FUNCTIONS = {
 }
 _RELATIONS = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge"}
 _SUM, _PRODUCT, _SIGN, _ATOM = range(4)
+_DEEPEST = 100
+"""How deeply typed lines may nest; the canonical lines nest less."""
+_PRIMES = 9
+"""So many primes tell assignments to one name apart; later ones have a number."""
 
 
 class _NotPlain(Exception):
@@ -31,7 +35,7 @@ class _NotPlain(Exception):
 def latex(cell: Cell) -> str:
     r"""An `aligned` environment, one line for each equation: h_t is new, h_{t-1} old, \odot multiplies unit by unit."""
     typed = definition(cell.fn)
-    if typed is not None:
+    if typed is not None and _depth(typed) <= _DEEPEST:
         try:
             return _write(typed, cell)
         except _NotPlain:
@@ -39,6 +43,14 @@ def latex(cell: Cell) -> str:
     canonical = ast.parse(cell.text).body[0]
     assert isinstance(canonical, ast.FunctionDef)
     return _write(canonical, cell)
+
+
+def _depth(node: ast.AST) -> int:
+    """How deeply the syntax tree of a function nests, without recursion."""
+    deepest, level = 0, [node]
+    while level:
+        deepest, level = deepest + 1, [inner for n in level for inner in ast.iter_child_nodes(n)]
+    return deepest
 
 
 def _write(node: ast.FunctionDef, cell: Cell) -> str:
@@ -49,7 +61,7 @@ def _write(node: ast.FunctionDef, cell: Cell) -> str:
 
 
 class _Writer:
-    """Follows the lines; a name that is assigned again gets a prime, a state that is assigned becomes new."""
+    """Follows the lines; a name that is assigned again gets a prime or a number, an assigned state becomes new."""
 
     def __init__(self, cell: Cell):
         self.cell = cell
@@ -73,8 +85,9 @@ class _Writer:
             raise _NotPlain
 
     def assign(self, name: str, text: str) -> None:
-        primes = "'" * self.times.get(name, 0)
-        self.times[name] = len(primes) + 1
+        times = self.times.get(name, 0)
+        self.times[name] = times + 1
+        primes = "'" * times if times <= _PRIMES else f"^{{({times})}}"
         self.now[name] = _symbol(name, "t", primes)
         self.lines.append(f"{self.now[name]} &= {text}")
 

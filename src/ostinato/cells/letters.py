@@ -65,7 +65,7 @@ class Letter:
 
     def __init__(self, graph: Graph, letter: str):
         self.graph, self.letter = graph, letter
-        self.names: list[str] = []
+        self.names: dict[str, None] = {}
         self._operand: dict[str, Value] = {}
 
     def __str__(self) -> str:
@@ -102,8 +102,7 @@ class Letter:
         self.__matmul__(None)
 
     def _use(self, name: str) -> None:
-        if name not in self.names:
-            self.names.append(name)
+        self.names.setdefault(name)
 
     def product(self, name: str, v: Any) -> Value:
         """W.name @ x, U.name @ (...), V.name @ (...)."""
@@ -119,7 +118,7 @@ class Letter:
             )
         if self.letter != "W" and v.op == "x":
             raise CellError(f"{me} @ x: {self.letter} stands before what is computed from a state. Write W.{name} @ x.")
-        if self.letter != "W" and not _from_state(v):
+        if self.letter != "W" and v.id not in self.graph.from_state:
             raise CellError(
                 f"{me} @ takes something computed from a state; this depends on x and parameters alone. "
                 f"Write W.{name} @ x, or let a state enter it."
@@ -141,16 +140,3 @@ class Zeros:
 
     def __getattr__(self, name: str) -> Value:
         return self._zero
-
-
-def _from_state(v: Value) -> bool:
-    seen: set[int] = set()
-    stack = [v]
-    while stack:
-        a = stack.pop()
-        if a.op == "state":
-            return True
-        if a.id not in seen:
-            seen.add(a.id)
-            stack.extend(a.args)
-    return False

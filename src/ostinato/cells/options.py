@@ -72,7 +72,8 @@ class _Rewriting:
         self.old, self.options, self.source = cell.trace, options, cell
         self.graph = Graph()
         self.made: dict[int, Value] = {}
-        self.gains: list[str] = []
+        self.gains: dict[str, None] = {}
+        self.vectors = frozenset(cell.gates.get("p", ()))
         sums, gates = named_gates(cell.trace)
         dropped = dict(options.gate_dropout)
         self.dropped = {v.id: (f"gate_{gate}", dropped[gate]) for gate, v in gates.items() if gate in dropped}
@@ -136,11 +137,10 @@ class _Rewriting:
         if letter == "V" or not self.options.layer_norm:
             return product
         gain = f"norm_{letter}_{name}"
-        if gain in self.source.gates.get("p", ()):
+        if gain in self.vectors:
             where_, remedy = f"layer_norm of the cell {self.source.name}", "Give the vector another name."
             raise CellError(phrase(where_, "its vectors", f"free of the name {gain}", f"p.{gain}", remedy))
-        if f"p.{gain}" not in self.gains:
-            self.gains.append(f"p.{gain}")
+        self.gains.setdefault(f"p.{gain}")
         return self.graph.make("vec", attr=("p", gain)) * norm(product)
 
     def _dropped(self, letter: str, name: str, p: float, a: Value) -> Value:

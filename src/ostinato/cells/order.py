@@ -6,7 +6,9 @@ share, so that there is one order to speak of; where they do not, `@cell(gates=.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Iterable
+from itertools import islice
 
 from ..errors import CellError
 
@@ -35,26 +37,32 @@ def sort_names(used: dict[str, tuple[str, ...]], order: tuple[str, ...]) -> dict
 
 def merge(orders: Iterable[tuple[str, ...]]) -> tuple[str, ...] | None:
     """The first order that agrees with all of `orders`; None where they contradict each other."""
-    queues = [list(o) for o in orders if o]
+    queues = [deque(o) for o in orders if o]
+    behind = Counter(n for q in queues for n in islice(q, 1, None))  # in how many orders a name comes after another
     merged: list[str] = []
     while queues:
-        head = next((q[0] for q in queues if not any(q[0] in other[1:] for other in queues)), None)
+        head = next((q[0] for q in queues if not behind[q[0]]), None)
         if head is None:
             return None
         merged.append(head)
-        queues = [rest for q in queues if (rest := q[1:] if q[0] == head else q)]
+        for q in queues:
+            if q[0] == head:
+                q.popleft()
+                behind.subtract(islice(q, 1))
+        queues = [q for q in queues if q]
     return tuple(merged)
 
 
 def _check_pinned(pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
-    unknown = [g for g in pinned if g not in found]
-    missing = [g for g in found if g not in pinned]
+    known, listed = set(found), Counter(pinned)
+    unknown = [g for g in pinned if g not in known]
+    missing = [g for g in found if g not in listed]
     if unknown:
         fault = f"{unknown[0]} is in no equation"
     elif missing:
         fault = f"{missing[0]} is missing"
-    elif len(set(pinned)) != len(pinned):
-        fault = f"{next(g for g in pinned if pinned.count(g) > 1)} stands twice"
+    elif len(listed) != len(pinned):
+        fault = f"{next(g for g in pinned if listed[g] > 1)} stands twice"
     else:
         return
     raise CellError(

@@ -62,8 +62,9 @@ def drawn(
     if not cell.random or noise is None:
         return []
     letters = [letter for letter, _ in cell.random]
+    first = {letter: letters.index(letter) for letter in set(letters)}
     places = [
-        (letter == "S", k - letters.index(letter), cell.size(width, weights, states))
+        (letter == "S", k - first[letter], cell.size(width, weights, states))
         for k, (letter, width) in enumerate(zip(letters, cell.random_widths, strict=True))
     ]
     return draw(noise, step, rows, places, states[0])

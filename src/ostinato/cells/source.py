@@ -56,7 +56,7 @@ def definition(fn: Callable) -> ast.FunctionDef | None:
         return None
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deeply
         return None
     return next((n for n in tree.body if isinstance(n, ast.FunctionDef)), None)
 

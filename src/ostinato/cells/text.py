@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import count
 from typing import Any, NoReturn
 
 import torch
@@ -20,7 +22,7 @@ from .letters import LETTERS
 from .notation import Trace
 from .operations import SYMBOLS
 from .source import FROM_TEXT
-from .value import Value, clip_gradient, is_number, mean, norm
+from .value import COMPARISONS, Value, clip_gradient, is_number, mean, norm
 
 _NAMED = frozenset("sigmoid tanh relu leaky_relu softplus exp log sqrt mean norm clip_gradient".split())
 _FUNCTIONS: dict[str, Callable] = {
@@ -55,26 +57,81 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
 _COMPARISON, _SUM, _PRODUCT, _SIGN, _ATOM = range(5)
 _PRECEDENCE = {"add": _SUM, "sub": _SUM, "mul": _PRODUCT, "div": _PRODUCT, "mm": _PRODUCT, "neg": _SIGN}
 _PRECEDENCE.update(dict.fromkeys(("lt", "le", "gt", "ge"), _COMPARISON))
+_DEEPEST = 48
+"""How deeply operations nest in one expression, so that Python's parser and every walk over its tree come through.
+Equations by hand nest far less deeply; cells are known by their text, so another number makes another cell of some."""
+_LONG = 512
+"""Operations of a formula that is still written as one expression."""
 
 
 def body(t: Trace) -> str:
     """The equations, one line for each function and each value that is read more than once, then the return."""
-    uses: dict[int, int] = {}
     roots = (t.output, *t.new) if t.output is not t.new[0] else t.new
-    live = _written(t, roots)
-    for v in (*roots, *(a for reader in live for a in _operands(reader))):
-        uses[v.id] = uses.get(v.id, 0) + 1
-    names: dict[int, str] = {}
-    free = (f"v{k}" for k in range(1, len(live) + len(t.states) + 2))
+    lines, texts = _lines(roots, {}, t.states)
+    return "\n".join([f"    {name} = {text}" for name, text in lines] + [f"    return {', '.join(texts)}"])
 
-    lines: list[str] = []
+
+def formula(v: Value, known: Mapping[int, str]) -> str:
+    """A value in the notation; node.id -> its name, for values that have one.
+
+    One expression while it is short; then shared values get names too: "v2 * v2; v1 = tanh(h); v2 = v1 + ...".
+    """
+    if is_short(v, known):
+        return expression(v, known)
+    nodes = _reached([v], known)
+    taken = {*known.values(), *(a.attr for a in nodes if a.op == "state")}
+    lines, texts = _lines([v], known, taken)
+    return "; ".join([*texts, *(f"{name} = {text}" for name, text in lines)])
+
+
+def is_short(v: Value, known: Mapping[int, str]) -> bool:
+    """Whether `expression` writes the value in a moderate number of operations, counted each time they are written."""
+    size: dict[int, int] = {}
+    depth: dict[int, int] = {}
+    for a in _reached([v], known):
+        inner = [] if a.id in known else _operands(a)
+        size[a.id] = min(1 + sum(size[i.id] for i in inner), _LONG + 1)
+        depth[a.id] = max((depth[i.id] + 1 for i in inner), default=0)
+    return size[v.id] <= _LONG and depth[v.id] <= _DEEPEST
+
+
+def _lines(
+    roots: Sequence[Value], known: Mapping[int, str], taken: Container[str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """(name and text of each value that gets a line, in the order of their making; the texts of the roots)."""
+    live = _reached(roots, known)
+    with_line = _with_line(live, roots, known)
+    names, lines = dict(known), []
+    free = (name for name in map("v{}".format, count(1)) if name not in taken)
     for v in live:
-        if v.args and (uses.get(v.id, 0) > 1 or v.op in _NAMED) and v.op not in ("lt", "le", "gt", "ge"):
+        if v.id in with_line:
             text = expression(v, names)
-            names[v.id] = next(n for n in free if n not in t.states)
-            lines.append(f"    {names[v.id]} = {text}")
-    lines.append(f"    return {', '.join(expression(v, names) for v in roots)}")
-    return "\n".join(lines)
+            names[v.id] = next(free)
+            lines.append((names[v.id], text))
+    return lines, [expression(v, names) for v in roots]
+
+
+def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, str]) -> set[int]:
+    """The values that get a line: functions, what is read more than once, and what an expression would nest too deeply.
+
+    A comparison gets none. It is written wherever it is read, so its operands get one where that would be long.
+    """
+    uses = Counter(v.id for v in (*roots, *(a for reader in live if reader.id not in known for a in _operands(reader))))
+    found: set[int] = set()
+    depth: dict[int, int] = {}
+    size: dict[int, int] = {}
+    for v in live:
+        inner = () if v.id in known else _operands(v)
+        depth[v.id] = max((depth[a.id] + 1 for a in inner), default=0)
+        size[v.id] = 1 + sum(size[a.id] for a in inner)
+        if v.op in COMPARISONS:
+            if uses[v.id] > 1 and size[v.id] > _DEEPEST:
+                found.update(a.id for a in inner if a.args and a.id not in known)
+                depth[v.id], size[v.id] = 1, 3
+        elif inner and (uses[v.id] > 1 or v.op in _NAMED or depth[v.id] > _DEEPEST):
+            found.add(v.id)
+            depth[v.id], size[v.id] = 0, 1
+    return found
 
 
 def _operands(v: Value) -> tuple[Value, ...]:
@@ -82,15 +139,16 @@ def _operands(v: Value) -> tuple[Value, ...]:
     return v.args[:1] if v.op == "norm" else v.args
 
 
-def _written(t: Trace, roots: tuple[Value, ...]) -> list[Value]:
-    """The nodes that the text has a place for, in the order of their making."""
-    seen, stack = set(), list(roots)
+def _reached(roots: Sequence[Value], known: Container[int] = ()) -> list[Value]:
+    """The nodes that the text has a place for, in the order of their making; `known` ones without what they read."""
+    seen: dict[int, Value] = {}
+    stack = list(roots)
     while stack:
         v = stack.pop()
         if v.id not in seen:
-            seen.add(v.id)
-            stack.extend(_operands(v))
-    return [v for v in t.graph.nodes if v.id in seen]
+            seen[v.id] = v
+            stack.extend(() if v.id in known else _operands(v))
+    return [seen[i] for i in sorted(seen)]
 
 
 def expression(v: Value, names: Mapping[int, str], least: int = _COMPARISON) -> str:

@@ -169,9 +169,10 @@ class Value:
 class Graph:
     """The nodes of one cell in the order of their making. Equal operations on equal arguments are one node.
 
-    open   true while the equations run: `==` between values is then a mistake in an equation, afterwards identity
-    fn     the equations
-    lines  node.id -> the line of the equations that made it, for messages
+    open        true while the equations run: `==` between values is then a mistake in an equation, afterwards identity
+    fn          the equations
+    lines       node.id -> the line of the equations that made it, for messages
+    from_state  node.id of every value that is a state or is computed from one
     """
 
     def __init__(self, fn: Callable | None = None) -> None:
@@ -179,15 +180,18 @@ class Graph:
         self.open = False
         self.fn = fn
         self.lines: dict[int, int | None] = {}
+        self.from_state: set[int] = set()
         self._seen: dict[tuple, Value] = {}
 
     def make(self, op: str, *args: Value, attr: Any = None) -> Value:
         key = (op, tuple(a.id for a in args), repr(attr))
         if key not in self._seen:
-            self._seen[key] = Value(self, op, args, attr, len(self.nodes))
+            self._seen[key] = v = Value(self, op, args, attr, len(self.nodes))
             if self.open and self.fn is not None:
-                self.lines[len(self.nodes)] = running_line(self.fn)
-            self.nodes.append(self._seen[key])
+                self.lines[v.id] = running_line(self.fn)
+            if op == "state" or any(a.id in self.from_state for a in args):
+                self.from_state.add(v.id)
+            self.nodes.append(v)
         return self._seen[key]
 
     def const(self, number: float) -> Value:

@@ -34,7 +34,7 @@ def infer(live: list[Value], old: tuple[Value, ...], new: tuple[Value, ...]) -> 
 
     def root(i: int) -> int:
         while parent.setdefault(i, i) != i:
-            i = parent[i]
+            parent[i] = i = parent[parent[i]]  # halves the way for the next who asks
         return i
 
     def refuse(v: Value, at: Value, a: str, b: str) -> None:

@@ -31,6 +31,7 @@ class Nodes:
         self.prefix, self.dtype = prefix, dtype
         self.nodes: list[Any] = []
         self.constants: dict[Name, Tensor] = {}
+        self._known: dict[Any, Name] = {}
         self._count: dict[str, int] = {}
 
     def inner(self) -> Nodes:
@@ -103,11 +104,10 @@ class Nodes:
         return [convert(t.detach().cpu().contiguous().numpy(), name) for name, t in self.constants.items()]
 
     def _constant(self, value: Tensor, op: str) -> Name:
-        for name, known in self.constants.items():
-            if known is value or (
-                known.numel() <= 8 and known.dtype == value.dtype and known.shape == value.shape and known.equal(value)
-            ):
-                return name
-        name = self.name(f"{op.lower()}_constant")
-        self.constants[name] = value
-        return name
+        """The name of a constant: small ones that are equal are one, and so is a large one that is given again."""
+        small = value.numel() <= 8
+        key = (value.dtype, value.shape, *value.flatten().tolist()) if small else id(value)
+        if key not in self._known:
+            self._known[key] = name = self.name(f"{op.lower()}_constant")
+            self.constants[name] = value
+        return self._known[key]

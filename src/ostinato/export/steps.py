@@ -98,6 +98,11 @@ class _Body:
         self.nodes, self.cell, self.parts = nodes, cell, parts
         self.known: dict[int, Name | Tensor] = {}
         self.products: dict[tuple[str, str], Name] = {}
+        self.alike: dict[tuple[str, int], list[str]] = {}
+        """(letter, operand's node.id) → the names whose products are one."""
+        for v in cell.trace.graph.nodes:
+            if v.op == "mm" and v.id in cell.trace.widths:
+                self.alike.setdefault((v.attr[0], v.args[0].id), []).append(v.attr[1])
 
     def run(self, step: Name | None, old: Sequence[Name], sizes: Sequence[int], valid: Name | None) -> list[Name]:
         """Names of the new states and of the output: what the step computes where `valid`, else the old and 0."""
@@ -159,9 +164,7 @@ class _Body:
     def _multiply(self, v: Value) -> None:
         """All products of one letter with one value are one product."""
         nodes, letter, operand = self.nodes, v.attr[0], v.args[0]
-        trace = self.cell.trace
-        live = [o for o in trace.graph.nodes if o.id in trace.widths]
-        names = [o.attr[1] for o in live if o.op == "mm" and o.attr[0] == letter and o.args[0] is operand]
+        names = self.alike[letter, operand.id]
         blocks = [self.parts[letter][n] for n in names]
         whole = nodes.make("MatMul", self.known[operand.id], torch.cat(blocks).t().contiguous())
         for n, piece in zip(names, nodes.split(whole, len(names), blocks[0].shape[0], axis=1), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ..cells import Cell
@@ -40,20 +41,20 @@ def emit_packing(
                     for q in p.parts:
                         for letter, name in q.weights:
                             k = f.size(q.depth)
-                            m = f.pointer("weight_" + letter).at(k * width * cell.gates[letter].index(name) + first)
+                            m = f.pointer("weight_" + letter).at(k * width * cell.place[letter, name] + first)
                             code.call(products.pack_rows(), m, width, k, here, panel, p.columns * n, room)
                             panel = panel.at(k * (p.columns * n))
+    widths = {s.name: s.width for s in step.leaves.values() if s.kind == "vector"}
     with code.when(part.equals(0)):
         for name in vectors(step):
-            s = next(s for s in step.leaves.values() if s.kind == "vector" and s.name == name)
-            source, width = vector_source(f, cell, name, f.size(s.width))
-            code.call(products.pack_rows(), source, 0, 1, width, f.pointer("vector_" + name), 0, f.pad(s.width))
+            source, width = vector_source(f, cell, name, f.size(widths[name]))
+            code.call(products.pack_rows(), source, 0, 1, width, f.pointer("vector_" + name), 0, f.pad(widths[name]))
 
 
 def vectors(step: Step) -> list[str]:
     """The per-unit vectors that a step reads by themselves, sorted."""
-    started = [i for dropped in step.dropped.values() for i in dropped]
-    read = {v.id for v in step.nodes if step.uses.get(v.id, 0) > started.count(v.id)}
+    started = Counter(i for dropped in step.dropped.values() for i in dropped)
+    read = {v.id for v in step.nodes if step.uses.get(v.id, 0) > started[v.id]}
     return sorted({s.name for i, s in step.leaves.items() if s.kind == "vector" and i in read})
 
 
@@ -61,7 +62,7 @@ def vector_source(f: Frame, cell: Cell, name: str, width: Int) -> tuple[Ptr, Int
     letter, gate = name.split(".")
     if letter == "p":
         return f.pointer("weight_" + name), width
-    return f.pointer("weight_" + letter).at(width * cell.gates[letter].index(gate)), width
+    return f.pointer("weight_" + letter).at(width * cell.place[letter, gate]), width
 
 
 def _starts(

@@ -16,14 +16,17 @@ Streams say where a value lies in memory:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..cells.operations import MEANS
 from ..cells.value import COMPARISONS, Value
 
 CUTS = ("mm", "mmT", *MEANS)
 LASTING = ("rows", "vector", "const")  # streams that no stage overwrites
+AGAIN = 32  # operations on single numbers that every stage may make again
 GROUP = 4  # gates whose accumulators share a tile
 
 
@@ -82,8 +85,10 @@ class Step:
     """A plan of one step.
 
     passes    in order; means[s]: the means taken before stage s
+    at_stage  the passes of a stage; home: the nodes that it computes
     leaves    node id -> the stream it is read from; places: the same for what this step computes and stores
     singles   node id of a mean -> the stream in which it is kept as one number
+    numbers   nodes of width 1 that a later stage reads as one number, since making them again is long
     again     nodes that a later stage makes again: products of two or three numbers that are there anyway
     starts    product node id -> the bias node that starts its chain; dropped[root]: summands already counted elsewhere
     ahead     the products with x
@@ -105,22 +110,30 @@ class Step:
         self.places: dict[int, Stream] = {}
         self.means: dict[int, list[Value]] = {}
         self.singles: dict[int, Stream] = {}
+        self.numbers: set[int] = set()
         self.again: set[int] = set()
         self.crossing = 0
         self._schedule()
         self.uses = uses if uses is not None else readers(self.computed, [v for v, _ in outputs])
         self._chains()
+        self._long_numbers()
         self._store()
         self._products()
         self.ahead = self._ahead()
         self.passes = [self.passes_at[k] for k in sorted(self.passes_at)]
+        self.at_stage: dict[int, list[Pass]] = {}
+        for p in self.passes:
+            self.at_stage.setdefault(p.stage, []).append(p)
+        self.home: dict[int, set[int]] = {}
+        for v in self.computed:
+            self.home.setdefault(self.stage[v.id], set()).add(v.id)
         for p in self.passes:
             widest = max((len(q.starts) for q in p.products), default=0)
             for q in p.products:
                 q.span = 2 if widest == 1 else 1
         self.pingpong = tuple(self._hazard(k, s) for k, s in enumerate(states))
 
-    @property
+    @cached_property
     def mean_count(self) -> int:
         return sum(len(m) for m in self.means.values())
 
@@ -129,16 +142,7 @@ class Step:
         return max([*(p.stage for p in self.passes), *self.means], default=0)
 
     def _schedule(self) -> None:
-        order: dict[int, Value] = {}
-
-        def visit(v: Value) -> None:
-            if v.id not in order:
-                for a in self._inner(v):
-                    visit(a)
-                order[v.id] = v
-
-        for v, _ in self.outputs:
-            visit(v)
+        order = self._ordered()
         level: dict[int, int] = {}
         for v in order.values():
             level[v.id] = max((level[a.id] for a in self._inner(v)), default=0) + self._cut(v)
@@ -147,9 +151,24 @@ class Step:
         self.stage = self._latest(last, {})
         # A mean joins others that are taken earlier anyway: one sweep over the units serves them all.
         taken = sorted({self.stage[v.id] for v in self.nodes if v.op in MEANS and self._cut(v)})
-        sweep = {v.id: s for v in self.nodes if v.op in MEANS for s in reversed(taken) if s >= level[v.id]}
+        means = [(v, bisect_left(taken, level[v.id])) for v in self.nodes if v.op in MEANS]
+        sweep = {v.id: taken[k] for v, k in means if k < len(taken)}
         self.stage = self._latest(last, sweep)
         self.computed = [v for v in self.nodes if v.id not in self.leaves]
+
+    def _ordered(self) -> dict[int, Value]:
+        """node.id -> node, each after those that it reads: depth first, from the first output on."""
+        order: dict[int, Value] = {}
+        stack = [v for v, _ in reversed(self.outputs)]
+        begun: set[int] = set()
+        while stack:
+            v = stack[-1]
+            if v.id not in begun:
+                begun.add(v.id)
+                stack.extend(a for a in reversed(self._inner(v)) if a.id not in begun)
+            else:
+                order.setdefault(stack.pop().id, v)
+        return order
 
     def _latest(self, last: int, no_later: dict[int, int]) -> dict[int, int]:
         """The stage of each node, as late as its readers allow."""
@@ -179,10 +198,10 @@ class Step:
             drop: set[int] = set()
             biases = [v for v in chain if v.op == "vec" and v.attr[0] in "bd"]
             summed = [v for v in chain if v.op == "mmT" and v.id not in self.leaves and self.uses.get(v.id) == 1]
-            for v in chain:
-                if biases and v.op == "mm" and self.uses.get(v.id) == 1:
-                    self.starts[v.id] = biases.pop(0)
-                    drop.add(self.starts[v.id].id)
+            started = [v for v in chain if v.op == "mm" and self.uses.get(v.id) == 1]
+            for v, bias in zip(started, biases):
+                self.starts[v.id] = bias
+                drop.add(bias.id)
             if summed:
                 self.sums.append(summed)
                 drop.update(v.id for v in summed[1:])
@@ -190,6 +209,29 @@ class Step:
 
     def _at(self, stage: int, width: str) -> Pass:
         return self.passes_at.setdefault((stage, width), Pass(stage, width))
+
+    def _long_numbers(self) -> None:
+        """Values of width 1 are made again in every stage that reads them, but those that take long are stored.
+
+        After AGAIN operations one is stored, and what is made of it begins there: code grows with the graph alone.
+        """
+        cost: dict[int, int] = {}
+        for v in self.computed:
+            if self._made_everywhere(v):
+                cost[v.id] = 1 + sum(cost.get(a.id, 0) for a in v.args)
+                if cost[v.id] > AGAIN and v.op not in COMPARISONS:
+                    cost[v.id] = 0
+        last = dict(self.stage)  # the last stage that reads a value, by itself or to make another again
+        for v in reversed(self.computed):
+            for a in v.args:
+                last[a.id] = max(last[a.id], last[v.id] if cost.get(v.id) else self.stage[v.id])
+        for v in self.computed:
+            if cost.get(v.id) == 0 and last[v.id] > self.stage[v.id]:
+                self._cross(v)
+                self.numbers.add(v.id)
+
+    def _made_everywhere(self, v: Value) -> bool:
+        return self.widths[v.id] == "1" or v.op in COMPARISONS
 
     def _store(self) -> None:
         for v, stream in self.outputs:
@@ -309,15 +351,13 @@ def readers(nodes: Iterable[Value], outputs: Iterable[Value]) -> dict[int, int]:
 def terms(root: Value, uses: dict[int, int], leaves: dict[int, Stream]) -> list[Value]:
     """The summands of a chain of additions that nobody else reads, left to right."""
     found: list[Value] = []
-
-    def walk(v: Value) -> None:
-        for a in v.args:
-            if a.op == "add" and a.id not in leaves and uses.get(a.id) == 1:
-                walk(a)
-            else:
-                found.append(a)
-
-    walk(root)
+    stack = [*reversed(root.args)]
+    while stack:
+        a = stack.pop()
+        if a.op == "add" and a.id not in leaves and uses.get(a.id) == 1:
+            stack.extend(reversed(a.args))
+        else:
+            found.append(a)
     return found
 
 
@@ -329,17 +369,18 @@ def split(members: list[Value]) -> list[list[Value]]:
 
 def merge(parts: list[Part]) -> list[Part]:
     """Parts whose operands are neighbours in one line of the workspace become one run of k."""
-    done: list[Part] = []
+    runs: list[tuple[Part, list[tuple[str, str]]]] = []
     for p in sorted(parts, key=lambda q: (q.operand.kind, q.operand.index, q.operand.offset)):
-        q = done[-1] if done else None
-        if q is not None and p.operand.kind == q.operand.kind == "slot" and p.depth == q.depth and _follows(q, p):
-            done[-1] = Part(q.operand, (*q.weights, *p.weights), q.depth)
+        q, weights = runs[-1] if runs else (None, [])
+        near = q is not None and p.operand.kind == q.operand.kind == "slot" and p.depth == q.depth
+        if q is not None and near and _follows(q, len(weights), p):
+            weights += p.weights
         else:
-            done.append(p)
-    return done
+            runs.append((p, list(p.weights)))
+    return [Part(p.operand, tuple(weights), p.depth) for p, weights in runs]
 
 
-def _follows(q: Part, p: Part) -> bool:
-    n = len(q.weights)
+def _follows(q: Part, n: int, p: Part) -> bool:
+    """Whether p lies right behind the n values that begin with q."""
     h, o = q.operand.offset[:2]
     return p.operand.offset == ((h + n, o) if q.depth == "H" else (h, o + n))

@@ -78,7 +78,7 @@ class Program:
         return [seen[i] for i in sorted(seen)]
 
     def _keep(self) -> tuple[list[Value], list[int]]:
-        t, cell = self.trace, self.cell
+        t = self.trace
         state_of = {v.id: k for k, v in reversed(list(enumerate(t.new)))}
         live = {v.id for v in self.live}
         d = self.derivative
@@ -92,41 +92,46 @@ class Program:
         ]:  # a mask is no number: its operands are kept instead
             del wanted[v.id]
             wanted.update({a.id: a for a in v.args})
-        histories: set[int] = set()
-        kept: dict[int, Value] = {}
+        kept: set[int] = set()
 
         # Where products are normalised, the norms are kept, and the activations made again from them.
         again = CHEAP | ACTIVATIONS if any(v.op == "norm" for v in self.live) else CHEAP
 
-        def free(v: Value) -> bool:
-            return v.op in ("state", "vec", "const", "random") or v.id in state_of or v is t.output or v.id in kept
+        # First what can never be made again, then, beside it, what still cannot be had: each value after its operands.
+        for lasting in (True, False):
+            there: set[int] = set()
+            for v in self.live:
+                free = v.op in ("state", "vec", "const", "random") or v.id in state_of or v is t.output or v.id in kept
+                obtainable = free or (v.op in again and all(a.id in there for a in v.args))
+                if not obtainable and v.id in wanted and not (lasting and v.op in again):
+                    kept.add(v.id)
+                if obtainable or v.id in kept:
+                    there.add(v.id)
+        histories = self._histories(list(wanted.values()), kept, state_of)
+        wide_first = sorted((wanted[i] for i in kept), key=lambda v: (self._is_one_number(v), v.id))
+        return wide_first, histories
 
-        def obtainable(v: Value) -> bool:
-            return free(v) or (v.op in again and all(obtainable(a) for a in v.args))
+    def _histories(self, wanted: list[Value], kept: set[int], state_of: dict[int, int]) -> list[int]:
+        """The states of which backward reads every step, beside the output, to make values again.
 
-        for v in sorted(wanted.values(), key=lambda v: v.id):
-            if not obtainable(v) and v.op not in again:
-                kept[v.id] = v
-        for v in sorted(wanted.values(), key=lambda v: v.id):
-            if not obtainable(v):
-                kept[v.id] = v
-
-        def touch(v: Value) -> None:
+        state_of: node.id of a new state -> its number
+        """
+        t, histories, seen = self.trace, set(), set(kept)
+        number = {name: k for k, name in enumerate(t.states)}
+        stack = list(wanted)
+        while stack:
+            v = stack.pop()
             if v.op == "state":
-                histories.add(t.states.index(v.attr))
-            elif v.id in kept or v is t.output:
-                return
+                histories.add(number[v.attr])
+            elif v.id in seen or v is t.output:
+                continue
             elif v.id in state_of:
                 histories.add(state_of[v.id])
             else:
-                for a in v.args:
-                    touch(a)
-
-        for v in wanted.values():
-            touch(v)
-        histories.discard(-1 if cell.output_state is None else cell.output_state)
-        wide_first = sorted(kept.values(), key=lambda v: (self._is_one_number(v), v.id))
-        return wide_first, sorted(histories)
+                seen.add(v.id)
+                stack.extend(v.args)
+        histories.discard(-1 if self.cell.output_state is None else self.cell.output_state)
+        return sorted(histories)
 
     # lines of memory
 
@@ -166,9 +171,8 @@ class Program:
         """keep: store what backward needs. histories: store every state at every step."""
         t, cell = self.trace, self.cell
         leaves = self._parameters()
-        for v in self.live:
-            if v.op == "mm" and v.attr[0] == "W":
-                leaves[v.id] = Stream("gate", index=len([s for s in leaves.values() if s.kind == "gate"]))
+        with_x = [v for v in self.live if v.op == "mm" and v.attr[0] == "W"]
+        leaves.update({v.id: Stream("gate", index=k) for k, v in enumerate(with_x)})
         for k, v in enumerate(t.old):
             leaves[v.id] = Stream("old", index=k, width=cell.state_widths[k])
         outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
@@ -189,7 +193,8 @@ class Program:
         }
         leaves.update({v.id: Stream("const") for v in self.trace.graph.nodes if v.op == "const"})
         letters = [letter for letter, _ in self.trace.random]
-        places = {place: k - letters.index(place[0]) for k, place in enumerate(self.trace.random)}
+        first = {letter: letters.index(letter) for letter in set(letters)}
+        places = {place: k - first[place[0]] for k, place in enumerate(self.trace.random)}
         leaves.update({v.id: Stream("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
         return leaves
 
@@ -203,10 +208,12 @@ class Program:
         first: dict[int, tuple[int, int]] = {}
         nodes: dict[int, Value] = {}
         width: dict[int, str] = {}
+        vectors = {v.attr: self.trace.widths[v.id] for v in self.live if v.op == "vec"}
         for (letter, name), (g, _) in d.products.items():
             letters.setdefault(g.id, set()).add(letter)
-            first.setdefault(g.id, ("WUV".index(letter), self.cell.gates[letter].index(name)))
-            first[g.id] = min(first[g.id], (first[g.id][0], self.cell.gates[letter].index(name)))
+            place = self.cell.place[letter, name]
+            first.setdefault(g.id, ("WUV".index(letter), place))
+            first[g.id] = min(first[g.id], (first[g.id][0], place))
             nodes[g.id], width[g.id] = g, "P" if letter == "V" else "H"
         for (letter, name), g in d.vectors.items():
             if g.id in self.factors:
@@ -214,7 +221,7 @@ class Program:
             letters.setdefault(g.id, set()).add("v")
             first.setdefault(g.id, (9, 0))
             nodes[g.id] = g
-            width.setdefault(g.id, full(self.trace.widths[self._vector(letter, name).id]))
+            width.setdefault(g.id, full(vectors[letter, name]))
 
         def rank(i: int) -> tuple:
             ls = letters[i]
@@ -259,12 +266,13 @@ class Program:
         widths = [s.width for s in self.slots.values()]
         return widths.count("H"), widths.count("P")
 
-    def _vector(self, letter: str, name: str) -> Value:
-        return next(v for v in self.live if v.attr == (letter, name) and v.op == "vec")
+    @cached_property
+    def _memory(self) -> dict[int, Stream]:
+        return self.backward_leaves()
 
     def _operand_leaf(self, a: Value) -> Stream | None:
         """An operand that lies in memory as it is."""
-        s = self.backward_leaves().get(a.id)
+        s = self._memory.get(a.id)
         return s if s is not None and s.kind in ("rows", "past") else None
 
     def backward_leaves(self, d_histories: bool = False) -> dict[int, Stream]:
@@ -338,7 +346,7 @@ class Program:
         found = []
         for (letter, name), g in self.derivative.vectors.items():
             a, factor = self.factors.get(g.id, (g, None))
-            found.append((letter, self.cell.gates[letter].index(name), self.slots[a.id], factor))
+            found.append((letter, self.cell.place[letter, name], self.slots[a.id], factor))
         return found
 
     @cached_property

@@ -39,10 +39,10 @@ def block(s: Stream) -> Block:
     return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
 
 
-def place(f: Frame, order: list[Block], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
-    """Where the number of a stream lies for row b and unit u; `word`, that of the step."""
+def place(f: Frame, order: dict[Block, int], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
+    """Where the number of a stream lies for row b and unit u; `word`, that of the step; `order`, places of blocks."""
     which = f.code.integer(s.index % WORDS) if s.name == "S" else word
-    line = (which + order.index(block(s)) * WORDS) * f["B"] + b
+    line = (which + order[block(s)] * WORDS) * f["B"] + b
     return f.pointer(ROOM).at(line * f["pad"] + u)
 
 

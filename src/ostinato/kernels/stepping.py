@@ -45,6 +45,7 @@ class Stepper:
         self.lanes = products.lanes
         self.gates = {v.id: (p, g) for p in step.ahead for g, v in enumerate(p.outputs)}
         order = [m for stage in sorted(step.means) for m in step.means[stage]]
+        self.blocks = {block: k for k, block in enumerate(random.blocks(step))}
         self.mean_index = {m.id: k for k, m in enumerate(order)}
 
     def emit(self) -> ir.Function:
@@ -54,15 +55,15 @@ class Stepper:
         self.line = self.frame.line(self.t)
         begun = False
         for stage in range(self.step.last + 1):
-            works = stage in self.step.means or any(p.stage == stage for p in self.step.passes)
+            passes = self.step.at_stage.get(stage, [])
+            works = stage in self.step.means or bool(passes)
             if begun and works:
                 self.team.meet(code, self.frame, self.shares)
             begun |= works
             if stage in self.step.means:
                 self._means(self.step.means[stage])
-            for p in self.step.passes:
-                if p.stage == stage:
-                    self._pass(p)
+            for p in passes:
+                self._pass(p)
         return code.close()
 
     def _row(self, i: Int) -> Row:
@@ -74,7 +75,7 @@ class Stepper:
         return Row(self.b + i, self.r + i, self.q + i, i, line, self.carried, self._drawn)
 
     def _drawn(self, s: Stream, b: Int, u: Int) -> Ptr:
-        return random.place(self.frame, random.blocks(self.step), s, self._word, b, u)
+        return random.place(self.frame, self.blocks, s, self._word, b, u)
 
     @cached_property
     def _word(self) -> Int:
@@ -84,7 +85,7 @@ class Stepper:
 
     def _pass(self, p: Pass) -> None:
         code, width, n = self.code, self.frame.size(p.width), self.lanes
-        home = {v.id for v in self.step.computed if self.step.stage[v.id] == p.stage}
+        home = self.step.home.get(p.stage, set())
         if not p.products:
             low, high = share_of(width.over(n), self.share, self.shares)
             with code.range(self.rows) as i:

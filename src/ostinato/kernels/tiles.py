@@ -35,7 +35,7 @@ def pack_panel(code: Code, f: Frame, products: Products, cell: Cell, q: Product,
     first = block * room
     here = (width - first).least(room)
     for g, (letter, name) in enumerate(q.parts[0].weights):
-        m = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + first) * k)
+        m = f.pointer("weight_" + letter).at((width * cell.place[letter, name] + first) * k)
         code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), q.columns * products.lanes, room)
 
 
@@ -62,7 +62,7 @@ def multiply(
             for g, (letter, name) in enumerate(q.parts[0].weights):
                 for v in range(q.span):
                     unit = (block * q.span + v) * n
-                    rows = f.pointer("weight_" + letter).at((width * cell.gates[letter].index(name) + unit) * k)
+                    rows = f.pointer("weight_" + letter).at((width * cell.place[letter, name] + unit) * k)
                     place = (g * q.span + v) * n
                     vectors.append((rows, (width - unit).most(0), start.at(place), to.at(place)))
             with code.range(height // 2) as i:
@@ -107,7 +107,7 @@ def accumulate(
             for part, (a, line) in zip(q.parts, operands):
                 k = f.size(part.depth)
                 for i, (letter, name) in enumerate(part.weights):
-                    rows = f.pointer("weight_" + letter).at(k * width * cell.gates[letter].index(name) + first)
+                    rows = f.pointer("weight_" + letter).at(k * width * cell.place[letter, name] + first)
                     code.call(tile, height, a.at(k * i), line, rows, width, k, begin, stride, to, columns)
                     begin, stride = to, columns
         with packed:

@@ -6,7 +6,7 @@ build of a cell, training or inference, whole vectors or a row's end, computes t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from llvmlite import ir
@@ -18,6 +18,8 @@ from .code import I64, Code, Int, Ptr
 from .plan import Step, Stream, terms
 
 ROOMS = ("panel_", "bias_", "gates_", "vector_", "even_", "odd_", "cross", "means", "slots", "drawn", "x_lines")
+Emission = Generator[Value, Any, Any]
+"""The emission of a node: yields the nodes whose values it reads, returns its own value."""
 AS_X = ("x", "dx", "output", "d_output")
 """Tensors that are laid out as x is, packed or as the caller has them; all others with lines are packed."""
 
@@ -148,6 +150,9 @@ class Body:
 
     def _number(self, s: Stream) -> Any:
         f = self.frame
+        if s.kind == "cross":  # as wide as a state; any unit's is the number
+            line = (self.row.b * self.step.crossing + s.index) * f["pad"]
+            return self.lanes.splat(f.pointer("cross").at(line).scalar())
         return self.lanes.splat(f.pointer(s.name).at(self.row.r * f["stride_" + s.name] + f.place(s.offset)).scalar())
 
     def store(self, v: Any, s: Stream) -> None:
@@ -157,12 +162,27 @@ class Body:
     # values
 
     def __call__(self, v: Value, home: set[int]) -> Any:
-        """The value of a node. `home`: the nodes that this pass computes itself."""
-        if v.id not in self.values:
-            self.values[v.id] = self._value(v, home)
+        """The value of a node. `home`: the nodes that this pass computes itself.
+
+        `_value` yields the nodes that it reads, in order, and is resumed with their values: a chain of operations may
+        be longer than Python's stack.
+        """
+        under_way = [(v, self._value(v, home))] if v.id not in self.values else []
+        value = None
+        while under_way:
+            node, work = under_way[-1]
+            try:
+                read = work.send(value)
+            except StopIteration as done:
+                under_way.pop()
+                value = self.values[node.id] = done.value
+                continue
+            value = self.values.get(read.id)
+            if value is None:
+                under_way.append((read, self._value(read, home)))
         return self.values[v.id]
 
-    def _value(self, v: Value, home: set[int]) -> Any:
+    def _value(self, v: Value, home: set[int]) -> Emission:
         step, lanes = self.step, self.lanes
         if v.op == "const":
             return lanes.const(v.attr)
@@ -178,7 +198,9 @@ class Body:
         if v.op in MEANS:
             if step.widths[v.args[0].id] != "1":
                 return lanes.splat(self.mean(v).scalar())
-            return self(v.args[0], home) if v.op == "mean" else lanes.const(v.attr**-0.5)
+            return (yield v.args[0]) if v.op == "mean" else lanes.const(v.attr**-0.5)
+        if v.id not in home and v.id in step.numbers:
+            return self._number(step.places[v.id])
         if v.id not in home and v.id not in step.again and step.widths[v.id] != "1" and v.op not in COMPARISONS:
             return self.load(step.places[v.id])
         if v.op in ("mm", "mmT"):
@@ -186,33 +208,36 @@ class Body:
             assert p is not None, v
             return p.vector()
         if v.op == "add":
-            return self._sum(v, home)
+            return (yield from self._sum(v, home))
         if v.op == "sub":
-            return self._difference(v, home)
-        return emit(self.lanes, v, [self(a, home) for a in v.args])
+            return (yield from self._difference(v, home))
+        inner = []
+        for a in v.args:
+            inner.append((yield a))
+        return emit(self.lanes, v, inner)
 
     def _single(self, v: Value, home: set[int]) -> bool:
         return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.leaves and v.id in home
 
-    def _sum(self, root: Value, home: set[int]) -> Any:
+    def _sum(self, root: Value, home: set[int]) -> Emission:
         lanes, dropped, total = self.lanes, self.step.dropped.get(root.id, set()), None
         for v in terms(root, self.step.uses, self.step.leaves):
             if v.id in dropped:
                 continue
             if total is not None and self._single(v, home):
-                total = lanes.fma(self(v.args[0], home), self(v.args[1], home), total)
+                total = lanes.fma((yield v.args[0]), (yield v.args[1]), total)
             else:
-                value = self(v, home)
+                value = yield v
                 total = value if total is None else lanes.add(total, value)
         return total
 
-    def _difference(self, v: Value, home: set[int]) -> Any:
+    def _difference(self, v: Value, home: set[int]) -> Emission:
         lanes, (a, b) = self.lanes, v.args
         if self._single(b, home):
-            return lanes.fma(lanes.neg(self(b.args[0], home)), self(b.args[1], home), self(a, home))
+            return lanes.fma(lanes.neg((yield b.args[0])), (yield b.args[1]), (yield a))
         if self._single(a, home):
-            return lanes.fma(self(a.args[0], home), self(a.args[1], home), lanes.neg(self(b, home)))
-        return lanes.sub(self(a, home), self(b, home))
+            return lanes.fma((yield a.args[0]), (yield a.args[1]), lanes.neg((yield b)))
+        return lanes.sub((yield a), (yield b))
 
 
 def emit(l: Any, v: Value, a: list[Any]) -> Any:  # noqa: E741

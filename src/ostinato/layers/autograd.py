@@ -145,7 +145,8 @@ class _Sequence(torch.autograd.Function):
         sizes, noise, x, *rest = read
         states, weights = rest[:n], rest[n : ctx.parameters]
         output, *kept = rest[ctx.parameters :]
-        check_saved(call.cell, ctx.read, read, states, weights)
+        # What was dropped because it changed is made again below, and not read.
+        check_saved(call.cell, ctx.read, read[:computed] if changed else read, states, weights)
         d_output, d_finals, d_histories = d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra]
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled() or _batched(d):  # create_graph: what is returned must be differentiable itself

@@ -12,7 +12,6 @@ from torch.nn import Parameter
 
 from .. import _torch_private
 from ..cells import Cell, catalogue
-from ..cells.value import Value
 from ..errors import InputError, phrase
 from . import engine, plain
 
@@ -124,19 +123,15 @@ def autocast_types(
     onednn = low == torch.bfloat16 and not packed and _torch_private.onednn_has_bfloat16()
     if onednn and cell.equations in _onednn():
         return (low,) * (1 + len(states))
-    kinds = dict(zip(cell.trace.old, states))
-
-    def kind(v: Value) -> torch.dtype:
-        if v.op == "mm":
-            return low
+    kinds = {v.id: kind for v, kind in zip(cell.trace.old, states, strict=True)}
+    for v in cell.trace.graph.nodes:  # each after those that it reads
         if v.op == "vec":
-            return torch.float32 if v.attr[0] == "p" else low
-        found = kinds.get(v, low)
-        for a in v.args:
-            found = torch.promote_types(found, kind(a))
-        return found
-
-    return kind(cell.trace.output), *[torch.promote_types(kind(v), low) for v in cell.trace.new]
+            kinds[v.id] = torch.float32 if v.attr[0] == "p" else low
+        elif v.op != "state":
+            kinds[v.id] = low
+            for a in v.args if v.op != "mm" else ():
+                kinds[v.id] = torch.promote_types(kinds[v.id], kinds[a.id])
+    return kinds[cell.trace.output.id], *[torch.promote_types(kinds[v.id], low) for v in cell.trace.new]
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from ...cells import Cell, as_cell
 from ...cells.derivative import carries
 from ...cells.gates import named_gates
 from ...cells.notation import Trace
-from ...cells.text import expression
+from ...cells.text import formula
 from ...cells.value import Value
 
 
@@ -59,7 +59,8 @@ def carry(cell: Cell | str) -> dict[str, str]:
     is the diagonal of the Jacobian that each unit has by itself, the additive path of an LSTM. It comes from the
     derivative of the cell's graph, without names of gates; 0 says that a state is carried through its products alone,
     as in an Elman network. `f` is the activation of gate f, `a.f` its pre-activation W.f @ x + …, a state's name its
-    value before the step. Raises InputError for a name that the catalogue does not have.
+    value before the step. A long formula is written in parts, each value that is read more than once by itself:
+    "v2 * v2; v1 = …; v2 = …". Raises InputError for a name that the catalogue does not have.
     """
     known = named_values(as_cell(cell, "lens.carry"))
-    return {state: expression(v, known.names) for state, v in known.carries.items()}
+    return {state: formula(v, known.names) for state, v in known.carries.items()}

@@ -80,16 +80,19 @@ def _slope(cell: Cell) -> float | str:
 
 
 def _terms(v: Value) -> list[Value]:
-    """What is added up to v."""
-    return [w for a in v.args for w in _terms(a)] if v.op == "add" else [v]
+    """What is added up to v, each value once."""
+    seen: dict[int, Value] = {}
+    stack = [v]
+    while stack:
+        a = stack.pop()
+        if a.id not in seen:
+            seen[a.id] = a
+            stack.extend(a.args if a.op == "add" else ())
+    return [a for a in seen.values() if a.op != "add"]
 
 
 def _is_term(v: Value, old: Value) -> bool:
     """U @ the old state itself, or what knows nothing of it."""
     if v.op == "mm" and v.attr[0] == "U":
         return v.args[0] is old
-    return not _reads(v, old)
-
-
-def _reads(v: Value, old: Value) -> bool:
-    return v is old or any(_reads(a, old) for a in v.args)
+    return v.id not in v.graph.from_state

@@ -1,0 +1,75 @@
+"""Plans and code of a step grow with the nodes of a cell's graph, and chains of thousands of operations compile."""
+
+import pytest
+import torch
+
+import ostinato
+from cells.drawn import CELLS, chain, numbers, reuse, steps_of, turns
+from ostinato.cells import Cell
+from ostinato.cells.reference import sequence
+from ostinato.kernels import machine
+from ostinato.kernels.backward import Backward
+from ostinato.kernels.forward import Forward
+from ostinato.kernels.program import Program
+from ostinato.kernels.vector import Body
+
+
+def plan(cell: Cell) -> None:
+    program = Program(cell)
+    program.forward(True, True)
+    program.backward(True, True)
+    assert program.slots is not None and program.outers is not None
+    assert program.sums is not None and program.complete is not None
+
+
+@pytest.mark.parametrize("shape", CELLS)
+def test_plans_grow_with_the_nodes(shape: str):
+    few, more, many = (Cell.from_text(CELLS[shape](n).text) for n in (60, 120, 240))
+    a, b, c = (steps_of(lambda cell=cell: plan(cell)) for cell in (few, more, many))
+    assert c - b <= 2.5 * (b - a) + 100, (a, b, c)
+
+
+def test_a_plan_of_ten_thousand_nodes_takes_twice_the_calls_of_five():
+    half, whole = (Cell.from_text(reuse(n).text) for n in (600, 1200))
+    program = Program(Cell.from_text(whole.text))
+    assert len(program.trace.graph.nodes) > 10_000
+    a, b = (steps_of(lambda cell=cell: plan(cell.retrace() and cell), lines=False) for cell in (half, whole))
+    assert b <= 2.5 * a, (a, b)
+
+
+def emitted(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """(nodes that are emitted, each time they are; lines of code) of the kernels of a training step."""
+    count, emit = 0, Body._value
+
+    def counted(self, v, home):
+        nonlocal count
+        count += 1
+        return emit(self, v, home)
+
+    program, target = Program(cell), machine.host()
+    with monkeypatch.context() as patch:
+        patch.setattr(Body, "_value", counted)
+        kernels = (Forward(program, target, "float32", True, True), Backward(program, target, "float32", False))
+        lines = sum(str(kernel.module()).count("\n") for kernel in kernels)
+    return count, lines
+
+
+@pytest.mark.parametrize("shape", CELLS)
+def test_code_grows_with_the_nodes(shape: str, monkeypatch: pytest.MonkeyPatch):
+    sizes = [emitted(Cell.from_text(CELLS[shape](n).text), monkeypatch) for n in (60, 120, 240)]
+    for a, b, c in zip(*sizes, strict=True):
+        assert c - b <= 2.5 * (b - a) + 100, (a, b, c)
+
+
+@pytest.mark.parametrize("make", [chain, turns, numbers], ids=lambda f: f.__name__)
+def test_long_cells_agree_with_the_reference(make):
+    cell = make(60 if make is numbers else 1000)
+    layer = ostinato.Recurrent(cell, 3, 5).double()
+    x = torch.randn(3, 2, 3, dtype=torch.float64)
+    output, _ = layer(x)
+    weights = [getattr(layer, name) for name in layer._weight_names()[0]]
+    expected, _, _ = sequence(cell, x, [torch.zeros(2, 5, dtype=torch.float64)], weights)
+    torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-12)
+    got = torch.autograd.grad(output.sum(), weights)
+    for d, e in zip(got, torch.autograd.grad(expected.sum(), weights), strict=True):
+        torch.testing.assert_close(d, e, rtol=1e-8, atol=1e-11)
