@@ -242,7 +242,7 @@ def test_it_leaves_no_trace():
         ({"direction": 1}, "direction must be 0 for a layer of one direction, got 1"),
         (
             {"x": torch.full((6, 2, 3), torch.inf, dtype=torch.float64)},
-            "the run must be finite, got inf or NaN in row 0 at step 0",
+            "the states and Jacobians must be finite, got inf or NaN in row 0 at step 0",
         ),
     ],
 )

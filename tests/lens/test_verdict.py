@@ -92,6 +92,7 @@ def test_units_that_never_move():
         layer.bias_ih_l0[:4] = -50.0
     (finding,) = [f for f in step(layer).verdict if f.rule == "dead units"]
     assert "4 of 16 units of h never move" in finding.sentence and finding.measured == 0.25
+    assert str(finding) == finding.sentence
 
 
 def exploding(dtype=torch.float32, clip=1.0, zero=False):

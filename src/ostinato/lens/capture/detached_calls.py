@@ -56,22 +56,22 @@ class DetachedCall:
 def recorded(model: nn.Module) -> Iterator[list[DetachedCall]]:
     """Calls of the recurrent layers inside `model` are recorded, in order. The layers stay as they are, and calls in
     other threads are none of these."""
-    found: list[DetachedCall] = []
+    calls: list[DetachedCall] = []
     names = {module: name for name, module in model.named_modules() if isinstance(module, Layer)}
-    recorders = {layer: _Recorder(layer, name, found) for layer, name in names.items()}
+    recorders = {layer: _Recorder(layer, name, calls) for layer, name in names.items()}
 
     def recorder(layer: Layer) -> Answer | None:
         return recorders[layer].call if layer in recorders and torch.is_grad_enabled() else None
 
     with standing_in(recorder):
-        yield found
+        yield calls
 
 
 class _Recorder:
-    """What answers for a layer."""
+    """Answers the calls of one layer with detached ones."""
 
-    def __init__(self, layer: Layer, name: str, found: list[DetachedCall]) -> None:
-        self.layer, self.name, self.found = layer, name, found
+    def __init__(self, layer: Layer, name: str, calls: list[DetachedCall]) -> None:
+        self.layer, self.name, self.calls = layer, name, calls
 
     def call(
         self,
@@ -82,55 +82,64 @@ class _Recorder:
         resets: Resets,
         return_states: bool,
     ) -> Any:
+        """The result of the call, as a `layers.standing.Answer`."""
         with nothing_standing_in():
-            with torch.no_grad():  # the arguments are checked, and refused, as they always are
+            with torch.no_grad():  # checks the arguments, and refuses them as ever
                 layer._sequence(x, state, lengths, resets, return_states)
             if not isinstance(x, PackedSequence):
-                found = self._passed(x, state, lengths, resets)
+                result = self._detached(x, state, lengths, resets)
             else:
                 padded, known = pad_packed_sequence(x, layer.batch_first)
-                output, *rest = self._passed(padded, state, known, resets)
-                found = _packed_as(output, x, layer.batch_first), *rest
-        return found if return_states else found[:2]
+                output, *rest = self._detached(padded, state, known, resets)
+                result = _packed_as(output, x, layer.batch_first), *rest
+        return result if return_states else result[:2]
 
-    def _passed(self, x: Tensor, state: Any, lengths: Any, resets: Any) -> tuple[Any, Any, Any]:
-        """(output, final state, states) as the caller lays them out, made of the leaves of new passages."""
+    def _detached(self, x: Tensor, state: Any, lengths: Any, resets: Any) -> tuple[Any, Any, Any]:
+        """(output, final state, states) as the caller lays them out, computed from the leaves of new detached calls."""
         layer = self.layer
-        every = replay(layer, x, state, lengths=lengths, resets=resets)
-        batch = normalize_inputs(layer, x, state, lengths, resets)
-        below = batch.x
+        replays = replay(layer, x, state, lengths=lengths, resets=resets)
+        inputs = normalize_inputs(layer, x, state, lengths, resets)
+        below = inputs.x
         directions = 2 if layer.bidirectional else 1
         new: list[DetachedCall] = []
-        for k, (run, names) in enumerate(zip(every, layer._weight_names(), strict=True)):
+        for k, (replayed, names) in enumerate(zip(replays, layer._weight_names(), strict=True)):
             if k and k % directions == 0:
-                below = torch.cat([p.output for p in new[-directions:]], -1)
+                below = torch.cat([call.output for call in new[-directions:]], -1)
             prefix = f"{self.name}." if self.name else ""
-            weights = {prefix + name: getattr(layer, name) for name in names}
-            states = tuple(s.clone().requires_grad_() for s in run.states)
-            start, own = tuple(s[k] for s in batch.initial_states), tuple(s[k] for s in batch.reset_states)
-            output = run.output.clone().requires_grad_()
-            new.append(DetachedCall(run, self.name, weights, below, start, own, states, output))
-        self.found += new
-        output = torch.cat([p.output for p in new[-directions:]], -1)
-        finals = [torch.stack(s) for s in zip(*[_final_states(p) for p in new], strict=True)]
-        histories = [torch.stack(s) for s in zip(*[p.states for p in new], strict=True)]
+            new.append(
+                DetachedCall(
+                    replay=replayed,
+                    name=self.name,
+                    weights={prefix + name: getattr(layer, name) for name in names},
+                    x=below,
+                    initial_states=tuple(s[k] for s in inputs.initial_states),
+                    reset_states=tuple(s[k] for s in inputs.reset_states),
+                    states=tuple(s.clone().requires_grad_() for s in replayed.states),
+                    output=replayed.output.clone().requires_grad_(),
+                )
+            )
+        self.calls += new
+        output = torch.cat([call.output for call in new[-directions:]], -1)
+        finals = [torch.stack(s) for s in zip(*[_final_states(call) for call in new], strict=True)]
+        histories = [torch.stack(s) for s in zip(*[call.states for call in new], strict=True)]
         if x.dim() == 2:
             output, finals = output.squeeze(1), [s.squeeze(1) for s in finals]
             histories = [s.squeeze(2) for s in histories]
         elif layer.batch_first:
             output = output.transpose(0, 1)
-        several = len(finals) > 1
-        return output, tuple(finals) if several else finals[0], tuple(histories) if several else histories[0]
+        if len(finals) > 1:
+            return output, tuple(finals), tuple(histories)
+        return output, finals[0], histories[0]
 
 
 def _final_states(call: DetachedCall) -> list[Tensor]:
-    """The state of each row at its own last step, or its start where there is none: [B, H] each."""
+    """The state of each row at its own last step, its initial state where there is none: [B, H] each."""
     replayed = call.replay
     lengths = replayed.lengths
     if not len(replayed.x):
         return list(call.initial_states)
     last = lengths.clamp(min=1) - 1
-    if replayed.reverse:  # the first step of the row's last piece
+    if replayed.reverse:  # the first step of the row's last segment
         last = torch.zeros_like(lengths)
         if replayed.resets is not None:
             step = torch.arange(len(replayed.x), device=lengths.device)[:, None]

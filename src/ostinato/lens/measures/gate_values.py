@@ -31,7 +31,7 @@ def gate_values(
     direction   1 for the second direction
     Unit: none. Range: the activation's, 0 to 1 for a sigmoid. Cost: one forward pass, and one more of a batch of T·B.
     """
-    run = replay_layer(layer, x, state, lengths, resets, depth, direction, "lens.gate_values")
-    gates = named_values(run.cell).gates
-    values = evaluate(run.cell, run.weights, run.x, run.previous_states, list(gates.values()))
-    return {name: v.masked_fill(~run.valid[..., None], torch.nan) for name, v in zip(gates, values, strict=True)}
+    replayed = replay_layer(layer, x, state, lengths, resets, depth, direction, "lens.gate_values")
+    gates = named_values(replayed.cell).gates
+    values = evaluate(replayed.cell, replayed.weights, replayed.x, replayed.previous_states, list(gates.values()))
+    return {name: v.masked_fill(~replayed.valid[..., None], torch.nan) for name, v in zip(gates, values, strict=True)}

@@ -76,7 +76,7 @@ def gradient_matrix(
     Cost: the arithmetic of T backward passes of the whole sequence; for T = 200, B = 4, H = 128 a few seconds. Memory:
     the result, and 128 MiB or less for the gradients of a layer below another.
     """
-    found = [run.to(torch.float64) for run in replay(layer, x, state, lengths=lengths, resets=resets)]
+    found = [replayed.to(torch.float64) for replayed in replay(layer, x, state, lengths=lengths, resets=resets)]
     layers, directions = found[-1].depth + 1, 1 + found[-1].reverse
     batched = not isinstance(x, Tensor) or x.dim() == 3
     batch_first = isinstance(x, Tensor) and batched and bool(layer.batch_first)
@@ -105,7 +105,7 @@ def _gradient_of_losses(
     tops: list[LayerReplay], loss_per_step: Callable[[Tensor], Tensor], batch_first: bool, batched: bool
 ) -> Tensor:
     """∂L_t/∂output_t: [T, B, D·H], 0 past a row's end."""
-    output = torch.cat([run.output for run in tops], -1)
+    output = torch.cat([replayed.output for replayed in tops], -1)
     laid_out = output.transpose(0, 1) if batch_first else output if batched else output[:, 0]
     leaf = laid_out.detach().clone().requires_grad_()
     with torch.enable_grad():
@@ -129,24 +129,24 @@ def _gradient_of_losses(
     return own * tops[0].valid[..., None]
 
 
-def _back(run: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor, Tensor | None]:
+def _back(replayed: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor, Tensor | None]:
     """R gradients of a layer's output, [R, T, B, H], propagated through all its steps.
 
     Returns the norms of the gradients of each state, [S, R, T, B], and with `onward` the gradients of the layer's input
     [R, T, B, C].
     """
     several, steps, rows = arriving.shape[:3]
-    carried = [s.new_zeros(several, *s.shape) for s in run.initial_states]
+    carried = [s.new_zeros(several, *s.shape) for s in replayed.initial_states]
     norms = arriving.new_zeros(len(carried), several, steps, rows)
-    sent = arriving.new_zeros(several, steps, rows, run.x.shape[-1]) if onward else None
-    previous = run.previous_states
-    first, anew = run.segment_start_masks
-    order = range(steps) if run.reverse else reversed(range(steps))
+    sent = arriving.new_zeros(several, steps, rows, replayed.x.shape[-1]) if onward else None
+    previous = replayed.previous_states
+    first, anew = replayed.segment_start_masks
+    order = range(steps) if replayed.reverse else reversed(range(steps))
     for k in order:
         old = [s[k].detach().requires_grad_() for s in previous]
-        x_k = run.x[k].detach().requires_grad_(onward)
+        x_k = replayed.x[k].detach().requires_grad_(onward)
         with torch.enable_grad():
-            output, new = run.cell.step(run.weights, x_k, old)
+            output, new = replayed.cell.step(replayed.weights, x_k, old)
         given = [(t, d) for t, d in zip((output, *new), (arriving[:, k], *carried)) if t.requires_grad]
         reached = [t for t in new if t.requires_grad]
         asked = [*reached, *old, *([x_k] if onward else [])]
@@ -159,7 +159,7 @@ def _back(run: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor, Ten
             materialize_grads=True,
         )
         at = dict(zip(map(id, reached), found))
-        here = run.valid[k][:, None]
+        here = replayed.valid[k][:, None]
         for s, t in enumerate(new):
             # A new state without a graph is a constant, whose gradient is the upstream one.
             norms[s, :, k] = (at.get(id(t), carried[s]) * here).norm(dim=-1)

@@ -139,22 +139,22 @@ def jacobian(
     Cost: N backward passes of a step and three decompositions O(N³) per step and row, and one of about 10 N³ for the
     product; for N = 256 and T = 100 about ten seconds a row. Memory: some N × N matrices, whatever T.
     """
-    run = replay_layer(layer, x, state, lengths, resets, depth, direction, _WHERE).to(torch.float64)
-    begins = _begins(run)
-    chosen = _chosen(rows, run.valid.shape[1])
-    ends = [int(run.lengths[row]) for row in chosen]
+    replayed = replay_layer(layer, x, state, lengths, resets, depth, direction, _WHERE).to(torch.float64)
+    starts_new = _starts_new(replayed)
+    chosen = _chosen(rows, replayed.valid.shape[1])
+    ends = [int(replayed.lengths[row]) for row in chosen]
     spans = [_span(between, end, row) for row, end in zip(chosen, ends)]
-    size = sum(s.shape[-1] for s in run.initial_states)
+    size = sum(s.shape[-1] for s in replayed.initial_states)
     if not isinstance(warm_up, int) or not 0 <= warm_up < max(*ends, 1, 1):
         expected = f"between 0 and {max(*ends, 1, 1) - 1}, fewer than the steps of the longest row"
         raise InputError(phrase(_WHERE, "warm_up", expected, warm_up))
-    per_step = run.x.new_full((3, len(run.x), len(chosen)), math.nan)
+    per_step = replayed.x.new_full((3, len(replayed.x), len(chosen)), math.nan)
     products, exponents = [], []
     for k, (row, span, end) in enumerate(zip(chosen, spans, ends)):
-        product, turning = LongProduct(size, run.x), frame(size, run.x)
-        growth, counted, taken = run.x.new_zeros(size), 0, 0
-        for at, found in _jacobians(run, row, end):
-            cuts = begins[at, row]
+        product, turning = LongProduct(size, replayed.x), frame(size, replayed.x)
+        growth, counted, taken = replayed.x.new_zeros(size), 0, 0
+        for at, found in _jacobians(replayed, row, end):
+            cuts = starts_new[at, row]
             found = found * ~cuts[:, None, None]
             singular = torch.linalg.svdvals(found)
             radius = torch.linalg.eigvals(found).abs().amax(-1)
@@ -170,7 +170,7 @@ def jacobian(
         products.append(product.log_singular_values())
         exponents.append(growth / counted if counted else torch.full_like(growth, math.nan))
     steepest, radii, mean_squares = per_step
-    test, absent = pascanu(run.cell, run.weights)
+    test, absent = pascanu(replayed.cell, replayed.weights)
     return Jacobian(
         chosen,
         steepest,
@@ -198,27 +198,27 @@ def step_jacobians(cell: Cell, weights: Sequence[Tensor], x: Tensor, previous_st
     return torch.func.vmap(torch.func.jacrev(step))(torch.cat(list(previous_states), -1), x)
 
 
-def _jacobians(run: LayerReplay, row: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _jacobians(replayed: LayerReplay, row: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
     """(steps, their Jacobians [M, N, N]) of a row, a bundle at a time, in the order in which the steps are taken."""
-    order = torch.arange(end, device=run.x.device)
-    order = order.flip(0) if run.reverse else order
-    previous = [s[:, row] for s in run.previous_states]
+    order = torch.arange(end, device=replayed.x.device)
+    order = order.flip(0) if replayed.reverse else order
+    previous = [s[:, row] for s in replayed.previous_states]
     size = sum(s.shape[-1] for s in previous)
     for at in order.split(max(1, _MOST_NUMBERS // size**2)):
-        found = step_jacobians(run.cell, run.weights, run.x[at, row], [s[at] for s in previous])
-        finite = torch.cat([found.flatten(1), *[s[at, row] for s in run.states]], 1).isfinite().all(1)
+        found = step_jacobians(replayed.cell, replayed.weights, replayed.x[at, row], [s[at] for s in previous])
+        finite = torch.cat([found.flatten(1), *[s[at, row] for s in replayed.states]], 1).isfinite().all(1)
         if not finite.all():
             remedy = "Start from smaller weights, or measure the steps before it with lengths=."
             received = f"inf or NaN in row {row} at step {int(at[~finite][0])}"
-            raise InputError(phrase(_WHERE, "the run", "finite", received, remedy))
+            raise InputError(phrase(_WHERE, "the states and Jacobians", "finite", received, remedy))
         yield at, found
 
 
-def _begins(run: LayerReplay) -> Tensor:
-    """bool [T, B], the steps that no earlier step reaches, nor the state before any step: those that begin anew."""
-    given, own = run.segment_start_masks
-    # A row's first piece starts from the given state, which in the second direction is not the first step taken.
-    return own | given & own.any(0) if run.reverse else own
+def _starts_new(replayed: LayerReplay) -> Tensor:
+    """bool [T, B], the first steps of new sequences, which depend on no state before them."""
+    from_initial, from_reset = replayed.segment_start_masks
+    # A row's first segment starts from the given state; in the second direction its steps are not the first ones taken.
+    return from_reset | from_initial & from_reset.any(0) if replayed.reverse else from_reset
 
 
 def _chosen(rows: int | Sequence[int], count: int) -> tuple[int, ...]:
