@@ -42,7 +42,7 @@ FEW = {
     "layers/engine.py _warn": "one for each kind of device",
     "layers/engine.py kernels": "no arguments",
     "layers/routing.py _onednn": "no arguments",
-    "lens/onlooker.py _stride": "256 numbers",
+    "lens/capture/sampling.py _stride": "256 numbers",
 }
 """Caches without a bound in bytes, and what bounds them: entries are small, and few."""
 MEGABYTE = 1 << 20

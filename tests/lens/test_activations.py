@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from ostinato.lens import ACTIVATIONS, sigmoid_again
-from ostinato.lens.activations import FLAT, table
+from ostinato.lens.measures.activations import FLAT, table
 
 TORCH = {
     "sigmoid": torch.sigmoid,

@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import ostinato
 from ostinato.cells import catalogue
 from ostinato.lens import by_age, truncation_bias
-from ostinato.lens.split import Split
+from ostinato.lens.measures import age_decomposition
+from ostinato.lens.measures.age_decomposition import AgeDecomposition
 from tolerance import check
 
 DOUBLE = torch.float64
@@ -42,7 +43,22 @@ def squares(x, **options):
 
 
 def parts_by_age(model, loss):
-    return [parts for _, parts in Split(model, loss, "test").by_age()]
+    return [parts for _, parts in AgeDecomposition(model, loss, "test").by_age()]
+
+
+def test_steps_are_evaluated_once(monkeypatch):
+    """As much memory as backpropagation keeps, and not twice."""
+    made = []
+
+    class Counted(age_decomposition.StepVJP):
+        def __init__(self, replay):
+            made.append(replay)
+            super().__init__(replay)
+
+    monkeypatch.setattr(age_decomposition, "StepVJP", Counted)
+    model = layer_of("gru", num_layers=2)
+    parts_by_age(model, squares(noise(5, 2, 3)))
+    assert len(made) == 2
 
 
 def added(parts):

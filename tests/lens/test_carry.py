@@ -9,7 +9,7 @@ from layers.small import draw
 from ostinato.cells import catalogue
 from ostinato.cells.tensors import TensorLetter
 from ostinato.errors import InputError
-from ostinato.lens import carry, evaluate, named
+from ostinato.lens import carry, evaluate, named_values
 
 EXPECTED = {
     "elman": {"h": "0"},
@@ -56,7 +56,7 @@ def test_the_carry_is_autograd_with_products_held_still(name):
     given = {**letters, "x": x[0], **dict(zip(cell.states, old))}
     values = cell.fn(*[given[k] for k in cell.arguments])
     new = list(values if isinstance(values, tuple) else (values,))[-len(old) :]
-    found = evaluate(cell, weights, x[0], states, list(named(cell).carries.values()))
+    found = evaluate(cell, weights, x[0], states, list(named_values(cell).carries.values()))
     for s, (before, after) in enumerate(zip(old, new)):
         expected = torch.zeros_like(before)
         if after.requires_grad:
@@ -86,7 +86,7 @@ def test_means_over_units_are_cut_like_products():
 def test_kernels_follow_from_a_graph_that_the_lens_left_alone():
     cell = ostinato.cells.Cell.from_text(catalogue()["lstm"].text.replace("def lstm", "def untouched"))
     count = len(cell.trace.graph.nodes)
-    named(cell)
+    named_values(cell)
     assert len(cell.trace.graph.nodes) == count
 
 

@@ -11,7 +11,7 @@ from layers.small import draw
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
 from ostinato.lens import jacobian, step_jacobians
-from ostinato.lens.products import frame
+from ostinato.lens.measures.long_matrix_products import frame
 
 
 @ostinato.cell
@@ -242,7 +242,7 @@ def test_it_leaves_no_trace():
         ({"direction": 1}, "direction must be 0 for a layer of one direction, got 1"),
         (
             {"x": torch.full((6, 2, 3), torch.inf, dtype=torch.float64)},
-            "the run must be finite, got inf or NaN in row 0 at step 0",
+            "the states and Jacobians must be finite, got inf or NaN in row 0 at step 0",
         ),
     ],
 )

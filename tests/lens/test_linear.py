@@ -7,7 +7,8 @@ import ostinato
 from cells.drawn import CELLS, chain, reuse, steps_of, turns
 from ostinato import lens
 from ostinato.cells import Cell
-from ostinato.lens import adjoint, nodes, pascanu
+from ostinato.lens.capture import named_values
+from ostinato.lens.measures import pascanu, step_vjp
 
 X, H = 3, 4
 
@@ -18,14 +19,14 @@ def evaluated(cell: Cell) -> None:
 
 
 def carried(cell: Cell) -> None:
-    nodes.named.cache_clear()
+    named_values.named_values.cache_clear()
     lens.carry(cell)
 
 
 WALKERS = {
     "carry": carried,
     "evaluate": evaluated,
-    "adjoint": lambda cell: adjoint._plan.__wrapped__(cell),
+    "adjoint": lambda cell: step_vjp._plan.__wrapped__(cell),
     "pascanu": lambda cell: pascanu._slope(cell),
 }
 

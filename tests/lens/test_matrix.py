@@ -90,9 +90,9 @@ def test_every_pair_equals_a_loop_with_autograd(cell, options, lengths):
     x = torch.randn(6, 3, 3, dtype=torch.float64)
     found = gradient_matrix(layer, x, loss, lengths=lengths)
     expected = by_hand(layer, x, lengths)
-    assert torch.equal(found.norms_loss_per_state_unit.isnan(), expected.isnan())
+    assert torch.equal(found.norms.isnan(), expected.isnan())
     names = {f"run {k}": m for k, m in enumerate(expected.nan_to_num())}
-    check("gradients", {f"run {k}": m for k, m in enumerate(found.norms_loss_per_state_unit.nan_to_num())}, names)
+    check("gradients", {f"run {k}": m for k, m in enumerate(found.norms.nan_to_num())}, names)
     assert found.of(0, 0, 0).shape == (6, 6, 3) and found.states == layer.cell.states
     assert layer.training and all(p.grad is None for p in layer.parameters())
 
@@ -109,24 +109,24 @@ def test_resets_cut_and_layouts_agree():
     x = torch.randn(7, 2, 3, dtype=torch.float64)
     resets = torch.zeros(7, 2, dtype=torch.bool)
     resets[4] = True
-    found = gradient_matrix(layer, x, loss, resets=resets).norms_loss_per_state_unit
+    found = gradient_matrix(layer, x, loss, resets=resets).norms
     for part in (slice(0, 4), slice(4, 7)):
-        alone = gradient_matrix(layer, x[part], loss).norms_loss_per_state_unit
+        alone = gradient_matrix(layer, x[part], loss).norms
         torch.testing.assert_close(found[:, :, part, part], alone, rtol=1e-10, atol=0)
     assert (found[:, :, :4, 4:] == 0).all() and (found[:, :, 4:, :4] == 0).all()
-    whole = gradient_matrix(layer, x, loss).norms_loss_per_state_unit
+    whole = gradient_matrix(layer, x, loss).norms
     layer.batch_first = True
-    torch.testing.assert_close(gradient_matrix(layer, x.transpose(0, 1), loss).norms_loss_per_state_unit, whole)
+    torch.testing.assert_close(gradient_matrix(layer, x.transpose(0, 1), loss).norms, whole)
     layer.batch_first = False
-    torch.testing.assert_close(gradient_matrix(layer, x[:, 0], loss).norms_loss_per_state_unit, whole[..., :1])
+    torch.testing.assert_close(gradient_matrix(layer, x[:, 0], loss).norms, whole[..., :1])
 
 
 def test_losses_in_pieces_are_the_same(monkeypatch):
     layer = layer_of("gru", num_layers=2)
     x = torch.randn(7, 2, 3, dtype=torch.float64)
-    whole = gradient_matrix(layer, x, loss).norms_loss_per_state_unit
-    monkeypatch.setattr("ostinato.lens.matrix._AT_ONCE", 7 * 2 * 4 * 3)
-    torch.testing.assert_close(gradient_matrix(layer, x, loss).norms_loss_per_state_unit, whole, rtol=1e-12, atol=0)
+    whole = gradient_matrix(layer, x, loss).norms
+    monkeypatch.setattr("ostinato.lens.measures.gradient_matrix._MOST_NUMBERS", 7 * 2 * 4 * 3)
+    torch.testing.assert_close(gradient_matrix(layer, x, loss).norms, whole, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(

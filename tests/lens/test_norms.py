@@ -5,7 +5,11 @@ import math
 import pytest
 import torch
 
-from ostinato.lens.norms import norms
+from ostinato.lens.capture.row_norms import row_norms
+
+
+def norms(v):
+    return row_norms([v])[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -15,7 +19,7 @@ def test_norms_are_those_of_higher_precision(dtype):
     v = torch.randn(len(sizes), 7, dtype=dtype) * torch.tensor(sizes, dtype=dtype)[:, None]
     expected = [math.hypot(*row) for row in v.tolist()]
     assert norms(v).tolist() == pytest.approx(expected, rel=1e-6, abs=0)
-    wide = torch.cat([v, v], 1)  # lines that lie apart
+    wide = torch.cat([v, v], 1)  # rows that lie apart
     assert norms(wide[:, 3:10]).tolist() == pytest.approx(
         [math.hypot(*row) for row in wide[:, 3:10].tolist()], rel=1e-6
     )

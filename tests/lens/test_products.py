@@ -6,7 +6,7 @@ import mpmath
 import pytest
 import torch
 
-from ostinato.lens.products import LongProduct, frame, log_singular_values, lyapunov_step
+from ostinato.lens.measures.long_matrix_products import LongProduct, frame, log_singular_values, lyapunov_step
 
 
 def drawn(count, size=5, seed=0):

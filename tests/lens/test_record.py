@@ -41,7 +41,7 @@ def test_a_gradient_that_stops_dead_has_a_half_life_of_one_step():
 def test_all_states_together_are_their_root_of_squares():
     norms = torch.tensor([[[3.0], [0.0]], [[4.0], [5.0]]], dtype=torch.float64)
     probe = Probe(("h", "c"), norms, torch.zeros_like(norms))
-    assert probe.norm_by_lag_loss_per_state_unit.flatten().tolist() == [5, 5]
+    assert probe.whole.flatten().tolist() == [5, 5]
 
 
 def test_what_units_keep():

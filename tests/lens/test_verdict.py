@@ -11,7 +11,7 @@ from torch import nn
 import ostinato
 from lens.made import made_probe, made_report, powers
 from ostinato import lens
-from ostinato.lens.verdict import layers_named, verdict
+from ostinato.lens.report.diagnosis import diagnose, layers_named
 
 STEPS = 40
 
@@ -92,6 +92,7 @@ def test_units_that_never_move():
         layer.bias_ih_l0[:4] = -50.0
     (finding,) = [f for f in step(layer).verdict if f.rule == "dead units"]
     assert "4 of 16 units of h never move" in finding.sentence and finding.measured == 0.25
+    assert str(finding) == finding.sentence
 
 
 def exploding(dtype=torch.float32, clip=1.0, zero=False):
@@ -113,9 +114,9 @@ def exploding(dtype=torch.float32, clip=1.0, zero=False):
 def test_a_norm_that_overflows_makes_every_gradient_0(monkeypatch):
     monkeypatch.setattr(nn.init, "uniform_", lambda p, *_: nn.init.zeros_(p))
     report, norm = exploding()
-    assert norm == math.inf and report.clipping.norms_after_loss_per_weight_unit == (0.0,)
+    assert norm == math.inf and report.clipping.norms_after == (0.0,)
     (finding,) = [f for f in report.verdict if f.where == "optimiser"]
-    (size,) = report.clipping.norms_before_loss_per_weight_unit
+    (size,) = report.clipping.norms_before
     assert finding.rule == "gradient set to 0" and finding.measured == size > 1.8e19
     assert re.fullmatch(
         r"optimiser: at a step the gradient's norm, \S+, overflowed to inf in clip_grad_norm_, which then multiplied "
@@ -166,7 +167,7 @@ def test_what_holds_for_several_layers_is_said_once():
 def test_findings_that_differ_in_more_than_numbers_are_apart():
     changed = {"probe": made_probe(powers(0.3)), "lengths_steps": torch.tensor([40])}
     layers = [made_report(**changed).layers[0], made_report(**changed, module="a{0}", cell="elman", call=1).layers[0]]
-    found = verdict(lens.Report(tuple(layers), (), lens.Clipping((), ())))
+    found = diagnose(lens.Report(tuple(layers), (), lens.Clipping((), ())))
     assert [f.where for f in found] == ["rnn layer 0", "a{0} layer 0, call 1"]
     assert found[1].sentence.startswith("a{0} layer 0, call 1 forgets: gradients reach 3 of 40 steps")
 

@@ -88,7 +88,7 @@ def test_looking_on_changes_no_bit(kind):
     for a, b in zip(alone, seen):
         assert torch.equal(bits(a), bits(b))
     assert report.clipping.steps == 1 and report.clipping.rate == 1
-    assert report.clipping.norms_after_loss_per_weight_unit[0] == pytest.approx(0.05, rel=1e-3)
+    assert report.clipping.norms_after[0] == pytest.approx(0.05, rel=1e-3)
 
 
 def test_nothing_is_left_behind():
@@ -121,7 +121,7 @@ def test_curve_and_probe_are_what_retain_grad_holds_for_every_cell(name):
     expected = record(layer, x, start, *seeds)
     check(
         "gradients",
-        dict(zip(layer.cell.states, found.gradient.norms_loss_per_state_unit)),
+        dict(zip(layer.cell.states, found.gradient.norms)),
         {s: e.norm(dim=2) for s, e in zip(layer.cell.states, expected)},
     )
     only_last = torch.zeros_like(seeds[0])
@@ -129,7 +129,7 @@ def test_curve_and_probe_are_what_retain_grad_holds_for_every_cell(name):
     expected = record(layer, x, start, only_last, seeds[1])
     check(
         "gradients",
-        dict(zip(layer.cell.states, found.probe.norms_by_lag_loss_per_state_unit)),
+        dict(zip(layer.cell.states, found.probe.norms)),
         {s: e.norm(dim=2).flip(0) for s, e in zip(layer.cell.states, expected)},
     )
 

@@ -210,7 +210,7 @@ def test_names_are_escaped_and_files_are_written(tmp_path):
 
 
 def test_words_stay_on_the_paper():
-    from ostinato.lens.diagram.svg import width
+    from ostinato.lens.render.diagram.svg import width
 
     for diagram in (
         fold(Translator(), ids(9, 3), ids(5, 3)),

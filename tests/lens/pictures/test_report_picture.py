@@ -12,7 +12,7 @@ from lens.made import made_probe, made_report, powers
 from ostinato import lens
 from ostinato.errors import InputError
 from ostinato.lens.pictures import field_picture, report_picture, svg
-from ostinato.lens.pictures.fields import FIELDS
+from ostinato.lens.render.plots.panels import FIELDS
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_the_additive_path_stands_beside_the_whole(layer):
     assert list(found) == ["c: whole", "c: additive", "c: kept"]
     probe = layer.probe
     for name, norms in (
-        ("c: whole", probe.norms_by_lag_loss_per_state_unit[1]),
-        ("c: additive", probe.additive_norms_by_lag_loss_per_state_unit[1]),
+        ("c: whole", probe.norms[1]),
+        ("c: additive", probe.additive_norms[1]),
     ):
         expected = (norms / norms[0]).quantile(0.5, dim=1, interpolation="nearest")
         np.testing.assert_allclose(found[name][:10, 1], expected[:10])
@@ -106,7 +106,7 @@ def test_weights_and_states_by_step(layer):
     found = lines(field(layer, "weights"))
     assert list(found) == ["weight_ih_l0", "weight_hh_l0"]
     drawn = found["weight_hh_l0"]
-    expected = layer.weight_gradients[1].norms_per_step_loss_per_weight_unit
+    expected = layer.weight_gradients[1].norms
     np.testing.assert_allclose(drawn[:, 1], expected[drawn[:, 0].astype(int)])
     assert expected[0] == 0 and drawn[0, 0] == 1  # the first step's state is zero, and nothing is learned from it
     low, high = field(layer, "weights").get_xlim()
@@ -127,7 +127,7 @@ def test_an_empty_field_says_why(layer, name):
 def test_nothing_arrives_and_nothing_but_zeros():
     nothing = made_report(probe=made_probe(torch.zeros(5, 2))).layers[0]
     assert "no gradient arrives at the last step of any row" in field(nothing, "probe").texts[0].get_text()
-    zeros = replace(nothing.gradient, norms_loss_per_state_unit=torch.zeros(1, 5, 2))
+    zeros = replace(nothing.gradient, norms=torch.zeros(1, 5, 2))
     assert field(replace(nothing, gradient=zeros), "gradient").texts[0].get_text() == "nothing but zeros"
 
 
