@@ -24,7 +24,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 ORDER = """
     _version errors _torch_private environment caching
-    cells
+    cells sequence
     kernels
     layers
     bptt stream loss packing export

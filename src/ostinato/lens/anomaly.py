@@ -18,9 +18,9 @@ from ..cells.text import expression, is_short
 from ..cells.value import Value
 from ..errors import AnomalyError
 from ..layers.layer import Layer
-from ..layers.plain import Gradients, Recorded
 from ..layers.sequences import Batch
 from ..layers.watching import WATCHER, Onlooker, Piece
+from ..sequence import RecordedGradients, Upstream
 from .capture.call_layout import CallLayout
 from .capture.cell_recipe import cell_recipe
 from .capture.evaluate import evaluate, needed
@@ -206,24 +206,25 @@ class AnomalyLocator:
         ends = [n.pre_activations, n.gates]
         return next((g for g in self.cell.trace.order if any(g in v and v[g].id in dependent for v in ends)), None)
 
-    def backward(
-        self, piece: Piece, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, found: Recorded
-    ) -> None:
+    def backward(self, piece: Piece, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Raises AnomalyError where a gradient of the piece is not finite."""
-        (dx, d_states, d_weights), adjoints, gate_gradients = found
-        upstream = [t for t in (d_output, *d_histories) if t is not None]
-        if all(_finite(t) for t in (*adjoints, *upstream, *d_states, *d_weights, *([] if dx is None else [dx]))):
+        gradients, adjoints, gate_gradients = recorded.gradients, recorded.adjoints, recorded.products
+        entering = [t for t in (upstream.output, *upstream.histories) if t is not None]
+        leaving = [*gradients.states, *gradients.weights, *([] if gradients.x is None else [gradients.x])]
+        if all(_finite(t) for t in (*adjoints, *entering, *leaving)):
             return
-        for state, d in zip(self.cell.states, d_finals):
-            if d is not None and not _finite(d) and all(_finite(t) for t in upstream):
+        for state, d in zip(self.cell.states, upstream.final_states):
+            if d is not None and not _finite(d) and all(_finite(t) for t in entering):
                 row = int(torch.nonzero(~d.isfinite().all(1))[0])
                 what = f"the gradient that arrives at the final state {state} is {_kind(d)}, row {row}"
                 raise self._error("backward", what, "arrives")
-        tensors = [t.flatten(0, -2) for t in (*adjoints, *upstream, *gate_gradients.values())]
+        tensors = [t.flatten(0, -2) for t in (*adjoints, *entering, *gate_gradients.values())]
         if all(_finite(t) for t in tensors):
-            raise self._error("backward", f"the gradient of {self._weight(d_weights)}, summed over steps", "gradient")
+            raise self._error(
+                "backward", f"the gradient of {self._weight(gradients.weights)}, summed over steps", "gradient"
+            )
         row = self._first_row(piece, tensors, last=not self.reverse)
-        at, of_states, of_output = self._position(piece, row), len(adjoints), len(adjoints) + len(upstream)
+        at, of_states, of_output = self._position(piece, row), len(adjoints), len(adjoints) + len(entering)
         values = [t[row] for t in tensors]
         for value in values[of_states:of_output]:
             if not _finite(value):

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ...cells import Cell
 from ...layers import engine
-from ...layers.plain import Gradients, Recorded
 from ...layers.watching import Piece
+from ...sequence import ForwardResult, RecordedGradients, Upstream
 from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
 from .piece_view import PieceView
@@ -102,11 +102,9 @@ class LayerObserver:
             samples.states.append((norm, s[spread[0] :: sampling.stride].clone() if m else s[:0]))
         self.pieces[piece.first] = samples
 
-    def backward(
-        self, piece: Piece, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, found: Recorded
-    ) -> None:
+    def backward(self, piece: Piece, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Takes the norms of a piece's gradients, and propagates the probe through it."""
-        (_, d_states, _), adjoints, gate_gradients = found
+        d_finals, adjoints = upstream.final_states, recorded.adjoints
         samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
         is_last = piece.first == 0 if self.reverse else piece.first + view.steps == len(self.layout.segment_index)
         if is_last:  # the first piece of a backward pass
@@ -114,34 +112,33 @@ class LayerObserver:
             self._probe_carried = [torch.zeros_like(s) if d is None else d for s, d in zip(piece.states, d_finals)]
             self._additive_carried = [(torch.empty_like(s), 0) for s in piece.states]
             self._only_last = True
-        samples.weights = weight_gradient_norms(view, gate_gradients)
+        samples.weights = weight_gradient_norms(view, recorded.products)
         ending, at = self._endings(view)
         if self._only_last:
-            for d in (d_output, *d_histories):
+            for d in (upstream.output, *upstream.histories):
                 if d is not None and _reaches_others(d.flatten(0, -2), at):
                     self._only_last = False
                     break
         flat = [a.flatten(0, -2) for a in adjoints]
         if self._only_last:  # what the loss sends is the probe
-            self._probe_carried, probe = d_states, flat
+            self._probe_carried, probe = recorded.gradients.states, flat
             samples.probe = norms = row_norms(flat)
         else:
-            probe = self._probe(piece, d_output, d_histories, ending, at)
+            probe = self._probe(piece, upstream, ending, at)
             norms = row_norms([*flat, *probe])
             samples.probe = norms[len(flat) :]
         offset, stride = -view.base % self.sampling.stride, self.sampling.stride
         samples.gradients = [(norm, a[offset::stride].clone()) for norm, a in zip(norms, flat)]
         samples.additive = [self._additive_path(view, samples, k, a, at) for k, a in enumerate(probe)]
 
-    def _probe(
-        self, piece: Piece, d_output: Tensor | None, d_histories: Gradients, ending: Tensor, at: Tensor
-    ) -> list[Tensor]:
+    def _probe(self, piece: Piece, upstream: Upstream, ending: Tensor, at: Tensor) -> list[Tensor]:
         """The gradient of each state at every step, [R, H] each, of what arrives at the last step of each segment.
 
         ending, at  as `_endings` gives them
         """
         at, own, seed = at.to(piece.x.device), self.recipe.output_state, None
         carried = [c.clone() for c in self._probe_carried]
+        d_output = upstream.output
         if d_output is not None and len(ending):
             arriving = d_output.flatten(0, -2)[at]
             if own is not None:
@@ -149,16 +146,16 @@ class LayerObserver:
             else:
                 seed = torch.zeros_like(d_output)
                 seed.flatten(0, -2)[at] = arriving
-        others = iter(d_histories)
+        others = iter(upstream.histories)
         for k in range(len(carried)):
             d = None if k == own else next(others, None)
             if d is not None and len(ending):
                 carried[k][ending] += d.flatten(0, -2)[at]
-        self._probe_carried, adjoints = engine.adjoints(
-            piece.cell, piece.x, piece.states, piece.weights, piece.sizes, piece.reverse, piece.output, piece.kept,
-            seed, carried, piece.noise,
-        )  # fmt: skip
-        return [a.flatten(0, -2) for a in adjoints]
+        nothing = [None] * (len(carried) - (own is not None))
+        result = ForwardResult(piece.output, [], [], list(piece.kept))
+        recorded = engine.adjoints(piece.call, result, Upstream(seed, carried, nothing))
+        self._probe_carried = recorded.gradients.states
+        return [a.flatten(0, -2) for a in recorded.adjoints]
 
     def _endings(self, view: PieceView) -> tuple[Tensor, Tensor]:
         """(the segments that end in this piece, the packed rows within it at which they do)."""
