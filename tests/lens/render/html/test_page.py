@@ -11,7 +11,7 @@ import torch
 
 import ostinato
 from lens.made import made_probe, made_report, powers
-from lens.page.reading import Page
+from lens.render.html.reading import Page
 from ostinato import lens
 from ostinato.errors import InputError
 from ostinato.lens.pictures import figure, gates_picture
