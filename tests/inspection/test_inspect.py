@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 
 import ostinato
-from lens.page.reading import Page
+from lens.render.html.reading import Page
 from ostinato import lens
 from ostinato.errors import InputError
 from ostinato.inspection import inspect, load_model, save_model, text_page

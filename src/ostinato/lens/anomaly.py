@@ -79,8 +79,8 @@ def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
     x), layer, direction and gate, and a remedy. Steps past a row's length are not checked.
 
     Cost while nothing is wrong: values and gradients of all steps are written out and added up once; results keep their
-    bits. A call that goes another way than the kernels or the reference of this package (tracers, torch.func, other
-    devices) cannot be looked at, and says so in a warning.
+    bits. A call that is not executed by the kernels or the reference of this package (tracers, torch.func, other
+    devices) cannot be checked, which a warning says.
     """
     names = {} if model is None else {id(m): n for n, m in modules_by_name(model) if isinstance(m, Layer) and n}
     watcher = _Watcher(names)

@@ -71,12 +71,12 @@ class Watch:
         names, directions = layer._weight_names(), 2 if layer.bidirectional else 1
 
         def observer(depth: int, direction: int) -> Onlooker:
-            found = LayerObserver(cell, layout, direction == 1)
+            one = LayerObserver(cell, layout, direction == 1)
             parameters = tuple(names[depth * directions + direction])
             self._observed.append(
-                ObservedCall(found, name, kind, depth, number, layer.training, parameters, recomputation)
+                ObservedCall(one, name, kind, depth, number, layer.training, parameters, recomputation)
             )
-            return found
+            return one
 
         return observer
 

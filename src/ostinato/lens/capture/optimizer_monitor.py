@@ -144,14 +144,14 @@ _LETTERS = {"weight_ih": "W", "weight_hh": "U", "weight_hr": "V", "bias_ih": "b"
 
 def _recurrent_parameters(modules: Iterable[tuple[str, nn.Module]]) -> dict[str, MonitoredParameter]:
     """Those of the recurrent layers by their name in the model."""
-    found = {}
+    parameters = {}
     for prefix, module in modules:
         if isinstance(module, Layer):
             cell = module.cell
             for name, p in module.named_parameters(recurse=False):
                 full = f"{prefix}.{name}".removeprefix(".")
-                found[full] = MonitoredParameter(full, p, _gates_of(cell, name))
-    return found
+                parameters[full] = MonitoredParameter(full, p, _gates_of(cell, name))
+    return parameters
 
 
 def _gates_of(cell: Cell, name: str) -> tuple[str, ...]:

@@ -61,12 +61,12 @@ class PieceView:
             x = chosen_rows(piece.x.flatten(0, -2), at) if plan.reads_x else nothing
             before = [self.state_before(k, at) if read else nothing for k, read in enumerate(plan.states_read)]
             compute(self.recipe.cell, piece.weights, x, before, plan.computed, values)
-        found = []
+        results = []
         for v in nodes:
             value = values[v.id]
             one = not value.dim() or value.shape[-1] == 1
-            found.append(value.expand(count, width if one else value.shape[-1]))
-        return found
+            results.append(value.expand(count, width if one else value.shape[-1]))
+        return results
 
     def state_before(self, k: int, at: Tensor | None = None) -> Tensor:
         """State k before each step of the piece, [R, H], or at the packed rows `at`, [M, H]."""

@@ -124,18 +124,18 @@ def by_age(model: nn.Module, loss_per_step: Loss, ages: int | Iterable[int] | No
     total = [g.double() for g in split.total.values()]
     rest = [g.clone() for g in total]
     nothing = torch.zeros(len(names), dtype=torch.float64, device="cpu")
-    found = dict.fromkeys(chosen or (), (nothing, nothing))  # what no path is old enough for
+    measured = dict.fromkeys(chosen or (), (nothing, nothing))  # what no path is old enough for
     for age, parts in split.by_age(chosen, None if chosen is None else max(chosen)):
         each = [parts[name].double() for name in names]
-        found[age] = _norms(each), _shares(each, total)
+        measured[age] = _norms(each), _shares(each, total)
         for r, g in zip(rest, each):
             r -= g
-    ordered = sorted(found)
+    ordered = sorted(measured)
     return ByAge(
         tuple(ordered),
         names,
-        torch.stack([found[age][0] for age in ordered]),
-        torch.stack([found[age][1] for age in ordered]),
+        torch.stack([measured[age][0] for age in ordered]),
+        torch.stack([measured[age][1] for age in ordered]),
         _norms(rest),
         _shares(rest, total),
         _norms(total),

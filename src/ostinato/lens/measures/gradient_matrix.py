@@ -1,6 +1,6 @@
 """The gradient of every step's loss in every step's state: ‖∂L_t/∂s_k‖ over t and k.
 
-Letters: T steps, B rows, H units of a state, L layers, D directions, S states of the cell, R losses looked at together.
+Letters: T steps, B rows, H units of a state, L layers, D directions, S states of the cell, R losses in one batch.
 """
 
 from __future__ import annotations
@@ -76,27 +76,27 @@ def gradient_matrix(
     Cost: the arithmetic of T backward passes of the whole sequence; for T = 200, B = 4, H = 128 a few seconds. Memory:
     the result, and 128 MiB or less for the gradients of a layer below another.
     """
-    found = [replayed.to(torch.float64) for replayed in replay(layer, x, state, lengths=lengths, resets=resets)]
-    layers, directions = found[-1].depth + 1, 1 + found[-1].reverse
+    replays = [replayed.to(torch.float64) for replayed in replay(layer, x, state, lengths=lengths, resets=resets)]
+    layers, directions = replays[-1].depth + 1, 1 + replays[-1].reverse
     batched = not isinstance(x, Tensor) or x.dim() == 3
     batch_first = isinstance(x, Tensor) and batched and bool(layer.batch_first)
-    own = _gradient_of_losses(found[-directions:], loss_per_step, batch_first, batched)
-    steps, rows, width = own.shape
-    states = found[0].cell.states
-    norms = own.new_zeros(layers * directions, len(states), steps, steps, rows)
-    several = max(1, _MOST_NUMBERS // max(1, steps * rows * width))
-    for losses in torch.arange(steps, device=own.device).split(several):
-        arriving = own.new_zeros(len(losses), steps, rows, width)
-        arriving[torch.arange(len(losses), device=own.device), losses] = own[losses]
+    own_gradients = _gradient_of_losses(replays[-directions:], loss_per_step, batch_first, batched)
+    steps, rows, width = own_gradients.shape
+    states = replays[0].cell.states
+    norms = own_gradients.new_zeros(layers * directions, len(states), steps, steps, rows)
+    at_once = max(1, _MOST_NUMBERS // max(1, steps * rows * width))
+    for losses in torch.arange(steps, device=own_gradients.device).split(at_once):
+        arriving = own_gradients.new_zeros(len(losses), steps, rows, width)
+        arriving[torch.arange(len(losses), device=own_gradients.device), losses] = own_gradients[losses]
         for depth in reversed(range(layers)):
             below: Tensor | None = None
-            pieces = arriving.chunk(directions, -1)
+            by_direction = arriving.chunk(directions, -1)
             for direction in range(directions):
                 k = depth * directions + direction
-                norms[k, :, losses], sent = _back(found[k], pieces[direction], depth > 0)
+                norms[k, :, losses], sent = _back(replays[k], by_direction[direction], depth > 0)
                 below = sent if below is None or sent is None else below + sent
             arriving = below if below is not None else arriving
-    valid = found[0].valid
+    valid = replays[0].valid
     known = valid[:, None] & valid[None, :]
     return GradientMatrix(states, layers, directions, norms.masked_fill(~known, torch.nan))
 
@@ -115,8 +115,8 @@ def _gradient_of_losses(
             expected = f"a function to a loss for each step and row, {list(leaf.shape[:-1])}"
             remedy = 'Write reduction="none", and sum over features only.'
             raise InputError(phrase(_WHERE, "loss_per_step", expected, shape, remedy))
-        drawn = torch.rand(loss.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
-        weights = 1 + drawn.to(loss)
+        random = torch.rand(loss.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
+        weights = 1 + random.to(loss)
         (plain,) = torch.autograd.grad(loss.sum(), leaf, retain_graph=True)
         (weighted,) = torch.autograd.grad((loss * weights).sum(), leaf)
     expected_weighted = plain * weights[..., None]
@@ -135,10 +135,10 @@ def _back(replayed: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor
     Returns the norms of the gradients of each state, [S, R, T, B], and with `onward` the gradients of the layer's input
     [R, T, B, C].
     """
-    several, steps, rows = arriving.shape[:3]
-    carried = [s.new_zeros(several, *s.shape) for s in replayed.initial_states]
-    norms = arriving.new_zeros(len(carried), several, steps, rows)
-    sent = arriving.new_zeros(several, steps, rows, replayed.x.shape[-1]) if onward else None
+    count, steps, rows = arriving.shape[:3]
+    carried = [s.new_zeros(count, *s.shape) for s in replayed.initial_states]
+    norms = arriving.new_zeros(len(carried), count, steps, rows)
+    d_input = arriving.new_zeros(count, steps, rows, replayed.x.shape[-1]) if onward else None
     previous = replayed.previous_states
     first, anew = replayed.segment_start_masks
     order = range(steps) if replayed.reverse else reversed(range(steps))
@@ -147,24 +147,24 @@ def _back(replayed: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor
         x_k = replayed.x[k].detach().requires_grad_(onward)
         with torch.enable_grad():
             output, new = replayed.cell.step(replayed.weights, x_k, old)
-        given = [(t, d) for t, d in zip((output, *new), (arriving[:, k], *carried)) if t.requires_grad]
+        roots = [(t, d) for t, d in zip((output, *new), (arriving[:, k], *carried)) if t.requires_grad]
         reached = [t for t in new if t.requires_grad]
         asked = [*reached, *old, *([x_k] if onward else [])]
-        found = torch.autograd.grad(
-            [t for t, _ in given],
+        gradients = torch.autograd.grad(
+            [t for t, _ in roots],
             asked,
-            [d for _, d in given],
+            [d for _, d in roots],
             is_grads_batched=True,
             allow_unused=True,
             materialize_grads=True,
         )
-        at = dict(zip(map(id, reached), found))
+        by_output = dict(zip(map(id, reached), gradients))
         here = replayed.valid[k][:, None]
         for s, t in enumerate(new):
             # A new state without a graph is a constant, whose gradient is the upstream one.
-            norms[s, :, k] = (at.get(id(t), carried[s]) * here).norm(dim=-1)
+            norms[s, :, k] = (by_output.get(id(t), carried[s]) * here).norm(dim=-1)
         goes_on = here & ~(first | anew)[k][:, None]
-        carried = [d * goes_on for d in found[len(reached) : len(reached) + len(old)]]
-        if sent is not None:
-            sent[:, k] = found[-1] * here
-    return norms, sent
+        carried = [d * goes_on for d in gradients[len(reached) : len(reached) + len(old)]]
+        if d_input is not None:
+            d_input[:, k] = gradients[-1] * here
+    return norms, d_input

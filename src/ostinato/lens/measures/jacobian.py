@@ -65,7 +65,7 @@ class Jacobian:
 
     @property
     def condition_number(self) -> Tensor:
-        """σ_max / σ_min of ∂s_t/∂s_k, [R]; inf beyond 1.8e308, where `log_condition_number` goes on."""
+        """σ_max / σ_min of ∂s_t/∂s_k, [R]; inf beyond 1.8e308, where `log_condition_number` is finite."""
         return self.log_condition_number.exp()
 
     def derived(self) -> dict[str, Any]:
@@ -153,13 +153,13 @@ def jacobian(
     for k, (row, span, end) in enumerate(zip(chosen, spans, ends)):
         product, turning = LongProduct(size, replayed.x), frame(size, replayed.x)
         growth, counted, taken = replayed.x.new_zeros(size), 0, 0
-        for at, found in _jacobians(replayed, row, end):
+        for at, jacobians in _jacobians(replayed, row, end):
             cuts = starts_new[at, row]
-            found = found * ~cuts[:, None, None]
-            singular = torch.linalg.svdvals(found)
-            radius = torch.linalg.eigvals(found).abs().amax(-1)
+            jacobians = jacobians * ~cuts[:, None, None]
+            singular = torch.linalg.svdvals(jacobians)
+            radius = torch.linalg.eigvals(jacobians).abs().amax(-1)
             per_step[:, at, k] = torch.stack([singular[:, 0], radius, singular.square().mean(-1)])
-            for one, cut in zip(found, cuts.tolist()):
+            for one, cut in zip(jacobians, cuts.tolist()):
                 if not cut:
                     turning, grown = lyapunov_step(one, turning)
                     if taken >= warm_up:
@@ -205,13 +205,13 @@ def _jacobians(replayed: LayerReplay, row: int, end: int) -> Iterator[tuple[Tens
     previous = [s[:, row] for s in replayed.previous_states]
     size = sum(s.shape[-1] for s in previous)
     for at in order.split(max(1, _MOST_NUMBERS // size**2)):
-        found = step_jacobians(replayed.cell, replayed.weights, replayed.x[at, row], [s[at] for s in previous])
-        finite = torch.cat([found.flatten(1), *[s[at, row] for s in replayed.states]], 1).isfinite().all(1)
+        jacobians = step_jacobians(replayed.cell, replayed.weights, replayed.x[at, row], [s[at] for s in previous])
+        finite = torch.cat([jacobians.flatten(1), *[s[at, row] for s in replayed.states]], 1).isfinite().all(1)
         if not finite.all():
             remedy = "Start from smaller weights, or measure the steps before it with lengths=."
             received = f"inf or NaN in row {row} at step {int(at[~finite][0])}"
             raise InputError(phrase(_WHERE, "the states and Jacobians", "finite", received, remedy))
-        yield at, found
+        yield at, jacobians
 
 
 def _starts_new(replayed: LayerReplay) -> Tensor:

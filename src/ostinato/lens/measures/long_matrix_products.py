@@ -93,14 +93,14 @@ def _rotate(rows: Tensor, logs: Tensor, first: Tensor, second: Tensor, tolerance
 def _rounds(count: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Every pair out of `count` once, in rounds in which no index comes twice (a round-robin tournament)."""
     players = list(range(count + count % 2)) if count > 1 else []
-    found = []
+    rounds = []
     for _ in range(len(players) - 1):
         half = len(players) // 2
         pairs = [(a, b) for a, b in zip(players[:half], reversed(players[half:])) if max(a, b) < count]
         first, second = torch.tensor(pairs, device=device).t()
-        found.append((first, second))
+        rounds.append((first, second))
         players = [players[0], players[-1], *players[1:-1]]
-    return found
+    return rounds
 
 
 def lyapunov_step(jacobian: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:

@@ -114,9 +114,9 @@ def truncation_bias(model: nn.Module, loss_per_step: Loss, k2: int | Iterable[in
     return TruncationBias(tuple(horizons), tuple(split.total), *each.unbind(1), *whole.unbind(1))
 
 
-def _compared(found: list[Tensor], total: list[Tensor]) -> Tensor:
+def _compared(truncated: list[Tensor], total: list[Tensor]) -> Tensor:
     """[3, W + 1]: cosine, relative error and norm ratio of each weight, then of all together."""
-    pairs = zip(found, total, strict=True)
+    pairs = zip(truncated, total, strict=True)
     sums = torch.stack(
         [torch.stack([(f * g).sum(), (f - g).square().sum(), f.square().sum(), g.square().sum()]) for f, g in pairs], 1
     )

@@ -150,20 +150,20 @@ def _probe(observer: LayerObserver, pieces: list[Samples]) -> Probe:
 def _carries(observer: LayerObserver, pieces: list[Samples]) -> tuple[Carry, ...]:
     layout, formulas = observer.layout, carry(observer.recipe.cell)
     lengths = layout.lengths[observer.sampling.segments] if layout.lengths.numel() else layout.lengths
-    found = []
+    carries = []
     for k, state in enumerate(observer.recipe.states):
         if not pieces or state not in pieces[0].carries:
             width = pieces[0].states[k][1].shape[-1] if pieces else 0
             lags = torch.arange(len(layout.segment_index), device="cpu")[:, None]
             forgotten = (lags == 0).double().expand(-1, width)
-            found.append(
+            carries.append(
                 Carry(state, formulas[state], torch.zeros(width, dtype=torch.float64, device="cpu"), forgotten)
             )
             continue
         mean = _concatenated([p.carries[state][0] for p in pieces]).mean(0)
         values = _concatenated([p.carries[state][1] for p in pieces])
-        found.append(Carry(state, formulas[state], mean, _retention(values, lengths, observer.reverse)))
-    return tuple(found)
+        carries.append(Carry(state, formulas[state], mean, _retention(values, lengths, observer.reverse)))
+    return tuple(carries)
 
 
 def _retention(values: Tensor, lengths: Tensor, reverse: bool) -> Tensor:
@@ -229,15 +229,15 @@ def _histogram(sample: Tensor, low: float | None, high: float | None) -> tuple[T
 
 
 def _health(observer: LayerObserver, pieces: list[Samples]) -> tuple[StateHealth, ...]:
-    found = []
+    health = []
     for k, state in enumerate(observer.recipe.states if pieces else ()):
         tiny = torch.finfo(pieces[0].states[k][1].dtype).tiny
         squares, bad = _mean_squares(observer, k, pieces)
         sample = _concatenated([p.states[k][1] for p in pieces])
         first = int(torch.nonzero(bad)[-1 if observer.reverse else 0]) if bad.any() else None
         denormal = ((sample != 0) & (sample.abs() < tiny)).double().mean()
-        found.append(StateHealth(state, squares.sqrt(), sample.std(0, correction=0), float(denormal), first))
-    return tuple(found)
+        health.append(StateHealth(state, squares.sqrt(), sample.std(0, correction=0), float(denormal), first))
+    return tuple(health)
 
 
 def _mean_squares(observer: LayerObserver, k: int, pieces: list[Samples]) -> tuple[Tensor, Tensor]:
@@ -252,11 +252,11 @@ def _mean_squares(observer: LayerObserver, k: int, pieces: list[Samples]) -> tup
 
 
 def _weight_gradients(observed: ObservedCall, pieces: list[Samples]) -> tuple[WeightGradients, ...]:
-    steps, found = observed.observer.layout.x_index.shape[0], []
+    steps, gradients = observed.observer.layout.x_index.shape[0], []
     for letter in pieces[0].weights:
         start = PARAMETER[letter]
         name = next(p for p in observed.parameters if p.startswith(start))
         norms = _concatenated([p.weights[letter] for p in pieces])
         norms = torch.cat([norms, norms.new_zeros(steps - len(norms))])
-        found.append(WeightGradients(f"{observed.module}.{name}".removeprefix("."), norms))
-    return tuple(found)
+        gradients.append(WeightGradients(f"{observed.module}.{name}".removeprefix("."), norms))
+    return tuple(gradients)

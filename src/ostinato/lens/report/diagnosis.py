@@ -58,11 +58,11 @@ class _Case:
 
 def diagnose(report: ReportData) -> tuple[Finding, ...]:
     """All findings, the ones that make every other number meaningless first."""
-    found = [case for layer in report.layers for case in _not_finite(layer)]
+    cases = [case for layer in report.layers for case in _not_finite(layer)]
     for rule in (_vanishing, _exploding, _saturated, _dead):
-        found += [case for layer in report.layers if (case := rule(layer)) is not None]
+        cases += [case for layer in report.layers if (case := rule(layer)) is not None]
     alike: dict[tuple[str, str], list[_Case]] = {}
-    for case in found:
+    for case in cases:
         alike.setdefault((case.rule, case.sentence), []).append(case)
     return (*map(_finding, alike.values()), *_optimiser(report))
 
@@ -90,14 +90,14 @@ def layers_named(layers: Sequence[LayerReport]) -> str:
     depths: dict[tuple[str, int, tuple[bool, ...]], list[int]] = {}
     for (name, call, depth), reverse in directions.items():
         depths.setdefault((name, call, tuple(reverse)), []).append(depth)
-    found = []
+    phrases = []
     for (name, call, ways), which in depths.items():
         noun = "layer" + "s" * (len(which) > 1)
         part = name.removesuffix("layer") if name.endswith("layer") else f"{name} "
         part += f"{noun} {_listed(list(map(str, which)))}"
         part += " in both directions" * (len(ways) > 1) + " reversed" * (ways == (True,))
-        found.append(part + f" of call {call}" * (call > 0))
-    return _listed(found)
+        phrases.append(part + f" of call {call}" * (call > 0))
+    return _listed(phrases)
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -105,7 +105,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def _not_finite(layer: LayerReport) -> list[_Case]:
-    found = []
+    cases = []
     begins: dict[int, list[str]] = {}
     for health in layer.health:
         if health.first_step_not_finite is not None:
@@ -113,13 +113,13 @@ def _not_finite(layer: LayerReport) -> list[_Case]:
     for at, states in begins.items():
         what = f"state {states[0]} is" if len(states) == 1 else f"states {_listed(states)} are"
         sentence = f"{{who}}: {what} inf or NaN from step {at} on; look at x and the weights there"
-        found.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
-    if not found and layer.gradient is not None and layer.gradient.step_not_finite is not None:
+        cases.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
+    if not cases and layer.gradient is not None and layer.gradient.step_not_finite is not None:
         at = layer.gradient.step_not_finite
         what = f"gradients are inf or NaN at step {at} and the states are not"
         sentence = f"{{who}}: {what}; look at the loss, and at what grows on the way back"
-        found.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
-    return found
+        cases.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
+    return cases
 
 
 def _vanishing(layer: LayerReport) -> _Case | None:
@@ -204,7 +204,7 @@ def _dead(layer: LayerReport) -> _Case | None:
 
 
 def _optimiser(report: ReportData) -> list[Finding]:
-    found, clipping = [], report.clipping
+    findings, clipping = [], report.clipping
     pairs = list(zip(clipping.norms_before, clipping.norms_after, strict=True))
     factors = [before / after for before, after in pairs if after > 0 and not math.isnan(before)]
     if factors and min(factors) > CLIPPED_ABOVE:
@@ -212,7 +212,8 @@ def _optimiser(report: ReportData) -> list[Finding]:
             f"optimiser: clipping cut the gradient by {number(min(factors))} at every step, so its size says nothing "
             "any more; raise the bound, or look for what explodes"
         )
-        found.append(Finding("clipped", "optimiser", sentence, min(factors), CLIPPED_ABOVE, f"{_PASCANU}, section 3.2"))
+        source = f"{_PASCANU}, section 3.2"
+        findings.append(Finding("clipped", "optimiser", sentence, min(factors), CLIPPED_ABOVE, source))
     zeroed = [before for before, after in pairs if after == 0 < before]
     if zeroed:
         size = max(zeroed)
@@ -228,7 +229,7 @@ def _optimiser(report: ReportData) -> list[Finding]:
                 f"optimiser: at {steps} a gradient of norm {number(size)} was 0 when the optimiser read it; "
                 "look at what is done to gradients between backward and the step"
             )
-        found.append(Finding("gradient set to 0", "optimiser", sentence, size, 0.0, "IEEE 754"))
+        findings.append(Finding("gradient set to 0", "optimiser", sentence, size, 0.0, "IEEE 754"))
     moved = [
         (w.relative_update, w) for w in report.weights if "weight" in w.parameter and w.relative_update is not None
     ]
@@ -237,9 +238,9 @@ def _optimiser(report: ReportData) -> list[Finding]:
         if UPDATE_ABOVE < most < math.inf:
             what = f"gate {fast.gate} of {fast.parameter} moved by {100 * most:.2g} % of its size in one step"
             sentence = f"optimiser: {what}; lower the learning rate"
-            found.append(Finding("update too large", "optimiser", sentence, most, UPDATE_ABOVE, _RATIO))
+            findings.append(Finding("update too large", "optimiser", sentence, most, UPDATE_ABOVE, _RATIO))
         elif most < UPDATE_BELOW and not zeroed:
             what = f"no recurrent weight moved by more than {number(most)} of its size"
             sentence = f"optimiser: {what}; raise the learning rate, or look whether gradients arrive"
-            found.append(Finding("update too small", "optimiser", sentence, most, UPDATE_BELOW, _RATIO))
-    return found
+            findings.append(Finding("update too small", "optimiser", sentence, most, UPDATE_BELOW, _RATIO))
+    return findings

@@ -82,8 +82,8 @@ class Letters:
 
     def sizes(self) -> dict[str, int]:
         """The letters of this example: {"T": 7, "B": 2}."""
-        found = {"T" + "′" * k: steps for k, steps in enumerate(self.steps)}
-        return found | ({"B": self.rows} if self.batched else {})
+        sizes = {"T" + "′" * k: steps for k, steps in enumerate(self.steps)}
+        return sizes | ({"B": self.rows} if self.batched else {})
 
 
 def steps_read(letters: Letters, gradient: Tensor | None) -> str:

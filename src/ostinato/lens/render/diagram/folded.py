@@ -1,4 +1,4 @@
-"""The folded picture: a box for each layer, a loop where a state goes on to the next step, shapes on the arrows."""
+"""The folded picture: a box for each layer, a loop for each state, shapes on the arrows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def folded(flow: Flow, title: str) -> tuple[str, float, float]:
 
 
 class _Folded:
-    """Where everything stands: rows from below upward round one middle, arrows that pass a row in lanes on the left."""
+    """The layout: rows from below upward around one middle, arrows that pass a row in lanes on the left."""
 
     def __init__(self, flow: Flow) -> None:
         self.flow, self.rows, self.svg = flow, rows_of(flow), Svg()
@@ -37,7 +37,7 @@ class _Folded:
         self._across()
 
     def _across(self) -> None:
-        """Widths: of the boxes, of what stands beside them, and where the middle is."""
+        """Widths of the boxes and of the labels beside them, and the middle."""
         flow = self.flow
         named = [heading(flow.blocks[k], row.layer) for row in self.rows for k in row.blocks if self.boxed(row)]
         self.wide = max([96.0, *(max(width(a + " →") * 1.1, width(b, SMALL)) + 20 for a, b in named)])
@@ -74,7 +74,7 @@ class _Folded:
         return self.place[e.target][0] == self.place[e.source][1] + 1 and not e.to_state
 
     def x(self, block: int) -> float:
-        """Where the middle of a block stands. Inputs that go straight up stand right of those that go round."""
+        """The middle of a block. Inputs with straight arrows are to the right of those in lanes."""
         row = self.rows[self.place[block][0]]
         if self.boxed(row):
             return self.centre

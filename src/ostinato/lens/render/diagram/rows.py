@@ -34,11 +34,11 @@ def layers_of(block: Block) -> int:
 
 def first_and_last(rows: list[Row]) -> dict[int, tuple[int, int]]:
     """block → the rows of its first and its last layer."""
-    found: dict[int, tuple[int, int]] = {}
+    span: dict[int, tuple[int, int]] = {}
     for r, row in enumerate(rows):
         for k in row.blocks:
-            found[k] = (found[k][0], r) if k in found else (r, r)
-    return found
+            span[k] = (span[k][0], r) if k in span else (r, r)
+    return span
 
 
 def between_layers(flow: Flow, row: Row) -> Shape | None:

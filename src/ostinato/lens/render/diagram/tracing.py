@@ -1,8 +1,8 @@
 """Which module of a model reads which, found by one run on an example.
 
-Each module's output is cut from the graph of its making. What later arrives at another module then has a gradient in
-exactly the outputs that it was made from, whatever functions lie between, and the steps where this gradient is not 0
-are the steps that are read.
+Each module's output is detached. A later input of another module then has a gradient in exactly the outputs that it
+was computed from, whatever functions lie between, and the steps where this gradient is not 0 are the steps that are
+read.
 """
 
 from __future__ import annotations
@@ -26,21 +26,28 @@ from .flow import Block, Edge, Flow, block_of, is_recurrent
 
 @dataclass(frozen=True)
 class _Source:
-    """A tensor that a block gave, as what reads it gets it; `leaf` is where gradients in it end, None for integers."""
+    """An output of a block, detached."""
 
     block: int
+    """Number of the block."""
     given: Tensor
+    """The tensor that its readers get."""
     leaf: Tensor | None
+    """The leaf that it is a clone of, where its gradients end; None for integers."""
     state: bool = False
+    """Whether it is a final state."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A tensor that arrived at a block: what it was made from, and whether a layer takes it as its state."""
+    """An input of a block."""
 
     arrived: Tensor
+    """The tensor."""
     made_from: tuple[tuple[_Source, Tensor | None], ...]
+    """The outputs that it was computed from, with its gradient in each; None for integers."""
     state: bool
+    """Whether a recurrent layer takes it as its initial state."""
 
 
 def trace(model: nn.Module, example: tuple[Any, ...], keywords: Mapping[str, Any], where: str) -> Flow:
@@ -56,7 +63,7 @@ def trace(model: nn.Module, example: tuple[Any, ...], keywords: Mapping[str, Any
 
 
 class _Tracer:
-    """What is known so far, while the model runs."""
+    """The blocks, their outputs and what they read, recorded while the model runs."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -124,7 +131,7 @@ class _Tracer:
         return self.cut(number, output)
 
     def cut(self, number: int, value: Any, *, state: bool = False) -> Any:
-        """`value` with tensors that begin a graph of their own."""
+        """`value` with detached tensors, each a source of the block."""
 
         def one(t: Tensor) -> Tensor:
             leaf = t.detach().requires_grad_() if t.is_floating_point() else None
@@ -136,23 +143,23 @@ class _Tracer:
         return _replaced(value, one)
 
     def read(self, t: Tensor, state: bool) -> _Read:
-        """What a tensor was made from: the sources in which it has a gradient, or of integers what it is a view of."""
+        """The sources in which a tensor has a gradient; of an integer tensor the one that it is a view of."""
         if t.grad_fn is not None:
             able = [s for s in self.sources if s.leaf is not None]
             direction = torch.randn(t.shape, generator=self.random, dtype=t.dtype, device="cpu").to(t.device)
             leaves = [s.leaf for s in able if s.leaf is not None]
             gradients = torch.autograd.grad(t, leaves, direction, retain_graph=True, allow_unused=True)
-            found = [(s, g) for s, g in zip(able, gradients) if g is not None]
-            return _Read(t, tuple(found), state)
+            made_from = [(s, g) for s, g in zip(able, gradients) if g is not None]
+            return _Read(t, tuple(made_from), state)
         same = [s for s in self.sources if s.given.untyped_storage().data_ptr() == t.untyped_storage().data_ptr()]
         return _Read(t, tuple((s, None) for s in same[-1:]), state)
 
     def outputs(self, result: Any) -> None:
         """A block for each tensor that the model returns; a layer's last state, handed on as it is, has none."""
         states = {id(s.given) for s in self.sources if s.state}
-        found = [t for t in _tensors(result) if id(t) not in states]
-        for k, t in enumerate(found):
-            name = "output" if len(found) == 1 else f"output {k + 1}"
+        tensors = [t for t in _tensors(result) if id(t) not in states]
+        for k, t in enumerate(tensors):
+            name = "output" if len(tensors) == 1 else f"output {k + 1}"
             self.blocks.append(Block(name, "output"))
             with torch.enable_grad():
                 self.reads.append((len(self.blocks) - 1, self.read(t, False)))
@@ -189,7 +196,7 @@ class _Tracer:
         return Flow(tuple(self.blocks), tuple(edges.values()), letters.sizes())
 
     def _in_order_of_calls(self, edges: dict[Any, Edge], over: dict[int, bool]) -> None:
-        """Where nothing shows what a block reads, the one before it stands in, not proved."""
+        """Adds an edge, not proved, from the block before to each block whose inputs no gradient shows."""
         for number, r in self.reads:
             if any(target == number for _, target, *_ in edges) or number == 0:
                 continue

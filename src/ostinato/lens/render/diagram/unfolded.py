@@ -1,4 +1,4 @@
-"""The unfolded picture: a column of boxes for each step, states handed on from column to column."""
+"""The unfolded picture: a column of boxes for each step, with arrows for the states from column to column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def unfolded(flow: Flow, title: str, steps: int) -> tuple[str, float, float]:
 
 
 class _Unfolded:
-    """Where everything stands: rows from below upward, columns from the first step to the last."""
+    """The layout: rows from below upward, columns from the first step to the last."""
 
     def __init__(self, flow: Flow, steps: int) -> None:
         # Lengths and their like are no part of a step; the picture is that of a row which has all of them.
@@ -99,7 +99,7 @@ class _Unfolded:
         return len(self.rows[self.place[k][0]].blocks) > 1
 
     def column(self, k: int) -> int:
-        """Where a block without steps stands."""
+        """The column of a block without steps."""
         reads = self.flow.into(k)
         first = not reads or all(e.steps == "first" and not e.from_state for e in reads)
         return 0 if first else self.steps - 1

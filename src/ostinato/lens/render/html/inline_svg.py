@@ -66,13 +66,13 @@ def inlined(text: str, name: str, words: str, width: float) -> Html:
     """An SVG file as an element of a page: no prologue, no namespaces, ids with `name` in front."""
     body = _TITLES.sub("", _ABOUT.sub("", _HEAD.sub("", text, count=1)))
     view = _VIEW.search(body)
-    found = view.group(1) if view else ""
+    view_box = view.group(1) if view else ""
     body = body.replace("xlink:href", "href")
     body = _NAME.sub(lambda m: f"{m[1]}{name}-{m[2]}", body)
     body = _COLOUR.sub(lambda m: f"var({INKS[m[1].lower()]})" if m[1].lower() in INKS else m[1], body)
     least = f"; min-width: {WIDE}px" if width > WIDE else ""
     head = (
-        f'<svg viewBox="{found}" role="img" aria-label="{escape(words)}"'
+        f'<svg viewBox="{view_box}" role="img" aria-label="{escape(words)}"'
         f' style="width: {width:.0f}px{least}" font-family="DejaVu Sans, Verdana, Helvetica, Arial, sans-serif">'
     )
     return Html(_TAG.sub(lambda _: head, body, count=1).strip())

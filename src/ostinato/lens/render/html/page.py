@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...._version import __version__
+from ...capture.sampling import MOST_ROWS, MOST_SEGMENTS
 from ...report.data import LayerReport, ReportData
 from ...report.diagnosis import diagnose
 from ...report.format import number, percent
@@ -31,16 +32,16 @@ TITLE = "What a network remembers"
 MOST_DRAWN = 12
 """Number of layers with pictures; of the others the page has the tables."""
 
-_UNITS = ("", "", "(longest run)", "(steps)", "(steps)", "(no unit)", "(steps)", "(worst gate)", "(no unit)")
+_UNITS = ("", "", "(longest segment)", "(steps)", "(steps)", "(no unit)", "(steps)", "(worst gate)", "(no unit)")
 
 _BAND = "Line: the median; band: from quantile 0.1 to 0.9"
 _CAPTIONS = {
     "gradient": f"Everything that the loss sends to a state, by whatever way. {_BAND} of the rows. "
     "Healthy: of one order over the steps that matter.",
-    "probe": f"Only what arrives at each run's last step goes back. {_BAND} of the runs. Healthy: near 1 up to the lag "
-    "that matters.",
+    "probe": "The gradient at each segment's last step, propagated back alone. "
+    f"{_BAND} of the segments. Healthy: near 1 up to the lag that matters.",
     "retention": "Whole: a state's gradient by every way. Additive: by what each unit carries over by itself, step for "
-    f"step. Kept: the product of what is carried, unit by unit. {_BAND} of the runs, or of the units.",
+    f"step. Kept: the product of what is carried, unit by unit. {_BAND} of the segments, or of the units.",
     "gates": "Shares of a sample of all values. Saturated values lie where the activation is nearly flat, and little "
     "gradient passes.",
     "gates over time": f"{_BAND} of rows and units.",
@@ -103,7 +104,7 @@ def _verdict(report: ReportData) -> Html:
 def _overview(report: ReportData) -> Html:
     headings = [f"{name} {unit}".strip() for name, unit in zip(HEADINGS, _UNITS, strict=True)]
     rows = [layer_line(layer) for layer in report.layers]
-    shown = table("How far gradients reach and what is kept; of the median run and unit", headings, rows, named=2)
+    shown = table("How far gradients reach and what is kept; of the median segment and unit", headings, rows, named=2)
     return tag("section", tag("h2", "At a glance"), shown)
 
 
@@ -122,7 +123,7 @@ def _layer(k: int, layer: LayerReport, pictures: bool) -> Html:
         ("training mode", layer.training),
         ("steps and rows of the call", f"{layer.steps} and {layer.rows}"),
         ("units", layer.units),
-        ("runs, their lengths (steps)", f"{len(layer.lengths_steps)}, {min(lengths)} to {max(lengths)}"),
+        ("segments, their lengths (steps)", f"{len(layer.lengths_steps)}, {min(lengths)} to {max(lengths)}"),
     ]
     if layer.gradient is not None:
         facts.append(("backward passes", layer.gradient.backward_passes))
@@ -235,11 +236,11 @@ def _foot(report: ReportData) -> Html:
     address = "data:application/json;base64," + base64.b64encode(content.encode()).decode()
     levels = ", ".join(f"{q:g}" for q in LEVELS)
     read = (
-        "Steps are counted from 0 in the order of x, lags in steps back from a run's last step. A run is a row up to "
-        "its length, or a piece of it between two resets. Reach at 1 %: the largest lag at which a hundredth of the "
-        "last step's gradient is left. Retention: the product of what a unit carries over by itself, step by step. "
-        f"Quantiles are {levels}, the nearest value. Gate shares, deviations and histograms come from at most 1024 "
-        "steps of rows, evenly spread, retention from at most 8 runs; all else is exact."
+        "Steps are counted from 0 in the order of x, lags in steps back from a segment's last step. A segment is a row "
+        "up to its length, or the part of it between two resets. Reach at 1 %: the largest lag at which a hundredth of "
+        "the last step's gradient is left. Retention: the product of what a unit carries over by itself, step by step. "
+        f"Quantiles are {levels}, the nearest value. Gate shares, deviations and histograms come from at most "
+        f"{MOST_ROWS} steps of rows, evenly spread, retention from at most {MOST_SEGMENTS} segments; all else is exact."
     )
     link = tag("a", "Save all numbers as JSON", href=address, download="report.json")
     return tag(

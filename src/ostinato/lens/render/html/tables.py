@@ -82,10 +82,10 @@ def segments(layer: LayerReport) -> Html:
         "half-life (steps)": p.half_life_steps,
         "mean step gain (no unit)": p.mean_step_gain,
         "Pascanu's Ω (no unit)": p.omega,
-        "length of the run (steps)": layer.lengths_steps.double(),
+        "length of the segment (steps)": layer.lengths_steps.double(),
     }
     lines = [(name, *quantiles(v, LEVELS).tolist()) for name, v in rows.items()]
-    return table("The probe, over the runs", ("measured", *(f"quantile {q:g} of runs" for q in LEVELS)), lines)
+    return table("The probe, over the segments", ("measured", *(f"quantile {q:g} of segments" for q in LEVELS)), lines)
 
 
 def everything(layer: LayerReport) -> Html:

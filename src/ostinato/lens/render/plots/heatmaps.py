@@ -70,8 +70,8 @@ def _level(axes: Axes, shown: np.ndarray, level: float, dashes: str) -> None:
     filled = np.ma.masked_invalid(shown)
     if not filled.min() < level < filled.max():
         return
-    found = [np.asarray(line) for line in contour_generator(z=filled, name="serial").lines(level)]
-    lines = [line + 1 for line in found if np.hypot(*(line.max(0) - line.min(0))) >= _ISLAND * steps]
+    contours = [np.asarray(line) for line in contour_generator(z=filled, name="serial").lines(level)]
+    lines = [line + 1 for line in contours if np.hypot(*(line.max(0) - line.min(0))) >= _ISLAND * steps]
     for line in lines:
         for colour, wide in (("white", 2.6), ("black", 1.1)):
             axes.plot(*line.T, color=colour, linestyle=dashes, linewidth=wide, zorder=3, label=f"_{level:g}")
@@ -87,10 +87,10 @@ def _median(norms: Any) -> np.ndarray:
     values = np.asarray(norms.detach().cpu() if hasattr(norms, "detach") else norms, dtype=float)
     if values.ndim == 2:
         return values
-    found = np.full(values.shape[:2], np.nan)
+    medians = np.full(values.shape[:2], np.nan)
     any_row = np.isfinite(values).any(-1)
-    found[any_row] = np.nanmedian(values[any_row], axis=-1)
-    return found
+    medians[any_row] = np.nanmedian(values[any_row], axis=-1)
+    return medians
 
 
 @styled

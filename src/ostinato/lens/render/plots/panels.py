@@ -90,7 +90,7 @@ def retention(axes: Axes, layer: LayerReport) -> str:
     axes.set(xlabel="lag $k$ (steps before the last)", ylabel="share of what it is at lag 0")
     carrying = [c for c in layer.carries if c.formula != "0"]
     said = f"carried over: {', '.join(f'{c.state} by {c.formula}' for c in carrying)}"
-    # A formula that is too long for the field stands in the page's table.
+    # A formula that is too long for the panel is in the page's table.
     return said if len(said) <= _LINE else f"carried over: {', '.join(c.state for c in carrying)}"
 
 

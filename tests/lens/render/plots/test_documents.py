@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ostinato.lens.render.plots.__main__ import write
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 
 
 def test_every_picture_of_the_pages_is_written_by_the_command(tmp_path):

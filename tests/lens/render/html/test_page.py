@@ -11,7 +11,7 @@ import torch
 
 import ostinato
 from lens.made import made_probe, made_report, powers
-from lens.page.reading import Page
+from lens.render.html.reading import Page
 from ostinato import lens
 from ostinato.errors import InputError
 from ostinato.lens.pictures import figure, gates_picture
@@ -101,6 +101,7 @@ def test_what_was_measured_is_on_the_page(words_only):
     assert "multiplies it by 0.8 in the mean" in page.text
     assert "reach at 1 % (steps) 20 20 20" in page.text and "mean step gain (no unit) 0.8 0.8 0.8" in page.text
     assert "rnn.weight_hh_l0 f 2 0.5 0.002 0.001" in page.text
+    assert "at most 256 steps of rows, evenly spread, retention from at most 4 segments" in page.text
     assert "cut: 50 %" in page.text and "0 2 1 1 0.5 0.5" in page.text
 
 

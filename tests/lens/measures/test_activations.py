@@ -76,5 +76,5 @@ def test_sigmoid_again_is_a_composition_that_goes_flat():
 
 
 def test_the_page_holds_the_table():
-    page = (Path(__file__).parents[2] / "docs" / "activations.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "activations.md").read_text(encoding="utf-8")
     assert table() in page
