@@ -6,7 +6,7 @@ An attribute is short, its key in JSON names the unit: `norms` is written as "no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, fields
+from dataclasses import Field
 from typing import Any
 
 
@@ -28,8 +28,3 @@ def json_key(field: Field[Any]) -> str:
 def is_over_rows(field: Field[Any]) -> bool:
     """Whether the last dimension of a field's values counts rows or segments."""
     return bool(field.metadata.get("over_rows"))
-
-
-def unit_of(record: Any, name: str) -> str | None:
-    """The unit of the field `name` of a record or its class; None for a field without one."""
-    return next(field.metadata.get("unit") for field in fields(record) if field.name == name)
