@@ -40,7 +40,7 @@ def test_steps_grow_with_the_nodes(shape: str, walker: str):
 
 
 def test_a_long_carry_names_what_is_shared():
-    short, long = lens.carry(turns(10))["h"], lens.carry(turns(200))["h"]
+    short, long = lens.carry(turns(5))["h"], lens.carry(turns(200))["h"]
     assert "v1" not in short
     assert "; v1 = " in long and len(long) < 8000
 
@@ -75,4 +75,4 @@ def test_the_anomaly_of_a_long_cell_is_one_short_line():
         layer.p_w_l0.zero_()
     with pytest.raises(ostinato.errors.AnomalyError) as error, ostinato.detect_anomaly():
         layer(torch.randn(4, 2, X))[0].sum().backward()
-    assert "log(…), becomes -inf" in str(error.value) and len(str(error.value)) < 600
+    assert "log(…), becomes infinite" in str(error.value) and len(str(error.value)) < 600
