@@ -314,7 +314,8 @@ from ostinato.kernels import machine
 def emit():
     print("emitted")
     return '''{TWICE}'''
-address = machine.compile(emit, name="twice", key="process").address("twice")
+library = machine.compile(emit, name="twice", key="process")  # its code lives as long as it does
+address = library.address("twice")
 print(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(21), machine.compiled_count())
 """
 
