@@ -27,7 +27,7 @@ ORDER = """
     cells sequence
     kernels
     layers
-    bptt stream loss packing export
+    bptt loss packing export
     models tasks training reading
     lens
     inspection
@@ -84,6 +84,58 @@ def test_imports_run_one_way_only(path):
         where = f"{identify(path)}:{line}"
         assert other in RANK, f"{where} imports {other or 'the package itself'}; import the chapter that defines it"
         assert RANK[other] <= RANK[own], f"{where}: {own} imports {other}, which comes after it"
+
+
+def test_the_contributors_map_lists_every_chapter():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    there = {part(path) for path in SOURCES} - {"__init__", "__main__", "_version", "_torch_private"}
+    assert listed == there
+    assert there <= set(RANK) and set(RANK) - there == {"__main__", "_version", "_torch_private"}
+
+
+EXEMPT = {
+    "cells/cell.py Cell.__init__": "settings of the decorator",
+    "cli/app.py lag": "options of a command",
+    "export/file.py onnx": "options of a public function",
+    "kernels/run.py _packed": "the key of a cache on the way of every ragged call",
+    "layers/drop_in.py RNN.__init__": "torch.nn's constructor",
+    "layers/drop_in.py GRU.__init__": "torch.nn's constructor",
+    "layers/drop_in.py LSTM.__init__": "torch.nn's constructor",
+    "layers/recurrent.py Recurrent.__init__": "torch.nn's constructor",
+    "layers/registered.py forward": "the operator's schema",
+    "layers/registered.py forward_fake": "the operator's schema",
+    "layers/registered.py forward_autograd": "the operator's schema",
+    "layers/registered.py backward": "the operator's schema",
+    "layers/registered.py backward_fake": "the operator's schema",
+    "lens/measures/jacobian.py jacobian": "options of a public function",
+    "loss.py sequence_loss": "options of a public function",
+}
+"""Functions of more than eight parameters, and why they have them."""
+
+
+def long_signatures(path):
+    """(name with its class, parameters) of every function of a file that has more than eight, self apart."""
+
+    def walk(node, owner):
+        for child in ast.iter_child_nodes(node):
+            name = f"{owner}{child.name}" if hasattr(child, "name") else owner
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                a = child.args
+                names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+                count = len(names) - (names[:1] in (["self"], ["cls"]))
+                if count > 8:
+                    yield f"{path.relative_to(PACKAGE).as_posix()} {name}", count
+            yield from walk(child, f"{name}." if hasattr(child, "name") else owner)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), "")
+
+
+def test_what_travels_together_is_one_record():
+    """Beyond eight parameters a function gets a typed record instead; these are the ones that a user's options fill."""
+    found = dict(pair for path in SOURCES for pair in long_signatures(path))
+    assert found.keys() == EXEMPT.keys(), found
 
 
 def test_the_order_is_read_from_real_imports():

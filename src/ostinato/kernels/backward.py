@@ -13,10 +13,10 @@ from .code import I64, PTR, Code, Int, Ptr
 from .kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
 from .machine import Target
 from .plan import Product, Stream
-from .product import Products
+from .product import Products, Rows
 from .program import Outer, Program
 from .stepping import share_of
-from .tiles import Operand, Tiles, depth
+from .tiles import Tiles, depth
 from .timeloop import Kernel, Work, parameter_keys
 
 
@@ -121,7 +121,7 @@ class Backward(Kernel):
             start = args.bias[number].at(block * columns)
             line = args.stride["gate_gradients"]
             operands = [
-                Operand(args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line)
+                Rows(args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line)
                 for part in p.parts
             ]
             Tiles(args, products, self.program.cell).accumulate(p, block, height, operands, panel, start, scratch)

@@ -8,10 +8,10 @@ from .code import Code, Int
 from .kernel_args import KernelArgs, StateTable
 from .machine import Target
 from .plan import Product
-from .product import Products
+from .product import Products, Rows
 from .program import Program
 from .stepping import share_of
-from .tiles import Operand, Tiles
+from .tiles import Tiles
 from .timeloop import Kernel, Work
 
 
@@ -100,4 +100,4 @@ class Forward(Kernel):
             ):
                 near = apart.select(q, r)
                 out = args.pregemm[number].at((block * args.chunk_rows + q + m) * columns)
-                tiles.multiply(p, block, height, Operand(x.at((near + m) * line), line), panel, start, out)
+                tiles.multiply(p, block, height, Rows(x.at((near + m) * line), line), panel, start, out)

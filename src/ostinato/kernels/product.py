@@ -7,7 +7,7 @@ B is packed: a panel holds `columns` vectors for each k, one after the other, ze
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -23,6 +23,18 @@ def heights(columns: int, registers: int) -> int:
     accumulators = 24 if registers >= 32 else 12
     fits = [m for m in range(1, 9) if m * columns <= min(accumulators, registers - 1 - min(m, columns))]
     return max(fits, default=1)
+
+
+class Rows(NamedTuple):
+    """Rows of a matrix."""
+
+    pointer: Ptr
+    stride: Int
+    """Numbers from one row to the next."""
+
+    def at(self, r: int) -> Ptr:
+        """The first number of row r."""
+        return self.pointer.at(self.stride * r)
 
 
 class Products:
@@ -131,25 +143,23 @@ class Products:
             for r in range(rows):
                 c.at(ldc * r).set_vector(first)
             with code.range(depth, step=self.lanes) as k:
-                self._square_of(code, a, lda, m, k, depth, width, c, ldc, rows)
+                self._square_of(code, Rows(a, lda), m, k, depth, width, Rows(c, ldc), rows)
 
         return self.function(f"direct_{rows}", [PTR, I64, PTR, I64, I64, PTR, PTR, I64], body)
 
-    def _square_of(
-        self, code: Code, a: Ptr, lda: Int, m: Ptr, k: Int, depth: Int, width: Int, c: Ptr, ldc: Int, rows: int
-    ) -> None:
+    def _square_of(self, code: Code, a: Rows, m: Ptr, k: Int, depth: Int, width: Int, c: Rows, rows: int) -> None:
         """Adds the next square of M, from column k on, to `rows` rows of c."""
         n, lanes = self.lanes, code.lanes
         square = code.stack(n * n)
         count = (depth - k).min(n)
 
         def add(k: Int, columns: list) -> None:
-            totals = [c.at(ldc * r).vector() for r in range(rows)]
+            totals = [c.at(r).vector() for r in range(rows)]
             for i, column in enumerate(columns):
                 for r in range(rows):
-                    totals[r] = lanes.fma(lanes.splat(a.at(lda * r + k + i).scalar()), column, totals[r])
+                    totals[r] = lanes.fma(lanes.splat(a.pointer.at(a.stride * r + k + i).scalar()), column, totals[r])
             for r, total in enumerate(totals):
-                c.at(ldc * r).set_vector(total)
+                c.at(r).set_vector(total)
 
         code.call(self.square(), m.at(k), depth, width, count, square, n)
         with code.if_else(count >= n) as (whole, part):
@@ -172,7 +182,7 @@ class Products:
             line = code.integer(0)
             with code.range(depth, step=self.lanes) as k:
                 for m, width, _, c in pair:
-                    self._square_of(code, a, line, m, k, depth, width, c, line, 1)
+                    self._square_of(code, Rows(a, line), m, k, depth, width, Rows(c, line), 1)
 
         return self.function("direct_pair", [PTR, I64, PTR, I64, PTR, PTR, PTR, I64, PTR, PTR], body)
 

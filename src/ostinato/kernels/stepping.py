@@ -19,9 +19,9 @@ from .args import Layout
 from .code import I64, PTR, Int, Ptr
 from .kernel_args import KernelArgs, StateTable
 from .plan import Pass, Product, Step, Stream, full
-from .product import Products
+from .product import Products, Rows
 from .team import ThreadTeam
-from .tiles import Operand, Tiles
+from .tiles import Tiles
 from .vector import Body, Row
 
 
@@ -236,18 +236,18 @@ class Stepper:
         else:
             self.tiles.accumulate(q, block, height, operands, panel, start, scratch)
 
-    def _operand(self, s: Stream, first: Int) -> Operand:
+    def _operand(self, s: Stream, first: Int) -> Rows:
         args = self.args
         if s.kind in ("old", "new"):
             line = args.padded(s.width)
             buffer = self.state_table.previous(s.index) if s.kind == "old" else self.state_table.next(s.index)
-            return Operand(buffer.at((self.b + first) * line), line)
+            return Rows(buffer.at((self.b + first) * line), line)
         if s.kind == "slot":
             line = args.stride["gate_gradients"]
-            return Operand(args.gate_gradients.at((self.q + first) * line + args.column(s.offset)), line)
+            return Rows(args.gate_gradients.at((self.q + first) * line + args.column(s.offset)), line)
         assert s.kind == "cross", s
         line = args.padded_units * self.step.crossing
-        return Operand(args.spill.at((self.b + first) * line + args.padded_units * s.index), line)
+        return Rows(args.spill.at((self.b + first) * line + args.padded_units * s.index), line)
 
 
 def share_of(blocks: Int, share: Int, shares: Int) -> tuple[Int, Int]:

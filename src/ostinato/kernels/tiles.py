@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..cells import Cell
 from .code import Int, Ptr
 from .kernel_args import KernelArgs
 from .plan import Part, Product
-from .product import Products
-
-
-class Operand(NamedTuple):
-    """The rows that a product multiplies."""
-
-    pointer: Ptr
-    stride: Int
-    """Numbers from one row to the next."""
+from .product import Products, Rows
 
 
 class Tiles:
@@ -52,7 +43,7 @@ class Tiles:
             m = args.weight[letter].at((width * cell.place[letter, name] + first) * k)
             code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), q.columns * products.lanes, room)
 
-    def multiply(self, q: Product, block: Int, height: Int, operand: Operand, panel: Ptr, start: Ptr, to: Ptr) -> None:
+    def multiply(self, q: Product, block: Int, height: Int, operand: Rows, panel: Ptr, start: Ptr, to: Ptr) -> None:
         """A tile of several outputs of one operand: from the packed panel, in short calls from unpacked weights."""
         code, args, products, cell = self.code, self.args, self.products, self.cell
         (a, line), columns = operand, q.columns * products.lanes
@@ -81,7 +72,7 @@ class Tiles:
                 code.call(products.tile(q.columns), height, a, line, panel, columns, k, start, 0, to, columns)
 
     def accumulate(
-        self, q: Product, block: Int, height: Int, operands: Sequence[Operand], panel: Ptr, start: Ptr, to: Ptr
+        self, q: Product, block: Int, height: Int, operands: Sequence[Rows], panel: Ptr, start: Ptr, to: Ptr
     ) -> None:
         """A tile of one output that is a sum over parts: from the panel, or in a short call from the weights' own rows.
 

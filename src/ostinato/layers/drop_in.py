@@ -10,7 +10,7 @@ D directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Unpack
 
@@ -23,11 +23,9 @@ from ..errors import InputError, OstinatoError, phrase
 from . import engine, initial
 from .arguments import State
 from .given import Lengths, Resets
-from .layer import Layer, settled
-from .masks import Masks
+from .layer import Layer, StackCall, settled
 from .options import LayerOptions, Options, shows_options
 from .routing import transformed
-from .watching import Onlooker
 from .weights import suffixes
 
 _NAMES = {
@@ -139,27 +137,18 @@ class TorchLayer(Layer, nn.RNNBase):
             return self._weight_names()[0]
         return _FIRST_NAMES[self.bias, self.proj_size > 0]
 
-    def _layers(
-        self,
-        x: Tensor,
-        states: Sequence[Tensor],
-        weights: Sequence[Sequence[Tensor]],
-        sizes: Tensor | None,
-        histories: bool,
-        looking: Callable[[int, int], Onlooker] | None = None,
-        masks: Masks | None = None,
-        spare: bool = False,
-        places: Any = None,
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        own = masks is not None or self._equations is not None or spare  # torch's layers know none of these
+    def _layers(self, stack: StackCall) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        x, looking = stack.x, stack.looking
+        # torch's layers know none of these
+        own = stack.masks is not None or self._equations is not None or stack.spare or stack.histories
         checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own keep everything
-        if own or histories or checkpointed or _runs_here(x) or transformed():
-            return super()._layers(x, states, weights, sizes, histories, looking, masks, spare, places)
+        if own or checkpointed or _runs_here(x) or transformed():
+            return super()._layers(stack)
         if looking is not None:
             for depth in range(self.num_layers):
                 for direction in range(2 if self.bidirectional else 1):
                     looking(depth, direction).unseen(f"torch's own implementation ran it on {x.device}")
-        return self._torch_layers(x, states, sizes)
+        return self._torch_layers(x, stack.states, stack.sizes)
 
     def _torch_layers(
         self, x: Tensor, states: Sequence[Tensor], sizes: Tensor | None

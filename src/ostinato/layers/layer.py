@@ -6,7 +6,7 @@ Letters: T steps, B rows of the batch, C input features, H hidden units, L layer
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -34,6 +34,29 @@ from .short import short
 from .standing import inside_torch_onnx, refuse_torch_onnx, stand_in
 from .watching import WATCHER, Onlooker
 from .weights import gate_record, incoming, keep_true
+
+
+@dataclass(slots=True)
+class StackCall:
+    """What all layers and directions of one call share."""
+
+    x: Tensor
+    """[T, B, C] or packed rows [R, C]; laid out as the caller has it with `places`."""
+    states: Sequence[Tensor]
+    """The initial states, [D·L, B, ·] each."""
+    weights: Sequence[Sequence[Tensor]]
+    """Of each layer and direction, as the cell takes them."""
+    sizes: Tensor | None
+    """As `SequenceCall.batch_sizes`."""
+    places: Any
+    """As `SequenceCall.rows`."""
+    spare: bool
+    """Whether packed rows may come with lines, steps and rows that belong to no sequence."""
+    histories: bool
+    """Whether the states after every step are returned."""
+    looking: Callable[[int, int], Onlooker] | None = None
+    """(layer, direction) → its observer."""
+    masks: Masks | None = None
 
 
 class Layer(nn.Module):
@@ -164,9 +187,10 @@ class Layer(nn.Module):
         if not packed:
             stay(self, batch, given, weights)
         starts = [batch.start(s, o) for s, o in zip(given, own)]
-        y, finals, every = self._layers(
-            batch.x, starts, weights, batch.sizes, return_states, looking, masks, batch.spare, batch.places
+        stack = StackCall(
+            batch.x, starts, weights, batch.sizes, batch.places, batch.spare, return_states, looking, masks
         )
+        y, finals, every = self._layers(stack)
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
         output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
         if not return_states:
@@ -174,25 +198,10 @@ class Layer(nn.Module):
         states = tuple(batch.steps(s) for s in every)
         return output, new, states if len(states) > 1 else states[0]
 
-    def _layers(
-        self,
-        x: Tensor,
-        states: Sequence[Tensor],
-        weights: Sequence[Sequence[Tensor]],
-        sizes: Tensor | None,
-        histories: bool,
-        looking: Callable[[int, int], Onlooker] | None = None,
-        masks: Masks | None = None,
-        spare: bool = False,
-        places: Any = None,
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """x [T, B, C] or [R, C], states [D·L, B, ·] → output, final states, and states after every step on demand.
-
-        spare   whether packed rows may come with lines, steps and rows that nobody has
-        places  where the packed rows of x are, if x is as the caller has it; the output is then laid out as x
-        """
-        cell, directions = self.running, 2 if self.bidirectional else 1
-        starts = [s.unbind(0) for s in states]
+    def _layers(self, stack: StackCall) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Output, final states, and states after every step on demand."""
+        cell, directions, x, masks = self.running, 2 if self.bidirectional else 1, stack.x, stack.masks
+        starts = [s.unbind(0) for s in stack.states]
         wanted = read_checkpoint(self.checkpoint, type(self).__name__, self.num_layers * directions)
         finals: list[list[Tensor]] = []
         every: list[list[Tensor]] = []
@@ -202,15 +211,15 @@ class Layer(nn.Module):
             outputs = []
             for direction in range(directions):
                 k = layer * directions + direction
-                onlooker = None if looking is None else looking(layer, direction)
-                given, own, noise = x, weights[k], None
+                onlooker = None if stack.looking is None else stack.looking(layer, direction)
+                given, own, noise = x, stack.weights[k], None
                 if masks is not None:
                     given, own, noise = masks.inputs(x, k), masks.weights(cell, own, k), masks.noise(k)
                 run_from = [s[k] for s in starts]
-                call = SequenceCall(cell, given, run_from, own, sizes, direction == 1, noise, places)
-                result = run(call, histories, wanted, onlooker)
+                call = SequenceCall(cell, given, run_from, own, stack.sizes, direction == 1, noise, stack.places)
+                result = run(call, stack.histories, wanted, onlooker)
                 output, history = result.output, result.histories
-                if histories and cell.output_state is not None:
+                if stack.histories and cell.output_state is not None:
                     history = [*history[: cell.output_state], output, *history[cell.output_state :]]
                 outputs.append(output)
                 finals.append(result.final_states)
