@@ -5,21 +5,15 @@ Letters: T steps, B rows, C input features, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from ..cells import Cell, clip_gradient, mean
+from ..cells import Cell
+from ..cells.operations import OPERATIONS
 from ..cells.value import Value
-
-_ELSEWHERE: dict[str, Callable[..., Tensor]] = {
-    "softplus": functional.softplus,
-    "mean": mean,
-    "norm": lambda v, m, r: (v - m) * r,
-}
 
 
 def evaluate(
@@ -78,16 +72,7 @@ def needed(nodes: Sequence[Value], known: Mapping[int, Tensor] = MappingProxyTyp
 
 
 def apply(v: Value, inner: list[Tensor]) -> Tensor:
-    if v.op == "rstd":
-        return 1 / (inner[0].var(-1, correction=0, keepdim=True) + v.attr).sqrt()
-    if v.op == "clip_gradient":
-        return clip_gradient(inner[0], v.attr)
-    if v.op == "clamp":
-        return inner[0].clamp(*v.attr)
-    if v.op == "leaky_relu":
-        return functional.leaky_relu(inner[0], v.attr)
-    operation = _ELSEWHERE[v.op] if v.op in _ELSEWHERE else getattr(torch, v.op)
-    return operation(*inner)
+    return OPERATIONS[v.op].compute(inner, v.attr)
 
 
 def _spread(value: Tensor, lead: torch.Size) -> Tensor:

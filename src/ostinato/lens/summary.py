@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..cells.cell import PARAMETER
+from ..cells.operations import OPERATIONS
 from .nodes import carry, named
 from .onlooker import Looking, Taken
 from .record import (
@@ -29,15 +30,6 @@ from .record import (
 _BINS = 20
 SAMPLE_PER_STEP = 128
 """How many values of a step at about most its quantiles are taken from."""
-_SATURATED = {"sigmoid": (0.1, 0.9), "tanh": (-0.9, 0.9), "relu": (0.0, math.inf)}
-_RANGE = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-_SLOPE = {
-    "sigmoid": lambda y: y * (1 - y),
-    "tanh": lambda y: 1 - y * y,
-    "relu": lambda y: (y > 0).to(y.dtype),
-    "exp": lambda y: y,
-    "softplus": lambda y: 1 - (-y).exp(),
-}
 
 
 @dataclass(frozen=True)
@@ -146,22 +138,22 @@ def _gates(looking: Looking, pieces: list[Taken]) -> tuple[Gate, ...]:
         if not pieces:
             break
         sample = _joined([p.gates[name][0] for p in pieces])
-        low, high = _SATURATED.get(node.op, (math.nan, math.nan))
-        beyond = math.isnan(low)
-        nothing = torch.full_like(sample[0], math.nan)
-        below, above = (sample <= low) if node.op == "relu" else (sample < low), sample > high
-        slope = float(_SLOPE[node.op](sample).square().mean()) if node.op in _SLOPE else math.nan
+        row = OPERATIONS[node.op]
+        low_share = high_share = torch.full_like(sample[0], math.nan)
+        if row.saturated is not None:
+            low_share, high_share = (end.double().mean(0) for end in row.saturated(sample))
+        slope = math.nan if row.slope is None else float(row.slope(sample).square().mean())
         over_time = _over_time(pieces, name)
         units = over_time.shape[2]
         few = over_time[..., :: max(1, units * over_time.shape[1] // SAMPLE_PER_STEP)].flatten(1)
-        edges, shares = _histogram(sample, *_RANGE.get(node.op, (None, None)))
+        edges, shares = _histogram(sample, *row.range or (None, None))
         found.append(
             Gate(
                 name,
                 node.op,
                 sample.mean(0),
-                nothing if beyond else below.double().mean(0),
-                nothing if beyond else above.double().mean(0),
+                low_share,
+                high_share,
                 slope,
                 over_time.flatten(1).nanmean(1),
                 quantiles(few, LEVELS),
