@@ -1,7 +1,8 @@
 """Operations by name: THE table of what a cell may use, and what to write for what is missing.
 
-An operation is one row, in one of the files of this folder; no other file of the package names it. Whatever reads an
-operation's facts (tracing, text, LaTeX, derivative, kernels, lens, export) reads them here when it needs them.
+An operation is one row, in one of the files of this folder. Tracing, text, LaTeX, derivative, kernels, lens and export
+read a row when they need it. Compiled kernels are cached by the sources of this package: a process that adds a row at
+run time has to set OSTINATO_CACHE to a folder of its own.
 """
 
 from __future__ import annotations
