@@ -63,8 +63,8 @@ def _watched() -> Iterator[list[int]]:
 
     def watched(*arguments: Any) -> Any:
         result = forward(*arguments)
-        output, finals, histories, kept = result
-        found.append(sum(t.nbytes for t in (output, *finals, *histories, *kept)))
+        made = (result.output, *result.final_states, *result.histories, *result.saved)
+        found.append(sum(t.nbytes for t in made))
         return result
 
     with patch.object(engine, "forward", watched):

@@ -30,8 +30,8 @@ FEW = {
     "kernels/machine.py _runnable": "one for each target's name; others raise",
     "kernels/machine.py _sources": "no arguments",
     "kernels/machine.py named": "one for each target's name; others raise",
-    "kernels/meetings.py meetings": "no arguments",
-    "kernels/meetings.py price": "64 numbers",
+    "kernels/meetings.py barrier_benchmark": "no arguments",
+    "kernels/meetings.py barrier_seconds": "64 numbers",
     "kernels/places.py sorter": "no arguments",
     "kernels/run.py _has_kernels": "no arguments",
     "kernels/threads.py _body": "256 pointers to functions",
@@ -42,7 +42,7 @@ FEW = {
     "layers/engine.py _warn": "one for each kind of device",
     "layers/engine.py kernels": "no arguments",
     "layers/routing.py _onednn": "no arguments",
-    "lens/onlooker.py _stride": "256 numbers",
+    "lens/capture/sampling.py _stride": "256 numbers",
 }
 """Caches without a bound in bytes, and what bounds them: entries are small, and few."""
 MEGABYTE = 1 << 20

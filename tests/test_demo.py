@@ -43,7 +43,7 @@ def one_thread():
 def pages_without_pictures(request, monkeypatch):
     """Pictures of a page take seconds; one test has them."""
     if "page_with_pictures" not in request.fixturenames:
-        monkeypatch.setattr("ostinato.lens.page.MOST_DRAWN", 0)
+        monkeypatch.setattr("ostinato.lens.render.html.page.MOST_DRAWN", 0)
 
 
 @pytest.fixture

@@ -23,4 +23,4 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 def test_pages_are_found():
-    assert "notation.md" in PAGES and len(PAGES["notation.md"]) == 4
+    assert "notation.md" in PAGES and len(PAGES["notation.md"]) == 5

@@ -1,11 +1,13 @@
 """The layout itself: which module may import which, file sizes, public names documented, commands in documents."""
 
 import ast
+import dataclasses
 import inspect
 import re
 import runpy
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 ORDER = """
     _version errors _torch_private environment caching
-    cells
+    cells sequence
     kernels
     layers
     bptt stream loss packing export
@@ -38,6 +40,12 @@ RANK = {name: place for place, name in enumerate(ORDER.split())}
 LINE = {name: place for place, line in enumerate(ORDER.strip().splitlines()) for name in line.split()}
 
 SHAPE = re.compile(r"\[[A-Z0-9][A-Za-z0-9·+/ -]*(, [A-Za-z0-9·+/ -]+)*\]")
+UNIT = re.compile(r"\b(units?|steps?|share|nats|bool|int64)\b")
+CHAPTERS = [ostinato.lens, ostinato.export]
+PUBLIC = [(ostinato, name) for name in ostinato.__all__ if not name.startswith("__")]
+PUBLIC += [(chapter, name) for chapter in CHAPTERS for name in chapter.__all__]
+RECORDS = [(c, n) for c, n in PUBLIC if c in CHAPTERS and dataclasses.is_dataclass(getattr(c, n))]
+FUNCTIONS = [(c, n) for c, n in PUBLIC if c in CHAPTERS and inspect.isfunction(getattr(c, n))]
 
 
 def identify(path):
@@ -103,16 +111,57 @@ def takes_tensors(thing):
     return callable(call) and any("Tensor" in str(kind) for kind in getattr(call, "__annotations__", {}).values())
 
 
-@pytest.mark.parametrize("name", ostinato.__all__)
-def test_every_public_name_is_documented(name):
-    thing = getattr(ostinato, name)
-    if name.startswith("__"):
-        return
-    assert thing.__doc__ and thing.__doc__.strip(), f"ostinato.{name} has no docstring"
+def named(value):
+    chapter, name = value
+    return f"{chapter.__name__}.{name}"
+
+
+def strings_under_fields(record):
+    """Field → the string under it in the source of a dataclass, None where there is none; its own fields only."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0].body
+    found = {}
+    for statement, after in zip(body, [*body[1:], None]):
+        if isinstance(statement, ast.AnnAssign):
+            text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
+            found[statement.target.id] = (ast.unparse(statement.annotation), text)
+    return found
+
+
+@pytest.mark.parametrize("public", PUBLIC, ids=named)
+def test_every_public_name_is_documented(public):
+    chapter, name = public
+    thing = getattr(chapter, name)
+    assert thing.__doc__ and thing.__doc__.strip(), f"{named(public)} has no docstring"
     if takes_tensors(thing):
-        assert SHAPE.search(thing.__doc__), (
-            f"ostinato.{name} takes tensors; its docstring gives no shape such as [T, B, C]"
-        )
+        texts = [thing.__doc__]
+        if public in RECORDS:
+            texts += [text or "" for _, text in strings_under_fields(thing).values()]
+        assert SHAPE.search("\n".join(texts)), f"{named(public)} takes tensors; nothing gives a shape such as [T, B, C]"
+    if chapter in CHAPTERS and inspect.isclass(thing):
+        for member, value in vars(thing).items():
+            function = value.fget if isinstance(value, property) else value
+            if inspect.isfunction(function) and not member.startswith("_"):
+                assert function.__doc__, f"{named(public)}.{member} has no docstring"
+
+
+@pytest.mark.parametrize("public", RECORDS, ids=named)
+def test_every_field_of_a_record_is_documented_under_it(public):
+    """In one form, a string under the attribute, with shape and unit where the field is a tensor."""
+    record = getattr(*public)
+    for name, (kind, text) in strings_under_fields(record).items():
+        assert text, f"{named(public)}.{name} has no string under it"
+        assert f"\n    {name}  " not in record.__doc__, f"{named(public)}.{name} is documented twice"
+        if "Tensor" in kind:
+            assert SHAPE.search(text), f"{named(public)}.{name} is a tensor; its string gives no shape such as [T, B]"
+            assert UNIT.search(text), f"{named(public)}.{name} is a tensor; its string gives no unit"
+
+
+@pytest.mark.parametrize("public", FUNCTIONS, ids=named)
+def test_every_function_says_what_it_refuses(public):
+    """Where the module that defines it phrases errors."""
+    function = getattr(*public)
+    if "phrase(" in inspect.getsource(inspect.getmodule(function)):
+        assert re.search(r"\bRaises\b|\brefused\b", function.__doc__), f"{named(public)} does not say what it refuses"
 
 
 def test_importing_the_package_brings_nothing_heavy():

@@ -157,7 +157,7 @@ def test_under_the_lens(added):
     gate = {g.name: g for g in looking.report().layers[0].gates}.get("z")
     before = torch.cat([torch.zeros_like(output[:1]), output[:-1]])
     weights = list(layer.parameters())
-    (found,) = lens.evaluate(one, weights, x, [before], [lens.named(one).trace.output])
+    (found,) = lens.evaluate(one, weights, x, [before], [one.trace.output])
     close("outputs", {"output": found.detach()}, {"output": output.detach()})
     test = lens.jacobian(layer, x).pascanu
     if row.name == "hypot":

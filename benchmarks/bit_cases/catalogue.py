@@ -11,8 +11,7 @@ from torch import Tensor, clamp, exp, log, maximum, minimum, relu, sigmoid, sqrt
 from torch.nn.functional import leaky_relu, softplus
 
 import ostinato
-from ostinato import clip_gradient, mean, norm
-from ostinato.lens import carry, named
+from ostinato import clip_gradient, lens, mean, norm
 
 from .digest import Case
 from .made import LARGE, SMALL, Call, drawn, layer_of, outcome, start_of
@@ -64,6 +63,7 @@ def cases() -> Iterator[tuple[str, Case]]:
 def texts(cell: ostinato.Cell) -> Mapping[str, Any]:
     """What is written about a cell."""
     bare = cell.without_bias()
+    nodes = lens.named_values(cell) if hasattr(lens, "named_values") else lens.named(cell)  # on older commits
     return {
         "text": cell.text,
         "without bias": bare.text,
@@ -74,8 +74,8 @@ def texts(cell: ostinato.Cell) -> Mapping[str, Any]:
         "parameters": list(cell.parameters(SMALL.features, SMALL.hidden, SMALL.projected).items()),
         "gates": cell.gates,
         "states": cell.states,
-        "carries": carry(cell),
-        "names": [list(named(cell).pre_activations), list(named(cell).gates)],
+        "carries": lens.carry(cell),
+        "names": [list(nodes.pre_activations), list(nodes.gates)],
     }
 
 

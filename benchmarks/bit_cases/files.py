@@ -38,6 +38,7 @@ def cases() -> Iterator[tuple[str, Case]]:
     for kind in ("RNN tanh", "GRU", "LSTM", "lstm_peephole"):
         yield f"files of {kind}: other layouts", partial(layouts, kind)
     yield "files of LSTM: saved and loaded", loaded
+    yield "files of mgu: gates permuted", permuted
     yield "files of a model: diagrams", model_diagrams
 
 
@@ -88,3 +89,25 @@ def loaded() -> Mapping[str, Any]:
     other = ostinato.LSTM(SMALL.features, SMALL.hidden, 2, zoneout=0.1)
     other.load_state_dict(layer.state_dict())
     return {f"{k} {n}": t for k, m in enumerate((again, other)) for n, t in called(m.train(), Call()).items()}
+
+
+def permuted() -> Mapping[str, Any]:
+    """Weights and Adam's moments of a cell whose gates are stacked in another order than in the file."""
+    given, turned = (
+        ostinato.Cell.from_text(
+            f'@cell(gates="{order}")\ndef turned(W, U, b, x, h):\n    z = sigmoid(W.z @ x + b.z + U.z @ h)\n'
+            "    n = tanh(W.n @ x + b.n + U.n @ h)\n    return z * h + (1 - z) * n\n"
+        )
+        for order in ("z n", "n z")
+    )
+    layers = [ostinato.Recurrent(cell, SMALL.features, SMALL.hidden) for cell in (given, turned)]
+    optimizers = [torch.optim.Adam(layer.parameters()) for layer in layers]
+    x = drawn(SMALL.steps, SMALL.rows, SMALL.features)
+    layers[0](x)[0].square().sum().backward()
+    optimizers[0].step()
+    layers[1].load_state_dict(layers[0].state_dict())
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
+    names = ostinato.permute_optimizer_state(optimizers[1], layers[1])
+    layers[1](x)[0].square().sum().backward()
+    optimizers[1].step()
+    return {"names": names, "order": ostinato.gate_order(turned), **dict(layers[1].named_parameters())}

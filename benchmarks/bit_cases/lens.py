@@ -117,16 +117,25 @@ def gates(kind: str, options: Mapping[str, Any], given: Any) -> Mapping[str, Any
     found: dict[str, Any] = {"gates": lens.gate_values(layer, x, **keywords)}
     if layer.bidirectional:
         found["second direction"] = lens.gate_values(layer, x, depth=0, direction=1, **keywords)
-    several = lens.runs(layer, x, start_of(layer, SMALL, rows=[4]), **keywords)
+    replay = lens.replay if hasattr(lens, "replay") else lens.runs  # its name on older commits
+    several = replay(layer, x, start_of(layer, SMALL, rows=[4]), **keywords)
     for k, run in enumerate(several):
-        found[f"run {k}"] = [run.x, run.start, run.states, run.output, run.valid, run.reverse, run.depth, run.resets]
-        found[f"run {k}, before"] = [run.own, run.previous, run.begins, run.lengths]
-    nodes = lens.named(run.cell)
+        start, own, previous, begins = inside(run)
+        found[f"run {k}"] = [run.x, start, run.states, run.output, run.valid, run.reverse, run.depth, run.resets]
+        found[f"run {k}, before"] = [own, previous, begins, run.lengths]
+    nodes = lens.named_values(run.cell) if hasattr(lens, "named_values") else lens.named(run.cell)
     for part in ("pre_activations", "gates", "carries"):
-        values = lens.evaluate(run.cell, run.weights, run.x, run.previous, list(getattr(nodes, part).values()))
+        values = lens.evaluate(run.cell, run.weights, run.x, previous, list(getattr(nodes, part).values()))
         found[part] = dict(zip(getattr(nodes, part), values, strict=True))
-    found["step_jacobians"] = lens.step_jacobians(run.cell, run.weights, run.x[1], [s[1] for s in run.previous])
+    found["step_jacobians"] = lens.step_jacobians(run.cell, run.weights, run.x[1], [s[1] for s in previous])
     return found
+
+
+def inside(run: Any) -> tuple[Any, Any, Any, Any]:
+    """What a replay starts from, by its names now and on older commits."""
+    if hasattr(run, "initial_states"):
+        return run.initial_states, run.reset_states, run.previous_states, run.segment_start_masks
+    return run.start, run.own, run.previous, run.begins
 
 
 def jacobians(kind: str, options: Mapping[str, Any], given: Any) -> Mapping[str, Any]:

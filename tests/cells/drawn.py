@@ -118,7 +118,7 @@ def numbers(n: int) -> Cell:
 
     def step(W, U, b, x, h):  # type: ignore[no-untyped-def]
         v = W.x @ x + b.x + h
-        m = mean(v)
+        m = mean(sigmoid(v))
         for _ in range(n // 4):
             m = m * (1.5 - 0.5 * m)
         for k in range(n // 10):

@@ -21,7 +21,7 @@ def test_the_page_of_the_catalogue_is_written_from_the_cells():
 
 def test_the_python_of_the_notation_runs(tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / "notation.md").read_text(encoding="utf-8"), re.DOTALL | re.M)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     script = tmp_path / "notation.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
     scope = {"__name__": "notation"}

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 
 import ostinato
-from lens.page.reading import Page
+from lens.render.html.reading import Page
 from ostinato import lens
 from ostinato.errors import InputError
 from ostinato.inspection import inspect, load_model, save_model, text_page
@@ -26,7 +26,7 @@ ALPHABET = "".join(sorted(set(CONTENT)))
 def here(tmp_path, monkeypatch):
     """An empty folder with a text, a saved model, and pages whose pictures are few."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ostinato.lens.page.MOST_DRAWN", 0)
+    monkeypatch.setattr("ostinato.lens.render.html.page.MOST_DRAWN", 0)
     (tmp_path / "fox.txt").write_text(CONTENT, encoding="utf-8")
     torch.manual_seed(0)
     model = CharModel(ostinato.LSTM(4, 8), len(ALPHABET))
@@ -79,7 +79,7 @@ def test_looking_leaves_gradients_as_they_were(here):
         p.grad = torch.ones_like(p)
     found, _ = text_page(model, ALPHABET, torch.zeros(50, dtype=torch.int64), title="", about={}, rows=2, steps=10)
     assert all(torch.equal(p.grad, torch.ones_like(p)) for p in model.parameters())
-    assert all(w.gradient_norm_loss_per_weight_unit < 1 for w in found.weights)
+    assert all(w.gradient_norm < 1 for w in found.weights)
 
 
 def test_the_record_in_place_of_the_page(here):

@@ -14,6 +14,7 @@ from torch import Tensor
 from ostinato import kernels
 from ostinato.cells import Cell, reference
 from ostinato.kernels import buffers
+from ostinato.sequence import ForwardResult, Needs, SequenceCall, Upstream
 from tolerance import BOUNDS, error
 
 GUARD, MARK = 64, 8765.4321  # numbers on either side of a tensor, and what they hold
@@ -38,6 +39,14 @@ class Call:
         return None if self.sizes is None else torch.tensor(self.sizes, dtype=torch.int64)
 
     @property
+    def sequence(self) -> SequenceCall:
+        return SequenceCall(self.cell, self.x, self.states, self.weights, self.packed, self.reverse)
+
+    @property
+    def upstream(self) -> Upstream:
+        return Upstream(self.d_output, self.d_finals, self.d_histories)
+
+    @property
     def names(self) -> list[str]:
         """What backward gives gradients of."""
         return ["x", *self.cell.states, *self.cell.parameters(1, 1)]
@@ -46,9 +55,8 @@ class Call:
         self, keep: bool = True, histories: bool = False
     ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
         """output, finals, histories, kept."""
-        return kernels.forward(
-            self.cell, self.x, self.states, self.weights, self.packed, self.reverse, keep=keep, histories=histories
-        )
+        result = kernels.forward(self.sequence, keep, histories)
+        return result.output, result.final_states, result.histories, result.saved
 
     def backward(
         self,
@@ -58,10 +66,9 @@ class Call:
         onto: Sequence[Tensor] = (),
     ):
         """dx, gradients of states, gradients of weights."""
-        return kernels.backward(
-            self.cell, self.x, self.states, self.weights, self.packed, self.reverse, output, kept,
-            self.d_output, self.d_finals, self.d_histories, needs, onto,
-        )  # fmt: skip
+        result = ForwardResult(output, [], [], kept)
+        found = kernels.backward(self.sequence, result, self.upstream, Needs(*needs), onto)
+        return found.x, found.states, found.weights
 
     def gradients(self) -> dict[str, Tensor]:
         """Forward and backward; every gradient by name."""

@@ -6,6 +6,7 @@ import torch
 from kernels import calls
 from ostinato import kernels
 from ostinato.cells import catalogue
+from ostinato.sequence import ForwardResult, Needs, Upstream
 from tolerance import check
 
 KINDS = [torch.float32, torch.float64]
@@ -80,8 +81,9 @@ def test_norms_of_outer_products(kind, reverse, dtype):
 def test_gradients_of_states_alone_are_those_of_the_recorded_pass(name):
     call = calls.draw(catalogue()[name], T=40, B=20, H=11, P=5, dtype=torch.float64)
     output, _, _, kept = call.forward()
-    given = (call.cell, call.x, call.states, call.weights, call.packed, call.reverse, output, kept, call.d_output)
-    nothing = [None] * (len(call.states) - 1)
-    (_, d_states, _), expected, _ = kernels.backward_recorded(*given, call.d_finals, nothing, (True, True, True))
-    found = kernels.adjoints(*given, call.d_finals)
-    check("gradients", dict(enumerate([*found[0], *found[1]])), dict(enumerate([*d_states, *expected])), name)
+    result = ForwardResult(output, [], [], kept)
+    upstream = Upstream(call.d_output, call.d_finals, [None] * (len(call.states) - 1))
+    expected = kernels.backward_recorded(call.sequence, result, upstream, Needs())
+    found = kernels.adjoints(call.sequence, result, upstream)
+    found, expected = ([*r.gradients.states, *r.adjoints] for r in (found, expected))
+    check("gradients", dict(enumerate(found)), dict(enumerate(expected)), name)

@@ -251,11 +251,17 @@ def test_everything_that_the_code_depends_on_is_part_of_the_key(monkeypatch, wha
 
 
 def test_the_sources_of_emitters_and_cells_are_read(tmp_path, monkeypatch):
-    for folder in ("kernels", "cells"):
+    for folder in ("kernels", "cells", "kernels/emit"):
         (tmp_path / folder).mkdir()
+        (tmp_path / folder / "first.py").write_text("1")
     monkeypatch.setattr(machine, "__file__", str(tmp_path / "kernels" / "machine.py"))
     seen = {machine._sources.__wrapped__()}
-    for path, text in (("kernels/a.py", "1"), ("kernels/a.py", "2"), ("cells/b.py", "1"), ("cells/c.py", "1")):
+    for path, text in (
+        ("kernels/first.py", "2"),
+        ("kernels/a.py", "1"),
+        ("cells/b.py", "1"),
+        ("kernels/emit/c.py", "1"),
+    ):
         (tmp_path / path).write_text(text)
         seen.add(machine._sources.__wrapped__())
     assert len(seen) == 5
@@ -308,7 +314,8 @@ from ostinato.kernels import machine
 def emit():
     print("emitted")
     return '''{TWICE}'''
-address = machine.compile(emit, name="twice", key="process").address("twice")
+library = machine.compile(emit, name="twice", key="process")  # its code lives as long as it does
+address = library.address("twice")
 print(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(21), machine.compiled_count())
 """
 

@@ -126,7 +126,9 @@ def emitted(cell: Cell) -> list[tuple]:
     """All that a compiled kernel and those who call it must agree on."""
     p, target = program.__wrapped__(cell), machine.host()
     kernels = (Forward(p, target, "float32", True, False), Backward(p, target, "float32", False))
-    return [(k.names, str(k.module()), k.step.pingpong, p.kept_width, p.histories, p.slot_width) for k in kernels]
+    return [
+        (k.layout.names, str(k.module()), k.step.pingpong, p.kept_width, p.histories, p.slot_width) for k in kernels
+    ]
 
 
 def test_kernels_follow_from_the_canonical_text():

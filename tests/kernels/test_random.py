@@ -10,6 +10,7 @@ from ostinato.cells.noise import later
 from ostinato.cells.reference import sequence
 from ostinato.errors import ShapeError
 from ostinato.kernels.program import program
+from ostinato.sequence import SequenceCall
 
 
 @cell
@@ -27,11 +28,17 @@ def noise(rows, seed=0x123456789ABCDEF, step=7, stream=3):
     return torch.tensor([seed, step, stream, *range(rows)])
 
 
+def forward(cell, x, states, weights, sizes, reverse, histories, n):
+    """(output, final states, histories) of the kernels."""
+    result = kernels.forward(SequenceCall(cell, x, states, weights, sizes, reverse, n), False, histories)
+    return result.output, result.final_states, result.histories
+
+
 def both(n, steps, rows, width, dtype, reverse=False, sizes=None):
     x = torch.zeros((steps, rows, 1) if sizes is None else (sum(sizes), 1), dtype=dtype)
     states = [torch.zeros(rows, width, dtype=dtype)] * 6
     packed = None if sizes is None else torch.tensor(sizes)
-    output, finals, found, _ = kernels.forward(drawn, x, states, [], packed, reverse, False, True, n)
+    output, finals, found = forward(drawn, x, states, [], packed, reverse, True, n)
     _, expected_finals, expected = sequence(drawn, x, states, [], sizes, reverse, n)
     return [output, *found, *finals], [*expected, *expected_finals]
 
@@ -55,9 +62,9 @@ def test_threads_share_one_stream_of_numbers(rows, width):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = kernels.forward(drawn, x, states, [], None, False, False, True, noise(rows))
+        alone = forward(drawn, x, states, [], None, False, True, noise(rows))
         torch.set_num_threads(2)
-        together = kernels.forward(drawn, x, states, [], None, False, False, True, noise(rows))
+        together = forward(drawn, x, states, [], None, False, True, noise(rows))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(alone[2], together[2], strict=True))
@@ -67,9 +74,9 @@ def test_a_call_in_two_parts_has_the_bits_of_one():
     torch.manual_seed(0)
     x, h, n = torch.randn(6, 3, 4), torch.randn(3, 19), noise(3)
     weights = [torch.randn(19, 4), torch.randn(19, 19) / 4]
-    whole, _, _, _ = kernels.forward(kept, x, [h], weights, None, False, False, False, n)
-    first, (middle,), _, _ = kernels.forward(kept, x[:2], [h], weights, None, False, False, False, n)
-    second, _, _, _ = kernels.forward(kept, x[2:], [middle], weights, None, False, False, False, later(n, 2))
+    whole, _, _ = forward(kept, x, [h], weights, None, False, False, n)
+    first, (middle,), _ = forward(kept, x[:2], [h], weights, None, False, False, n)
+    second, _, _ = forward(kept, x[2:], [middle], weights, None, False, False, later(n, 2))
     assert torch.equal(whole, torch.cat([first, second]))
 
 
@@ -81,4 +88,4 @@ def test_nothing_drawn_is_kept():
 def test_noise_of_another_kind_is_refused(given):
     x, h = torch.zeros(2, 1, 1), torch.zeros(1, 4)
     with pytest.raises(ShapeError, match=r"kernels: noise must be an int64 tensor of 3 \+ B = 4 numbers for the cell"):
-        kernels.forward(drawn, x, [h] * 6, [], None, False, False, False, given)
+        forward(drawn, x, [h] * 6, [], None, False, False, given)

@@ -8,6 +8,7 @@ from kernels import calls
 from ostinato import kernels
 from ostinato.cells import Cell, catalogue
 from ostinato.layers.stepwise import record
+from ostinato.sequence import ForwardResult, Needs
 from tolerance import check
 
 CELLS = list(catalogue())
@@ -15,10 +16,9 @@ CELLS = list(catalogue())
 
 def recorded(call):
     output, _, _, kept = call.forward()
-    return kernels.backward_recorded(
-        call.cell, call.x, call.states, call.weights, call.packed, call.reverse, output, kept, call.d_output,
-        call.d_finals, call.d_histories, (True, True, True),
-    )  # fmt: skip
+    found = kernels.backward_recorded(call.sequence, ForwardResult(output, [], [], kept), call.upstream, Needs())
+    gradients = found.gradients
+    return (gradients.x, gradients.states, gradients.weights), found.adjoints, found.products
 
 
 def named(call, adjoints, sent):
@@ -29,10 +29,7 @@ def named(call, adjoints, sent):
 
 
 def truth(call):
-    return record(
-        call.cell, call.x, call.states, call.weights, call.packed, call.reverse, call.d_output, call.d_finals,
-        call.d_histories,
-    )  # fmt: skip
+    return record(call.sequence, call.upstream)
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -19,6 +19,7 @@ from ostinato import kernels
 from ostinato.cells import Cell, catalogue
 from ostinato.errors import ShapeError
 from ostinato.kernels import machine
+from ostinato.sequence import Needs, SequenceCall, Upstream
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 CELLS = catalogue()
@@ -266,16 +267,16 @@ def test_a_clamp_is_torchs_where_its_bounds_are_crossed_and_where_a_value_is_nan
     cell = Cell.from_text(f"def clamped(W, x, h):\n    return clamp(W.a @ x, min={low}, max={high}) + 0.5 * h\n")
     values = torch.tensor([-1.0, -0.3, -0.0, 0.0, 0.1, 0.3, 2.0, torch.nan], dtype=dtype)
     x, h, W = values.view(1, -1, 1), torch.zeros(8, 1, dtype=dtype), torch.ones(1, 1, dtype=dtype)
-    output, finals, _, kept = kernels.forward(cell, x, [h], [W], None, False, True, False)
+    call = SequenceCall(cell, x, [h], [W])
+    result = kernels.forward(call, True, False)
+    output = result.output
     given = values.clone().requires_grad_()
     expected = given.clamp(low, high)
     assert torch.equal(output.flatten().isnan(), values.isnan())
     assert torch.equal(output.flatten()[:-1], expected[:-1].detach())
     d = torch.arange(1.0, 9.0, dtype=dtype)
-    dx, _, _ = kernels.backward(
-        cell, x, [h], [W], None, False, output, kept, d.view(1, -1, 1), [None], [], (True, False, False)
-    )
-    assert torch.equal(dx.flatten(), torch.autograd.grad(expected, given, d)[0])
+    found = kernels.backward(call, result, Upstream(d.view(1, -1, 1), [None], []), Needs(True, False, False))
+    assert torch.equal(found.x.flatten(), torch.autograd.grad(expected, given, d)[0])
 
 
 # Shapes of a size of their own

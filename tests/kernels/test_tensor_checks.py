@@ -12,6 +12,7 @@ from ostinato.cells import catalogue
 from ostinato.errors import InputError, ShapeError
 from ostinato.kernels.tensor_checks import Handover, addresses, handed, in_memory, rows_in_memory
 from ostinato.layers import engine
+from ostinato.sequence import SequenceCall
 
 SHAPE, KIND = (4, 3), torch.float32
 
@@ -161,6 +162,6 @@ def test_lengths_and_sizes_are_integers_on_the_cpu():
         with pytest.raises(
             InputError, match=r"kernels: sizes must be an int64 tensor \[T\] on the CPU, the rows of each"
         ):
-            kernels.forward(cell, x, [h], weights, sizes, False, False, False)
+            kernels.forward(SequenceCall(cell, x, [h], weights, sizes), False, False)
     with pytest.raises(ShapeError, match="cell elman: the tensors must be x .* Give each its dimensions"):
-        kernels.forward(cell, x[None], [h[0, 0]], weights, None, False, False, False)
+        kernels.forward(SequenceCall(cell, x[None], [h[0, 0]], weights), False, False)

@@ -5,7 +5,8 @@ from torch import nn
 
 import ostinato
 from ostinato import cells
-from ostinato.layers.operator import run
+from ostinato.layers import operator
+from ostinato.sequence import SequenceCall
 from tolerance import check
 
 CELLS = ("elman", "lstm", "gru", "gru_reset_before", "lstm_projected", "slstm")
@@ -34,6 +35,13 @@ def agree(found, expected, gradients=False):
     """Two lists of tensors, within the one tolerance of all tests."""
     found, expected = ({str(k): t for k, t in enumerate(tensors)} for tensors in (found, expected))
     check("gradients" if gradients else "outputs", found, expected)
+
+
+def run(cell, x, states, weights, sizes=None, reverse=False, histories=False, checkpoint=None):
+    """(output, final states, histories) of `operator.run`."""
+    call = SequenceCall(cell, x, states, weights, sizes, reverse)
+    result = operator.run(call, histories, checkpoint)
+    return result.output, result.final_states, result.histories
 
 
 def flat(result):

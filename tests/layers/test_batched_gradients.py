@@ -10,11 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import ostinato
 from layers.pairs import PAIRS, pair
-from layers.small import CELLS, agree, draw, flat
+from layers.small import CELLS, agree, draw, flat, run
 from ostinato import cells
 from ostinato.layers import operator, routing
 from ostinato.layers.checkpoint import Checkpoint
-from ostinato.layers.operator import run
 from ostinato.layers.watching import WATCHER
 from tolerance import check
 

@@ -10,9 +10,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
 import ostinato
-from layers.small import agree, draw, loss
+from layers.small import agree, draw, loss, run
 from ostinato.layers import operator, routing
-from ostinato.layers.operator import run
 from ostinato.layers.watching import WATCHER
 from tolerance import check
 
@@ -184,7 +183,7 @@ class Counting:
     def forward(self, piece):
         self.pieces.append(("forward", piece.output.clone()))
 
-    def backward(self, piece, d_output, d_finals, d_histories, found):
+    def backward(self, piece, upstream, recorded):
         self.pieces.append(("backward", piece.output.clone()))
 
 

@@ -19,16 +19,16 @@ from hypothesis import strategies as some
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import ostinato
-from layers.small import CELLS, agree, draw, flat, loss
+from layers.small import CELLS, agree, draw, flat, loss, run
 from ostinato import kernels
 from ostinato._torch_private import onednn_has_bfloat16
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
 from ostinato.kernels import buffers, call, cost_model
 from ostinato.kernels import run as kernels_run
-from ostinato.layers import engine, operator, plain, short
+from ostinato.layers import engine, plain, short
 from ostinato.layers.checkpoint import Checkpoint, segment_steps
-from ostinato.layers.operator import run
+from ostinato.sequence import SequenceCall
 
 SIZES = torch.tensor([3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1])
 BLOCK = 6
@@ -70,9 +70,9 @@ def calls(monkeypatch):
 
     for module in (kernels, plain):
         monkeypatch.setattr(module, "forward", partial(watched, module.forward))
-    short._call.cache_clear()  # it holds on to the functions that it saw first
+    short._node.cache_clear()  # it holds on to the functions that it saw first
     yield made
-    short._call.cache_clear()
+    short._node.cache_clear()
 
 
 def same_bits(found, expected):
@@ -162,7 +162,8 @@ def test_packed_sequences_and_dropout_between_layers():
 def test_gradients_are_those_of_the_reference():
     found = everything("lstm", None, False, SQRT, dtype=torch.float64)
     cell, x, states, weights = draw("lstm", steps=11, dtype=torch.float64, gradients=True)
-    results = flat(operator.plain.run(cell, x, states, weights, None, False, True))
+    call = plain.run(SequenceCall(cell, x, states, weights), True)
+    results = [call.output, *call.final_states, *call.histories]
     agree(found[:4], results)
     agree(found[4:], torch.autograd.grad(loss(results), [x, *states, *weights]), gradients=True)
 
@@ -276,10 +277,10 @@ def test_one_segment_at_a_time_is_kept_in_backward(monkeypatch):
     earlier = []
     forward = engine.forward
 
-    def watched(*arguments):
+    def watched(call, save, histories):
         assert not any(t() is not None for t in earlier), "what an earlier segment kept is still alive"
-        result = forward(*arguments)
-        earlier.extend(weakref.ref(t) for t in (result[0], *result[3]) if arguments[6])
+        result = forward(call, save, histories)
+        earlier.extend(weakref.ref(t) for t in (result.output, *result.saved) if save)
         return result
 
     monkeypatch.setattr(engine, "forward", watched)
@@ -297,7 +298,8 @@ def test_segments_are_whole_blocks(rows):
     block = max(1, BLOCK // rows)
     for steps in (1, 2, 10, 11, 100, 9999, 10_000):
         for count in (0, 1, 2, 7, 99, 10**6):
-            found = segment_steps(Checkpoint(count, 0, 1), cell, x.expand(steps, rows, 4), states, weights, None)
+            call = SequenceCall(cell, x.expand(steps, rows, 4), states, weights)
+            found = segment_steps(Checkpoint(count, 0, 1), call)
             wanted = steps / (count or math.ceil(math.sqrt(steps)))
             assert found % block == 0 and wanted <= found < wanted + 1 + block
 
@@ -321,14 +323,14 @@ def test_a_budget_gives_the_longest_segments_that_fit(T, B, calls, budget, data)
     assert kept == 4 * sum(s[-1] for s in engine.kept_shapes(cell, x, states, weights))
     share = budget // calls
     fitting = [n for n in range(block, T + block, block) if bytes_of(n, T, B, R, boundary, kept + output) <= share]
-    asked = Checkpoint(0, budget, calls)
+    asked, call = Checkpoint(0, budget, calls), SequenceCall(cell, x, states, weights, sizes)
     if R * kept <= share:
-        assert segment_steps(asked, cell, x, states, weights, sizes) == 0
+        assert segment_steps(asked, call) == 0
     elif fitting:
-        assert segment_steps(asked, cell, x, states, weights, sizes) == max(fitting)
+        assert segment_steps(asked, call) == max(fitting)
     else:
         with pytest.raises(InputError, match=f"checkpoint: the option must be a budget of at least .*kB for T = {T}"):
-            segment_steps(asked, cell, x, states, weights, sizes)
+            segment_steps(asked, call)
 
 
 def test_the_budget_that_an_error_names_is_enough():

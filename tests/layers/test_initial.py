@@ -352,6 +352,7 @@ def test_refusals(cell, options, message):
 def test_an_option_that_does_not_exist_is_a_type_error(name):
     for cell in ("lstm", "nn.LSTM", "nn.GRU", "nn.RNN"):
         known = "layer_norm, .*, init, forget_bias, learn_.*"
-        message = rf"\w+: an option must be one of {known}, got '{name}'. Arguments of torch.nn's"
+        nearest = r"(Did you mean 'layer_norm'\? )?"
+        message = rf"\w+: an option must be one of {known}, got '{name}'. {nearest}Arguments of torch.nn's"
         with pytest.raises(TypeError, match=message):
             build(cell, **{name: True})

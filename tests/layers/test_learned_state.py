@@ -12,7 +12,7 @@ import ostinato
 from layers.pairs import BATCH, FEATURES, HIDDEN, STEPS, named, parts
 from ostinato.cells.reference import sequence
 from ostinato.layers import drop_in
-from ostinato.lens.history import runs
+from ostinato.lens import replay
 from tolerance import check
 
 CASES = [("gru", 0), ("lstm", 0), ("lstm_projected", 2), ("minlstm", 0)]
@@ -246,8 +246,8 @@ def test_frozen_ones_get_no_gradient_and_the_optimiser_moves_the_others():
 def test_the_lens_sees_the_same_start(cell):
     layer, x = build(cell, num_layers=2, bidirectional=True), draw()
     for given in (x, x[:, 0]):
-        found = runs(layer, given)
+        found = replay(layer, given)
         for run, end in zip(found, ["_l0", "_l0_reverse", "_l1", "_l1_reverse"], strict=True):
-            for name, start in zip(layer.cell.states, run.start, strict=True):
+            for name, start in zip(layer.cell.states, run.initial_states, strict=True):
                 expected = getattr(layer, f"initial_{name}{end}").detach().expand(start.shape)
                 assert torch.equal(start, expected) and start.abs().min() > 0

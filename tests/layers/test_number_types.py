@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from layers.small import Net, agree, draw, flat
+from layers.small import Net, agree, draw, flat, run
 from ostinato.errors import InputError
-from ostinato.layers.operator import run
 
 NN = {"elman": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 

@@ -6,11 +6,10 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from layers.small import CELLS, agree, draw, flat, loss
+from layers.small import CELLS, agree, draw, flat, loss, run
 from ostinato.cells import cell as make_cell
 from ostinato.cells.reference import sequence
 from ostinato.layers import engine, operator, routing
-from ostinato.layers.operator import run
 
 SIZES = torch.tensor([3, 3, 2, 1, 1])
 WAYS = (routing.KERNELS, routing.OPERATOR)
@@ -165,9 +164,9 @@ def test_any_part_of_the_result_may_be_unused(each_way, used):
 def test_a_gradient_that_is_not_there_arrives_as_none(monkeypatch):
     arrived = []
 
-    def spy(*arguments, **named):
-        arrived.extend([arguments[8], *arguments[9]])
-        return original(*arguments, **named)
+    def spy(call, result, upstream, needs, accumulate_into=()):
+        arrived.extend([upstream.output, *upstream.final_states])
+        return original(call, result, upstream, needs, accumulate_into)
 
     original = engine.backward
     monkeypatch.setattr(engine, "backward", spy)
@@ -194,9 +193,9 @@ def test_without_gradients_nothing_is_kept(each_way, quiet, monkeypatch):
     kept, packed_for_backward = [], []
     original = engine.forward
 
-    def spy(*arguments):
-        result = original(*arguments)
-        kept.append((arguments[6], result[3]))
+    def spy(call, save, histories):
+        result = original(call, save, histories)
+        kept.append((save, result.saved))
         return result
 
     monkeypatch.setattr(engine, "forward", spy)

@@ -9,10 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import ostinato
-from layers.small import CELLS, Half, Net, agree, draw, flat, gradients, loss
+from layers.small import CELLS, Half, Net, agree, draw, flat, gradients, loss, run
 from ostinato.errors import InputError
 from ostinato.layers import routing
-from ostinato.layers.operator import run
 from processes import in_two_processes
 
 OPERATOR = torch.ops.ostinato.sequence.default

@@ -8,8 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from layers.small import CELLS, Net, agree, draw, flat, gradients, loss
-from ostinato.layers.operator import run
+from layers.small import CELLS, Net, agree, draw, flat, gradients, loss, run
 
 OPERATOR = torch.ops.ostinato.sequence.default
 OPERATOR_BACKWARD = torch.ops.ostinato.sequence_backward.default

@@ -7,7 +7,8 @@ import ostinato
 from cells.drawn import CELLS, chain, reuse, steps_of, turns
 from ostinato import lens
 from ostinato.cells import Cell
-from ostinato.lens import adjoint, nodes, pascanu
+from ostinato.lens.capture import named_values
+from ostinato.lens.measures import pascanu, step_vjp
 
 X, H = 3, 4
 
@@ -18,14 +19,14 @@ def evaluated(cell: Cell) -> None:
 
 
 def carried(cell: Cell) -> None:
-    nodes.named.cache_clear()
+    named_values.named_values.cache_clear()
     lens.carry(cell)
 
 
 WALKERS = {
     "carry": carried,
     "evaluate": evaluated,
-    "adjoint": lambda cell: adjoint._plan.__wrapped__(cell),
+    "adjoint": lambda cell: step_vjp._plan.__wrapped__(cell),
     "pascanu": lambda cell: pascanu._slope(cell),
 }
 
@@ -35,11 +36,11 @@ WALKERS = {
 def test_steps_grow_with_the_nodes(shape: str, walker: str):
     few, more, many = (Cell.from_text(CELLS[shape](n).text) for n in (60, 120, 240))
     a, b, c = (steps_of(lambda cell=cell: WALKERS[walker](cell)) for cell in (few, more, many))
-    assert c - b <= 2.5 * (b - a) + 100, (a, b, c)
+    assert b <= 2.5 * a and c <= 2.5 * b, (a, b, c)
 
 
 def test_a_long_carry_names_what_is_shared():
-    short, long = lens.carry(turns(10))["h"], lens.carry(turns(200))["h"]
+    short, long = lens.carry(turns(5))["h"], lens.carry(turns(200))["h"]
     assert "v1" not in short
     assert "; v1 = " in long and len(long) < 8000
 
@@ -74,4 +75,4 @@ def test_the_anomaly_of_a_long_cell_is_one_short_line():
         layer.p_w_l0.zero_()
     with pytest.raises(ostinato.errors.AnomalyError) as error, ostinato.detect_anomaly():
         layer(torch.randn(4, 2, X))[0].sum().backward()
-    assert "log(…), becomes -inf" in str(error.value) and len(str(error.value)) < 600
+    assert "log(…), becomes infinite" in str(error.value) and len(str(error.value)) < 600

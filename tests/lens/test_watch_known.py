@@ -41,8 +41,8 @@ def test_a_state_that_is_multiplied_by_a_has_a_probe_of_a_to_the_k(a):
     expected = abs(a) ** found.probe.lags.double()[:, None].expand(-1, 5)
     assert (found.probe.ratio_by_lag - expected).abs().max() < 1e-6
     whole, additive = (
-        found.probe.norms_by_lag_loss_per_state_unit,
-        found.probe.additive_norms_by_lag_loss_per_state_unit,
+        found.probe.norms,
+        found.probe.additive_norms,
     )
     check("gradients", {"additive": additive}, {"additive": whole})
     reach = 29 if abs(a) == 1 else min(29, math.floor(math.log(0.01) / math.log(abs(a)) + 1e-9))
@@ -68,8 +68,8 @@ def test_runs_that_end_early_have_probes_of_their_own():
     (found,) = watched(layer, x, lengths=lengths)
     assert found.lengths_steps.tolist() == [12, 7, 5] and found.steps == 12 and found.rows == 4
     past = torch.arange(12)[:, None] >= torch.tensor(lengths)
-    assert torch.equal(found.gradient.norms_loss_per_state_unit[0].isnan(), past)
-    norms = found.probe.norms_by_lag_loss_per_state_unit[0]
+    assert torch.equal(found.gradient.norms[0].isnan(), past)
+    norms = found.probe.norms[0]
     assert norms.isfinite().sum(0).tolist() == [12, 7, 5]
     for run, row in enumerate([0, 3, 1]):
         alone = ostinato.GRU(3, 6, **DOUBLE)
@@ -80,7 +80,7 @@ def test_runs_that_end_early_have_probes_of_their_own():
         with lens.watch(alone) as looking:
             (alone(x[:n, [row]])[0] * weights[:n, [row]]).sum().backward()
         (only,) = looking.report().layers
-        check("gradients", {"": norms[:n, run]}, {"": only.probe.norms_by_lag_loss_per_state_unit[0][:, 0]})
+        check("gradients", {"": norms[:n, run]}, {"": only.probe.norms[0][:, 0]})
 
 
 def test_a_second_direction_counts_lag_from_the_first_step():
@@ -88,8 +88,8 @@ def test_a_second_direction_counts_lag_from_the_first_step():
     x = torch.randn(9, 4, 3, **DOUBLE)
     ahead, back = watched(layer, x)
     assert (ahead.reverse, back.reverse) == (False, True)
-    curve = back.gradient.norms_loss_per_state_unit
-    norms = back.probe.norms_by_lag_loss_per_state_unit
+    curve = back.gradient.norms
+    norms = back.probe.norms
     check("gradients", {"lag 0": norms[:, 0]}, {"lag 0": curve[:, 0]})
     assert (norms[:, -1] < curve[:, -1]).all()
 
@@ -109,16 +109,16 @@ def test_segments_of_a_checkpointed_call_report_what_the_whole_call_reports(cell
     for whole, cut in zip(*[watched(layer, x, **given) for layer in layers]):
         assert (whole.gradient.backward_passes, cut.gradient.backward_passes) == (1, 1)
         pairs = {
-            "curve": (cut.gradient.norms_loss_per_state_unit, whole.gradient.norms_loss_per_state_unit),
-            "probe": (cut.probe.norms_by_lag_loss_per_state_unit, whole.probe.norms_by_lag_loss_per_state_unit),
+            "curve": (cut.gradient.norms, whole.gradient.norms),
+            "probe": (cut.probe.norms, whole.probe.norms),
             "additive": (
-                cut.probe.additive_norms_by_lag_loss_per_state_unit,
-                whole.probe.additive_norms_by_lag_loss_per_state_unit,
+                cut.probe.additive_norms,
+                whole.probe.additive_norms,
             ),
         }
         if "resets" not in given:
             for a, b in zip(cut.weight_gradients, whole.weight_gradients, strict=True):
-                pairs[a.parameter] = a.norms_per_step_loss_per_weight_unit, b.norms_per_step_loss_per_weight_unit
+                pairs[a.parameter] = a.norms, b.norms
         else:
             assert len(whole.weight_gradients) == 2 and cut.weight_gradients == ()
         for a, b in zip((*cut.gates, *cut.carries), (*whole.gates, *whole.carries), strict=True):
@@ -150,7 +150,7 @@ def test_norms_of_weight_gradients_are_those_of_each_steps_own(name, batch):
     (output * torch.randn(output.shape, generator=made, **DOUBLE)).sum().backward()
     assert [w.parameter for w in found.weight_gradients] == [n for n in names if n.startswith("weight")]
     expected = {n: torch.stack([w[k].grad.norm() for w in each]) for k, n in enumerate(names) if n.startswith("weight")}
-    check("gradients", {w.parameter: w.norms_per_step_loss_per_weight_unit for w in found.weight_gradients}, expected)
+    check("gradients", {w.parameter: w.norms for w in found.weight_gradients}, expected)
 
 
 def test_weight_gradients_of_rows_with_resets_go_by_the_steps_of_x():
@@ -163,7 +163,7 @@ def test_weight_gradients_of_rows_with_resets_go_by_the_steps_of_x():
         output = layer(x, resets=resets)[0]
         output[3].sum().backward()  # steps after 3 send nothing
     (found,) = looking.report().layers
-    norms = found.weight_gradients[0].norms_per_step_loss_per_weight_unit
+    norms = found.weight_gradients[0].norms
     assert (norms[:4] > 0).all() and (norms[4:] == 0).all()
 
 
@@ -175,7 +175,7 @@ def test_gates_and_health_of_a_call():
     _, _, (h, c) = layer(x, return_states=True)
     before = [torch.cat([torch.zeros(1, 4, 6, **DOUBLE), s[0, :-1]]) for s in (h, c)]
     names = [getattr(layer, n) for n in layer._weight_names()[0]]
-    nodes = lens.named(layer.cell)
+    nodes = lens.named_values(layer.cell)
     values = lens.evaluate(layer.cell, names, x, before, list(nodes.gates.values()))
     assert [g.name for g in found.gates] == list(nodes.gates) == ["i", "f", "g", "o"]
     for gate, v in zip(found.gates, values):
@@ -215,7 +215,7 @@ def test_several_calls_of_a_layer_in_one_step():
     first, second = looking.report().layers
     assert (first.call, second.call) == (0, 1) and (first.steps, second.steps) == (5, 7)
     # What leaves the second call at its start arrives at the end of the first.
-    assert first.gradient.norms_loss_per_state_unit[:, -1].min() > 0
+    assert first.gradient.norms[:, -1].min() > 0
     assert first.probe.reach_steps(0.0).tolist() == [4] * 4
 
 
@@ -242,10 +242,10 @@ def test_updates_are_told_gate_by_gate():
     report = looking.report()
     weights = {(w.parameter, w.gate): w for w in report.weights}
     part = weights["weight_hh_l0", "f"]
-    assert part.norm_weight_units == pytest.approx(before[6:12].norm().item())
+    assert part.norm == pytest.approx(before[6:12].norm().item())
     moved = (layer.weight_hh_l0.detach() - before)[6:12].norm().item()
-    assert part.update_norm_weight_units == pytest.approx(moved)
-    assert part.gradient_norm_loss_per_weight_unit == pytest.approx(moved / 0.5, rel=1e-4)
+    assert part.update_norm == pytest.approx(moved)
+    assert part.gradient_norm == pytest.approx(moved / 0.5, rel=1e-4)
     assert report.clipping.rate == 0 and report.clipping.steps == 1
 
 

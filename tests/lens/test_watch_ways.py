@@ -41,7 +41,7 @@ def by_hand(model, x, state, last):
 
 def curves(report):
     """The gradient curves of all calls, one after the other in time."""
-    return torch.cat([layer.gradient.norms_loss_per_state_unit for layer in report.layers], 1)
+    return torch.cat([layer.gradient.norms for layer in report.layers], 1)
 
 
 def same(found, expected):
@@ -78,7 +78,7 @@ def test_what_a_checkpoint_runs_again_is_not_another_call(reentrant):
     layers = [layer for layer in looking.report().layers if layer.gradient is not None]
     assert len(layers) == 1 and len(looking.report().layers) == 1 + reentrant
     expected = by_hand(model, x.detach(), [torch.zeros(5, 6, **DOUBLE)] * 2, 7)
-    same(layers[0].gradient.norms_loss_per_state_unit, expected)
+    same(layers[0].gradient.norms, expected)
 
 
 def test_of_several_backward_passes_the_last_one_is_reported():
@@ -89,7 +89,7 @@ def test_of_several_backward_passes_the_last_one_is_reported():
         output[-2:].square().sum().backward()
     (layer,) = looking.report().layers
     assert layer.gradient.backward_passes == 2
-    same(layer.gradient.norms_loss_per_state_unit, by_hand(model, x, [torch.zeros(5, 6, **DOUBLE)] * 2, 2))
+    same(layer.gradient.norms, by_hand(model, x, [torch.zeros(5, 6, **DOUBLE)] * 2, 2))
 
 
 def test_a_layer_called_for_two_batches_has_two_reports():
@@ -100,7 +100,7 @@ def test_a_layer_called_for_two_batches_has_two_reports():
     assert [(layer.call, layer.rows) for layer in layers] == [(0, 5), (1, 2)]
     for layer, x in zip(layers, batches):
         start = [torch.zeros(x.shape[1], 6, **DOUBLE)] * 2
-        same(layer.gradient.norms_loss_per_state_unit, by_hand(model, x, start, len(x)))
+        same(layer.gradient.norms, by_hand(model, x, start, len(x)))
 
 
 def test_an_error_in_the_middle_leaves_what_was_seen_and_nothing_else():
@@ -143,8 +143,8 @@ def test_the_probe_is_the_gradient_of_last_steps_alone_whether_or_not_the_loss_i
     with lens.watch(layer) as alone:
         (layer(x, **given)[0] * weights).where(last, 0.0).sum().backward()
     for found, expected in zip(looking.report().layers, alone.report().layers):
-        curve = expected.gradient.norms_loss_per_state_unit
-        probe = found.probe.norms_by_lag_loss_per_state_unit
+        curve = expected.gradient.norms
+        probe = found.probe.norms
         for run, row in enumerate(sorted(range(4), key=lambda r: -int(ends[r]))):
             n = int(ends[row]) + 1
             by_lag = curve[:, :n, row] if found.reverse else curve[:, :n, row].flip(1)

@@ -29,8 +29,11 @@ class Exported:
     """What a file holds: names of its inputs and outputs, and how each layer of this package was written."""
 
     inputs: tuple[str, ...]
+    """Names of the file's inputs, in their order."""
     outputs: tuple[str, ...]
+    """Names of its outputs, in their order."""
     layers: dict[str, str]
+    """A layer's name in the model → the operator that computes it, in words."""
 
     def __str__(self) -> str:
         lines = [f"{name or 'the model itself'}: {how}" for name, how in self.layers.items()]
@@ -66,6 +69,8 @@ def onnx(
 
     RNN, GRU and LSTM, and all cells with equations that ONNX has an operator for, become this operator; other cells,
     and all of them in float64, a Scan over one step. Needs the package onnx, and onnxscript for models.
+    Steps are counted by the first size of x. Raises InputError for what is no module and for a model without example
+    arguments, MissingPackage without those packages.
     """
     given: object = model
     if not isinstance(given, nn.Module):

@@ -95,11 +95,11 @@ def _one_node(layers: Mapping[str, Layer]) -> Callable[[Layer], Answer]:
             raise InputError(phrase(WHERE, "each layer", "a module of the model", received, remedy))
         where = f"{WHERE}: {name or type(layer).__name__}"
         weights = [[getattr(layer, name) for name in group] for group in layer._weight_names()]
+        if isinstance(x, PackedSequence):  # first of all: a tracer's batch_sizes are not those that a layer checks
+            raise InputError(phrase(where, "x", "a tensor", "a PackedSequence", "Give the padded batch and lengths=."))
         problem = problem_with(layer, x, state, weights, lengths)
         if problem is not None:
             raise problem
-        if isinstance(x, PackedSequence):
-            raise InputError(phrase(where, "x", "a tensor", "a PackedSequence", "Give the padded batch and lengths=."))
         if resets is not None:
             remedy = "Cut rows at their resets before the exported call; a reset is a row of its own."
             raise InputError(phrase(where, "resets", "None", type(resets).__name__, remedy))

@@ -32,13 +32,15 @@ def to_keras(layer: Layer) -> list[list[Array]]:
 
     SimpleRNN, LSTM and GRU: kernel [C, G·H], recurrent_kernel [H, G·H], and unless the layer has bias=False bias [G·H],
     for a GRU with reset_after=True [2, G·H] (the reset before the product is reset_after=False). With two directions
-    these are Bidirectional's: first those of the forward, then those of the backward direction.
+    these are Bidirectional's: first those of the forward, then those of the backward direction. Raises InputError for a
+    cell that Keras does not have.
     """
     return [[_array(t) for one in group for t in one.values()] for group in _theirs("keras", layer, "to_keras")]
 
 
 def from_keras(layer: Layer, weights: Sequence[Sequence[Any]]) -> None:
-    """Takes over weights in place: for each of the L layers what `get_weights` of Keras gives, as in `to_keras`."""
+    """Takes over weights in place: for each of the L layers what `get_weights` of Keras gives, [C, G·H] and so on as in
+    `to_keras`. Raises InputError for a cell that Keras does not have, and for arrays of another number or shape."""
     shown = _theirs("keras", layer, "from_keras")
     _check_count("from_keras", "layers", len(weights), len(shown))
     given = []
@@ -52,14 +54,15 @@ def from_keras(layer: Layer, weights: Sequence[Sequence[Any]]) -> None:
 
 def to_onnx(layer: Layer) -> list[dict[str, Array]]:
     """For each of the L layers the inputs of ONNX's RNN, GRU or LSTM: W [D, G·H, C], R [D, G·H, H], B [D, 2·G·H], and
-    P [D, 3·H] of a cell with peepholes."""
+    P [D, 3·H] of a cell with peepholes. Raises InputError for a cell that ONNX does not have."""
     groups = _theirs("onnx", layer, "to_onnx")
     return [{name: _array(torch.stack([one[name] for one in group])) for name in group[0]} for group in groups]
 
 
 def from_onnx(layer: Layer, weights: Sequence[Mapping[str, Any]] | str | PathLike[str]) -> None:
     """Takes over weights in place, as `to_onnx` gives them or from the RNN, GRU or LSTM nodes of an ONNX file, which
-    are taken for the L layers in their order and must compute the layer's equations. A file needs the package onnx."""
+    are taken for the L layers in their order and must compute the layer's equations: W [D, G·H, C] and so on. A file
+    needs the package onnx. Raises InputError for other equations, and for arrays of another number or shape."""
     shown = _theirs("onnx", layer, "from_onnx")
     if isinstance(weights, str | PathLike):
         weights = recurrent_nodes(weights, layer)
@@ -81,7 +84,7 @@ def to_flax(layer: Layer, api: str = "linen") -> list[dict[str, dict[str, Array]
           nnx.GRUCell and nnx.SimpleCell
 
     Flax's LSTM and SimpleCell have one bias, so two are added up. nnx.GRUCell has no bias on its product with the
-    state; a layer whose d.n is not 0 is refused.
+    state; a layer whose d.n is not 0 is refused. Raises InputError for that, and for a cell that Flax does not have.
     """
     if api not in flax.APIS:
         raise InputError(phrase("export.to_flax", "api", f"one of {', '.join(flax.APIS)}", repr(api)))
@@ -95,7 +98,8 @@ def to_flax(layer: Layer, api: str = "linen") -> list[dict[str, dict[str, Array]
 def from_flax(layer: Layer, params: Sequence[Mapping[str, Any]]) -> None:
     """Takes over weights in place: the parameters of Flax's cells, of either API, in the order of `to_flax`.
 
-    nnx.LSTMCell (`ii`, `if_`, …) is understood too.
+    nnx.LSTMCell (`ii`, `if_`, …) is understood too. Kernels are [C, H] and [H, H], or [C, G·H] and [H, G·H]. Raises
+    InputError for a cell that Flax does not have, and for parameters of another number or shape.
     """
     shown = _theirs("flax", layer, "from_flax")
     _check_count("from_flax", "cells", len(params), sum(map(len, shown)))

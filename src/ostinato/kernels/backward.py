@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -16,7 +16,7 @@ from .plan import Product, Stream
 from .product import Products
 from .program import Outer, Program
 from .stepping import share_of
-from .tiles import accumulate, depth
+from .tiles import Operand, Tiles, depth
 from .timeloop import Kernel, Work, parameter_keys
 
 
@@ -121,11 +121,10 @@ class Backward(Kernel):
             start = args.bias[number].at(block * columns)
             line = args.stride["gate_gradients"]
             operands = [
-                (args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line) for part in p.parts
+                Operand(args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line)
+                for part in p.parts
             ]
-            accumulate(
-                code, args, products, self.program.cell, p, block, height, operands, panel, start, scratch, columns
-            )
+            Tiles(args, products, self.program.cell).accumulate(p, block, height, operands, panel, start, scratch)
             line, first, put = args.stride["dx"], block * columns, products.put(p.columns)
             with code.if_else(args.row_stride > 0) as (apart, together):
                 with apart, code.range(height) as i:
@@ -162,7 +161,8 @@ class Backward(Kernel):
                 end = blocks.min(group + args.panels)
                 with code.range(end, group) as block:
                     first, here = block * columns, panel.at((block - group) * rows * columns)
-                    self._panel(code, args, products, o, here, first, (width - first).min(columns), origin, rows, width)
+                    target = Panel(here, first, (width - first).min(columns))
+                    self._panel(args, products, o, target, origin, rows)
                 for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
                     side = args.gradient_columns.at(args.column(s.offset) * rows)
                     to = args.d_weight[o.letter].at(args.size(o.rows) * gate * width)
@@ -193,20 +193,9 @@ class Backward(Kernel):
         share = work.count - 1 - work.part if turn % 2 else work.part
         return size, *share_of(size.ceil_div(products.rows(2)), share, work.count)
 
-    def _panel(
-        self,
-        code: Code,
-        args: KernelArgs,
-        products: Products,
-        o: Outer,
-        panel: Ptr,
-        first: Int,
-        here: Int,
-        origin: Int,
-        rows: Int,
-        width: Int,
-    ) -> None:
-        """The operand's lines of this block of steps, `columns` of them, as a panel."""
+    def _panel(self, args: KernelArgs, products: Products, o: Outer, target: Panel, origin: Int, rows: Int) -> None:
+        """Packs the operand's lines of this block of steps, `rows` of them from the line `origin` on."""
+        code, width, (panel, first, here) = args.code, args.size(o.columns), target
         columns, pack, gather = 2 * products.lanes, products.pack_rows(), products.gather_rows()
         if o.operand.kind == "rows":
             line = args.stride[o.operand.name]
@@ -257,6 +246,16 @@ class Backward(Kernel):
                     code.call(pack, there, width, known, here, to, columns, columns)
                 whose, to = args.state_row.entry(known), panel.at((place + known) * columns)
                 code.call(gather, start.at(first), width, whose, n - known, here, to, columns, columns)
+
+
+class Panel(NamedTuple):
+    """Columns of an operand, packed side by side."""
+
+    pointer: Ptr
+    first: Int
+    """The first column of the operand."""
+    columns: Int
+    """How many of the panel's columns the operand has."""
 
 
 @contextmanager

@@ -287,7 +287,7 @@ class LaunchPlan:
         self.block[field] = self.space * self.itemsize
         self.space += -(-count // 16) * 16
 
-    def drawn_from(self, noise: Tensor | None) -> int:
+    def random_state_address(self, noise: Tensor | None) -> int:
         """The address of what random numbers are drawn from; refuses what kernels cannot trust."""
         wrong = operator.ne if self.lines.lengths is None else operator.lt
         fits = noise is not None and in_memory(noise, torch.int64) and noise.is_contiguous()

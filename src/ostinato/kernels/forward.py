@@ -11,7 +11,7 @@ from .plan import Product
 from .product import Products
 from .program import Program
 from .stepping import share_of
-from .tiles import multiply, panel_of
+from .tiles import Operand, Tiles
 from .timeloop import Kernel, Work
 
 
@@ -86,21 +86,18 @@ class Forward(Kernel):
         origin: Int,
     ) -> None:
         number, n = self.numbers[id(p)], products.lanes
-        columns = p.columns * n
+        columns, tiles = p.columns * n, Tiles(args, products, self.program.cell)
         first, last = share_of(args.H.ceil_div(p.span * n), work.share, work.shares)
         apart = args.row_stride > 0
         x = apart.select_pointer(args.gathered_x, args.row["x"])
         line = apart.select(args.padded_C, args.stride["x"])
         with code.range(last, first) as block:
             start = args.bias[number].at(block * columns)
-            panel = panel_of(code, args, products, self.program.cell, number, p, block, work.share)
+            panel = tiles.panel(number, p, block, work.share)
             with (
                 self.runs(code, args, begin, end, work.low, work.high, origin) as (r, rows, q, _),
                 products.each_tile(code, rows, p.columns) as (m, height),
             ):
                 near = apart.select(q, r)
                 out = args.pregemm[number].at((block * args.chunk_rows + q + m) * columns)
-                tile = x.at((near + m) * line)
-                multiply(
-                    code, args, products, self.program.cell, p, block, height, tile, line, panel, start, out, columns
-                )
+                tiles.multiply(p, block, height, Operand(x.at((near + m) * line), line), panel, start, out)

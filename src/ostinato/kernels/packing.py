@@ -10,7 +10,7 @@ from .code import Code, Int, Ptr
 from .kernel_args import KernelArgs
 from .plan import Product, Step
 from .product import Products
-from .tiles import depth, pack_panel
+from .tiles import Tiles, depth
 
 
 def emit_packing(
@@ -35,7 +35,7 @@ def emit_packing(
             _starts(code, args, cell, products, p, first, here, start)
             if p.transposed:
                 with code.if_((args.unpacked_weights <= 0) & (args.pack_per_use <= 0)):
-                    pack_panel(code, args, products, cell, p, block, panel)
+                    Tiles(args, products, cell).pack_panel(p, block, panel)
             else:
                 with code.if_((args.unpacked_weights <= 0) | (here < room)):
                     for q in p.parts:

@@ -1,8 +1,10 @@
-"""A call of the kernels: its sizes are found and checked, `filled` runs it, rows and lines of nobody are seen to."""
+"""Entry points: look up the cached launch plan, check the tensors, launch, then zero tail rows and copy the states of
+empty sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,13 +14,14 @@ from torch import Tensor
 from ..caching import bounded_cache
 from ..cells import Cell
 from ..errors import InputError, NoKernels, ShapeError, phrase
+from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
 from . import buffers, filled, machine, threads
 from .backward import Backward
 from .call import Compiled, LaunchPlan, Lines
+from .filled import Record
 from .forward import Forward
 from .jobs import SCALARS
 from .named import named, named_backward
-from .places import Places
 from .program import program
 from .shapes import hidden_sizes, kept_shapes
 
@@ -78,16 +81,9 @@ def _packed(
     return LaunchPlan(compiled, Lines(len(known), B, known), C, H, P, workers, reverse, apart)
 
 
-def _call(
-    compiled: Compiled,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    sizes: Tensor | None,
-    reverse: bool,
-    places: Places | None,
-) -> LaunchPlan:
-    """The call of these sizes. Whether the tensors have them is left to its `hand`."""
+def _plan(compiled: Compiled, call: SequenceCall) -> LaunchPlan:
+    """The launch plan of these sizes. Whether the tensors have them is left to the plan's `hand`."""
+    x, states, weights = call.x, call.states, call.weights
     try:
         H, P = hidden_sizes(compiled.program.cell, states, weights)
         B, C = states[0].shape[-2], x.shape[-1]
@@ -96,37 +92,41 @@ def _call(
         expected = "x [T, B, C] or [R, C], states [B, H] and weights as the cell's parameters are"
         raise ShapeError(phrase(where, "the tensors", expected, shapes, "Give each its dimensions.")) from None
     workers = threads.thread_count()
-    if sizes is None:
+    if call.batch_sizes is None:
         dense = _dense if x.shape[0] + B <= _KEPT else _dense.__wrapped__
-        return dense(compiled, x.shape[0], B, C, H, P, workers, reverse)
-    known = sizes.numpy()
-    if not known[-1]:
-        known = known[: np.flatnonzero(known)[-1] + 1]
-    packed = _packed if len(known) + B <= _KEPT else _packed.__wrapped__
-    call = packed(compiled, known.tobytes(), B, C, H, P, workers, reverse, places is not None)
-    if places is not None:
-        places.check(x, states, call.lines.B)
-    return call
+        return dense(compiled, x.shape[0], B, C, H, P, workers, call.reverse)
+    sizes = call.batch_sizes.numpy()
+    if not sizes[-1]:
+        sizes = sizes[: np.flatnonzero(sizes)[-1] + 1]
+    packed = _packed if len(sizes) + B <= _KEPT else _packed.__wrapped__
+    plan = packed(compiled, sizes.tobytes(), B, C, H, P, workers, call.reverse, call.rows is not None)
+    if call.rows is not None:
+        call.rows.check(x, states, plan.lines.B)
+    return plan
 
 
-def _integers(sizes: Tensor | None, noise: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """The rows of each step, and what random numbers come from, as kernels read them."""
+def _checked_integers(call: SequenceCall) -> SequenceCall:
+    """The call with integer tensors as kernels read them."""
+    sizes, random_state = call.batch_sizes, call.random_state
     if sizes is not None and not (sizes.dtype is torch.int64 and sizes.is_cpu and sizes.dim() == 1):
         expected = "an int64 tensor [T] on the CPU, the rows of each step"
         received = f"{sizes.dtype} {list(sizes.shape)} on {sizes.device}"
         raise InputError(phrase("kernels", "sizes", expected, received, 'Convert it with .to("cpu", torch.int64).'))
-    return sizes, noise if noise is None else noise.contiguous()
+    if random_state is None or random_state.is_contiguous():
+        return call
+    return replace(call, random_state=random_state.contiguous())
 
 
-def _no_steps(x: Tensor, states: Sequence[Tensor], sizes: Tensor | None) -> bool:
+def _without_steps(call: SequenceCall) -> bool:
+    sizes = call.batch_sizes
     if sizes is None:
-        return x.numel() == 0 and (x.shape[0] == 0 or states[0].shape[0] == 0)
+        return call.x.numel() == 0 and (call.x.shape[0] == 0 or call.states[0].shape[0] == 0)
     return not len(sizes) or not sizes[0]
 
 
-def _spare_lines(call: LaunchPlan, tensors: Sequence[Tensor]) -> None:
-    """Lines past the last packed row are 0."""
-    lines = call.lines.first[-1]
+def _zero_tail(plan: LaunchPlan, tensors: Sequence[Tensor]) -> None:
+    """Zeros the lines past the last packed row."""
+    lines = plan.lines.first[-1]
     for t in tensors:
         if lines < len(t):
             t[lines:] = 0
@@ -137,208 +137,130 @@ def blocks(sizes: Tensor, reverse: bool) -> list[int]:
     return Lines(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
 
 
-def forward(
-    cell: Cell,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    sizes: Tensor | None,
-    reverse: bool,
-    keep: bool,
-    histories: bool,
-    noise: Tensor | None = None,
-    where: Places | None = None,
-) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-    """One layer, one direction, forward; all tensors contiguous and of one dtype.
-
-    x [T, B, C] or packed [R, C] with sizes; states [B, H or P]; weights in the order of `cell.parameters`;
-    noise int64 [3 + B], where a cell draws random numbers. With sizes, x may have lines beyond the last packed row,
-    which are not read and come out as 0, sizes may end with steps of no row, and states may have rows without a step.
-    where: x is the caller's, its packed rows are there, and the output is laid out as x; all the rest is packed.
-    Returns output, final states, histories (the states that are not the output, after every step; [] unless asked for)
-    and what backward needs (empty unless keep).
-    """
-    histories = histories and len(states) > (cell.output_state is not None)
-    c = compiled_forward(cell, SCALARS[x.dtype], keep, histories)
-    p = c.program
-    if sizes is not None or noise is not None:
-        sizes, noise = _integers(sizes, noise)
-    if _no_steps(x, states, sizes):
-        return _nothing(c, x, states, weights, keep, histories)
-    call = _call(c, x, states, weights, sizes, reverse, where)
-    if not call.hand.knows(None, (x, *states, *weights)):
-        n = 1 + len(states)
-        x, *rest = call.hand.check(None, named(call, x, states, weights, where), _SIZES)
-        states, weights = rest[: n - 1], rest[n - 1 :]
-    found = filled.forward(call, x, states, weights, keep, histories, noise, where)
-    if sizes is not None:
-        output, finals, lines, kept = found
-        _idle_rows(states, finals, call.lines, where)
-        if where is None:
-            _spare_lines(call, [output, *lines, *kept[bool(p.kept) :]])
-    return found
+def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """`Backend.forward` on the kernels; all tensors contiguous."""
+    cell = call.cell
+    histories = histories and len(call.states) > (cell.output_state is not None)
+    c = compiled_forward(cell, SCALARS[call.x.dtype], save, histories)
+    if call.batch_sizes is not None or call.random_state is not None:
+        call = _checked_integers(call)
+    if _without_steps(call):
+        return _empty_result(c, call, save, histories)
+    plan = _plan(c, call)
+    if not plan.hand.knows(None, (call.x, *call.states, *call.weights)):
+        x, *rest = plan.hand.check(None, named(plan, call), _SIZES)
+        n = len(call.states)
+        call = replace(call, x=x, states=rest[:n], weights=rest[n:])
+    result = filled.forward(plan, call, save, histories)
+    if call.batch_sizes is not None:
+        _copy_empty_rows(call, plan.lines, call.states, result.final_states)
+        if call.rows is None:
+            _zero_tail(plan, [result.output, *result.histories, *result.saved[bool(c.program.kept) :]])
+    return result
 
 
-def _nothing(
-    c: Compiled, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], keep: bool, histories: bool
-) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-    """No steps or no rows: the states stay as they are."""
-    cell = c.program.cell
-    H, P = hidden_sizes(cell, states, weights)
+def _empty_result(c: Compiled, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """The result of a call without steps or without rows: the states stay as they are."""
+    cell, x, states = c.program.cell, call.x, call.states
+    H, P = hidden_sizes(cell, states, call.weights)
     widths = {"H": H, "P": P}
     others = [x.new_zeros(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
-    kept = [x.new_zeros(shape) for shape in kept_shapes(cell, x, states, weights)]
+    saved = [x.new_zeros(shape) for shape in kept_shapes(cell, x, states, call.weights)]
     output = x.new_zeros(*x.shape[:-1], widths[cell.output_width])
-    return output, [s.clone() for s in states], others if histories else [], kept if keep else []
+    finals = [s.clone() for s in states]
+    return ForwardResult(output, finals, others if histories else [], saved if save else [])
 
 
-def _idle_rows(states: Sequence[Tensor], finals: Sequence[Tensor], lines: Lines, where: Places | None) -> None:
-    """Rows of length 0 end where they began."""
-    if where is not None:
-        where.idle_rows(states, finals)
+def _copy_empty_rows(call: SequenceCall, lines: Lines, first: Sequence[Tensor], last: Sequence[Tensor]) -> None:
+    """Copies the states of rows of length 0, which end where they start."""
+    if call.rows is not None:
+        call.rows.idle_rows(first, last)
     else:
         n = lines.first[1]
-        for a, b in zip(states, finals):
+        for a, b in zip(first, last):
             if n < len(a):
                 b[n:] = a[n:]
 
 
 def backward(
-    cell: Cell,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Sequence[Tensor],
-    d_output: Tensor | None,
-    d_finals: Sequence[Tensor | None],
-    d_histories: Sequence[Tensor | None],
-    needs: tuple[bool, bool, bool],
-    onto: Sequence[Tensor] = (),
-    noise: Tensor | None = None,
-    where: Places | None = None,
-) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-    """Gradients of one layer and direction from those of its results; None stands for zero.
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor] = (),
+) -> Gradients:
+    """`Backend.backward` on the kernels. The gradient of x is laid out as x.
 
-    needs: which gradients are wanted, of (x, states, weights). Reads what forward kept and writes to none of it.
-    onto: the gradients of the weights from the steps after these, contiguous: these steps' are added to them in place.
-    Where the steps after are whole blocks, the bits are those of one call.
-    noise, where: those of forward. The gradients of x and of the output are laid out as x.
+    Where the steps after these are whole blocks, the bits of accumulated gradients are those of one call.
     """
-    return _backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise,
-        where=where,
-    )  # fmt: skip
+    return _backward(call, result, upstream, needs, accumulate_into, None)
 
 
 def backward_recorded(
-    cell: Cell,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Sequence[Tensor],
-    d_output: Tensor | None,
-    d_finals: Sequence[Tensor | None],
-    d_histories: Sequence[Tensor | None],
-    needs: tuple[bool, bool, bool],
-    onto: Sequence[Tensor] = (),
-    noise: Tensor | None = None,
-) -> tuple[tuple[Tensor | None, list[Tensor], list[Tensor]], list[Tensor], dict[tuple[str, str], Tensor]]:
-    """`backward`, bit for bit, and what it had in passing.
-
-    Returns what `backward` does; the whole gradient of each state at every step, like the output; and for each product
-    of a weight, (letter, name), its gradient at every step, a view of shared memory.
-    """
-    adjoints = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states]
-    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    sent = buffers.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
-    found = _backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto,
-        noise, adjoints, sent,
-    )  # fmt: skip
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor] = (),
+) -> RecordedGradients:
+    """`backward`, bit for bit, and what it computes on the way; gradients of products are views of shared memory."""
+    x, states = call.x, call.states
+    p, (H, P) = program(call.cell), hidden_sizes(call.cell, states, call.weights)
+    products = buffers.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
+    record = Record([buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states], products)
+    gradients = _backward(call, result, upstream, needs, accumulate_into, record)
     size = {"H": H, "P": P}
     places = {key: p.slots[g.id] for key, (g, _) in p.derivative.products.items()}
     first = {key: s.offset[0] * H + s.offset[1] * P for key, s in places.items()}
-    return found, adjoints, {key: sent[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
+    columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
+    return RecordedGradients(gradients, record.adjoints, columns)
 
 
-def adjoints(
-    cell: Cell,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Sequence[Tensor],
-    d_output: Tensor | None,
-    d_finals: Sequence[Tensor | None],
-    noise: Tensor | None = None,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Of `backward_recorded` what concerns the states: the gradients before the first step and after every step."""
-    found = [buffers.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states]
-    nothing = [None] * (len(states) - (cell.output_state is not None))
-    needs = (False, True, False)
-    _, d_states, _ = _backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, nothing, needs, (), noise, found
+def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
+    """Of `backward_recorded` what concerns the states: the gradients of the initial states, and the adjoints."""
+    record = Record([buffers.empty((*call.x.shape[:-1], s.shape[-1]), call.x.dtype, _REUSED) for s in call.states])
+    return RecordedGradients(
+        _backward(call, result, upstream, Needs(False, True, False), (), record), record.adjoints, {}
     )
-    return d_states, found
 
 
 def _backward(
-    cell: Cell,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Sequence[Tensor],
-    d_output: Tensor | None,
-    d_finals: Sequence[Tensor | None],
-    d_histories: Sequence[Tensor | None],
-    needs: tuple[bool, bool, bool],
-    onto: Sequence[Tensor],
-    noise: Tensor | None,
-    adjoints: Sequence[Tensor] = (),
-    sent: Tensor | None = None,
-    where: Places | None = None,
-) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-    """adjoints, sent: where the gradients of states, and of products, at every step are to be written, if anywhere."""
-    c = compiled_backward(cell, SCALARS[x.dtype], any(d is not None for d in d_histories), bool(adjoints))
-    wants_x, _, wants_weights = needs
-    upstream = [d if d is None or d.is_contiguous() else d.contiguous() for d in (d_output, *d_finals, *d_histories)]
-    if sizes is not None or noise is not None:
-        sizes, noise = _integers(sizes, noise)
-    if _no_steps(x, states, sizes):
-        d_weights = list(onto) or [torch.zeros_like(w) for w in weights] if wants_weights else []
-        d_states = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(states, upstream[1:])]
-        return torch.zeros_like(x) if wants_x else None, d_states, d_weights
-    call = _call(c, x, states, weights, sizes, reverse, where)
-    given = (x, *states, *weights, output, *kept, *[d for d in upstream if d is not None], *onto)
-    which = (len(onto), *[d is None for d in upstream])
-    if not call.hand.knows(which, given):
-        before = named(call, x, states, weights, where)
-        every = named_backward(call, before, output, kept, upstream, onto, where)
-        checked = iter(call.hand.check(which, every, _SAVED))
-        x, states, weights = next(checked), [next(checked) for _ in states], [next(checked) for _ in weights]
-        output, kept = next(checked), [next(checked) for _ in kept]
-        upstream = [d if d is None else next(checked) for d in upstream]
-        onto = list(checked)
-    n = 1 + len(states)
-    arriving = [buffers.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(states, upstream[1:n])]
-    found = filled.backward(
-        call, x, states, weights, output, kept, upstream[0], arriving, upstream[n:], wants_x, wants_weights, onto,
-        noise, adjoints, sent, where,
-    )  # fmt: skip
-    if sizes is not None:
-        dx, d_states, _ = found
-        _idle_rows(arriving, d_states, call.lines, where)
-        if dx is not None and where is None:
-            _spare_lines(call, [dx])
-    return found
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor],
+    record: Record | None,
+) -> Gradients:
+    """record: where adjoints, and gradients of products, at every step are written, if anywhere."""
+    kind = SCALARS[call.x.dtype]
+    c = compiled_backward(call.cell, kind, any(d is not None for d in upstream.histories), record is not None)
+    entering = (upstream.output, *upstream.final_states, *upstream.histories)
+    entering = tuple(d if d is None or d.is_contiguous() else d.contiguous() for d in entering)
+    if call.batch_sizes is not None or call.random_state is not None:
+        call = _checked_integers(call)
+    n = 1 + len(call.states)
+    if _without_steps(call):
+        d_weights = list(accumulate_into) or [torch.zeros_like(w) for w in call.weights] if needs.weights else []
+        d_states = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(call.states, entering[1:])]
+        return Gradients(torch.zeros_like(call.x) if needs.x else None, d_states, d_weights)
+    plan = _plan(c, call)
+    present = [d for d in entering if d is not None]
+    given = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
+    which = (len(accumulate_into), *[d is None for d in entering])
+    upstream = Upstream(entering[0], entering[1:n], entering[n:])
+    if not plan.hand.knows(which, given):
+        checked = iter(plan.hand.check(which, named_backward(plan, call, result, upstream, accumulate_into), _SAVED))
+        x, states, weights = next(checked), [next(checked) for _ in call.states], [next(checked) for _ in call.weights]
+        call = replace(call, x=x, states=states, weights=weights)
+        result = ForwardResult(next(checked), [], [], [next(checked) for _ in result.saved])
+        entering = tuple(d if d is None else next(checked) for d in entering)
+        accumulate_into = list(checked)
+    finals = [buffers.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(call.states, entering[1:n])]
+    upstream = Upstream(entering[0], finals, entering[n:])
+    gradients = filled.backward(plan, call, result, upstream, needs, accumulate_into, record)
+    if call.batch_sizes is not None:
+        _copy_empty_rows(call, plan.lines, finals, gradients.states)
+        if gradients.x is not None and call.rows is None:
+            _zero_tail(plan, [gradients.x])
+    return gradients

@@ -21,7 +21,7 @@ from .kernel_args import KernelArgs, StateTable
 from .plan import Pass, Product, Step, Stream, full
 from .product import Products
 from .team import ThreadTeam
-from .tiles import accumulate, multiply, panel_of
+from .tiles import Operand, Tiles
 from .vector import Body, Row
 
 
@@ -55,6 +55,7 @@ class Stepper:
         base, table, self.b, self.rows, self.r, self.q, self.share, self.shares, self.t = code.arguments
         self.args = KernelArgs(self.layout, code, base)
         self.state_table = StateTable(code, table, self.states)
+        self.tiles = Tiles(self.args, self.products, self.cell)
         self.line = self.args.line(self.t)
         begun = False
         for stage in range(self.step.last + 1):
@@ -100,10 +101,7 @@ class Stepper:
         most = max(p.products, key=lambda q: q.columns).columns
         low, high = share_of(width.ceil_div(p.span * n), self.share, self.shares)
         with code.range(high, low) as block:
-            panels = {
-                id(q): panel_of(code, self.args, self.products, self.cell, self.numbers[id(q)], q, block, self.share)
-                for q in p.products
-            }
+            panels = {id(q): self.tiles.panel(self.numbers[id(q)], q, block, self.share) for q in p.products}
             self._tiles(p, home, width, block, most, scratch, panels)
 
     def _tiles(
@@ -231,33 +229,25 @@ class Stepper:
     # products
 
     def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr, panel: Ptr) -> None:
-        code, number, n = self.code, self.numbers[id(q)], self.lanes
-        columns = q.columns * n
-        start = self.args.bias[number].at(block * columns)
-        if q.transposed:
-            a, line = self._operand(q.parts[0].operand, first)
-            multiply(
-                code, self.args, self.products, self.cell, q, block, height, a, line, panel, start, scratch, columns
-            )
-            return
+        start = self.args.bias[self.numbers[id(q)]].at(block * (q.columns * self.lanes))
         operands = [self._operand(part.operand, first) for part in q.parts]
-        accumulate(
-            code, self.args, self.products, self.cell, q, block, height, operands, panel, start, scratch, columns
-        )
+        if q.transposed:
+            self.tiles.multiply(q, block, height, operands[0], panel, start, scratch)
+        else:
+            self.tiles.accumulate(q, block, height, operands, panel, start, scratch)
 
-    def _operand(self, s: Stream, first: Int) -> tuple[Ptr, Int]:
+    def _operand(self, s: Stream, first: Int) -> Operand:
         args = self.args
         if s.kind in ("old", "new"):
             line = args.padded(s.width)
             buffer = self.state_table.previous(s.index) if s.kind == "old" else self.state_table.next(s.index)
-            return buffer.at((self.b + first) * line), line
+            return Operand(buffer.at((self.b + first) * line), line)
         if s.kind == "slot":
-            return args.gate_gradients.at(
-                (self.q + first) * args.stride["gate_gradients"] + args.column(s.offset)
-            ), args.stride["gate_gradients"]
+            line = args.stride["gate_gradients"]
+            return Operand(args.gate_gradients.at((self.q + first) * line + args.column(s.offset)), line)
         assert s.kind == "cross", s
         line = args.padded_units * self.step.crossing
-        return args.spill.at((self.b + first) * line + args.padded_units * s.index), line
+        return Operand(args.spill.at((self.b + first) * line + args.padded_units * s.index), line)
 
 
 def share_of(blocks: Int, share: Int, shares: Int) -> tuple[Int, Int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import _torch_private
+from ..caching import bounded_cache
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, ShapeError, phrase
 from .given import Lengths
@@ -109,8 +109,13 @@ def _wrong_weight(layer: Layer, name: str, t: Tensor, shape: tuple[int, ...]) ->
 
 
 @_torch_private.constant_result
-@lru_cache(maxsize=512)
 def _weight_shapes(text: str, C: int, H: int, P: int) -> tuple[tuple[int, ...], ...]:
+    return _known_shapes(text, C, H, P)
+
+
+@bounded_cache(1 << 20, size_of=lambda found, text, *_: len(text) + 128 * len(found))
+def _known_shapes(text: str, C: int, H: int, P: int) -> tuple[tuple[int, ...], ...]:
+    """Cached beneath `_weight_shapes`: torch.compile refuses to look through a cache that it can see."""
     return tuple(Cell.from_text(text).parameters(C, H, P).values())
 
 

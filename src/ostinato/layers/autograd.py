@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -11,47 +12,51 @@ from torch import Tensor
 
 from .. import _torch_private
 from ..cells import Cell
+from ..sequence import Backend, ForwardResult, Needs, SequenceCall, Upstream
 from . import plain
-from .plain import Found, Gradients, Kept, Tensors
+from .plain import Tensors
 from .saved import check_saved
 from .versions import noted, saved
 
 
-class Call(NamedTuple):
-    """What a call is besides its tensors. `forward` and `backward` are called as those of `engine`."""
+class SequenceNode(NamedTuple):
+    """A call as one node of torch's graph: what it is besides its tensors."""
 
-    forward: Callable[..., Kept]
-    backward: Callable[..., Found]
+    backend: Backend
     cell: Cell
     reverse: bool
     histories: bool
-    show_kept: bool = False
+    show_saved: bool = False
+    """Whether `differentiable` returns the saved tensors."""
     reads_output: bool = True
-    """Whether `backward` wants the output; what it does not want is not kept alive for it."""
-    where: Any = None
-    """`engine.places`, where x and the output are laid out as the caller's x; None where they are packed or dense."""
-    again: Callable[..., Kept] | None = None
-    """`forward` as backward runs it once more; None for `forward` itself."""
+    """Whether the backward pass reads the output; an output that it does not read is not kept alive for it."""
+    rows: Any = None
+    """As `SequenceCall.rows`."""
+    again: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
+    """`backend.forward` as backward runs it once more; None for `backend.forward` itself."""
+
+    def call(
+        self, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, random_state: Tensor | None
+    ) -> SequenceCall:
+        """The call with its tensors."""
+        return SequenceCall(self.cell, x, states, weights, sizes, self.reverse, random_state, self.rows)
 
 
 def differentiable(
-    call: Call, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, noise: Tensor | None = None
-) -> Kept:
-    """`call.forward` with gradients. What it kept is handed out only with `call.show_kept`."""
-    found, n = _Sequence.apply(call, sizes, noise, x, *states, *weights), len(states)
+    node: SequenceNode,
+    x: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    sizes: Tensor | None,
+    random_state: Tensor | None = None,
+) -> ForwardResult:
+    """The backend's forward pass with gradients; without saved tensors unless `node.show_saved`."""
+    found, n = _Sequence.apply(node, sizes, random_state, x, *states, *weights), len(states)
     if len(found) == 1 + n:
-        return found[0], list(found[1:]), [], []
+        return ForwardResult(found[0], list(found[1:]))
     flat = iter(found)
-    extra = n - (call.cell.output_state is not None) if call.histories else 0
-    return next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat)
-
-
-def _more(call: Call, noise: Tensor | None) -> dict[str, Any]:
-    """Most cells draw nothing and most rows are packed, and most functions need not know of either."""
-    if noise is None and call.where is None:
-        return {}
-    found: dict[str, Any] = {} if noise is None else {"noise": noise}
-    return found if call.where is None else found | {"where": call.where}
+    extra = n - (node.cell.output_state is not None) if node.histories else 0
+    return ForwardResult(next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat))
 
 
 def _rows(state: Tensor) -> Tensor:
@@ -59,21 +64,12 @@ def _rows(state: Tensor) -> Tensor:
     return state if state.dim() == 2 else state.squeeze(0)
 
 
-def _reference(
-    call: Call,
-    inputs: Tensors,
-    wanted: Sequence[bool],
-    sizes: Tensor | None,
-    noise: Tensor | None,
-    d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
-) -> list[Tensor]:
-    """The gradients of those of `inputs` that are wanted, from torch's own operations alone."""
-    n, where = len(call.cell.states), call.where
+def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -> list[Tensor]:
+    """The gradients of those of (x, states, weights) that are wanted, from torch's own operations alone."""
+    inputs, n, where = [call.x, *call.states, *call.weights], len(call.states), call.rows
     by_rows = where is not None and where.by_rows
     # The reference reads packed rows, and knows of no others.
-    line = None if where is None else where.index(sizes.tolist())  # type: ignore[union-attr]
+    line = None if where is None else where.index(call.batch_sizes.tolist())  # type: ignore[union-attr]
 
     def packed(t: Tensor) -> Tensor:
         return t if line is None else t.reshape(-1, t.shape[-1]).index_select(0, line)
@@ -84,21 +80,19 @@ def _reference(
     def results(*given: Tensor) -> list[Tensor]:
         given_or_fixed = iter(given)
         x, *rest = [next(given_or_fixed) if need else t for t, need in zip(inputs, wanted)]
-        states, weights = [rows(s) for s in rest[:n]], rest[n:]
-        output, finals, every = plain.run(
-            call.cell, packed(x), states, weights, sizes, call.reverse, bool(d_histories), noise
-        )
-        return [output, *finals, *every]
+        packed_call = replace(call, x=packed(x), states=[rows(s) for s in rest[:n]], weights=rest[n:], rows=None)
+        result = plain.run(packed_call, bool(upstream.histories))
+        return [result.output, *result.final_states, *result.histories]
 
-    upstream = [
-        None if d_output is None else packed(d_output),
-        *[None if d is None else rows(d) for d in d_finals],
-        *d_histories,
+    entering = [
+        None if upstream.output is None else packed(upstream.output),
+        *[None if d is None else rows(d) for d in upstream.final_states],
+        *upstream.histories,
     ]
-    found = plain.pulled_back(results, [t for t, need in zip(inputs, wanted) if need], upstream)
+    found = plain.pulled_back(results, [t for t, need in zip(inputs, wanted) if need], entering)
     if by_rows and where.count < where.rows:  # rows without a step end where they began
         at = int(wanted[0])
-        for need, d in zip(wanted[1 : 1 + n], d_finals):
+        for need, d in zip(wanted[1 : 1 + n], upstream.final_states):
             if need and d is not None:
                 found[at] = found[at] + torch.where(where.idle[:, None], d, d.new_zeros(()))
             at += need
@@ -121,57 +115,41 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, call: Call, sizes: Tensor | None, noise: Tensor | None, x: Tensor, *tensors: Tensor
+        ctx: Any, node: SequenceNode, sizes: Tensor | None, random_state: Tensor | None, x: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        n = len(call.cell.states)
-        output, finals, histories, kept = call.forward(
-            call.cell, x, tensors[:n], tensors[n:], sizes, call.reverse, True, call.histories, **_more(call, noise)
-        )
-        ctx.call, ctx.parameters, ctx.extra = call, len(tensors), len(histories)
+        n = len(node.cell.states)
+        call = node.call(x, tensors[:n], tensors[n:], sizes, random_state)
+        result = node.backend.forward(call, True, node.histories)
+        output, histories, kept = result.output, result.histories, result.saved
+        ctx.node, ctx.parameters, ctx.extra = node, len(tensors), len(histories)
         ctx.read = x.shape, x.dtype
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(sizes, noise, x, *tensors, output if call.reads_output else None, *kept)
-        ctx.noted = noted([output, *histories] if call.reads_output else [])
-        if not call.show_kept:
-            return output, *finals, *histories
+        ctx.save_for_backward(sizes, random_state, x, *tensors, output if node.reads_output else None, *kept)
+        ctx.noted = noted([output, *histories] if node.reads_output else [])
+        if not node.show_saved:
+            return output, *result.final_states, *histories
         ctx.mark_non_differentiable(*kept)
-        return output, *finals, *histories, *kept
+        return output, *result.final_states, *histories, *kept
 
     @staticmethod
     def backward(ctx: Any, *d: Tensor | None) -> tuple[Tensor | None, ...]:
-        call, n, extra = ctx.call, len(ctx.call.cell.states), ctx.extra
-        computed = 3 + ctx.parameters + (not call.reads_output)  # the first of what forward made itself
+        node, n, extra = ctx.node, len(ctx.node.cell.states), ctx.extra
+        computed = 3 + ctx.parameters + (not node.reads_output)  # the first of what forward computed itself
         read, changed = saved(ctx, computed, ctx.noted)
-        sizes, noise, x, *rest = read
-        states, weights = rest[:n], rest[n : ctx.parameters]
+        sizes, random_state, x, *rest = read
+        call = node.call(x, rest[:n], rest[n : ctx.parameters], sizes, random_state)
         output, *kept = rest[ctx.parameters :]
-        # What was dropped because it changed is made again below, and not read.
-        check_saved(call.cell, ctx.read, read[:computed] if changed else read, states, weights)
-        d_output, d_finals, d_histories = d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra]
+        # What was dropped because it changed is computed again below, and not read.
+        check_saved(call, ctx.read, read[:computed] if changed else read)
+        upstream = Upstream(d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra])
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled() or _batched(d):  # create_graph: what is returned must be differentiable itself
-            found = iter(
-                _reference(call, [x, *states, *weights], wanted, sizes, noise, d_output, d_finals, d_histories)
-            )
+            found = iter(_reference(call, wanted, upstream))
             return None, None, None, *[next(found) if need else None for need in wanted]
+        result = ForwardResult(output, [], [], kept)
         if changed:
-            output, _, _, kept = (call.again or call.forward)(
-                call.cell, x, states, weights, sizes, call.reverse, True, call.histories, **_more(call, noise)
-            )
-        needs = (wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
-        dx, d_states, d_weights = call.backward(
-            call.cell,
-            x,
-            states,
-            weights,
-            sizes,
-            call.reverse,
-            output,
-            kept,
-            d_output,
-            d_finals,
-            d_histories,
-            needs,
-            **_more(call, noise),
-        )
-        return None, None, None, dx, *(d_states or [None] * n), *(d_weights or [None] * len(weights))
+            result = (node.again or node.backend.forward)(call, True, node.histories)
+        needs = Needs(wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
+        gradients = node.backend.backward(call, result, upstream, needs)
+        weights = gradients.weights or [None] * len(call.weights)
+        return None, None, None, gradients.x, *(gradients.states or [None] * n), *weights

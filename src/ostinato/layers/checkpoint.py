@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .. import _torch_private
-from ..cells import Cell
 from ..cells.noise import later
 from ..errors import InputError, ShapeError, phrase
+from ..sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from . import engine
-from .plain import Found, Gradients, Kept, Needs, Tensors
+from .plain import Tensors
 from .watching import Watched
 
 Checkpointing = int | str | None
@@ -61,13 +61,12 @@ def read_checkpoint(option: Checkpointing, where: str, calls: int = 1) -> Checkp
     raise InputError(phrase(where, "checkpoint", _EXPECTED, repr(option), remedy))
 
 
-def segment_steps(
-    wanted: Checkpoint, cell: Cell, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None
-) -> int:
+def segment_steps(wanted: Checkpoint, call: SequenceCall) -> int:
     """Steps of a segment, the first one in the order of work apart, which has what is left; 0 where all may be kept.
 
     Whole blocks of the weights' gradients, which are counted from the end: their sums are then those of one call.
     """
+    cell, x, states, weights, sizes = call.cell, call.x, call.states, call.weights, call.batch_sizes
     T, B = x.shape[0] if sizes is None else len(sizes), states[0].shape[0]
     block = engine.block_steps(B)
     if not wanted.budget:
@@ -103,7 +102,7 @@ def segment_steps(
 
 
 class Segments:
-    """`engine.forward` and `engine.backward` in segments of `steps` steps, with the same arguments and the same bits.
+    """A backend that runs `engine` in segments of `steps` steps, with the same bits.
 
     What is kept is one tensor [segments - 1, B, H] for each state: how each segment but the first one starts.
     """
@@ -133,101 +132,75 @@ class Segments:
         spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(bounds)]
         return [(slice(line[a], line[b]), sizes[a:b], a) for a, b in reversed(spans)] or [(slice(0, 0), sizes, 0)]
 
-    def forward(
-        self,
-        cell: Cell,
-        x: Tensor,
-        states: Tensors,
-        weights: Tensors,
-        sizes: Tensor | None,
-        reverse: bool,
-        keep: bool,
-        histories: bool,
-        noise: Tensor | None = None,
-    ) -> Kept:
-        parts = self._parts(x, sizes, reverse)
-        boundaries = [s.new_empty(len(parts) - 1, *s.shape) for s in states] if keep else []
+    def forward(self, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+        parts, states = self._parts(call.x, call.batch_sizes, call.reverse), call.states
+        boundaries = [s.new_empty(len(parts) - 1, *s.shape) for s in states] if save else []
         whole: list[Tensor] = []
-        for k, (lines, part_sizes, step) in enumerate(parts):
+        for k, (lines, sizes, step) in enumerate(parts):
             if k:
-                for kept, s in zip(boundaries, states):
-                    kept[k - 1] = s
-            output, states, every, _ = engine.forward(
-                cell, x[lines], states, weights, part_sizes, reverse, False, histories, later(noise, step)
-            )
-            _put(whole, [output, *every], x, lines)
-        return whole[0], list(states), whole[1:], boundaries
+                for saved, s in zip(boundaries, states):
+                    saved[k - 1] = s
+            part = engine.forward(_segment(call, lines, sizes, step, states), False, histories)
+            states = part.final_states
+            _put(whole, [part.output, *part.histories], call.x, lines)
+        return ForwardResult(whole[0], list(states), whole[1:], boundaries)
 
     def backward(
         self,
-        cell: Cell,
-        x: Tensor,
-        states: Tensors,
-        weights: Tensors,
-        sizes: Tensor | None,
-        reverse: bool,
-        output: Tensor | None,
-        kept: Tensors,
-        d_output: Tensor | None,
-        d_finals: Gradients,
-        d_histories: Gradients,
+        call: SequenceCall,
+        result: ForwardResult,
+        upstream: Upstream,
         needs: Needs,
-        noise: Tensor | None = None,
-    ) -> Found:
-        """`output` is not read. Where `kept` is empty, the boundaries are made again first."""
-        parts = self._parts(x, sizes, reverse)
-        if not kept and len(parts) > 1:
-            kept = self.forward(cell, x, states, weights, sizes, reverse, True, False, noise)[3]
-        for s, boundary in zip(states, kept):  # slices of them go on, of which no kernel can tell what they are of
+        accumulate_into: Tensors = (),
+    ) -> Gradients:
+        """The output is not read. Where `result.saved` is empty, the boundaries are made again first."""
+        parts, saved = self._parts(call.x, call.batch_sizes, call.reverse), result.saved
+        if not saved and len(parts) > 1:
+            saved = self.forward(call, True, False).saved
+        for s, boundary in zip(
+            call.states, saved
+        ):  # slices of them go on, of which no kernel can tell what they are of
             if boundary.shape != (len(parts) - 1, *s.shape):
                 expected = f"of shape {[len(parts) - 1, *s.shape]}"
                 remedy = "Saved-tensor hooks have to give back what they were given."
                 raise ShapeError(phrase("checkpoint", "a saved state", expected, list(boundary.shape), remedy))
         dx: list[Tensor] = []
-        d_states: list[Tensor] = []
-        d_weights: list[Tensor] = []
-        for k, (lines, part_sizes, step) in reversed(list(enumerate(parts))):
-            starts = [boundary[k - 1] for boundary in kept] if k else states
-            d_part, d_states, d_weights = _again(
-                engine if self.watched is None else self.watched.at(step),
-                cell,
-                x[lines],
-                starts,
-                weights,
-                part_sizes,
-                reverse,
-                None if d_output is None else d_output[lines],
-                d_states or d_finals,
-                [None if d is None else d[lines] for d in d_histories],
-                (needs[0], needs[1] or k > 0, needs[2]),
-                d_weights,
-                later(noise, step),
+        carried: Sequence[Tensor | None] = upstream.final_states
+        found = Gradients(None, [], [])
+        for k, (lines, sizes, step) in reversed(list(enumerate(parts))):
+            states = [boundary[k - 1] for boundary in saved] if k else call.states
+            part_upstream = Upstream(
+                None if upstream.output is None else upstream.output[lines],
+                carried,
+                [None if d is None else d[lines] for d in upstream.histories],
             )
-            if d_part is not None:
-                _put(dx, [d_part], x, lines)
-        return (dx[0] if dx else None), d_states, d_weights
+            found = _recompute(
+                engine if self.watched is None else self.watched.at(step),
+                _segment(call, lines, sizes, step, states),
+                part_upstream,
+                Needs(needs.x, needs.states or k > 0, needs.weights),
+                found.weights,
+            )
+            carried = found.states or carried
+            if found.x is not None:
+                _put(dx, [found.x], call.x, lines)
+        return Gradients(dx[0] if dx else None, found.states, found.weights)
 
 
-def _again(
-    engine: Any,
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
-    needs: Needs,
-    onto: Tensors,
-    noise: Tensor | None,
-) -> Found:
-    """Forward and backward of one segment by `engine`. What forward keeps dies with this call."""
-    output, _, _, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, False, noise)
-    return engine.backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
+def _segment(
+    call: SequenceCall, lines: slice, sizes: Tensor | None, step: int, states: Sequence[Tensor]
+) -> SequenceCall:
+    """The steps of `call` that begin at `step`, from other initial states."""
+    return SequenceCall(
+        call.cell, call.x[lines], states, call.weights, sizes, call.reverse, later(call.random_state, step)
     )
+
+
+def _recompute(
+    backend: Any, call: SequenceCall, upstream: Upstream, needs: Needs, accumulate_into: Tensors
+) -> Gradients:
+    """Forward and backward of one segment. The tensors that forward saves die with this call."""
+    return backend.backward(call, backend.forward(call, True, False), upstream, needs, accumulate_into)
 
 
 def _put(whole: list[Tensor], parts: Sequence[Tensor], x: Tensor, lines: slice) -> None:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
 from . import plain
 from .pieces import Pieces
-from .plain import Found, Gradients, Kept, Needs, Recorded, Tensors
+from .plain import Tensors
 
 
 @lru_cache(maxsize=1)
@@ -45,107 +46,46 @@ def _warn(device: str) -> None:
     )
 
 
-def _engine(x: Tensor) -> ModuleType:
+def _backend(x: Tensor) -> ModuleType:
     if compiled(x):
         return kernels()
     without_kernels(x)
     return plain
 
 
-def forward(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    keep: bool,
-    histories: bool,
-    noise: Tensor | None = None,
-    where: Any = None,
-) -> Kept:
-    """One layer, one direction, without gradients; arguments contiguous, of one number type, as for `operator.run`.
-
-    What `backward` wants to see again is empty without `keep`. With `where`, from `places`, x and the output are laid
-    out as the caller's x; only where there are kernels.
-    """
-    if where is not None:
-        return kernels().forward(cell, x, states, weights, sizes, reverse, keep, histories, noise, where)
-    return _engine(x).forward(cell, x, states, weights, sizes, reverse, keep, histories, noise)
+def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """`Backend.forward` on the kernels, or on the reference where there are none."""
+    return _backend(call.x).forward(call, save, histories)
 
 
 def backward(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Tensors,
-    d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
     needs: Needs,
-    onto: Tensors = (),
-    noise: Tensor | None = None,
-    where: Any = None,
-) -> Found:
-    """The gradients of what went into `forward` from those of what came out of it, which may have any strides.
-
-    None stands for zero. `onto`, the weights' gradients from the steps after these: these are added to them in place.
-    `where`: that of `forward`; the gradient of x is then laid out as x.
-    """
-    if where is not None:
-        return kernels().backward(
-            cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto,
-            noise, where,
-        )  # fmt: skip
-    return _engine(x).backward(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
-    )
+    accumulate_into: Sequence[Tensor] = (),
+) -> Gradients:
+    """`Backend.backward` on the kernels, or on the reference where there are none."""
+    return _backend(call.x).backward(call, result, upstream, needs, accumulate_into)
 
 
 def backward_recorded(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Tensors,
-    d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
     needs: Needs,
-    onto: Tensors = (),
-    noise: Tensor | None = None,
-) -> Recorded:
-    """`backward`, bit for bit, with what it had in passing. Costs the memory of it."""
-    return _engine(x).backward_recorded(
-        cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, d_histories, needs, onto, noise
-    )
+    accumulate_into: Sequence[Tensor] = (),
+) -> RecordedGradients:
+    """`backward`, bit for bit, with the state adjoints and the gradients of products. Costs the memory of them."""
+    return _backend(call.x).backward_recorded(call, result, upstream, needs, accumulate_into)
 
 
-def adjoints(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Tensors,
-    d_output: Tensor | None,
-    d_finals: Gradients,
-    noise: Tensor | None = None,
-) -> tuple[list[Tensor], list[Tensor]]:
+def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
     """The gradients of the initial states, and of each state after every step, laid out as the output; no others.
 
     The recurrence alone: a sixth of a training step where x is as wide as the states.
     """
-    return _engine(x).adjoints(cell, x, states, weights, sizes, reverse, output, kept, d_output, d_finals, noise)
+    return _backend(call.x).adjoints(call, result, upstream)
 
 
 def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
+from ..sequence import SequenceCall
 from . import initial
 from .arguments import State, problem_with, refuse_sharded, weight_problem
 from .checkpoint import Checkpointing, read_checkpoint
@@ -206,13 +207,13 @@ class Layer(nn.Module):
                 if masks is not None:
                     given, own, noise = masks.inputs(x, k), masks.weights(cell, own, k), masks.noise(k)
                 run_from = [s[k] for s in starts]
-                output, final, history = run(
-                    cell, given, run_from, own, sizes, direction == 1, histories, wanted, onlooker, noise, places
-                )
+                call = SequenceCall(cell, given, run_from, own, sizes, direction == 1, noise, places)
+                result = run(call, histories, wanted, onlooker)
+                output, history = result.output, result.histories
                 if histories and cell.output_state is not None:
                     history = [*history[: cell.output_state], output, *history[cell.output_state :]]
                 outputs.append(output)
-                finals.append(final)
+                finals.append(result.final_states)
                 every.append(history)
             x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
         return x, _stacked(finals), _stacked(every)

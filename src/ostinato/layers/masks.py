@@ -21,6 +21,7 @@ from ..caching import bounded_cache, tensor_bytes
 from ..cells import Cell
 from ..cells.noise import BITS, WORDS
 from ..errors import InputError, phrase
+from ..sequence import SequenceCall
 from . import engine
 from .operator import run
 from .plain import autocast_on
@@ -151,7 +152,7 @@ class Masks:
         x, h = (torch.empty(size, dtype=kind, device=like.device) for size in ((steps, rows, 1), (rows, width)))
         vectors = [torch.full((width,), value, dtype=kind, device=like.device) for value in _bound_and_left(p)]
         with torch.autocast(like.device.type, enabled=False) if autocast_on(like.device.type) else nullcontext():
-            mask, _, _ = run(FACTORS[letter], x, [h], vectors, noise=noise)
+            mask = run(SequenceCall(FACTORS[letter], x, [h], vectors, random_state=noise)).output
         return mask if kind is like.dtype else mask.to(like.dtype)
 
 
@@ -181,7 +182,8 @@ class DenseMasks(Masks):
         steps, rows, width = shape
         x, h = engine.empty((steps, rows, 1), like), engine.empty((rows, width), like)
         vectors = (_vectors if width <= _KEPT else _vectors.__wrapped__)(p, width, like.dtype)
-        return engine.forward(FACTORS[letter], x, [h], vectors, None, False, False, False, noise)[0]
+        call = SequenceCall(FACTORS[letter], x, [h], vectors, random_state=noise)
+        return engine.forward(call, False, False).output
 
 
 def mask_cells(options: Options) -> list[Cell]:

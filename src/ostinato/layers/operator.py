@@ -2,91 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from ..cells import Cell
+from ..sequence import ForwardResult, SequenceCall
 from . import engine, plain, registered
-from .autograd import Call, differentiable
+from .autograd import SequenceNode, differentiable
 from .checkpoint import Checkpoint, Segments, segment_steps
-from .plain import Result, Tensors
 from .routing import OPERATOR, REFERENCE, number_types, transformed, way
 from .watching import Onlooker, Watched
 
 
 def run(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None = None,
-    reverse: bool = False,
+    call: SequenceCall,
     histories: bool = False,
     checkpoint: Checkpoint | None = None,
     onlooker: Onlooker | None = None,
-    noise: Tensor | None = None,
-    where: Any = None,
-) -> Result:
-    """Runs `cell` over a sequence, differentiably.
+) -> ForwardResult:
+    """Runs a call differentiably; its tensors may be of any number types and strides that torch.nn takes.
 
-    x        [T, B, C]; with `sizes`, packed rows [R, C]
-    states   [B, H or P] per state, the start of every row
-    weights  in the order of `cell.parameters`
-    sizes    int64 [T] on the CPU, rows per step, never growing: a PackedSequence's batch_sizes
-    reverse  from the last step to the first; a packed row starts at its own last step
-    checkpoint  what is kept where gradients are wanted: all that backward reads, or the starts of segments
-    onlooker  who looks on; it changes no bit
-    noise    int64 [3 + B], as `cells.noise` says, for a cell that draws random numbers
-    where    `engine.places`: the packed rows of `sizes` are lines of x, laid out as the caller has it, and so is the
-             output. Kernels alone can do that: `in_place.stay` asks for all that stands against it
-    Returns the output [T, B, ·] or [R, ·], the final states [B, ·], and with `histories` the states after every step,
-    like the output, of each state that is not the output. None of them shares memory with another or with an argument.
+    checkpoint  what is saved where gradients are wanted: all that backward reads, or the states at segment boundaries
+    onlooker    observes the call; it changes no bit
+    `call.rows` is for kernels alone: `in_place.stay` asks for all that stands against it. The result has no saved
+    tensors.
     """
-    n = len(states)
-    given = [x, *states, *weights]
+    cell, sizes, n = call.cell, call.batch_sizes, len(call.states)
+    given = [call.x, *call.states, *call.weights]
     kind, returned = number_types(cell, given, sizes is not None)
-    x, *tensors = given = [registered.laid_out(t, kind) for t in given]
-    states, weights = tensors[:n], tensors[n:]
+    given = [registered.laid_out(t, kind) for t in given]
+    call = replace(call, x=given[0], states=given[1 : 1 + n], weights=given[1 + n :])
     chosen = way(given)
     learning = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     steps = 0
     if checkpoint is not None and learning and chosen != OPERATOR and not transformed():
-        steps = segment_steps(checkpoint, cell, x, states, weights, sizes)
+        steps = segment_steps(checkpoint, call)
     watched = None
     if onlooker is not None:
         if chosen == OPERATOR or transformed():
             onlooker.unseen("a tracer, a dispatch mode, a tensor subclass or torch.func saw it instead")
         else:
             watched = Watched(onlooker)
-    if steps:
-        segments = Segments(steps, watched)
-        call = Call(segments.forward, segments.backward, cell, reverse, histories, reads_output=False)
-        output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
-    elif watched is not None and learning:
-        call = Call(watched.forward, watched.backward, cell, reverse, histories, again=watched.again)
-        output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
-    elif watched is not None:
-        output, finals, every, _ = watched.forward(cell, x, states, weights, sizes, reverse, False, histories, noise)
-    elif chosen == REFERENCE:
-        output, finals, every = plain.run(cell, x, states, weights, sizes, reverse, histories, noise)
-    elif chosen == OPERATOR:
-        output, finals, every, _ = torch.ops.ostinato.sequence(
-            x, states, weights, sizes, cell.text, reverse, histories, False, noise
-        )
-    elif learning:
-        call = Call(engine.forward, engine.backward, cell, reverse, histories, where=where)
-        output, finals, every, _ = differentiable(call, x, states, weights, sizes, noise)
-    else:
-        output, finals, every, _ = engine.forward(
-            cell, x, states, weights, sizes, reverse, False, histories, noise, where
-        )
+    result = _result(call, histories, chosen, learning, steps, watched)
     if not returned:
-        return output, finals, every
+        return result
     others = [r for k, r in enumerate(returned[1:]) if k != cell.output_state]
-    return (
-        output.to(returned[0]),
-        [s.to(r) for s, r in zip(finals, returned[1:])],
-        [h.to(r) for h, r in zip(every, others)],
+    return ForwardResult(
+        result.output.to(returned[0]),
+        [s.to(r) for s, r in zip(result.final_states, returned[1:])],
+        [h.to(r) for h, r in zip(result.histories, others)],
     )
+
+
+def _result(
+    call: SequenceCall, histories: bool, chosen: str, learning: bool, steps: int, watched: Watched | None
+) -> ForwardResult:
+    """The call on the backend that was chosen, in segments of `steps` steps unless that is 0."""
+    node: SequenceNode | None = None
+    if steps:
+        node = SequenceNode(Segments(steps, watched), call.cell, call.reverse, histories, reads_output=False)
+    elif watched is not None:
+        if not learning:
+            return watched.forward(call, False, histories)
+        node = SequenceNode(watched, call.cell, call.reverse, histories, again=watched.again)
+    elif chosen == REFERENCE:
+        return plain.run(call, histories)
+    elif chosen == OPERATOR:
+        return ForwardResult(
+            *torch.ops.ostinato.sequence(
+                call.x, call.states, call.weights, call.batch_sizes, call.cell.text, call.reverse, histories, False,
+                call.random_state,
+            )
+        )  # fmt: skip
+    elif not learning:
+        return engine.forward(call, False, histories)
+    else:
+        node = SequenceNode(engine, call.cell, call.reverse, histories, rows=call.rows)
+    return differentiable(node, call.x, call.states, call.weights, call.batch_sizes, call.random_state)

@@ -6,7 +6,7 @@ call than a custom_op with registered autograd.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,9 +14,10 @@ from torch import Tensor
 from .. import _torch_private
 from ..cells import Cell
 from ..errors import InputError, phrase
+from ..sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from . import engine
-from .autograd import Call, differentiable
-from .plain import Gradients, Kept, Needs, Tensors
+from .autograd import SequenceNode, differentiable
+from .plain import Tensors
 
 _SCHEMAS = (
     "sequence(Tensor x, Tensor[] states, Tensor[] weights, Tensor? sizes, str cell, bool reverse, bool histories, "
@@ -25,7 +26,10 @@ _SCHEMAS = (
     "Tensor? d_output, Tensor?[] d_finals, Tensor?[] d_histories, str cell, bool reverse, bool[] needs, "
     "Tensor? noise=None) -> (Tensor, Tensor[], Tensor[])",
 )
-Found = tuple[Tensor, list[Tensor], list[Tensor]]
+Returned = tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]
+"""Output, final states, histories, saved tensors: the schema of the operator."""
+ReturnedGradients = tuple[Tensor, list[Tensor], list[Tensor]]
+Optional = Sequence[Tensor | None]
 
 
 def laid_out(t: Tensor, kind: torch.dtype) -> Tensor:
@@ -44,15 +48,15 @@ def forward(
     histories: bool,
     keep: bool,
     noise: Tensor | None = None,
-) -> Kept:
+) -> Returned:
     """The operator on real tensors; arguments as for `operator.run`."""
     n = len(states)
     x, *tensors = [laid_out(t, x.dtype) for t in (x, *states, *weights)]
-    output, finals, every, kept = engine.forward(
-        Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, keep, histories, noise
-    )
-    # What an operator returns must not be one tensor twice, and a history may be kept too.
-    return output, finals, every, [k.clone() if any(k is h for h in every) else k for k in kept]
+    call = SequenceCall(Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, noise)
+    result = engine.forward(call, keep, histories)
+    # What an operator returns must not be one tensor twice, and a history may be saved too.
+    saved = [k.clone() if any(k is h for h in result.histories) else k for k in result.saved]
+    return result.output, result.final_states, result.histories, saved
 
 
 def forward_fake(
@@ -65,7 +69,7 @@ def forward_fake(
     histories: bool,
     keep: bool,
     noise: Tensor | None = None,
-) -> Kept:
+) -> Returned:
     """The shapes of what `forward` returns."""
     c, steps = Cell.from_text(cell), x.shape[:-1]
     others = [s for k, s in enumerate(states) if k != c.output_state] if histories else []
@@ -88,7 +92,7 @@ def forward_autograd(
     histories: bool,
     keep: bool,
     noise: Tensor | None = None,
-) -> Kept:
+) -> Returned:
     """The operator where gradients may be wanted. It keeps for backward by itself; `keep` only shows what was kept."""
     if _torch_private.forward_ad_active():
         raise InputError(
@@ -101,8 +105,9 @@ def forward_autograd(
             )
         )
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *states, *weights)):
-        call = Call(_seen_forward, _seen_backward, Cell.from_text(cell), reverse, histories, show_kept=keep)
-        return differentiable(call, x, states, weights, sizes, noise)
+        node = SequenceNode(OperatorBackend(), Cell.from_text(cell), reverse, histories, show_saved=keep)
+        result = differentiable(node, x, states, weights, sizes, noise)
+        return result.output, result.final_states, result.histories, result.saved
     with _torch_private.below_autograd():
         return torch.ops.ostinato.sequence(x, states, weights, sizes, cell, reverse, histories, keep, noise)
 
@@ -115,32 +120,21 @@ def backward(
     output: Tensor,
     kept: Tensors,
     d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
+    d_finals: Optional,
+    d_histories: Optional,
     cell: str,
     reverse: bool,
-    needs: Needs,
+    needs: Sequence[bool],
     noise: Tensor | None = None,
-) -> Found:
+) -> ReturnedGradients:
     """The backward operator on real tensors. The gradient of x has no entries where it is not wanted."""
     n = len(states)
     x, output, *tensors = [laid_out(t, x.dtype) for t in (x, output, *states, *weights)]
-    dx, d_states, d_weights = engine.backward(
-        Cell.from_text(cell),
-        x,
-        tensors[:n],
-        tensors[n:],
-        sizes,
-        reverse,
-        output,
-        kept,
-        d_output,
-        d_finals,
-        d_histories,
-        needs,
-        noise=noise,
-    )
-    return (x.new_empty(0) if dx is None else dx), d_states if needs[1] else [], d_weights if needs[2] else []
+    call = SequenceCall(Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, noise)
+    result, upstream = ForwardResult(output, [], [], list(kept)), Upstream(d_output, d_finals, d_histories)
+    found = engine.backward(call, result, upstream, Needs(*needs))
+    dx = x.new_empty(0) if found.x is None else found.x
+    return dx, found.states if needs[1] else [], found.weights if needs[2] else []
 
 
 def backward_fake(
@@ -151,13 +145,13 @@ def backward_fake(
     output: Tensor,
     kept: Tensors,
     d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
+    d_finals: Optional,
+    d_histories: Optional,
     cell: str,
     reverse: bool,
-    needs: Needs,
+    needs: Sequence[bool],
     noise: Tensor | None = None,
-) -> Found:
+) -> ReturnedGradients:
     """The shapes of what `backward` returns."""
     return (
         x.new_empty(x.shape if needs[0] else 0),
@@ -166,41 +160,33 @@ def backward_fake(
     )
 
 
-def _seen_forward(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    keep: bool,
-    histories: bool,
-    noise: Tensor | None = None,
-) -> Kept:
-    """`engine.forward` through the registered operator."""
-    with _torch_private.below_autograd():
-        return torch.ops.ostinato.sequence(x, states, weights, sizes, cell.text, reverse, histories, keep, noise)
+class OperatorBackend:
+    """A backend that runs a call through the registered operators, for tracers, modes and subclasses to see."""
 
+    def forward(self, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+        with _torch_private.below_autograd():
+            return ForwardResult(
+                *torch.ops.ostinato.sequence(
+                    call.x, call.states, call.weights, call.batch_sizes, call.cell.text, call.reverse, histories, save,
+                    call.random_state,
+                )
+            )  # fmt: skip
 
-def _seen_backward(
-    cell: Cell,
-    x: Tensor,
-    states: Tensors,
-    weights: Tensors,
-    sizes: Tensor | None,
-    reverse: bool,
-    output: Tensor,
-    kept: Tensors,
-    d_output: Tensor | None,
-    d_finals: Gradients,
-    d_histories: Gradients,
-    needs: Needs,
-    noise: Tensor | None = None,
-) -> Found:
-    """`engine.backward` through the registered operator."""
-    return torch.ops.ostinato.sequence_backward(
-        x, states, weights, sizes, output, kept, d_output, d_finals, d_histories, cell.text, reverse, needs, noise
-    )
+    def backward(
+        self,
+        call: SequenceCall,
+        result: ForwardResult,
+        upstream: Upstream,
+        needs: Needs,
+        accumulate_into: Tensors = (),
+    ) -> Gradients:
+        return Gradients(
+            *torch.ops.ostinato.sequence_backward(
+                call.x, call.states, call.weights, call.batch_sizes, result.output, result.saved, upstream.output,
+                upstream.final_states, upstream.histories, call.cell.text, call.reverse,
+                (needs.x, needs.states, needs.weights), call.random_state,
+            )
+        )  # fmt: skip
 
 
 def draw_seed(like: Tensor) -> Tensor:

@@ -12,19 +12,13 @@ from torch import Tensor
 
 from ..cells import Cell
 from ..errors import InputError, ShapeError, phrase
+from ..sequence import SequenceCall
 from . import engine
-from .plain import Tensors
 
 _REMEDY = "Saved-tensor hooks have to give back what they were given; only its strides may be others."
 
 
-def check_saved(
-    cell: Cell,
-    read: tuple[Sequence[int], torch.dtype],
-    saved: Sequence[Tensor | None],
-    states: Tensors,
-    weights: Tensors,
-) -> None:
+def check_saved(call: SequenceCall, read: tuple[Sequence[int], torch.dtype], saved: Sequence[Tensor | None]) -> None:
     """Refuses tensors of another shape, number type or device than those that were saved.
 
     read   the shape and the number type of x when it was saved
@@ -32,6 +26,7 @@ def check_saved(
     Kernels look at the shapes of what they read by themselves; here it is done where plain torch runs instead, which
     would spread a tensor of one row over all.
     """
+    cell = call.cell
     sizes, noise, x, *others = saved
     shape, kind = read
     assert x is not None
@@ -45,11 +40,12 @@ def check_saved(
             expected, received = f"of {kind} on {x.device}", f"{t.dtype} on {t.device}"
             raise InputError(phrase(_where(cell), "a saved tensor", expected, received, _REMEDY))
     if torch.is_grad_enabled() or not engine.compiled(x):
-        _check_shapes(cell, x, sizes, states, weights)
+        _check_shapes(call)
 
 
-def _check_shapes(cell: Cell, x: Tensor, sizes: Tensor | None, states: Tensors, weights: Tensors) -> None:
+def _check_shapes(call: SequenceCall) -> None:
     """The same for each state and weight, by the sizes that they have together."""
+    cell, x, sizes, states, weights = call.cell, call.x, call.batch_sizes, call.states, call.weights
     try:
         # There may be rows without a step, which are in no step's size.
         rows = x.shape[1] if sizes is None else max(states[0].shape[-2], *sizes[:1].tolist())

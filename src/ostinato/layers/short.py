@@ -14,8 +14,9 @@ from torch import Tensor
 from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from ..errors import ShapeError
+from ..sequence import SequenceCall
 from . import engine
-from .autograd import Call, differentiable
+from .autograd import SequenceNode, differentiable
 from .given import Lengths, given_lengths
 from .masks import DenseMasks
 from .routing import straight
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 
 
 @bounded_cache(8 << 20, size_of=lambda found, cell: graph_bytes(cell))
-def _call(cell: Cell) -> Call:
-    kernels = engine.kernels()
-    return Call(kernels.forward, kernels.backward, cell, reverse=False, histories=False)
+def _node(cell: Cell) -> SequenceNode:
+    return SequenceNode(engine.kernels(), cell, reverse=False, histories=False)
 
 
 @bounded_cache(1 << 20, size_of=lambda found, *_: 256 * len(found))
@@ -103,13 +103,14 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
     x, states, weights = tensors[0], tensors[1:n], tensors[n:]
     try:
         if learning:
-            call = _call(cell) if where is None else _call(cell)._replace(where=where)
-            output, finals, _, _ = differentiable(call, x, states, weights, sizes, noise)
+            node = _node(cell) if where is None else _node(cell)._replace(rows=where)
+            result = differentiable(node, x, states, weights, sizes, noise)
         else:
-            run = engine.kernels().forward
-            output, finals, _, _ = run(cell, x, states, weights, sizes, False, False, False, noise, where)
+            call = SequenceCall(cell, x, states, weights, sizes, False, noise, where)
+            result = engine.kernels().forward(call, False, False)
     except ShapeError:  # of a weight: the other way knows its name in the layer
         return None
+    output, finals = result.output, result.final_states
     if turned:
         output = output.transpose(0, 1)
     return output, finals[0] if n == 2 else tuple(finals)

@@ -5,38 +5,27 @@ Letters: T steps, B rows of the batch, R packed rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from ..cells import Cell
 from ..cells.reference import drawn
+from ..sequence import SequenceCall, Upstream
 
 
-def record(
-    cell: Cell,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    sizes: Tensor | None,
-    reverse: bool,
-    d_output: Tensor | None,
-    d_finals: Sequence[Tensor | None],
-    d_histories: Sequence[Tensor | None],
-    noise: Tensor | None = None,
-) -> tuple[list[Tensor], dict[tuple[str, str], Tensor]]:
+def record(call: SequenceCall, upstream: Upstream) -> tuple[list[Tensor], dict[tuple[str, str], Tensor]]:
     """The gradient of each state after every step, and of each product of a weight, laid out as the output.
 
-    Arguments as for `plain.backward`. The gradient of a state is that of everything that reads it, the output and the
-    other new states of its own step included: what `retain_grad()` on it would hold.
+    The gradient of a state is that of everything that reads it, the output and the other new states of its own step
+    included: what `retain_grad()` on it would hold.
     """
+    cell, x, states, weights, sizes = call.cell, call.x, call.states, call.weights, call.batch_sizes
+    noise, d_output = call.random_state, upstream.output
     rows = [x.shape[1]] * len(x) if sizes is None else sizes.tolist()
     by_step = (lambda t: t.unbind(0)) if sizes is None else (lambda t: t.split(rows))
-    order = range(len(rows) - 1, -1, -1) if reverse else range(len(rows))
+    order = range(len(rows) - 1, -1, -1) if call.reverse else range(len(rows))
     own = cell.output_state
     arriving_output = None if d_output is None else by_step(d_output)
-    every = iter(d_histories)
+    every = iter(upstream.histories)
     arriving = [None if k == own or (d := next(every, None)) is None else by_step(d) for k in range(len(states))]
     now, before, inputs = [s.detach() for s in states], {}, by_step(x.detach())
     fixed = [w.detach() for w in weights]
@@ -45,7 +34,7 @@ def record(
             before[t] = [s[: rows[t]] for s in now]
             new = cell.step(fixed, inputs[t], before[t], drawn=drawn(cell, weights, states, noise, t, rows[t]))[1]
             now = [torch.cat([s, old[rows[t] :]]) for s, old in zip(new, now)]
-    carried = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(states, d_finals)]
+    carried = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(states, upstream.final_states)]
     adjoints: list[dict[int, Tensor]] = [{} for _ in states]
     sent: dict[tuple[str, str], dict[int, Tensor]] = {}
     for t in reversed(order):

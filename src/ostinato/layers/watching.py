@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
 from . import engine
-from .plain import Found, Gradients, Kept, Needs, Recorded, Tensors
+from .plain import Tensors
 from .sequences import Batch
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Piece:
     histories: Tensors
     noise: Tensor | None = None
 
+    @property
+    def call(self) -> SequenceCall:
+        """The call that ran these steps."""
+        return SequenceCall(self.cell, self.x, self.states, self.weights, self.sizes, self.reverse, self.noise)
+
 
 class Onlooker(Protocol):
     """Looks on at one layer and direction of one call."""
@@ -61,10 +67,8 @@ class Onlooker(Protocol):
     def forward(self, piece: Piece) -> None:
         """Called once for each piece, after it ran."""
 
-    def backward(
-        self, piece: Piece, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, found: Recorded
-    ) -> None:
-        """Called for each piece of a backward pass, in its order, with what went in and what was found."""
+    def backward(self, piece: Piece, upstream: Upstream, recorded: RecordedGradients) -> None:
+        """Called for each piece of a backward pass, in its order, with the gradients that enter and that leave."""
 
     def unseen(self, why: str) -> None:
         """Called where the call goes a way on which there is nothing to see."""
@@ -91,9 +95,9 @@ def unwatched() -> Iterator[None]:
 
 
 class Watched(NamedTuple):
-    """`engine.forward` and `engine.backward` with an onlooker, for a piece that begins at the step `first`.
+    """A backend that shows every call to an onlooker, for a piece that begins at the step `first`.
 
-    What forward keeps ends with the states after every step.
+    The tensors that forward saves end with the states after every step.
     """
 
     onlooker: Onlooker
@@ -103,97 +107,47 @@ class Watched(NamedTuple):
         """The same onlooker, for another piece."""
         return Watched(self.onlooker, first)
 
-    def forward(
-        self,
-        cell: Cell,
-        x: Tensor,
-        states: Tensors,
-        weights: Tensors,
-        sizes: Tensor | None,
-        reverse: bool,
-        keep: bool,
-        histories: bool,
-        noise: Tensor | None = None,
-    ) -> Kept:
-        output, finals, every, kept = self.again(cell, x, states, weights, sizes, reverse, True, True, noise)
-        self._show(self._piece(cell, x, states, weights, sizes, reverse, output, kept, noise))
-        return output, finals, every if histories else [], kept if keep else []
+    def forward(self, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+        result = self.again(call, True, True)
+        self._show(self._piece(call, result))
+        return ForwardResult(
+            result.output, result.final_states, result.histories if histories else [], result.saved if save else []
+        )
 
-    def again(
-        self,
-        cell: Cell,
-        x: Tensor,
-        states: Tensors,
-        weights: Tensors,
-        sizes: Tensor | None,
-        reverse: bool,
-        keep: bool,
-        histories: bool,
-        noise: Tensor | None = None,
-    ) -> Kept:
+    def again(self, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
         """`forward` once more, which the onlooker has seen already."""
-        output, finals, every, kept = engine.forward(cell, x, states, weights, sizes, reverse, True, True, noise)
-        return output, finals, every, [*kept, *every]
+        result = engine.forward(call, True, True)
+        return ForwardResult(result.output, result.final_states, result.histories, [*result.saved, *result.histories])
 
     def backward(
         self,
-        cell: Cell,
-        x: Tensor,
-        states: Tensors,
-        weights: Tensors,
-        sizes: Tensor | None,
-        reverse: bool,
-        output: Tensor,
-        kept: Tensors,
-        d_output: Tensor | None,
-        d_finals: Gradients,
-        d_histories: Gradients,
+        call: SequenceCall,
+        result: ForwardResult,
+        upstream: Upstream,
         needs: Needs,
-        onto: Tensors = (),
-        noise: Tensor | None = None,
-    ) -> Found:
-        piece = self._piece(cell, x, states, weights, sizes, reverse, output, kept, noise)
-        run = engine.backward_recorded if self.onlooker.looking else engine.backward
-        found = run(
-            cell,
-            x,
-            states,
-            weights,
-            sizes,
-            reverse,
-            output,
-            piece.kept,
-            d_output,
-            d_finals,
-            d_histories,
-            needs,
-            onto,
-            noise,
-        )
+        accumulate_into: Tensors = (),
+    ) -> Gradients:
+        piece = self._piece(call, result)
+        result = ForwardResult(result.output, [], [], list(piece.kept))
         if not self.onlooker.looking:
-            return found  # type: ignore[return-value]
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            self.onlooker.backward(piece, d_output, d_finals, d_histories, found)  # type: ignore[arg-type]
-        return found[0]  # type: ignore[return-value]
+            return engine.backward(call, result, upstream, needs, accumulate_into)
+        recorded = engine.backward_recorded(call, result, upstream, needs, accumulate_into)
+        with torch.no_grad(), torch.autocast(call.x.device.type, enabled=False):
+            self.onlooker.backward(piece, upstream, recorded)
+        return recorded.gradients
 
     def _show(self, piece: Piece) -> None:
         if self.onlooker.looking:
             with torch.no_grad(), torch.autocast(piece.x.device.type, enabled=False):
                 self.onlooker.forward(piece)
 
-    def _piece(
-        self,
-        cell: Cell,
-        x: Tensor,
-        states: Tensors,
-        weights: Tensors,
-        sizes: Tensor | None,
-        reverse: bool,
-        output: Tensor,
-        kept: Tensors,
-        noise: Tensor | None,
-    ) -> Piece:
+    def _piece(self, call: SequenceCall, result: ForwardResult) -> Piece:
+        cell = call.cell
         count = len(cell.states) - (cell.output_state is not None)
-        kept, every = list(kept[: len(kept) - count]), iter(kept[len(kept) - count :])
-        histories = [output if k == cell.output_state else next(every) for k in range(len(cell.states))]
-        return Piece(cell, self.first, x, states, weights, sizes, reverse, output, kept, histories, noise)
+        first = len(result.saved) - count
+        every = iter(result.saved[first:])
+        histories = [result.output if k == cell.output_state else next(every) for k in range(len(cell.states))]
+        return Piece(
+            cell, self.first, call.x, call.states, call.weights, call.batch_sizes, call.reverse, result.output,
+            result.saved[:first], histories, call.random_state,
+        )  # fmt: skip

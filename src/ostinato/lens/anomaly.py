@@ -1,6 +1,6 @@
-"""`detect_anomaly`: where the first value that is no number came from, in one sentence.
+"""`detect_anomaly`: locates the first NaN or infinity, in one sentence.
 
-Letters: T steps, B rows of the batch, R lines of a piece (one for each step of each row), H units.
+Letters: T steps, B rows of the batch, R packed rows of a piece (one for each step of each row), H units.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ from ..cells.text import expression, is_short
 from ..cells.value import Value
 from ..errors import AnomalyError
 from ..layers.layer import Layer
-from ..layers.plain import Gradients, Recorded
 from ..layers.sequences import Batch
 from ..layers.watching import WATCHER, Onlooker, Piece
-from .evaluate import evaluate, needed
-from .layout import Layout
-from .names import modules_by_name
-from .nodes import named
-from .sight import Sight
-from .sight import lines as _lines
+from ..sequence import RecordedGradients, Upstream
+from .capture.call_layout import CallLayout
+from .capture.cell_recipe import cell_recipe
+from .capture.evaluate import evaluate, needed
+from .capture.module_names import modules_by_name
+from .capture.piece_view import PieceView
 
 _GROWS = (
     'Values grow from step to step: init="orthogonal", smaller weights, a bounded activation or a lower learning rate '
     "usually helps."
 )
-_HELPS = {
+_REMEDIES = {
     "x": "Look at the data and at what stands before the layer.",
     "weight": "An update broke it: clip gradients (torch.nn.utils.clip_grad_norm_) or lower the learning rate.",
     "state": "It came from an earlier call, or from the caller.",
@@ -48,13 +47,16 @@ _HELPS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Where:
     """One layer and direction of a call, as a sentence names it."""
 
     layer: str
+    """The layer's name and class."""
     depth: int
+    """Which of its L layers."""
     reverse: bool
+    """True for the second direction."""
 
     def __str__(self) -> str:
         direction = "second direction" if self.reverse else "first direction"
@@ -72,13 +74,13 @@ def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
     model  gives the layers their names in the message; without it they go by their class
 
     Forward: an output or a state that is not finite is traced back, within the first step at which one appears, to x
-    [T, B, C], the weights, the state it starts from, or the operation that made it from finite numbers. Backward: the
-    gradient of each state at each step, the last step first. The message names step and row (counted from 0, as x has
-    them), layer, direction and gate, and what usually helps. Steps past a row's length are not looked at.
+    [T, B, C], the weights, the state before the step, or the operation that computes it from finite numbers. Backward:
+    the gradient of each state at each step, the last step first. The message names step and row (counted from 0, as in
+    x), layer, direction and gate, and a remedy. Steps past a row's length are not checked.
 
     Cost while nothing is wrong: values and gradients of all steps are written out and added up once; results keep their
-    bits. A call that goes another way than the kernels or the reference of this package (tracers, torch.func, other
-    devices) cannot be looked at, and says so in a warning.
+    bits. A call that is not executed by the kernels or the reference of this package (tracers, torch.func, other
+    devices) cannot be checked, which a warning says.
     """
     names = {} if model is None else {id(m): n for n, m in modules_by_name(model) if isinstance(m, Layer) and n}
     watcher = _Watcher(names)
@@ -87,70 +89,79 @@ def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
         yield
     finally:
         WATCHER.reset(token)
-        for looking in watcher.all:
-            looking.looking = False
+        for locator in watcher.locators:
+            locator.looking = False
 
 
 class _Watcher:
-    """Looks on at every call, whatever layer it is of."""
+    """Observes every call of every layer."""
 
     def __init__(self, names: dict[int, str]) -> None:
         self.names = names
-        self.all: list[_Detective] = []
+        self.locators: list[AnomalyLocator] = []
 
     def call(self, layer: Layer, batch: Batch) -> Callable[[int, int], Onlooker]:
-        layout, kind = Layout(batch), type(layer).__name__
+        layout, kind = CallLayout(batch), type(layer).__name__
         name = f"{self.names[id(layer)]} ({kind})" if id(layer) in self.names else kind
 
-        def looking(depth: int, direction: int) -> Onlooker:
-            found = _Detective(layer, layout, _Where(name, depth, direction == 1))
-            self.all.append(found)
-            return found
+        def observer(depth: int, direction: int) -> Onlooker:
+            locator = AnomalyLocator(layer, layout, _Where(name, depth, direction == 1))
+            self.locators.append(locator)
+            return locator
 
-        return looking
+        return observer
 
 
-class _Detective(Sight):
-    """Looks for the first value that is not finite in one layer and direction of one call."""
+class AnomalyLocator:
+    """Locates the first value that is not finite in one layer and direction of one call; an `Onlooker`."""
 
-    def __init__(self, layer: Layer, layout: Layout, where: _Where) -> None:
-        super().__init__(layer.cell, layout, where.reverse)
-        self.where = where
+    def __init__(self, layer: Layer, layout: CallLayout, where: _Where) -> None:
+        self.recipe = cell_recipe(layer.cell)
+        self.cell, self.named = self.recipe.cell, self.recipe.named
+        self.layout, self.reverse, self.where = layout, where.reverse, where
+        self.looking = True
+        """Whether it still observes; part of the protocol."""
 
     def unseen(self, why: str) -> None:
+        """The call is executed in a way that cannot be observed."""
         warnings.warn(f"detect_anomaly: {self.where} was not looked at: {why}.", stacklevel=2)
 
     def forward(self, piece: Piece) -> None:
-        # x too: gates that saturate make finite values of an infinite one, and NaN of their weights' gradients.
-        every = [_lines(t) for t in (piece.output, *piece.histories, piece.x)]
-        if all(_finite(t) for t in every):
+        """Raises AnomalyError where a value of the piece is not finite."""
+        # x too: saturated gates turn an infinite x into finite values, and their weights' gradients into NaN.
+        tensors = [t.flatten(0, -2) for t in (piece.output, *piece.histories, piece.x)]
+        if all(_finite(t) for t in tensors):
             return
-        line = self._first(piece, every, last=self.reverse)
-        at = self._place(piece, line)
+        row = self._first_row(piece, tensors, last=self.reverse)
+        at, x = self._position(piece, row), tensors[-1][row : row + 1]
         weight = self._weight(piece.weights)
         if weight:
             raise self._error("forward", f"{weight} is not finite", "weight")
-        if not _finite(_lines(piece.x)[line]):
-            raise self._error("forward", f"x is {_kind(_lines(piece.x)[line])} {at}", "x")
-        before = [self.before(piece, k)[line : line + 1] for k in range(len(self.cell.states))]
+        if not _finite(x):
+            raise self._error("forward", f"x is {_kind(x)} {at}", "x")
+        view = PieceView(self.recipe, self.layout, piece)
+        before = [view.state_before(k)[row : row + 1] for k in range(len(self.cell.states))]
         for state, value in zip(self.cell.states, before):
             if not _finite(value):
                 raise self._error(
                     "forward", f"the state {state} is {_kind(value)} before its first step, {at}", "state"
                 )
-        what, helps = self._operation(piece, line, before)
-        raise self._error("forward", f"{what} {at}, from finite values", helps)
+        what, remedy = self._operation(view, x, before)
+        raise self._error("forward", f"{what} {at}, from finite values", remedy)
 
-    def _operation(self, piece: Piece, line: int, before: Sequence[Tensor]) -> tuple[str, str]:
-        """The operation that made something infinite or NaN of finite values, and what helps."""
-        n = named(self.cell)
+    def _operation(self, view: PieceView, x: Tensor, before: Sequence[Tensor]) -> tuple[str, str]:
+        """(the operation whose result is infinite or NaN for finite operands, the key of the remedy).
+
+        x, before  the input [1, C] and the states [1, H] of one packed row
+        """
+        n, weights = self.named, view.piece.weights
         roots = [n.trace.output, *n.trace.new]
         nodes = needed(roots)
-        values = evaluate(self.cell, piece.weights, _lines(piece.x)[line : line + 1], before, nodes)
+        values = evaluate(self.cell, weights, x, before, nodes)
         bad = {v.id: value for v, value in zip(nodes, values) if not _finite(value)}
         node, flushed = next((v for v in roots if v.id in bad), None), False
         if node is None:
-            bad, flushed = self._bad_when_flushed(piece, line, before, nodes), True
+            bad, flushed = self._bad_when_flushed(weights, x, before, nodes), True
             node = next((v for v in roots if v.id in bad), None)
         if node is None:  # at the very edge: torch's own rounding stays finite
             return "the new state overflows", ""
@@ -162,70 +173,76 @@ class _Detective(Sight):
         gate = self._gate(node)
         state = next((s for s, v in zip(self.cell.states, n.trace.new) if v.id == node.id), None)
         role = f"gate {gate}" if gate else f"the new state {state}" if state else "the step"
-        return f"{role}, {expression(node, names)}, becomes {_kind(bad[node.id])}", self._help(piece, node, flushed)
+        return f"{role}, {expression(node, names)}, becomes {_kind(bad[node.id])}", self._remedy(view, node, flushed)
 
-    def _help(self, piece: Piece, node: Value, flushed: bool) -> str:
-        """What helps where this operation fails, with subnormal numbers flushed in its step alone, or without."""
+    def _remedy(self, view: PieceView, node: Value, flushed: bool) -> str:
+        """The key of the remedy for an operation, with subnormal numbers flushed in its step alone, or without."""
         if flushed or node.op not in ("div", "log"):
             return "flushed" if flushed else node.op
         # An operand of 0 may come from an earlier step, whose new state was flushed.
-        before = [self.before(piece, k) for k in range(len(self.cell.states))]
-        new = evaluate(self.cell, piece.weights, _lines(piece.x), before, named(self.cell).trace.new)
+        piece, before = view.piece, [view.state_before(k) for k in range(len(self.cell.states))]
+        new = evaluate(self.cell, piece.weights, piece.x.flatten(0, -2), before, self.named.trace.new)
         return "flushed" if any(_subnormal(v) for v in new) else node.op
 
     def _bad_when_flushed(
-        self, piece: Piece, line: int, before: Sequence[Tensor], nodes: Sequence[Value]
+        self, weights: Sequence[Tensor], x: Tensor, before: Sequence[Tensor], nodes: Sequence[Value]
     ) -> dict[int, Tensor]:
-        """node.id → its value at a line, where it is not finite when every subnormal number counts as 0."""
-        x, found = _lines(piece.x)[line : line + 1], dict[int, Tensor]()
+        """node.id → its value in one packed row, where it is not finite when every subnormal number counts as 0."""
+        values: dict[int, Tensor] = {}
         for v in nodes:
-            (value,) = evaluate(self.cell, piece.weights, x, before, [v], found)
+            (value,) = evaluate(self.cell, weights, x, before, [v], values)
             if value.dtype.is_floating_point:
                 value = value.where(value.abs() >= torch.finfo(value.dtype).tiny, 0.0).where(~value.isnan(), value)
-            found[v.id] = value
-        return {i: value for i, value in found.items() if not _finite(value)}
+            values[v.id] = value
+        return {i: value for i, value in values.items() if not _finite(value)}
 
     def _gate(self, node: Value) -> str | None:
-        """The first gate whose pre-activation or activation is made of the node."""
-        n = named(self.cell)
-        made = {node.id} if node.op not in ("x", "state") else set()
+        """The first gate whose pre-activation or activation depends on the node."""
+        n = self.named
+        dependent = {node.id} if node.op not in ("x", "state") else set()
         for v in n.trace.graph.nodes:
-            if any(a.id in made for a in v.args):
-                made.add(v.id)
+            if any(a.id in dependent for a in v.args):
+                dependent.add(v.id)
         ends = [n.pre_activations, n.gates]
-        return next((g for g in self.cell.trace.order if any(g in v and v[g].id in made for v in ends)), None)
+        return next((g for g in self.cell.trace.order if any(g in v and v[g].id in dependent for v in ends)), None)
 
-    def backward(
-        self, piece: Piece, d_output: Tensor | None, d_finals: Gradients, d_histories: Gradients, found: Recorded
-    ) -> None:
-        (dx, d_states, d_weights), adjoints, sent = found
-        arriving = [t for t in (d_output, *d_histories) if t is not None]
-        if all(_finite(t) for t in (*adjoints, *arriving, *d_states, *d_weights, *([] if dx is None else [dx]))):
+    def backward(self, piece: Piece, upstream: Upstream, recorded: RecordedGradients) -> None:
+        """Raises AnomalyError where a gradient of the piece is not finite."""
+        gradients, adjoints, gate_gradients = recorded.gradients, recorded.adjoints, recorded.products
+        entering = [t for t in (upstream.output, *upstream.histories) if t is not None]
+        leaving = [*gradients.states, *gradients.weights, *([] if gradients.x is None else [gradients.x])]
+        if all(_finite(t) for t in (*adjoints, *entering, *leaving)):
             return
-        for state, d in zip(self.cell.states, d_finals):
-            if d is not None and not _finite(d) and all(_finite(t) for t in arriving):
+        for state, d in zip(self.cell.states, upstream.final_states):
+            if d is not None and not _finite(d) and all(_finite(t) for t in entering):
                 row = int(torch.nonzero(~d.isfinite().all(1))[0])
                 what = f"the gradient that arrives at the final state {state} is {_kind(d)}, row {row}"
                 raise self._error("backward", what, "arrives")
-        flat = [_lines(t) for t in (*adjoints, *arriving, *sent.values())]
-        if all(_finite(t) for t in flat):
-            raise self._error("backward", f"the gradient of {self._weight(d_weights)}, summed over steps", "gradient")
-        line = self._first(piece, flat, last=not self.reverse)
-        at = self._place(piece, line)
-        for t in arriving:
-            if not _finite(_lines(t)[line]):
-                what = f"the gradient that arrives at the output is {_kind(_lines(t)[line])} {at}"
-                raise self._error("backward", what, "arrives")
-        for state, a in zip(self.cell.states, adjoints):
-            if not _finite(_lines(a)[line]):
-                what = f"the gradient of the state {state} becomes {_kind(_lines(a)[line])} {at}"
-                raise self._error("backward", what, "gradient")
-        (letter, gate), d = next((k, d) for k, d in sent.items() if not _finite(_lines(d)[line]))
-        what = f"the gradient of gate {gate} ({letter}.{gate}) becomes {_kind(_lines(d)[line])} {at}"
+        tensors = [t.flatten(0, -2) for t in (*adjoints, *entering, *gate_gradients.values())]
+        if all(_finite(t) for t in tensors):
+            raise self._error(
+                "backward", f"the gradient of {self._weight(gradients.weights)}, summed over steps", "gradient"
+            )
+        row = self._first_row(piece, tensors, last=not self.reverse)
+        at, of_states, of_output = self._position(piece, row), len(adjoints), len(adjoints) + len(entering)
+        values = [t[row] for t in tensors]
+        for value in values[of_states:of_output]:
+            if not _finite(value):
+                raise self._error(
+                    "backward", f"the gradient that arrives at the output is {_kind(value)} {at}", "arrives"
+                )
+        for state, value in zip(self.cell.states, values):
+            if not _finite(value):
+                raise self._error(
+                    "backward", f"the gradient of the state {state} becomes {_kind(value)} {at}", "gradient"
+                )
+        of_gates = zip(gate_gradients, values[of_output:])
+        (letter, gate), value = next((key, value) for key, value in of_gates if not _finite(value))
+        what = f"the gradient of gate {gate} ({letter}.{gate}) becomes {_kind(value)} {at}"
         raise self._error("backward", what, "gradient")
 
-    def _error(self, way: str, what: str, helps: str) -> AnomalyError:
-        return AnomalyError(f"{way}, {self.where}: {what}. {_HELPS.get(helps, _GROWS)}")
+    def _error(self, direction: str, what: str, remedy: str) -> AnomalyError:
+        return AnomalyError(f"{direction}, {self.where}: {what}. {_REMEDIES.get(remedy, _GROWS)}")
 
     def _weight(self, weights: Sequence[Tensor]) -> str:
         """The first of some weights that is not finite, with its gate; "" if there is none."""
@@ -241,23 +258,24 @@ class _Detective(Sight):
                     return f"{name} of gate {gate} ({_kind(t)})"
         return ""
 
-    def _first(self, piece: Piece, every: Sequence[Tensor], last: bool) -> int:
-        """The line of the first step in the order of work, or the last one, at which one of `every` is not finite."""
-        bad = torch.stack([~t.isfinite().all(1) for t in every]).any(0).cpu()
-        lines, base = torch.nonzero(bad)[:, 0], self.layout.first[piece.first]
+    def _first_row(self, piece: Piece, tensors: Sequence[Tensor], last: bool) -> int:
+        """The first packed row of the first step, or with `last` of the last one, at which a tensor is not finite."""
+        bad = torch.stack([~t.isfinite().all(1) for t in tensors]).any(0).cpu()
+        rows, base = torch.nonzero(bad)[:, 0], self.layout.step_offsets[piece.first]
         if not last:
-            return int(lines[0])
-        ends = torch.tensor(self.layout.first, device="cpu") - base
-        begin = int(ends[torch.searchsorted(ends, lines[-1], right=True) - 1])
-        return int(lines[lines >= begin][0])
+            return int(rows[0])
+        offsets = torch.tensor(self.layout.step_offsets, device="cpu") - base
+        begin = int(offsets[torch.searchsorted(offsets, rows[-1], right=True) - 1])
+        return int(rows[rows >= begin][0])
 
-    def _place(self, piece: Piece, line: int) -> str:
-        step, row = torch.nonzero(self.layout.grid == line + self.layout.first[piece.first])[0].tolist()
-        return f"at step {step}, row {row}"
+    def _position(self, piece: Piece, row: int) -> str:
+        at = row + self.layout.step_offsets[piece.first]
+        step, row_of_x = torch.nonzero(self.layout.x_index == at)[0].tolist()
+        return f"at step {step}, row {row_of_x}"
 
 
 def _finite(t: Tensor) -> bool:
-    """Whether all is finite: a sum is NaN or infinite if a term is, and is looked into only then."""
+    """Whether all numbers are finite. A sum is NaN or infinite if a term is: only then every number is checked."""
     return bool(t.sum().isfinite()) or bool(t.isfinite().all())
 
 

@@ -16,9 +16,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from ...errors import InputError, NotFinite, phrase
 from ...layers.hooks import hooked
 from ...layers.layer import Layer
-from ..record import Report
+from ..result import Report
 from ..watch import Watch, watch
-from .cause import Call, cause
+from .locate_nonfinite import LayerCall, locate_nonfinite
 from .logs import Log, open_log
 from .measures import measures
 
@@ -26,7 +26,7 @@ _WHERE = "lens.Live"
 
 
 class Live:
-    """Watches every n-th step of a training run, writes what it sees, and stops the run when numbers stop being finite.
+    """Watches every n-th step of a training run, logs the measurements, and stops it at a value that is not finite.
 
         with ostinato.lens.Live(model, "runs/first", every=100) as live:
             for x, y in batches:
@@ -41,11 +41,12 @@ class Live:
     every      how many steps lie between two that are watched; the first is watched
     stop       whether a gradient or weight that is inf or NaN raises `ostinato.errors.NotFinite`
 
-    With `stop` each step of an optimiser is preceded by a look at the gradients: one that would carry inf or NaN into
-    the weights is not taken. The message names the layer, the step, the row and the gate or state where it began, found
-    by running the calls of that training step once more under `ostinato.detect_anomaly`. Where no optimiser steps (a
-    hand-written update), the weights are looked at when the training step ends.
-    `begin()` and `end()` are the two ends of `step()`, for loops that belong to somebody else; docs/live.md has the
+    With `stop` the gradients are checked before each step of an optimiser: one that would carry inf or NaN into the
+    weights is not taken. The message names the layer, the step, the row and the gate or state where it began, found by
+    repeating the calls of that training step under `ostinato.detect_anomaly`. Where no optimiser steps (a hand-written
+    update), the weights are checked when the training step ends. Raises InputError for a model without recurrent layers
+    and for a log that cannot be written.
+    `begin()` and `end()` are the two ends of `step()`, for the loops of other frameworks; docs/live.md has the
     callbacks for Lightning and transformers. `report` is the latest report.
     Cost: on a watched step what `lens.watch` costs; on any other, with `stop`, the norm of all gradients once.
     """
@@ -67,9 +68,9 @@ class Live:
         self.steps = 0
         self._log = None if log is None else open_log(log)
         self._watch: Watch | None = None
-        self._calls: list[Call] = []
+        self._calls: list[LayerCall] = []
         self._hooks = ExitStack()
-        self._looked = self._inside = False
+        self._checked = self._inside = False
 
     @contextmanager
     def step(self) -> Iterator[Self]:
@@ -87,7 +88,7 @@ class Live:
         if self._inside:
             remedy = "Each begin() needs its end() before the next."
             raise InputError(phrase(_WHERE, "begin", "called between training steps", "a call inside of one", remedy))
-        self._inside, self._looked, self._calls = True, False, []
+        self._inside, self._checked, self._calls = True, False, []
         if self.stop:
             layers = [m for m in self.model.modules() if isinstance(m, Layer)]
             for layer in layers:
@@ -98,13 +99,13 @@ class Live:
             self._watch.__enter__()
 
     def end(self) -> None:
-        """After a training step: what was watched is written."""
+        """After a training step: logs what was measured in it."""
         if not self._inside:
             remedy = "Call begin() before the training step, or write `with live.step():` around it."
             raise InputError(phrase(_WHERE, "end", "called after begin()", "a call without one", remedy))
         watched, calls = self._watch, self._calls
         self._leave()
-        if self.stop and not self._looked:
+        if self.stop and not self._checked:
             self._check([p.detach() for p in self.model.parameters()], calls, "after")
         if watched is not None:
             self.report = watched.report()
@@ -136,26 +137,26 @@ class Live:
 
     def _before_update(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         own = {id(p) for p in self.model.parameters()}
-        having = [p for group in optimiser.param_groups for p in group["params"] if id(p) in own]
-        if having:
-            self._looked = True
-            self._check([p.grad for p in having if p.grad is not None], self._calls, "before")
+        updated = [p for group in optimiser.param_groups for p in group["params"] if id(p) in own]
+        if updated:
+            self._checked = True
+            self._check([p.grad for p in updated if p.grad is not None], self._calls, "before")
 
-    def _check(self, tensors: list[Tensor], calls: list[Call], when: str) -> None:
+    def _check(self, tensors: list[Tensor], calls: list[LayerCall], when: str) -> None:
         dense = [t.coalesce().values() if t.is_sparse else t for t in tensors]
         norms = [torch.linalg.vector_norm(t.detach(), torch.inf).cpu() for t in dense if t.numel()]
         if not norms or torch.stack([n.double() for n in norms]).isfinite().all():
             return
-        made = tuple(calls)
+        recorded = tuple(calls)
         self._leave()  # before the calls run again, which hooks would record
-        found = cause(made, self.model)
-        raise NotFinite(f"{_WHERE}: training step {self.steps} stopped {when} the update of the weights. {found}.")
+        where = locate_nonfinite(recorded, self.model)
+        raise NotFinite(f"{_WHERE}: training step {self.steps} stopped {when} the update of the weights. {where}.")
 
 
 class _Recorder:
-    """A forward hook that keeps what a layer was called with, and the gradient of its output."""
+    """A forward hook that keeps the arguments of a layer's calls, and the gradients of their outputs."""
 
-    def __init__(self, calls: list[Call]) -> None:
+    def __init__(self, calls: list[LayerCall]) -> None:
         self.calls = calls
 
     def __call__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -165,7 +166,7 @@ class _Recorder:
         x = given.get("x", given.get("input"))
         state = given.get("state") if given.get("state") is not None else given.get("hx")
         options: dict[str, Any] = {name: given[name] for name in ("lengths", "resets") if name in given}
-        call = Call(layer, _detached(x), _detached(state), options)
+        call = LayerCall(layer, _detached(x), _detached(state), options)
         self.calls.append(call)
         output = result[0].data if isinstance(result[0], PackedSequence) else result[0]
         if output.requires_grad:

@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import InputError, phrase
-from ..tables import to_dict
+from ..report.format import to_dict
 from .measures import Measures
 
 _WHERE = "lens.Live"
 
 
 class Log(Protocol):
-    """What takes measurements: anything with these two methods."""
+    """A receiver of measurements: any object with these two methods."""
 
-    def write(self, step: int, found: Measures) -> None:
-        """The measurements of one step of training."""
+    def write(self, step: int, measures: Measures) -> None:
+        """Writes the measurements of one step of training."""
 
     def close(self) -> None:
-        """All of them are written."""
+        """No more measurements follow."""
 
 
 def open_log(target: Any) -> Log:
-    """A name that ends in .jsonl: JSON lines there; another: a folder for TensorBoard; a SummaryWriter; or a log."""
+    """A log of a name that ends in .jsonl (JSON lines), of another (TensorBoard's folder), or of a SummaryWriter."""
     if isinstance(target, str | PathLike):
         path = Path(target)
         return JsonLines(path) if path.suffix == ".jsonl" else TensorBoard(path)
@@ -53,9 +53,9 @@ class JsonLines:
             received = f"{path} ({error.strerror})"
             raise InputError(phrase(_WHERE, "log", "a file that can be written", received, "Name another.")) from None
 
-    def write(self, step: int, found: Measures) -> None:
-        histograms = {name: {"edges": edges, "shares": shares} for name, (edges, shares) in found.histograms.items()}
-        line = {"step": step, "scalars": found.scalars, "histograms": histograms, "verdict": list(found.verdict)}
+    def write(self, step: int, measures: Measures) -> None:
+        histograms = {name: {"edges": edges, "shares": shares} for name, (edges, shares) in measures.histograms.items()}
+        line = {"step": step, "scalars": measures.scalars, "histograms": histograms, "verdict": list(measures.verdict)}
         self._file.write(json.dumps(to_dict(line), ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
 
@@ -70,10 +70,10 @@ class TensorBoard:
         self._own = isinstance(target, Path)
         self._writer = _summary_writer(target) if self._own else target
 
-    def write(self, step: int, found: Measures) -> None:
-        for name, value in found.scalars.items():
+    def write(self, step: int, measures: Measures) -> None:
+        for name, value in measures.scalars.items():
             self._writer.add_scalar(name, value, step)
-        for name, (edges, shares) in found.histograms.items():
+        for name, (edges, shares) in measures.histograms.items():
             middle = (edges[1:] + edges[:-1]) / 2
             mean = float((shares * middle).sum())
             square = float((shares * middle.square()).sum())
@@ -81,8 +81,8 @@ class TensorBoard:
                 limits, counts = edges[1:].tolist(), shares.tolist()
                 low, high = float(edges[0]), float(edges[-1])
                 self._writer.add_histogram_raw(name, low, high, 1.0, mean, square, limits, counts, step)
-        if found.verdict:
-            self._writer.add_text("verdict", "\n".join(f"- {sentence}" for sentence in found.verdict), step)
+        if measures.verdict:
+            self._writer.add_text("verdict", "\n".join(f"- {sentence}" for sentence in measures.verdict), step)
         self._writer.flush()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A report as what a log takes: scalars, histograms and sentences, each under a name that stays the same."""
+"""A report as scalars, histograms and sentences for a log, each under a name that stays the same."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..record import LayerReport, Report
-from ..writing import median
+from ..report.data import LayerReport, ReportData
+from ..report.diagnosis import diagnose
+from ..report.statistics import median
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is written of one step.
-
-    scalars     "part/quantity_in_unit" → number; what is not defined is absent
-    histograms  "part/quantity" → (edges [E+1], shares [E], which add up to 1)
-    verdict     the sentences of the report's verdict
-    """
+    """The measurements of one training step."""
 
     scalars: dict[str, float]
+    """"part/quantity_in_unit" → number; undefined ones are absent."""
     histograms: dict[str, tuple[Tensor, Tensor]]
+    """"part/quantity" → (edges [E+1], shares [E], which add up to 1)."""
     verdict: tuple[str, ...] = ()
+    """The sentences of the report's verdict."""
 
 
-def measures(report: Report) -> Measures:
+def measures(report: ReportData) -> Measures:
     """Scalars and histograms of a report. Several calls of a layer in one step: those of the last one.
 
     Of each layer and direction: gradient_first_step and gradient_last_step, ‖dL/ds_t‖ at the row's ends (median over
@@ -47,36 +46,36 @@ def measures(report: Report) -> Measures:
             histograms[f"{part}/gate_{gate.name}"] = gate.histogram_edges, gate.histogram_shares
     for weight in report.weights:
         part = f"{weight.parameter}/{weight.gate}_" if weight.gate else f"{weight.parameter}/"
-        if weight.gradient_norm_loss_per_weight_unit is not None:
-            scalars[part + "gradient_norm"] = weight.gradient_norm_loss_per_weight_unit
+        if weight.gradient_norm is not None:
+            scalars[part + "gradient_norm"] = weight.gradient_norm
         if weight.relative_update is not None:
             scalars[part + "relative_update"] = weight.relative_update
     for name, norms in (
-        ("norm_before_clip", report.clipping.norms_before_loss_per_weight_unit),
-        ("norm_after_clip", report.clipping.norms_after_loss_per_weight_unit),
+        ("norm_before_clip", report.clipping.norms_before),
+        ("norm_after_clip", report.clipping.norms_after),
     ):
         if norms:
             scalars[f"gradients/{name}"] = norms[-1]
     known = {name: value for name, value in scalars.items() if not math.isnan(value)}
-    return Measures(known, histograms, tuple(finding.sentence for finding in report.verdict))
+    return Measures(known, histograms, tuple(str(finding) for finding in diagnose(report)))
 
 
 def _scalars(layer: LayerReport) -> dict[str, float]:
-    found: dict[str, float] = {}
+    scalars: dict[str, float] = {}
     if layer.gradient is not None:
-        whole = layer.gradient.norms_loss_per_state_unit.square().sum(0).sqrt()
+        whole = layer.gradient.norms.square().sum(0).sqrt()
         lengths = whole.isfinite().sum(0)
         rows = lengths.nonzero()[:, 0]
         if len(rows):
-            found["gradient_first_step"] = median(whole[0, rows])
-            found["gradient_last_step"] = median(whole[lengths[rows] - 1, rows])
+            scalars["gradient_first_step"] = median(whole[0, rows])
+            scalars["gradient_last_step"] = median(whole[lengths[rows] - 1, rows])
     if layer.probe is not None:
-        found["reach_1_percent_steps"] = median(layer.probe.reach_steps(0.01))
-        found["half_life_steps"] = median(layer.probe.half_life_steps)
-        found["mean_step_gain"] = median(layer.probe.mean_step_gain)
+        scalars["reach_1_percent_steps"] = median(layer.probe.reach_steps(0.01))
+        scalars["half_life_steps"] = median(layer.probe.half_life_steps)
+        scalars["mean_step_gain"] = median(layer.probe.mean_step_gain)
     for carry in layer.carries:
         if carry.formula != "0":
-            found[f"{carry.state}_carry_half_life_steps"] = median(carry.half_life_steps_per_unit)
+            scalars[f"{carry.state}_carry_half_life_steps"] = median(carry.half_life_steps_per_unit)
     for health in layer.health:
-        found[f"{health.state}_dead_units_share"] = float(health.dead_units.double().mean())
-    return found
+        scalars[f"{health.state}_dead_units_share"] = float(health.dead_units.double().mean())
+    return scalars

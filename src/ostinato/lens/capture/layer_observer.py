@@ -1,0 +1,220 @@
+"""The observer of one layer and direction of one call: norms and samples, small enough to keep until the report.
+
+Letters: T steps and B rows of x, S packed steps of a piece, N segments, R packed rows of a piece (one for each step of
+each segment), M sampled ones, n sampled segments or rows, k steps of the sampled rows, H units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ...cells import Cell
+from ...layers import engine
+from ...layers.watching import Piece
+from ...sequence import ForwardResult, RecordedGradients, Upstream
+from .call_layout import CallLayout
+from .cell_recipe import cell_recipe
+from .piece_view import PieceView
+from .row_norms import row_norms
+from .sampling import Sampling, dense_sample
+from .weight_gradient_norms import weight_gradient_norms
+
+
+class Samples:
+    """What is kept of one piece. Packed rows are in the order of memory; `spread` ones are a sample of them, [M, H]."""
+
+    __slots__ = ("additive", "carries", "gates", "gradients", "inside", "probe", "states", "weights")
+
+    def __init__(self, inside: Tensor) -> None:
+        self.inside = inside
+        """bool [T, n]: which steps of the sampled rows lie in the piece, k in all."""
+        self.gates: dict[str, tuple[Tensor, Tensor]] = {}
+        """Gate → (spread [M, H], in the sampled rows [k, H])."""
+        self.carries: dict[str, tuple[Tensor, Tensor]] = {}
+        """State → (spread [M, H], in the sampled segments [S, n, H]); absent where the carry is 0 by its formula."""
+        self.states: list[tuple[Tensor, Tensor]] = []
+        """(‖s‖ of each step [S] of a dense batch, else of each packed row [R]; spread [M, H]) of each state."""
+        self.gradients: list[tuple[Tensor, Tensor]] = []
+        """(‖δ‖ [R], spread [M, H]) of each state."""
+        self.probe: list[Tensor] = []
+        """‖δ‖ of the probe [R], of each state."""
+        self.additive: list[Tensor] = []
+        """‖δ‖ along the additive path of the probe [R], of each state."""
+        self.weights: dict[str, Tensor] = {}
+        """Letter → ‖G‖ of each step [S]."""
+
+
+class LayerObserver:
+    """Observes one layer and direction of one call, and samples what a report needs; a `layers.watching.Onlooker`."""
+
+    def __init__(self, cell: Cell, layout: CallLayout, reverse: bool) -> None:
+        self.recipe, self.layout, self.reverse = cell_recipe(cell), layout, reverse
+        self.looking = bool(layout.count)
+        """Whether it still observes; part of the protocol."""
+        self.absent = (
+            "no backward pass went through this call while it was watched" if self.looking else "the call has no steps"
+        )
+        """Why there are no gradients, while there are none."""
+        self.passes = 0
+        """How many backward passes began."""
+        self.pieces: dict[int, Samples] = {}
+        """The first step of a piece → what was kept of it."""
+        self.sampling = Sampling(layout)
+        self._probe_carried: list[Tensor] = []
+        self._additive_carried: list[tuple[Tensor, int]] = []
+        self._only_last = True
+
+    def unseen(self, why: str) -> None:
+        """The call is executed in a way that cannot be observed."""
+        self.absent = why
+
+    def forward(self, piece: Piece) -> None:
+        """Samples the gates, carries and states of a piece after it ran."""
+        recipe, view = self.recipe, PieceView(self.recipe, self.layout, piece)
+        sampling, dense = self.sampling, self.layout.dense
+        segments = self.layout.segment_index[piece.first : piece.first + view.steps, sampling.segments]
+        if dense:  # the sampled segments are the sampled rows, step by step
+            steps, rows = self.layout.x_index.shape
+            sample = dense_sample(steps, rows, piece.first, len(segments), sampling.stride)
+            inside, spread, at = sample.inside, sample.spread, sample.rows
+        else:
+            in_rows = self.layout.x_index[:, sampling.rows]
+            inside = (in_rows >= view.base) & (in_rows < view.end)
+            spread = torch.arange(-view.base % sampling.stride, view.end - view.base, sampling.stride, device="cpu")
+            in_segments = (segments - view.base).clamp(min=0).flatten()
+            at = torch.cat([spread, in_segments, in_rows[inside] - view.base])
+        samples, m, k = Samples(inside), len(spread), segments.numel()
+        values = view.values(recipe.sampled, at)
+        for name, v in zip(recipe.named.gates, values):
+            samples.gates[name] = v[:m], v[m:] if dense else v[m + k :]
+        for state, v in zip(recipe.carries, values[len(samples.gates) :]):
+            along = v[m : m + k].unflatten(0, segments.shape)
+            known = along if dense else along.where((segments >= 0)[..., None].to(v.device), 1.0)
+            samples.carries[state] = v[:m], known
+        histories = piece.histories
+        flat = [s.flatten(0, -2) for s in histories]
+        norms = row_norms([s.flatten(1) for s in histories] if dense else flat)
+        for s, norm in zip(flat, norms):
+            samples.states.append((norm, s[spread[0] :: sampling.stride].clone() if m else s[:0]))
+        self.pieces[piece.first] = samples
+
+    def backward(self, piece: Piece, upstream: Upstream, recorded: RecordedGradients) -> None:
+        """Takes the norms of a piece's gradients, and propagates the probe through it."""
+        d_finals, adjoints = upstream.final_states, recorded.adjoints
+        samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
+        is_last = piece.first == 0 if self.reverse else piece.first + view.steps == len(self.layout.segment_index)
+        if is_last:  # the first piece of a backward pass
+            self.passes += 1
+            self._probe_carried = [torch.zeros_like(s) if d is None else d for s, d in zip(piece.states, d_finals)]
+            self._additive_carried = [(torch.empty_like(s), 0) for s in piece.states]
+            self._only_last = True
+        samples.weights = weight_gradient_norms(view, recorded.products)
+        ending, at = self._endings(view)
+        if self._only_last:
+            for d in (upstream.output, *upstream.histories):
+                if d is not None and _reaches_others(d.flatten(0, -2), at):
+                    self._only_last = False
+                    break
+        flat = [a.flatten(0, -2) for a in adjoints]
+        if self._only_last:  # what the loss sends is the probe
+            self._probe_carried, probe = recorded.gradients.states, flat
+            samples.probe = norms = row_norms(flat)
+        else:
+            probe = self._probe(piece, upstream, ending, at)
+            norms = row_norms([*flat, *probe])
+            samples.probe = norms[len(flat) :]
+        offset, stride = -view.base % self.sampling.stride, self.sampling.stride
+        samples.gradients = [(norm, a[offset::stride].clone()) for norm, a in zip(norms, flat)]
+        samples.additive = [self._additive_path(view, samples, k, a, at) for k, a in enumerate(probe)]
+
+    def _probe(self, piece: Piece, upstream: Upstream, ending: Tensor, at: Tensor) -> list[Tensor]:
+        """The gradient of each state at every step, [R, H] each, of what arrives at the last step of each segment.
+
+        ending, at  as `_endings` gives them
+        """
+        at, own, seed = at.to(piece.x.device), self.recipe.output_state, None
+        carried = [c.clone() for c in self._probe_carried]
+        d_output = upstream.output
+        if d_output is not None and len(ending):
+            arriving = d_output.flatten(0, -2)[at]
+            if own is not None:
+                carried[own][ending] += arriving
+            else:
+                seed = torch.zeros_like(d_output)
+                seed.flatten(0, -2)[at] = arriving
+        others = iter(upstream.histories)
+        for k in range(len(carried)):
+            d = None if k == own else next(others, None)
+            if d is not None and len(ending):
+                carried[k][ending] += d.flatten(0, -2)[at]
+        nothing = [None] * (len(carried) - (own is not None))
+        result = ForwardResult(piece.output, [], [], list(piece.kept))
+        recorded = engine.adjoints(piece.call, result, Upstream(seed, carried, nothing))
+        self._probe_carried = recorded.gradients.states
+        return [a.flatten(0, -2) for a in recorded.adjoints]
+
+    def _endings(self, view: PieceView) -> tuple[Tensor, Tensor]:
+        """(the segments that end in this piece, the packed rows within it at which they do)."""
+        layout, count = self.layout, len(self.layout.lengths)
+        if layout.dense:
+            at_end = view.base == 0 if self.reverse else view.end == layout.count
+            segments = torch.arange(count if at_end else 0, device="cpu")
+            return segments, segments if self.reverse else segments + (view.end - view.base - count)
+        last = layout.last_rows(self.reverse)
+        segments = torch.nonzero((last >= view.base) & (last < view.end))[:, 0]
+        return segments, last[segments] - view.base
+
+    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor, at: Tensor) -> Tensor:
+        """δ at the last step of each segment times the carry of state k, step by step: norms [R].
+
+        probe  the gradient of state k, [R, H]
+        at     the packed rows of the last steps
+        """
+        carry = self.recipe.carries.get(self.recipe.states[k])
+        if carry is None:
+            norms = torch.zeros(len(probe), dtype=torch.float64, device=probe.device)
+            at = at.to(probe.device)
+            norms[at] = samples.probe[k][at]
+            return norms
+        values, offsets = view.values([carry])[0], view.step_offsets()
+        now, known = self._additive_carried[k]
+        path = engine.path(probe, values, offsets, self.reverse, now, known)
+        if path is None:
+            return self._additive_path_by_step(k, probe, values, offsets)
+        norms, known = path
+        self._additive_carried[k] = now, known
+        return norms
+
+    def _additive_path_by_step(self, k: int, probe: Tensor, carry: Tensor, offsets: Sequence[int]) -> Tensor:
+        """`engine.path` in plain torch, a step at a time."""
+        now, known = self._additive_carried[k]
+        along = torch.empty_like(probe)
+        steps = list(pairwise(offsets))
+        for a, b in steps if self.reverse else reversed(steps):
+            count = min(known, b - a)
+            along[a : a + count], along[a + count : b] = now[:count], probe[a + count : b]
+            now, known = torch.cat([along[a:b] * carry[a:b], now[b - a :]]), b - a
+        self._additive_carried[k] = now, known
+        return row_norms([along])[0]
+
+
+def _reaches_others(d: Tensor, at: Tensor) -> bool:
+    """Whether a gradient [R, H] is other than 0 at other packed rows than `at`."""
+    count = d.shape[0] - len(at)
+    if not count:
+        return False
+    first, last = (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
+    if last - first == len(at) and (first == 0 or last == len(d)):  # the end of a dense batch
+        others = d[last:] if first == 0 else d[:first]
+    else:
+        apart = torch.ones(len(d), dtype=torch.bool, device=d.device)
+        apart[at.to(d.device)] = False
+        others = d[apart]
+    if bool(others[0].any()):  # mostly, this settles it
+        return True
+    low, high = others.aminmax()
+    return bool(low != 0) or bool(high != 0)

@@ -1,0 +1,131 @@
+"""A piece of a call as an observer reads it: the value of any node of the cell's graph, at any of its packed rows.
+
+A piece is all of a call of one layer and direction, or a part of one that is checkpointed.
+
+Letters: S packed steps of a piece, N segments, B rows of x, R packed rows of a piece, M chosen ones, H units, C columns
+of an operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...cells.reference import drawn
+from ...cells.value import Value
+from ...layers import engine
+from ...layers.watching import Piece
+from .call_layout import CallLayout, chosen_rows, gathered
+from .cell_recipe import CellRecipe
+from .evaluate import compute
+
+
+class PieceView:
+    """What one piece has in memory, read by packed rows."""
+
+    __slots__ = ("base", "end", "layout", "piece", "recipe", "steps", "_saved")
+
+    def __init__(self, recipe: CellRecipe, layout: CallLayout, piece: Piece) -> None:
+        self.recipe, self.layout, self.piece = recipe, layout, piece
+        self.steps = len(piece.x if piece.sizes is None else piece.sizes)
+        """S."""
+        self.base, self.end = layout.step_offsets[piece.first], layout.step_offsets[piece.first + self.steps]
+        """The first packed row of the piece among those of the call, and the first after it."""
+        self._saved: dict[int, Tensor] | None = None
+
+    @property
+    def saved(self) -> dict[int, Tensor]:
+        """node.id → what forward saved of it: views, laid out as the output."""
+        if self._saved is None:
+            p = self.piece
+            self._saved = engine.kept_values(p.cell, p.x, p.states, p.weights, p.kept)
+            for k, i in self.recipe.new_states:
+                self._saved[i] = p.histories[k]
+            if self.recipe.random:
+                self._saved |= self._random_numbers()
+        return self._saved
+
+    def values(self, nodes: Sequence[Value], at: Tensor | None = None) -> list[Tensor]:
+        """The values of nodes, [R, H] each, or at the packed rows `at`, [M, H]; saved ones are not computed again."""
+        piece, saved = self.piece, self.saved
+        plan = self.recipe.plan(nodes, saved)
+        values = {}
+        for i in plan.saved:
+            values[i] = chosen_rows(saved[i].flatten(0, -2), at)
+        history = piece.histories[0].flatten(0, -2)
+        count, width = len(history) if at is None else len(at), history.shape[-1]
+        if plan.computed:
+            nothing = piece.x.new_empty(count, 0)  # of what is not read only the number of rows counts
+            x = chosen_rows(piece.x.flatten(0, -2), at) if plan.reads_x else nothing
+            before = [self.state_before(k, at) if read else nothing for k, read in enumerate(plan.states_read)]
+            compute(self.recipe.cell, piece.weights, x, before, plan.computed, values)
+        results = []
+        for v in nodes:
+            value = values[v.id]
+            one = not value.dim() or value.shape[-1] == 1
+            results.append(value.expand(count, width if one else value.shape[-1]))
+        return results
+
+    def state_before(self, k: int, at: Tensor | None = None) -> Tensor:
+        """State k before each step of the piece, [R, H], or at the packed rows `at`, [M, H]."""
+        after, start = self.piece.histories[k], self.piece.states[k]
+        reverse = self.piece.reverse
+        if self.layout.dense and at is None:
+            return torch.cat([after[1:], start[None]] if reverse else [start[None], after[:-1]]).flatten(0, -2)
+        index = self._segment_index()
+        segments = torch.arange(index.shape[1], device="cpu").expand_as(index)
+        earlier = torch.full_like(index, -1)
+        if reverse:
+            earlier[:-1] = index[1:]
+        else:
+            earlier[1:] = index[:-1]
+        # The start of segment n is row n, the row r of this piece is row N + r.
+        known = torch.where(earlier >= 0, earlier - self.base + len(start), segments)[index >= 0]
+        return torch.cat([start, after.flatten(0, -2)])[chosen_rows(known, at).to(after.device)]
+
+    def operand(self, node: Value) -> Tensor:
+        """What a product reads, [R, C]."""
+        return self.piece.x.flatten(0, -2) if node.op == "x" else self.values([node])[0]
+
+    def operand_after(self, node: Value) -> tuple[Tensor, Tensor | None]:
+        """`operand`; of a state what it is after each step, with its values before the first step, [N, C]."""
+        if node.op == "state":
+            k = self.recipe.states.index(node.attr)
+            return self.piece.histories[k].flatten(0, -2), self.piece.states[k]
+        return self.operand(node), None
+
+    def step_offsets(self) -> list[int]:
+        """The first packed row of each step within the piece, and R."""
+        whole, first = self.layout.step_offsets, self.piece.first
+        if self.steps == len(whole) - 1:
+            return whole
+        return [at - self.base for at in whole[first : first + self.steps + 1]]
+
+    def rows_of_steps(self) -> Tensor | None:
+        """int64 [S, B], the packed rows of the piece that belong to one step of x, -1 for none.
+
+        None where they are spread over several pieces.
+        """
+        if self.layout.dense or self.layout.steps_align:
+            index = self._segment_index()
+            return (index - self.base).where(index >= 0, -1)
+        return self.layout.x_index if self.steps == len(self.layout.segment_index) else None
+
+    def by_step(self, rows: Tensor, per_row: Tensor) -> Tensor:
+        """[R, C] or [S, B, C] → [S, B, C] by `rows_of_steps`, 0 where there is none."""
+        if self.layout.dense:
+            return per_row if per_row.dim() == 3 else per_row.unflatten(0, rows.shape)
+        return gathered(per_row, rows, 0.0)
+
+    def _segment_index(self) -> Tensor:
+        return self.layout.segment_index[self.piece.first : self.piece.first + self.steps]
+
+    def _random_numbers(self) -> dict[int, Tensor]:
+        """node.id → the random numbers of the piece, [R, H or P]."""
+        p = self.piece
+        rows = [p.x.shape[1]] * len(p.x) if p.sizes is None else p.sizes.tolist()
+        steps = [drawn(p.cell, p.weights, p.states, p.noise, t, r) for t, r in enumerate(rows)]
+        numbers = dict(zip(p.cell.random, (torch.cat(parts) for parts in zip(*steps, strict=True))))
+        return {v.id: numbers[v.attr] for v in self.recipe.random}

@@ -1,0 +1,122 @@
+"""How far back a loss on the last step reaches: the gradient in each earlier state, by its lag."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError, phrase
+from ...models import State
+
+
+@dataclass(frozen=True)
+class GradientByLag:
+    """‖∂L_T/∂s_{T-k}‖ for k = 0 … K, for each state s of a layer."""
+
+    norms: tuple[Tensor, ...]
+    """[K+1, B] for each of the layer's states in its own order (h, then c for an LSTM), in units of the loss per unit
+    of the state, 0 and up: row k is lag k in steps, a column is one sequence of the batch."""
+
+    @property
+    def lags(self) -> Tensor:
+        """0 … K, in steps: [K+1] int64."""
+        return torch.arange(len(self.norms[0]), device="cpu")
+
+    @property
+    def whole(self) -> Tensor:
+        """The norm over all states together, √(Σ_s ‖∂L_T/∂s_{T-k}‖²): [K+1, B]."""
+        return torch.stack(self.norms).square().sum(0).sqrt()
+
+    def median(self, state: int = 0) -> Tensor:
+        """The median over the batch of one state's norms: [K+1]."""
+        return self.norms[state].quantile(0.5, dim=1)
+
+
+def gradient_by_lag(
+    layer: nn.Module,
+    x: Tensor,
+    head_loss: Callable[[Tensor], Tensor],
+    *,
+    state: State = None,
+    lags: int | None = None,
+) -> GradientByLag:
+    """‖∂L_T/∂s_{T-k}‖: how much a loss on the last step would change with the state k steps before.
+
+    Formula: L_T = head_loss(output_T); s_{T-k} is the state that leaves step T-k and enters step T-k+1, every other
+    state that enters the same step held fixed. For an LSTM the row of h therefore counts what h alone carries, the row
+    of c what c alone carries; `whole` is both. At lag 0 the first state is the output itself, the others reach no
+    later step and are 0.
+    Unit: the loss's, per unit of the state. Range: 0 and up. Healthy: of the same order from lag 0 to the lag at which
+    the task's answer lies; a straight fall on a logarithmic axis is a gradient that vanishes exponentially.
+    Known answer: h_t = a·h_{t-1} + x_t gives |a|^k times the norm at lag 0.
+    Cost: one forward and one backward pass of T steps called one by one, and their memory, O(T).
+
+    `output.grad` of a layer called once on all steps is not this number: no loss but the last reads the outputs, so
+    it is 0 for every earlier step. Here the layer runs step by step and the states between the calls are asked for.
+
+    Shapes: x [T, B, C], or [B, T, C] for a batch_first layer; state as the layer takes it, the layer's own start
+    without one. `head_loss` maps the last output [B, H] to a loss for each row [B] (or their sum; a mean over the
+    batch divides every norm by B). `lags` is K, at most and by default T - 1. Result: norms [K+1, B] for each state.
+
+    The layer is any with torch.nn's calling convention. Neither its weights' gradients nor its mode are touched; with
+    dropout active in training mode, the gradient is that of one draw. Raises InputError for x of another rank or
+    without a step, a bidirectional layer, lags out of range, and a head_loss that is not one number a row.
+    """
+    where = "gradient_by_lag"
+    if x.dim() != 3:
+        raise InputError(phrase(where, "x", "[T, B, C]", f"{x.dim()} dimensions", "Give a single sequence as B = 1."))
+    if getattr(layer, "bidirectional", False):
+        remedy = "Its backward direction reads from the end, where lag has no single meaning; measure one direction."
+        raise InputError(phrase(where, "layer", "one-directional", "a bidirectional layer", remedy))
+    time = 1 if getattr(layer, "batch_first", False) else 0
+    steps = x.shape[time]
+    if steps == 0:
+        raise InputError(phrase(where, "x", "at least one step", "T = 0"))
+    lags = steps - 1 if lags is None else lags
+    if not 0 <= lags < steps:
+        remedy = "A lag of k needs k steps before the last one."
+        raise InputError(phrase(where, "lags", f"between 0 and T - 1 = {steps - 1}", lags, remedy))
+
+    x_by_step = x.detach().split(1, dim=time)
+    with torch.no_grad():
+        for x_t in x_by_step[: steps - lags]:
+            output, state = layer(x_t, state)
+    entering: list[tuple[Tensor, ...]] = []
+    with torch.enable_grad():
+        # Leaves, so that the states have a graph even where every weight is frozen.
+        state = _like(state, [part.detach().requires_grad_() for part in _parts(state)])
+        for x_t in x_by_step[steps - lags :]:
+            entering.append(_parts(state))
+            output, state = layer(x_t, state)
+        at_output = _gradient_of_loss(head_loss, output.select(time, 0))
+        earlier: tuple[Tensor, ...] = ()
+        if entering:
+            every = [part for parts in entering for part in parts]
+            earlier = torch.autograd.grad(
+                output.select(time, 0), every, at_output, allow_unused=True, materialize_grads=True
+            )
+    count = len(_parts(state))
+    norms = []
+    for s in range(count):
+        now = at_output.norm(dim=1) if s == 0 else torch.zeros_like(at_output[:, 0])
+        norms.append(torch.stack([now, *(gradient.norm(dim=(0, 2)) for gradient in reversed(earlier[s::count]))]))
+    return GradientByLag(tuple(norms))
+
+
+def _gradient_of_loss(head_loss: Callable[[Tensor], Tensor], output: Tensor) -> Tensor:
+    """∂L_T/∂output_T, one row for each sequence: [B, H] → [B, H]."""
+    leaf = output.detach().requires_grad_()
+    loss = head_loss(leaf)
+    if loss.shape not in ((), leaf.shape[:1]):
+        expected = f"a function to a loss for each row, [{len(leaf)}], or their sum"
+        raise InputError(phrase("gradient_by_lag", "head_loss", expected, f"a result of shape {list(loss.shape)}"))
+    return torch.autograd.grad(loss.sum(), leaf)[0]
+
+
+def _parts(state: State) -> tuple[Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+def _like(state: State, parts: list[Tensor]) -> State:
+    return tuple(parts) if isinstance(state, tuple) else parts[0]

@@ -1,0 +1,1 @@
+"""Plots of what the lens measures, as figures of matplotlib; `ostinato.lens.pictures` has the public names."""
