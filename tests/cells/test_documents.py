@@ -7,9 +7,8 @@ import pytest
 
 from ostinato.cells import catalogue
 from ostinato.cells.notation import RESERVED
-from ostinato.cells.operations import KNOWN
+from ostinato.cells.operations import OWN_LINE, known
 from ostinato.cells.page import catalogue_page
-from ostinato.cells.text import _NAMED
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -34,7 +33,7 @@ def test_the_python_of_the_notation_runs(tmp_path):
 @pytest.mark.parametrize("page", ["notation.md", "design/letters.md"])
 def test_every_operation_is_named(page):
     text = (DOCS / page).read_text(encoding="utf-8")
-    assert [op for op in KNOWN.split() if op.isalpha() and f"`{op}" not in text and f" {op}" not in text] == []
+    assert [op for op in known().split() if op.isalpha() and f"`{op}" not in text and f" {op}" not in text] == []
 
 
 def test_the_letters_page_names_what_the_code_reserves():
@@ -42,4 +41,4 @@ def test_the_letters_page_names_what_the_code_reserves():
     listed = re.search(r"is none of\n`([^`]*)`", text)
     assert listed is not None and set(listed[1].split()) == RESERVED
     lines = re.search(r"one for each of\n`([^`]*)`", text)
-    assert lines is not None and set(lines[1].split()) == _NAMED
+    assert lines is not None and set(lines[1].split()) == OWN_LINE

@@ -11,7 +11,7 @@ from torch.nn.functional import leaky_relu, softplus
 
 from cells.refusing import Refused, check_refusal
 from ostinato.cells import clip_gradient, mean, norm
-from ostinato.cells.operations import KNOWN
+from ostinato.cells.operations import known
 from ostinato.errors import CellError
 
 OUTSIDE = torch.ones(6)
@@ -21,7 +21,7 @@ refused = Refused()
 # operations that do not exist
 
 
-@refused(f"torch.cos is not an operation of a cell. Known: {KNOWN}.", "torch.cos(")
+@refused(f"torch.cos is not an operation of a cell. Known: {known()}.", "torch.cos(")
 def unknown_function(W, U, x, h):
     a = W.h @ x
     return torch.cos(a + U.h @ h)

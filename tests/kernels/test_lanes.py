@@ -45,14 +45,9 @@ CASES = {
         lambda v, a, b: v.select(v.or_(v.lt(a, b), v.gt(a, v.zero)), a, b),
         lambda a, b: np.where((a < b) | (a > 0), a, b),
     ),
-    "not": (lambda v, a, b: v.select(v.not_(v.lt(a, b)), a, b), lambda a, b: np.where(~(a < b), a, b)),
     "bits": (
         lambda v, a, b: v.from_bits(v.builder.xor(v.bits(a), v.iconst(1 << v.itemsize * 8 - 1))),
         lambda a, b: -a,
-    ),
-    "to_int": (
-        lambda v, a, b: v.builder.sitofp(v.to_int(v.select(v.lt(v.abs(a), v.const(9)), v.rint(a), v.zero)), v.V),
-        lambda a, b: np.where(abs(a) < 9, np.rint(a), 0) + 0.0,
     ),
     "const 0.1": (lambda v, a, b: v.const(0.1), lambda a, b: np.full_like(a, 0.1)),
     "const 1e39": (lambda v, a, b: v.const(1e39), lambda a, b: np.full_like(a, np.inf if a.itemsize == 4 else 1e39)),

@@ -1,4 +1,4 @@
-"""Backpropagation through one step of a cell, derived from one table: an operation, its adjoint.
+"""Backpropagation through one step of a cell, derived from the adjoints in the table of operations.
 
 The rules are written in the notation itself, so the derivative is a graph like any other and goes the same way to the
 kernels.
@@ -6,56 +6,11 @@ kernels.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import where
-
 from .notation import Trace
-from .operations import MEANS
-from .value import COMPARISONS, Value, mean
-
-# operation -> (y = op(a, b, ...), d = dL/dy, a, b, ...) -> dL/da, dL/db, ...; None where nothing flows.
-# At a corner the choice is torch's: relu'(0) = 0, clamp' = 1 on its bounds, a tie of maximum goes half to each side,
-# softplus(a) is a itself beyond 20.
-ADJOINT: dict[str, Callable[..., tuple]] = {
-    "add": lambda y, d, a, b: (d, d),
-    "sub": lambda y, d, a, b: (d, -d),
-    "mul": lambda y, d, a, b: (d * b, d * a),
-    "div": lambda y, d, a, b: (d / b, -(d * y / b)),
-    "neg": lambda y, d, a: (-d,),
-    "sigmoid": lambda y, d, a: (d * (y * (1 - y)),),
-    "tanh": lambda y, d, a: (d * (1 - y * y),),
-    "relu": lambda y, d, a: (where(y <= 0, 0.0, d),),
-    "leaky_relu": lambda y, d, a: (where(a > 0, d, d * y.attr),),
-    "softplus": lambda y, d, a: (where(a > 20.0, d, d * torch.sigmoid(a)),),
-    "exp": lambda y, d, a: (d * y,),
-    "log": lambda y, d, a: (d / a,),
-    "sqrt": lambda y, d, a: (d / (y + y),),
-    "minimum": lambda y, d, a, b: (
-        where(a < b, d, where(b < a, 0.0, d * 0.5)),
-        where(b < a, d, where(a < b, 0.0, d * 0.5)),
-    ),
-    "maximum": lambda y, d, a, b: (
-        where(a > b, d, where(b > a, 0.0, d * 0.5)),
-        where(b > a, d, where(a > b, 0.0, d * 0.5)),
-    ),
-    "clamp": lambda y, d, a: (_between(d, a, *y.attr),),
-    "where": lambda y, d, c, a, b: (None, where(c, d, 0.0), where(c, 0.0, d)),
-    "mean": lambda y, d, a: (mean(d),),
-    # What flows through the mean m and the deviation 1/r is in the first rule already: both are of the same value.
-    "norm": lambda y, d, a, m, r: (r * (d - mean(d) - y * mean(d * y)), None, None),
-    "clip_gradient": lambda y, d, a: (torch.clamp(d, -y.attr, y.attr),),
-}
-
-
-def _between(d: Value, a: Value, low: float, high: float) -> Value:
-    """d where low <= a <= high, else 0; a bound that is infinite asks nothing."""
-    if high < math.inf:
-        d = where(a <= high, d, 0.0)  # type: ignore[call-overload]
-    return where(a >= low, d, 0.0) if low > -math.inf else d  # type: ignore[call-overload]
+from .operations import COMPARISONS, MEANS, OPERATIONS
+from .value import Value
 
 
 @dataclass(frozen=True)
@@ -133,13 +88,13 @@ def _backward(live: list[Value], seeds: list[tuple[Value, Value]], within_units:
             continue
         if within_units and (v.op == "mm" or v.op in MEANS):
             continue
-        if within_units and v.op == "norm":
-            send(v.args[0], d * v.args[2])
-            continue
         if v.op == "mm":
             if v.attr[0] != "W":
                 send(v.args[0], v.graph.make("mmT", d, attr=v.attr))
-        else:
-            for a, da in zip(v.args, ADJOINT[v.op](v, d, *v.args), strict=True):
-                send(a, da)
+            continue
+        row = OPERATIONS[v.op]
+        adjoint = (within_units and row.adjoint_within_unit) or row.adjoint
+        assert adjoint is not None, v
+        for a, da in zip(v.args, adjoint(v, d, *v.args), strict=True):
+            send(a, da)
     return gradient

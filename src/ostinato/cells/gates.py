@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from .notation import Trace
+from .operations import LINEAR
 from .value import Value
-
-LINEAR = frozenset(("add", "sub", "neg", "mul", "div", "mean", "rstd", "norm", "clip_gradient"))
 
 
 def named_gates(t: Trace) -> tuple[dict[str, Value], dict[str, Value]]:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import ast
+import inspect
 
 from .cell import Cell
 from .letters import LETTERS
+from .operations import OPERATIONS
+from .operations.operation import ATOM, PRODUCT, SIGN, SUM
 from .source import definition
 
-_FUNCTIONS = {
-    "sigmoid": r"\sigma",
-    "tanh": r"\tanh",
-    "relu": r"\mathrm{ReLU}",
-    "softplus": r"\mathrm{softplus}",
-    "exp": r"\exp",
-    "log": r"\log",
-    "minimum": r"\min",
-    "maximum": r"\max",
-    "mean": r"\mathrm{mean}",
-    "norm": r"\mathrm{norm}",
-}
-_RELATIONS = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge"}
-_SUM, _PRODUCT, _SIGN, _ATOM = range(4)
+_SIGNS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
+_RELATIONS = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 _DEEPEST = 100
 """How deeply typed lines may nest; the canonical lines nest less."""
 _PRIMES = 9
@@ -99,20 +90,20 @@ class _Writer:
             if not (isinstance(value, ast.Name) and value.id == name and name in self.times):
                 self.assign(name, text)
 
-    def expression(self, e: ast.expr, least: int = _SUM) -> str:
+    def expression(self, e: ast.expr, least: int = SUM) -> str:
         text, level = self.write(e)
         return text if level >= least else rf"\left({text}\right)"
 
     def write(self, e: ast.expr) -> tuple[str, int]:
         """(the expression, how tightly it binds)"""
         if isinstance(e, ast.Name) and e.id in self.now:
-            return self.now[e.id], _ATOM
+            return self.now[e.id], ATOM
         if isinstance(e, ast.Constant) and isinstance(e.value, int | float):
-            return _number(e.value), _ATOM
+            return _number(e.value), ATOM
         if isinstance(e, ast.Attribute) and isinstance(e.value, ast.Name) and e.value.id in LETTERS:
-            return _symbol(e.value.id, _subscript(e.attr)), _ATOM
+            return _symbol(e.value.id, _subscript(e.attr)), ATOM
         if isinstance(e, ast.UnaryOp) and isinstance(e.op, ast.USub):
-            return f"-{self.expression(e.operand, _PRODUCT)}", _SIGN if isinstance(e.operand, ast.Constant) else _SUM
+            return f"-{self.expression(e.operand, PRODUCT)}", SIGN if isinstance(e.operand, ast.Constant) else SUM
         if isinstance(e, ast.BinOp):
             return self.operator(e)
         if isinstance(e, ast.Call):
@@ -120,51 +111,47 @@ class _Writer:
         raise _NotPlain
 
     def operator(self, e: ast.BinOp) -> tuple[str, int]:
-        if isinstance(e.op, ast.Add | ast.Sub):
-            sign, right = ("+", _SUM) if isinstance(e.op, ast.Add) else ("-", _PRODUCT)
-            if isinstance(e.right, ast.UnaryOp):
-                right = _ATOM
-            return f"{self.expression(e.left)} {sign} {self.expression(e.right, right)}", _SUM
-        if isinstance(e.op, ast.Div):
-            return rf"\frac{{{self.expression(e.left)}}}{{{self.expression(e.right)}}}", _ATOM
         if isinstance(e.op, ast.MatMult):
-            return f"{self.expression(e.left, _ATOM)} {self.expression(e.right, _ATOM)}", _PRODUCT
+            return f"{self.expression(e.left, ATOM)} {self.expression(e.right, ATOM)}", PRODUCT
+        if type(e.op) not in _SIGNS:
+            raise _NotPlain
+        sign = OPERATIONS[_SIGNS[type(e.op)]].latex
+        if not isinstance(sign, str):
+            return sign(self.expression(e.left), self.expression(e.right)), ATOM
         if isinstance(e.op, ast.Mult):
             numbers = isinstance(e.left, ast.Constant) or isinstance(e.right, ast.Constant)
-            sign = r"\cdot" if numbers else r"\odot"
-            return f"{self.expression(e.left, _PRODUCT)} {sign} {self.expression(e.right, _SIGN)}", _PRODUCT
-        raise _NotPlain
+            sign = r"\cdot" if numbers else sign
+            return f"{self.expression(e.left, PRODUCT)} {sign} {self.expression(e.right, SIGN)}", PRODUCT
+        right = SUM if isinstance(e.op, ast.Add) else PRODUCT
+        if isinstance(e.right, ast.UnaryOp):
+            right = ATOM
+        return f"{self.expression(e.left)} {sign} {self.expression(e.right, right)}", SUM
 
     def call(self, e: ast.Call) -> tuple[str, int]:
         name = e.func.attr if isinstance(e.func, ast.Attribute) else e.func.id if isinstance(e.func, ast.Name) else ""
-        named = {k.arg: k.value for k in e.keywords}
-        args = [*e.args, *named.values()]
-        if name in _FUNCTIONS and not named:
-            return rf"{_FUNCTIONS[name]}\left({', '.join(self.expression(a) for a in args)}\right)", _ATOM
-        if name == "sqrt" and len(args) == 1:
-            return rf"\sqrt{{{self.expression(args[0])}}}", _ATOM
-        if name == "where" and len(e.args) == 3 and isinstance(c := e.args[0], ast.Compare) and len(c.ops) == 1:
-            relation = _RELATIONS.get(type(c.ops[0]))
-            if relation is None:
+        row = OPERATIONS.get(name)
+        if row is None or not row.called:
+            raise _NotPlain
+        written = self.condition if row.condition else self.expression
+        args = [written(a) for a in e.args[:1]] + [self.expression(a) for a in e.args[1:]]
+        named = {str(k.arg): self.expression(k.value) for k in e.keywords}
+        if isinstance(row.latex, str):
+            if named:
                 raise _NotPlain
-            condition = f"{self.expression(c.left)} {relation} {self.expression(c.comparators[0])}"
-            a, b = self.expression(e.args[1]), self.expression(e.args[2])
-            return rf"\begin{{cases}} {a} & {condition} \\ {b} & \text{{otherwise}} \end{{cases}}", _ATOM
-        if name == "clip_gradient" and len(args) == 2:
-            return (
-                rf"\mathrm{{clip}}_{{\nabla, {self.expression(args[1])}}}\left({self.expression(args[0])}\right)",
-                _ATOM,
-            )
-        if name == "leaky_relu":
-            slope = self.expression(args[1]) if len(args) > 1 else "0.01"
-            return rf"\mathrm{{LeakyReLU}}_{{{slope}}}\left({self.expression(args[0])}\right)", _ATOM
-        if name == "clamp":
-            bounds = [*e.args[1:], *[None] * (3 - len(e.args))]
-            low, high = named.get("min", bounds[0]), named.get("max", bounds[1])
-            inner = self.expression(args[0])
-            inner = rf"\max\left({inner}, {self.expression(low)}\right)" if low is not None else inner
-            return (rf"\min\left({inner}, {self.expression(high)}\right)" if high is not None else inner), _ATOM
-        raise _NotPlain
+            function = row.latex or rf"\mathrm{{{name}}}"
+            return rf"{function}\left({', '.join(args)}\right)", ATOM
+        try:
+            inspect.signature(row.latex).bind(*args, **named)
+        except TypeError:
+            raise _NotPlain from None
+        return row.latex(*args, **named), ATOM
+
+    def condition(self, e: ast.expr) -> str:
+        relation = _RELATIONS.get(type(e.ops[0])) if isinstance(e, ast.Compare) and len(e.ops) == 1 else None
+        if relation is None:
+            raise _NotPlain
+        assert isinstance(e, ast.Compare)
+        return f"{self.expression(e.left)} {OPERATIONS[relation].latex} {self.expression(e.comparators[0])}"
 
 
 def _sides(target: ast.expr, value: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:

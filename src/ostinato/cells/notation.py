@@ -16,10 +16,10 @@ from typing import Any
 
 from ..errors import CellError
 from .letters import LETTERS, MATRICES, RANDOM, VECTORS, Letter, Zeros
-from .operations import KNOWN
+from .operations import COMPARISONS, OPERATIONS, known
 from .order import gate_order, sort_names
 from .source import quote, quote_error
-from .value import COMPARISONS, Graph, Value, is_number
+from .value import Graph, Value, is_number
 from .widths import WidthError, infer
 
 __all__ = ["LETTERS", "MATRICES", "RESERVED", "Trace", "VECTORS", "signature", "trace"]
@@ -141,15 +141,13 @@ def _from_torch(error: Exception) -> str:
     """What Python or torch said, in one line, and for torch's own refusals what to write."""
     said = str(error).splitlines()[0] if str(error) else ""
     called = said.partition("()")[0] if isinstance(error, TypeError) else ""
-    remedy = {
-        "minimum": " Write clamp(a, max=...) for a bound that is a number.",
-        "maximum": " Write clamp(a, min=...) for a bound that is a number.",
-        "where": " Write where(a > b, u, v).",
-        "undefined name": " Write names of letters, states and values that stand above.",
-    }.get(
-        "undefined name" if isinstance(error, NameError) else called,
-        f" Write the values by position; known: {KNOWN}." if called in KNOWN.split() else "",
-    )
+    row = OPERATIONS.get(called)
+    if isinstance(error, NameError):
+        remedy = " Write names of letters, states and values that stand above."
+    elif row is not None and row.remedy:
+        remedy = f" {row.remedy}"
+    else:
+        remedy = f" Write the values by position; known: {known()}." if called in known().split() else ""
     return f"{type(error).__name__}: {said.rstrip('.:')}.{remedy}"
 
 

@@ -14,34 +14,14 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import count
 from typing import Any, NoReturn
 
-import torch
-from torch.nn import functional
-
 from ..errors import CellError
 from .letters import LETTERS
 from .notation import Trace
-from .operations import SYMBOLS
+from .operations import COMPARISONS, OPERATIONS, OWN_LINE
+from .operations.operation import ATOM, COMPARISON, PRODUCT, SIGN
 from .source import FROM_TEXT
-from .value import COMPARISONS, Value, clip_gradient, is_number, mean, norm
+from .value import Value, is_number
 
-_NAMED = frozenset("sigmoid tanh relu leaky_relu softplus exp log sqrt mean norm clip_gradient".split())
-_FUNCTIONS: dict[str, Callable] = {
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "leaky_relu": functional.leaky_relu,
-    "softplus": functional.softplus,
-    "exp": torch.exp,
-    "log": torch.log,
-    "sqrt": torch.sqrt,
-    "minimum": torch.minimum,
-    "maximum": torch.maximum,
-    "clamp": torch.clamp,
-    "where": torch.where,
-    "mean": mean,
-    "norm": norm,
-    "clip_gradient": clip_gradient,
-}
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -53,10 +33,6 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.GtE: lambda a, b: a >= b,
     ast.MatMult: lambda a, b: a @ b,
 }
-# Python's precedence: what binds tighter has the larger number.
-_COMPARISON, _SUM, _PRODUCT, _SIGN, _ATOM = range(5)
-_PRECEDENCE = {"add": _SUM, "sub": _SUM, "mul": _PRODUCT, "div": _PRODUCT, "mm": _PRODUCT, "neg": _SIGN}
-_PRECEDENCE.update(dict.fromkeys(("lt", "le", "gt", "ge"), _COMPARISON))
 _DEEPEST = 48
 """How deeply operations nest in one expression, so that Python's parser and every walk over its tree come through.
 Equations by hand nest far less deeply; cells are known by their text, so another number makes another cell of some."""
@@ -128,7 +104,7 @@ def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, st
             if uses[v.id] > 1 and size[v.id] > _DEEPEST:
                 found.update(a.id for a in inner if a.args and a.id not in known)
                 depth[v.id], size[v.id] = 1, 3
-        elif inner and (uses[v.id] > 1 or v.op in _NAMED or depth[v.id] > _DEEPEST):
+        elif inner and (uses[v.id] > 1 or v.op in OWN_LINE or depth[v.id] > _DEEPEST):
             found.add(v.id)
             depth[v.id], size[v.id] = 0, 1
     return found
@@ -136,7 +112,8 @@ def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, st
 
 def _operands(v: Value) -> tuple[Value, ...]:
     """What stands in the text of an operation; norm finds mean and deviation of its value by itself."""
-    return v.args[:1] if v.op == "norm" else v.args
+    row = OPERATIONS.get(v.op)
+    return v.args if row is None else v.args[: row.operands]
 
 
 def _reached(roots: Sequence[Value], known: Container[int] = ()) -> list[Value]:
@@ -151,14 +128,20 @@ def _reached(roots: Sequence[Value], known: Container[int] = ()) -> list[Value]:
     return [seen[i] for i in sorted(seen)]
 
 
-def expression(v: Value, names: Mapping[int, str], least: int = _COMPARISON) -> str:
+def expression(v: Value, names: Mapping[int, str], least: int = COMPARISON) -> str:
     """A value in the notation; node.id -> what to write instead, for values that have a name.
 
     least  the precedence below which the text stands in parentheses
     """
     if v.id in names:
         return names[v.id]
-    level = _PRECEDENCE.get(v.op, _ATOM) if v.op != "const" else _SIGN if math.copysign(1, v.attr) < 0 else _ATOM
+    row, level = OPERATIONS.get(v.op), ATOM
+    if row is not None:
+        level = row.precedence
+    elif v.op == "mm":
+        level = PRODUCT
+    elif v.op == "const" and math.copysign(1, v.attr) < 0:
+        level = SIGN
     text = _write(v, names)
     return text if level >= least else f"({text})"
 
@@ -172,19 +155,16 @@ def _write(v: Value, names: Mapping[int, str]) -> str:
     if v.op in ("vec", "random"):
         return f"{v.attr[0]}.{v.attr[1]}"
     if v.op == "mm":
-        return f"{v.attr[0]}.{v.attr[1]} @ {expression(v.args[0], names, _SIGN)}"
-    if v.op in SYMBOLS:
-        level = _PRECEDENCE[v.op]
-        return f"{expression(v.args[0], names, level)} {SYMBOLS[v.op]} {expression(v.args[1], names, level + 1)}"
-    if v.op == "neg":
-        return f"-{expression(v.args[0], names, _SIGN)}"
+        return f"{v.attr[0]}.{v.attr[1]} @ {expression(v.args[0], names, SIGN)}"
+    row = OPERATIONS.get(v.op)  # a gradient has nodes besides, which only messages write
+    if row is not None and row.symbol:
+        left, right = expression(v.args[0], names, row.precedence), expression(v.args[1], names, row.precedence + 1)
+        return f"{left} {row.symbol} {right}"
+    if row is not None and row.prefix:
+        return f"{row.prefix}{expression(v.args[0], names, row.precedence)}"
     inner = [expression(a, names) for a in _operands(v)]
-    if v.op == "clip_gradient" or (v.op == "norm" and v.attr != 1e-5):
-        inner.append(repr(v.attr))
-    if v.op == "leaky_relu":
-        inner.append(f"negative_slope={v.attr!r}")
-    if v.op == "clamp":
-        inner += [f"{k}={b!r}" for k, b in zip(("min", "max"), v.attr, strict=True) if math.isfinite(b)]
+    if row is not None:
+        inner += row.arguments(v.attr)
     return f"{v.op}({', '.join(inner)})"
 
 
@@ -313,13 +293,12 @@ def _evaluate(e: ast.expr, scope: dict[str, Any], letters: dict[str, Any], lift:
         return -value(e.operand)
     if isinstance(e, ast.Tuple) and not any(isinstance(v, ast.Starred) for v in e.elts):
         return tuple(value(v) for v in e.elts)
-    if isinstance(e, ast.Call) and isinstance(e.func, ast.Name) and e.func.id in _FUNCTIONS:
-        name = e.func.id
-        if all(k.arg for k in e.keywords):
-            operands = 3 if name == "where" else 2 if name in ("minimum", "maximum") else 1
+    if isinstance(e, ast.Call) and isinstance(e.func, ast.Name) and all(k.arg for k in e.keywords):
+        row = OPERATIONS.get(e.func.id)
+        if row is not None and row.called:
             args = [value(a) for a in e.args]
-            args[:operands] = [lift(a) if is_number(a) else a for a in args[:operands]]
-            return _FUNCTIONS[name](*args, **{str(k.arg): value(k.value) for k in e.keywords})
+            args[: row.operands] = [lift(a) if is_number(a) else a for a in args[: row.operands]]
+            return row.function(*args, **{str(k.arg): value(k.value) for k in e.keywords})
     raise CellError(f"{ast.unparse(e)} is not part of the notation.")
 
 

@@ -14,13 +14,15 @@ import numpy as np
 import torch
 
 from ..errors import CellError
-from .operations import COMPARISONS, INSTEAD, KNOWN, OPERANDS, POINTWISE, SYMBOLS, SYNONYMS
+from .functions import Traced, clip_gradient, is_number, mean, norm
+from .operations import COMPARISONS, INSTEAD, OPERATIONS, POINTWISE, known, resolve
+from .operations.operation import Operation, numbers
 from .source import running_line
 
-__all__ = ["COMPARISONS", "Graph", "POINTWISE", "Value", "clip_gradient", "is_number", "mean", "norm"]
+__all__ = ["Graph", "Value", "clip_gradient", "is_number", "mean", "norm"]
 
 
-class Value:
+class Value(Traced):
     """One node of a cell's graph: an operation on earlier nodes.
 
     op     "x", "state", "seed" (a gradient that arrives), "const", "vec" (a per-unit parameter), "random" (drawn for
@@ -88,11 +90,11 @@ class Value:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Value:
         """A number of numpy on the left of an operator arrives here; numpy's functions do too and are refused."""
-        op = SYNONYMS.get(ufunc.__name__, ufunc.__name__)
-        if method == "__call__" and op in SYMBOLS and len(args) == 2 and not kwargs:
+        op = resolve(ufunc.__name__)
+        if method == "__call__" and op in POINTWISE and OPERATIONS[op].symbol and len(args) == 2 and not kwargs:
             return self.graph.call(op, args)
         remedy = f"Write torch.{op}. " if op in POINTWISE else _instead(ufunc.__name__)
-        raise CellError(f"numpy.{ufunc.__name__} is not an operation of a cell. {remedy}Known: {KNOWN}.")
+        raise CellError(f"numpy.{ufunc.__name__} is not an operation of a cell. {remedy}Known: {known()}.")
 
     def __hash__(self) -> int:
         return id(self)
@@ -120,7 +122,7 @@ class Value:
     def __float__(self) -> NoReturn:
         raise CellError(
             "a value of an equation is not a number, so math functions cannot take it. "
-            f"Write torch's function; known: {KNOWN}."
+            f"Write torch's function; known: {known()}."
         )
 
     def __abs__(self) -> NoReturn:
@@ -163,7 +165,7 @@ class Value:
         if name.startswith("__"):
             raise AttributeError(name)
         instead = f"{name}(a)" if name in POINTWISE else INSTEAD.get(name, "a function instead, as in tanh(a)")
-        raise CellError(f"a value has no .{name}. Write {instead}. Known: {KNOWN}.")
+        raise CellError(f"a value has no .{name}. Write {instead}. Known: {known()}.")
 
 
 class Graph:
@@ -224,33 +226,28 @@ class Graph:
         """What torch's function `name` means here; refuses what a cell does not know."""
         kwargs = dict(kwargs or {})
         plain = name.removeprefix("__").removesuffix("__")
-        op = SYNONYMS.get(plain, plain)
-        shown = SYMBOLS.get(op, f"torch.{plain}")
+        op = resolve(plain)
+        row = OPERATIONS[op] if op in POINTWISE else None
+        shown = row.symbol if row is not None and row.symbol else f"torch.{plain}"
         for a in (*args, *kwargs.values()):
             if isinstance(a, torch.Tensor):
                 self.lift(a, shown)
-        if op not in POINTWISE:
-            raise CellError(f"torch.{plain} is not an operation of a cell. {_instead(plain)}Known: {KNOWN}.")
+        if row is None:
+            raise CellError(f"torch.{plain} is not an operation of a cell. {_instead(plain)}Known: {known()}.")
         if kwargs.pop("inplace", False):
             raise CellError(f"{shown}: inplace must be False, an equation changes no value in place. Leave it out.")
-        args, attr = _settings(op, args, kwargs)
+        args, attr = _settings(row, args, kwargs)
         if kwargs:
             raise CellError(
                 f"{shown} takes no {min(kwargs)}= inside a cell. Write its values by position, without names."
             )
-        if len(args) != OPERANDS[op]:
-            raise CellError(f"{shown} takes {OPERANDS[op]} values inside a cell, got {len(args)}.")
-        if op in ("minimum", "maximum") and not all(isinstance(a, Value) or not is_number(a) for a in args):
-            bound = "max" if op == "minimum" else "min"
-            raise CellError(f"torch.{op} takes two values, not a number. Write clamp(a, {bound}=...).")
-        if op == "where" and all(is_number(a) for a in args[1:]):
-            raise CellError(
-                "torch.where takes a value on one side at least, got two numbers: torch would choose the dtype. "
-                "Write where(a > b, 1.0, 0.0 * a)."
-            )
+        if len(args) != row.operands:
+            raise CellError(f"{shown} takes {row.operands} values inside a cell, got {len(args)}.")
+        if wrong := row.check(*args):
+            raise CellError(wrong)
         values = tuple(self.lift(a, shown) for a in args)
         for k, v in enumerate(values):
-            if (v.op in COMPARISONS) != (op == "where" and k == 0):
+            if (v.op in COMPARISONS) != (row.condition and k == 0):
                 raise CellError("a comparison is the condition of a where and nothing else. Write where(a > b, u, v).")
         return self.simplify(op, values, attr)
 
@@ -277,34 +274,15 @@ class Graph:
 
     def simplify(self, op: str, args: tuple[Value, ...], attr: Any = None) -> Value:
         """a + 0, a - 0, a * 1, a / 1, --a and an unbounded clamp are a; arithmetic on numbers alone is a number."""
-        numbers = [a.attr if a.op == "const" else None for a in args]
-        if op == "add" and 0.0 in numbers:
-            return args[1 - numbers.index(0.0)]
-        if op == "mul" and 1.0 in numbers:
-            return args[1 - numbers.index(1.0)]
-        if (op == "sub" and numbers[1] == 0.0) or (op == "div" and numbers[1] == 1.0):
-            return args[0]
-        if op == "neg" and args[0].op == "neg":
-            return args[0].args[0]
-        if op == "clamp" and attr == (-math.inf, math.inf):
-            return args[0]
-        if op in _FOLD and None not in numbers and not (op == "div" and numbers[1] == 0.0):
-            return self.const(_FOLD[op](*numbers))
+        row = OPERATIONS[op]
+        same = row.simplify(*args, *numbers(attr))
+        if same is not None:
+            return same
+        if row.fold is not None and all(a.op == "const" for a in args):
+            number = row.fold(*(a.attr for a in args))
+            if number is not None:
+                return self.const(number)
         return self.make(op, *args, attr=attr)
-
-
-_FOLD: dict[str, Any] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "neg": lambda a: -a,
-}
-
-
-def is_number(a: object) -> bool:
-    """A plain number of Python or numpy."""
-    return isinstance(a, (bool, int, float, np.integer, np.floating))
 
 
 def _instead(name: str) -> str:
@@ -313,88 +291,21 @@ def _instead(name: str) -> str:
     return f"Write {name.rstrip('_')}(a), which leaves a as it is. " if name.endswith("_") else ""
 
 
-def _settings(op: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, Any]:
+def _settings(row: Operation, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, Any]:
     """(the values, the attr) of an operation that has numbers beside its values; takes those out of `kwargs`."""
-
-    def setting(k: int, name: str, default: float | None) -> Any:
-        given = kwargs.pop(name, args[k] if len(args) > k else default)
+    if not row.settings:
+        return args, None
+    found = []
+    for k, setting in enumerate(row.settings, row.operands):
+        given = kwargs.pop(setting.name, args[k] if len(args) > k else setting.default)
         if given is not None and not (is_number(given) and math.isfinite(given)):
             got = given if is_number(given) else getattr(given, "op", "") and "a value" or type(given).__name__
-            learned = (
-                "where(a > 0, a, p.name * a)" if op == "leaky_relu" else "minimum(a, p.name) or maximum(a, p.name)"
-            )
+            learned = f"; for a learned one {row.learned}" if row.learned else ""
             raise CellError(
-                f"{op}: {name} must be a finite number, got {got}. Write a plain number; for a learned one {learned}."
+                f"{row.name}: {setting.name} must be a finite number, got {got}. Write a plain number{learned}."
             )
-        return given
-
-    if op == "leaky_relu":
-        return args[:1], float(setting(1, "negative_slope", 0.01))
-    if op == "clamp":
-        low, high = setting(1, "min", None), setting(2, "max", None)
-        if low is None and high is None:
-            raise CellError("clamp takes a bound, got none. Write clamp(a, min=...), clamp(a, max=...) or both.")
-        return args[:1], (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-    if op == "softplus":
-        if (beta := setting(1, "beta", 1)) != 1:
-            raise CellError(f"softplus: beta must be 1, got {beta}. Write softplus({beta} * a) / {beta}.")
-        if (threshold := setting(2, "threshold", 20)) != 20:
-            raise CellError(f"softplus: threshold must be 20, torch's own, got {threshold}. Leave it out.")
-        return args[:1], None
-    return args, None
-
-
-def mean(v: Any) -> Any:
-    """The mean over the units: [B, H] -> [B, 1], or the node that says so. Its derivative is itself."""
-    if isinstance(v, Value):
-        return v.graph.mean(v)
-    if not isinstance(v, torch.Tensor):
-        raise CellError(
-            f"mean takes a value of the equations, got {v if is_number(v) else type(v).__name__}. Write mean(h)."
-        )
-    return v.mean(-1, keepdim=True)
-
-
-def norm(v: Any, eps: float = 1e-5) -> Any:
-    """(v - mean v) / sqrt(mean (v - mean v)² + eps) over the units: [B, H] -> [B, H] (Ba, Kiros, Hinton 2016)."""
-    if not is_number(eps) or not 0 < eps < math.inf:
-        raise CellError(f"norm: eps must be a finite number above 0, got {eps}. Leave it out, or write norm(a, 1e-6).")
-    if isinstance(v, Value):
-        return v.graph.norm(v, float(eps))
-    centred = v - mean(v)
-    return centred * (1 / torch.sqrt(mean(centred * centred) + eps))
-
-
-def clip_gradient(v: Any, bound: float) -> Any:
-    """v itself; on the way back its gradient is clamped, unit by unit, to at most `bound` in size."""
-    if not is_number(bound) or not 0 < bound < math.inf:
-        raise CellError(
-            f"clip_gradient: bound must be a finite number above 0, got {bound}. Write clip_gradient(a, 10.0)."
-        )
-    if isinstance(v, Value):
-        return v.graph.clip_gradient(v, float(bound))
-    if not isinstance(v, torch.Tensor):
-        raise CellError(f"clip_gradient takes a value of the equations, got {type(v).__name__}. Write it around a sum.")
-    return _ClipGradient.apply(v, float(bound))
-
-
-class _ClipGradient(torch.autograd.Function):
-    """The identity with another derivative, for any number of derivatives and under torch.func."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(v: torch.Tensor, bound: float) -> torch.Tensor:
-        return v.view_as(v)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, float], output: torch.Tensor) -> None:
-        ctx.bound = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, *d: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return d[0].clamp(-ctx.bound, ctx.bound), None
-
-    @staticmethod
-    def jvp(ctx: Any, *d: torch.Tensor) -> torch.Tensor:
-        return d[0].view_as(d[0])
+        if not setting.only:
+            found.append(given)
+        elif given != setting.default:
+            raise CellError(f"{row.name}: {setting.name} {setting.only.format(given)}")
+    return args[: row.operands], row.attr(*found) if row.attr is not None else None

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..cells.operations import OPERATIONS
+from ..cells.operations.operation import numbers
 from ..cells.value import Value
 from .nodes import Name, Nodes
-
-OPERATORS = {
-    "add": "Add",
-    "sub": "Sub",
-    "mul": "Mul",
-    "div": "Div",
-    "neg": "Neg",
-    "lt": "Less",
-    "le": "LessOrEqual",
-    "gt": "Greater",
-    "ge": "GreaterOrEqual",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "relu": "Relu",
-    "softplus": "Softplus",
-    "exp": "Exp",
-    "log": "Log",
-    "sqrt": "Sqrt",
-    "minimum": "Min",
-    "maximum": "Max",
-    "where": "Where",
-}
-"""An operation of a cell → ONNX's operator on the same operands. Those with settings of their own are in `_write`."""
 
 
 def scan(
@@ -139,27 +117,9 @@ class _Body:
             if v.attr not in self.products:
                 self._multiply(v)
             return self.products[v.attr]
-        if v.op == "mean":
-            return nodes.make("ReduceMean", args[0], torch.tensor([-1], device="cpu"), keepdims=1)
-        if v.op == "rstd":
-            deviation = nodes.make(
-                "Sub", args[0], nodes.make("ReduceMean", args[0], torch.tensor([-1], device="cpu"), keepdims=1)
-            )
-            square = nodes.make("Mul", deviation, deviation)
-            variance = nodes.make("ReduceMean", square, torch.tensor([-1], device="cpu"), keepdims=1)
-            return nodes.make("Reciprocal", nodes.make("Sqrt", nodes.make("Add", variance, nodes.number(v.attr))))
-        if v.op == "norm":
-            return nodes.make("Mul", nodes.make("Sub", args[0], args[1]), args[2])
-        if v.op == "clip_gradient":  # the same value: only its gradient is bounded
-            return nodes.make("Identity", args[0])
-        if v.op == "leaky_relu":
-            # ONNX's LeakyRelu has its slope in single precision, whatever it works on.
-            above = nodes.make("Greater", args[0], nodes.number(0.0))
-            return nodes.make("Where", above, args[0], nodes.make("Mul", nodes.number(v.attr), args[0]))
-        if v.op == "clamp":
-            bounds = [nodes.number(bound) if math.isfinite(bound) else None for bound in v.attr]
-            return nodes.make("Clip", args[0], *bounds)
-        return nodes.make(OPERATORS[v.op], *args)
+        onnx = OPERATIONS[v.op].onnx
+        assert onnx is not None, v
+        return onnx(nodes, *args, *numbers(v.attr))
 
     def _multiply(self, v: Value) -> None:
         """All products of one letter with one value are one product."""

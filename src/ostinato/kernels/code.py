@@ -12,7 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .lanes import Lanes
+from .functions import MathLanes
 
 I64, PTR, BOOL = ir.IntType(64), ir.PointerType(), ir.IntType(1)
 
@@ -193,7 +193,7 @@ class Code:
         self.function.attributes.add("noinline")
         self.module = module
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-        self.lanes = Lanes(module, self.builder, scalar, lanes)
+        self.lanes = MathLanes(module, self.builder, scalar, lanes)
 
     @property
     def arguments(self) -> list[Any]:

@@ -265,3 +265,13 @@ def _at_most(v: Lanes, x: Value, high: float) -> Value:
 
 def _bits(x: float, v: Lanes) -> int:
     return int(np.array(x, v.scalar).view(f"int{v.itemsize * 8}"))
+
+
+class MathLanes(Lanes):
+    """The instructions of `Lanes`, and the functions of this file beside them: what vector code is written over."""
+
+    exp = exp
+    log = log
+    tanh = tanh
+    sigmoid = sigmoid
+    softplus = softplus

@@ -150,9 +150,6 @@ class Lanes:
     def or_(self, a: Value, b: Value) -> Value:
         return self.builder.or_(a, b)
 
-    def not_(self, a: Value) -> Value:
-        return self.builder.xor(a, ir.Constant(self.M, [1] * self.lanes))
-
     def select(self, mask: Value, a: Value, b: Value) -> Value:
         """a where the mask holds, else b."""
         return self.builder.select(mask, a, b)
@@ -170,10 +167,6 @@ class Lanes:
         return self.select(self.gt(self.zero, a), self.zero, a)
 
     # integers
-
-    def to_int(self, a: Value) -> Value:
-        """The integer in I of a value that is already a whole number of that width."""
-        return self.builder.fptosi(a, self.I)
 
     def bits(self, a: Value) -> Value:
         return self.builder.bitcast(a, self.I)

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..cells.operations import MEANS
-from ..cells.value import COMPARISONS, Value
+from ..cells.operations import COMPARISONS, MEANS
+from ..cells.value import Value
 
 CUTS = ("mm", "mmT", *MEANS)
 LASTING = ("rows", "vector", "const")  # streams that no stage overwrites

@@ -13,12 +13,12 @@ from functools import cached_property
 from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from ..cells.derivative import differentiate
-from ..cells.operations import MEANS
-from ..cells.value import COMPARISONS, Value
+from ..cells.operations import COMPARISONS, MEANS, Names
+from ..cells.value import Value
 from .plan import Part, Product, Step, Stream, full, merge, readers
 
-CHEAP = frozenset("add sub mul neg where minimum maximum clamp relu leaky_relu clip_gradient".split()) | COMPARISONS
-ACTIVATIONS = frozenset(("sigmoid", "tanh"))
+CHEAP = Names(lambda row: row.rematerialize == "always")
+CHEAP_WITH_NORM = Names(lambda row: row.rematerialize != "never")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Program:
         kept: set[int] = set()
 
         # Where products are normalised, the norms are kept, and the activations made again from them.
-        again = CHEAP | ACTIVATIONS if any(v.op == "norm" for v in self.live) else CHEAP
+        again = CHEAP_WITH_NORM if any(v.op == "norm" for v in self.live) else CHEAP
 
         # First what can never be made again, then, beside it, what still cannot be had: each value after its operands.
         for lasting in (True, False):

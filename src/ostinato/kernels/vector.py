@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from ..cells.operations import MEANS
-from ..cells.value import COMPARISONS, Value
-from . import functions
+from ..cells.operations import COMPARISONS, MEANS, OPERATIONS
+from ..cells.operations.operation import numbers
+from ..cells.value import Value
 from .code import Int, Ptr
 from .kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
 from .plan import Step, Stream, terms
@@ -176,33 +176,6 @@ class Body:
 
 def emit(l: Any, v: Value, a: list[Any]) -> Any:  # noqa: E741
     """One pointwise operation."""
-    if v.op == "leaky_relu":
-        return l.select(l.gt(a[0], l.zero), a[0], l.mul(a[0], l.const(v.attr)))
-    if v.op == "clamp":
-        low, high = l.const(v.attr[0]), l.const(v.attr[1])
-        raised = l.select(l.lt(a[0], low), low, a[0])
-        return l.select(l.gt(raised, high), high, raised)  # the upper bound last: it holds where bounds are crossed
-    return EMIT[v.op](l, *a)
-
-
-EMIT: dict[str, Callable[..., Any]] = {
-    "mul": lambda l, a, b: l.mul(a, b),
-    "div": lambda l, a, b: l.div(a, b),
-    "neg": lambda l, a: l.neg(a),
-    "lt": lambda l, a, b: l.lt(a, b),
-    "le": lambda l, a, b: l.le(a, b),
-    "gt": lambda l, a, b: l.gt(a, b),
-    "ge": lambda l, a, b: l.ge(a, b),
-    "where": lambda l, c, a, b: l.select(c, a, b),
-    "norm": lambda l, a, mean, rstd: l.mul(l.sub(a, mean), rstd),
-    "clip_gradient": lambda l, a: a,
-    "minimum": lambda l, a, b: l.minimum(a, b),
-    "maximum": lambda l, a, b: l.maximum(a, b),
-    "relu": lambda l, a: l.relu(a),
-    "sqrt": lambda l, a: l.sqrt(a),
-    "sigmoid": functions.sigmoid,
-    "tanh": functions.tanh,
-    "softplus": functions.softplus,
-    "exp": functions.exp,
-    "log": functions.log,
-}
+    vector = OPERATIONS[v.op].vector
+    assert vector is not None, v
+    return vector(l, *a, *numbers(v.attr))

@@ -5,22 +5,15 @@ Letters: T steps, B rows, C input features, H hidden units, P projected units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from ...cells import Cell, clip_gradient, mean
+from ...cells import Cell
+from ...cells.operations import OPERATIONS
 from ...cells.value import Value
-
-_OPERATIONS: dict[str, Callable[..., Tensor]] = {
-    "softplus": functional.softplus,
-    "mean": mean,
-    "norm": lambda v, m, r: (v - m) * r,
-}
-"""Operations whose torch function has another name; those with settings are in `apply`."""
 
 
 def evaluate(
@@ -89,16 +82,7 @@ def needed(nodes: Sequence[Value], known: Mapping[int, object] = MappingProxyTyp
 
 def apply(v: Value, operands: list[Tensor]) -> Tensor:
     """The operation of a node on the values of what it reads."""
-    if v.op == "rstd":
-        return 1 / (operands[0].var(-1, correction=0, keepdim=True) + v.attr).sqrt()
-    if v.op == "clip_gradient":
-        return clip_gradient(operands[0], v.attr)
-    if v.op == "clamp":
-        return operands[0].clamp(*v.attr)
-    if v.op == "leaky_relu":
-        return functional.leaky_relu(operands[0], v.attr)
-    operation = _OPERATIONS[v.op] if v.op in _OPERATIONS else getattr(torch, v.op)
-    return operation(*operands)
+    return OPERATIONS[v.op].compute(operands, v.attr)
 
 
 def expanded(value: Tensor, lead: torch.Size) -> Tensor:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from ...cells import Cell
+from ...cells.operations import OPERATIONS
+from ...cells.operations.operation import numbers
 from ...cells.value import Value
-from .activations import ACTIVATIONS
-
-_SLOPES = {a.cell.trace.output.op: a.greatest_slope for a in ACTIVATIONS if a.setting is None}
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,11 @@ def _slope(cell: Cell) -> float | str:
     if len(products) != 1:
         return f"the test is about one product with U, and the cell {cell.name} has {len(products)}"
     new = t.new[0]
+    row = OPERATIONS.get(new.op)
     if new.op in ("add", "mm"):
         slope, inner = 1.0, new
-    elif new.op == "leaky_relu":
-        slope, inner = max(1.0, abs(new.attr)), new.args[0]
-    elif new.op in _SLOPES:
-        slope, inner = _SLOPES[new.op], new.args[0]
+    elif row is not None and row.greatest_slope is not None:
+        slope, inner = row.greatest_slope(*numbers(new.attr)), new.args[0]
     else:
         return f"the new state of the cell {cell.name} is no activation of bounded slope of a sum ({new.op})"
     if not all(_is_term(v, t.old[0]) for v in _terms(inner)):

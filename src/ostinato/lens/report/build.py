@@ -7,13 +7,14 @@ segments or rows, H units.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...cells.cell import PARAMETER
+from ...cells.operations import OPERATIONS
 from ..capture.layer_observer import LayerObserver, Samples
 from ..capture.named_values import carry
 from ..capture.optimizer_monitor import OptimizerMonitor
@@ -26,30 +27,6 @@ from .training import Clipping, WeightReport
 _BINS = 20
 MOST_PER_STEP = 128
 """How many values of a step at about most its quantiles are taken from."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Activation:
-    """What is known of an activation from its value alone."""
-
-    low: float = math.nan
-    """Saturated low below it; NaN: never."""
-    high: float = math.nan
-    """Saturated high above it."""
-    range: tuple[float | None, float | None] = (None, None)
-    """The ends of its range, where it has both."""
-    slope: Callable[[Tensor], Tensor] | None = None
-    """Its derivative as a function of its value; None where that does not follow."""
-
-
-_ACTIVATIONS = {
-    "sigmoid": _Activation(0.1, 0.9, (0.0, 1.0), lambda y: y * (1 - y)),
-    "tanh": _Activation(-0.9, 0.9, (-1.0, 1.0), lambda y: 1 - y * y),
-    "relu": _Activation(0.0, math.inf, slope=lambda y: (y > 0).to(y.dtype)),
-    "exp": _Activation(slope=lambda y: y),
-    "softplus": _Activation(slope=lambda y: 1 - (-y).exp()),
-}
-_OTHER = _Activation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,22 +163,22 @@ def _gates(observer: LayerObserver, pieces: list[Samples]) -> tuple[Gate, ...]:
 
 
 def _gate(name: str, activation: str, pieces: list[Samples]) -> Gate:
-    known = _ACTIVATIONS.get(activation, _OTHER)
+    row = OPERATIONS[activation]
     sample = _concatenated([p.gates[name][0] for p in pieces])
-    undefined = torch.full_like(sample[0], math.nan)
-    saturates = not math.isnan(known.low)
-    low = (sample <= known.low) if activation == "relu" else (sample < known.low)
+    low_share = high_share = torch.full_like(sample[0], math.nan)
+    if row.saturated is not None:
+        low_share, high_share = (end.double().mean(0) for end in row.saturated(sample))
     over_time = _over_time(pieces, name)
     units = over_time.shape[2]
     few = over_time[..., :: max(1, units * over_time.shape[1] // MOST_PER_STEP)].flatten(1)
-    edges, shares = _histogram(sample, *known.range)
+    edges, shares = _histogram(sample, *(row.range or (None, None)))
     return Gate(
         name=name,
         activation=activation,
         mean_per_unit=sample.mean(0),
-        low_share_per_unit=low.double().mean(0) if saturates else undefined,
-        high_share_per_unit=(sample > known.high).double().mean(0) if saturates else undefined,
-        mean_square_slope=math.nan if known.slope is None else float(known.slope(sample).square().mean()),
+        low_share_per_unit=low_share,
+        high_share_per_unit=high_share,
+        mean_square_slope=math.nan if row.slope is None else float(row.slope(sample).square().mean()),
         mean_per_step=over_time.flatten(1).nanmean(1),
         quantiles_per_step=quantiles(few, LEVELS),
         histogram_edges=edges,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ...cells import catalogue
+from ...cells.operations import BOUNDED
 from .data import Finding, LayerReport, ReportData
 from .format import number
 from .statistics import median
@@ -176,7 +177,7 @@ def _saturated(layer: LayerReport) -> _Case | None:
             if formula in carried:
                 ends[end] = ends[end] * 0
         here = float((ends[0] + ends[1]).mean())
-        if gate.activation in ("sigmoid", "tanh") and here > share:
+        if gate.activation in BOUNDED and here > share:
             worst, share = gate, here
     if worst is None:
         return None

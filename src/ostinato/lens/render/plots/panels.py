@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from ....cells.operations import BOUNDED
 from ...report.data import LayerReport
 from ...report.format import number, percent
 from ...report.statistics import LEVELS, median, quantiles
@@ -111,7 +112,9 @@ def gates(axes: Axes, layer: LayerReport) -> str:
         below, above = float(gate.low_share_per_unit.mean()), float(gate.high_share_per_unit.mean())
         if not math.isnan(below):
             said = (
-                f"{percent(below)} low" if gate.activation == "relu" else f"{percent(below)} low, {percent(above)} high"
+                f"{percent(below)} low, {percent(above)} high"
+                if gate.activation in BOUNDED
+                else f"{percent(below)} low"
             )
             axes.text(1.04, row + 0.3, f"saturated\n{said}", ha="left", va="center", fontsize=SMALL)
     _rows(axes, layer)
