@@ -224,7 +224,7 @@ COMMANDS = {
 def test_every_command_prints_where_not_every_character_can_be(line, encoding, tmp_path, monkeypatch):
     """Streams as Python opens them for a terminal of that encoding: an error for what it does not have."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ostinato.lens.page.MOST_DRAWN", 0)
+    monkeypatch.setattr("ostinato.lens.render.html.page.MOST_DRAWN", 0)
     (tmp_path / "own.py").write_text(TAGGER, encoding="utf-8")
     (tmp_path / "fox.txt").write_text("der Fuchs läuft → nach Łódź, ‖h‖ ≤ 1; " * 150, encoding="utf-8")
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding, "strict") for name in ("stdout", "stderr")}

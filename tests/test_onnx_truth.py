@@ -26,6 +26,7 @@ from ostinato.cells import Cell, catalogue
 from ostinato.cells.reference import sequence
 from ostinato.cells.vocabulary import read
 from ostinato.layers import operator
+from ostinato.sequence import SequenceCall
 from tolerance import check
 
 try:
@@ -48,7 +49,8 @@ def by_reference(cell: Cell, x, states, weights, sizes, reverse):
 def by_operator(cell: Cell, x, states, weights, sizes, reverse):
     """What layers call: the compiled kernels where the machine has them."""
     sizes = None if sizes is None else torch.tensor(sizes)
-    output, finals, _ = operator.run(cell, x, states, weights, sizes, reverse)
+    result = operator.run(SequenceCall(cell, x, states, weights, sizes, reverse))
+    output, finals = result.output, result.final_states
     return output, finals
 
 
