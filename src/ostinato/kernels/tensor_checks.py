@@ -8,6 +8,7 @@ or a conjugation still to be applied, zeros without memory, other strides) is re
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from .. import _torch_private
 from ..errors import InputError, ShapeError, phrase
 
 Shape = tuple[int, ...]
+_IS_NESTED = attrgetter("is_nested")
 Named = list[tuple[str, Tensor, Shape]]
 """(name, tensor, the shape that it must have) of each tensor."""
 
@@ -80,7 +82,7 @@ class Handover:
 
         which  tells apart the lists of tensors that a frame may have, such as those without one of the gradients
         """
-        if True in [t.is_nested for t in tensors]:  # has no shape to ask for, and the check below cannot say so
+        if any(map(_IS_NESTED, tensors)):  # has no shape to ask for, and the check below cannot say so
             return False
         for same in self._passed.get(which, ()):
             if same(*tensors):

@@ -122,7 +122,7 @@ class _Sequence(torch.autograd.Function):
         result = node.backend.forward(call, True, node.histories)
         output, histories, kept = result.output, result.histories, result.saved
         ctx.node, ctx.parameters, ctx.extra = node, len(tensors), len(histories)
-        ctx.read = x.shape, x.dtype
+        ctx.read, ctx.results_changed = (x.shape, x.dtype), False
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(sizes, random_state, x, *tensors, output if node.reads_output else None, *kept)
         ctx.noted = noted([output, *histories] if node.reads_output else [])

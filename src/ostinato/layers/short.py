@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..caching import bounded_cache, graph_bytes
+from ..caching import bounded_cache, graph_bytes, tensor_bytes
 from ..cells import Cell
 from ..errors import ShapeError
 from ..sequence import SequenceCall
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from .layer import Layer
 
 
+_KEPT = 64
+"""Rows up to which initial states of zeros are kept for the next call of their sizes."""
+
+
 @bounded_cache(8 << 20, size_of=lambda found, cell: graph_bytes(cell))
 def _node(cell: Cell) -> SequenceNode:
     return SequenceNode(engine.kernels(), cell, reverse=False, histories=False)
@@ -35,6 +39,12 @@ def _node(cell: Cell) -> SequenceNode:
 @bounded_cache(1 << 20, size_of=lambda found, *_: 256 * len(found))
 def _shapes(widths: tuple[str, ...], batch: int, hidden: int, projected: int) -> tuple[tuple[int, int, int], ...]:
     return tuple((1, batch, (projected or hidden) if w == "P" else hidden) for w in widths)
+
+
+@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes(found))
+def _starts(shapes: tuple[tuple[int, int, int], ...], kind: torch.dtype) -> tuple[Tensor, ...]:
+    """Initial states of zeros, which are only ever read; each its own, as tensors that differ are checked at once."""
+    return tuple(engine.zeros(own, kind, k) for k, own in enumerate(shapes))
 
 
 def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Tensor, Any] | None:
@@ -61,7 +71,7 @@ def short(layer: Layer, x: Any, state: Any, lengths: Lengths = None) -> tuple[Te
     if state is None:
         if layer.options.learn_initial_state:
             return None
-        tensors: list[Any] = [x, *[engine.zeros(own, kind, k) for k, own in enumerate(shapes)]]
+        tensors: list[Any] = [x, *(_starts if batch <= _KEPT else _starts.__wrapped__)(shapes, kind)]
     else:
         states = (state,) if len(shapes) == 1 else state
         if type(states) not in (tuple, list) or len(states) != len(shapes):

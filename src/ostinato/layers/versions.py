@@ -24,12 +24,12 @@ def noted(results: Sequence[Tensor]) -> Noted:
 def saved(ctx: Any, first: int, noted: Noted) -> tuple[tuple[Any, ...], bool]:
     """(`ctx.saved_tensors`, whether those from `first` on are not to be read, because they were changed since).
 
-    For the backward of an autograd.Function. Those before `first` are its inputs: of a changed one torch's own error
-    tells, with the name of what changed it.
+    For the backward of an autograd.Function whose forward set `ctx.results_changed` to False. Those before `first` are
+    its inputs: of a changed one torch's own error tells, with the name of what changed it.
     """
-    if any(t._version != version for t, version in noted):
+    if noted and any(t._version != version for t, version in noted):
         return ctx.saved_tensors, True
-    if not getattr(ctx, "results_changed", False):
+    if not ctx.results_changed:
         try:
             return ctx.saved_tensors, False
         except RuntimeError as error:
