@@ -53,7 +53,7 @@ def differentiable(
     """The backend's forward pass with gradients; without saved tensors unless `node.show_saved`."""
     found, n = _Sequence.apply(node, sizes, random_state, x, *states, *weights), len(states)
     if len(found) == 1 + n:
-        return ForwardResult(found[0], list(found[1:]))
+        return ForwardResult(found[0], list(found[1:]), [], [])
     flat = iter(found)
     extra = n - (node.cell.output_state is not None) if node.histories else 0
     return ForwardResult(next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat))
