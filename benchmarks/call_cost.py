@@ -1,0 +1,93 @@
+"""What a small call costs beside another commit: Python around the kernels, timed in turns in one run.
+
+    .venv/bin/python benchmarks/call_cost.py --against COMMIT
+
+prints, for each layer and kind of call, the median time on both sides in microseconds and the median of their ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKER = """
+import sys, time
+import torch, ostinato
+torch.set_num_threads(2)
+calls = {}
+for kind in ("LSTM", "GRU", "RNN"):
+    one, stack = getattr(ostinato, kind)(64, 64), getattr(ostinato, kind)(64, 64, 2, bidirectional=True)
+    x, several = torch.randn(1, 1, 64), torch.randn(20, 4, 64)
+    calls[f"{kind}, T = B = 1, inference"] = torch.no_grad()(lambda one=one, x=x: one(x))
+    calls[f"{kind}, T = B = 1, training"] = lambda one=one, x=x: one(x)[0].sum().backward()
+    calls[f"{kind}, T = 20, B = 4, two layers, both directions"] = torch.no_grad()(lambda s=stack, x=several: s(x))
+    calls[f"{kind}, T = 20, B = 4, lengths"] = torch.no_grad()(lambda o=one, x=several: o(x, lengths=[20, 3, 9, 5]))
+for call in calls.values():
+    for _ in range(50):
+        call()
+print("|".join(calls), flush=True)
+for line in sys.stdin:
+    call = calls[line.strip()]
+    for _ in range(20):
+        call()
+    begin = time.perf_counter()
+    for _ in range(200):
+        call()
+    print((time.perf_counter() - begin) / 200 * 1e6, flush=True)
+"""
+
+
+class Side:
+    """A process that runs the calls of one source tree."""
+
+    def __init__(self, source: Path):
+        environment = {**os.environ, "PYTHONPATH": str(source)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-c", WORKER], stdin=-1, stdout=-1, text=True, env=environment
+        )
+        self.names = self._read().split("|")
+
+    def time(self, name: str) -> float:
+        """Microseconds of one call."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{name}\n")
+        self.process.stdin.flush()
+        return float(self._read())
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().strip()
+        if not line:
+            raise SystemExit("a side ended before it answered; its error is above")
+        return line
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--against", default="HEAD", help="the commit to compare the working tree with")
+    parser.add_argument("--pairs", type=int, default=30, help="how often both sides are timed, in turns")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", tree, given.against], check=True, stdout=-3)
+        try:
+            before, after = Side(tree / "src"), Side(ROOT / "src")
+            for name in after.names:
+                pairs = [(before.time(name), after.time(name)) for _ in range(given.pairs)]
+                a, b = (statistics.median(side) for side in zip(*pairs))
+                ratio = statistics.median(new / old for old, new in pairs)
+                print(f"{name}: {a:.1f} us before, {b:.1f} now, ratio {ratio:.3f}", flush=True)
+            for side in (before, after):
+                side.process.kill()
+        finally:
+            subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", tree], check=True)
+
+
+if __name__ == "__main__":
+    main()
