@@ -14,26 +14,11 @@ from torch.nn.utils import prune, spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
 import ostinato
+from layers.two_orders import written_first, written_later
 from ostinato.errors import InputError
 from tolerance import check
 
 ENTRY = "rnn.gate_order._extra_state"
-
-
-@ostinato.cell(name="light")
-def written_first(W, U, b, x, h):
-    """Gates z n."""
-    z = sigmoid(W.z @ x + b.z + U.z @ h)
-    n = tanh(W.n @ x + b.n + U.n @ h)
-    return z * h + (1 - z) * n
-
-
-@ostinato.cell(name="light")
-def written_later(W, U, b, x, h):
-    """The same equations with the gates n z."""
-    n = tanh(W.n @ x + b.n + U.n @ h)
-    z = sigmoid(W.z @ x + b.z + U.z @ h)
-    return z * h + (1 - z) * n
 
 
 @ostinato.cell

@@ -4,30 +4,15 @@ import copy
 
 import pytest
 import torch
-from torch import nn, sigmoid, tanh
+from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import ostinato
+from layers.two_orders import written_first, written_later
 from ostinato.errors import InputError
 from tolerance import check
 
 X = torch.randn(6, 3, 4)
-
-
-@ostinato.cell(name="light")
-def written_first(W, U, b, x, h):
-    """Gates z n."""
-    z = sigmoid(W.z @ x + b.z + U.z @ h)
-    n = tanh(W.n @ x + b.n + U.n @ h)
-    return z * h + (1 - z) * n
-
-
-@ostinato.cell(name="light")
-def written_later(W, U, b, x, h):
-    """The same equations with the gates n z."""
-    n = tanh(W.n @ x + b.n + U.n @ h)
-    z = sigmoid(W.z @ x + b.z + U.z @ h)
-    return z * h + (1 - z) * n
 
 
 OPTIMISERS = {
