@@ -23,7 +23,7 @@ from rich.progress import track
 from rich.table import Table
 from shapes import SHAPES
 
-from ostinato.environment import environment
+from ostinato.apps.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -19,7 +19,7 @@ from report import fill, markdown_table, measured
 from shapes import Kind, Shape
 from torch import Tensor, nn
 
-from ostinato.layers import engine
+from ostinato.execution import backends
 
 KINDS: tuple[Kind, ...] = ("LSTM", "GRU")
 HEADINGS = ("T, B, H", "kept without", 'with "sqrt"', "share", "step without", 'with "sqrt"', "times")
@@ -59,7 +59,7 @@ def bytes_kept(layer: nn.Module, size: Shape) -> int:
 def _watched() -> Iterator[list[int]]:
     """Bytes that each call of the kernels' forward pass returns."""
     found: list[int] = []
-    forward = engine.forward
+    forward = backends.forward
 
     def watched(*arguments: Any) -> Any:
         result = forward(*arguments)
@@ -67,7 +67,7 @@ def _watched() -> Iterator[list[int]]:
         found.append(sum(t.nbytes for t in made))
         return result
 
-    with patch.object(engine, "forward", watched):
+    with patch.object(backends, "forward", watched):
         yield found
 
 

@@ -23,7 +23,7 @@ from record import Point, Record, Run, code_digest
 from rich.console import Console
 from shapes import DEEPER, GRID, KINDS, SHAPES, Shape, important_first
 
-from ostinato.environment import environment
+from ostinato.apps.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 LEAST_SECONDS, MOST_SECONDS = 0.2, 4.0

@@ -21,8 +21,9 @@ from report import fill, markdown_table, measured
 from torch import Tensor, nn
 
 import ostinato
-from ostinato.layers import operator, routing, short
-from ostinato.layers.masks import pinned
+from ostinato.execution import dispatch, routing
+from ostinato.layers import fast_path
+from ostinato.layers.dropout import pinned
 
 CANDIDATE = {"LSTM": "g", "GRU": "n", "RNN": "h"}
 """The gate whose value recurrent_dropout drops in its second form."""
@@ -77,8 +78,8 @@ def check(name: str, layer: nn.Module, x: Tensor, above: Tensor) -> None:
         found = {k: v.clone() for k, v in step(layer, x, above).items()}
     wide = x.detach().double().requires_grad_()
     ways = (
-        patch.object(operator, "way", lambda *_: routing.REFERENCE),
-        patch.object(short, "straight", lambda *_: False),
+        patch.object(dispatch, "way", lambda *_: routing.REFERENCE),
+        patch.object(fast_path, "straight", lambda *_: False),
     )
     with pinned(layer.double(), 7), ways[0], ways[1]:  # type: ignore[arg-type]
         expected = step(layer, wide, above.double())

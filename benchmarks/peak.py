@@ -8,8 +8,8 @@ from functools import cache
 import torch
 from llvmlite import ir
 
-from ostinato.kernels import machine, threads
-from ostinato.kernels.lanes import Lanes
+from ostinato.kernels.codegen.vector_ops import Lanes
+from ostinato.kernels.system import machine, openmp
 
 I64 = ir.IntType(64)
 COUNT, ARRIVED, NUMBERS, RESULT = 0, 1, 8, 16
@@ -23,7 +23,7 @@ def peak(scalar: str = "float32", seconds: float = 0.3, rounds: int = 200_000) -
     any processor known, so that nothing but the number of units and the clock bounds them.
     """
     library, chains, lanes = _compiled(scalar)
-    address, count = library.address("peak"), threads.thread_count()
+    address, count = library.address("peak"), openmp.thread_count()
     size = 8 if scalar == "float64" else 4
     frame = (ctypes.c_char * (4 * 64))()
     start = -(-ctypes.addressof(frame) // 64) * 64
@@ -34,7 +34,7 @@ def peak(scalar: str = "float32", seconds: float = 0.3, rounds: int = 200_000) -
         numbers[COUNT], numbers[ARRIVED] = rounds, 0
         ctypes.memmove(start + 8 * NUMBERS, halves, 64)
         begin = time.perf_counter()
-        threads.parallel(address, start, count)
+        openmp.parallel(address, start, count)
         spent = time.perf_counter() - begin
         best = max(best, numbers[ARRIVED] * 2 * lanes * chains * rounds / spent)
     return best

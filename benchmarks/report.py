@@ -10,7 +10,7 @@ from peers import PEERS
 from record import Point
 from shapes import GRID, KINDS, Kind
 
-from ostinato.environment import environment
+from ostinato.apps.environment import environment
 
 RATIO_FLOOR = 0.97
 Family = Callable[[Kind], str]

@@ -22,7 +22,7 @@ from peak import copied, module, peak
 from record import Point, Record, Run, code_digest
 from shapes import DEEPER, GRID, SHAPES, Shape, important_first
 
-from ostinato.kernels import machine
+from ostinato.kernels.system import machine
 from test_bench import torch_twice
 
 TINY = (Shape("GRU", False, 4, 2, 3, 5), Shape("GRU", True, 4, 2, 3, 5, from_state=True))

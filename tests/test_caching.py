@@ -16,32 +16,33 @@ from llvmlite import ir
 import ostinato
 from ostinato.caching import ENTRY_BYTES, bounded_cache, graph_bytes, tensor_bytes
 from ostinato.cells import Cell, catalogue
-from ostinato.kernels import buffers, machine, run
-from ostinato.kernels.program import Program
+from ostinato.kernels.planning.cell_program import Program
+from ostinato.kernels.runtime import api
+from ostinato.kernels.system import machine, memory_pool
 
 PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",
     "cells/vocabulary.py _by_equations": "one for each vocabulary",
-    "kernels/lines.py _job": "two jobs in two number types",
-    "kernels/machine.py _host_cpu": "no arguments",
-    "kernels/machine.py _host_features": "no arguments",
-    "kernels/machine.py _host_triple": "no arguments",
-    "kernels/machine.py _runnable": "one for each target's name; others raise",
-    "kernels/machine.py _sources": "no arguments",
-    "kernels/machine.py named": "one for each target's name; others raise",
-    "kernels/meetings.py barrier_benchmark": "no arguments",
-    "kernels/meetings.py barrier_seconds": "64 numbers",
-    "kernels/places.py sorter": "no arguments",
-    "kernels/run.py _has_kernels": "no arguments",
-    "kernels/threads.py _body": "256 pointers to functions",
-    "kernels/threads.py _openmp": "no arguments",
-    "kernels/threads.py _symbol_address": "one for each name in the source",
-    "kernels/threads.py yield_address": "no arguments",
-    "layers/drop_in.py _machine_has_kernels": "no arguments",
-    "layers/engine.py _warn": "one for each kind of device",
-    "layers/engine.py kernels": "no arguments",
-    "layers/routing.py _onednn": "no arguments",
+    "kernels/lens_kernels/row_norms.py _job": "two jobs in two number types",
+    "kernels/system/machine.py _host_cpu": "no arguments",
+    "kernels/system/machine.py _host_features": "no arguments",
+    "kernels/system/machine.py _host_triple": "no arguments",
+    "kernels/system/machine.py _runnable": "one for each target's name; others raise",
+    "kernels/system/machine.py _sources": "no arguments",
+    "kernels/system/machine.py named": "one for each target's name; others raise",
+    "kernels/runtime/barrier_cost.py barrier_benchmark": "no arguments",
+    "kernels/runtime/barrier_cost.py barrier_seconds": "64 numbers",
+    "kernels/runtime/row_layout.py sorter": "no arguments",
+    "kernels/runtime/api.py _has_kernels": "no arguments",
+    "kernels/system/openmp.py _body": "256 pointers to functions",
+    "kernels/system/openmp.py _openmp": "no arguments",
+    "kernels/system/openmp.py _symbol_address": "one for each name in the source",
+    "kernels/system/openmp.py yield_address": "no arguments",
+    "layers/torch_layers.py _machine_has_kernels": "no arguments",
+    "execution/backends.py _warn": "one for each kind of device",
+    "execution/backends.py kernels": "no arguments",
+    "execution/routing.py _onednn": "no arguments",
     "lens/capture/sampling.py _stride": "256 numbers",
 }
 """Caches without a bound in bytes, and what bounds them: entries are small, and few."""
@@ -114,7 +115,7 @@ def test_a_cell_and_its_plan_take_no_more_than_is_counted(name):
         cell = Cell.from_text(text)
         plan = Program(cell)
         assert plan.input_gradient is not None and any(plan.complete)
-        run.Forward(plan, machine.host(), "float32", True, False)
+        api.Forward(plan, machine.host(), "float32", True, False)
         gc.collect()
         taken = tracemalloc.get_traced_memory()[0]
     finally:
@@ -153,22 +154,22 @@ def test_code_that_no_cache_holds_is_freed(monkeypatch):
         return known[0]
 
     monkeypatch.setattr(machine, "_cached", cached)
-    run.compiled_forward.cache_clear()
-    run._forget_calls()
+    api.compiled_forward.cache_clear()
+    api._forget_calls()
     gc.collect()
     others = set(machine._libraries)
     most, count = 0, 400
     for k in range(count):
-        compiled = run.compiled_forward(searched(k), "float32", False, False)
-        run._dense(compiled, 2, 2, 3, 4, 4, 1, False)
+        compiled = api.compiled_forward(searched(k), "float32", False, False)
+        api._dense(compiled, 2, 2, 3, 4, 4, 1, False)
         most = max(most, sum(v.nbytes for n, v in machine._libraries.items() if n not in others))
     held = compiled.library.nbytes * count
     assert most <= 64 * MEGABYTE
-    assert run.compiled_forward.cache_info().currsize < count, "the cache was never full, so nothing was to be freed"
+    assert api.compiled_forward.cache_info().currsize < count, "the cache was never full, so nothing was to be freed"
     gc.collect()
     assert sum(v.nbytes for n, v in machine._libraries.items() if n not in others) < held / 2
-    run.compiled_forward.cache_clear()
-    run._forget_calls()
+    api.compiled_forward.cache_clear()
+    api._forget_calls()
     del compiled
     gc.collect()
     assert set(machine._libraries) <= others
@@ -177,7 +178,7 @@ def test_code_that_no_cache_holds_is_freed(monkeypatch):
 def resident():
     """Bytes, without what is free already: blocks of the pool, and pages that malloc has not given back."""
     gc.collect()
-    buffers.clear()
+    memory_pool.clear()
     ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024

@@ -10,9 +10,9 @@ import pytest
 
 import ostinato as package
 from ostinato import __version__
+from ostinato.apps.cli import main
+from ostinato.apps.cli.printable import make_printable
 from ostinato.cells import catalogue
-from ostinato.cli import main
-from ostinato.cli.printable import make_printable
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_an_option_of_the_wrong_type_is_refused(ostinato):
 
 def test_the_demo_gets_what_was_typed(ostinato, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("ostinato.demo.run", lambda settings: seen.append(settings) or 130)
+    monkeypatch.setattr("ostinato.apps.demo.run", lambda settings: seen.append(settings) or 130)
     typed = ("--out", tmp_path, "--seed", 3, "--steps", 7, "--seconds", 9, "--hidden", 5, "--text", tmp_path / "t")
     assert ostinato("demo", *typed)[0] == 130
     (got,) = seen
@@ -113,19 +113,19 @@ def test_the_demo_gets_what_was_typed(ostinato, tmp_path, monkeypatch):
 
 
 def test_the_defaults_of_the_command_are_the_defaults_of_the_job(ostinato, monkeypatch):
-    from ostinato.demo import Settings
+    from ostinato.apps.demo import Settings
 
     seen = []
-    monkeypatch.setattr("ostinato.demo.run", lambda settings: seen.append(settings) or 0)
+    monkeypatch.setattr("ostinato.apps.demo.run", lambda settings: seen.append(settings) or 0)
     ostinato("demo")
     assert seen == [Settings()]
 
 
 def test_the_lab_gets_what_was_typed(ostinato, tmp_path, monkeypatch):
-    from ostinato.lab.settings import Settings, Training
+    from ostinato.apps.lab.settings import Settings, Training
 
     seen = []
-    monkeypatch.setattr("ostinato.lab.run", lambda settings: seen.append(settings) or 130)
+    monkeypatch.setattr("ostinato.apps.lab.run", lambda settings: seen.append(settings) or 130)
     lists = ("--task", "adding,copy", "--cells", "rnn,lstm", "--init", "torch,orthogonal", "--lags", "12,20")
     numbers = ("--seeds", 2, "--minutes", 3, "--workers", 1, "--updates", 5, "--batch", 4, "--learning-rate", 0.1)
     rest = ("--clip", 2, "--hidden", 7, "--sequences", 9, "--decay", "--to-the-end", "--out", tmp_path)
@@ -136,11 +136,11 @@ def test_the_lab_gets_what_was_typed(ostinato, tmp_path, monkeypatch):
 
 
 def test_the_defaults_of_the_lab_use_every_core(ostinato, monkeypatch):
-    from ostinato.environment import cores
-    from ostinato.lab.settings import Settings
+    from ostinato.apps.environment import cores
+    from ostinato.apps.lab.settings import Settings
 
     seen = []
-    monkeypatch.setattr("ostinato.lab.run", lambda settings: seen.append(settings) or 0)
+    monkeypatch.setattr("ostinato.apps.lab.run", lambda settings: seen.append(settings) or 0)
     ostinato("lab", "lag")
     assert seen == [Settings(workers=cores())]
 
@@ -153,7 +153,9 @@ def test_a_task_that_is_unknown_is_refused_in_one_message(ostinato):
 
 def test_the_inspection_gets_what_was_typed_and_says_what_it_found(ostinato, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("ostinato.inspection.inspect", lambda *a, **k: seen.append((a, k)) or ("REPORT", "page.html"))
+    monkeypatch.setattr(
+        "ostinato.apps.inspection.inspect", lambda *a, **k: seen.append((a, k)) or ("REPORT", "page.html")
+    )
     status, out, _ = ostinato("inspect", "m.safetensors")
     assert (status, out) == (0, "REPORT\n\nWritten: page.html\n")
     ostinato("inspect", "a:b", "--text", tmp_path, "--out", tmp_path / "o.html", "--rows", 3, "--steps", 9)

@@ -10,11 +10,12 @@ from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 import ostinato
-from ostinato import export, lens, packing, tasks
-from ostinato.layers.masks import pinned
-from ostinato.layers.short import short
-from ostinato.models import CharModel
-from ostinato.training import Text, windows
+from ostinato import export, lens, packing
+from ostinato.apps import problems
+from ostinato.apps.models import CharModel
+from ostinato.apps.training import Text, windows
+from ostinato.layers.dropout import pinned
+from ostinato.layers.fast_path import short
 
 
 @contextmanager
@@ -152,7 +153,8 @@ CALLS = {
     "to_keras": lambda: export.to_keras(LAYERS["gru"]),
     "to_flax": lambda: export.to_flax(LAYERS["gru"]),
     **{
-        f"task {n}": lambda n=n: vars(tasks.named(n).draw(20, 2, torch.Generator().manual_seed(0))) for n in tasks.TASKS
+        f"task {n}": lambda n=n: vars(problems.named(n).draw(20, 2, torch.Generator().manual_seed(0)))
+        for n in problems.TASKS
     },
 }
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ostinato.demo import Settings, experiment, run
+from ostinato.apps.demo import Settings, experiment, run
+from ostinato.apps.reading import language_reference
+from ostinato.apps.training import Text, Trainer, bits_per_character
 from ostinato.errors import InputError
-from ostinato.reading import language_reference
-from ostinato.training import Text, Trainer, bits_per_character
 
 CONTENT = "the quick brown fox jumps over the lazy dog; " * 150
 FILES = {
@@ -296,8 +296,7 @@ def test_settings_that_cannot_serve(name):
 
 
 def test_importing_the_library_imports_neither_pictures_nor_commands():
-    code = (
-        "import sys, ostinato; print(*[m for m in ('matplotlib', 'typer', 'rich', 'ostinato.cli') if m in sys.modules])"
-    )
+    heavy = ("matplotlib", "typer", "rich", "ostinato.apps.cli")
+    code = f"import sys, ostinato; print(*[m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert found == ""

@@ -14,8 +14,8 @@ import pytest
 from torch import nn
 
 import ostinato
+from ostinato.apps.cli import app
 from ostinato.cells import catalogue
-from ostinato.cli import app
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "ostinato"
@@ -23,19 +23,18 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 ORDER = """
-    _version errors _torch_private environment caching
+    _version errors _torch_private caching
     cells sequence
     kernels
+    execution
+    ragged
     layers
     bptt loss packing export
-    models tasks training reading
     lens
-    inspection
-    demo lab
-    cli
-    __main__
+    apps
+    __main__ _moved models tasks lab inspection training
 """
-"""What imports what: a module may import those on lines above its own, and on its own line those before it."""
+"""What imports what: a chapter may import those on lines above its own, and on its own line those before it."""
 RANK = {name: place for place, name in enumerate(ORDER.split())}
 LINE = {name: place for place, line in enumerate(ORDER.strip().splitlines()) for name in line.split()}
 
@@ -55,6 +54,10 @@ def identify(path):
 def part(path):
     """The chapter that a source file belongs to: the first folder or file name below the package."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+OLD_NAMES = {"_moved", "models", "tasks", "lab", "inspection", "training"}
+NOT_LISTED = {"__main__", "_version", "_torch_private", *OLD_NAMES}
 
 
 def imported_parts(path):
@@ -86,29 +89,71 @@ def test_imports_run_one_way_only(path):
         assert RANK[other] <= RANK[own], f"{where}: {own} imports {other}, which comes after it"
 
 
+def imported_files(path):
+    """Files of the package that a file imports, in functions and for type checkers included."""
+    package = ["ostinato", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = base + (node.module.split(".") if node.module else [])
+            names = [[*module, alias.name] for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name[0] == "ostinato":
+                yield from file_of(name[1:])
+
+
+def file_of(parts):
+    """The file of a module, or of the module that defines a name of this path."""
+    for count in (len(parts), len(parts) - 1):
+        place = PACKAGE.joinpath(*parts[:count])
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if count and file in SOURCES:
+                yield file
+                return
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Imports inside functions and for type checkers count: they, too, say what a file cannot be read without."""
+    arrows = {path: {other for other in imported_files(path) if other != path} for path in SOURCES}
+    assert len(arrows[PACKAGE / "layers" / "base.py"]) > 10  # imports are found
+    while True:
+        leaves = [path for path, others in arrows.items() if not others & arrows.keys()]
+        if not leaves:
+            break
+        for path in leaves:
+            del arrows[path]
+    left = {identify(path): sorted(identify(p) for p in others & arrows.keys()) for path, others in arrows.items()}
+    assert not left
+
+
 def test_the_contributors_map_lists_every_chapter():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    table = text[text.index("| chapter |") :].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    there = {part(path) for path in SOURCES} - {"__init__", "__main__", "_version", "_torch_private"}
+    there = {part(path) for path in SOURCES} - {"__init__", *NOT_LISTED}
     assert listed == there
-    assert there <= set(RANK) and set(RANK) - there == {"__main__", "_version", "_torch_private"}
+    assert there <= set(RANK) and set(RANK) - there == NOT_LISTED
 
 
 EXEMPT = {
     "cells/cell.py Cell.__init__": "settings of the decorator",
-    "cli/app.py lag": "options of a command",
+    "apps/cli/app.py lag": "options of a command",
     "export/file.py onnx": "options of a public function",
-    "kernels/run.py _packed": "the key of a cache on the way of every ragged call",
-    "layers/drop_in.py RNN.__init__": "torch.nn's constructor",
-    "layers/drop_in.py GRU.__init__": "torch.nn's constructor",
-    "layers/drop_in.py LSTM.__init__": "torch.nn's constructor",
+    "kernels/runtime/api.py _packed": "the key of a cache on the way of every ragged call",
+    "layers/torch_layers.py RNN.__init__": "torch.nn's constructor",
+    "layers/torch_layers.py GRU.__init__": "torch.nn's constructor",
+    "layers/torch_layers.py LSTM.__init__": "torch.nn's constructor",
     "layers/recurrent.py Recurrent.__init__": "torch.nn's constructor",
-    "layers/registered.py forward": "the operator's schema",
-    "layers/registered.py forward_fake": "the operator's schema",
-    "layers/registered.py forward_autograd": "the operator's schema",
-    "layers/registered.py backward": "the operator's schema",
-    "layers/registered.py backward_fake": "the operator's schema",
+    "execution/custom_op.py forward": "the operator's schema",
+    "execution/custom_op.py forward_fake": "the operator's schema",
+    "execution/custom_op.py forward_autograd": "the operator's schema",
+    "execution/custom_op.py backward": "the operator's schema",
+    "execution/custom_op.py backward_fake": "the operator's schema",
     "lens/measures/jacobian.py jacobian": "options of a public function",
     "loss.py sequence_loss": "options of a public function",
 }
@@ -132,6 +177,25 @@ def long_signatures(path):
     yield from walk(ast.parse(path.read_text(encoding="utf-8")), "")
 
 
+KERNEL_ORDER = ["codegen", "planning", "system", "emit", "runtime", "lens_kernels"]
+"""The folders of kernels: each imports those before it, and `__init__` all."""
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "kernels").glob("*/*.py")), ids=identify)
+def test_the_folders_of_kernels_import_one_way(path):
+    own = KERNEL_ORDER.index(path.parent.name)
+    for other in imported_files(path):
+        if other.is_relative_to(PACKAGE / "kernels"):
+            assert other.parent.name in KERNEL_ORDER[: own + 1], f"{identify(path)} imports {identify(other)}"
+
+
+def test_the_contributors_map_lists_the_folders_of_kernels():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index("| folder |") :].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == KERNEL_ORDER
+    assert set(KERNEL_ORDER) == {path.parent.name for path in (PACKAGE / "kernels").glob("*/*.py")}
+
+
 def test_what_travels_together_is_one_record():
     """Beyond eight parameters a function gets a typed record instead; these are the ones that a user's options fill."""
     found = dict(pair for path in SOURCES for pair in long_signatures(path))
@@ -140,8 +204,8 @@ def test_what_travels_together_is_one_record():
 
 def test_the_order_is_read_from_real_imports():
     """The test above would pass on nothing if imports were not found; these are known to be there."""
-    assert {other for _, other in imported_parts(PACKAGE / "training.py")} == {"errors", "loss", "models"}
-    assert "cells" in {other for _, other in imported_parts(PACKAGE / "cli" / "cards.py")}
+    assert {other for _, other in imported_parts(PACKAGE / "apps" / "training.py")} == {"errors", "loss", "apps"}
+    assert "cells" in {other for _, other in imported_parts(PACKAGE / "apps" / "cli" / "cards.py")}
     assert "cells" in {other for _, other in imported_parts(PACKAGE / "__init__.py")}
     assert "errors" in {other for _, other in imported_parts(PACKAGE / "cells" / "cell.py")}
 

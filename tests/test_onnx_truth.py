@@ -25,7 +25,7 @@ from torch import Tensor
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.reference import sequence
 from ostinato.cells.vocabulary import read
-from ostinato.layers import operator
+from ostinato.execution import dispatch
 from ostinato.sequence import SequenceCall
 from tolerance import check
 
@@ -49,7 +49,7 @@ def by_reference(cell: Cell, x, states, weights, sizes, reverse):
 def by_operator(cell: Cell, x, states, weights, sizes, reverse):
     """What layers call: the compiled kernels where the machine has them."""
     sizes = None if sizes is None else torch.tensor(sizes)
-    result = operator.run(SequenceCall(cell, x, states, weights, sizes, reverse))
+    result = dispatch.run(SequenceCall(cell, x, states, weights, sizes, reverse))
     output, finals = result.output, result.final_states
     return output, finals
 

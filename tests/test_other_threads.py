@@ -14,7 +14,7 @@ import ostinato
 from ostinato import lens
 from ostinato.cells.reference import sequence
 from ostinato.errors import AnomalyError
-from ostinato.layers.masks import pinned
+from ostinato.layers.dropout import pinned
 from ostinato.layers.modes import eval_mode
 from tolerance import check
 

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import ostinato
+from ostinato.apps.models import CharModel
+from ostinato.apps.training import Text, Trainer, bits_per_character, chunks, streams, weight_count
 from ostinato.errors import InputError
-from ostinato.models import CharModel
-from ostinato.training import Text, Trainer, bits_per_character, chunks, streams, weight_count
 
 PATTERN = "abcdefgh" * 200
 

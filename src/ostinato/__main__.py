@@ -1,6 +1,6 @@
 """`python -m ostinato` is the command `ostinato`."""
 
-from ostinato.cli import main
+from ostinato.apps.cli import main
 
 if __name__ == "__main__":
     main()

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from .errors import InputError, ShapeError, phrase
-from .layers.given import Lengths, on_cpu, read_lengths
-from .layers.routing import traced
+from .execution.routing import traced
+from .ragged.lengths import Lengths, on_cpu, read_lengths
 
 KINDS = ("cross_entropy", "binary", "squared")
 REDUCTIONS = (

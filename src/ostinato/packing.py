@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .errors import InputError, ShapeError, phrase
-from .layers.gather import pick
-from .layers.given import on_cpu
-from .layers.pieces import cut
+from .ragged.gather import pick
+from .ragged.lengths import on_cpu
+from .ragged.segments import cut
 
 
 def from_offsets(rows: Tensor, offsets: Tensor) -> PackedSequence:

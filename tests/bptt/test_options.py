@@ -14,7 +14,7 @@ import torch
 import ostinato
 from bptt.by_hand import by_hand
 from bptt.models import Model, cross_entropy, detach, gradients, in_chunks, stream
-from ostinato.layers.masks import pinned
+from ostinato.layers.dropout import pinned
 from tolerance import check
 
 T, B = 24, 3

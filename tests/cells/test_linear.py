@@ -13,7 +13,7 @@ from ostinato.cells.gates import named_gates
 from ostinato.cells.latex import latex
 from ostinato.cells.options import Wrapping, gate_values, wrapped
 from ostinato.cells.text import parse
-from ostinato.layers.routing import autocast_types
+from ostinato.execution.routing import autocast_types
 
 
 def with_options(cell: Cell) -> Cell:

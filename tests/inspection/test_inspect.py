@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 import ostinato
 from lens.render.html.reading import Page
 from ostinato import lens
+from ostinato.apps.inspection import inspect, load_model, save_model, text_page
+from ostinato.apps.models import CharModel
 from ostinato.errors import InputError
-from ostinato.inspection import inspect, load_model, save_model, text_page
-from ostinato.models import CharModel
 
 CONTENT = "the quick <b>brown</b> fox & the lazy dog;\n" * 150
 ALPHABET = "".join(sorted(set(CONTENT)))

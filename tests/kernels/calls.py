@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ostinato import kernels
 from ostinato.cells import Cell, reference
-from ostinato.kernels import buffers
+from ostinato.kernels.system import memory_pool
 from ostinato.sequence import ForwardResult, Needs, SequenceCall, Upstream
 from tolerance import BOUNDS, error
 
@@ -222,13 +222,13 @@ def watched(call: Call) -> Iterator[Call]:
         d_histories=[optional(d) for d in call.d_histories],
     )
     nan = float("nan")
-    saved = (buffers.empty, torch.empty_like, torch.zeros_like)
-    buffers.empty = lambda shape, dtype: guarded(shape, dtype, nan)
+    saved = (memory_pool.empty, torch.empty_like, torch.zeros_like)
+    memory_pool.empty = lambda shape, dtype: guarded(shape, dtype, nan)
     torch.empty_like, torch.zeros_like = like(nan), like(0.0)
     try:
         yield inside
     finally:
-        buffers.empty, torch.empty_like, torch.zeros_like = saved
+        memory_pool.empty, torch.empty_like, torch.zeros_like = saved
     assert spaces, "the kernels allocated nothing, so nothing was watched"
     for space in spaces:
         outside = torch.cat([space[:GUARD], space[-GUARD:]])

@@ -17,12 +17,13 @@ from torch import tanh
 from kernels.calls import Call, draw, lengths_to_sizes, same_bits
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.value import mean, norm
-from ostinato.kernels import call as kernel_call
-from ostinato.kernels import cost_model, machine, run
-from ostinato.kernels.backward import Backward
-from ostinato.kernels.forward import Forward
-from ostinato.kernels.kernel_args import KernelArgs
-from ostinato.kernels.program import program
+from ostinato.kernels.codegen.kernel_args import KernelArgs
+from ostinato.kernels.emit.backward import Backward
+from ostinato.kernels.emit.forward import Forward
+from ostinato.kernels.planning.cell_program import program
+from ostinato.kernels.runtime import api, cost_model
+from ostinato.kernels.runtime import launch_plan as kernel_call
+from ostinato.kernels.system import machine
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 CELLS = catalogue()
@@ -174,11 +175,11 @@ def in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     rows = 10**9 if shared else 0
     costs = replace(cost_model.COSTS, min_macs_per_thread=0, max_shared_macs=0, min_rows_per_thread=rows)
     monkeypatch.setattr(cost_model, "COSTS", costs)
-    run._dense.cache_clear()
+    api._dense.cache_clear()
     before = torch.get_num_threads()
     yield started, shared
     torch.set_num_threads(before)
-    run._dense.cache_clear()
+    api._dense.cache_clear()
 
 
 @EVERY
@@ -221,8 +222,8 @@ def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: 
 
     def found(steps: int, threads: int) -> list[dict[str, torch.Tensor]]:
         monkeypatch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, pack_per_use_steps=steps))
-        run._dense.cache_clear()
-        run._packed.cache_clear()
+        api._dense.cache_clear()
+        api._packed.cache_clear()
         torch.set_num_threads(threads)
         seen.clear()
         return [results(call) for call in calls]
@@ -242,8 +243,8 @@ def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: 
                 assert (True, True) in seen, "no threads shared the blocks"
     finally:
         torch.set_num_threads(before)
-        run._dense.cache_clear()
-        run._packed.cache_clear()
+        api._dense.cache_clear()
+        api._packed.cache_clear()
 
 
 def test_blocks_and_threads(in_threads: tuple[list[tuple[int, bool]], bool]):

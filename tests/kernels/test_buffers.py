@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from ostinato.kernels import buffers
+from ostinato.kernels.system import memory_pool
 
 MEGABYTE = 1 << 20
 FLOATS = MEGABYTE // 4
@@ -20,14 +20,14 @@ FLOATS = MEGABYTE // 4
 @pytest.fixture(autouse=True)
 def pool(monkeypatch):
     """A pool of its own, and no poison, for every test."""
-    pool = buffers.Pool()
-    monkeypatch.setattr(buffers, "_pool", pool)
-    monkeypatch.setattr(buffers, "_POISON", False)
+    pool = memory_pool.Pool()
+    monkeypatch.setattr(memory_pool, "_pool", pool)
+    monkeypatch.setattr(memory_pool, "_POISON", False)
     return pool
 
 
 def large(value: float = 0.0) -> torch.Tensor:
-    return buffers.empty((2, FLOATS), torch.float32).fill_(value)
+    return memory_pool.empty((2, FLOATS), torch.float32).fill_(value)
 
 
 def place(tensor: torch.Tensor) -> int:
@@ -42,7 +42,7 @@ def place(tensor: torch.Tensor) -> int:
 )
 @pytest.mark.parametrize("shape", [(), (0, 3), (3, 5), (1024, 1025), (2, 3, 400_000)])
 def test_a_tensor_like_any_other(shape, dtype):
-    tensor = buffers.empty(shape, dtype)
+    tensor = memory_pool.empty(shape, dtype)
     like = torch.empty(shape, dtype=dtype)
     assert (tensor.shape, tensor.dtype, tensor.stride()) == (like.shape, like.dtype, like.stride())
     assert tensor.device.type == "cpu" and tensor.data_ptr() % 64 == 0
@@ -53,22 +53,22 @@ def test_a_tensor_like_any_other(shape, dtype):
 
 
 def test_small_tensors_are_left_to_malloc(pool):
-    tensor = buffers.empty((FLOATS - 1,), torch.float32)
+    tensor = memory_pool.empty((FLOATS - 1,), torch.float32)
     assert pool._lent_bytes == 0
     del tensor
-    assert buffers.idle_bytes() == 0
+    assert memory_pool.idle_bytes() == 0
 
 
 @pytest.mark.parametrize("nbytes", [MEGABYTE, MEGABYTE + 1, 1_234_567, 99_999_999, 3 << 30])
 def test_a_size_class_wastes_an_eighth_at_most_and_is_whole_pages(nbytes):
-    size = buffers._size_class(nbytes)
+    size = memory_pool._size_class(nbytes)
     assert nbytes <= size <= nbytes * 9 / 8
-    assert size % 4096 == 0 and buffers._size_class(size) == size
+    assert size % 4096 == 0 and memory_pool._size_class(size) == size
 
 
 def test_inference_mode_and_a_default_device_change_nothing():
     with torch.inference_mode(), torch.device("meta"):
-        tensor = buffers.empty((2, FLOATS), torch.float32)
+        tensor = memory_pool.empty((2, FLOATS), torch.float32)
     assert tensor.device.type == "cpu" and tensor.is_inference()
 
 
@@ -79,9 +79,9 @@ def test_memory_is_used_again_also_for_another_shape_and_type():
     first = large()
     where = place(first)
     del first
-    assert buffers.idle_bytes() == 2 * MEGABYTE
-    again = buffers.empty((FLOATS,), torch.float64)
-    assert place(again) == where and buffers.idle_bytes() == 0
+    assert memory_pool.idle_bytes() == 2 * MEGABYTE
+    again = memory_pool.empty((FLOATS,), torch.float64)
+    assert place(again) == where and memory_pool.idle_bytes() == 0
 
 
 HOLDERS = {
@@ -116,12 +116,12 @@ def test_memory_is_not_lent_again_while_anything_can_read_it(holder):
         del tensor
         others = [large(1.0) for _ in range(3)]
         assert where not in [place(other) for other in others]
-        assert buffers.idle_bytes() == 0
+        assert memory_pool.idle_bytes() == 0
         del held
     finally:
         gc.enable()
     gc.collect()
-    assert buffers.idle_bytes() == 2 * MEGABYTE
+    assert memory_pool.idle_bytes() == 2 * MEGABYTE
     assert place(large()) == where
 
 
@@ -158,7 +158,7 @@ def test_a_tensor_moved_to_shared_memory_leaves_its_block():
     tensor = large(5.0)
     where = place(tensor)
     tensor.share_memory_()
-    assert tensor.is_shared() and buffers.idle_bytes() == 2 * MEGABYTE
+    assert tensor.is_shared() and memory_pool.idle_bytes() == 2 * MEGABYTE
     other = large(1.0)
     assert place(other) == where
     assert bool((tensor == 5.0).all())
@@ -173,44 +173,44 @@ def test_the_storage_of_a_large_tensor_cannot_be_resized():
 
 
 def test_idle_memory_is_bounded_and_the_longest_unused_goes_first(monkeypatch):
-    monkeypatch.setattr(buffers, "_ALWAYS_KEPT", 4 * MEGABYTE)
-    monkeypatch.setattr(buffers, "_WINDOW", 4)
+    monkeypatch.setattr(memory_pool, "_ALWAYS_KEPT", 4 * MEGABYTE)
+    monkeypatch.setattr(memory_pool, "_WINDOW", 4)
     tensors = [large() for _ in range(6)]
     places = [place(tensor) for tensor in tensors]
     while tensors:
         del tensors[0]
-    assert buffers.idle_bytes() == 12 * MEGABYTE, "what was lent at once may be kept"
+    assert memory_pool.idle_bytes() == 12 * MEGABYTE, "what was lent at once may be kept"
     for _ in range(12):
-        buffers.empty((FLOATS,), torch.float32)
-    assert buffers.idle_bytes() == 3 * MEGABYTE, "the peak is forgotten"
+        memory_pool.empty((FLOATS,), torch.float32)
+    assert memory_pool.idle_bytes() == 3 * MEGABYTE, "the peak is forgotten"
     assert place(large()) == places[-1]
 
 
 def test_a_training_steps_buffers_survive_between_two_steps():
     seen = []
     for _ in range(3):
-        tensors = [buffers.empty((100, FLOATS), torch.float32) for _ in range(4)]
+        tensors = [memory_pool.empty((100, FLOATS), torch.float32) for _ in range(4)]
         seen.append({place(tensor) for tensor in tensors})
         del tensors
     assert seen[0] == seen[1] == seen[2]
-    assert buffers.idle_bytes() >= 400 * MEGABYTE
-    buffers.clear()
-    assert buffers.idle_bytes() == 0
+    assert memory_pool.idle_bytes() >= 400 * MEGABYTE
+    memory_pool.clear()
+    assert memory_pool.idle_bytes() == 0
 
 
 def test_idle_memory_is_given_up_before_memory_runs_out(monkeypatch):
     held, lent = large(4.0), large()
     del lent
-    allocate, refused = buffers._allocate, []
+    allocate, refused = memory_pool._allocate, []
 
     def short_of_memory(size: int) -> np.ndarray:
-        if buffers.idle_bytes():
+        if memory_pool.idle_bytes():
             refused.append(size)
             raise MemoryError
         return allocate(size)
 
-    monkeypatch.setattr(buffers, "_allocate", short_of_memory)
-    assert buffers.empty((8, FLOATS), torch.float32).shape == (8, FLOATS)
+    monkeypatch.setattr(memory_pool, "_allocate", short_of_memory)
+    assert memory_pool.empty((8, FLOATS), torch.float32).shape == (8, FLOATS)
     assert refused == [8 * MEGABYTE] and bool((held == 4.0).all())
 
 
@@ -225,7 +225,7 @@ def test_threads_never_share_a_buffer():
         held: list[tuple[float, torch.Tensor]] = []
         for turn in range(150):
             value = float(number * 1000 + turn)
-            tensor = buffers.empty((int(generator.integers(1, 4)), FLOATS), torch.float32)
+            tensor = memory_pool.empty((int(generator.integers(1, 4)), FLOATS), torch.float32)
             tensor[:, ::4096] = value
             held.append((value, tensor))
             if len(held) > 3:
@@ -240,35 +240,35 @@ def test_threads_never_share_a_buffer():
         worker.join()
     assert torn == []
     gc.collect()
-    assert buffers.idle_bytes() > 0 and buffers._pool._lent_bytes == 0
+    assert memory_pool.idle_bytes() > 0 and memory_pool._pool._lent_bytes == 0
 
 
 def test_a_block_that_comes_back_inside_the_pool_does_not_block(pool):
     tensor = large()
     with pool._lock:
         del tensor
-    assert buffers.idle_bytes() == 2 * MEGABYTE
+    assert memory_pool.idle_bytes() == 2 * MEGABYTE
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_starts_with_an_empty_pool_and_keeps_what_it_inherited():
     program = """
 import os, torch
-from ostinato.kernels import buffers
+from ostinato.kernels.system import memory_pool
 torch.set_num_threads(1)  # torch's own team does not survive a fork
-held, gone = [buffers.empty((3, 1 << 20), torch.float32).fill_(v) for v in (1.0, 2.0)]
+held, gone = [memory_pool.empty((3, 1 << 20), torch.float32).fill_(v) for v in (1.0, 2.0)]
 del gone
-buffers._pool._lock.acquire()
+memory_pool._pool._lock.acquire()
 child = os.fork()
 if child == 0:
-    fresh = buffers.idle_bytes() == 0
-    new = buffers.empty((3, 1 << 20), torch.float32).fill_(9.0)
+    fresh = memory_pool.idle_bytes() == 0
+    new = memory_pool.empty((3, 1 << 20), torch.float32).fill_(9.0)
     kept = bool((held == 1.0).all())
     del held
     os._exit(0 if fresh and kept and bool((new == 9.0).all()) else 1)
-buffers._pool._lock.release()
+memory_pool._pool._lock.release()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert bool((held == 1.0).all()) and buffers.idle_bytes() == 12 << 20
+assert bool((held == 1.0).all()) and memory_pool.idle_bytes() == 12 << 20
 print("parent and child are done")
 """
     assert run(program) == "parent and child are done\n"
@@ -277,8 +277,8 @@ print("parent and child are done")
 def test_leaving_with_tensors_alive_is_silent():
     program = """
 import torch
-from ostinato.kernels import buffers
-held = [buffers.empty((1 << 20,), torch.float32) for _ in range(3)]
+from ostinato.kernels.system import memory_pool
+held = [memory_pool.empty((1 << 20,), torch.float32) for _ in range(3)]
 cycle = [held]; cycle.append(cycle)
 """
     assert run(program) == ""
@@ -287,14 +287,14 @@ cycle = [held]; cycle.append(cycle)
 def test_poison_makes_reading_what_was_never_written_visible():
     program = """
 import torch
-from ostinato.kernels import buffers
+from ostinato.kernels.system import memory_pool
 for shape in ((3,), (3, 1 << 20)):
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         for _ in range(2):
-            assert bool(buffers.empty(shape, dtype).isnan().all())
-    assert bool((buffers.empty(shape, torch.int64) == -1).all())
-    assert bool((buffers.empty(shape, torch.uint8) == 255).all())
-buffers.empty((), torch.int64)
+            assert bool(memory_pool.empty(shape, dtype).isnan().all())
+    assert bool((memory_pool.empty(shape, torch.int64) == -1).all())
+    assert bool((memory_pool.empty(shape, torch.uint8) == 255).all())
+memory_pool.empty((), torch.int64)
 print("poisoned")
 """
     assert run(program, OSTINATO_POISON="1") == "poisoned\n"

@@ -11,8 +11,8 @@ import torch
 from llvmlite import ir
 
 from kernels.jit import I64, POINTER, functions_of, optimised
-from ostinato.kernels import functions
-from ostinato.kernels.lanes import Lanes
+from ostinato.kernels.codegen import math_functions
+from ostinato.kernels.codegen.vector_ops import Lanes
 
 NAMES = ["exp", "log", "tanh", "sigmoid", "softplus"]
 SCALARS = ["float32", "float64"]
@@ -50,7 +50,7 @@ def _loop(module, name, scalar, lanes):
     i = b.phi(I64)
     v = Lanes(module, b, scalar, lanes)
     x = v.load(b.gep(source, [i], source_etype=v.F))
-    v.store(getattr(functions, name)(v, x), b.gep(target, [i], source_etype=v.F))
+    v.store(getattr(math_functions, name)(v, x), b.gep(target, [i], source_etype=v.F))
     following = b.add(i, ir.Constant(I64, lanes))
     i.add_incoming(ir.Constant(I64, 0), entry)
     i.add_incoming(following, body)
@@ -118,7 +118,7 @@ def grid(scalar):
     numbers = [(exponents | mantissas).view(scalar).ravel(), (exponents | edges).view(scalar).ravel()]
 
     quarters = np.arange(1, 4 * (format.maxexp + format.nmant + 2)) * (np.log(2) / 4)
-    table = functions.FORMATS[scalar]
+    table = math_functions.FORMATS[scalar]
     limits = [table.tanh_limit, -table.exp_low, table.exp_high, 64, 20, 1, np.sqrt(0.5), np.sqrt(2), format.tiny]
     limits += [np.log(2) * k for k in (table.bias - 1, table.bias, table.bias + 1, table.bias + format.nmant)]
     numbers += [neighbours(quarters, scalar, 8), neighbours(limits, scalar, 400)]
@@ -239,7 +239,7 @@ def test_sigmoid_is_positive_until_it_underflows(scalar):
 
 @both
 def test_exp_reaches_both_ends_of_the_range(scalar):
-    table = functions.FORMATS[scalar]
+    table = math_functions.FORMATS[scalar]
     low, high = np.array(table.exp_low, scalar), np.array(table.exp_high, scalar)
     x = np.array([low, np.nextafter(low, -np.inf, dtype=scalar), high, np.nextafter(high, np.inf, dtype=scalar)])
     y = apply("exp", x)
@@ -298,7 +298,7 @@ TABLES = {
 def test_polynomial_keeps_its_error(table, scalar):
     function, (low, high), bounds = TABLES[table]
     leading = 2 if table.startswith("log") else 1
-    coefficients = [leading, *(float(np.array(c, scalar)) for c in getattr(functions.FORMATS[scalar], table))]
+    coefficients = [leading, *(float(np.array(c, scalar)) for c in getattr(math_functions.FORMATS[scalar], table))]
     worst = 0
     with mpmath.workdps(40):
         for k in range(1, 400):

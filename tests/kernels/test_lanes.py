@@ -9,7 +9,7 @@ import torch
 from llvmlite import ir
 
 from kernels.jit import I64, POINTER, functions_of
-from ostinato.kernels.lanes import Lanes
+from ostinato.kernels.codegen.vector_ops import Lanes
 
 ARGUMENTS = (ctypes.c_void_p,) * 3 + (ctypes.c_int64,)
 SCALARS = ["float32", "float64"]

@@ -7,11 +7,11 @@ import ostinato
 from cells.drawn import CELLS, chain, numbers, reuse, steps_of, turns
 from ostinato.cells import Cell
 from ostinato.cells.reference import sequence
-from ostinato.kernels import machine
-from ostinato.kernels.backward import Backward
-from ostinato.kernels.forward import Forward
-from ostinato.kernels.program import Program, program
-from ostinato.kernels.vector import Body
+from ostinato.kernels.emit.backward import Backward
+from ostinato.kernels.emit.forward import Forward
+from ostinato.kernels.emit.pointwise import Body
+from ostinato.kernels.planning.cell_program import Program, program
+from ostinato.kernels.system import machine
 
 
 def plan(cell: Cell) -> None:

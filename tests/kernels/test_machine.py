@@ -16,7 +16,7 @@ import pytest
 
 from ostinato import _version
 from ostinato.errors import InputError, NoKernels
-from ostinato.kernels import machine
+from ostinato.kernels.system import machine
 
 X86 = machine.named("host").name in ("avx512", "avx2")
 x86_only = pytest.mark.skipif(not X86, reason="needs an x86-64 host")
@@ -252,9 +252,9 @@ def test_everything_that_the_code_depends_on_is_part_of_the_key(monkeypatch, wha
 
 def test_the_sources_of_emitters_and_cells_are_read(tmp_path, monkeypatch):
     for folder in ("kernels", "cells", "kernels/emit"):
-        (tmp_path / folder).mkdir()
+        (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "first.py").write_text("1")
-    monkeypatch.setattr(machine, "__file__", str(tmp_path / "kernels" / "machine.py"))
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "kernels" / "system" / "machine.py"))
     seen = {machine._sources.__wrapped__()}
     for path, text in (
         ("kernels/first.py", "2"),
@@ -310,7 +310,7 @@ def test_the_users_cache_folder(monkeypatch):
 
 PROGRAM = f"""
 import ctypes
-from ostinato.kernels import machine
+from ostinato.kernels.system import machine
 def emit():
     print("emitted")
     return '''{TWICE}'''

@@ -7,13 +7,14 @@ import sys
 import pytest
 
 from ostinato.cells import catalogue
-from ostinato.kernels import call as kernel_call
-from ostinato.kernels import cost_model, run, threads
-from ostinato.kernels import meetings as barrier_cost
-from ostinato.kernels.kernel_args import KernelArgs
-from ostinato.kernels.meetings import run_barriers
+from ostinato.kernels.codegen.kernel_args import KernelArgs
+from ostinato.kernels.runtime import api, cost_model
+from ostinato.kernels.runtime import barrier_cost as barrier_cost
+from ostinato.kernels.runtime import launch_plan as kernel_call
+from ostinato.kernels.runtime.barrier_cost import run_barriers
+from ostinato.kernels.system import openmp
 
-pytestmark = pytest.mark.skipif(threads.num_threads_address() is None, reason="torch brings no OpenMP library here")
+pytestmark = pytest.mark.skipif(openmp.num_threads_address() is None, reason="torch brings no OpenMP library here")
 
 
 @pytest.mark.parametrize("workers", [2, 5])
@@ -25,7 +26,7 @@ def test_every_thread_arrives_at_every_barrier(workers: int):
 
 def test_no_thread_waits_for_one_that_never_came():
     """Of five threads that are asked for, this limit lets three come."""
-    code = "from ostinato.kernels.meetings import run_barriers; print(run_barriers(5, 40)[1])"
+    code = "from ostinato.kernels.runtime.barrier_cost import run_barriers; print(run_barriers(5, 40)[1])"
     limited = {**os.environ, "OMP_THREAD_LIMIT": "3"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=limited)
     assert done.returncode == 0, done.stderr
@@ -48,7 +49,7 @@ def test_a_step_of_one_row_is_shared_where_barriers_are_cheap(
         return seconds
 
     monkeypatch.setattr(cost_model, "barrier_seconds", known)
-    compiled = run.compiled_forward(catalogue()["lstm"], "float32", False, False)
+    compiled = api.compiled_forward(catalogue()["lstm"], "float32", False, False)
     found = kernel_call.LaunchPlan(compiled, kernel_call.Lines(200, rows, None), 64, 64, 64, 2, False)
     assert found.threads == (2 if shared or rows > 1 else 1)
     assert found.block[KernelArgs.shared] == shared
@@ -59,7 +60,7 @@ def test_a_barrier_is_timed_only_where_its_cost_decides(monkeypatch: pytest.Monk
         raise AssertionError("nothing to decide")
 
     monkeypatch.setattr(cost_model, "barrier_seconds", unasked)
-    compiled = run.compiled_forward(catalogue()["lstm"], "float32", False, False)
+    compiled = api.compiled_forward(catalogue()["lstm"], "float32", False, False)
     for H, shared in ((32, False), (256, True)):
         call = kernel_call.LaunchPlan(compiled, kernel_call.Lines(1000 if H == 32 else 40, 1, None), 4, H, H, 2, False)
         assert call.block[KernelArgs.shared] == shared

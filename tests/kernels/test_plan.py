@@ -12,11 +12,11 @@ import ostinato
 from kernels import hazards
 from kernels.calls import check, draw, expected, lengths_to_sizes, same_bits
 from ostinato.cells import Cell, catalogue
-from ostinato.kernels import machine
-from ostinato.kernels.backward import Backward
-from ostinato.kernels.forward import Forward
-from ostinato.kernels.plan import Step
-from ostinato.kernels.program import program
+from ostinato.kernels.emit.backward import Backward
+from ostinato.kernels.emit.forward import Forward
+from ostinato.kernels.planning.cell_program import program
+from ostinato.kernels.planning.step_schedule import Step
+from ostinato.kernels.system import machine
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 CELLS = catalogue()

@@ -9,7 +9,7 @@ from ostinato.cells import cell, clip_gradient
 from ostinato.cells.noise import later
 from ostinato.cells.reference import sequence
 from ostinato.errors import ShapeError
-from ostinato.kernels.program import program
+from ostinato.kernels.planning.cell_program import program
 from ostinato.sequence import SequenceCall
 
 

@@ -18,7 +18,7 @@ from kernels.calls import agree, check, draw, expected, lengths_to_sizes, output
 from ostinato import kernels
 from ostinato.cells import Cell, catalogue
 from ostinato.errors import ShapeError
-from ostinato.kernels import machine
+from ostinato.kernels.system import machine
 from ostinato.sequence import Needs, SequenceCall, Upstream
 
 pytestmark = pytest.mark.usefixtures("poisoned")

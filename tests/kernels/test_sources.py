@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import ostinato
-from ostinato.kernels import machine, sources
+from ostinato.kernels.system import machine, sources
 
 SOURCE = Path(ostinato.__file__).parent
 SCRIPT = """
 import sys; sys.path.insert(0, sys.argv[1])
 import torch, ostinato
-from ostinato.kernels import machine
+from ostinato.kernels.system import machine
 assert ostinato.__file__.startswith(sys.argv[1])
 layer = ostinato.LSTM(3, 4)
 with torch.no_grad():
@@ -28,7 +28,9 @@ def zipped(path, changed=""):
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(SOURCE.rglob("*.py")):
             name = file.relative_to(SOURCE.parent).as_posix()
-            archive.writestr(name, file.read_text() + (changed if name.endswith("kernels/functions.py") else ""))
+            archive.writestr(
+                name, file.read_text() + (changed if name.endswith("kernels/codegen/math_functions.py") else "")
+            )
     return str(path)
 
 
@@ -81,7 +83,7 @@ class Without:
 
 def test_without_sources_the_code_counts_and_without_code_nothing_does(monkeypatch):
     codes = {name: compile("a = 1", name, "exec") for name in sources._modules("ostinato", ("kernels", "cells"))}
-    assert {"ostinato.kernels.machine", "ostinato.cells.catalogue.modern"} <= set(codes)
+    assert {"ostinato.kernels.system.machine", "ostinato.cells.catalogue.modern"} <= set(codes)
     monkeypatch.setattr(sources, "_files", lambda folder, parts: {})
     find = sources.importlib.util.find_spec
 
@@ -96,10 +98,10 @@ def test_without_sources_the_code_counts_and_without_code_nothing_does(monkeypat
     whole = now()
     monkeypatch.setattr(sources.importlib.util, "find_spec", without)
     compiled = now()
-    codes["ostinato.kernels.vector"] = compile("a = 2", "ostinato.kernels.vector", "exec")
+    codes["ostinato.kernels.emit.pointwise"] = compile("a = 2", "ostinato.kernels.emit.pointwise", "exec")
     changed = now()
     assert None not in (whole, compiled, changed) and len({whole, compiled, changed}) == 3
-    del codes["ostinato.kernels.vector"]
+    del codes["ostinato.kernels.emit.pointwise"]
     assert now() is None
     monkeypatch.setattr(sources.pkgutil, "iter_modules", lambda *_: iter(()))
     assert now() is None

@@ -11,10 +11,10 @@ import pytest
 from ostinato import kernels
 from ostinato.cells import catalogue
 from ostinato.errors import InputError, NoKernels
-from ostinato.kernels import machine
-from ostinato.kernels.backward import Backward
-from ostinato.kernels.forward import Forward
-from ostinato.kernels.program import program
+from ostinato.kernels.emit.backward import Backward
+from ostinato.kernels.emit.forward import Forward
+from ostinato.kernels.planning.cell_program import program
+from ostinato.kernels.system import machine
 
 TESTS = Path(__file__).parent.parent
 CELLS = catalogue()
@@ -28,9 +28,9 @@ import torch
 from kernels.calls import check, draw
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.value import norm
-from ostinato.kernels import buffers, machine
+from ostinato.kernels.system import memory_pool, machine
 
-buffers._POISON = True
+memory_pool._POISON = True
 names = sys.argv[2:]
 if sys.argv[1] == "narrow":
     narrow = replace(machine.host(), vector_bits=128)

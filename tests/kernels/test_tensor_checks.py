@@ -10,8 +10,8 @@ from torch import nn
 from ostinato import _torch_private, kernels
 from ostinato.cells import catalogue
 from ostinato.errors import InputError, ShapeError
-from ostinato.kernels.tensor_checks import Handover, addresses, handed, in_memory, rows_in_memory
-from ostinato.layers import engine
+from ostinato.execution import backends
+from ostinato.kernels.runtime.tensor_checks import Handover, addresses, handed, in_memory, rows_in_memory
 from ostinato.sequence import SequenceCall
 
 SHAPE, KIND = (4, 3), torch.float32
@@ -137,16 +137,16 @@ def test_rows_for_the_lens_lie_in_one_piece_each():
 
 def test_norms_of_what_kernels_cannot_read_are_left_to_torch():
     t, start = torch.randn(SHAPE), torch.randn(2, 3)
-    assert engine.norms([t]) is not None and engine.norms([t], [t]) is not None
-    assert engine.norms([t], [torch._neg_view(t)]) is None and engine.norms([t], [t[:3]]) is None
-    assert engine.path(t, t, [0, 2, 4], False, t.clone(), 0) is not None
-    assert engine.path(t, t.double(), [0, 2, 4], False, t.clone(), 0) is None
-    assert engine.path(t, t, [0, 2, 4], False, t.double(), 0) is None
+    assert backends.norms([t]) is not None and backends.norms([t], [t]) is not None
+    assert backends.norms([t], [torch._neg_view(t)]) is None and backends.norms([t], [t[:3]]) is None
+    assert backends.path(t, t, [0, 2, 4], False, t.clone(), 0) is not None
+    assert backends.path(t, t.double(), [0, 2, 4], False, t.clone(), 0) is None
+    assert backends.path(t, t, [0, 2, 4], False, t.double(), 0) is None
     groups = [(0, [0])]
-    assert engine.outer_norms(groups, [t], [(t, start)], [0, 2, 4], False) is not None
-    assert engine.outer_norms(groups, [t], [(t, torch._neg_view(start))], [0, 2, 4], False) is None
+    assert backends.outer_norms(groups, [t], [(t, start)], [0, 2, 4], False) is not None
+    assert backends.outer_norms(groups, [t], [(t, torch._neg_view(start))], [0, 2, 4], False) is None
     wide = torch.randn(4, 6)[:, :3]  # the states before the first step are read with the stride of the rows
-    assert engine.outer_norms(groups, [t], [(wide, start)], [0, 2, 4], False) is None
+    assert backends.outer_norms(groups, [t], [(wide, start)], [0, 2, 4], False) is None
 
 
 def test_lengths_and_sizes_are_integers_on_the_cpu():

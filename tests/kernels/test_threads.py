@@ -13,7 +13,7 @@ import torch
 from llvmlite import ir
 
 from ostinato.errors import InputError
-from ostinato.kernels import machine, threads
+from ostinato.kernels.system import machine, openmp
 
 # frame: i64 arrived, i64 next index, ptr barrier, ptr num_threads, then one i64 per thread
 MEETING = """
@@ -56,7 +56,7 @@ def meeting(function: str) -> int:
 def count(asked: int) -> int:
     """How many times the body ran."""
     frame = np.zeros(1, np.int64)
-    threads.parallel(meeting("count"), frame.ctypes.data, asked)
+    openmp.parallel(meeting("count"), frame.ctypes.data, asked)
     return int(frame[0])
 
 
@@ -65,12 +65,12 @@ def test_the_body_runs_once_on_each_thread(asked):
     assert count(asked) == asked
 
 
-@pytest.mark.skipif(threads.barrier_address() is None, reason="torch brings no OpenMP library here")
+@pytest.mark.skipif(openmp.barrier_address() is None, reason="torch brings no OpenMP library here")
 @pytest.mark.parametrize("asked", [1, 2, 4])
 def test_all_threads_meet_at_the_barrier_and_know_how_many_they_are(asked):
     frame = np.zeros(4 + asked, np.int64)
-    frame[2], frame[3] = threads.barrier_address(), threads.num_threads_address()
-    threads.parallel(meeting("meet"), frame.ctypes.data, asked)
+    frame[2], frame[3] = openmp.barrier_address(), openmp.num_threads_address()
+    openmp.parallel(meeting("meet"), frame.ctypes.data, asked)
     assert frame[4:].tolist() == [1000 * asked + asked] * asked
 
 
@@ -103,21 +103,21 @@ def test_the_interpreter_is_free_while_the_body_runs():
     frame = (ctypes.c_int64 * 1)()
     other = threading.Timer(0.05, frame.__setitem__, (0, 1))
     other.start()
-    threads.parallel(address, ctypes.addressof(frame), 2)
+    openmp.parallel(address, ctypes.addressof(frame), 2)
     other.join()
     assert frame[0] == 1
 
 
 def test_no_threads_are_refused():
     with pytest.raises(InputError, match=r"threads.parallel: threads must be at least 1, got 0\."):
-        threads.parallel(meeting("count"), 0, 0)
+        openmp.parallel(meeting("count"), 0, 0)
 
 
 def test_thread_count_is_torchs():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert threads.thread_count() == 3
+        assert openmp.thread_count() == 3
     finally:
         torch.set_num_threads(before)
 
@@ -133,12 +133,12 @@ def run(program: str) -> str:
 
 COUNT = f"""
 import os, warnings, ctypes, torch
-from ostinato.kernels import machine, threads
+from ostinato.kernels.system import machine, openmp
 def count(asked):
     frame = (ctypes.c_int64 * 1)()
     library = machine.compile('''{MEETING}''', name="meeting", key="tests: meeting")
     address = library.address("count")
-    threads.parallel(address, ctypes.addressof(frame), asked)
+    openmp.parallel(address, ctypes.addressof(frame), asked)
     return frame[0]
 """
 
@@ -196,7 +196,7 @@ def scaling_library(flush: bool, factor: float) -> machine.Library:
     builder.store(builder.fmul(x, ir.Constant(double, factor)), body.args[0])
     builder.ret_void()
     if flush:
-        threads.flushed(module, body, "scale", target)
+        openmp.flushed(module, body, "scale", target)
     else:
         body.name = "scale"
     return machine.compile(module, name="scale", key=f"tests: scale, {flush=} {factor=}", target=target)
@@ -213,17 +213,17 @@ def test_denormals_are_flushed_inside_and_the_callers_mode_is_untouched(team):
     plain, flushed = scaling(flush=False), scaling(flush=True)
     for address, expected in ((plain, tiny / 2), (flushed, 0.0), (plain, tiny / 2)):
         x = np.full(1, tiny)
-        threads.parallel(address, x.ctypes.data, 1)
+        openmp.parallel(address, x.ctypes.data, 1)
         assert x[0] == expected
     x = np.full(1, 1.0)
-    threads.parallel(flushed, x.ctypes.data, team)
+    openmp.parallel(flushed, x.ctypes.data, team)
     # torch's workers and this thread still keep denormals.
     assert torch.full((200_000,), tiny, dtype=torch.float64).mul(0.5).count_nonzero() == 200_000
 
 
 def test_operands_that_are_denormal_count_as_zero():
     x = np.full(1, np.finfo(np.float64).tiny / 4)
-    threads.parallel(scaling(flush=True, factor=2.0**60), x.ctypes.data, 1)
+    openmp.parallel(scaling(flush=True, factor=2.0**60), x.ctypes.data, 1)
     assert x[0] == 0.0
 
 
@@ -233,7 +233,7 @@ def test_a_mode_that_the_user_has_set_survives():
         pytest.skip("torch cannot flush denormals on this machine")
     try:
         x = np.full(1, 1.0)
-        threads.parallel(scaling(flush=True), x.ctypes.data, 1)
+        openmp.parallel(scaling(flush=True), x.ctypes.data, 1)
         assert (tiny * 0.5).item() == 0.0
     finally:
         torch.set_flush_denormal(False)
@@ -246,7 +246,7 @@ def test_the_mode_is_set_on_aarch64_too():
     body = ir.Function(module, ir.FunctionType(ir.DoubleType(), [ir.DoubleType()]), "body")
     builder = ir.IRBuilder(body.append_basic_block())
     builder.ret(builder.fmul(body.args[0], ir.Constant(ir.DoubleType(), 0.5)))
-    threads.flushed(module, body, "halve", target)
+    openmp.flushed(module, body, "halve", target)
     code = machine.emit_assembly(module, target)
     assert code.lower().count("msr\tfpcr") == 2
     assert "#0x1000000" in code

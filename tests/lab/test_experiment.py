@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ostinato.lab import Case
-from ostinato.lab.experiment import EVERY, Run, build, generator, reach
-from ostinato.lab.settings import Training
-from ostinato.tasks import named
+from ostinato.apps.lab import Case
+from ostinato.apps.lab.experiment import EVERY, Run, build, generator, reach
+from ostinato.apps.lab.settings import Training
+from ostinato.apps.problems import named
 
 QUICK = Training(updates=2 * EVERY, batch=8, hidden=8, to_the_end=True)
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from ostinato.lab import Case, Result
-from ostinato.lab.experiment import Reach
-from ostinato.lab.foresight import foresight, learned, misleading, rank_correlation, ranks
-from ostinato.lab.settings import Training
+from ostinato.apps.lab import Case, Result
+from ostinato.apps.lab.experiment import Reach
+from ostinato.apps.lab.foresight import foresight, learned, misleading, rank_correlation, ranks
+from ostinato.apps.lab.settings import Training
 
 pairs = st.lists(st.tuples(st.integers(0, 6), st.floats(-1e30, 1e30)), min_size=3, max_size=40)
 

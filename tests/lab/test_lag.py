@@ -15,12 +15,12 @@ import pytest
 from rich.console import Console
 
 import ostinato
+from ostinato.apps.lab import Settings, run, workers
+from ostinato.apps.lab.experiment import EVERY, Run
+from ostinato.apps.lab.record import Record
+from ostinato.apps.lab.run import Experiment
+from ostinato.apps.lab.settings import Training
 from ostinato.errors import InputError, OstinatoError
-from ostinato.lab import Settings, run, workers
-from ostinato.lab.experiment import EVERY, Run
-from ostinato.lab.record import Record
-from ostinato.lab.run import Experiment
-from ostinato.lab.settings import Training
 
 SOURCE = Path(ostinato.__file__).parent.parent
 FILES = {"runs.jsonl", "table.md", "results.json", "bridged.png", "foresight.png"}

@@ -2,12 +2,12 @@
 
 import pytest
 
+from ostinato.apps.lab import Settings, Variant
+from ostinato.apps.lab.experiment import build, generator, units
+from ostinato.apps.lab.settings import DEFAULT, Training, names, numbers
+from ostinato.apps.training import weight_count
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
-from ostinato.lab import Settings, Variant
-from ostinato.lab.experiment import build, generator, units
-from ostinato.lab.settings import DEFAULT, Training, names, numbers
-from ostinato.training import weight_count
 
 
 def test_the_first_cases_compare_all_variants_at_the_shortest_and_the_longest_lag():

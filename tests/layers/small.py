@@ -5,7 +5,7 @@ from torch import nn
 
 import ostinato
 from ostinato import cells
-from ostinato.layers import operator
+from ostinato.execution import dispatch
 from ostinato.sequence import SequenceCall
 from tolerance import check
 
@@ -40,7 +40,7 @@ def agree(found, expected, gradients=False):
 def run(cell, x, states, weights, sizes=None, reverse=False, histories=False, checkpoint=None):
     """(output, final states, histories) of `operator.run`."""
     call = SequenceCall(cell, x, states, weights, sizes, reverse)
-    result = operator.run(call, histories, checkpoint)
+    result = dispatch.run(call, histories, checkpoint)
     return result.output, result.final_states, result.histories
 
 

@@ -12,9 +12,9 @@ import ostinato
 from layers.pairs import PAIRS, pair
 from layers.small import CELLS, agree, draw, flat, run
 from ostinato import cells
-from ostinato.layers import operator, routing
-from ostinato.layers.checkpoint import Checkpoint
-from ostinato.layers.watching import WATCHER
+from ostinato.execution import dispatch, routing
+from ostinato.execution.checkpoint import Checkpoint
+from ostinato.execution.observer import WATCHER
 from tolerance import check
 
 SIZES = torch.tensor([3, 3, 2, 1, 1])
@@ -53,7 +53,7 @@ def same(batched, outputs, inputs):
 @pytest.mark.parametrize("way", [routing.KERNELS, routing.OPERATOR])
 @pytest.mark.parametrize("name", CELLS)
 def test_each_way(name, way, sizes, reverse, batched, monkeypatch):
-    monkeypatch.setattr(operator, "way", lambda *_: way)
+    monkeypatch.setattr(dispatch, "way", lambda *_: way)
     cell, x, states, weights = draw(name, dtype=torch.float64, gradients=True)
     if sizes is not None:
         x = torch.cat([x_t[:n] for x_t, n in zip(x, sizes.tolist())])
@@ -197,7 +197,7 @@ def test_a_tangent_of_an_upstream_gradient_goes_on():
 
 class Quiet(TorchDispatchMode):
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        return operator(*args, **(kwargs or {}))
+        return dispatch(*args, **(kwargs or {}))
 
 
 class Looking:

@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 import ostinato
 from layers.small import agree, draw, loss, run
-from ostinato.layers import operator, routing
-from ostinato.layers.watching import WATCHER
+from ostinato.execution import dispatch, routing
+from ostinato.execution.observer import WATCHER
 from tolerance import check
 
 WAYS = (routing.KERNELS, routing.OPERATOR)
@@ -98,7 +98,7 @@ def test_packed_and_ragged_rows(kind):
 @pytest.mark.parametrize("way", WAYS)
 def test_histories(way, name, monkeypatch):
     """Some of which are what backward reads."""
-    monkeypatch.setattr(operator, "way", lambda *_: way)
+    monkeypatch.setattr(dispatch, "way", lambda *_: way)
     cell, x, states, weights = draw(name, dtype=torch.float64, gradients=True)
     inputs = [x, *states, *weights]
     found = []

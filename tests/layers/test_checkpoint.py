@@ -24,10 +24,11 @@ from ostinato import kernels
 from ostinato._torch_private import onednn_has_bfloat16
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
-from ostinato.kernels import buffers, call, cost_model
-from ostinato.kernels import run as kernels_run
-from ostinato.layers import engine, plain
-from ostinato.layers.checkpoint import Checkpoint, segment_steps
+from ostinato.execution import backends, reference_backend
+from ostinato.execution.checkpoint import Checkpoint, segment_steps
+from ostinato.kernels.runtime import api as kernels_run
+from ostinato.kernels.runtime import cost_model, launch_plan
+from ostinato.kernels.system import memory_pool
 from ostinato.sequence import SequenceCall
 
 SIZES = torch.tensor([3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1])
@@ -46,8 +47,8 @@ the lines of 4, 11 (and so all), 6, 4 and 2 full steps."""
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
     """Blocks of BLOCK rows, and memory full of NaN."""
-    monkeypatch.setattr(call, "BLOCK_ROWS", BLOCK)
-    monkeypatch.setattr(buffers, "_POISON", True)
+    monkeypatch.setattr(launch_plan, "BLOCK_ROWS", BLOCK)
+    monkeypatch.setattr(memory_pool, "_POISON", True)
     forget()
     yield
     forget()
@@ -65,10 +66,10 @@ def calls(monkeypatch):
     made = []
 
     def watched(forward, call, save, histories):
-        made.append((call.x.shape[0] if call.batch_sizes is None else len(call.batch_sizes), save))
-        return forward(call, save, histories)
+        made.append((launch_plan.x.shape[0] if launch_plan.batch_sizes is None else len(launch_plan.batch_sizes), save))
+        return forward(launch_plan, save, histories)
 
-    for module in (kernels, plain):
+    for module in (kernels, reference_backend):
         monkeypatch.setattr(module, "forward", partial(watched, module.forward))
     return made
 
@@ -120,7 +121,7 @@ def test_layers_have_the_bits_of_layers_without(name, lengths, count, shape, blo
     inputs = [x, *start, *layer.parameters()]
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(call, "BLOCK_ROWS", block)
+        patch.setattr(launch_plan, "BLOCK_ROWS", block)
         patch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, min_macs_per_thread=0))
         found = []
         try:
@@ -160,8 +161,8 @@ def test_packed_sequences_and_dropout_between_layers():
 def test_gradients_are_those_of_the_reference():
     found = everything("lstm", None, False, SQRT, dtype=torch.float64)
     cell, x, states, weights = draw("lstm", steps=11, dtype=torch.float64, gradients=True)
-    call = plain.run(SequenceCall(cell, x, states, weights), True)
-    results = [call.output, *call.final_states, *call.histories]
+    launch_plan = reference_backend.run(SequenceCall(cell, x, states, weights), True)
+    results = [launch_plan.output, *launch_plan.final_states, *launch_plan.histories]
     agree(found[:4], results)
     agree(found[4:], torch.autograd.grad(loss(results), [x, *states, *weights]), gradients=True)
 
@@ -273,15 +274,15 @@ def test_between_forward_and_backward_only_boundaries_are_kept(kind, states):
 
 def test_one_segment_at_a_time_is_kept_in_backward(monkeypatch):
     earlier = []
-    forward = engine.forward
+    forward = backends.forward
 
     def watched(call, save, histories):
         assert not any(t() is not None for t in earlier), "what an earlier segment kept is still alive"
-        result = forward(call, save, histories)
+        result = forward(launch_plan, save, histories)
         earlier.extend(weakref.ref(t) for t in (result.output, *result.saved) if save)
         return result
 
-    monkeypatch.setattr(engine, "forward", watched)
+    monkeypatch.setattr(backends, "forward", watched)
     layer, x = ostinato.LSTM(4, 6, checkpoint=10), torch.randn(60, 3, 4)
     layer(x)[0].sum().backward()
     assert len(earlier) >= 20
@@ -296,8 +297,8 @@ def test_segments_are_whole_blocks(rows):
     block = max(1, BLOCK // rows)
     for steps in (1, 2, 10, 11, 100, 9999, 10_000):
         for count in (0, 1, 2, 7, 99, 10**6):
-            call = SequenceCall(cell, x.expand(steps, rows, 4), states, weights)
-            found = segment_steps(Checkpoint(count, 0, 1), call)
+            launch_plan = SequenceCall(cell, x.expand(steps, rows, 4), states, weights)
+            found = segment_steps(Checkpoint(count, 0, 1), launch_plan)
             wanted = steps / (count or math.ceil(math.sqrt(steps)))
             assert found % block == 0 and wanted <= found < wanted + 1 + block
 
@@ -318,17 +319,17 @@ def test_a_budget_gives_the_longest_segments_that_fit(T, B, calls, budget, data)
         x = x.flatten(0, 1)[: sizes.sum()]
     R, block = x.shape[:-1].numel(), max(1, BLOCK // B)
     boundary, kept, output = 2 * B * 6 * 4, 6 * 6 * 4, 6 * 4  # i f g o and tanh(c), and c; the output again
-    assert kept == 4 * sum(s[-1] for s in engine.kept_shapes(cell, x, states, weights))
+    assert kept == 4 * sum(s[-1] for s in backends.kept_shapes(cell, x, states, weights))
     share = budget // calls
     fitting = [n for n in range(block, T + block, block) if bytes_of(n, T, B, R, boundary, kept + output) <= share]
-    asked, call = Checkpoint(0, budget, calls), SequenceCall(cell, x, states, weights, sizes)
+    asked, launch_plan = Checkpoint(0, budget, calls), SequenceCall(cell, x, states, weights, sizes)
     if R * kept <= share:
-        assert segment_steps(asked, call) == 0
+        assert segment_steps(asked, launch_plan) == 0
     elif fitting:
-        assert segment_steps(asked, call) == max(fitting)
+        assert segment_steps(asked, launch_plan) == max(fitting)
     else:
         with pytest.raises(InputError, match=f"checkpoint: the option must be a budget of at least .*kB for T = {T}"):
-            segment_steps(asked, call)
+            segment_steps(asked, launch_plan)
 
 
 def test_the_budget_that_an_error_names_is_enough():
@@ -366,9 +367,9 @@ def test_the_option_travels_with_the_layer():
 
 @pytest.fixture
 def no_kernels(monkeypatch):
-    monkeypatch.setattr(engine, "compiled", lambda x: False)
-    monkeypatch.setattr(engine, "without_kernels", lambda x: None)
-    monkeypatch.setattr("ostinato.layers.drop_in._machine_has_kernels", lambda: False)
+    monkeypatch.setattr(backends, "compiled", lambda x: False)
+    monkeypatch.setattr(backends, "without_kernels", lambda x: None)
+    monkeypatch.setattr("ostinato.layers.torch_layers._machine_has_kernels", lambda: False)
 
 
 def test_the_reference_runs_in_segments_too(no_kernels, calls):

@@ -6,7 +6,7 @@ import pytest
 
 import ostinato
 from ostinato.errors import InputError
-from ostinato.layers.checkpoint import Checkpoint, read_checkpoint
+from ostinato.execution.checkpoint import Checkpoint, read_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -115,4 +115,4 @@ def test_leaves_are_what_torch_takes_for_them():
     layer = ostinato.LSTM(3, 4)
     for own in (layer, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert tracer.is_leaf_module(own, "own"), "layers would be traced into, and fail"
-        assert type(own).__module__ == "ostinato.layers.drop_in"
+        assert type(own).__module__ == "ostinato.layers.torch_layers"

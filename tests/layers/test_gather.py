@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
-from ostinato.layers.gather import pick
-from ostinato.layers.layout import layout_for_any, layout_of
+from ostinato.ragged.gather import pick
+from ostinato.ragged.index_tensors import layout_for_any, layout_of
 
 
 def gather():

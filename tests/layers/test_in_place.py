@@ -10,9 +10,10 @@ import ostinato
 from kernels.calls import same_bits
 from layers.pairs import parts
 from ostinato.errors import ShapeError
-from ostinato.kernels import Places, by_length, run
-from ostinato.layers import layer as layers
-from ostinato.layers.pieces import cut
+from ostinato.kernels import Places, by_length
+from ostinato.kernels.runtime import api
+from ostinato.layers import base as layers
+from ostinato.ragged.segments import cut
 from ostinato.sequence import SequenceCall
 
 FEATURES, HIDDEN = 5, 19
@@ -119,8 +120,8 @@ def test_places_of_another_x_are_refused():
     places = Places.of(lengths, starts, starts, 5, 2, by_rows=True)
     cell, weights = layer.cell, [getattr(layer, name).detach() for name in layer._weight_names()[0]]
     sizes, state = torch.tensor([2, 2, 1, 1, 1]), torch.zeros(2, 4)
-    run.forward(SequenceCall(cell, x, [state], weights, sizes, rows=places), False, False)
+    api.forward(SequenceCall(cell, x, [state], weights, sizes, rows=places), False, False)
     message = r"kernels: places must be x of 10 lines and 2 rows, 2 of which are packed, got \[{}, 2, 3\].* and 2. Give"
     for wrong in ((torch.randn(4, 2, 3), state), (x, torch.zeros(3, 4))):
         with pytest.raises(ShapeError, match=message.format(len(wrong[0]))):
-            run.forward(SequenceCall(cell, wrong[0], [wrong[1]], weights, sizes, rows=places), False, False)
+            api.forward(SequenceCall(cell, wrong[0], [wrong[1]], weights, sizes, rows=places), False, False)

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 import ostinato
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
-from ostinato.layers import Options, initial
+from ostinato.layers import Options, init
 from tolerance import check
 
 FEATURES, HIDDEN = 3, 8
@@ -235,10 +235,10 @@ def test_every_option_is_documented():
 def test_layers_are_built_anywhere():
     layer = build("nn.LSTM", device="meta", **OPTIONS)
     assert all(p.device.type == "meta" for p in layer.parameters())
-    initial._direction.cache_clear()
+    init._direction.cache_clear()
     with torch.device("meta"):
         assert build("lstm", init="chrono(9)").bias_ih_l0.device.type == "meta"
-    initial._direction.cache_clear()
+    init._direction.cache_clear()
     with torch.inference_mode():
         inferred = build("gru", forget_bias=1.0)
     assert (bias_of(inferred, next(groups(inferred))[0], "z") == 1).all()

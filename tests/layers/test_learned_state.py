@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import ostinato
 from layers.pairs import BATCH, FEATURES, HIDDEN, STEPS, named, parts
 from ostinato.cells.reference import sequence
-from ostinato.layers import drop_in
+from ostinato.layers import torch_layers
 from ostinato.lens import replay
 from tolerance import check
 
@@ -138,7 +138,7 @@ def test_without_gradients_the_same_numbers_and_the_short_way_where_it_serves(ce
         found, last = layer(x)
         assert torch.equal(found, output) and all(map(torch.equal, parts(last), parts(state)))
         assert torch.equal(layer.step(x[0])[0], output[0])
-        monkeypatch.setattr(ostinato.layers.layer.Layer, "_sequence", None)  # only the short way is left
+        monkeypatch.setattr(ostinato.layers.base.Layer, "_sequence", None)  # only the short way is left
         assert plain(x)[0].shape == output.shape and layer(x, state)[0].shape == output.shape
         assert plain.step(x[0])[0].shape == output[0].shape
 
@@ -218,9 +218,9 @@ def test_gradients_of_each_sample_and_of_gradients():
 def test_torchs_own_implementation_starts_there_too(cell, monkeypatch):
     layer, x = build(cell, num_layers=2, bidirectional=True), draw()
     expected = [results(lambda x, n=n: layer(x, lengths=n), layer, x) for n in (None, [3, 0, 5])]
-    monkeypatch.setattr(drop_in, "_machine_has_kernels", lambda: False)
-    monkeypatch.setattr(drop_in.engine, "compiled", lambda x: False)
-    monkeypatch.setattr(drop_in.Layer, "_layers", None)
+    monkeypatch.setattr(torch_layers, "_machine_has_kernels", lambda: False)
+    monkeypatch.setattr(torch_layers.engine, "compiled", lambda x: False)
+    monkeypatch.setattr(torch_layers.Layer, "_layers", None)
     found = [results(lambda x, n=n: layer(x, lengths=n), layer, x) for n in (None, [3, 0, 5])]
     for a, b in zip(found, expected, strict=True):
         check("outputs", a[0], b[0])

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import ostinato
 from layers.pairs import BATCH, FEATURES, HIDDEN, PAIRS, STEPS, named, pair, parts
-from ostinato.layers import drop_in
+from ostinato.layers import torch_layers
 from tolerance import check
 
 
@@ -187,7 +187,7 @@ def test_a_traced_layer_leaves_spare_lines_to_our_own_operator(monkeypatch):
     torch._dynamo.reset()
     layer, x, lengths = ostinato.LSTM(FEATURES, HIDDEN), torch.randn(STEPS, BATCH, FEATURES), torch.tensor([1, 4, 2])
     expected = layer(x, lengths=lengths)
-    monkeypatch.setattr(drop_in, "_runs_here", lambda x: False)
+    monkeypatch.setattr(torch_layers, "_runs_here", lambda x: False)
     found = torch.compile(layer, backend="aot_eager", fullgraph=True)(x, lengths=lengths)
     check("outputs", named(*found), named(*expected))
 
@@ -219,9 +219,9 @@ def test_gradients_of_each_sample():
 @pytest.mark.parametrize("kind, options", PAIRS)
 def test_a_device_without_kernels_runs_torchs_own(kind, options, monkeypatch):
     theirs, ours = pair(kind, num_layers=2, bidirectional=True, batch_first=True, dropout=0.3, **options)
-    monkeypatch.setattr(drop_in, "_machine_has_kernels", lambda: False)
-    monkeypatch.setattr(drop_in.engine, "compiled", lambda x: False)
-    monkeypatch.setattr(drop_in.Layer, "_layers", None)
+    monkeypatch.setattr(torch_layers, "_machine_has_kernels", lambda: False)
+    monkeypatch.setattr(torch_layers.engine, "compiled", lambda x: False)
+    monkeypatch.setattr(torch_layers.Layer, "_layers", None)
     x = torch.randn(BATCH, STEPS, FEATURES)
     results = []
     for layer in (theirs, ours):

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from layers.small import CELLS, agree, draw, flat, loss, run
 from ostinato.cells import cell as make_cell
 from ostinato.cells.reference import sequence
-from ostinato.layers import engine, operator, routing
+from ostinato.execution import backends, dispatch, routing
 
 SIZES = torch.tensor([3, 3, 2, 1, 1])
 WAYS = (routing.KERNELS, routing.OPERATOR)
@@ -17,16 +17,16 @@ WAYS = (routing.KERNELS, routing.OPERATOR)
 
 @pytest.fixture(params=WAYS)
 def each_way(request, monkeypatch):
-    monkeypatch.setattr(operator, "way", lambda *_: request.param)
+    monkeypatch.setattr(dispatch, "way", lambda *_: request.param)
     return request.param
 
 
 @pytest.fixture
 def no_kernels(monkeypatch):
-    monkeypatch.setattr(engine, "compiled", lambda x: False)
-    engine._warn.cache_clear()
+    monkeypatch.setattr(backends, "compiled", lambda x: False)
+    backends._warn.cache_clear()
     yield
-    engine._warn.cache_clear()
+    backends._warn.cache_clear()
 
 
 def reference(cell, x, states, weights, sizes=None, reverse=False):
@@ -168,9 +168,9 @@ def test_a_gradient_that_is_not_there_arrives_as_none(monkeypatch):
         arrived.extend([upstream.output, *upstream.final_states])
         return original(call, result, upstream, needs, accumulate_into)
 
-    original = engine.backward
-    monkeypatch.setattr(engine, "backward", spy)
-    monkeypatch.setattr(operator, "way", lambda *_: routing.KERNELS)
+    original = backends.backward
+    monkeypatch.setattr(backends, "backward", spy)
+    monkeypatch.setattr(dispatch, "way", lambda *_: routing.KERNELS)
     cell, x, states, weights = draw("lstm", gradients=True)
     run(cell, x, states, weights)[1][1].sum().backward()
     assert arrived[0] is None and arrived[1] is None and arrived[2] is not None
@@ -191,14 +191,14 @@ def test_only_what_is_needed_gets_a_gradient(each_way, wanted):
 @pytest.mark.parametrize("quiet", [torch.no_grad, torch.inference_mode])
 def test_without_gradients_nothing_is_kept(each_way, quiet, monkeypatch):
     kept, packed_for_backward = [], []
-    original = engine.forward
+    original = backends.forward
 
     def spy(call, save, histories):
         result = original(call, save, histories)
         kept.append((save, result.saved))
         return result
 
-    monkeypatch.setattr(engine, "forward", spy)
+    monkeypatch.setattr(backends, "forward", spy)
     cell, x, states, weights = draw("lstm", gradients=True)
     with torch.autograd.graph.saved_tensors_hooks(packed_for_backward.append, lambda t: t):
         with quiet():
@@ -231,7 +231,7 @@ def carries(W, U, x, h, k):
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("way", [*WAYS, routing.REFERENCE])
 def test_nothing_that_comes_out_shares_memory(way, steps, gradients, monkeypatch):
-    monkeypatch.setattr(operator, "way", lambda *_: way)
+    monkeypatch.setattr(dispatch, "way", lambda *_: way)
     states = [torch.randn(2, 3), torch.randn(2, 3)]
     weights = [torch.randn(3, 4, requires_grad=gradients), torch.randn(3, 3)]
     x = torch.randn(steps, 2, 4)
@@ -301,7 +301,7 @@ def test_every_way_in_training_and_in_inference_gives_the_same_bits(name, sizes,
         x = packed(x, sizes)
     results = []
     for chosen in WAYS:
-        monkeypatch.setattr(operator, "way", lambda *_, chosen=chosen: chosen)
+        monkeypatch.setattr(dispatch, "way", lambda *_, chosen=chosen: chosen)
         found = flat(run(cell, x, states, weights, sizes, histories=True))
         results.append([*found, *torch.autograd.grad(loss(found), [x, *states, *weights])])
         with torch.no_grad():
@@ -362,7 +362,7 @@ def test_the_warning_comes_once(no_kernels):
 def test_spare_lines_steps_and_rows_are_left_alone(name, reverse, reference, monkeypatch):
     """NaN in them changes nothing; lines come out as 0, with gradients of 0, and rows end where they start."""
     if reference:
-        monkeypatch.setattr(operator, "way", lambda *_: routing.REFERENCE)
+        monkeypatch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
     cell, x, states, weights = draw(name, dtype=torch.float64)
     sizes, rows = torch.tensor([3, 2, 1]), x.flatten(0, 1)
     larger = [torch.cat([s, s[:2] + 1]) for s in states]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import ostinato
 from ostinato.errors import InputError
-from ostinato.layers import masks, operator, routing, short
-from ostinato.layers.masks import pinned
+from ostinato.execution import dispatch, routing
+from ostinato.layers import dropout, fast_path
+from ostinato.layers.dropout import pinned
 from tolerance import check
 
 REGULARISED = {
@@ -54,8 +55,8 @@ def by_reference(monkeypatch):
     """Switches the reference on: every call then runs the equations in plain torch."""
 
     def switch():
-        monkeypatch.setattr(operator, "way", lambda *_: routing.REFERENCE)
-        monkeypatch.setattr(short, "straight", lambda *_: False)
+        monkeypatch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
+        monkeypatch.setattr(fast_path, "straight", lambda *_: False)
 
     yield switch
     monkeypatch.undo()
@@ -73,8 +74,8 @@ def test_kernels_draw_what_the_reference_draws(data):
     with pinned(layer, data.draw(st.integers(-(2**63), 2**63 - 1)), data.draw(st.integers(0, 5))):
         found = results(layer, x, lengths=lengths)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(operator, "way", lambda *_: routing.REFERENCE)
-            patch.setattr(short, "straight", lambda *_: False)
+            patch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
+            patch.setattr(fast_path, "straight", lambda *_: False)
             expected = results(layer, x, lengths=lengths)
     agree(found, expected)
 
@@ -162,7 +163,7 @@ def test_double_backward_through_a_clamped_gradient():
     for reference in (False, True):
         with pytest.MonkeyPatch.context() as patch, pinned(layer, 8):
             if reference:
-                patch.setattr(operator, "way", lambda *_: routing.REFERENCE)
+                patch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
             output = layer(x)[0]
             seed = torch.linspace(-1, 1, output.numel(), dtype=x.dtype).view_as(output)
             (first,) = torch.autograd.grad(output, x, seed, create_graph=True)
@@ -357,8 +358,8 @@ def test_refusals(make, message):
 def test_pins_are_refused_in_four_parts():
     layer = ostinato.LSTM(3, 5, zoneout=0.1)
     with pytest.raises(InputError, match=r"pinned: seed must be an int of 64 bits, got 0.5. Write pinned\(layer, 7\)."):
-        with masks.pinned(layer, 0.5):
+        with dropout.pinned(layer, 0.5):
             pass
     with pytest.raises(InputError, match=r"pinned: first_step must be a step counted from 0, got -1. Leave it out."):
-        with masks.pinned(layer, 1, -1):
+        with dropout.pinned(layer, 1, -1):
             pass

@@ -6,7 +6,7 @@ from torch.autograd import forward_ad
 from torch.func import grad, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ostinato.layers.routing import KERNELS, straight, way
+from ostinato.execution.routing import KERNELS, straight, way
 
 
 class Quiet(TorchDispatchMode):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import ostinato
-from ostinato.layers import layer as layers
-from ostinato.layers.masks import pinned
+from ostinato.layers import base as layers
+from ostinato.layers.dropout import pinned
 
 DRAWN = {
     "lstm": {"recurrent_dropout": 0.3},

@@ -16,7 +16,7 @@ import ostinato
 from layers.small import agree, loss
 from ostinato.cells import Cell, catalogue
 from ostinato.errors import InputError
-from ostinato.layers.masks import pinned
+from ostinato.layers.dropout import pinned
 
 LENGTHS = torch.tensor([5, 0, 3])
 RESETS = torch.zeros(5, 3, dtype=torch.bool)

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 import ostinato
 from layers.small import CELLS, Half, Net, agree, draw, flat, gradients, loss, run
 from ostinato.errors import InputError
-from ostinato.layers import routing
+from ostinato.execution import routing
 from processes import in_two_processes
 
 OPERATOR = torch.ops.ostinato.sequence.default
@@ -269,4 +269,5 @@ def test_second_derivatives_of_rows_that_end_early_in_any_order(lengths, options
 
     first = [torch.autograd.grad(loss(call(*inputs)), inputs, create_graph=create) for create in (False, True)]
     agree(first[1], first[0], gradients=True)
-    assert torch.autograd.gradgradcheck(call, inputs)
+    # one random direction in place of every number, where these are more than 300
+    assert torch.autograd.gradgradcheck(call, inputs, fast_mode=count > 1)

@@ -11,13 +11,13 @@ from torch import nn
 
 import ostinato
 from ostinato.errors import InputError
-from ostinato.kernels import machine
-from ostinato.kernels.run import compiled_backward, compiled_forward
+from ostinato.kernels.runtime.api import compiled_backward, compiled_forward
+from ostinato.kernels.system import machine
 
 MODEL = """
 import json, os, torch, ostinato
 from torch import nn, tanh
-from ostinato.kernels import machine
+from ostinato.kernels.system import machine
 
 @ostinato.cell
 def leaky(W, U, b, x, h):
@@ -86,7 +86,7 @@ def test_the_check_above_counts_what_an_empty_cache_costs(tmp_path):
 @pytest.fixture
 def counted(monkeypatch):
     """The kernels that warmup asks for, none of them made."""
-    from ostinato.kernels import ahead
+    from ostinato.kernels.runtime import precompile
 
     asked = []
 
@@ -94,7 +94,7 @@ def counted(monkeypatch):
         asked.append((cell.name, dtype, training, histories))
         return 3 if training else 1
 
-    monkeypatch.setattr(ahead, "prepare", prepare)
+    monkeypatch.setattr(precompile, "prepare", prepare)
     return asked
 
 

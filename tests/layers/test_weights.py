@@ -7,7 +7,7 @@ from torch import nn, sigmoid, tanh
 from torch.nn.utils.parametrizations import weight_norm
 
 import ostinato
-from ostinato.layers.weights import gate_record
+from ostinato.layers.parameters import gate_record
 from tolerance import check
 
 X = (5, 3, 4)

@@ -8,7 +8,7 @@ from torch import nn
 
 import ostinato
 from ostinato.errors import AnomalyError
-from ostinato.layers.watching import WATCHER
+from ostinato.execution.observer import WATCHER
 
 NAN, INF = float("nan"), float("inf")
 

@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 import ostinato
 from ostinato import lens
 from ostinato.cells import catalogue
-from ostinato.layers.watching import WATCHER
+from ostinato.execution.observer import WATCHER
 from tolerance import check
 
 

@@ -7,7 +7,7 @@ half; with the cue among its inputs the same reading must succeed, or this test 
 import pytest
 import torch
 
-from ostinato.tasks import named
+from ostinato.apps.problems import named
 
 COUNT = 6000
 

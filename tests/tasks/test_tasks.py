@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ostinato.apps.problems import TASKS, named
+from ostinato.apps.problems.agreement import CLASSES, PLURAL, SINGULAR, WORDS
+from ostinato.apps.problems.reber import strings
+from ostinato.apps.problems.task import Examples
 from ostinato.errors import InputError
-from ostinato.tasks import TASKS, named
-from ostinato.tasks.agreement import CLASSES, PLURAL, SINGULAR, WORDS
-from ostinato.tasks.reber import strings
-from ostinato.tasks.task import Examples
 
 
 def generator(seed):

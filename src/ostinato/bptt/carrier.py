@@ -16,8 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import InputError, ShapeError, phrase
 from ..layers.arguments import State
+from ..layers.base import Layer
 from ..layers.hooks import hooked
-from ..layers.layer import Layer
 from .chunks import each, tensors
 
 WHERE = "TruncatedBPTT"

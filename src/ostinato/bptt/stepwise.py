@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, phrase
-from ..layers.watching import unwatched
+from ..execution.observer import unwatched
 from .carrier import WHERE, Carrier, Result, States
 from .chunks import each, span, tensors
 from .generators import Generators, moved

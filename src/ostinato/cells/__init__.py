@@ -1,9 +1,10 @@
 """What is computed: cells as their equations, the derivative of a step, the reference, the catalogue."""
 
 from .catalogue import catalogue
-from .cell import Cell, as_cell, cell
+from .cell import Cell, cell
 from .describe import describe
 from .latex import latex
+from .lookup import as_cell
 from .value import clip_gradient, mean, norm
 
 __all__ = ["Cell", "as_cell", "catalogue", "cell", "clip_gradient", "describe", "latex", "mean", "norm"]

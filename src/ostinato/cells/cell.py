@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ..caching import bounded_cache, graph_bytes
-from ..errors import CellError, InputError, did_you_mean, phrase
+from ..errors import CellError, phrase
 from . import text as _text
 from .letters import MATRICES
 from .notation import Trace, signature, trace
@@ -344,20 +344,3 @@ def cell(fn: Callable | None = None, /, **settings: Any) -> Any:
     if fn is None:
         return lambda f: cell(f, **settings)
     return Cell(fn.fn if isinstance(fn, Cell) else fn, **settings)
-
-
-def as_cell(c: object, where: str) -> Cell:
-    """A `Cell`, from a cell, a catalogue name or a function that @cell would take."""
-    if isinstance(c, Cell):
-        return c
-    if isinstance(c, str):
-        from .catalogue import catalogue
-
-        known = catalogue()
-        if c in known:
-            return known[c]
-        remedy = did_you_mean(c, known).strip()
-        raise InputError(phrase(where, "cell", f"a cell or one of {', '.join(known)}", repr(c), remedy))
-    if callable(c):
-        return Cell(c)
-    raise InputError(phrase(where, "cell", "a cell", type(c).__name__, "Write @ostinato.cell above the equations."))

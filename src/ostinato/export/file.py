@@ -16,7 +16,7 @@ from torch.utils import _pytree
 from .._version import __version__
 from ..errors import InputError, phrase
 from ..layers import GRU, LSTM, RNN, Recurrent
-from ..layers.layer import Layer
+from ..layers.base import Layer
 from ..layers.modes import eval_mode
 from .model import captured
 from .nodes import IR, OPSET, WHERE, Nodes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..cells.vocabulary import spoken
 from ..errors import InputError, phrase
-from ..layers.layer import Layer
+from ..layers.base import Layer
 from .operators import KINDS
 from .packages import needed
 

@@ -17,9 +17,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import InputError, OstinatoError, phrase
 from ..layers.arguments import State, problem_with, state_shapes
-from ..layers.given import Lengths, Resets
-from ..layers.layer import Layer
-from ..layers.standing import Answer, standing_in
+from ..layers.base import Layer
+from ..layers.interception import Answer, standing_in
+from ..ragged.lengths import Lengths, Resets
 from .nodes import OPSET, WHERE, Nodes
 from .packages import needed
 from .whole import Inputs, output_size, own_type, write_layer

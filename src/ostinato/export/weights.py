@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..cells.vocabulary import order, read, spoken, write
 from ..errors import InputError, ShapeError, phrase
-from ..layers.layer import Layer
+from ..layers.base import Layer
 from . import flax
 from .files import recurrent_nodes
 

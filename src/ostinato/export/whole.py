@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, phrase
-from ..layers import initial
-from ..layers.layer import Layer
+from ..layers import init
+from ..layers.base import Layer
 from .nodes import WHERE, Name, Nodes
 from .operators import KINDS, kind_of, operator
 from .steps import scan
@@ -113,7 +113,7 @@ def _valid(nodes: Nodes, x: Name, lengths: Name) -> Name:
 def _starts(nodes: Nodes, layer: Layer, x: Name) -> list[Name]:
     """The layer's own start, [D·L, B, H] each: zeros, or what it learned."""
     probe = torch.zeros(1, 1, layer.input_size, dtype=nodes.dtype, device=next(layer.parameters()).device)
-    own = [s.detach() for s in initial.own(layer, probe, rows=1)]
+    own = [s.detach() for s in init.own(layer, probe, rows=1)]
     rows, found = nodes.size(x, 1), []
     for s in own:
         shape = nodes.make(

@@ -1,13 +1,13 @@
 """How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
 
-from .buffers import empty, zeros
-from .call import block_steps
-from .lines import norms, path
-from .places import Places, by_length
-from .run import adjoints, backward, backward_recorded, blocks, forward, supported
-from .shapes import kept_shapes, kept_values
-from .squares import Outer, Pattern, outer_norms
-from .tensor_checks import rows_in_memory
+from .lens_kernels.outer_product_norms import Outer, Pattern, outer_norms
+from .lens_kernels.row_norms import norms, path
+from .planning.saved_layout import kept_shapes, kept_values
+from .runtime.api import adjoints, backward, backward_recorded, blocks, forward, supported
+from .runtime.launch_plan import block_steps
+from .runtime.row_layout import Places, by_length
+from .runtime.tensor_checks import rows_in_memory
+from .system.memory_pool import empty, zeros
 
 __all__ = [
     "Outer",
@@ -36,9 +36,9 @@ __all__ = [
 def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:
     """The assembly code of a cell's forward pass in inference, for `target`: host, avx512, avx2 or aarch64."""
     from ..cells import as_cell
-    from . import machine
-    from .forward import Forward
-    from .program import program
+    from .emit.forward import Forward
+    from .planning.cell_program import program
+    from .system import machine
 
     chosen = machine.host() if target == "host" else machine.named(target)
     kernel = Forward(program(as_cell(cell, "kernels.assembly")), chosen, dtype, keep=False, histories=False)

@@ -1,11 +1,11 @@
 """Torch modules with gradients around the cells."""
 
 from .convert import convert
-from .drop_in import GRU, LSTM, RNN
-from .moments import permute_optimizer_state
+from .optimizer_state import permute_optimizer_state
 from .options import Options
+from .parameters import gate_order
 from .recurrent import Recurrent
+from .torch_layers import GRU, LSTM, RNN
 from .warmup import warmup
-from .weights import gate_order
 
 __all__ = ["GRU", "LSTM", "RNN", "Options", "Recurrent", "convert", "gate_order", "permute_optimizer_state", "warmup"]

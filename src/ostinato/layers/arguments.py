@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,12 +14,10 @@ from .. import _torch_private
 from ..caching import bounded_cache
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, ShapeError, phrase
-from .given import Lengths
-from .plain import autocast_on
-from .routing import seen
-
-if TYPE_CHECKING:
-    from .layer import Layer
+from ..execution.reference_backend import autocast_on
+from ..execution.routing import seen
+from ..ragged.lengths import Lengths
+from .structure import LayerStructure
 
 State = Any
 """A tensor [D·L, B, H] for a cell of one state, a tuple of them, in the order of the cell's arguments, for several."""
@@ -30,7 +28,7 @@ _SIZE = "Build the layer with that input_size, or map x to it with nn.Linear."
 _AGAIN = "Give what an earlier call returned, or none to start at zeros."
 
 
-def state_shapes(layer: Layer, x: Tensor | PackedSequence) -> list[tuple[int, ...]]:
+def state_shapes(layer: LayerStructure, x: Tensor | PackedSequence) -> list[tuple[int, ...]]:
     """[D·L, B, H] of each state as the caller gives it; [D·L, H] for one sequence; P for H behind a projection."""
     if isinstance(x, PackedSequence):
         rows = [int(x.batch_sizes[0])]
@@ -44,7 +42,7 @@ def state_shapes(layer: Layer, x: Tensor | PackedSequence) -> list[tuple[int, ..
 
 
 def problem_with(
-    layer: Layer, x: Any, state: State, weights: Sequence[Sequence[Tensor]], lengths: Lengths
+    layer: LayerStructure, x: Any, state: State, weights: Sequence[Sequence[Tensor]], lengths: Lengths
 ) -> OstinatoError | None:
     """What is wrong with the arguments, if anything is."""
     where, packed = type(layer).__name__, isinstance(x, PackedSequence)
@@ -75,7 +73,7 @@ def problem_with(
 
 
 def weight_problem(
-    layer: Layer, weights: Sequence[Sequence[Tensor]], learned: Sequence[Sequence[str]]
+    layer: LayerStructure, weights: Sequence[Sequence[Tensor]], learned: Sequence[Sequence[str]]
 ) -> ShapeError | None:
     """A weight, or a learned start, of another shape than the layer's sizes say. Kernels read them by these sizes.
 
@@ -98,7 +96,7 @@ def weight_problem(
     return None
 
 
-def _wrong_weight(layer: Layer, name: str, t: Tensor, shape: tuple[int, ...]) -> ShapeError:
+def _wrong_weight(layer: LayerStructure, name: str, t: Tensor, shape: tuple[int, ...]) -> ShapeError:
     turned = len(shape) == 2 and tuple(t.shape) == shape[::-1]
     remedy = (
         f"Write {name}.t() for a weight that is stored as [features, units]."
@@ -135,7 +133,7 @@ def _sizes_problem(where: str, x: PackedSequence) -> OstinatoError | None:
     return None
 
 
-def refuse_sharded(layer: Layer, x: Any, weights: Sequence[Sequence[Tensor]]) -> None:
+def refuse_sharded(layer: LayerStructure, x: Any, weights: Sequence[Sequence[Tensor]]) -> None:
     """Raises InputError where x or a weight is a DTensor, of which each process has only a part."""
     module = sys.modules.get("torch.distributed.tensor")
     if module is None:
@@ -154,7 +152,9 @@ def refuse_sharded(layer: Layer, x: Any, weights: Sequence[Sequence[Tensor]]) ->
         )
 
 
-def _state_problem(layer: Layer, x: Tensor | PackedSequence, data: Tensor, state: State) -> OstinatoError | None:
+def _state_problem(
+    layer: LayerStructure, x: Tensor | PackedSequence, data: Tensor, state: State
+) -> OstinatoError | None:
     where, cell = type(layer).__name__, layer.cell
     parts = (state,) if len(cell.states) == 1 else state
     expected = f"a tuple of tensors ({', '.join(cell.states)})" if len(cell.states) > 1 else "a tensor"

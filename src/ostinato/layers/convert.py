@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from ..errors import InputError, phrase
-from .drop_in import CONVERTED, TorchLayer
 from .fx import leaf_for_fx
+from .torch_layers import CONVERTED, TorchLayer
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from torch import nn
 from torch.fx import Proxy
 
 from ..errors import InputError, phrase
-
-if TYPE_CHECKING:
-    from .layer import Layer
+from .structure import LayerStructure
 
 
 def leaf_for_fx(module: nn.Module) -> None:
@@ -28,13 +26,13 @@ def is_value(x: object) -> TypeGuard[Proxy]:
     return isinstance(x, Proxy)
 
 
-def refuse_alone(layer: Layer) -> None:
+def refuse_alone(layer: LayerStructure) -> None:
     """For a trace of a layer's own forward, which depends on what its arguments hold."""
     remedy = "Trace a model that holds the layer, of which it becomes one node."
     raise InputError(phrase(type(layer).__name__, "torch.fx's trace", "of a model", "the layer by itself", remedy))
 
 
-def step_node(layer: Layer, x_t: Proxy, state: Any) -> Proxy:
+def step_node(layer: LayerStructure, x_t: Proxy, state: Any) -> Proxy:
     """A call of `layer.step` in the graph of x_t. By themselves tracers see calls of modules, not of other methods."""
     tracer = x_t.tracer
     path = tracer.path_of_module(layer)  # type: ignore[attr-defined]

@@ -9,13 +9,16 @@ from dataclasses import InitVar, dataclass, field, fields
 from inspect import Parameter, Signature, signature
 from typing import Any, Self, TypedDict, TypeVar
 
-from ..cells import Cell
 from ..cells.noise import BITS
 from ..errors import InputError, did_you_mean, phrase
-from .checkpoint import Checkpointing, read_checkpoint
-from .equations import ACTIVATIONS, equations
+from ..execution.checkpoint import Checkpointing, read_checkpoint
 
 Number = float | int
+ACTIVATIONS = {
+    "tanh": "elman",
+    **{name: f"elman_{name}" for name in ("sigmoid", "relu", "leaky_relu", "prelu", "softplus")},
+}
+"""Name of an activation → the Elman cell of the catalogue that has it."""
 _PLAIN = ("torch", "orthogonal", "identity")
 _CHRONO = re.compile(r"chrono\(([0-9]+)\)")
 
@@ -164,10 +167,6 @@ class Options:
     def draws(self) -> bool:
         """Whether a call in training draws anything at random."""
         return bool(self.recurrent_dropout or self.zoneout or self.weight_dropout or self.input_dropout)
-
-    def equations(self, cell: Cell, where: str) -> tuple[Cell, Cell]:
-        """(the cell in evaluation, the cell in training): `cell` itself where no option changes its equations."""
-        return equations(cell, self, where)
 
     def changed(self) -> list[str]:
         """`name=value` for each option that is not at its default, for a layer's repr."""

@@ -15,10 +15,11 @@ from torch import nn
 
 from ..cells import Cell, as_cell, catalogue
 from ..errors import InputError, phrase
-from . import initial
-from .layer import Layer, settled
+from . import init
+from .base import Layer, settled
+from .cell_options import equations
 from .options import LayerOptions, Options, shows_options
-from .weights import GateOrder, gate_record, in_torch_order, suffixes
+from .parameters import GateOrder, gate_record, in_torch_order, suffixes
 
 _TORCHS = frozenset(catalogue()[name] for name in ("elman", "elman_relu", "gru", "lstm", "lstm_projected"))
 """Cells of torch.nn's layers: their gates are in torch's order, and their state_dicts have torch's keys only."""
@@ -89,7 +90,7 @@ class Recurrent(Layer):
             remedy = 'Use a cell that has one, such as "lstm_projected".'
             raise InputError(phrase("Recurrent", "proj_size", expected, proj_size, remedy))
         told = Options.of("Recurrent", options)
-        cells = told.equations(chosen if bias else chosen.without_bias(), "Recurrent")
+        cells = equations(chosen if bias else chosen.without_bias(), told, "Recurrent")
         self.cell = settled(cells[0])
         if cells[1] != cells[0]:
             self._equations = self.cell, settled(cells[1])
@@ -123,7 +124,7 @@ class Recurrent(Layer):
                 nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.constant_(parameter, value)
-        initial.start(self)
+        init.start(self)
 
     def flatten_parameters(self) -> None:
         """Does nothing: kernels read each parameter where it lies. torch.nn's layers have this call, for cuDNN."""

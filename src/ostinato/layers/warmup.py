@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from ..errors import InputError, phrase
-from . import engine
-from .layer import Layer
-from .masks import mask_cells
+from ..execution import backends
+from .base import Layer
+from .dropout import mask_cells
 
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -41,10 +41,10 @@ def _prepare(layer: Layer, training: bool, return_states: bool) -> int:
         return 0
     dtype = torch.float32 if own.dtype in _HALF else own.dtype
     example = torch.empty(0, dtype=dtype, device="cpu")
-    if not engine.compiled(example):
-        engine.without_kernels(example)
+    if not backends.compiled(example):
+        backends.without_kernels(example)
         return 0
-    from ..kernels.ahead import prepare
+    from ..kernels.runtime.precompile import prepare
 
     own_cells = dict.fromkeys((layer.cell, *((layer._equations or ()) if training else ())))
     made = sum(prepare(cell, dtype, training, return_states) for cell in own_cells)

@@ -17,9 +17,9 @@ from ..cells.cell import PARAMETER
 from ..cells.text import expression, is_short
 from ..cells.value import Value
 from ..errors import AnomalyError
-from ..layers.layer import Layer
-from ..layers.sequences import Batch
-from ..layers.watching import WATCHER, Onlooker, Piece
+from ..execution.observer import WATCHER, Onlooker, Piece
+from ..layers.base import Layer
+from ..ragged.batch import Batch
 from ..sequence import RecordedGradients, Upstream
 from .capture.call_layout import CallLayout
 from .capture.cell_recipe import cell_recipe

@@ -10,9 +10,9 @@ from torch import nn
 
 from .._torch_private import inside_backward
 from ..errors import InputError, phrase
-from ..layers.layer import Layer
-from ..layers.sequences import Batch
-from ..layers.watching import WATCHER, Onlooker, Watcher
+from ..execution.observer import WATCHER, Onlooker, Watcher
+from ..layers.base import Layer
+from ..ragged.batch import Batch
 from .capture.call_layout import CallLayout
 from .capture.layer_observer import LayerObserver
 from .capture.module_names import modules_by_name

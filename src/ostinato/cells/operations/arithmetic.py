@@ -13,7 +13,7 @@ def _is(a: Any, number: float) -> bool:
     return a.op == "const" and a.attr == number
 
 
-# Kernels write sums and differences in chains, with fused multiply-adds: kernels/vector.py.
+# Kernels write sums and differences in chains, with fused multiply-adds: kernels/emit/pointwise.py.
 ADD = Operation(
     name="add",
     symbol="+",

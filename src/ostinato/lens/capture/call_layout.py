@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ...caching import bounded_cache, tensor_bytes
-from ...layers.sequences import Batch
+from ...ragged.batch import Batch
 
 _CACHED_ROWS = 1 << 16
 """Layouts of more packed rows than this are not cached: 1 MiB, or 4 where there are few segments."""

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ...layers.arguments import State
-from ...layers.given import Lengths, Resets
-from ...layers.layer import Layer
-from ...layers.standing import Answer, nothing_standing_in, standing_in
+from ...layers.base import Layer
+from ...layers.interception import Answer, nothing_standing_in, standing_in
+from ...ragged.lengths import Lengths, Resets
 from .replay import LayerReplay, normalize_inputs, replay
 
 

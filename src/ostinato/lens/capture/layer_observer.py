@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ...cells import Cell
-from ...layers import engine
-from ...layers.watching import Piece
+from ...execution import backends
+from ...execution.observer import Piece
 from ...sequence import ForwardResult, RecordedGradients, Upstream
 from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
@@ -153,7 +153,7 @@ class LayerObserver:
                 carried[k][ending] += d.flatten(0, -2)[at]
         nothing = [None] * (len(carried) - (own is not None))
         result = ForwardResult(piece.output, [], [], list(piece.kept))
-        recorded = engine.adjoints(piece.call, result, Upstream(seed, carried, nothing))
+        recorded = backends.adjoints(piece.call, result, Upstream(seed, carried, nothing))
         self._probe_carried = recorded.gradients.states
         return [a.flatten(0, -2) for a in recorded.adjoints]
 
@@ -182,7 +182,7 @@ class LayerObserver:
             return norms
         values, offsets = view.values([carry])[0], view.step_offsets()
         now, known = self._additive_carried[k]
-        path = engine.path(probe, values, offsets, self.reverse, now, known)
+        path = backends.path(probe, values, offsets, self.reverse, now, known)
         if path is None:
             return self._additive_path_by_step(k, probe, values, offsets)
         norms, known = path

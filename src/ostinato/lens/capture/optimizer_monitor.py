@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..._torch_private import after_backward, inside_backward, inside_which_backward
 from ...cells import Cell
-from ...layers.layer import Layer
+from ...layers.base import Layer
 from .row_norms import row_norms
 
 

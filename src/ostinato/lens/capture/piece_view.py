@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ...cells.reference import drawn
 from ...cells.value import Value
-from ...layers import engine
-from ...layers.watching import Piece
+from ...execution import backends
+from ...execution.observer import Piece
 from .call_layout import CallLayout, chosen_rows, gathered
 from .cell_recipe import CellRecipe
 from .evaluate import compute
@@ -40,7 +40,7 @@ class PieceView:
         """node.id → what forward saved of it: views, laid out as the output."""
         if self._saved is None:
             p = self.piece
-            self._saved = engine.kept_values(p.cell, p.x, p.states, p.weights, p.kept)
+            self._saved = backends.kept_values(p.cell, p.x, p.states, p.weights, p.kept)
             for k, i in self.recipe.new_states:
                 self._saved[i] = p.histories[k]
             if self.recipe.random:

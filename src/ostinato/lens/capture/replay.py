@@ -14,10 +14,10 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ...cells import Cell
 from ...errors import InputError, phrase
-from ...layers.given import read_lengths, read_resets
-from ...layers.initial import own
-from ...layers.layer import Layer
+from ...layers.base import Layer
+from ...layers.init import own
 from ...layers.modes import eval_mode
+from ...ragged.lengths import read_lengths, read_resets
 from ..renamed import RenamedAttribute
 from .evaluate import evaluate
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...layers import engine
+from ...execution import backends
 
 
 def row_norms(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> list[Tensor]:
@@ -15,7 +15,7 @@ def row_norms(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> li
 
     Cost: one pass over all of them where kernels run, else three for each.
     """
-    norms = engine.norms(matrices, subtract)
+    norms = backends.norms(matrices, subtract)
     if norms is not None:
         parts = norms.split(list(map(len, matrices)))
         if matrices[0].dtype != torch.float64 or bool(norms.isfinite().all() & (norms > 1e-140).all()):

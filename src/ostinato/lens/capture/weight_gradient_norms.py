@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...layers import engine
+from ...execution import backends
 from .cell_recipe import WeightGroup
 from .piece_view import PieceView
 
@@ -88,7 +88,7 @@ def _by_kernels(view: PieceView, groups: Sequence[_Group]) -> list[Tensor] | Non
         end = address + blocks[address].shape[-1] * blocks[address].element_size()
     d = [side_by_side(parts).flatten(0, -2) for parts in merged]
     pattern = [(k, [n for n, of in enumerate(merged_readers) if k in of]) for k in range(len(groups))]
-    norms = engine.outer_norms(pattern, d, operands, view.step_offsets(), view.piece.reverse)
+    norms = backends.outer_norms(pattern, d, operands, view.step_offsets(), view.piece.reverse)
     return None if norms is None else list(norms.square())
 
 

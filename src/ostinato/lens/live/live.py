@@ -14,8 +14,8 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ...errors import InputError, NotFinite, phrase
+from ...layers.base import Layer
 from ...layers.hooks import hooked
-from ...layers.layer import Layer
 from ..result import Report
 from ..watch import Watch, watch
 from .locate_nonfinite import LayerCall, locate_nonfinite

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ...errors import AnomalyError
-from ...layers.layer import Layer
+from ...layers.base import Layer
 from ...layers.modes import eval_mode
 from ..anomaly import detect_anomaly
 from ..capture.module_names import parameters_by_name

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, phrase
-from ...layers.layer import Layer
+from ...layers.base import Layer
 from ...layers.modes import eval_mode
 from ..capture.detached_calls import DetachedCall, recorded
 from .step_vjp import StepVJP

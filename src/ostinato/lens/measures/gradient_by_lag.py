@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, phrase
-from ...models import State
+from ...layers.arguments import State
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import ostinato
+from ostinato.apps.models import CharModel
 from ostinato.errors import InputError
 from ostinato.lens import fold, unfold
-from ostinato.models import CharModel
 
 SVG = "{http://www.w3.org/2000/svg}"
 

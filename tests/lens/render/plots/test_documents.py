@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ostinato.lens.render.plots.__main__ import write
+from ostinato.apps.pictures import write
 
 DOCS = Path(__file__).parents[4] / "docs"
 

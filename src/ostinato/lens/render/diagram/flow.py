@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import nn
 
-from ....layers.layer import Layer
+from ....layers.base import Layer
 
 Shape = tuple[str, ...]
 """Sizes in letters where they are T or B, in numbers elsewhere: ("T", "B", "64")."""

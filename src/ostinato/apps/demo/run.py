@@ -1,0 +1,161 @@
+"""The order of the main job: read, measure, train, look inside, write everything down."""
+
+import math
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ostinato.apps.inspection import save_model, text_page
+from ostinato.apps.models import CharModel
+from ostinato.apps.reading import read_text
+from ostinato.apps.training import Text, weight_count
+
+from . import experiment, report
+from .experiment import OURS, TORCH, TRAINING, Clock, Outcome, Settings
+from .folder import new_folder
+
+
+class Run:
+    """One run of the main job; `finished` holds what is complete at any moment, so that an interrupt loses no more."""
+
+    def __init__(self, settings: Settings, console: Console, clock: Clock = time.monotonic) -> None:
+        self.settings, self.console, self.clock = settings, console, clock
+        self.planned_end = clock() + settings.seconds
+        self.source, content = read_text(settings.text)
+        self.text = Text.of(content)
+        self.folder: Path = new_folder(settings.out)
+        self.finished: list[Outcome] = []
+        self.models: dict[str, CharModel] = {}
+        self.doing = "starting"
+
+    def all(self) -> None:
+        """Measure the speeds of all cells, then train one after the other."""
+        text, settings, threads = self.text, self.settings, torch.get_num_threads()
+        self.console.print(
+            f"{self.source}: {len(text.train):,} characters to learn from, {len(text.valid):,} held out, "
+            f"{len(text.alphabet)} different ones.\n"
+            f"Three cells of {settings.hidden} units, {settings.batch} streams, {settings.chunk} steps at a time, "
+            f"{threads} thread{'s' if threads > 1 else ''}.",
+            highlight=False,
+        )
+        bar = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[bits]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        with bar:
+            models = self._measure(bar)
+            seconds = {name: settings.batch * settings.chunk / outcome.speed for name, (_, outcome) in models.items()}
+            planned = self._time_to_train()
+            total = max(1, min(settings.steps, math.ceil(planned / sum(seconds.values()))))
+            # A machine that slows down now that the steps are counted out gets a fifth more before training is cut.
+            last_end = self.clock() + planned + 0.2 * settings.seconds
+            for index, (name, (model, outcome)) in enumerate(models.items()):
+                now = self.clock()
+                share = seconds[name] / sum(list(seconds.values())[index:])
+                self._train(bar, model, outcome, total, now + share * (last_end - now))
+
+    def _measure(self, bar: Progress) -> dict[str, tuple[CharModel, Outcome]]:
+        """Each cell's model with its initial weights, its speed beside the same model on torch.nn, its gradients."""
+        task = bar.add_task("speeds, in turns", total=len(OURS), bits="")
+        models = {}
+        for name in OURS:
+            self.doing = f"{name}'s speed was being measured"
+            model = experiment.build(OURS[name], self.settings, len(self.text.alphabet))
+            twin = experiment.build(TORCH[name], self.settings, len(self.text.alphabet))
+            twin.load_state_dict(model.state_dict())
+            speed, torch_speed = experiment.measure_speeds((model, twin), self.text, self.settings, self.clock)
+            before = experiment.gradients(model, self.text, self.settings)
+            models[name] = model, Outcome(name, weight_count(model), speed, torch_speed, gradient_before=before)
+            bar.advance(task)
+        return models
+
+    def _time_to_train(self) -> float:
+        """Seconds for the training of all cells together: what is left, but for a fifth for what comes after it.
+
+        On a slow machine the first steps alone take long; training has its share all the same, and the whole ends
+        later.
+        """
+        return max(TRAINING * self.settings.seconds, 0.8 * (self.planned_end - self.clock()))
+
+    def _train(self, bar: Progress, model: CharModel, outcome: Outcome, total: int, deadline: float) -> None:
+        text, settings = self.text, self.settings
+        task = bar.add_task(f"{outcome.cell} learns", total=total, bits="")
+        self.doing = f"{outcome.cell} began to learn"
+        steps = experiment.train(model, text, settings, outcome, total=total, deadline=deadline, clock=self.clock)
+        for bits in steps:
+            self.doing = f"{outcome.cell} was at step {outcome.steps} of {total}"
+            bar.update(task, advance=1, bits=f"{bits:.2f} bits/char")
+        bar.update(task, total=outcome.steps, bits=f"{outcome.bits:.2f} bits/char held out")
+        outcome.gradient_after = experiment.gradients(model, text, settings)
+        outcome.sample = experiment.sample(model, text, settings)
+        save_model(self.folder / f"{outcome.cell.lower()}.safetensors", outcome.cell, model, text.alphabet)
+        self.models[outcome.cell] = model
+        self.finished.append(outcome)
+
+    def write(self) -> None:
+        """Everything but the weights, which are written as soon as a model is trained."""
+        report.save_results(self.folder, self.finished, self.source, self.text, self.settings)
+        report.save_pictures(self.folder, self.finished)
+        report.print_results(self.console, self.finished)
+
+    def inspect(self) -> Path:
+        """The page of the cell with the fewest bits per character, on held-out text: `inspect.html`."""
+        best = min(self.finished, key=lambda outcome: outcome.bits)
+        self.doing = f"the page of {best.cell} was being written"
+        about: dict[str, object] = {
+            "held-out bits per character": best.bits,
+            "steps of training": best.steps,
+            "text": f"the end of {self.source}, held out",
+        }
+        few = report.few_updates(self.finished)
+        if few:
+            about["training"] = few
+        found, options = text_page(
+            self.models[best.cell],
+            self.text.alphabet,
+            self.text.valid,
+            title=f"{best.cell}, after training",
+            about=about,
+        )
+        return found.save(self.folder / "inspect.html", **options)
+
+
+def run(settings: Settings, console: Console | None = None, clock: Clock = time.monotonic) -> int:
+    """The main job from the text to the folder of results; returns the exit status, 130 after Ctrl-C.
+
+    Raises InputError before anything is computed or written where a setting cannot serve.
+    """
+    console = console or Console()
+    job = Run(settings, console, clock)
+    try:
+        job.all()
+    except KeyboardInterrupt:
+        return _interrupted(job)
+    job.write()
+    console.print(f"Curves, pictures, weights and every number are in [bold]{job.folder}[/bold].", highlight=False)
+    page = job.inspect()
+    console.print(
+        f"What the best of them does inside: [bold]{page}[/bold], a page for a browser.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _interrupted(job: Run) -> int:
+    """Write down what was finished, and say so in one line."""
+    if job.finished:
+        job.write()
+        kept = f"{' and '.join(each.cell for each in job.finished)} finished, saved in {job.folder}"
+    else:
+        job.folder.rmdir()
+        kept = "nothing was finished, nothing is left behind"
+    job.console.print(f"Interrupted while {job.doing}: {kept}.", highlight=False, soft_wrap=True)
+    return 130

@@ -1,0 +1,85 @@
+"""`ostinato inspect`: which model, which data, which file."""
+
+from pathlib import Path
+
+import torch
+
+from ostinato.apps.reading import read_text
+from ostinato.apps.training import Text
+from ostinato.errors import InputError, phrase
+from ostinato.lens import Report
+
+from .given import example
+from .saved import WHERE, Saved, check_finite, load_model
+from .watched import ROWS, STEPS, example_page, text_page
+
+KINDS = (".html", ".json", ".png", ".svg")
+
+
+def inspect(
+    model: str, *, text: Path | None = None, out: Path | None = None, rows: int = ROWS, steps: int = STEPS
+) -> tuple[Report, Path]:
+    """Looks into a model and writes the page; returns what was measured, and where it is.
+
+    model       the file of a character model that `ostinato demo` saved, or "module:function", which returns
+                (model, batch, loss): any torch model, what it is called with, and a function from what it returns to a
+                single number
+    text        for a saved model: a UTF-8 file; by default Python's language reference. The last 7 % are read, which
+                the demo holds out
+    out         a file that is not there yet: .html, or .json, .png, .svg as `Report.save`; by default named after the
+                model
+    rows, steps for a saved model: how many windows of the text, and of how many characters
+
+    Raises InputError for everything that cannot serve, before a file is written.
+    """
+    from_file = Path(model).exists() or Path(model).suffix == ".safetensors" or ":" not in model
+    name = Path(model).stem if from_file else model.partition(":")[2]
+    target = _free(Path(f"{name or 'inspect'}.html") if out is None else out)
+    if from_file:
+        for option, value, least in (("--rows", rows, 1), ("--steps", steps, 2)):
+            if value < least:
+                raise InputError(phrase(WHERE, option, f"{least} or more", value))
+        saved = load_model(Path(model))
+        source, ids = _ids(saved, text, rows, steps)
+        about = {"model": model, "text": source, "characters of it that were at hand": len(ids)}
+        found, options = text_page(
+            saved.model, saved.alphabet, ids, title=Path(model).name, about=about, rows=rows, steps=steps
+        )
+    else:
+        if text is not None:
+            remedy = "MODULE:FUNCTION brings its own batch; leave --text out."
+            raise InputError(phrase(WHERE, "--text", "absent beside MODULE:FUNCTION", text, remedy))
+        given = example(model)
+        check_finite(given.model)
+        found, options = example_page(given, model)
+    return found, found.save(target, **(options if target.suffix.lower() == ".html" else {}))
+
+
+def _free(path: Path) -> Path:
+    """A place for a file of a kind that can be written, and where nothing is overwritten."""
+    remedy = "Name another with --out."
+    if path.suffix.lower() not in KINDS:
+        expected = f"the name of a file that ends in one of {', '.join(KINDS)}"
+        raise InputError(phrase(WHERE, "--out", expected, path, remedy))
+    if path.exists():
+        raise InputError(phrase(WHERE, "--out", "a file that is not there yet", path, remedy))
+    if not path.parent.is_dir():
+        raise InputError(phrase(WHERE, "--out", "in a folder that exists", path, remedy))
+    return path
+
+
+def _ids(saved: Saved, path: Path | None, rows: int, steps: int) -> tuple[str, torch.Tensor]:
+    """(name of the text, the characters at its end as the model numbers them, [N])."""
+    source, text = read_text(path, WHERE, steps + 1)
+    unknown = sorted(set(text) - set(saved.alphabet))
+    if unknown:
+        line = text[: text.index(unknown[0])].count("\n") + 1
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        received = f"{unknown[0]!r} in line {line} of {source}{more}"
+        remedy = (
+            "A model reads only what it learned to read: name with --text the text it was trained on, or one like it."
+        )
+        raise InputError(phrase(WHERE, "--text", f"of the model's {len(saved.alphabet)} characters", received, remedy))
+    numbers = Text(saved.alphabet, torch.empty(0, device="cpu"), torch.empty(0, device="cpu")).encode(text)
+    # As much as the demo holds out, and enough that windows do not overlap where the text has it.
+    return source, numbers[-max(round(0.07 * len(numbers)), rows * (steps + 1)) :]

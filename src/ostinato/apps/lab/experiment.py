@@ -1,0 +1,265 @@
+"""One case: a network is built, looked into before training, trained, and judged on sequences it has not seen.
+
+Letters: T steps, B sequences, C input features, H units, K outputs, N judged or trained steps.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from ostinato.apps.problems import Examples, named
+from ostinato.apps.training import weight_count
+from ostinato.layers import Recurrent
+from ostinato.lens import gradient_by_lag
+
+from .settings import Case, Variant
+
+EVERY = 100
+"""Updates between two looks at the error."""
+BLOCK = 20
+"""Batches drawn at once: a draw costs much the same for one as for many."""
+EPSILON = 0.01
+"""The share of the gradient at lag 0 that counts as reached."""
+WATCHED, JUDGED, MEASURED = 500, 2000, 32
+"""Sequences to watch the error on, to judge the result on, and to measure the reach with."""
+_WEIGHTS, _TRAINED, _ORDER, _WATCHED, _JUDGED, _MEASURED = range(6)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far back the loss on the last judged step reaches in the network as it starts, before any training.
+
+    steps     the largest lag k with ‖∂L_T/∂s_{T-k}‖ ≥ EPSILON · ‖∂L_T/∂s_T‖, medians over sequences, s all states
+    measured  the largest k that the sequences have; `steps` can be no more
+    ratio     ‖∂L_T/∂s_{T-k}‖ / ‖∂L_T/∂s_T‖ for the state that has just read the cue, k = lag - 1
+    share     ‖∂L_T/∂s_{T-k}‖ for that state over the sum of them for all k: what of the gradient is the cue's, beside
+              all the steps that distract. None in records of before it was measured
+    """
+
+    steps: int
+    measured: int
+    ratio: float
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a case.
+
+    bridged   the error on JUDGED unseen sequences is within the task's bound
+    error     that error, the mean squared error or the fraction of wrong answers; None where training diverged
+    updates   of the weights; where the lag was bridged and training ended there, how many it took
+    seconds   of training and looking, on the machine that is named beside
+    groups    [property of a row, rows, their error], by the property that the task tells apart
+    """
+
+    bridged: bool
+    error: float | None
+    updates: int
+    seconds: float
+    units: int
+    weights: int
+    reach: Reach
+    groups: tuple[tuple[int, int, float], ...] = ()
+
+
+class Network(nn.Module):
+    """A recurrent layer, and at the steps that are asked for a linear reading of its output."""
+
+    def __init__(self, layer: Recurrent, outputs: int, device: str | None = None) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head = nn.Linear(layer.hidden_size, outputs, device=device)
+
+    def forward(self, inputs: Tensor, asked: Tensor) -> Tensor:
+        """inputs [T, B, C] and asked [T, B], true at N steps → [N, K], in the order of asked.nonzero()."""
+        output, _ = self.layer(inputs)
+        return self.head(output.flatten(0, 1).index_select(0, asked.flatten().nonzero()[:, 0]))
+
+
+def units(variant: Variant, features: int, outputs: int, hidden: int) -> int:
+    """H of a network of this cell with C features and K outputs whose weights come closest to an LSTM's of `hidden`."""
+
+    def count(cell: str, size: int) -> int:
+        return weight_count(Network(Recurrent(cell, features, size, device="meta"), outputs, "meta"))
+
+    wanted = count("lstm", hidden)
+    low, high = 1, 2
+    while count(variant.cell, high) < wanted:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(variant.cell, middle) < wanted else (low, middle)
+    return min(low, high, key=lambda size: abs(count(variant.cell, size) - wanted))
+
+
+def generator(seed: int, *purpose: int) -> Generator:
+    """A source of random numbers of its own for each purpose, so that no draw depends on what came before it."""
+    drawn = int(np.random.SeedSequence((seed, *purpose)).generate_state(1, np.uint64)[0])
+    return Generator().manual_seed(drawn >> 1)
+
+
+def build(case: Case) -> Network:
+    """The network of a case with its first weights; torch's own generator is left as it was."""
+    features, outputs = named(case.task).sizes(case.lag)
+    size = units(case.variant, features, outputs, case.training.hidden)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(case.seed, _WEIGHTS).initial_seed())
+        return Network(Recurrent(case.cell, features, size, **case.variant.options(case.lag)), outputs)
+
+
+def reach(network: Network, case: Case) -> Reach:
+    """Measured in float64: in float32 a vanishing gradient would end at 1e-45 instead of showing its rate."""
+    task, double = named(case.task), copy.deepcopy(network).double()
+    drawn = task.draw(case.lag, 16 * MEASURED, generator(case.seed, _MEASURED))
+    last = len(drawn.judged) - 1 - drawn.judged.flip(0).int().argmax(0)
+    # The lag counts from the end, so all rows must end together.
+    rows = (last == last.min()).nonzero()[:MEASURED, 0]
+    end = int(last.min())
+
+    def loss(output: Tensor) -> Tensor:
+        return task.loss_of(double.head(output), _as(double, drawn.targets[end, rows]))
+
+    norms = gradient_by_lag(double.layer, drawn.inputs[: end + 1, rows].double(), loss).whole
+    ratios = (norms / norms[0]).nan_to_num(0.0).quantile(0.5, dim=1)
+    # A ReLU network whose units are all dead has no gradient even at lag 0, and reaches nothing.
+    reached = (ratios >= EPSILON).nonzero()
+    share = (norms[case.lag - 1] / norms.sum(0)).nan_to_num(0.0).quantile(0.5).item()
+    return Reach(int(reached.max()) if len(reached) else 0, end, ratios[case.lag - 1].item(), share)
+
+
+def _as(network: Network, targets: Tensor) -> Tensor:
+    return targets.to(network.head.weight.dtype) if targets.is_floating_point() else targets
+
+
+class Run:
+    """The training of one case, in pieces of EVERY updates, which can be put down and taken up again.
+
+    Adam on the mean loss of the counted steps. What is drawn depends on the case and the number of the update alone, so
+    a run that was put down ends in the same bits as one that was not.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.task = case, named(case.task)
+        start = time.monotonic()
+        self.network = build(case)
+        self.reach = reach(self.network, case)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=case.training.learning_rate, fused=True)
+        self.updates, self.error = 0, math.nan
+        self.result: Result | None = None
+        self._watched = self.task.draw(case.lag, WATCHED, generator(case.seed, _WATCHED))
+        self._block: tuple[int, Examples] | None = None
+        self._order: tuple[int, Tensor] | None = None
+        self._seconds = time.monotonic() - start
+
+    def advance(self, over: Callable[[], bool] = lambda: False) -> None:
+        """EVERY updates, or as many as are left, and a look at the error; `result` is there when training has ended.
+
+        When `over` says so between two updates there is no look; the next call begins with what is left.
+        """
+        start, training = time.monotonic(), self.case.training
+        finite = True
+        for _ in range(min(EVERY - self.updates % EVERY, training.updates - self.updates)):
+            if over():
+                self._seconds += time.monotonic() - start
+                return
+            finite = self._update()
+            self.updates += 1
+            if not finite:
+                break
+        if finite:
+            self.error, _ = self._judge(self._watched)
+        bridged = self.error <= self.task.bound
+        groups: tuple[tuple[int, int, float], ...] = ()
+        ended = not finite or self.updates >= training.updates or (bridged and not training.to_the_end)
+        if finite and ended:
+            unseen = self.task.draw(self.case.lag, JUDGED, generator(self.case.seed, _JUDGED))
+            error, groups = self._judge(unseen)
+            bridged = error <= self.task.bound
+            # What held on the few sequences that are watched may not hold on many.
+            ended = bridged or self.updates >= training.updates
+            self.error = error
+        self._seconds += time.monotonic() - start
+        if ended:
+            self.result = Result(
+                bridged=finite and bridged,
+                error=self.error if finite else None,
+                updates=self.updates,
+                seconds=round(self._seconds, 3),
+                units=self.network.layer.hidden_size,
+                weights=weight_count(self.network),
+                reach=self.reach,
+                groups=groups,
+            )
+
+    def _update(self) -> bool:
+        """One step of Adam; false where the loss is no number any more."""
+        training, batch = self.case.training, self._batch()
+        if training.decay:
+            for group in self.optimiser.param_groups:
+                group["lr"] = training.learning_rate * (1 - self.updates / training.updates)
+        self.optimiser.zero_grad()
+        scores = self.network(batch.inputs, batch.counted)
+        loss = self.task.loss_of(scores, batch.targets[batch.counted]).mean()
+        if not math.isfinite(loss.item()):
+            return False
+        loss.backward()
+        clip_grad_norm_(self.network.parameters(), training.clip)
+        self.optimiser.step()
+        return True
+
+    def _batch(self) -> Examples:
+        """The sequences of the next update."""
+        size, seed, pool = self.case.training.batch, self.case.seed, self.case.training.sequences
+        whole = BLOCK if pool is None else pool // size
+        number, place = divmod(self.updates, whole)
+        wanted = number if pool is None else 0
+        if self._block is None or self._block[0] != wanted:
+            drawn = self.task.draw(self.case.lag, pool or size * BLOCK, generator(seed, _TRAINED, wanted))
+            self._block = wanted, drawn
+        if self._order is None or self._order[0] != number:
+            rows = pool or size * BLOCK
+            order = (
+                torch.randperm(rows, generator=generator(seed, _ORDER, number), device="cpu")
+                if pool
+                else torch.arange(rows, device="cpu")
+            )
+            self._order = number, order
+        return self._block[1].rows(self._order[1][place * size : (place + 1) * size])
+
+    @torch.no_grad()
+    def _judge(self, examples: Examples) -> tuple[float, tuple[tuple[int, int, float], ...]]:
+        """The error on these sequences, and on the rows of each group."""
+        scores = self.network(examples.inputs, examples.judged)
+        errors = self.task.errors_of(scores, examples.targets[examples.judged]).double()
+        if examples.group is None:
+            return errors.mean().item(), ()
+        groups = examples.group.expand_as(examples.judged)[examples.judged]
+        rows = [(int(each), groups == each) for each in groups.unique()]
+        return errors.mean().item(), tuple((each, int(of.sum()), errors[of].mean().item()) for each, of in rows)
+
+    def put_down(self) -> dict[str, Any]:
+        """What `take_up` needs: copies, so that training may go on meanwhile."""
+        return copy.deepcopy(
+            {
+                "updates": self.updates,
+                "error": self.error,
+                "seconds": self._seconds,
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+            }
+        )
+
+    def take_up(self, kept: Mapping[str, Any]) -> None:
+        """Continue where `put_down` was called."""
+        self.updates, self.error, self._seconds = kept["updates"], kept["error"], kept["seconds"]
+        self.network.load_state_dict(kept["network"])
+        self.optimiser.load_state_dict(kept["optimiser"])

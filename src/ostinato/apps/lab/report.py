@@ -1,0 +1,176 @@
+"""The writing half of the experiment: tables for the terminal and for documents, all numbers as JSON, the pictures."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from ostinato.apps.problems import TASKS
+
+from .experiment import EPSILON, JUDGED, Result
+from .foresight import Foresight, foresight, misleading
+from .selection import Results, finished_tasks, runs_of
+from .settings import Settings
+
+
+def outcome(runs: Sequence[Result]) -> str:
+    """`bridged 600`, the median updates; `2/3 bridged 600` where some seeds did; or the median error; – if not run."""
+    if not runs:
+        return "–"
+    after = [run.updates for run in runs if run.bridged]
+    if after:
+        share = "" if len(after) == len(runs) else f"{len(after)}/{len(runs)} "
+        return f"{share}bridged {median(after):,.0f}"
+    errors = [run.error for run in runs if run.error is not None]
+    return f"{median(errors):.3g}" if errors else "diverged"
+
+
+def before(runs: Sequence[Result]) -> str:
+    """`7 · 2e-18`: the reach in steps, ≥ where the sequences end there, and the gradient ratio at the lag; medians."""
+    if not runs:
+        return "–"
+    steps = median(run.reach.steps for run in runs)
+    whole = "≥ " if all(run.reach.steps == run.reach.measured for run in runs) else ""
+    return f"{whole}{steps:.0f} · {median(run.reach.ratio for run in runs):.1g}"
+
+
+def rows(settings: Settings, results: Results, task: str) -> tuple[list[str], list[list[str]]]:
+    """A task's table: headings, and a row for each variant."""
+    lags = [lag for lag in settings.lags if any((c.task, c.lag) == (task, lag) for c in results)]
+    headings = ["cell", "first values"]
+    for lag in lags:
+        headings += [f"lag {lag}", "reach · ratio"]
+    body = []
+    for variant in settings.variants:
+        row = [variant.cell, variant.init]
+        for lag in lags:
+            runs = runs_of(results, task, lag, variant)
+            row += [outcome(runs), before(runs)]
+        body.append(row)
+    return headings, body
+
+
+def bound(task: str) -> str:
+    """`chance 0.167, bridged at 0.01 or less`"""
+    return f"chance {TASKS[task].chance:.3g}, bridged at {TASKS[task].bound:.3g} or less"
+
+
+def budget(settings: Settings) -> str:
+    """What every number in a table was made with, in a sentence."""
+    t = settings.training
+    rate = f"{t.learning_rate:g}" + (" falling to 0" if t.decay else "")
+    data = "every batch drawn anew" if t.sequences is None else f"{t.sequences:,} sequences read again and again"
+    end = "" if t.to_the_end else ", fewer where the lag is bridged earlier"
+    return (
+        f"Adam, learning rate {rate}, gradient norm clipped at {t.clip:g}, {t.updates:,} updates{end}, "
+        f"batch {t.batch}, {data}; as many weights as an LSTM of {t.hidden} units; {settings.seeds} "
+        f"seed{'s' if settings.seeds > 1 else ''}; errors on {JUDGED:,} unseen sequences."
+    )
+
+
+def legend() -> str:
+    """How to read an entry."""
+    return (
+        "`bridged 600`: after 600 updates; else the error at the end. `reach · ratio`: before training, the steps that "
+        f"{EPSILON:.0%} of the gradient at lag 0 reaches, and the share of it that reaches the cue."
+    )
+
+
+def said(found: Foresight) -> str:
+    """The rank correlations in a sentence."""
+
+    def number(value: float) -> str:
+        return "undefined" if math.isnan(value) else f"{value:.2f}"
+
+    return (
+        f"{found.runs} runs: rank correlation with how well they learn {number(found.ratio)} for the gradient ratio at "
+        f"the lag, {number(found.reach)} for reach / lag, {number(found.share)} for the cue's share of the gradient, "
+        f"{number(found.lag)} for the lag alone; with bridged or not {number(found.ratio_yes)} (at most "
+        f"{number(found.best_yes)}); reach says the outcome right in {found.right} of {found.runs}."
+    )
+
+
+def show(console: Console, settings: Settings, results: Results) -> None:
+    """A table for each task, then what the reach foretold."""
+    for task in finished_tasks(settings, results):
+        headings, body = rows(settings, results, task)
+        made = Table(title=f"{task}: {bound(task)}", title_justify="left")
+        for place, heading in enumerate(headings):
+            made.add_column(heading, justify="left" if place < 2 else "right", no_wrap=place < 2)
+        for row in body:
+            made.add_row(*row)
+        console.print(made)
+    for sentence in (budget(settings), legend().replace("`", ""), said(foresight(results))):
+        console.print(sentence, highlight=False)
+
+
+def markdown(settings: Settings, results: Results, machines: Sequence[Mapping[str, str | int]]) -> str:
+    """Everything that `show` prints, the rows by group, the runs that mislead by name, and the machines."""
+    parts = [budget(settings), legend()]
+    for task in finished_tasks(settings, results):
+        headings, body = rows(settings, results, task)
+        parts.append(f"**{task}** ({bound(task)})\n\n" + _table(headings, body))
+        if TASKS[task].grouped_by:
+            parts.append(_groups(settings, results, task))
+    parts.append(said(foresight(results)))
+    each = []
+    for task in finished_tasks(settings, results):
+        found = foresight({c: r for c, r in results.items() if c.task == task})
+        each.append(
+            [
+                task,
+                found.runs,
+                *(f"{v:.2f}" for v in (found.ratio, found.reach, found.share, found.lag)),
+                f"{found.right}/{found.runs}",
+            ]
+        )
+    headings = ["task", "runs", "gradient ratio", "reach / lag", "cue's share", "lag alone", "right"]
+    parts.append(_table(headings, each))
+    for heading, cases in zip(("Bridged, though out of reach", "Within reach, yet not bridged"), misleading(results)):
+        parts.append(f"{heading}: " + ("; ".join(map(str, cases)) or "none") + ".")
+    parts += ["Measured on " + ", ".join(f"{k} {v}" for k, v in machine.items()) + "." for machine in machines]
+    return "\n\n".join(parts) + "\n"
+
+
+def _groups(settings: Settings, results: Results, task: str) -> str:
+    """The error by the property of a row that the task tells apart, at each lag."""
+    told = TASKS[task].grouped_by
+    body = []
+    for lag in settings.lags:
+        for variant in settings.variants:
+            runs = runs_of(results, task, lag, variant)
+            names = sorted({group for run in runs for group, _, _ in run.groups})
+            entries = []
+            for name in names:
+                pairs = [(rows, error) for run in runs for group, rows, error in run.groups if group == name]
+                total = sum(rows for rows, _ in pairs)
+                entries.append(f"{name}: {sum(rows * error for rows, error in pairs) / total:.3f} ({total})")
+            if entries:
+                body.append([str(lag), variant.cell, variant.init, ", ".join(entries)])
+    return f"Error by {told} (rows):\n\n" + _table(["lag", "cell", "first values", f"{told}: error (rows)"], body)
+
+
+def _table(headings: Sequence[str], body: Sequence[Sequence[object]]) -> str:
+    lines = [headings, ["---"] * len(headings), *body]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def write(settings: Settings, results: Results, machines: Sequence[Mapping[str, str | int]]) -> None:
+    """`table.md`, `results.json`, `bridged.png` and `foresight.png` in the folder of the experiment."""
+    # matplotlib takes half a second to import, which a call that is refused at once should not wait for
+    from .pictures import bridged_picture, foresight_picture
+
+    folder = settings.out
+    (folder / "table.md").write_text(markdown(settings, results, machines), encoding="utf-8")
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+    found = {name: None if math.isnan(value) else value for name, value in asdict(foresight(results)).items()}
+    runs = [{"case": asdict(case), "result": asdict(result)} for case, result in results.items()]
+    content = {"settings": plain, "machines": list(machines), "foresight": found, "runs": runs}
+    (folder / "results.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    bridged_picture(settings, results).savefig(folder / "bridged.png")
+    foresight_picture(results).savefig(folder / "foresight.png")

@@ -1,0 +1,1 @@
+"""How one layer in one direction runs: backends, the choice between them, autograd, checkpointing, observation."""

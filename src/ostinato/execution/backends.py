@@ -1,0 +1,174 @@
+"""The one seam to the kernels: the same calls, answered by compiled code where there is some, else by the reference."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells import Cell
+from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
+from . import reference_backend
+from .reference_backend import Tensors
+
+
+@lru_cache(maxsize=1)
+def kernels() -> ModuleType:
+    """The package that compiles, imported at the first call and not with `import ostinato`."""
+    from .. import kernels
+
+    return kernels
+
+
+def compiled(x: Tensor) -> bool:
+    """Whether kernels run on tensors like x."""
+    return kernels().supported(x)
+
+
+def without_kernels(x: Tensor) -> None:
+    """Says, once per process and kind of device, that the reference runs in place of kernels."""
+    if x.device.type != "meta":
+        _warn(x.device.type)
+
+
+@lru_cache
+def _warn(device: str) -> None:
+    warnings.warn(
+        f"ostinato: no compiled kernels for {device} here; the equations run step by step in plain torch, "
+        "which is right but slow. Kernels exist for CPUs with fused multiply-add.",
+        stacklevel=2,
+    )
+
+
+def _backend(x: Tensor) -> ModuleType:
+    if compiled(x):
+        return kernels()
+    without_kernels(x)
+    return reference_backend
+
+
+def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """`Backend.forward` on the kernels, or on the reference where there are none."""
+    return _backend(call.x).forward(call, save, histories)
+
+
+def backward(
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor] = (),
+) -> Gradients:
+    """`Backend.backward` on the kernels, or on the reference where there are none."""
+    return _backend(call.x).backward(call, result, upstream, needs, accumulate_into)
+
+
+def backward_recorded(
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor] = (),
+) -> RecordedGradients:
+    """`backward`, bit for bit, with the state adjoints and the gradients of products. Costs the memory of them."""
+    return _backend(call.x).backward_recorded(call, result, upstream, needs, accumulate_into)
+
+
+def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
+    """The gradients of the initial states, and of each state after every step, laid out as the output; no others.
+
+    The recurrence alone: a sixth of a training step where x is as wide as the states.
+    """
+    return _backend(call.x).adjoints(call, result, upstream)
+
+
+def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
+    """What `forward` kept, node by node of the trace of `Cell.from_text(cell.text)`; {} where it kept nothing."""
+    return kernels().kept_values(cell, states, weights, kept) if kept and compiled(x) else {}
+
+
+def block_steps(B: int) -> int:
+    """Steps of a block of the weights' gradients of a batch of B rows; blocks are counted from the sequence's end."""
+    return kernels().block_steps(B)
+
+
+def blocks(sizes: Tensor, reverse: bool) -> list[int]:
+    """The steps at which a block begins where rows end early, and their number, counted from the sequence's end."""
+    return kernels().blocks(sizes, reverse)
+
+
+def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
+    """(sizes, `places`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, but in microseconds.
+
+    Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
+    step. Without places where all rows have all steps.
+    """
+    return kernels().by_length(lengths, steps, batch_first)
+
+
+def empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Memory for results of the kind of `like`."""
+    return kernels().empty(shape, like.dtype) if compiled(like) else like.new_empty(shape)
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> Tensor:
+    """Zeros on the CPU that are only ever read; small ones of one number are the same tensor again."""
+    return kernels().zeros(shape, dtype, number)
+
+
+def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
+    """The shapes of what `forward` keeps, known without running it: tracers ask."""
+    return kernels().kept_shapes(cell, x, states, weights) if compiled(x) else []
+
+
+def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor | None:
+    """`kernels.norms`; None where no kernels run on these tensors as they lie."""
+    k = kernels()
+    if not several or not compiled(several[0]):
+        return None
+    kind = several[0].dtype
+    fits = all(k.rows_in_memory(t, kind) for t in (*several, *less))
+    fits = fits and all(w.shape == v.shape and w.stride() == v.stride() for v, w in zip(several, less))
+    return k.norms(several, less) if fits else None
+
+
+def path(
+    adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
+) -> tuple[Tensor, int] | None:
+    """`kernels.path`; None where no kernels run on these tensors as they lie."""
+    k, kind = kernels(), adjoint.dtype
+    fits = compiled(adjoint) and all(k.rows_in_memory(t, kind) for t in (adjoint, carry, now))
+    fits = fits and adjoint.is_contiguous() and now.is_contiguous() and carry.shape == adjoint.shape
+    return k.path(adjoint, carry, first, reverse, now, known) if fits else None
+
+
+def outer_norms(
+    groups: Sequence[tuple[int, Sequence[int]]],
+    d: Tensors,
+    z: Sequence[tuple[Tensor, Tensor | None]],
+    first: Sequence[int],
+    reverse: bool,
+) -> Tensor | None:
+    """‖Σ_b d_b ⊗ z_b‖ of each group at each step, float64 [groups, S]; None where no kernels run on these tensors.
+
+    groups  (which z, which of the segments d) of each
+    d       [R, width] each
+    z       the rows [R, C]; and where they are states after each step, to be read from the step before, those before
+            the first step
+    """
+    k = kernels()
+    starts = [(t, start) for t, start in z if start is not None]
+    rows, kind = [*d, *(t for t, _ in z), *(start for _, start in starts)], d[0].dtype
+    if not compiled(d[0]) or not all(k.rows_in_memory(t, kind) for t in rows):
+        return None
+    if not all(t.is_contiguous() and start.is_contiguous() for t, start in starts):  # read with one stride
+        return None
+    pattern = k.Pattern(
+        len(d), tuple(start is not None for _, start in z), tuple((at, tuple(which)) for at, which in groups)
+    )
+    return k.outer_norms(pattern, d, [k.Outer(*pair) for pair in z], first, reverse)

@@ -1,0 +1,122 @@
+"""A sequence in plain torch: where there are no kernels, and under transforms that only torch's operations pass.
+
+A backend with the functions of the compiled kernels. It saves nothing: backward runs the reference again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .. import _torch_private
+from ..cells.reference import sequence
+from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
+from .per_step_adjoints import record
+
+Tensors = Sequence[Tensor]
+
+
+def run(call: SequenceCall, histories: bool = False) -> ForwardResult:
+    """The reference, differentiable any number of times. Nothing that it returns shares memory with anything else.
+
+    With `batch_sizes`, x may have lines beyond the last packed row, which are not read and come out as 0; steps of no
+    row may stand at the end, and rows without a step. Autocast has been dealt with before and changes nothing in here.
+    """
+    x, cell, rows, spare = call.x, call.cell, None, 0
+    if call.batch_sizes is not None:
+        rows = call.batch_sizes.tolist()
+        while rows and not rows[-1]:
+            rows.pop()
+        spare = x.shape[0] - sum(rows)
+        x = x[: sum(rows)]
+    with torch.autocast(x.device.type, enabled=False) if autocast_on(x.device.type) else nullcontext():
+        output, finals, every = sequence(cell, x, call.states, call.weights, rows, call.reverse, call.random_state)
+    if spare > 0:
+        output, *every = (torch.cat([t, t.new_zeros(spare, t.shape[-1])]) for t in (output, *every))
+    others = [h for k, h in enumerate(every) if k != cell.output_state] if histories else []
+    return ForwardResult(output, [s.clone(memory_format=torch.contiguous_format) for s in finals], others)
+
+
+def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """`run` without gradients. Saves nothing for backward, which runs the reference again."""
+    with torch.no_grad():
+        return run(call, histories)
+
+
+def backward(
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Tensors = (),
+) -> Gradients:
+    """`Backend.backward` by autograd; an upstream gradient that is None costs nothing. `result` is not read."""
+    groups: list[Tensors] = [[call.x], call.states, call.weights]
+    flags = (needs.x, needs.states, needs.weights)
+    wanted = [need for group, need in zip(groups, flags) for _ in group]
+    n = len(call.states)
+
+    def results(*given: Tensor) -> list[Tensor]:
+        some = iter(given)
+        x, *rest = [next(some) if need else t.detach() for t, need in zip([t for g in groups for t in g], wanted)]
+        found = run(replace(call, x=x, states=rest[:n], weights=rest[n:]), bool(upstream.histories))
+        return [found.output, *found.final_states, *found.histories]
+
+    given = [t.detach().requires_grad_() for group, need in zip(groups, flags) if need for t in group]
+    with torch.no_grad():
+        found = iter(pulled_back(results, given, [upstream.output, *upstream.final_states, *upstream.histories]))
+    dx, d_states, d_weights = ([next(found) for _ in group] if need else [] for group, need in zip(groups, flags))
+    if accumulate_into:
+        d_weights = [total.add_(d) for total, d in zip(accumulate_into, d_weights)]
+    return Gradients(dx[0] if dx else None, d_states, d_weights)
+
+
+def backward_recorded(
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Tensors = (),
+) -> RecordedGradients:
+    """`backward`, and beside it what `stepwise.record` finds."""
+    return RecordedGradients(backward(call, result, upstream, needs, accumulate_into), *record(call, upstream))
+
+
+def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
+    """Of `backward_recorded` what concerns the states."""
+    gradients = backward(call, result, upstream, Needs(False, True, False))
+    return RecordedGradients(gradients, record(call, upstream)[0], {})
+
+
+def pulled_back(
+    results: Callable[..., Sequence[Tensor]], given: Tensors, upstream: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """From the upstream gradients of `results(*given)` a gradient for each of `given`, zeros where nothing flows.
+
+    Where gradients are enabled, what comes out is differentiable itself. Inside of torch.func only its own levels know
+    what depends on what, so there it is torch.func that differentiates.
+    """
+    if _torch_private.functorch_active() and any(d is not None for d in upstream):
+        chosen = [k for k, d in enumerate(upstream) if d is not None]
+        pull = torch.func.vjp(lambda *given: tuple(r for k, r in enumerate(results(*given)) if k in chosen), *given)[1]
+        return list(pull(tuple(d for d in upstream if d is not None)))
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, because one tensor may stand in two places, and each place has a gradient of its own.
+        views = [t.view_as(t) for t in given]
+        pairs = [(y, d) for y, d in zip(results(*views), upstream) if d is not None and y.requires_grad]
+        if not pairs or not views:
+            return [torch.zeros_like(t) for t in given]
+        ys, ds = [y for y, _ in pairs], [d for _, d in pairs]
+        return list(
+            torch.autograd.grad(ys, views, ds, create_graph=create_graph, allow_unused=True, materialize_grads=True)
+        )
+
+
+def autocast_on(device: str) -> bool:
+    """Whether torch.autocast is on for this kind of device."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

@@ -1,0 +1,223 @@
+"""The argument block of a kernel: one array of 64-bit integers, every entry declared once as a typed field.
+
+The kernel receives the address of the array. Emitters read entries as attributes (`args.T`, `args.panel[3]`), the
+launch code writes them by the same fields (`block[KernelArgs.T] = 5`). What a field's kind decides:
+
+    Integer    a number
+    Counter    a number in the block itself that threads change by atomic operations
+    Address    an absolute address of memory that the caller or the launch plan owns, alive until the call returns
+    Workspace  a distance in bytes from the workspace of the call, so that a block is the same in every call of one size
+
+Families (`Integers`, `Addresses`, `Workspaces`) are fields with a key: one for each product, state, weight or tensor.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import Generic, Self, TypeVar, overload
+
+from llvmlite import ir
+
+from .ir_builder import I64, Code, Int, Ptr
+
+Read = TypeVar("Read", Int, Ptr)
+
+
+class Field(Generic[Read]):
+    """One entry of an argument block. `doc` says what it holds: shape in letters, owner, lifetime."""
+
+    def __init__(self, doc: str = "", name: str = ""):
+        self.doc, self.name = doc, name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, args: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, args: Args, owner: type) -> Read: ...
+    def __get__(self, args: Args | None, owner: type) -> Self | Read:
+        return self if args is None else self.read(args)
+
+    def read(self, args: Args) -> Read:
+        """The value in the function that is being emitted, loaded once in its entry block."""
+        raise NotImplementedError
+
+
+class Integer(Field[Int]):
+    """A number."""
+
+    def read(self, args: Args) -> Int:
+        return args.integer(self.name)
+
+
+class Counter(Field[Ptr]):
+    """A number that threads change while the kernel runs; read as its address."""
+
+    def read(self, args: Args) -> Ptr:
+        return args.entry(self.name)
+
+
+class Address(Field[Ptr]):
+    """An absolute address."""
+
+    def read(self, args: Args) -> Ptr:
+        return args.pointer(self.name, None)
+
+
+class Workspace(Field[Ptr]):
+    """A distance in bytes from the start of the workspace; read as an address."""
+
+    def read(self, args: Args) -> Ptr:
+        return args.pointer(self.name, "workspace")
+
+
+class Padding(Field[Int]):
+    """Entries that nobody reads: what stands between them has a cache line of its own."""
+
+    def __init__(self, entries: int):
+        super().__init__("Padding to a cache line.")
+        self.entries = entries
+
+
+class Family(Generic[Read]):
+    """Fields of one kind with a key each. `prefix` begins their names."""
+
+    kind: type[Field]
+
+    def __init__(self, doc: str, prefix: str | None = None):
+        self.doc, self.prefix = doc, prefix
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if self.prefix is None:
+            self.prefix = f"{name}_"
+
+    def __getitem__(self, key: int | str) -> Field[Read]:
+        return self.kind(self.doc, f"{self.prefix}{key}")
+
+    @overload
+    def __get__(self, args: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, args: Args, owner: type) -> Keyed[Read]: ...
+    def __get__(self, args: Args | None, owner: type) -> Self | Keyed[Read]:
+        return self if args is None else Keyed[Read](self, args)
+
+
+class Keyed(Generic[Read]):
+    """A family as the function that is being emitted reads it."""
+
+    def __init__(self, family: Family[Read], args: Args):
+        self._family: Family[Read] = family
+        self._args = args
+
+    def __getitem__(self, key: int | str) -> Read:
+        return self._family[key].read(self._args)
+
+
+class Integers(Family[Int]):
+    """A number for each key."""
+
+    kind = Integer
+
+
+class Addresses(Family[Ptr]):
+    """An absolute address for each key."""
+
+    kind = Address
+
+
+class Workspaces(Family[Ptr]):
+    """A place in the workspace for each key."""
+
+    kind = Workspace
+
+
+class Layout:
+    """The entries of one kernel's argument block in order. The entry after the last one is written but never read:
+    it takes the values of fields that this kernel does not have."""
+
+    def __init__(self, fields: Iterable[Field]):
+        self.names: tuple[str, ...] = tuple(
+            name
+            for f in fields
+            for name in ([f"{f.name} {k}" for k in range(f.entries)] if isinstance(f, Padding) else [f.name])
+        )
+        self.index = {name: k for k, name in enumerate(self.names)}
+        self.unused = len(self.names)
+
+    def __contains__(self, field: Field) -> bool:
+        return field.name in self.index
+
+    def __getitem__(self, field: Field) -> int:
+        """The index of a field, that of the unused entry where the kernel has no such field."""
+        return self.index.get(field.name, self.unused)
+
+
+class Args:
+    """The argument block as the emitters of one function read it. Subclasses declare the fields."""
+
+    def __init__(self, layout: Layout, code: Code, base: Ptr):
+        """base: the address of the block, an argument of the function that `code` emits."""
+        self.layout, self.code, self.base = layout, code, base
+        self._loaded: dict[str, Int] = {}
+        self._pointers: dict[str, Ptr] = {}
+
+    @classmethod
+    def fields(cls) -> list[Field]:
+        """The fields without a key, those of the class itself before those of its bases."""
+        return [f for c in cls.__mro__ for f in vars(c).values() if isinstance(f, Field)]
+
+    def integer(self, name: str) -> Int:
+        if name not in self._loaded:
+            with self.code.builder.goto_entry_block():
+                self._loaded[name] = self.base.integer(self.layout.index[name])
+        return self._loaded[name]
+
+    def pointer(self, name: str, base: str | None) -> Ptr:
+        """An address; `base` names the entry whose address it is counted from."""
+        if name not in self._pointers:
+            offset, start = self.integer(name), None if base is None else self.integer(base)
+            with self.code.builder.goto_entry_block():
+                self._pointers[name] = self.code.as_pointer(offset if start is None else offset + start)
+        return self._pointers[name]
+
+    def entry(self, name: str) -> Ptr:
+        """The address of the entry itself."""
+        index = ir.Constant(I64, self.layout.index[name])
+        return Ptr(self.code, self.code.builder.gep(self.base.value, [index], source_etype=I64))
+
+
+class WorkArgs(Args):
+    """How the work of a kernel is divided: threads take numbered work items from a counter."""
+
+    counter = Counter("Work items taken so far; set to 0 before each entry point.")
+    parts = Integer("Work items; where threads share every step of a cell's kernel, 1.")
+
+
+class BarrierArgs(WorkArgs):
+    """What threads need that share the steps of a kernel."""
+
+    shared = Integer("1 if all threads work on every step and meet at barriers, 0 if each has rows of its own.")
+    team_size = Integer("Address of `int threads(void)`, the size of the running OpenMP team; 0 without OpenMP.")
+    yield_cpu = Integer("Address of `int sched_yield(void)`; 0 where the system has none.")
+    # On a cache line of its own: avoids false sharing between spinning threads and readers of neighbouring fields.
+    padding_before = Padding(8)
+    barrier_count = Counter("Arrivals at barriers, only ever increased; set to 0 before each entry point.")
+    padding_after = Padding(7)
+
+
+class Block:
+    """An argument block in the making: entries by field, those that the kernel does not have are dropped."""
+
+    __slots__ = ("entries", "layout")
+
+    def __init__(self, layout: Layout):
+        self.layout = layout
+        self.entries = array("q", bytes(8 * (layout.unused + 1)))
+
+    def __setitem__(self, field: Field, value: int) -> None:
+        self.entries[self.layout[field]] = value
+
+    def __getitem__(self, field: Field) -> int:
+        return self.entries[self.layout[field]]

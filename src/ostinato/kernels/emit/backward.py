@@ -1,0 +1,336 @@
+"""The kernels of a backward pass: a block of steps back through time, then its part of the weights' gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from ..codegen.arguments import Field
+from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
+from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
+from ..planning.cell_program import Outer, Program
+from ..planning.step_schedule import Product, Stream
+from ..system.machine import Target
+from .gemm import Products, Rows
+from .gemm_dispatch import Tiles, depth
+from .step_function import share_of
+from .time_loop import Kernel, Work, parameter_keys
+
+
+class Backward(Kernel):
+    """pack, bptt, weights."""
+
+    def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool, record: bool = False):
+        dx = program.input_gradient
+        step = program.backward(d_histories, record)
+        super().__init__(program, step, target, scalar, [dx] if dx is not None else [])
+
+    def rows(self) -> list[str]:
+        read = {v.id for v in self.step.nodes}
+        names = [s.name for i, s in self.step.leaves.items() if i in read and s.name and s.kind in ("rows", "old")]
+        for o in self.program.outers:
+            names.append(
+                o.operand.name
+                if o.operand.kind == "rows"
+                else self.program.state_rows(o.operand.index)
+                if o.operand.kind == "past"
+                else "x"
+            )
+        names += [factor.name for *_, factor in self.program.sums if factor is not None]
+        past = [self.program.state_rows(s.index) for i, s in self.step.leaves.items() if s.kind == "past" and i in read]
+        stored = [s.name for _, s in self.step.outputs if s.kind == "rows"]
+        return list(dict.fromkeys(["x", "dx", *names, *past, *stored]))
+
+    def _fields(self) -> list[Field]:
+        k, cell = KernelArgs, self.program.cell
+        fields = super()._fields()
+        fields += [k.first_state[n] for n in range(self.states)]
+        fields += [k.d_weight[n] for n in parameter_keys(cell)]
+        fields += [k.compute_dx, k.overwrite, k.gate_gradients, k.stride["gate_gradients"]]
+        return [*fields, k.operand_panel, k.gradient_columns, k.panel_size, k.panels, k.zeros]
+
+    def pack(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
+        super().pack(code, args, products, work)
+        if self.program.input_gradient is not None:
+            with code.if_(args.compute_dx > 0):
+                self.pad_out(code, args, work, "dx", "C")
+        with code.if_(work.part <= 0), code.range(args.padded_units, step=products.lanes) as u:
+            args.zeros.at(u).set_vector(code.lanes.zero)
+
+    def jobs(self) -> dict[str, Any]:
+        return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
+
+    def _has_rows(self, k: int) -> bool:
+        return self.program.state_rows(k) in self.rows()
+
+    def _earlier(self, args: KernelArgs, k: int, t: Int) -> Int:
+        """The line from which the rows of step t are counted in the tensor of state k after every step."""
+        return args.line(t) if k == self.program.cell.output_state else args.step_offsets.integer(t)
+
+    def bptt(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
+        step = self.stepper(products, work.team)
+        states = StateTable.allocate(code, self.states)
+        begin, end = args.begin, args.end
+        origin, _ = self.lines(args, begin, end)
+
+        def run(s: Int, t: Int, a: Int, b: Int, after: Int) -> None:
+            r = args.step_offsets.integer(t)
+            middle = after.min(b).max(a)
+            with code.if_(a < middle):
+                for k, w in enumerate(self.program.cell.state_widths):
+                    if self._has_rows(k):
+                        before = args.row[self.program.state_rows(k)].at(
+                            self._earlier(args, k, t + args.step_sign) * args.size(w)
+                        )
+                        states.set_recorded(k, before)
+                states.set_recorded_rows(args.row_base, args.identity)
+                code.call(
+                    step, args.base, states.base, a, middle - a, r + a, r + a - origin, work.share, work.shares, t
+                )
+            with code.if_(middle < b):
+                for k in range(self.states):
+                    states.set_recorded(k, args.first_state[k])
+                states.set_recorded_rows(args.state_row, args.state_row)
+                line = r + middle
+                code.call(
+                    step, args.base, states.base, middle, b - middle, line, line - origin, work.share, work.shares, t
+                )
+
+        self.loop(code, args, states, begin, end, work, run)
+        dx = self.program.input_gradient
+        if dx is not None:
+            with code.if_(args.compute_dx > 0):
+                self._input_gradient(code, args, products, dx, work, origin)
+
+    def _input_gradient(
+        self, code: Code, args: KernelArgs, products: Products, p: Product, work: Work, origin: Int
+    ) -> None:
+        number, n = self.numbers[id(p)], products.lanes
+        columns, width = p.columns * n, args.C
+        scratch = code.stack(products.rows(p.columns) * columns)
+        first, last = share_of(width.ceil_div(columns), work.share, work.shares)
+        with (
+            code.range(last, first) as block,
+            self.runs(code, args, args.begin, args.end, work.low, work.high, origin) as (r, rows, q, at),
+            products.each_tile(code, rows, p.columns) as (m, height),
+        ):
+            panel = args.panel[number].at(block * depth(args, p) * columns)
+            start = args.bias[number].at(block * columns)
+            line = args.stride["gate_gradients"]
+            operands = [
+                Rows(args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line)
+                for part in p.parts
+            ]
+            Tiles(args, products, self.program.cell).accumulate(p, block, height, operands, panel, start, scratch)
+            line, first, put = args.stride["dx"], block * columns, products.put(p.columns)
+            with code.if_else(args.row_stride > 0) as (apart, together):
+                with apart, code.range(height) as i:
+                    to = args.row["dx"].at(at(m + i) * line + first)
+                    code.call(put, 0, scratch.at(i * columns), 1, to, line, width - first)
+                with together:
+                    to = args.row["dx"].at((r + m) * line + first)
+                    code.call(put, 0, scratch, height, to, line, width - first)
+
+    # weights
+
+    def weights(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
+        """Adds the block's part of every weight's gradient. Threads split the gradients, never a sum.
+
+        The lines of the workspace are turned into columns first, a tile's height of them side by side, because a
+        product that walks down a column would touch a new page of memory with every row. A deep product fills the
+        cache with one panel, and all rows of the gradient pass by it; of a short one all panels fit, and the gradient
+        is written line by line.
+        """
+        columns = 2 * products.lanes
+        origin, last = self.lines(args, args.begin, args.end)
+        rows = last - origin
+        panel, line = args.operand_panel.at(work.part * args.panel_size), args.stride["gate_gradients"]
+        sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
+        tiles = {}
+        for j, s in enumerate(sides.values()):
+            place, tiles[s.offset] = args.column(s.offset), self._tiles(args, products, s.width, work, j)
+            side = args.gradient_columns.at(place * rows)
+            code.call(_turn(products), args.gate_gradients.at(place), line, rows, side, *tiles[s.offset])
+        for o in self.program.outers:
+            width = args.size(o.columns)
+            blocks = width.ceil_div(columns)
+            with code.range(blocks, step=args.panels) as group:
+                end = blocks.min(group + args.panels)
+                with code.range(end, group) as block:
+                    first, here = block * columns, panel.at((block - group) * rows * columns)
+                    target = Panel(here, first, (width - first).min(columns))
+                    self._panel(args, products, o, target, origin, rows)
+                for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
+                    side = args.gradient_columns.at(args.column(s.offset) * rows)
+                    to = args.d_weight[o.letter].at(args.size(o.rows) * gate * width)
+                    code.call(
+                        _outer(products), side, rows, panel, group, end, to, width, args.overwrite, *tiles[s.offset]
+                    )
+        for j, (letter, index, slot, factor) in enumerate(self.program.sums):
+            with code.if_((work.part + j) % work.count <= 0):
+                width = args.size(slot.width)
+                name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
+                to = args.d_weight[name].at(width * (0 if letter == "p" else index))
+                terms: list[Int | Ptr] = [args.gate_gradients.at(args.column(slot.offset)), line]
+                if factor is not None:
+                    apart = args.stride[factor.name]
+                    terms += [args.row[factor.name].at(origin * apart + args.column(factor.offset)), apart]
+                code.call(_sum(products, len(terms) // 2), *terms, rows, to, width, args.overwrite)
+
+    def _run_slots(self, o: Outer) -> list[Stream]:
+        return [
+            Stream("slot", width=o.rows, offset=(h + i, p) if o.rows == "H" else (h, p + i))
+            for (h, p), _, n in o.runs
+            for i in range(n)
+        ]
+
+    def _tiles(self, args: KernelArgs, products: Products, width: str, work: Work, turn: int) -> tuple[Int, Int, Int]:
+        """This thread's tiles of one slot's columns: (columns, first tile, last). Odd slots are dealt out backwards."""
+        size = args.size(width)
+        share = work.count - 1 - work.part if turn % 2 else work.part
+        return size, *share_of(size.ceil_div(products.rows(2)), share, work.count)
+
+    def _panel(self, args: KernelArgs, products: Products, o: Outer, target: Panel, origin: Int, rows: Int) -> None:
+        """Packs the operand's lines of this block of steps, `rows` of them from the line `origin` on."""
+        code, width, (panel, first, here) = args.code, args.size(o.columns), target
+        columns, pack, gather = 2 * products.lanes, products.pack_rows(), products.gather_rows()
+        if o.operand.kind == "rows":
+            line = args.stride[o.operand.name]
+            source = args.row[o.operand.name].at(args.column(o.operand.offset) + first)
+
+            def together() -> None:
+                code.call(pack, source.at(origin * line), line, rows, here, panel, columns, columns)
+
+            def apart() -> None:
+                with code.range(args.end, args.begin) as s:
+                    t = args.first_step + args.step_sign * s
+                    to = panel.at((args.step_offsets.integer(t) - origin) * columns)
+                    there = source.at(args.line(t) * line)
+                    code.call(gather, there, line, args.row_base, self.count(args, t), here, to, columns, columns)
+
+            if o.operand.name in CALLER_LAYOUT_TENSORS:
+                with code.if_else(args.row_stride > 0) as (yes, no):
+                    with yes:
+                        apart()
+                    with no:
+                        together()
+            else:
+                together()
+        elif o.operand.kind == "slot":
+            code.call(
+                pack,
+                args.gate_gradients.at(args.column(o.operand.offset) + first),
+                args.stride["gate_gradients"],
+                rows,
+                here,
+                panel,
+                columns,
+                columns,
+            )
+        else:
+            k = o.operand.index
+            source, start = args.row[self.program.state_rows(k)], args.first_state[k]
+            with code.range(args.end, args.begin) as s:
+                t = args.first_step + args.step_sign * s
+                more = s + 1 < args.T
+                n, place = self.count(args, t), args.step_offsets.integer(t) - origin
+                earlier = t + args.step_sign * more.to_int()
+                known = more.select(self.count(args, earlier).min(n), 0)
+                there, to = source.at(self._earlier(args, k, earlier) * width + first), panel.at(place * columns)
+                if k == self.program.cell.output_state:
+                    code.call(gather, there, width, args.row_base, known, here, to, columns, columns)
+                else:
+                    code.call(pack, there, width, known, here, to, columns, columns)
+                whose, to = args.state_row.entry(known), panel.at((place + known) * columns)
+                code.call(gather, start.at(first), width, whose, n - known, here, to, columns, columns)
+
+
+class Panel(NamedTuple):
+    """Columns of an operand, packed side by side."""
+
+    pointer: Ptr
+    first: Int
+    """The first column of the operand."""
+    columns: Int
+    """How many of the panel's columns the operand has."""
+
+
+@contextmanager
+def _each(code: Code, products: Products, size: Int, first: Int, last: Int) -> Iterator[tuple[Int, Int]]:
+    """The tiles first … last of `size` columns, of nearly equal height: (first column, height)."""
+    count = size.ceil_div(products.rows(2))
+    with code.range(last, first) as i:
+        m = i * size // count
+        yield m, (i + 1) * size // count - m
+
+
+def _turn(products: Products) -> ir.Function:
+    """f(lines, stride, rows, side, size, first tile, last): columns of lines, a tile of them side by side."""
+
+    def body(code: Code) -> None:
+        lines, stride, rows, side, *tiles = code.arguments
+        n, most = products.lanes, products.rows(2)
+        with _each(code, products, *tiles) as (m, height):
+            to, column = side.at(m * rows), lines.at(m)
+            # A tile may be taller than a vector has lanes.
+            parts = range(0, most, n)
+            masks = [code.lanes.tail_mask((height - k).value) for k in parts]
+            # Whole vectors, whose surplus the next lines overwrite, until it would reach beyond this tile's place.
+            safe = (rows - code.integer(len(parts) * n).ceil_div(height)).max(0)
+            for masked, begin, end in ((False, code.integer(0), safe), (True, safe, rows)):
+                with code.range(end, begin) as q:
+                    for k, mask in zip(parts, masks):
+                        v = column.at(stride * q + k).vector(mask if masked else None)
+                        to.at(height * q + k).set_vector(v, mask if masked else None)
+
+    return products.function("turn", [PTR, I64, I64, PTR, I64, I64, I64], body)
+
+
+def _outer(products: Products) -> ir.Function:
+    """f(side, rows, panels, group, end, C, width, fresh, size, first tile, last): tiles of side · panels.
+
+    They fill the blocks of columns group … end of C [size, width], or are added to it where it is not fresh.
+    """
+
+    def body(code: Code) -> None:
+        side, rows, panels, group, end, to, width, fresh, *tiles = code.arguments
+        columns = 2 * products.lanes
+        scratch = code.stack(products.rows(2) * columns)
+        with _each(code, products, *tiles) as (m, height), code.range(end, group) as block:
+            a, panel, first = side.at(m * rows), panels.at((block - group) * rows * columns), block * columns
+            c, tile = to.at(m * width + first), products.column_tile(2)
+            with code.if_else((fresh > 0) & (first + columns <= width)) as (written, blended):
+                with written:
+                    code.call(tile, height, a, height, panel, rows, c, width)
+                with blended:
+                    code.call(tile, height, a, height, panel, rows, scratch, columns)
+                    code.call(products.put(2), 1 - fresh, scratch, height, c, width, width - first)
+
+    return products.function("outer", [PTR, I64, PTR, I64, I64, PTR, I64, I64, I64, I64, I64], body)
+
+
+def _sum(products: Products, factors: int) -> ir.Function:
+    """f(lines, stride, [lines, stride of a second factor,] rows, sums, width, fresh): sums over lines by column.
+
+    They are written or, where not fresh, added.
+    """
+
+    def body(code: Code) -> None:
+        *terms, rows, to, width, fresh = code.arguments
+        lanes, n = code.lanes, products.lanes
+        total = code.stack(n)
+        with code.range(width, step=n) as u:
+            mask = lanes.tail_mask((width - u).value)
+            total.set_vector(lanes.zero)
+            with code.range(rows) as q:
+                value, *others = (a.at(q * line + u).vector(mask) for a, line in zip(terms[::2], terms[1::2]))
+                for other in others:
+                    value = lanes.mul(value, other)
+                total.set_vector(lanes.add(total.vector(), value))
+            before = lanes.select((fresh > 0).value, lanes.zero, to.at(u).vector(mask))
+            to.at(u).set_vector(lanes.add(before, total.vector()), mask)
+
+    return products.function(f"sum_{factors}", [*[PTR, I64] * factors, I64, PTR, I64, I64], body)

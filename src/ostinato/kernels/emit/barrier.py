@@ -1,0 +1,86 @@
+"""Barriers between the threads that share the steps of a kernel.
+
+A barrier is a counter in the argument block that only grows. A waiting thread reads it SPIN_LIMIT times, then yields
+its processor between reads, so that a machine with more threads than processors makes progress.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from ..codegen.arguments import BarrierArgs, Block, Layout
+from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
+from ..system import openmp
+from .gemm import Products
+
+SPIN_LIMIT = 2000
+
+
+def set_barrier_functions(block: Block) -> None:
+    """Writes the addresses of the functions that barriers call; 0 for one that the system lacks."""
+    block[BarrierArgs.team_size] = openmp.num_threads_address() or 0
+    block[BarrierArgs.yield_cpu] = openmp.yield_address() or 0
+
+
+class ThreadTeam:
+    """Emits what the threads of one kernel need to share a step: their number, and barriers."""
+
+    def __init__(self, products: Products, layout: Layout, target: str):
+        self.products, self.layout, self.target = products, layout, target
+        self._barrier: ir.Function | None = None
+
+    def size(self, code: Code, args: BarrierArgs) -> Int:
+        """The number of work items: the size of the running team where threads share a step, else `parts`."""
+        b = code.builder
+        place = code.table(1)
+        b.store(args.parts.value, place.value, align=8)
+        with code.if_(args.shared > 0):
+            kind = ir.FunctionType(ir.IntType(32), [])
+            count = b.call(b.inttoptr(args.team_size.value, kind.as_pointer()), [])
+            b.store(b.sext(count, I64), place.value, align=8)
+        return place.integer(0)
+
+    def barrier(self, code: Code, args: BarrierArgs, shares: Int) -> None:
+        """Waits until all `shares` threads have arrived; nothing where one thread works alone."""
+        with code.if_(shares > 1):
+            code.call(self._function(), args.base, shares)
+
+    def _function(self) -> ir.Function:
+        if self._barrier is None:
+            code = self.products.code("barrier", [PTR, I64])
+            base, shares = code.arguments
+            assert isinstance(base, Ptr) and isinstance(shares, Int)
+            args, b = BarrierArgs(self.layout, code, base), code.builder
+            arrivals = args.barrier_count.value
+            yield_cpu = args.yield_cpu
+            ticket = Int(code, b.atomic_rmw("add", arrivals, ir.Constant(I64, 1), "acq_rel"))
+            target = (ticket // shares + 1) * shares
+            spin, wait, retry, done = (code.function.append_basic_block(n) for n in ("spin", "wait", "retry", "done"))
+            before = b.block
+            b.branch(spin)
+            b.position_at_end(spin)
+            spins = b.phi(I64)
+            spins.add_incoming(ir.Constant(I64, 0), before)
+            now = Int(code, b.load_atomic(arrivals, "acquire", 8, typ=I64))
+            b.cbranch((now < target).value, wait, done)
+            b.position_at_end(wait)
+            more = Int(code, spins) + 1
+            with code.if_(more > SPIN_LIMIT):
+                kind = ir.FunctionType(ir.IntType(32), [])
+                with code.if_(yield_cpu > 0):
+                    b.call(b.inttoptr(yield_cpu.value, kind.as_pointer()), [])
+            self._pause(code)
+            b.branch(retry)
+            b.position_at_end(retry)
+            spins.add_incoming(more.value, retry)
+            b.branch(spin)
+            b.position_at_end(done)
+            self._barrier = code.close()
+        return self._barrier
+
+    def _pause(self, code: Code) -> None:
+        name, kinds = (
+            ("llvm.aarch64.hint", [ir.IntType(32)]) if self.target == "aarch64" else ("llvm.x86.sse2.pause", [])
+        )
+        f = code.module.globals.get(name) or ir.Function(code.module, ir.FunctionType(ir.VoidType(), kinds), name)
+        code.builder.call(f, [ir.Constant(k, 1) for k in kinds])

@@ -1,0 +1,79 @@
+"""Weights as tiles read them: packed anew in every call, so that no write to a weight is ever missed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ...cells import Cell
+from ..codegen.ir_builder import Code, Int, Ptr
+from ..codegen.kernel_args import KernelArgs
+from ..planning.step_schedule import Product, Step
+from .gemm import Products
+from .gemm_dispatch import Tiles, depth
+
+
+def emit_packing(
+    code: Code,
+    args: KernelArgs,
+    cell: Cell,
+    step: Step,
+    products: Products,
+    numbered: Sequence[tuple[int, Product]],
+    part: Int,
+    parts: Int,
+) -> None:
+    """Every `parts`-th block of units of every product, and all vectors in part 0."""
+    n = products.lanes
+    for number, p in numbered:
+        width, room = args.size(p.width), p.span * n
+        with code.range(width.ceil_div(room), part, parts) as block:
+            first = block * room
+            here = (width - first).min(room)
+            panel = args.panel[number].at(block * depth(args, p) * (p.columns * n))
+            start = args.bias[number].at(block * (p.columns * n))
+            _starts(code, args, cell, products, p, first, here, start)
+            if p.transposed:
+                with code.if_((args.unpacked_weights <= 0) & (args.pack_per_use <= 0)):
+                    Tiles(args, products, cell).pack_panel(p, block, panel)
+            else:
+                with code.if_((args.unpacked_weights <= 0) | (here < room)):
+                    for q in p.parts:
+                        for letter, name in q.weights:
+                            k = args.size(q.depth)
+                            m = args.weight[letter].at(k * width * cell.place[letter, name] + first)
+                            code.call(products.pack_rows(), m, width, k, here, panel, p.columns * n, room)
+                            panel = panel.at(k * (p.columns * n))
+    widths = {s.name: s.width for s in step.leaves.values() if s.kind == "vector"}
+    with code.if_(part.equals(0)):
+        for name in vectors(step):
+            source, width = vector_source(args, cell, name, args.size(widths[name]))
+            code.call(products.pack_rows(), source, 0, 1, width, args.vector[name], 0, args.padded(widths[name]))
+
+
+def vectors(step: Step) -> list[str]:
+    """The per-unit vectors that a step reads by themselves, sorted."""
+    started = Counter(i for dropped in step.dropped.values() for i in dropped)
+    read = {v.id for v in step.nodes if step.uses.get(v.id, 0) > started[v.id]}
+    return sorted({s.name for i, s in step.leaves.items() if s.kind == "vector" and i in read})
+
+
+def vector_source(args: KernelArgs, cell: Cell, name: str, width: Int) -> tuple[Ptr, Int]:
+    letter, gate = name.split(".")
+    if letter == "p":
+        return args.weight[name], width
+    return args.weight[letter].at(width * cell.place[letter, gate]), width
+
+
+def _starts(
+    code: Code, args: KernelArgs, cell: Cell, products: Products, p: Product, first: Int, here: Int, start: Ptr
+) -> None:
+    n, zero = products.lanes, code.lanes.zero
+    for g, bias in enumerate(p.starts):
+        to = start.at(g * p.span * n)
+        if bias is None:
+            for v in range(p.span):
+                to.at(v * n).set_vector(zero)
+        else:
+            source, _ = vector_source(args, cell, f"{bias[0]}.{bias[1]}", args.size(p.width))
+            code.call(products.pack_rows(), source.at(first), 0, 1, here, to, 0, p.span * n)

@@ -1,0 +1,120 @@
+"""Random numbers inside the time loop: the same Philox as `cells.noise`, one vector of units at a time.
+
+Nothing is kept for backward: it makes the same numbers again from the seed and the place. One counter gives four
+numbers for a unit. For a letter R they are those of four steps, so they are put down in a room of the workspace when
+the work comes to the first of these, and the steps read them from there; for a letter S they are those of four names,
+put down before the first step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from ...cells.noise import BITS, KINDS, MULTIPLIERS, ONCE, ROUNDS, ROWS, SEED, STEP, STREAM, WEYL, WORDS
+from ..codegen.ir_builder import I64, Int, Ptr
+from ..codegen.kernel_args import KernelArgs
+from ..planning.step_schedule import Step, Stream
+
+_LOW = 0xFFFFFFFF
+
+
+class Block(NamedTuple):
+    """Four numbers from one counter: R, a name's place; S, the number of four names."""
+
+    letter: str
+    number: int
+
+
+def blocks(step: Step) -> list[Block]:
+    """What a step reads; the room has four numbers for each, row and unit, in this order."""
+    read = {v.id for v in step.nodes}
+    return sorted({block(s) for i, s in step.leaves.items() if s.kind == "random" and i in read})
+
+
+def block(s: Stream) -> Block:
+    return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
+
+
+def place(args: KernelArgs, order: dict[Block, int], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
+    """Where the number of a stream lies for row b and unit u; `word`, that of the step; `order`, places of blocks."""
+    which = args.code.integer(s.index % WORDS) if s.name == "S" else word
+    line = (which + order[block(s)] * WORDS) * args.B + b
+    return args.random_buffer.at(line * args.padded_units + u)
+
+
+def word_of(args: KernelArgs, t: Int) -> Int:
+    """Which of a counter's four words is for step t of the call."""
+    return (args.random_state.integer(STEP) + t) & (WORDS - 1)
+
+
+class Random:
+    """Draws for the rows of four steps, of which `t` is one, by its number in the call."""
+
+    def __init__(self, args: KernelArgs, t: Int):
+        self.code, self.lanes, self.args = args.code, args.code.lanes, args
+        self.noise = args.random_state
+        # 32-bit words, each in 64 bits: their products are whole there, without a move between the lanes.
+        self.wide = ir.VectorType(I64, self.lanes.lanes)
+        self.narrow = ir.VectorType(ir.IntType(32), self.lanes.lanes)
+        self.keys = self._keys(self.noise.integer(SEED))
+        self.time = (self.noise.integer(STEP) + t) // WORDS
+        self.stream = self.noise.integer(STREAM) * (1 << KINDS)
+
+    def put_down(self, order: list[Block], letter: str, b: Int, u: Int) -> None:
+        """All numbers of a letter for units u … of row b, into the room."""
+        room, line = self.args.random_buffer, self.args.padded_units
+        for k, (name, number) in enumerate(order):
+            if name == letter:
+                for w, word in enumerate(self._words(letter, number, b, u)):
+                    room.at(((self.args.B * (k * WORDS + w)) + b) * line + u).set_vector(self._number(word))
+
+    def _words(self, letter: str, number: int, b: Int, u: Int) -> list[Any]:
+        builder = self.code.builder
+        once = letter == "S"
+        units = builder.add(self._splat(u), self._constants(range(self.lanes.lanes)))
+        sequence = self._splat(self.noise.integer(b + ROWS))
+        time = self._splat(self.code.integer(0) if once else self.time)
+        kind = self.stream + ((ONCE if once else 0) | number)
+        words = [units, sequence, time, self._splat(kind)]
+        for k, m in self.keys:
+            a, b_, c, d = words
+            first, second = self._product(a, MULTIPLIERS[0]), self._product(c, MULTIPLIERS[1])
+            words = [
+                builder.xor(builder.xor(self._high(second), b_), self._splat(k)),
+                second,
+                builder.xor(builder.xor(self._high(first), d), self._splat(m)),
+                first,
+            ]
+        return words
+
+    def _keys(self, seed: Int) -> list[tuple[Int, Int]]:
+        """The two words of the key in every round."""
+        k, m = self._low(seed), Int(self.code, self.code.builder.lshr(seed.value, ir.Constant(I64, 32)))
+        return [(self._low(k + WEYL[0] * n), self._low(m + WEYL[1] * n)) for n in range(ROUNDS)]
+
+    def _low(self, i: Int) -> Int:
+        return i & _LOW
+
+    def _product(self, a: Any, factor: int) -> Any:
+        """The whole product; of `a` only the low words count, whatever stands above them."""
+        n = self.lanes.lanes
+        low = self.code.builder.and_(a, self._constants([_LOW] * n))
+        return self.code.builder.mul(low, self._constants([factor] * n))
+
+    def _high(self, product: Any) -> Any:
+        return self.code.builder.lshr(product, self._constants([32] * self.lanes.lanes))
+
+    def _number(self, word: Any) -> Any:
+        builder = self.code.builder
+        shift = ir.Constant(self.narrow, [ir.Constant(self.narrow.element, 32 - BITS)] * self.lanes.lanes)
+        shifted = builder.lshr(builder.trunc(word, self.narrow), shift)
+        # Exact: 24 bits fit into every format, and the factor is a power of two.
+        return self.lanes.mul(builder.sitofp(shifted, self.lanes.V), self.lanes.const(2.0**-BITS))
+
+    def _splat(self, i: Int) -> Any:
+        return self.lanes.splat(i.value)
+
+    def _constants(self, values: Any) -> Any:
+        return ir.Constant(self.wide, [ir.Constant(I64, v) for v in values])

@@ -1,0 +1,1 @@
+"""Kernels that only the lens calls: norms of gradients, by row and of outer products."""

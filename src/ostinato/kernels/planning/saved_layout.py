@@ -1,0 +1,46 @@
+"""Sizes that follow from a call's tensors, and where a value lies in what forward kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ...cells import Cell
+from .cell_program import program
+
+
+def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[int, int]:
+    """(H, P) as the tensors have them."""
+    if not cell.projected:
+        H = states[0].shape[-1]
+        return H, H
+    widths = cell.state_widths
+    known = {w: s.shape[-1] for w, s in zip(widths, states)}
+    if "H" not in known:
+        known["H"] = next(
+            weights[k].shape[0] // len(cell.gates[letter]) for k, letter in enumerate(cell.letters) if letter in "WUbd"
+        )
+    if "P" not in known:  # no state is projected, only the output
+        known["P"] = weights[cell.letters.index("V")].shape[0] // len(cell.gates["V"])
+    return known["H"], known["P"]
+
+
+def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    """The shapes of what `forward` keeps, in its order, known without compiling or running anything."""
+    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
+    widths = [p.kept_width[0] * H + p.kept_width[1] * P + p.kept_width[2]] if p.kept else []
+    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
+
+
+def kept_values(
+    cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], kept: Sequence[Tensor]
+) -> dict[int, Tensor]:
+    """What forward kept, by the number of its node in the trace of the cell's canonical text; views, as the output."""
+    p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
+    size, found = {"H": H, "P": P, "1": 1}, {}
+    for v in p.kept:
+        s = p.kept_streams[v.id]
+        first = s.offset[0] * H + s.offset[1] * P + sum(s.offset[2:])
+        found[v.id] = kept[0][..., first : first + size[s.width]]
+    return found

@@ -1,0 +1,267 @@
+"""Entry points: look up the cached launch plan, check the tensors, launch, then zero tail rows and copy the states of
+empty sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...caching import bounded_cache
+from ...cells import Cell
+from ...errors import InputError, NoKernels, ShapeError, phrase
+from ...sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
+from ..emit.backward import Backward
+from ..emit.forward import Forward
+from ..planning.cell_program import program
+from ..planning.saved_layout import hidden_sizes, kept_shapes
+from ..system import machine, memory_pool, openmp
+from . import launch
+from .launch import Record
+from .launch_plan import Compiled, LaunchPlan, Lines
+from .named_tensors import named, named_backward
+from .standalone_kernel import SCALARS
+
+_SIZES = "Give tensors of one size and number type, as the cell's parameters are."
+_SAVED = "Saved-tensor hooks have to give back what they were given, and gradients are as what they are gradients of."
+_REUSED = 1 << 17
+"""Bytes from which memory for what is only looked at is taken from the pool: it lives for a moment, at every watched
+step, and fresh memory would cost a page fault per page."""
+_KEPT = 1 << 13
+"""Of how many steps and rows together at most a call's frame is kept for the next call of its sizes: beyond, making it
+costs little beside the call."""
+
+
+def supported(x: Tensor) -> bool:
+    """Whether kernels exist for this tensor: float32 or float64 on a CPU with fused multiply-add."""
+    return x.is_cpu and x.dtype in SCALARS and _has_kernels()
+
+
+@lru_cache(maxsize=1)
+def _has_kernels() -> bool:
+    try:
+        machine.host()
+    except NoKernels:
+        return False
+    return True
+
+
+def _forget_calls() -> None:
+    """The frames of calls keep their kernels alive, also those that nobody else needs any more."""
+    _dense.cache_clear()
+    _packed.cache_clear()
+
+
+@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_forget_calls)
+def compiled_forward(cell: Cell, scalar: str, keep: bool, histories: bool) -> Compiled:
+    return Compiled(
+        Forward(program(cell), machine.host(), scalar, keep, histories), f"forward keep={keep} histories={histories}"
+    )
+
+
+@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_forget_calls)
+def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool = False) -> Compiled:
+    kind = f"backward d_histories={d_histories}" + " record" * record
+    return Compiled(Backward(program(cell), machine.host(), scalar, d_histories, record), kind)
+
+
+@bounded_cache(8 << 20, size_of=lambda found, *_: found.nbytes)
+def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> LaunchPlan:
+    return LaunchPlan(compiled, Lines(T, B, None), C, H, P, workers, reverse)
+
+
+@bounded_cache(8 << 20, size_of=lambda found, compiled, sizes, *_: found.nbytes + len(sizes))
+def _packed(
+    compiled: Compiled, sizes: bytes, B: int, C: int, H: int, P: int, workers: int, reverse: bool, apart: bool
+) -> LaunchPlan:
+    known = np.frombuffer(sizes, np.int64)
+    return LaunchPlan(compiled, Lines(len(known), B, known), C, H, P, workers, reverse, apart)
+
+
+def _plan(compiled: Compiled, call: SequenceCall) -> LaunchPlan:
+    """The launch plan of these sizes. Whether the tensors have them is left to the plan's `hand`."""
+    x, states, weights = call.x, call.states, call.weights
+    try:
+        H, P = hidden_sizes(compiled.program.cell, states, weights)
+        B, C = states[0].shape[-2], x.shape[-1]
+    except IndexError:
+        where, shapes = f"cell {compiled.program.cell.name}", [list(t.shape) for t in (x, *states, *weights)]
+        expected = "x [T, B, C] or [R, C], states [B, H] and weights as the cell's parameters are"
+        raise ShapeError(phrase(where, "the tensors", expected, shapes, "Give each its dimensions.")) from None
+    workers = openmp.thread_count()
+    if call.batch_sizes is None:
+        dense = _dense if x.shape[0] + B <= _KEPT else _dense.__wrapped__
+        return dense(compiled, x.shape[0], B, C, H, P, workers, call.reverse)
+    sizes = call.batch_sizes.numpy()
+    if not sizes[-1]:
+        sizes = sizes[: np.flatnonzero(sizes)[-1] + 1]
+    packed = _packed if len(sizes) + B <= _KEPT else _packed.__wrapped__
+    plan = packed(compiled, sizes.tobytes(), B, C, H, P, workers, call.reverse, call.rows is not None)
+    if call.rows is not None:
+        call.rows.check(x, states, plan.lines.B)
+    return plan
+
+
+def _checked_integers(call: SequenceCall) -> SequenceCall:
+    """The call with integer tensors as kernels read them."""
+    sizes, random_state = call.batch_sizes, call.random_state
+    if sizes is not None and not (sizes.dtype is torch.int64 and sizes.is_cpu and sizes.dim() == 1):
+        expected = "an int64 tensor [T] on the CPU, the rows of each step"
+        received = f"{sizes.dtype} {list(sizes.shape)} on {sizes.device}"
+        raise InputError(phrase("kernels", "sizes", expected, received, 'Convert it with .to("cpu", torch.int64).'))
+    if random_state is None or random_state.is_contiguous():
+        return call
+    return replace(call, random_state=random_state.contiguous())
+
+
+def _without_steps(call: SequenceCall) -> bool:
+    sizes = call.batch_sizes
+    if sizes is None:
+        return call.x.numel() == 0 and (call.x.shape[0] == 0 or call.states[0].shape[0] == 0)
+    return not len(sizes) or not sizes[0]
+
+
+def _zero_tail(plan: LaunchPlan, tensors: Sequence[Tensor]) -> None:
+    """Zeros the lines past the last packed row."""
+    lines = plan.lines.first[-1]
+    for t in tensors:
+        if lines < len(t):
+            t[lines:] = 0
+
+
+def blocks(sizes: Tensor, reverse: bool) -> list[int]:
+    """The steps at which a block of packed rows begins, from the sequence's end on, and their number."""
+    return Lines(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
+
+
+def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """`Backend.forward` on the kernels; all tensors contiguous."""
+    cell = call.cell
+    histories = histories and len(call.states) > (cell.output_state is not None)
+    c = compiled_forward(cell, SCALARS[call.x.dtype], save, histories)
+    if call.batch_sizes is not None or call.random_state is not None:
+        call = _checked_integers(call)
+    if _without_steps(call):
+        return _empty_result(c, call, save, histories)
+    plan = _plan(c, call)
+    if not plan.hand.knows(None, (call.x, *call.states, *call.weights)):
+        x, *rest = plan.hand.check(None, named(plan, call), _SIZES)
+        n = len(call.states)
+        call = replace(call, x=x, states=rest[:n], weights=rest[n:])
+    result = launch.forward(plan, call, save, histories)
+    if call.batch_sizes is not None:
+        _copy_empty_rows(call, plan.lines, call.states, result.final_states)
+        if call.rows is None:
+            _zero_tail(plan, [result.output, *result.histories, *result.saved[bool(c.program.kept) :]])
+    return result
+
+
+def _empty_result(c: Compiled, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """The result of a call without steps or without rows: the states stay as they are."""
+    cell, x, states = c.program.cell, call.x, call.states
+    H, P = hidden_sizes(cell, states, call.weights)
+    widths = {"H": H, "P": P}
+    others = [x.new_zeros(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
+    saved = [x.new_zeros(shape) for shape in kept_shapes(cell, x, states, call.weights)]
+    output = x.new_zeros(*x.shape[:-1], widths[cell.output_width])
+    finals = [s.clone() for s in states]
+    return ForwardResult(output, finals, others if histories else [], saved if save else [])
+
+
+def _copy_empty_rows(call: SequenceCall, lines: Lines, first: Sequence[Tensor], last: Sequence[Tensor]) -> None:
+    """Copies the states of rows of length 0, which end where they start."""
+    if call.rows is not None:
+        call.rows.idle_rows(first, last)
+    else:
+        n = lines.first[1]
+        for a, b in zip(first, last):
+            if n < len(a):
+                b[n:] = a[n:]
+
+
+def backward(
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor] = (),
+) -> Gradients:
+    """`Backend.backward` on the kernels. The gradient of x is laid out as x.
+
+    Where the steps after these are whole blocks, the bits of accumulated gradients are those of one call.
+    """
+    return _backward(call, result, upstream, needs, accumulate_into, None)
+
+
+def backward_recorded(
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor] = (),
+) -> RecordedGradients:
+    """`backward`, bit for bit, and what it computes on the way; gradients of products are views of shared memory."""
+    x, states = call.x, call.states
+    p, (H, P) = program(call.cell), hidden_sizes(call.cell, states, call.weights)
+    products = memory_pool.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
+    record = Record([memory_pool.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states], products)
+    gradients = _backward(call, result, upstream, needs, accumulate_into, record)
+    size = {"H": H, "P": P}
+    places = {key: p.slots[g.id] for key, (g, _) in p.derivative.products.items()}
+    first = {key: s.offset[0] * H + s.offset[1] * P for key, s in places.items()}
+    columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
+    return RecordedGradients(gradients, record.adjoints, columns)
+
+
+def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
+    """Of `backward_recorded` what concerns the states: the gradients of the initial states, and the adjoints."""
+    record = Record([memory_pool.empty((*call.x.shape[:-1], s.shape[-1]), call.x.dtype, _REUSED) for s in call.states])
+    return RecordedGradients(
+        _backward(call, result, upstream, Needs(False, True, False), (), record), record.adjoints, {}
+    )
+
+
+def _backward(
+    call: SequenceCall,
+    result: ForwardResult,
+    upstream: Upstream,
+    needs: Needs,
+    accumulate_into: Sequence[Tensor],
+    record: Record | None,
+) -> Gradients:
+    """record: where adjoints, and gradients of products, at every step are written, if anywhere."""
+    kind = SCALARS[call.x.dtype]
+    c = compiled_backward(call.cell, kind, any(d is not None for d in upstream.histories), record is not None)
+    entering = (upstream.output, *upstream.final_states, *upstream.histories)
+    entering = tuple(d if d is None or d.is_contiguous() else d.contiguous() for d in entering)
+    if call.batch_sizes is not None or call.random_state is not None:
+        call = _checked_integers(call)
+    n = 1 + len(call.states)
+    if _without_steps(call):
+        d_weights = list(accumulate_into) or [torch.zeros_like(w) for w in call.weights] if needs.weights else []
+        d_states = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(call.states, entering[1:])]
+        return Gradients(torch.zeros_like(call.x) if needs.x else None, d_states, d_weights)
+    plan = _plan(c, call)
+    present = [d for d in entering if d is not None]
+    given = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
+    which = (len(accumulate_into), *[d is None for d in entering])
+    upstream = Upstream(entering[0], entering[1:n], entering[n:])
+    if not plan.hand.knows(which, given):
+        checked = iter(plan.hand.check(which, named_backward(plan, call, result, upstream, accumulate_into), _SAVED))
+        x, states, weights = next(checked), [next(checked) for _ in call.states], [next(checked) for _ in call.weights]
+        call = replace(call, x=x, states=states, weights=weights)
+        result = ForwardResult(next(checked), [], [], [next(checked) for _ in result.saved])
+        entering = tuple(d if d is None else next(checked) for d in entering)
+        accumulate_into = list(checked)
+    finals = [memory_pool.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(call.states, entering[1:n])]
+    upstream = Upstream(entering[0], finals, entering[n:])
+    gradients = launch.backward(plan, call, result, upstream, needs, accumulate_into, record)
+    if call.batch_sizes is not None:
+        _copy_empty_rows(call, plan.lines, finals, gradients.states)
+        if gradients.x is not None and call.rows is None:
+            _zero_tail(plan, [gradients.x])
+    return gradients

@@ -1,0 +1,306 @@
+"""The launch plan: what a call of the kernels needs that follows from its sizes alone, made once and cached."""
+
+from __future__ import annotations
+
+import operator
+from array import array
+from bisect import bisect_right
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...caching import graph_bytes
+from ...cells.noise import ROWS, WORDS
+from ...errors import ShapeError, phrase
+from ..codegen.arguments import Block, Field, Workspace
+from ..codegen.ir_builder import Ptr
+from ..codegen.kernel_args import KernelArgs
+from ..emit.barrier import set_barrier_functions
+from ..emit.forward import Forward
+from ..emit.time_loop import Kernel, parameter_keys
+from ..planning.cell_program import Program
+from ..planning.step_schedule import Product
+from ..system import machine, openmp
+from . import cost_model
+from .tensor_checks import Handover, in_memory
+
+BLOCK_ROWS = 512
+"""Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient. Numerics, not a
+cost: changing it changes bits."""
+
+# Bytes of a kernel's names and places, and of a call beside its tables, at most.
+_NAMES, _FRAME = 32 << 10, 4 << 10
+
+Integers = NDArray[np.int64]
+
+
+class Compiled:
+    """A kernel and the addresses of its jobs. `nbytes`: what it keeps alive at most, code, plan and cell."""
+
+    def __init__(self, kernel: Kernel, kind: str):
+        self.kernel: Kernel = kernel
+        self.program: Program = kernel.program
+        self.layout = kernel.layout
+        cell = self.program.cell
+        key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
+        self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
+        self.nbytes = self.library.nbytes + graph_bytes(cell) + _NAMES
+        self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
+        states, at, k = range(len(cell.states)), self.layout, KernelArgs
+        self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
+        self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
+        weights = parameter_keys(cell)
+        given = [k.row["x"], *(f[n] for f in (k.start_state, k.final_state) for n in states)]
+        given += [*(k.weight[n] for n in weights), *(k.first_state[n] for n in states if k.first_state[n] in at)]
+        self.given = [at[f] for f in given]
+        """Indices of x, of the states that rows start from and end in, of the weights and, in backward, of the initial
+        states of the forward pass."""
+        self.draws = k.random_state in at
+        self.output, self.saved, self.dx, self.random_state = (
+            at[f] for f in (k.row["output"], k.row["kept"], k.row["dx"], k.random_state)
+        )
+        self.histories = [at[k.row[f"history_{n}"]] for n in states]
+        saved = [self.saved] * bool(self.program.kept)
+        self.saved_tensors = [self.output, *saved, *(self.histories[n] for n in self.program.histories)]
+        """Indices of the output and of what forward saved, as backward reads them."""
+        self.d_weights = [at[k.d_weight[n]] for n in weights if k.d_weight[n] in at]
+        names = ["d_output", *(f"d_history_{n}" for n in states if n != cell.output_state)]
+        self.upstream = [(at[k.row[n]], at[k.stride[n]]) for n in names]
+        """Indices of the address and of the stride of each upstream gradient of a row tensor."""
+        self.adjoints = [at[k.row[f"adjoint_{n}"]] for n in states]
+        self.compute_dx, self.overwrite = at[k.compute_dx], at[k.overwrite]
+        self.gate_gradients, self.zeros = at[k.gate_gradients], at[k.zeros]
+
+
+def block_steps(B: int) -> int:
+    """Steps of one block of backpropagation of a batch of B rows, counted from the end of the sequence."""
+    return max(1, BLOCK_ROWS // max(1, B))
+
+
+class Lines:
+    """How rows are packed: the line at which each step begins, and the lengths of rows where they differ."""
+
+    def __init__(self, T: int, B: int, sizes: Integers | None):
+        self.T, self.B = T, B
+        if sizes is None:
+            self.lengths = None
+            self.first = array("q", (np.arange(T + 1, dtype=np.int64) * B).tobytes())
+            return
+        if (np.diff(sizes, prepend=B) > 0).any() or (sizes < 0).any():
+            expected = f"rows for each step, never more than in the step before and at most {B}"
+            raise ShapeError(phrase("kernels", "sizes", expected, sizes.tolist(), "Sort rows by length."))
+        self.B = B = int(sizes[0]) if T else B
+        self.first = array("q", [0])
+        self.first.frombytes(np.cumsum(sizes).tobytes())
+        self.lengths = T - np.cumsum(np.bincount(sizes, minlength=B + 1))[:B]
+
+    def cuts(self, parts: int, begin: int = 0, end: int | None = None) -> array:
+        """Ranges of rows of nearly equal work in steps begin … end: lines where all rows are equally long.
+
+        Where they are not, the few longest rows fill whole steps by themselves, and a step of a few rows costs as much
+        as one of `min_rows_per_tile`. So rows low … high cost as many lines as their lengths add up to, with the first
+        rows of a tile all as long as the longest. Rows are halved between halves of the parts, and so on.
+        """
+        if self.lengths is None or parts == 1:
+            return array("q", [i * self.B // parts for i in range(parts + 1)])
+        inside = self.lengths if end is None else np.clip(self.lengths - begin, 0, end - begin)
+        tile = cost_model.COSTS.min_rows_per_tile
+        length, before = [*inside.tolist(), 0], [0, *np.cumsum(inside).tolist()]
+
+        def cost(low: int, high: int) -> int:
+            together = min(low + tile, high)
+            return tile * length[low] + before[high] - before[together] if low < high else 0
+
+        def halve(low: int, high: int, parts: int) -> list[int]:
+            if parts == 1:
+                return [low]
+            left = parts // 2
+
+            def uneven(middle: int) -> int:
+                """What a part on the right has more than one on the left, times what makes it whole."""
+                return left * cost(middle, high) - (parts - left) * cost(low, middle)
+
+            middle = bisect_right(range(low, high), 0, key=lambda m: -uneven(m)) + low
+            if middle > low and uneven(middle - 1) < -uneven(middle):
+                middle -= 1
+            return [*halve(low, middle, left), *halve(middle, high, parts - left)]
+
+        return array("q", [*halve(0, self.B, parts), self.B])
+
+    def blocks(self, reverse: bool) -> list[int]:
+        """The steps at which a block of backpropagation begins, and their number at the end, in its order of work.
+
+        A block has at most BLOCK_ROWS lines, or one step. They are counted from the end of the sequence: the end of
+        a sequence has the blocks of the whole, as far as it goes.
+        """
+        if self.lengths is None:
+            return [*range(0, self.T, min(self.T, block_steps(self.B)) or 1), self.T]
+        first = self.first.tolist()
+        ends = first if reverse else [first[-1] - n for n in reversed(first)]
+        found = [0]
+        while found[-1] < self.T:
+            found.append(max(found[-1] + 1, bisect_right(ends, ends[found[-1]] + BLOCK_ROWS) - 1))
+        return found
+
+
+class LaunchPlan:
+    """The argument block of all calls of one size but for the addresses of tensors, and the layout of the workspace."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        lines: Lines,
+        C: int,
+        H: int,
+        P: int,
+        workers: int,
+        reverse: bool,
+        apart: bool = False,
+    ):
+        """apart: whether the lines of x lie where the caller has them, as `Places` say."""
+        self.compiled, self.lines = compiled, lines
+        self.hand = Handover(f"cell {compiled.program.cell.name}", getattr(torch, compiled.kernel.scalar))
+        kernel, cell = compiled.kernel, compiled.program.cell
+        self.kernel, self.lanes = kernel, kernel.target.lanes(kernel.scalar)
+        self.width = {"C": C, "H": H, "P": P}
+        self.itemsize = 4 if kernel.scalar == "float32" else 8
+        T, B, costs, k = lines.T, lines.B, cost_model.COSTS, KernelArgs
+        forwards = isinstance(kernel, Forward)
+        once = forwards and T <= costs.pack_per_use_steps and lines.first[-1] > costs.unpacked_rows * T
+        division = cost_model.divide(self._load(once), workers)
+        self.threads = division.threads
+        once = once and (division.shared or division.threads == 1)
+        self.parts = parts = 1 if division.shared else division.threads
+        self.cuts = lines.cuts(parts)
+        self.space = 0  # numbers of workspace
+        self.own = array("q", np.arange(B, dtype=np.int64).tobytes())
+        self.block = block = Block(compiled.layout)
+        in_order = forwards != reverse  # whether the work runs from the first step to the last
+        block[k.T], block[k.B], block[k.C], block[k.H], block[k.P] = T, B, C, H, P
+        block[k.padded_C], block[k.padded_H], block[k.padded_P] = self.padded("C"), self.padded("H"), self.padded("P")
+        block[k.padded_units] = units = max(self.padded("H"), self.padded("P"))
+        block[k.end], block[k.parts], block[k.row_splits] = T, parts, self.cuts.buffer_info()[0]
+        block[k.step_offsets] = lines.first.buffer_info()[0]
+        block[k.row_base] = block[k.identity] = block[k.state_row] = self.own.buffer_info()[0]
+        block[k.first_step], block[k.step_sign] = (0, 1) if in_order else (T - 1, -1)
+        unpacked = costs.unpacked_rows if forwards else costs.unpacked_rows_backward
+        block[k.unpacked_weights], block[k.pack_per_use] = int(lines.first[-1] <= unpacked), int(once)
+        block[k.shared] = int(division.shared)
+        set_barrier_functions(block)
+        for number, p in kernel.products:
+            blocks = self._blocks(p)
+            depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
+            panels = self.threads if once and p.transposed else blocks
+            self._reserve(k.panel[number], panels * depth * p.columns * self.lanes)
+            self._reserve(k.bias[number], blocks * p.columns * self.lanes)
+        for name in kernel.vectors:
+            self._reserve(k.vector[name], units)
+        self._reserve(k.spill, B * kernel.step.crossing * units)
+        self._reserve(k.means, B * kernel.step.mean_count)
+        if kernel.drawn:
+            self._reserve(k.random_buffer, B * len(kernel.drawn) * WORDS * units)
+        for n, w in enumerate(cell.state_widths):
+            self._reserve(k.even[n], B * self.padded(w))
+            if kernel.step.pingpong[n]:
+                self._reserve(k.odd[n], B * self.padded(w))
+        if forwards:
+            chunk = max(1, min(T, costs.pregemm_rows // B))
+            block[k.chunk], block[k.chunk_rows] = chunk, chunk * B * parts
+            if apart:
+                self._reserve(k.gathered_x, chunk * B * parts * self.padded("C"))
+            for q in kernel.step.ahead:
+                blocks = -(-H // (q.span * self.lanes))
+                self._reserve(k.pregemm[kernel.numbers[id(q)]], blocks * chunk * B * parts * q.columns * self.lanes)
+        else:
+            self.blocks = lines.blocks(reverse)
+            # Threads meet after every block, so that each block is divided by itself.
+            spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(self.blocks)]
+            self.block_cuts = [self.cuts if lines.lengths is None else lines.cuts(parts, *span) for span in spans]
+            most = self._most_lines(reverse)
+            columns = max(self.padded(w) for w in self.width) // (2 * self.lanes)
+            panels = columns if most <= costs.panel_at_once_rows else 1
+            stride, panel_size = self.count(compiled.program.slot_width), panels * most * 2 * self.lanes
+            block[k.stride["gate_gradients"]], block[k.panel_size], block[k.panels] = stride, panel_size, panels
+            self._reserve(k.gate_gradients, most * stride)
+            self._reserve(k.gradient_columns, most * stride)
+            self._reserve(k.operand_panel, self.threads * panel_size)
+            self._reserve(k.zeros, units)
+        self._strides()
+        self.scratch = self.space * self.itemsize
+        self.output_width = self.width[cell.output_width]
+        self.output_shape = (T, B, self.output_width) if lines.lengths is None else None
+        self.kept_width = self.count(compiled.program.kept_width)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory, at most."""
+        cuts = 0 if isinstance(self.kernel, Forward) else len(self.blocks) * (160 + 8 * self.parts)
+        return 8 * len(self.block.entries) + 40 * (self.lines.T + self.lines.B) + cuts + _FRAME
+
+    def _strides(self) -> None:
+        """How long the line of a packed row is in each tensor that has such lines."""
+        program = self.compiled.program
+        output = self.width[program.cell.output_width]
+        states = {f"history_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
+        lines = {"x": self.width["C"], "output": output, "kept": self.count(program.kept_width), **states}
+        lines |= {f"adjoint_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
+        for name, n in lines.items():
+            self.block[KernelArgs.stride[name]] = self.block[KernelArgs.stride[f"d_{name}"]] = n
+        self.block[KernelArgs.stride["dx"]] = self.width["C"]
+
+    def _most_lines(self, reverse: bool) -> int:
+        """Lines of the largest block."""
+        first, T = self.lines.first, self.lines.T
+        bounds = [first[s if reverse else T - s] for s in self.blocks]
+        return max((abs(b - a) for a, b in pairwise(bounds)), default=0)
+
+    def _load(self, once: bool) -> cost_model.Load:
+        """What the thread policy asks of this call."""
+        gates, lines = self.compiled.program.cell.gates, self.lines
+        states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
+        macs = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
+        blocks = tuple(self._blocks(p) for _, p in self.kernel.products) if once else ()
+        return cost_model.Load(lines.B, lines.first[-1], lines.first[-1] // max(1, lines.T), macs, blocks)
+
+    def _blocks(self, p: Product) -> int:
+        """Blocks of units of a product, the last one maybe less than full."""
+        return -(-self.width[p.width] // (p.span * self.lanes))
+
+    def first_line(self, begin: int, end: int) -> int:
+        """The first packed line of the steps begin … end of the order of work."""
+        t0, dt = self.block[KernelArgs.first_step], self.block[KernelArgs.step_sign]
+        return self.lines.first[min(t0 + dt * begin, t0 + dt * (end - 1))]
+
+    def padded(self, width: str) -> int:
+        """A width rounded up to whole pairs of vectors."""
+        n = 2 * self.lanes
+        return -(-self.width[width] // n) * n
+
+    def count(self, place: tuple[int, ...]) -> int:
+        return place[0] * self.width["H"] + place[1] * self.width["P"] + sum(place[2:])
+
+    def _reserve(self, field: Field[Ptr], count: int) -> None:
+        """Room for `count` numbers in the workspace, on a cache line of its own."""
+        assert isinstance(field, Workspace), field.name
+        self.block[field] = self.space * self.itemsize
+        self.space += -(-count // 16) * 16
+
+    def random_state_address(self, noise: Tensor | None) -> int:
+        """The address of what random numbers are drawn from; refuses what kernels cannot trust."""
+        wrong = operator.ne if self.lines.lengths is None else operator.lt
+        fits = noise is not None and in_memory(noise, torch.int64) and noise.is_contiguous()
+        if noise is None or not fits or wrong(noise.numel(), ROWS + self.lines.B):
+            name = self.compiled.program.cell.name
+            expected = f"an int64 tensor of 3 + B = {ROWS + self.lines.B} numbers for the cell {name}"
+            received = "None" if noise is None else f"{noise.dtype} {list(noise.shape)}"
+            remedy = "Layers make it; ostinato.cells.noise says what it holds."
+            raise ShapeError(phrase("kernels", "noise", expected, received, remedy))
+        return noise.data_ptr()
+
+    def start(self, frame: array, job: str) -> None:
+        c = self.compiled
+        frame[c.counter] = frame[c.barrier_count] = 0
+        openmp.parallel(c.address[job], frame.buffer_info()[0], self.threads)

@@ -1,0 +1,177 @@
+"""Rows that stay where the caller has them: which line of x each packed row begins at, and which lines no row has.
+
+Letters: T steps, B rows of the caller's x, N packed rows, R lines of all packed rows together.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import ShapeError, phrase
+from ..codegen.arguments import Address, Integer, Layout, WorkArgs
+from ..codegen.ir_builder import Code, Int
+from ..codegen.kernel_args import KernelArgs
+from ..emit.gemm import Products
+from .standalone_kernel import Job
+from .tensor_checks import handed
+
+Integers = NDArray[np.int64]
+
+
+class Places:
+    """Packed rows of x [T, B, C], or [B, T, C] with batch_first, or [T, C]. Read by kernels, and trusted.
+
+    numbers  int64, one after the other: [B] the steps of each row of x, past which there is 0 in what is laid out as x
+             is; [N] the line of x, one of its T·B, at which each packed row begins; [N] which row of x it is
+    count    N
+    rows     B
+    steps    T
+    step     lines from one step of a row to its next
+    by_rows  whether states are those of the rows of x, B of them, and not of the packed rows
+    """
+
+    def __init__(self, numbers: Tensor, count: int, rows: int, steps: int, step: int, by_rows: bool):
+        self.numbers, self.count, self.rows, self.steps, self.step = numbers, count, rows, steps, step
+        self.by_rows = by_rows
+
+    @classmethod
+    def of(cls, lengths: Integers, starts: Integers, whose: Integers, steps: int, step: int, by_rows: bool) -> Places:
+        """From arrays [B], [N] and [N]."""
+        numbers = torch.from_numpy(np.concatenate([lengths, starts, whose]))
+        return cls(numbers, len(starts), len(lengths), steps, step, by_rows)
+
+    def fill(self, entries: array, layout: Layout) -> None:
+        """Writes the fields of a kernel's argument block; the addresses are valid while this object lives."""
+        first = self.numbers.data_ptr()
+        entries[layout[KernelArgs.caller_lengths]] = first
+        entries[layout[KernelArgs.row_base]] = first + 8 * self.rows
+        if self.by_rows:
+            entries[layout[KernelArgs.state_row]] = first + 8 * (self.rows + self.count)
+        entries[layout[KernelArgs.row_stride]] = self.step
+        entries[layout[KernelArgs.caller_steps]], entries[layout[KernelArgs.caller_rows]] = self.steps, self.rows
+
+    def check(self, x: Tensor, states: Sequence[Tensor], rows: int) -> None:
+        """Refuses an x with other lines, and other counts of rows: kernels trust what the frame says."""
+        same = not self.by_rows or all(s.shape[-2] == self.rows for s in states)
+        if prod(x.shape[:-1]) != self.steps * self.rows or self.count != rows or not same:
+            expected = f"x of {self.steps * self.rows} lines and {self.rows} rows, {self.count} of which are packed"
+            received = f"{list(x.shape)}, states {[list(s.shape) for s in states]} and {rows}"
+            raise ShapeError(phrase("kernels", "places", expected, received, "Give those of this very x."))
+
+    @property
+    def whose(self) -> Tensor:
+        """int64 [N], which row of x each packed row is."""
+        return self.numbers[self.rows + self.count : self.rows + 2 * self.count]
+
+    @property
+    def idle(self) -> Tensor:
+        """bool [B], the rows of x without a step."""
+        return self.numbers[: self.rows] == 0
+
+    def idle_rows(self, starts: Sequence[Tensor], ends: Sequence[Tensor]) -> None:
+        """Rows of x without a step end where they began."""
+        if self.by_rows and self.count < self.rows:
+            idle = self.idle.nonzero().view(-1)
+            for a, b in zip(starts, ends):
+                b.view(-1, b.shape[-1])[idle] = a.view(-1, a.shape[-1])[idle]
+
+    def index(self, sizes: Sequence[int]) -> Tensor:
+        """[R], the line of x of each packed row, where step t has sizes[t] of them."""
+        starts = self.numbers[self.rows : self.rows + self.count]
+        return torch.cat([starts[:n] + t * self.step for t, n in enumerate(sizes)])
+
+
+def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Places | None] | None:
+    """(sizes [S] of the steps, places) of rows that are packed longest first, and else in their order; S the longest.
+
+    lengths int64 [B], on the CPU. None where one of them is not between 0 and `steps`, and where none is
+    above 0. Without places where all of them are `steps`: such a batch is dense.
+    """
+    rows = len(lengths)
+    lengths = handed("kernels", "lengths", lengths, (rows,), torch.int64, "Give one integer for each row.")
+    numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64, device="cpu")
+    first = numbers.data_ptr()
+    sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
+    job = sorter()
+    block = job.block(1)
+    block[SortArgs.given], block[SortArgs.numbers] = lengths.data_ptr(), first
+    block[SortArgs.rows], block[SortArgs.steps] = rows, steps
+    block[SortArgs.row_distance] = steps if batch_first else 1
+    block[SortArgs.sizes], block[SortArgs.counts], block[SortArgs.found] = sizes, counts, found
+    job.run(block, 1)
+    count, longest, whole, wrong = numbers[-4:].tolist()
+    if wrong or not count:
+        return None
+    if whole == rows:
+        return numbers[3 * rows : 3 * rows + steps], None
+    return numbers[3 * rows : 3 * rows + longest], Places(
+        numbers, count, rows, steps, 1 if batch_first else rows, by_rows=True
+    )
+
+
+@lru_cache(maxsize=1)
+def sorter() -> Job:
+    """What sorts rows, compiled for all layers together."""
+    return Job("by length", "float32", SortArgs, _emit)
+
+
+class SortArgs(WorkArgs):
+    """The argument block of the kernel that sorts rows by length."""
+
+    given = Address("int64 [B]: the lengths.")
+    rows = Integer("B.")
+    steps = Integer("T, the largest length that is allowed.")
+    row_distance = Integer("Lines of x from one row's first step to the next row's.")
+    numbers = Address("int64 [3 B], written: what `Places.numbers` holds.")
+    sizes = Address("int64 [T], written: rows of each step.")
+    counts = Address("int64 [T + 1]: rows of each length, then where rows of this length go.")
+    found = Address("int64 [4], written: rows with a step, the longest length, rows of length T, 1 for a wrong length.")
+
+
+def _emit(code: Code, args: SortArgs, products: Products, part: Int) -> None:
+    """Sorts by counting: how many rows have each length, and from there where each row goes.
+
+    A few microseconds, where a dozen calls of numpy cost ten each in a process whose caches a kernel has emptied.
+    """
+    given, numbers, sizes, counts, found = args.given, args.numbers, args.sizes, args.counts, args.found
+    rows, steps = args.rows, args.steps
+    for k in range(4):
+        found.set_integer(k, 0)
+    with code.range(steps + 1) as n:
+        counts.set_integer(n, 0)
+    with code.range(rows) as b:
+        n = given.integer(b)
+        numbers.set_integer(b, n)
+        with code.if_else((n >= 0) & (n <= steps)) as (right, wrong):
+            with right:
+                counts.set_integer(n, counts.integer(n) + 1)
+            with wrong:
+                found.set_integer(3, 1)
+    found.set_integer(0, rows)
+    with code.range(steps) as t:
+        longer = found.integer(0) - counts.integer(t)
+        for table, place in ((found, code.integer(0)), (sizes, t), (counts, t)):
+            table.set_integer(place, longer)
+        with code.if_(longer > 0):
+            found.set_integer(1, t + 1)
+    found.set_integer(2, counts.integer(steps))
+    counts.set_integer(steps, 0)
+    with code.if_(steps > 0):
+        found.set_integer(0, sizes.integer(0))
+    starts = numbers.entry(rows)
+    whose = starts.entry(found.integer(0))
+    with code.range(rows) as b:
+        n = given.integer(b)
+        with code.if_((n > 0) & (n <= steps)):
+            place = counts.integer(n)
+            counts.set_integer(n, place + 1)
+            starts.set_integer(place, b * args.row_distance)
+            whose.set_integer(place, b)

@@ -1,0 +1,77 @@
+"""Standalone kernels beside those of a cell: one loop over memory with an argument block of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from llvmlite import ir
+
+from ..codegen.arguments import Block, Field, Layout, WorkArgs
+from ..codegen.ir_builder import PTR, Code, Int
+from ..emit.gemm import Products
+from ..system import machine, openmp
+from ..system.machine import Library, Target
+from ..system.openmp import flushed
+
+SCALARS = {torch.float32: "float32", torch.float64: "float64"}
+Emit = Callable[[Code, Any, Products, Int], None]
+"""Emits one work item; the second argument reads the argument block, the fourth is the number of the item."""
+
+
+def root_of(code: Code, v: Any) -> Any:
+    """√v of one float64."""
+    kind = ir.DoubleType()
+    name = "llvm.sqrt.f64"
+    function = code.module.globals.get(name) or ir.Function(code.module, ir.FunctionType(kind, [kind]), name)
+    return code.builder.call(function, [v])
+
+
+class Job:
+    """A standalone kernel: a body whose work items threads take from a counter.
+
+    arguments  the class that declares the fields of its argument block; families, which have no fixed keys, as `keyed`
+    key        what distinguishes kernels of one name in the cache
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scalar: str,
+        arguments: type[WorkArgs],
+        emit: Emit,
+        key: str = "",
+        keyed: Sequence[Field] = (),
+    ):
+        self.name, self.scalar, self.arguments, self.emit, self.key = name, scalar, arguments, emit, key
+        self.layout = Layout([*arguments.fields(), *keyed])
+
+    def module(self, target: Target) -> ir.Module:
+        module = ir.Module(self.name)
+        products = Products(module, self.scalar, target.lanes(self.scalar), target.registers)
+        body = products.code("body", [PTR])
+        args = self.arguments(self.layout, body, body.arguments[0])
+        with body.parts(args.counter, args.parts) as part:
+            self.emit(body, args, products, part)
+        flushed(module, body.close(), "run", target)
+        return module
+
+    @cached_property
+    def library(self) -> Library:
+        target = machine.host()
+        key = f"{self.name} {self.scalar} {self.key}"
+        return machine.compile(lambda: self.module(target), name=self.name, key=key, target=target)
+
+    def block(self, parts: int) -> Block:
+        """An argument block with `parts` work items, all other fields 0."""
+        block = Block(self.layout)
+        block[WorkArgs.parts] = parts
+        return block
+
+    def run(self, block: Block, count: int | None = None) -> None:
+        """Runs the work items of `block` on `count` threads, or fewer; by default on as many as torch uses."""
+        if count is None:
+            count = min(block[WorkArgs.parts], openmp.thread_count())
+        openmp.parallel(self.library.address("run"), block.entries.buffer_info()[0], count)

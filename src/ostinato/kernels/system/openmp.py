@@ -1,0 +1,203 @@
+"""One kernel body on several threads at once: the team of the OpenMP library that torch itself runs on.
+
+Sharing torch's team means that no second set of threads competes with it for the cores, and that a parallel region
+costs microseconds. Where torch has no such library (macOS, Windows) a pool of Python threads does the same, slower.
+
+Contract of a body, `void body(void *frame)`: it may run on fewer threads than asked for, down to one, because the
+OpenMP library decides in the end (nested regions, thread limits) and because a forked child has no team. So a body
+takes its share of the work from an atomic counter in its frame, or divides by the count of threads that it reads
+through `num_threads_address` while it runs, never by the count that was asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+from llvmlite import ir
+
+from ostinato.errors import InputError, phrase
+from ostinato.kernels.system.machine import Target
+
+_in_forked_child = False
+_warned = False
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    # Of all threads only the forking one lives on in a child. Its OpenMP library still counts on its team, and would
+    # wait for it forever; a pool of Python threads is just as dead.
+    global _in_forked_child, _pool, _pool_lock
+    _in_forked_child = True
+    _pool = None
+    _pool_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def thread_count() -> int:
+    """Threads to plan for: torch.get_num_threads(), and 1 in a forked process (a DataLoader's worker, say)."""
+    return 1 if _in_forked_child else torch.get_num_threads()
+
+
+def parallel(address: int, frame: int, threads: int) -> None:
+    """Call `void body(void *frame)` at `address` once on each of `threads` threads; return when all are done.
+
+    The interpreter is free meanwhile. Fewer threads may come than were asked for (see the contract above).
+    """
+    if threads < 1:
+        raise InputError(phrase("threads.parallel", "threads", "at least 1", threads))
+    if threads == 1 or _in_forked_child:
+        _body(address)(frame)
+        return
+    openmp = _openmp()
+    if openmp is not None:
+        openmp.GOMP_parallel(address, frame, threads, 0)
+    else:
+        _pool_parallel(_body(address), frame, threads)
+
+
+def barrier_address() -> int | None:
+    """`void barrier(void)`: waits for the other threads of the body. None without OpenMP: plan without barriers."""
+    return _symbol_address("GOMP_barrier")
+
+
+def num_threads_address() -> int | None:
+    """`int threads(void)`: on how many threads the body runs. None without OpenMP, where all asked for always come."""
+    return _symbol_address("omp_get_num_threads")
+
+
+@functools.cache
+def yield_address() -> int | None:
+    """`int sched_yield(void)`: gives the processor to another thread. None where the system has no such function."""
+    if sys.platform == "win32":
+        return None
+    return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
+
+
+# 256 bodies: more than any process alternates between; one that falls out costs a microsecond to wrap again.
+@functools.lru_cache(maxsize=256)
+def _body(address: int) -> Callable[[int], None]:
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+
+
+@functools.cache
+def _openmp() -> Any:
+    """The library whose GOMP_parallel torch calls, or None.
+
+    The symbol is looked up as the dynamic linker did for torch: first what the whole process shares, where a preloaded
+    OpenMP library and torch's own are, then what torch's library depends on. A second copy is never loaded.
+    """
+    if sys.platform == "win32":
+        return None
+    for path in (None, Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"):
+        if path is None or path.exists():
+            library = ctypes.CDLL(None if path is None else str(path))
+            if hasattr(library, "GOMP_parallel"):
+                library.GOMP_parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+                library.GOMP_parallel.restype = None
+                return library
+    return None
+
+
+@functools.cache
+def _symbol_address(name: str) -> int | None:
+    openmp = _openmp()
+    return None if openmp is None else ctypes.cast(getattr(openmp, name), ctypes.c_void_p).value
+
+
+def _pool_parallel(body: Callable[[int], None], frame: int, threads: int) -> None:
+    global _pool, _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            "torch brings no OpenMP library with GOMP_parallel here: kernels run on a pool of Python threads, which "
+            "costs about 0.1 ms per call. torch.set_num_threads(1) avoids it.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    with _pool_lock:
+        if _pool is None:
+            # As many as any team could ask for; the pool starts only those that are needed.
+            _pool = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="ostinato")
+        others = [_pool.submit(body, frame) for _ in range(threads - 1)]
+    body(frame)
+    wait(others)
+
+
+# Denormal numbers, which cost a hundred cycles each, are flushed to zero inside kernels. The mode belongs to a thread,
+# and the threads belong to torch and its user, so a kernel puts back what it found.
+
+_X86_FLUSH = 1 << 15 | 1 << 6  # MXCSR: results to zero, operands to zero
+_ARM_FLUSH = 1 << 24  # FPCR.FZ: both
+
+
+def flush_ir(builder: ir.IRBuilder, module: ir.Module, target: Target) -> Any:
+    """Emit: set this thread to flush denormals. Returns the earlier mode, for `restore_ir` before every return.
+
+    LLVM does not know that arithmetic depends on the mode and may move pure arithmetic across either end, so the work
+    between the two belongs in a function that is not inlined; `flushed` does that.
+    """
+    if target.name == "aarch64":
+        word = ir.IntType(64)
+        saved = builder.call(_intrinsic(module, "llvm.aarch64.get.fpcr", word, []), [])
+        flush = builder.or_(saved, ir.Constant(word, _ARM_FLUSH))
+        builder.call(_intrinsic(module, "llvm.aarch64.set.fpcr", ir.VoidType(), [word]), [flush])
+        return saved
+    word = ir.IntType(32)
+    place = builder.alloca(word)
+    builder.call(_intrinsic(module, "llvm.x86.sse.stmxcsr", ir.VoidType(), [_pointer()]), [place])
+    saved = builder.load(place, typ=word)
+    _load_mxcsr(builder, module, builder.or_(saved, ir.Constant(word, _X86_FLUSH)))
+    return saved
+
+
+def restore_ir(builder: ir.IRBuilder, module: ir.Module, target: Target, saved: Any) -> None:
+    """Emit: give this thread back the mode that `flush_ir` returned."""
+    if target.name == "aarch64":
+        set_mode = _intrinsic(module, "llvm.aarch64.set.fpcr", ir.VoidType(), [ir.IntType(64)])
+        builder.call(set_mode, [saved])
+    else:
+        _load_mxcsr(builder, module, saved)
+
+
+def flushed(module: ir.Module, body: ir.Function, name: str, target: Target) -> ir.Function:
+    """Emit `name`: the same arguments and result as `body`, run with denormals flushed and the mode put back."""
+    body.attributes.add("noinline")
+    function = ir.Function(module, body.function_type, name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    saved = flush_ir(builder, module, target)
+    result = builder.call(body, function.args)
+    restore_ir(builder, module, target, saved)
+    if isinstance(body.function_type.return_type, ir.VoidType):
+        builder.ret_void()
+    else:
+        builder.ret(result)
+    return function
+
+
+def _pointer() -> ir.Type:
+    return ir.PointerType()
+
+
+def _load_mxcsr(builder: ir.IRBuilder, module: ir.Module, mode: Any) -> None:
+    place = builder.alloca(ir.IntType(32))
+    builder.store(mode, place)
+    builder.call(_intrinsic(module, "llvm.x86.sse.ldmxcsr", ir.VoidType(), [_pointer()]), [place])
+
+
+def _intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+    function = module.globals.get(name)
+    return function or ir.Function(module, ir.FunctionType(result, arguments), name)

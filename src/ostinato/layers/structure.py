@@ -1,0 +1,74 @@
+"""`LayerStructure`: what a recurrent layer consists of: its cell, sizes, options and the names of its parameters.
+
+The forward pass (`base`) is built from helpers that read a layer; they take this class, which imports none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ..cells import Cell
+from ..execution.checkpoint import Checkpointing
+from .options import Options
+
+
+class MaskSeed(NamedTuple):
+    """What a layer draws its masks from while `dropout.pinned` is on."""
+
+    seed: Tensor
+    """int64 without dimensions."""
+    first_step: int
+    """The number of the call's first step."""
+
+
+class LayerStructure(nn.Module):
+    """The attributes that every recurrent layer has."""
+
+    cell: Cell
+    """The equations in evaluation: without b and d where bias=False, with the options that are not for training."""
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    proj_size: int
+    options: Options = Options()
+    """What the layer was told beyond torch.nn's arguments. An instance has its own where that is anything at all."""
+    _equations: tuple[Cell, Cell] | None = None
+    """The cell in evaluation and in training, where options are in the equations."""
+    _draws = False
+    """Whether a call in training draws anything at random."""
+    _pinned: Mapping[int, MaskSeed] | None = None
+    """The number of a thread → what calls in it draw from, while `dropout.pinned` is on there."""
+    knows_order = True
+    """Whether weights that come without a word on the order of their gates are in this cell's: as torch.nn's are."""
+    moved: Mapping[str, list[int]] = MappingProxyType({})
+    """Parameter's name → where each of its gates was before `load_state_dict` permuted it, until an optimiser steps."""
+
+    @property
+    def running(self) -> Cell:
+        """The equations that a call runs now: in training some options put more into them."""
+        return self.cell if self._equations is None else self._equations[self.training]
+
+    @property
+    def checkpoint(self) -> Checkpointing:
+        """What is kept between forward and backward; the one option that may be set at any time."""
+        return self.options.checkpoint
+
+    @checkpoint.setter
+    def checkpoint(self, value: Checkpointing) -> None:
+        self.options = replace(self.options, where=type(self).__name__, checkpoint=value)
+
+    def _weight_names(self) -> Sequence[Sequence[str]]:
+        """For each layer and direction the parameters' names, in the order in which the cell takes them."""
+        raise NotImplementedError
+
+    def _first_names(self) -> Sequence[str]:
+        """The parameters' names of the first layer and direction."""
+        return self._weight_names()[0]

@@ -1,0 +1,244 @@
+"""How a batch of sequences is laid out for the layers, and the way back.
+
+Layers read x [T, B, C], or packed rows [R, C] with `sizes`, the rows of each step, as in a PackedSequence: the longest
+sequences come first, so the rows of a step are the first ones of the step before.
+
+Letters: T steps, B rows of the batch, C input features, H units of a state, R steps of all rows together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from ..errors import InputError, phrase
+from ..execution.routing import seen, transformed
+from .gather import pick
+from .index_tensors import Exact, Layout, layout_for_any, layout_of
+from .lengths import Lengths, Resets, given_lengths, given_resets, known_lengths
+
+
+@dataclass
+class Padded:
+    """Every row has T steps. The caller's x is [T, B, C], [B, T, C] with batch_first, or [T, C] without a batch.
+
+    fresh    bool [B], the rows that start anew at their first step; None where no row does
+    """
+
+    x: Tensor
+    batched: bool
+    batch_first: bool
+    fresh: Tensor | None = None
+    sizes = None
+    lines = None
+    spare = False
+    places = None
+
+    @classmethod
+    def of(cls, x: Tensor, batch_first: bool, fresh: Tensor | None = None) -> Padded:
+        if x.dim() == 2:
+            return cls(x.unsqueeze(1), False, False, fresh)
+        return cls(x.transpose(0, 1) if batch_first else x, True, batch_first, fresh)
+
+    def start(self, state: Tensor, own: Tensor | None) -> Tensor:
+        """The states of the rows of x, from the caller's, [D·L, B, H] or [D·L, H], and the layer's own, [D·L, 1, H].
+
+        `own` is None where the caller gave no state: `state` is then the layer's own already.
+        """
+        batched = state if self.batched else state.unsqueeze(1)
+        return batched if own is None or self.fresh is None else torch.where(self.fresh[:, None], own, batched)
+
+    def final(self, state: Tensor, start: Tensor) -> Tensor:
+        """The rows' last state as the caller counts rows; `start` is the caller's state."""
+        return state if self.batched else state.squeeze(1)
+
+    def sequences(self) -> Tensor:
+        """int64 [B], the number of each row's sequence, by which random numbers know it."""
+        return torch.arange(self.x.shape[1], device=self.x.device)
+
+    def output(self, y: Tensor) -> Tensor:
+        """The layers' output [T, B, H] as the caller laid out x."""
+        y = y if self.batched else y.squeeze(1)
+        return y.transpose(0, 1) if self.batch_first else y
+
+    def steps(self, states: Tensor) -> Tensor:
+        """States after every step, [D·L, T, B, H], or [D·L, T, H] without a batch."""
+        return states if self.batched else states.squeeze(2)
+
+
+@dataclass
+class Packed:
+    """torch's PackedSequence: its data are rows already, and `sorted_indices` says whose they are."""
+
+    sequence: PackedSequence
+    spare = False
+    places = None
+
+    @property
+    def x(self) -> Tensor:
+        return self.sequence.data
+
+    @property
+    def sizes(self) -> Tensor:
+        return self.sequence.batch_sizes
+
+    def start(self, state: Tensor, own: Tensor | None) -> Tensor:
+        order = self.sequence.sorted_indices
+        return state if order is None else state.index_select(1, order)
+
+    def final(self, state: Tensor, start: Tensor) -> Tensor:
+        order = self.sequence.unsorted_indices
+        return state if order is None else state.index_select(1, order)
+
+    def sequences(self) -> Tensor:
+        order = self.sequence.sorted_indices
+        return torch.arange(int(self.sizes[0]), device=self.x.device) if order is None else order
+
+    def lines(self) -> Tensor:
+        """Which row of the packed ones each line is of: [R]."""
+        first = self.sizes.cumsum(0) - self.sizes
+        line = torch.arange(self.x.shape[0], device="cpu") - first.repeat_interleave(self.sizes)
+        return line.to(self.x.device)
+
+    def output(self, y: Tensor) -> PackedSequence:
+        return PackedSequence(y, *self.sequence[1:])
+
+    def steps(self, states: Tensor) -> Tensor:
+        """[D·L, R, H] → [D·L, T, B, H], 0 past the end of a row."""
+        padded, _ = pad_packed_sequence(self.output(states.transpose(0, 1)))
+        return padded.permute(2, 0, 1, 3)
+
+
+@dataclass
+class Ragged:
+    """Rows that end early, in any order, and rows that are cut at resets. Steps past a row's end are never read, and
+    come back as 0.
+
+    Kernels read the steps of all pieces where they are (`in_place`). For all others they are gathered once into packed
+    rows, `x`, and scattered once at the end. A row's final state is that of its last piece, in both directions: what a
+    call on this piece alone returns.
+
+    there   the caller's x
+    layout  where each step goes
+    places  `no_gather.row_layout` where x is to stay as it is, and the output to be laid out as x
+    packed  x, once it was gathered
+    """
+
+    there: Tensor
+    layout: Layout | Exact
+    batch_first: bool
+    places: Any = None
+    packed: Tensor | None = None
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The caller's leading sizes: (T, B), (B, T) with batch_first, or (T,) without a batch."""
+        return tuple(self.there.shape[:-1])
+
+    @property
+    def x(self) -> Tensor:
+        """[R, C], gathered when first asked for; as the caller has it where it stays."""
+        if self.places is not None:
+            return self.there
+        if self.packed is None:
+            x = self.there
+            self.packed = pick(x if x.dim() == 2 else x.flatten(0, 1), self.layout.index, self.layout.inverse)
+        return self.packed
+
+    @property
+    def sizes(self) -> Tensor:
+        return self.layout.sizes
+
+    @property
+    def spare(self) -> bool:
+        return self.layout.spare
+
+    @property
+    def _knows_rows(self) -> bool:
+        """Whether what runs the packed rows takes and gives states by the caller's rows."""
+        return self.places is not None and self.places.by_rows
+
+    def start(self, state: Tensor, own: Tensor | None) -> Tensor:
+        """The start of each piece: the state of its row, or the layer's own."""
+        batched = state if len(self.lead) == 2 else state.unsqueeze(1)
+        if self._knows_rows:
+            return batched
+        of_rows = batched.index_select(1, self.layout.rows)
+        fresh = self.layout.fresh
+        return of_rows if own is None or fresh is None else torch.where(fresh[:, None], own, of_rows)
+
+    def final(self, state: Tensor, start: Tensor) -> Tensor:
+        """A row without a step ends where it starts."""
+        if self._knows_rows:
+            return state if len(self.lead) == 2 else state.squeeze(1)
+        batched = start if len(self.lead) == 2 else start.unsqueeze(1)
+        whole = torch.cat([state, batched], 1).index_select(1, self.layout.last)
+        return whole if len(self.lead) == 2 else whole.squeeze(1)
+
+    def sequences(self) -> Tensor:
+        """A row's first piece has the row's number, a piece from a later step one that no other piece has."""
+        rows, first = self.layout.rows, self.layout.index[: self.layout.rows.shape[0]]
+        return rows + self.lead[0] * (first % self.lead[1]) if self.batch_first else first  # step · B + row
+
+    def lines(self) -> Tensor:
+        """Which piece each packed line is of: [R]."""
+        return self.layout.piece
+
+    def output(self, y: Tensor) -> Tensor:
+        return (
+            y
+            if self.places is not None
+            else pick(y, self.layout.inverse, self.layout.index).view(*self.lead, y.shape[-1])
+        )
+
+    def steps(self, states: Tensor) -> Tensor:
+        whole = torch.stack([self.output(s) for s in states.unbind(0)])
+        return whole.transpose(1, 2) if self.batch_first else whole
+
+
+Batch = Padded | Packed | Ragged
+
+
+def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_first: bool, where: str) -> Batch:
+    """The batch as the layers read it. x [T, B, C], [B, T, C] with batch_first, [T, C], or a PackedSequence."""
+    if isinstance(x, PackedSequence):
+        if lengths is not None:
+            remedy = "A PackedSequence knows its lengths already; leave the argument out."
+            raise InputError(phrase(where, "lengths", "None with a PackedSequence", type(lengths).__name__, remedy))
+        return Packed(x)
+    if lengths is None and resets is None:
+        return Padded.of(x, batch_first)
+    time = 1 if batch_first and x.dim() == 3 else 0
+    steps, rows = x.shape[time], x.shape[1 - time] if x.dim() == 3 else 1
+    known = None if lengths is None else given_lengths(lengths, rows, x.dim() == 3, where)
+    begins = None if resets is None else given_resets(resets, tuple(x.shape[:-1]), batch_first, where)
+    if not transformed() and seen([x, *[t for t in (known, begins) if t is not None]]):
+        return Ragged(x, layout_for_any(known, begins, steps, rows, time == 1, x.device, where), time == 1)
+    known = None if known is None else known_lengths(known, steps, where)
+    if begins is None:
+        layout = layout_of(known, None, steps, rows, time == 1, x.device)
+        return Padded.of(x, batch_first) if layout.pieces.dense else Ragged(x, layout, time == 1)
+    begins = begins.detach().to("cpu")
+    if steps and (known is None or bool((known == steps).all())):
+        if not begins.any():
+            return Padded.of(x, batch_first)
+        if not begins[1:].any():
+            return Padded.of(x, batch_first, begins[0].to(x.device))
+    return Ragged(x, layout_of(known, begins, steps, rows, time == 1, x.device), time == 1)
+
+
+def packed_like(sequence: PackedSequence, padded: Tensor, batch_first: bool) -> PackedSequence:
+    """padded [T, B, H], or [B, T, H], with the steps and rows of `sequence` → a PackedSequence, its rows in that order.
+
+    B and T are those that pad_packed_sequence gives for it.
+    """
+    _, lengths = pad_packed_sequence(sequence)
+    order = sequence.sorted_indices
+    if order is not None:
+        padded, lengths = padded.index_select(0 if batch_first else 1, order), lengths[order.cpu()]
+    data = pack_padded_sequence(padded, lengths, batch_first).data
+    return PackedSequence(data, *sequence[1:])
