@@ -31,6 +31,7 @@ ORDER = """
     layers
     bptt loss packing export
     lens
+    program
     apps
     __main__ _moved models tasks lab inspection training
 """

@@ -1,0 +1,108 @@
+"""Examples: the rows of a data set as a task reads them, whatever file they came from.
+
+Letters: N rows, T steps, C features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+InputKind = Literal["text", "tokens", "series", "features"]
+"""text: a string. tokens: a list of strings. series: float64 [T, C]. features: float64 [C], one step."""
+TargetKind = Literal["class", "labels", "number", "tags"]
+"""class: a string. labels: a tuple of strings, any number of them. number: a float. tags: a string for each token."""
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a row came from: the file, and the physical line at which it begins, counted from 1; 0 where none."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Examples:
+    """N rows of one task."""
+
+    kind: InputKind
+    inputs: Sequence[Any]
+    """[N]: what `kind` says of each row. A missing number of a series or of features is NaN."""
+    target_kind: TargetKind
+    targets: Sequence[Any] | None
+    """[N]: what `target_kind` says of each row; None where rows come without targets."""
+    channels: Sequence[str] = ()
+    """The names of the C features, or of the one text column."""
+    target_name: str = "target"
+    origins: Sequence[Origin] = ()
+    """[N]"""
+    groups: Sequence[str] | None = None
+    """[N]: rows of one group belong in one part of a split; None: every row is its own."""
+    parts: Sequence[str] | None = None
+    """[N]: train, valid or test, where the user gave the split; None: the program splits."""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
+        """The examples of some rows, in this order."""
+        chosen = [int(r) for r in rows]
+
+        def pick(values: Sequence[Any] | None) -> Any:
+            return values if values is None or not len(values) else [values[r] for r in chosen]
+
+        return replace(
+            self,
+            inputs=[self.inputs[r] for r in chosen],
+            targets=pick(self.targets),
+            origins=pick(self.origins),
+            groups=pick(self.groups),
+            parts=pick(self.parts),
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was read."""
+
+    path: Path
+    sha256: str
+    rows: int
+    lines: int
+    """Physical lines; a quoted line break makes more of them than rows. 0 for a binary file."""
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """All rows of a command, what the program infers from them, and what it has to say about them."""
+
+    examples: Examples
+    task: str
+    """classify, regress or tag."""
+    because: str
+    """One sentence: what was inferred, and from what."""
+    sources: Sequence[Source] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+    """What was cut, dropped, unknown or imputed, counted: a sentence each."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of each part."""
+
+    train: np.ndarray
+    """int64: row numbers of the data set, in its order."""
+    valid: np.ndarray
+    test: np.ndarray
+    given: bool
+    """Whether the user gave the split, so that nothing is removed from it."""
+    leaked: np.ndarray
+    """Rows of valid and test whose input is also a training row's: int64."""
+    notes: Sequence[str] = ()

@@ -1,0 +1,1 @@
+"""One file a task: its encoding, network, loss, predictions, metrics and baselines."""

@@ -1,0 +1,117 @@
+"""What a task is made of: encoding, network, loss, predictions, metrics and baselines.
+
+Letters: N rows, B rows of a batch, T steps, C features, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..data.examples import Examples
+from ..options import NetworkOptions
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows, ready for the network."""
+
+    x: Mapping[str, Tensor]
+    """The network's inputs by name, such as words [T, B] int64; padding past a row's length is never read."""
+    lengths: Tensor
+    """[B] int64 on the CPU."""
+    target: Tensor | None
+    """As the task's loss takes it."""
+    weight: int
+    """The units that the loss is a mean over: rows, or tokens of a tagger."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as numbers, not yet in batches."""
+
+    rows: Sequence[Any]
+    """[N]: the task's own record of a row."""
+    lengths: np.ndarray
+    """[N] int64: steps of each row, by which batches are formed."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model, or a baseline, says about N rows."""
+
+    values: Sequence[Any]
+    """[N]: a class, a tuple of labels, a number, or a list of tags."""
+    probabilities: Any = None
+    """[N, K] float64 for classes and labels; a list of [T, K] for tags; None for numbers."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number about predictions, and how to compute it again on resampled units."""
+
+    name: str
+    """accuracy, macro_f1, mae, …"""
+    value: float
+    low: float
+    """The ends of the 95 % interval, by resampling independent units."""
+    high: float
+    n: int
+    """Units that were resampled."""
+    higher_is_better: bool
+
+
+class Baseline(Protocol):
+    """A model that the network has to beat."""
+
+    name: str
+    """As the table shows it."""
+    trivial: bool
+    """Whether it looks at no input: majority, mean."""
+    without_order: bool
+    """Whether the order of the steps changes nothing."""
+
+    def fit(self, train: Examples) -> Baseline: ...
+    def predict(self, examples: Examples) -> Predictions: ...
+
+
+class Task(Protocol):
+    """One task, after `encode_from` has seen the training rows. Everything that it keeps is JSON and tensors."""
+
+    name: str
+    metric: str
+    """The name of the metric that stops the fit early and chooses the weights."""
+    classes: Sequence[str]
+    """[K]; empty for numbers."""
+
+    @classmethod
+    def encode_from(cls, train: Examples, options: NetworkOptions) -> Task:
+        """The task with its vocabularies, labels and scalers, all from training rows."""
+
+    def encode(self, examples: Examples) -> Encoded: ...
+    def batch(self, encoded: Encoded, rows: Sequence[int]) -> Batch: ...
+    def network(self, options: NetworkOptions) -> nn.Module:
+        """An untrained network; called as network(batch.x, batch.lengths) → outputs."""
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The mean over `batch.weight` units, in nats or in squared units of the scaled target."""
+
+    def decode(self, outputs: Tensor, batch: Batch) -> Predictions: ...
+    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
+        """All metrics of the task, the one named by `metric` first."""
+
+    def score(self, truth: Examples, predictions: Predictions) -> float:
+        """The value of `metric` alone, without an interval."""
+
+    def baselines(self) -> list[Baseline]:
+        """Unfitted, the trivial ones first."""
+
+    def to_json(self) -> Mapping[str, Mapping[str, Any]]:
+        """File name → content: vocabulary.json, labels.json, scaling.json, as the task has them."""
+
+    @classmethod
+    def from_json(cls, files: Mapping[str, Mapping[str, Any]]) -> Task: ...

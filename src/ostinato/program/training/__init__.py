@@ -1,0 +1,1 @@
+"""Training on examples: batches by length, the fit with its budget, exact resumption."""
