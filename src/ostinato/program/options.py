@@ -1,72 +1,186 @@
-"""What a user can set: about the data, the network and the fit. Every field is a flag of the command of that name."""
+"""What a user can set, in one place: each field is a flag of the commands and a keyword of `ostinato.train`.
+
+A field's `help` is what `--help` prints of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from ..errors import InputError, did_you_mean, phrase
+
+
+def _flag(default: Any, help: str) -> Any:
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """Which files, which columns, which task, and how rows are split."""
 
-    paths: Sequence[Path] = ()
-    valid: Path | None = None
-    test: Path | None = None
-    valid_share: float = 0.1
-    test_share: float = 0.1
-    target: str | None = None
-    text: str | None = None
-    series: Sequence[str] = ()
-    features: Sequence[str] = ()
-    columns: Sequence[str] = ()
-    """Names of the columns of a file without a header."""
-    group: str | None = None
-    encoding: str | None = None
-    label_separator: str | None = None
-    """Between the labels of one cell, where a row may have several."""
-    task: str | None = None
-    seed: int = 0
+    paths: Sequence[Path] = _flag((), "Files of rows, or a folder of folders of texts.")
+    valid: Path | None = _flag(None, "A file of validation rows; without it a share of the rows.")
+    test: Path | None = _flag(None, "A file of test rows; without it a share of the rows.")
+    valid_share: float = _flag(0.1, "Share of the rows that choose the weights and end the training.")
+    test_share: float = _flag(0.1, "Share of the rows that only the final figures are of.")
+    target: str | None = _flag(None, "The column to predict.")
+    text: str | None = _flag(None, "The column of texts to read.")
+    series: Sequence[str] = _flag((), "Columns of series to read, with commas between.")
+    features: Sequence[str] = _flag((), "Columns of numbers to read, with commas between.")
+    columns: Sequence[str] = _flag((), "Names of the columns of a file without a header, with commas between.")
+    group: str | None = _flag(None, "A column whose equal values stay in one part of the split.")
+    encoding: str | None = _flag(None, "Of text files that are neither UTF-8 nor UTF-16, such as latin-1.")
+    label_separator: str | None = _flag(None, "Between the labels of one cell, where a row may have several.")
+    task: str | None = _flag(None, "classify, regress or tag, where the file does not say.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """The network. None: the task's default."""
+    """The network."""
 
-    cell: str = "gru"
-    """A name of the catalogue, the canonical text of a cell, or FILE.py:NAME."""
-    hidden: int = 128
-    layers: int = 1
-    both_directions: bool = True
-    embedding: int = 64
-    dropout: float = 0.3
-    unit: str = "word"
-    """word or char: what a text is divided into."""
-    lowercase: bool = False
-    vocabulary: int = 50_000
-    """The most frequent words of the training rows that have an embedding; others share one."""
-    vectors: Path | None = None
-    """Word vectors as a text file: a word and its numbers on each line."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the layers by name: zoneout, layer_norm, …"""
+    cell: str = _flag("gru", "A cell of the catalogue, or FILE.py:NAME.")
+    hidden: int = _flag(128, "Hidden units.")
+    layers: int = _flag(1, "Recurrent layers.")
+    both_directions: bool = _flag(True, "Whether the layers also read from the end.")
+    embedding: int = _flag(64, "Numbers of a word's, or character's, vector.")
+    dropout: float = _flag(0.3, "Share of the numbers between layers that training sets to 0.")
+    unit: str = _flag("word", "word or char: what a text is divided into.")
+    lowercase: bool = _flag(False, "Whether capitals are read as small letters.")
+    vocabulary: int = _flag(50_000, "Most frequent words of the training rows with a vector; others share one.")
+    vectors: Path | None = _flag(None, "Word vectors to begin with: a word and its numbers on each line.")
+    options: Mapping[str, Any] = _flag({}, "Options of the layers by name: zoneout, layer_norm, ...")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
     """How long, how fast, from which seed."""
 
-    minutes: float = 10.0
-    updates: int | None = None
-    """Exactly so many updates, whatever time they take; None: planned from `minutes`."""
-    batch: int = 32
-    learning_rate: float = 3e-3
-    clip: float = 1.0
-    patience: int = 8
-    """Evaluations without a better metric after which training ends."""
-    class_weights: str = "none"
-    """none or balanced."""
-    seed: int = 0
-    device: str = "cpu"
-    threads: int | None = None
+    minutes: float = _flag(10.0, "Time for the whole command.")
+    updates: int | None = _flag(None, "Exactly so many updates, whatever time they take.")
+    batch: int = _flag(32, "Rows of an update.")
+    learning_rate: float = _flag(3e-3, "Adam's first; it falls to 0 at the last update.")
+    clip: float = _flag(1.0, "Largest norm of the gradient.")
+    patience: int = _flag(8, "Evaluations without a better metric after which training ends.")
+    class_weights: str = _flag("none", "none or balanced.")
+    seed: int = _flag(0, "Of the split, the first weights, the order of rows and dropout.")
+    device: str = _flag("cpu", "Where the network runs, as torch names it.")
+    threads: int | None = _flag(None, "Threads of torch and of the kernels. [default: torch's]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What is written where."""
+
+    out: Path | None = _flag(None, "Folder of the model; a number is added if it exists. [default: NAME-model]")
+    private: bool = _flag(False, "Leave rows, texts and hashes of the data out of the folder.")
+    baselines: bool = _flag(True, "Whether baselines are fitted beside the network.")
+    lens: bool = _flag(True, "Whether the report looks into the network.")
+    from_model: Path | None = _flag(None, "A model folder whose weights training begins with.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """All options of a training."""
+
+    data: DataOptions = field(default_factory=DataOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    fit: FitOptions = field(default_factory=FitOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    @classmethod
+    def of(cls, where: str, given: Mapping[str, Any]) -> TrainOptions:
+        """The options by name, whichever record they belong to; options of the layers by their own names too.
+
+        Raises InputError for an unknown name, with the nearest known one.
+        """
+        from ..layers.options import Options
+
+        layer_options = {f.name for f in fields(Options)}
+        parts: dict[str, dict[str, Any]] = {part.name: {} for part in fields(cls)}
+        options: dict[str, Any] = dict(given.get("options") or {})
+        for name, value in given.items():
+            part = _PART_OF.get(name)
+            if part is not None:
+                parts[part][name] = value
+            elif name in layer_options:
+                options[name] = value
+            else:
+                known = [*_PART_OF, *sorted(layer_options)]
+                raise InputError(phrase(where, "an option", "a known one", repr(name), did_you_mean(name, known)))
+        parts["network"]["options"] = options
+        Options.of(where, options)
+        made = cls(**{name: _RECORDS[name](**values) for name, values in parts.items()})
+        _check(where, made)
+        return made
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it: paths as text."""
+        return {name: _plain(asdict(getattr(self, name))) for name in _RECORDS}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], where: str) -> TrainOptions:
+        """What `to_json` gave. Raises InputError for anything else."""
+        given: dict[str, Any] = {}
+        for name, record in _RECORDS.items():
+            part = content.get(name)
+            if not isinstance(part, Mapping):
+                raise InputError(phrase(where, f"the options under {name!r}", "a JSON object", type(part).__name__))
+            paths = {f.name for f in fields(record) if "Path" in str(f.type) and f.name != "paths"}
+            for key, value in part.items():
+                given[key] = Path(value) if key in paths and value is not None else value
+        given["paths"] = tuple(Path(p) for p in given.get("paths", ()))
+        return cls.of(where, given)
+
+    def but(self, **changes: Any) -> TrainOptions:
+        """The same with other values of some options, by name."""
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            parts.setdefault(_PART_OF[name], {})[name] = value
+        return replace(self, **{part: replace(getattr(self, part), **values) for part, values in parts.items()})
+
+
+_RECORDS: dict[str, Any] = {"data": DataOptions, "network": NetworkOptions, "fit": FitOptions, "run": RunOptions}
+_PART_OF = {f.name: part for part, record in _RECORDS.items() for f in fields(record)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _check(where: str, made: TrainOptions) -> None:
+    """Refuses numbers that no training can use."""
+    network, fit, data = made.network, made.fit, made.data
+    for name, value in (("hidden", network.hidden), ("layers", network.layers), ("embedding", network.embedding),
+                        ("batch", fit.batch), ("patience", fit.patience), ("vocabulary", network.vocabulary)):  # fmt: skip
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(phrase(where, name, "a whole number of 1 or more", repr(value)))
+    for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):
+        if not isinstance(number, int | float) or not 0 < number < float("inf"):
+            raise InputError(phrase(where, name, "a number above 0", repr(number)))
+    if fit.updates is not None and fit.updates < 1:
+        raise InputError(phrase(where, "updates", "1 or more", fit.updates, "Leave it out to plan them from minutes."))
+    if not 0 <= network.dropout < 1:
+        raise InputError(phrase(where, "dropout", "a share from 0 up to, not including, 1", network.dropout))
+    if network.unit not in ("word", "char"):
+        raise InputError(phrase(where, "unit", "word or char", repr(network.unit)))
+    if fit.class_weights not in ("none", "balanced"):
+        raise InputError(phrase(where, "class_weights", "none or balanced", repr(fit.class_weights)))
+    for name, share in (("valid_share", data.valid_share), ("test_share", data.test_share)):
+        if not 0 < share < 1:
+            raise InputError(phrase(where, name, "a share between 0 and 1", share))
+    if data.valid_share + data.test_share >= 1:
+        remedy = "Leave rows to train on."
+        raise InputError(
+            phrase(where, "valid_share + test_share", "below 1", data.valid_share + data.test_share, remedy)
+        )

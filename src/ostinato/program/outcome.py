@@ -1,0 +1,128 @@
+"""The outcome of a training: one table of baselines and network, on the same rows, and what it says in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .tasks.task import Metric
+
+PERCENT = ("accuracy", "macro_f1", "micro_f1", "span_f1", "known_accuracy", "unknown_accuracy")
+"""Metrics that are shares; they are shown in percent, their differences in points."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One row of the table: a model and its metrics on the test rows."""
+
+    name: str
+    metrics: Sequence[Metric]
+    """The task's own metric first."""
+    trivial: bool = False
+    """Whether the model reads no input: majority, mean."""
+    without_order: bool = False
+    """Whether the order of the steps changes nothing."""
+    seconds: float = 0.0
+    """Of fitting and predicting."""
+    note: str = ""
+
+    @property
+    def metric(self) -> Metric:
+        return self.metrics[0]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The network's metric minus a baseline's on the same rows, positive where the network is better."""
+
+    baseline: str
+    value: float
+    low: float
+    """The ends of the 95 % interval, by resampling the same units for both."""
+    high: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training found: baselines first, the network last."""
+
+    baselines: Sequence[Scored]
+    network: Scored
+    gains: Sequence[Gain]
+    """Over each baseline, in their order."""
+    n: int
+    """Test rows."""
+
+    @property
+    def status(self) -> int:
+        """0, or 1 where the interval of the gain over a trivial baseline includes or lies below 0."""
+        trivial = {b.name for b in self.baselines if b.trivial}
+        return int(any(g.low <= 0 for g in self.gains if g.baseline in trivial))
+
+    @property
+    def best_baseline(self) -> Scored | None:
+        """The best of them by the task's metric."""
+        if not self.baselines:
+            return None
+        sign = 1 if self.network.metric.higher_is_better else -1
+        return max(self.baselines, key=lambda b: sign * b.metric.value)
+
+    def sentence(self) -> str:
+        """What recurrence gains over the best baseline, with its 95 % interval, also where that is nothing."""
+        best = self.best_baseline
+        if best is None:
+            return "No baselines were fitted, so nothing is said of what recurrence gains."
+        gain = next(g for g in self.gains if g.baseline == best.name)
+        name = self.network.metric.name
+        interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
+        amount = f"{amount_of(name, abs(gain.value))} of {title_of(name)}"
+        if gain.low > 0:
+            return f"The network gains {amount} over the best baseline, {best.name} ({interval})."
+        if gain.high < 0:
+            return f"The network is worse than {best.name} by {amount} ({interval}): use the baseline."
+        order = "; the order of the steps matters little here" if best.without_order else ""
+        return f"On {self.n} rows the network gains nothing certain over {best.name} ({interval}){order}."
+
+
+def title_of(metric: str) -> str:
+    """accuracy, macro F1, mean absolute error: a metric's name in words."""
+    words = {"mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²", "ece": "calibration error"}
+    return words.get(metric, metric.replace("_f1", " F1").replace("_", " "))
+
+
+def shown(metric: str, value: float) -> str:
+    """A value as the table has it: percent of shares, four digits of all else."""
+    return f"{100 * value:.1f} %" if metric in PERCENT else f"{value:.4g}"
+
+
+def signed(metric: str, value: float) -> str:
+    """A difference with its sign: in points of shares."""
+    return f"{100 * value:+.1f}" if metric in PERCENT else f"{value:+.3g}"
+
+
+def amount_of(metric: str, value: float) -> str:
+    """The size of a difference: `1.2 points` of shares."""
+    return f"{100 * value:.1f} points" if metric in PERCENT else f"{value:.3g}"
+
+
+def interval_of(metric: Metric) -> str:
+    """`87.1 % [86.6, 87.5]`: a value with its 95 % interval."""
+    name = metric.name
+    if name in PERCENT:
+        return f"{100 * metric.value:.1f} % [{100 * metric.low:.1f}, {100 * metric.high:.1f}]"
+    return f"{metric.value:.4g} [{metric.low:.4g}, {metric.high:.4g}]"
+
+
+def table_of(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
+    """(headings, rows) of the table: baselines first, the network last, the gain over each baseline beside it."""
+    metrics = [m.name for m in outcome.network.metrics]
+    gains = {g.baseline: g for g in outcome.gains}
+    rows = []
+    for scored in (*outcome.baselines, outcome.network):
+        values = {m.name: m for m in scored.metrics}
+        cells = [interval_of(values[m]) if m in values else "-" for m in metrics]
+        gain = gains.get(scored.name)
+        name = metrics[0]
+        said = f"{signed(name, gain.value)} [{signed(name, gain.low)}, {signed(name, gain.high)}]" if gain else ""
+        rows.append([scored.name, *cells, said])
+    return ["model", *(title_of(m) for m in metrics), "network minus it"], rows

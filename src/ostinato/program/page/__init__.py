@@ -1,0 +1,1 @@
+"""The report page of a training: one file of HTML that opens offline."""

@@ -1,0 +1,166 @@
+"""The report page of a training, as one file of HTML that opens offline, runs no script and loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..._version import __version__
+from ...lens.render.html.inline_svg import drawn
+from ...lens.render.html.markup import Html, listed, table, tag, together
+from ...lens.render.html.page import sections
+from ...lens.render.html.style import STYLE
+from ...lens.report.data import ReportData
+from ..data.examples import Examples
+from ..outcome import Outcome, table_of, title_of
+from ..tasks.task import Predictions
+from ..training.fit import Evaluation
+from . import examples as shown
+from . import pictures
+
+_OWN_STYLE = """
+.token { padding: 0 0.15rem; border-radius: 0.2rem; }
+.token.wrong small { color: var(--mark); margin-left: 0.2rem; }
+.sentence { line-height: 1.9; }
+"""
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """Everything that the page says."""
+
+    title: str
+    because: str
+    """The sentence that says what was inferred, and from what."""
+    outcome: Outcome
+    history: Sequence[Evaluation]
+    classes: Sequence[str]
+    truth: Examples
+    """The test rows."""
+    predictions: Predictions
+    """Of the network, on the test rows."""
+    advice: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    """What was cut, dropped, unknown, leaked or imputed, a sentence each."""
+    lens: ReportData | None = None
+    lens_absent: str = ""
+    """Why there is no report of the lens."""
+    repeat: str = ""
+    """The command that repeats the run."""
+    private: bool = False
+    """Whether rows and texts stay out of the page."""
+
+
+def report_page(content: PageContent) -> str:
+    """The page, every string of the user's escaped."""
+    parts = [_results(content), _task_pictures(content), _curves(content), _data(content), *_lens(content)]
+    head = together(
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", content.title),
+        tag("style", Html(STYLE + _OWN_STYLE)),
+    )
+    header = tag("header", tag("h1", content.title), tag("p", content.because, class_="lead"))
+    repeat = f" Repeat it with: {content.repeat}" if content.repeat else ""
+    foot = tag("footer", f"Ostinato {__version__}. Every number is measured on rows that no training saw.{repeat}")
+    body = tag("body", header, tag("main", *parts), foot)
+    return "<!doctype html>\n" + tag("html", tag("head", head), "\n", body, lang="en") + "\n"
+
+
+def _results(content: PageContent) -> Html:
+    outcome = content.outcome
+    headings, rows = table_of(outcome)
+    kind = "p"
+    return tag(
+        "section",
+        tag("h2", "Result"),
+        tag(kind, outcome.sentence(), class_="well"),
+        drawn(pictures.intervals_picture(outcome), "intervals", "Every model on the same test rows"),
+        table(
+            f"On {outcome.n} test rows, with 95 % intervals by resampling independent units; baselines first",
+            headings,
+            rows,
+        ),
+        *(tag("p", f"{b.name}: {b.note}", class_="lead") for b in outcome.baselines if b.note),
+    )
+
+
+def _curves(content: PageContent) -> Html:
+    if not content.history:
+        return Html("")
+    name = content.outcome.network.metric.name
+    return tag(
+        "section",
+        tag("h2", "Training"),
+        tag("p", content.advice),
+        drawn(pictures.curves_picture(content.history, name), "curves", "Training loss, and the validation metric"),
+        listed(content.facts.items()),
+    )
+
+
+def _task_pictures(content: PageContent) -> Html:
+    if content.truth.targets is None or not len(content.truth):
+        return Html("")
+    parts: list[Any] = [tag("h2", "Test rows")]
+    kind = content.truth.target_kind
+    if kind == "class":
+        parts += _of_classes(content)
+    elif kind == "number":
+        targets = [float(t) for t in content.truth.targets]
+        values = [float(v) for v in content.predictions.values]
+        picture = pictures.numbers_picture(targets, values, content.truth.target_name)
+        parts.append(drawn(picture, "numbers", "Predicted against true"))
+        if not content.private:
+            parts.append(shown.number_table(content.truth, content.predictions))
+    elif kind == "tags":
+        flat_truth = [t for row in content.truth.targets for t in row]
+        flat_said = [p for row in content.predictions.values for p in row]
+        parts.append(_confusion(flat_truth, flat_said, content.classes))
+        if not content.private:
+            parts.append(tag("h3", "Sentences with most mistakes"))
+            parts.append(shown.tagged_sentences(content.truth, content.predictions))
+    else:
+        parts.append(tag("p", f"Labels: {', '.join(content.classes)}."))
+    return tag("section", *parts)
+
+
+def _of_classes(content: PageContent) -> list[Any]:
+    truth = [str(t) for t in content.truth.targets or []]
+    said = [str(v) for v in content.predictions.values]
+    parts: list[Any] = [_confusion(truth, said, content.classes)]
+    found = shown.mistakes(content.truth, content.predictions, content.classes)
+    parts.append(tag("p", f"{len(found)} of {len(truth)} test rows are mistaken."))
+    if content.private or not found:
+        return parts
+    if content.truth.kind == "text":
+        parts.append(shown.text_table(content.truth, found))
+    elif content.truth.kind == "series":
+        picture = pictures.series_picture(shown.series_headings(content.truth, found), content.truth.channels)
+        parts.append(drawn(picture, "mistaken", "The series of which the network was surest and wrong"))
+    return parts
+
+
+def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
+    kept = pictures.drawn_classes(truth, said, classes)
+    caption = "Which class is taken for which"
+    if len(kept) < len(classes):
+        caption += f"; the {len(kept)} classes with most rows, of {len(classes)}"
+    return drawn(pictures.confusion_picture(truth, said, kept), "confusion", caption)
+
+
+def _data(content: PageContent) -> Html:
+    if not content.notes:
+        return Html("")
+    return tag("section", tag("h2", "Data"), tag("ul", *(tag("li", note) for note in content.notes)))
+
+
+def _lens(content: PageContent) -> list[Html]:
+    if content.lens is None:
+        return [tag("section", tag("h2", "Inside the network"), tag("p", content.lens_absent))]
+    lead = (
+        f"One pass forward and back on validation rows, after training; the loss is of {title_of('validation rows')}."
+    )
+    return [tag("section", tag("h2", "Inside the network"), tag("p", lead, class_="lead")), *sections(content.lens)]
