@@ -161,8 +161,9 @@ def _plain(value: Any) -> Any:
 def _check(where: str, made: TrainOptions) -> None:
     """Refuses numbers that no training can use."""
     network, fit, data = made.network, made.fit, made.data
-    for name, value in (("hidden", network.hidden), ("layers", network.layers), ("embedding", network.embedding),
-                        ("batch", fit.batch), ("patience", fit.patience), ("vocabulary", network.vocabulary)):  # fmt: skip
+    whole = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
+    for record, name in [*whole, (fit, "batch"), (fit, "patience")]:
+        value = getattr(record, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(phrase(where, name, "a whole number of 1 or more", repr(value)))
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):

@@ -78,6 +78,15 @@ def to_html(
     return "<!doctype html>\n" + tag("html", tag("head", head), "\n", body, lang="en") + "\n"
 
 
+def sections(report: ReportData) -> list[Html]:
+    """The verdict, the overview and the layers of a report, for a page that says more than them."""
+    return [
+        _verdict(report),
+        _overview(report),
+        *(_layer(k, layer, k < MOST_DRAWN) for k, layer in enumerate(report.layers)),
+    ]
+
+
 def _head(report: ReportData, title: str, about: Mapping[str, object]) -> Html:
     kinds = ", ".join(dict.fromkeys(f"{layer.kind} ({layer.cell})" for layer in report.layers))
     lead = f"One step of training, seen from inside: {kinds}. Every number is measured."
