@@ -146,7 +146,7 @@ FORK = """
 assert count(2) == 2
 child = os.fork()
 if child == 0:
-    os._exit(0 if count(2) == 1 and threads.thread_count() == 1 else 1)
+    os._exit(0 if count(2) == 1 and openmp.thread_count() == 1 else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert count(2) == 2
 print("parent and child are done")
@@ -159,8 +159,8 @@ def test_a_forked_child_does_not_wait_for_its_parents_team():
 
 
 WITHOUT_OPENMP = """
-threads._openmp = lambda: None
-assert threads.barrier_address() is None and threads.num_threads_address() is None
+openmp._openmp = lambda: None
+assert openmp.barrier_address() is None and openmp.num_threads_address() is None
 assert count(1) == 1
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
@@ -177,7 +177,7 @@ def test_without_openmp_a_pool_runs_the_body_with_one_warning():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_does_not_use_its_parents_pool():
-    program = COUNT + 'threads._openmp = lambda: None\nwarnings.simplefilter("ignore")\n' + FORK
+    program = COUNT + 'openmp._openmp = lambda: None\nwarnings.simplefilter("ignore")\n' + FORK
     assert run(program) == "parent and child are done\n"
 
 

@@ -66,8 +66,8 @@ def calls(monkeypatch):
     made = []
 
     def watched(forward, call, save, histories):
-        made.append((launch_plan.x.shape[0] if launch_plan.batch_sizes is None else len(launch_plan.batch_sizes), save))
-        return forward(launch_plan, save, histories)
+        made.append((call.x.shape[0] if call.batch_sizes is None else len(call.batch_sizes), save))
+        return forward(call, save, histories)
 
     for module in (kernels, reference_backend):
         monkeypatch.setattr(module, "forward", partial(watched, module.forward))
@@ -161,8 +161,8 @@ def test_packed_sequences_and_dropout_between_layers():
 def test_gradients_are_those_of_the_reference():
     found = everything("lstm", None, False, SQRT, dtype=torch.float64)
     cell, x, states, weights = draw("lstm", steps=11, dtype=torch.float64, gradients=True)
-    launch_plan = reference_backend.run(SequenceCall(cell, x, states, weights), True)
-    results = [launch_plan.output, *launch_plan.final_states, *launch_plan.histories]
+    call = reference_backend.run(SequenceCall(cell, x, states, weights), True)
+    results = [call.output, *call.final_states, *call.histories]
     agree(found[:4], results)
     agree(found[4:], torch.autograd.grad(loss(results), [x, *states, *weights]), gradients=True)
 
@@ -278,7 +278,7 @@ def test_one_segment_at_a_time_is_kept_in_backward(monkeypatch):
 
     def watched(call, save, histories):
         assert not any(t() is not None for t in earlier), "what an earlier segment kept is still alive"
-        result = forward(launch_plan, save, histories)
+        result = forward(call, save, histories)
         earlier.extend(weakref.ref(t) for t in (result.output, *result.saved) if save)
         return result
 
@@ -297,8 +297,8 @@ def test_segments_are_whole_blocks(rows):
     block = max(1, BLOCK // rows)
     for steps in (1, 2, 10, 11, 100, 9999, 10_000):
         for count in (0, 1, 2, 7, 99, 10**6):
-            launch_plan = SequenceCall(cell, x.expand(steps, rows, 4), states, weights)
-            found = segment_steps(Checkpoint(count, 0, 1), launch_plan)
+            call = SequenceCall(cell, x.expand(steps, rows, 4), states, weights)
+            found = segment_steps(Checkpoint(count, 0, 1), call)
             wanted = steps / (count or math.ceil(math.sqrt(steps)))
             assert found % block == 0 and wanted <= found < wanted + 1 + block
 
@@ -322,14 +322,14 @@ def test_a_budget_gives_the_longest_segments_that_fit(T, B, calls, budget, data)
     assert kept == 4 * sum(s[-1] for s in backends.kept_shapes(cell, x, states, weights))
     share = budget // calls
     fitting = [n for n in range(block, T + block, block) if bytes_of(n, T, B, R, boundary, kept + output) <= share]
-    asked, launch_plan = Checkpoint(0, budget, calls), SequenceCall(cell, x, states, weights, sizes)
+    asked, call = Checkpoint(0, budget, calls), SequenceCall(cell, x, states, weights, sizes)
     if R * kept <= share:
-        assert segment_steps(asked, launch_plan) == 0
+        assert segment_steps(asked, call) == 0
     elif fitting:
-        assert segment_steps(asked, launch_plan) == max(fitting)
+        assert segment_steps(asked, call) == max(fitting)
     else:
         with pytest.raises(InputError, match=f"checkpoint: the option must be a budget of at least .*kB for T = {T}"):
-            segment_steps(asked, launch_plan)
+            segment_steps(asked, call)
 
 
 def test_the_budget_that_an_error_names_is_enough():

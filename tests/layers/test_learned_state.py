@@ -219,7 +219,7 @@ def test_torchs_own_implementation_starts_there_too(cell, monkeypatch):
     layer, x = build(cell, num_layers=2, bidirectional=True), draw()
     expected = [results(lambda x, n=n: layer(x, lengths=n), layer, x) for n in (None, [3, 0, 5])]
     monkeypatch.setattr(torch_layers, "_machine_has_kernels", lambda: False)
-    monkeypatch.setattr(torch_layers.engine, "compiled", lambda x: False)
+    monkeypatch.setattr(torch_layers.backends, "compiled", lambda x: False)
     monkeypatch.setattr(torch_layers.Layer, "_layers", None)
     found = [results(lambda x, n=n: layer(x, lengths=n), layer, x) for n in (None, [3, 0, 5])]
     for a, b in zip(found, expected, strict=True):

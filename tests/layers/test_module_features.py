@@ -220,7 +220,7 @@ def test_gradients_of_each_sample():
 def test_a_device_without_kernels_runs_torchs_own(kind, options, monkeypatch):
     theirs, ours = pair(kind, num_layers=2, bidirectional=True, batch_first=True, dropout=0.3, **options)
     monkeypatch.setattr(torch_layers, "_machine_has_kernels", lambda: False)
-    monkeypatch.setattr(torch_layers.engine, "compiled", lambda x: False)
+    monkeypatch.setattr(torch_layers.backends, "compiled", lambda x: False)
     monkeypatch.setattr(torch_layers.Layer, "_layers", None)
     x = torch.randn(BATCH, STEPS, FEATURES)
     results = []

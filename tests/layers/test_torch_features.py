@@ -179,7 +179,7 @@ def test_subclasses_are_respected_wherever_they_stand(kind, place):
 def test_the_way_is_chosen():
     cell, x, states, weights = draw("gru")
     plain = routing.way([x, *states, *weights])
-    assert plain == (routing.KERNELS if routing.engine.compiled(x) else routing.REFERENCE)
+    assert plain == (routing.KERNELS if routing.backends.compiled(x) else routing.REFERENCE)
     assert routing.way([nn.Parameter(t) for t in (x, *states, *weights)]) == plain
     assert routing.way([x, *states, *weights[:-1], weights[-1].as_subclass(Named)]) == routing.OPERATOR
     assert routing.way([x, Wrapped(states[0]), *weights]) == routing.OPERATOR

@@ -57,13 +57,13 @@ def text_table(truth: Examples, found: Sequence[Mistake]) -> Html:
             _where(truth, m.row),
             m.truth,
             m.predicted,
-            Html(f"{100 * m.probability:.1f}&nbsp;%"),
             tag("span", shortened(str(truth.inputs[m.row]))),
+            Html(f"{100 * m.probability:.1f}&nbsp;%"),
         )
         for m in found[:MOST_ROWS]
     ]
-    headings = ("row", "true", "predicted", "probability of it", "text")
-    return table("Mistakes, the surest first", headings, rows, named=3)
+    headings = ("row", "true", "predicted", "text", "probability of the prediction")
+    return table("Mistakes, the surest first", headings, rows, named=4)
 
 
 def number_table(truth: Examples, predictions: Predictions) -> Html:
