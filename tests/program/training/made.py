@@ -39,6 +39,16 @@ class Network(nn.Module):
         return self.head(self.dropout(torch.cat([final[0], final[1]], 1)))
 
 
+class FirstStep(nn.Linear):
+    """Looks at the first step alone: cheap, where a test needs many updates."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+
+    def forward(self, x, lengths):
+        return super().forward(x["series"][0])
+
+
 @dataclass
 class Signs:
     """Follows the protocol of a task; `tick` is called at every batch that is made."""
@@ -48,6 +58,8 @@ class Signs:
     classes: tuple = CLASSES
     tick: object = None
     weights: object = None
+    made: object = None
+    """Makes the network, where it is not the recurrent one."""
 
     @classmethod
     def encode_from(cls, train, options):
@@ -70,7 +82,7 @@ class Signs:
         return Batch({"series": x}, lengths, target, len(rows))
 
     def network(self, options):
-        return Network(options.features if hasattr(options, "features") else 2, options.hidden, 2, options.dropout)
+        return self.made() if self.made else Network(2, options.hidden, 2, options.dropout)
 
     def loss(self, outputs, batch):
         return functional.cross_entropy(outputs, batch.target, self.weights)
@@ -87,7 +99,7 @@ class Signs:
         return float(np.mean([a == b for a, b in zip(truth.targets, predictions.values, strict=True)]))
 
     def metrics(self, truth, predictions, seed=0):
-        value = self.score(truth, predictions)
+        value = Signs.score(self, truth, predictions)
         return [Metric("accuracy", value, value, value, len(truth), True)]
 
     def baselines(self):

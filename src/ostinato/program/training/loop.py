@@ -128,7 +128,8 @@ class Loop:
         epoch = [self.batches.rows(u) for u in range(self.batches.per_epoch)]
         steps = [int(np.sum(self.batches.lengths[rows])) for rows in epoch]
         order = np.argsort(steps, kind="stable")
-        places = [int((k + 0.5) * len(order) / TIMED) for k in range(TIMED)]
+        count = min(TIMED, len(order))
+        places = [int((k + 0.5) * len(order) / count) for k in range(count)]
         # From the middle outwards: where time is short, the batches of middling cost are the ones that are timed.
         chosen = [epoch[order[p]] for p in sorted(places, key=lambda p: abs(p - len(order) / 2))]
         begun = clock()
