@@ -39,6 +39,10 @@ class NotFinite(OstinatoError, FloatingPointError):
     """A training run met a value that is inf or NaN; the message says where it began."""
 
 
+class StorageError(OstinatoError, OSError):
+    """A file could not be written: a full disk, a folder without permission. What was saved before is whole."""
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """`Did you mean 'zoneout'? ` where a known name is close to the one that was given, else nothing."""
     close = get_close_matches(str(name), list(known), n=1)

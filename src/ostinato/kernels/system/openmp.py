@@ -17,8 +17,9 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,34 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+class _KernelThreads(threading.local):
+    count = 0
+    """What `kernel_threads` has set in this thread; 0: nothing."""
+
+
+_kernel_threads = _KernelThreads()
+
+
 def thread_count() -> int:
     """Threads to plan for: torch.get_num_threads(), and 1 in a forked process (a DataLoader's worker, say)."""
-    return 1 if _in_forked_child else torch.get_num_threads()
+    return 1 if _in_forked_child else _kernel_threads.count or torch.get_num_threads()
+
+
+@contextmanager
+def kernel_threads(count: int) -> Iterator[None]:
+    """Kernels that this Python thread calls run on `count` threads, whatever torch.get_num_threads() is.
+
+    Kernels give the same bits on any number of threads, torch's own operations do not: a caller who needs the same bits
+    sets torch to one thread and gives the kernels theirs by this context. Raises InputError for less than one thread.
+    """
+    if count < 1:
+        raise InputError(phrase("kernel_threads", "count", "at least 1", count))
+    before = _kernel_threads.count
+    _kernel_threads.count = count
+    try:
+        yield
+    finally:
+        _kernel_threads.count = before
 
 
 def parallel(address: int, frame: int, threads: int) -> None:

@@ -2,41 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import torch
+from torch import nn
 
-from torch import Tensor
+from ...errors import InputError, phrase
+from ..digest import examples_sha256, json_sha256
+from ..options import FitOptions
+from ..tasks.task import Task
+from .loop import Loop
+from .records import Evaluation, Fitted, Part, Surroundings
+from .state import read_state
+from .threads import torch_on_one_thread
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One line of the history."""
-
-    update: int
-    seconds: float
-    train_loss: float
-    metric: float
-    """The task's metric on validation rows."""
-    best: bool
-    learning_rate: float
+__all__ = ["Evaluation", "Fitted", "Part", "Surroundings", "fit"]
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """The result of a fit."""
+def fit(
+    task: Task,
+    network: nn.Module,
+    train: Part,
+    valid: Part,
+    options: FitOptions,
+    surroundings: Surroundings | None = None,
+) -> Fitted:
+    """Trains `network` in place on the rows of `train`, and leaves it with the best weights by the rows of `valid`.
 
-    weights: Mapping[str, Tensor]
-    """The best weights by the task's metric on validation rows, as in the network's state_dict."""
-    sha256: str
-    """Of the best weights, name by name."""
-    history: list[Evaluation]
-    updates: int
-    planned_updates: int
-    """Which the learning rate falls over: of the whole schedule, ended early or not."""
-    stopped: str
-    """updates, patience, minutes or interrupted."""
-    advice: str
-    """One sentence: whether more time would have helped."""
-    settings: Mapping[str, Any]
-    """Everything a repetition needs that is not in the options: planned updates, evaluation interval, threads."""
+    The same arguments and the same number of updates give the same bits of the weights, on any number of threads of one
+    kind of machine, in one run or in several that a kill divides. Evaluation points, learning rate and early stopping
+    are functions of the count of updates; the time can only end the run, and then the result is as of the last
+    evaluation point.
+
+    Raises InputError for a part without rows, for class weights that the task does not have, and for a state to resume
+    that belongs to something else; NotFinite for a loss that is inf or NaN; StorageError where the first state cannot
+    be written (a later one that cannot is noted and the fit goes on).
+    """
+    where = surroundings or Surroundings()
+    for name, part in (("training", train), ("validation", valid)):
+        if not len(part.examples) or part.examples.targets is None:
+            remedy = "Give more rows, or change --valid and --test."
+            received = "none" if not len(part.examples) else "rows without targets"
+            raise InputError(phrase("fit", f"the {name} rows", "at least one, with a target", received, remedy))
+    if options.class_weights == "balanced":
+        _balance(task, train)
+    elif options.class_weights != "none":
+        remedy = "Write --class-weights balanced."
+        raise InputError(phrase("fit", "class_weights", "none or balanced", repr(options.class_weights), remedy))
+    identity = {
+        "options": json_sha256({name: getattr(options, name) for name in DECISIVE}),
+        "training rows": examples_sha256(train.examples),
+        "validation rows": examples_sha256(valid.examples),
+        "network": json_sha256([[n, str(t.dtype), list(t.shape)] for n, t in network.state_dict().items()]),
+    }
+    state = None
+    if where.resume:
+        if where.folder is None:
+            raise InputError(phrase("fit", "folder", "the folder of the state to resume", "none"))
+        state = read_state(where.folder, identity)
+    recorded = state.threads if state is not None else (where.settings or {}).get("threads")
+    threads = options.threads or recorded or torch.get_num_threads()
+    devices = [] if options.device == "cpu" else [torch.device(options.device)]
+    network.to(options.device)
+    with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads):
+        return Loop((task, network), (train, valid), options, where, identity, threads).run(state)
+
+
+DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "class_weights", "seed")
+"""The options that the weights depend on, the time apart."""
+
+
+def _balance(task: Task, train: Part) -> None:
+    balance = getattr(task, "balance", None)
+    if balance is None:
+        remedy = "Leave --class-weights out."
+        raise InputError(phrase("fit", "class_weights", f"none for the task {task.name}", "balanced", remedy))
+    balance(train.examples)

@@ -1,0 +1,33 @@
+"""The name of a new model folder: an existing folder is never written into by another training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import StorageError, phrase
+
+
+def new_folder(path: Path) -> Path:
+    """Makes the folder, or where it exists the first of `path-2`, `path-3`, … that does not; returns the one made.
+
+    Raises StorageError where no folder can be made there.
+    """
+    number = 1
+    while True:
+        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            return folder
+        except FileExistsError as error:
+            if not folder.exists():  # a part of the path above it is a file
+                raise _unwritable(folder, error) from error
+            number += 1
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> StorageError:
+    received = f"{folder} ({error.strerror or error})"
+    remedy = "Choose another place with --out."
+    return StorageError(phrase("train", "the folder of the model", "a new one that can be made", received, remedy))

@@ -1,0 +1,113 @@
+"""Writes a trained model as a folder that can be moved, read with `cat`, and holds no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save as safetensors
+
+from ...cells.cell import Cell
+from ...errors import InputError, phrase
+from ..data.examples import Examples, Source, Split
+from ..options import DataOptions, FitOptions, NetworkOptions
+from ..storage import write_bytes
+from ..tasks.task import Predictions, Task
+from ..training.records import Fitted
+from .card import card
+from .config import Config, described, environment, to_json
+from .documents import Results, history_lines, metrics_json, predictions_csv, split_json
+from .names import new_folder
+
+WEIGHTS, CONFIG, RESUME = "model.safetensors", "config.json", "resume"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training leaves, as `save` writes it."""
+
+    task: Task
+    fitted: Fitted
+    cell: Cell
+    network: NetworkOptions
+    fit: FitOptions
+    data: DataOptions = DataOptions()
+    because: str = ""
+    """One sentence: what was inferred, and from what."""
+    sources: Sequence[Source] = ()
+    notes: Sequence[str] = ()
+    results: Results | None = None
+    """Metrics on the test rows; None without such rows."""
+    test: Examples | None = None
+    predictions: Predictions | None = None
+    """For the rows of `test`."""
+    split: Split | None = None
+    row_hashes: Sequence[str] | None = None
+    """Of each row of the data set that `split` divides."""
+    private: bool = False
+    """Whether rows, hashes and texts are left out of the folder; the vocabulary stays, the network needs it."""
+
+
+def save(path: Path, trained: Trained) -> Path:
+    """Writes a new folder, `path` or where that exists `path-2` and so on; returns it.
+
+    Raises StorageError where it cannot be written.
+    """
+    folder = new_folder(path)
+    write(folder, trained)
+    return folder
+
+
+def write(folder: Path, trained: Trained) -> None:
+    """Writes the files into a folder that this training has made, config.json last: a folder without it is unfinished.
+
+    Raises InputError where a training has already finished there, StorageError where a file cannot be written.
+    """
+    if (folder / CONFIG).exists():
+        remedy = "Choose another folder with --out."
+        raise InputError(phrase("save", "the folder", "one without config.json", folder, remedy))
+    task_files = {name: _json(content) for name, content in trained.task.to_json().items()}
+    config = _config(trained, {name: hashlib.sha256(content).hexdigest() for name, content in task_files.items()})
+    weights = {name: t.detach().cpu().clone() for name, t in trained.fitted.weights.items()}
+    files: dict[str, bytes] = {WEIGHTS: safetensors(weights, {"format": "pt"}), **task_files}
+    files["history.jsonl"] = history_lines(trained.fitted.history).encode()
+    if trained.results is not None:
+        files["metrics.json"] = _json(metrics_json(trained.task.name, trained.results, trained.fitted.advice))
+    if trained.split is not None:
+        files["split.json"] = _json(split_json(trained.split, trained.row_hashes, trained.private))
+    if trained.test is not None and trained.predictions is not None and not trained.private:
+        files["predictions.csv"] = predictions_csv(trained.test, trained.predictions).encode("utf-8", "replace")
+    files["README.md"] = card(folder.name, config, trained.fitted, trained.results).encode("utf-8", "replace")
+    files[CONFIG] = _json(to_json(config))
+    for name, content in files.items():
+        write_bytes(folder / name, content, "save")
+    if trained.private and (folder / RESUME).exists():
+        shutil.rmtree(folder / RESUME)  # the state of the fit has the hash of the rows
+
+
+def _config(trained: Trained, files: Mapping[str, str]) -> Config:
+    vectors = trained.network.vectors
+    return Config(
+        task=trained.task.name,
+        because=trained.because,
+        network=replace(trained.network, cell=trained.cell.text, vectors=None),
+        data=trained.data,
+        fit=trained.fit,
+        settings=trained.fitted.settings,
+        weights_sha256=trained.fitted.sha256,
+        files=files,
+        sources=[described(source, trained.private) for source in trained.sources],
+        notes=[*trained.notes, *trained.fitted.notes],
+        private=trained.private,
+        vectors=None if vectors is None else str(vectors),
+        environment=environment(),
+    )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")

@@ -1,0 +1,34 @@
+"""The closing sentence about time: would more of it have helped?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .records import Evaluation
+
+LAST = 4
+"""Evaluations before the last over which the slope of the metric is taken."""
+
+
+def advice(history: Sequence[Evaluation], stopped: str, metric: str, higher_is_better: bool) -> str:
+    """One sentence, from the best values of the metric before and within the last evaluations."""
+    sign = 1 if higher_is_better else -1
+    trained = [e for e in history if e.update]
+    if len(trained) < 2:
+        return "The time was enough for one evaluation or none, so more time would probably help: raise --minutes."
+    if stopped == "patience":
+        best = max(history, key=lambda e: sign * e.metric)
+        return f"More time would not have helped: {metric} on validation rows was best after update {best.update}."
+    count = min(LAST, len(trained) - 1)
+    earlier = max(sign * e.metric for e in trained[:-count])
+    gain = max(sign * e.metric for e in trained[-count:]) - earlier
+    verb = "rose" if higher_is_better else "fell"
+    if gain > 0:
+        return (
+            f"More time would probably have helped: the best {metric} on validation rows {verb} by {gain:.3g} "
+            f"over the last {count} of {len(trained)} evaluations."
+        )
+    return (
+        f"More time would probably not have helped: the best {metric} on validation rows did not improve "
+        f"over the last {count} of {len(trained)} evaluations."
+    )

@@ -1,0 +1,279 @@
+"""The loop of a fit: from the first evaluation to the last, with the decisions at each point between."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor, nn
+
+from ...errors import StorageError
+from ..digest import weights_sha256
+from ..options import FitOptions
+from ..tasks.task import Predictions, Task
+from .advice import advice
+from .batches import Batches
+from .evaluate import first, predict, to_device
+from .plan import Plan, Speed, of_time, of_updates, repeated
+from .records import Evaluation, Fitted, Part, Surroundings
+from .seeds import derived
+from .state import State, write_state
+from .threads import BITS
+from .updates import Updater
+
+TIMED, TIMED_SHARE = 8, 0.05
+"""Updates that are timed to plan the schedule, and the share of the time after which no further one is."""
+SLACK = 0.03
+"""The share of `minutes` by which an evaluation may end late; where it would be later, it is not begun."""
+
+
+class Loop:
+    """One fit, inside `torch_on_one_thread`."""
+
+    def __init__(
+        self,
+        trained: tuple[Task, nn.Module],
+        parts: tuple[Part, Part],
+        options: FitOptions,
+        where: Surroundings,
+        identity: Mapping[str, str],
+        threads: int,
+    ) -> None:
+        (self.task, self.network), (self.train, self.valid) = trained, parts
+        self.options, self.where, self.identity, self.threads = options, where, identity, threads
+        self.batches = Batches(self.train.encoded.lengths, options.batch, derived(options.seed, "order"))
+        self.updater = Updater(self.task, self.network, options)
+        self.begun = where.clock()
+        self.before = 0.0
+        self.update, self.loss_sum, self.loss_units = 0, 0.0, 0
+        self.history: list[Evaluation] = []
+        self.notes: list[str] = []
+        self.best = self._weights()
+        self.higher_is_better = True
+        self.speed = Speed(0.0, 0.0)
+        self.plan = Plan(1, 1, 1, 0)
+
+    def run(self, state: State | None) -> Fitted:
+        """From the beginning, or on from a state."""
+        listener = self.where.listener
+        self.network.train()
+        if state is None:
+            self._start()
+        else:
+            self._restore(state)
+        listener.planned(self.plan, self.update)
+        if state is None:
+            listener.evaluated(self.history[0])
+        stopped = self._updates()
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+        settings = {
+            "planned_updates": self.plan.total,
+            "interval": self.plan.interval,
+            "updates": self.update,
+            "patience": self.plan.patience,
+            "threads": self.threads,
+            "bits": BITS if self.options.device == "cpu" else "per device",
+        }
+        sentence = advice(self.history, stopped, self.task.metric, self.higher_is_better)
+        found = weights_sha256(self.best)
+        return Fitted(
+            self.best,
+            found,
+            self.history,
+            self.update,
+            self.plan.total,
+            stopped,
+            sentence,
+            settings,
+            tuple(self.notes),
+        )
+
+    # The beginning.
+
+    def _start(self) -> None:
+        """Times a few updates, evaluates the untrained network, plans, and writes the first state."""
+        where, timed = self.where, self.options.updates is None and self.where.settings is None
+        update_seconds = self._time_updates() if timed else 0.0
+        begun = where.clock()
+        self._evaluate()
+        self.speed = Speed(update_seconds, where.clock() - begun)
+        if where.settings is not None:
+            self.plan = repeated(where.settings)
+        elif timed:
+            self.plan = of_time(self.options, self._seconds_left(), self.speed, self.batches.per_epoch)
+        else:
+            self.plan = of_updates(self.options)
+        self.history[0] = replace(self.history[0], learning_rate=self.plan.learning_rate(self.options.learning_rate, 0))
+        if where.folder is not None:
+            begun = where.clock()
+            write_state(where.folder, self._state())
+            self.speed = Speed(update_seconds, self.speed.evaluation + where.clock() - begun)
+
+    def _restore(self, state: State) -> None:
+        self.network.load_state_dict(state.weights)
+        self.updater.set_moments(state.moments)
+        self.best = {name: t.to(self.options.device) for name, t in state.best.items()}
+        self.plan, self.update, self.history = state.plan, state.update, list(state.history)
+        self.loss_sum, self.loss_units, self.before = state.loss_sum, state.loss_units, state.seconds
+        self.speed, self.higher_is_better = state.speed, state.higher_is_better
+
+    def _time_updates(self) -> float:
+        """Seconds of an update: the mean over batches of all lengths, on a copy of the network."""
+        clock, trial = self.where.clock, Updater(self.task, copy.deepcopy(self.network), self.options)
+        limit = TIMED_SHARE * self._seconds_left()
+        epoch = [self.batches.rows(u) for u in range(self.batches.per_epoch)]
+        steps = [int(np.sum(self.batches.lengths[rows])) for rows in epoch]
+        order = np.argsort(steps, kind="stable")
+        count = min(TIMED, len(order))
+        places = [int((k + 0.5) * len(order) / count) for k in range(count)]
+        # From the middle outwards: where time is short, the batches of middling cost are the ones that are timed.
+        chosen = [epoch[order[p]] for p in sorted(places, key=lambda p: abs(p - len(order) / 2))]
+        begun = clock()
+        self._one_update(trial, chosen[0], 0)  # compiles the kernels, fills the caches
+        found: list[float] = []
+        for rows in chosen:
+            if found and clock() - begun > limit:
+                break
+            start = clock()
+            self._one_update(trial, rows, 0)
+            found.append(clock() - start)
+        return float(np.mean(found))
+
+    # Updates and evaluations.
+
+    def _updates(self) -> str:
+        """Updates until something ends them; returns what."""
+        plan, where = self.plan, self.where
+        since, begun = self.update, where.clock()
+        while self.update < plan.last:
+            at_point = plan.is_point(self.update)
+            if at_point and plan.patience and self._stale() >= plan.patience:
+                return "patience"
+            if where.interruption.requested:
+                if not at_point:
+                    # The state is the one before this evaluation, which an uninterrupted run does not have.
+                    self._save()
+                    self._evaluated()
+                return "interrupted"
+            if at_point and not self._time_for_interval():
+                return "minutes"
+            rows = self.batches.rows(self.update)
+            loss, units = self._one_update(self.updater, rows, self.update)
+            self.loss_sum, self.loss_units = self.loss_sum + loss * units, self.loss_units + units
+            self.update += 1
+            where.listener.updated(self.update)
+            if self._too_late():
+                self.update = self.history[-1].update  # what was learned since is not part of the result
+                return "minutes"
+            if plan.is_point(self.update):
+                now = where.clock()
+                per_update = (now - begun) / (self.update - since)
+                self._evaluated()
+                self._save()
+                since, begun = self.update, where.clock()
+                self.speed = Speed(per_update, begun - now)
+        return "updates"
+
+    def _one_update(self, updater: Updater, rows: np.ndarray, update: int) -> tuple[float, int]:
+        batch = to_device(self.task.batch(self.train.encoded, [int(r) for r in rows]), self.options.device)
+        loss = updater.step(batch, update, self.plan.learning_rate(self.options.learning_rate, update))
+        return loss, batch.weight
+
+    def _evaluated(self) -> None:
+        self._evaluate()
+        self.where.listener.evaluated(self.history[-1])
+
+    def _evaluate(self) -> None:
+        """Adds a line to the history, and keeps the weights where it is the best."""
+        predictions, loss = predict(self.task, self.network, self.valid.encoded, self.options.device)
+        if not self.history:
+            self._ask_direction(predictions)
+        metric = float(self.task.score(self.valid.examples, predictions))
+        train_loss = self.loss_sum / self.loss_units if self.loss_units else math.nan
+        rate = self.plan.learning_rate(self.options.learning_rate, self.update)
+        seconds = self.before + self.where.clock() - self.begun
+        found = Evaluation(self.update, seconds, train_loss, metric, False, rate, loss)
+        best = self._best()
+        better = best is None or self._order(found) > self._order(best)
+        if better:
+            self.best = self._weights()
+        self.history.append(replace(found, best=better))
+        self.loss_sum, self.loss_units = 0.0, 0
+
+    def _ask_direction(self, predictions: Predictions) -> None:
+        count = min(50, len(self.valid.examples))
+        few = self.valid.examples.take(range(count))
+        self.higher_is_better = self.task.metrics(few, first(predictions, count))[0].higher_is_better
+
+    def _order(self, evaluation: Evaluation) -> tuple[float, float]:
+        """Greater is better: the metric, and among equal ones the loss. NaN is the worst."""
+        metric, loss = evaluation.metric, evaluation.valid_loss
+        signed = metric if self.higher_is_better else -metric
+        return (-math.inf if math.isnan(signed) else signed, -math.inf if math.isnan(loss) else -loss)
+
+    def _best(self) -> Evaluation | None:
+        return next((e for e in reversed(self.history) if e.best), None)
+
+    def _stale(self) -> int:
+        """Evaluations since the best."""
+        return next(k for k, e in enumerate(reversed(self.history)) if e.best)
+
+    # Time and state.
+
+    def _bounded(self) -> bool:
+        return self.options.updates is None and self.where.settings is None
+
+    def _too_late(self) -> bool:
+        """Whether an evaluation now would end too long after the time."""
+        return self._bounded() and self._seconds_left() + SLACK * self.options.minutes * 60 < self.speed.evaluation
+
+    def _seconds_left(self) -> float:
+        """Seconds that the fit may still take."""
+        where = self.where
+        if where.seconds_left is not None:
+            left = where.seconds_left()
+        else:
+            left = self.options.minutes * 60 - (where.clock() - self.begun)
+        return left - where.reserve(self.speed.evaluation)
+
+    def _time_for_interval(self) -> bool:
+        if not self._bounded():
+            return True
+        updates = min(self.plan.interval, self.plan.last - self.update)
+        return self._seconds_left() >= updates * self.speed.update + self.speed.evaluation
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+
+    def _state(self) -> State:
+        return State(
+            update=self.update,
+            plan=self.plan,
+            threads=self.threads,
+            history=self.history,
+            loss_sum=self.loss_sum,
+            loss_units=self.loss_units,
+            seconds=self.before + self.where.clock() - self.begun,
+            speed=self.speed,
+            higher_is_better=self.higher_is_better,
+            identity=self.identity,
+            weights=self.network.state_dict(),
+            best=self.best,
+            moments=self.updater.moments(),
+        )
+
+    def _save(self) -> None:
+        """Writes the state; where that fails, says so once and goes on, since the weights in memory are whole."""
+        if self.where.folder is None:
+            return
+        try:
+            write_state(self.where.folder, self._state())
+        except StorageError as error:
+            note = f"The state after update {self.update} was not written, the fit goes on: {error}"
+            if not self.notes:
+                self.where.listener.note(note)
+            self.notes = [note]

@@ -1,0 +1,65 @@
+"""One update of the weights: loss, gradient, clipping, Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from ...errors import NotFinite, phrase
+from ..options import FitOptions
+from ..tasks.task import Batch, Task
+from .seeds import derived
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class Updater:
+    """A network with its optimiser."""
+
+    def __init__(self, task: Task, network: nn.Module, options: FitOptions) -> None:
+        self.task, self.network, self.options = task, network, options
+        self._named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+        self._parameters = [p for _, p in self._named]
+        self._adam = torch.optim.Adam(self._parameters, lr=options.learning_rate, fused=True)
+
+    def step(self, batch: Batch, update: int, learning_rate: float) -> float:
+        """Makes the update with this number, counted from 0; returns the loss before it.
+
+        Masks of dropout and other noise are drawn from a seed that the number of the update gives. Raises NotFinite
+        before the weights change where the loss or its gradient is inf or NaN.
+        """
+        torch.manual_seed(derived(self.options.seed, "noise", update))
+        self._adam.zero_grad()
+        loss = self.task.loss(self.network(batch.x, batch.lengths), batch)
+        value = loss.item()
+        self._check("the loss", value, update)
+        loss.backward()
+        norm = clip_grad_norm_(self._parameters, self.options.clip or math.inf)
+        self._check("the norm of the gradient", norm.item(), update)
+        for group in self._adam.param_groups:
+            group["lr"] = learning_rate
+        self._adam.step()
+        return value
+
+    def _check(self, name: str, value: float, update: int) -> None:
+        if not math.isfinite(value):
+            remedy = (
+                f"Lower --learning-rate ({self.options.learning_rate}) or --clip ({self.options.clip}), or look for "
+                "extreme values in the data with `ostinato check`; the weights before this update are kept."
+            )
+            raise NotFinite(phrase("fit", f"{name} at update {update + 1}", "finite", value, remedy))
+
+    def moments(self) -> dict[str, Tensor]:
+        """Adam's averages [of each weight's shape] and counts of steps, by the name of the average and the weight."""
+        state = self._adam.state
+        return {f"{kind}/{name}": state[p][kind] for name, p in self._named if p in state for kind in MOMENTS}
+
+    def set_moments(self, found: Mapping[str, Tensor]) -> None:
+        """Takes over what `moments` gave; a weight without moments begins at 0."""
+        for name, p in self._named:
+            if f"step/{name}" in found:
+                self._adam.state[p] = {kind: found[f"{kind}/{name}"].clone().to(p.device) for kind in MOMENTS}
