@@ -1,0 +1,22 @@
+"""The tasks by name. A new task is one file, one line here, and one row of the inference table."""
+
+from __future__ import annotations
+
+from ...errors import InputError, did_you_mean, phrase
+from .classify import Classify
+from .regress import Regress
+from .tag import Tag
+
+TASKS: dict[str, type[Classify] | type[Regress] | type[Tag]] = {
+    "classify": Classify,
+    "regress": Regress,
+    "tag": Tag,
+}
+
+
+def task_named(name: str) -> type[Classify] | type[Regress] | type[Tag]:
+    """The class of a task; refuses a name that is none."""
+    if name not in TASKS:
+        remedy = did_you_mean(name, TASKS).strip()
+        raise InputError(phrase("--task", "the task", f"one of {', '.join(TASKS)}", repr(name), remedy))
+    return TASKS[name]
