@@ -135,11 +135,9 @@ class Column:
             return len(np.unique(self.numbers[np.isfinite(self.numbers)]))
         return self.cells.drop_nulls().n_unique() if self.kind not in ("tokens", "series", "other") else self.filled
 
-    @cached_property
-    def words(self) -> float:
-        """The mean number of words of a filled cell."""
-        found = self.cells.drop_nulls()
-        return float(found.str.count_matches(r"\S+").mean() or 0.0) if found.len() else 0.0  # type: ignore[arg-type]
+    def head(self, rows: int = 50) -> Column:
+        """The first rows of the column."""
+        return Column(self.name, self.values.head(rows), self.typed)
 
     def texts(self) -> list[str]:
         """[N] strings as they are in the file; missing: the empty string."""

@@ -13,6 +13,10 @@ from .parts import PART_NAMES
 from .refusals import listed, refused
 from .rows import Rows
 
+TEXTS = ("*.txt", "*.txt.gz")
+PARTS = {name for name in PART_NAMES if not name.isdecimal()}
+"""Names of folders that are parts of a split; 0 and 1 are rather classes."""
+
 
 def read_folder(folder: Path, encoding: str | None) -> Rows:
     """The texts of a folder; the name of the folder, or of the file, is the class.
@@ -24,12 +28,13 @@ def read_folder(folder: Path, encoding: str | None) -> Rows:
     bounded.local(folder)
     folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     files, others = texts_in(folder)
-    filled = [p for p in folders if texts_in(p)[0] or any(texts_in(q)[0] for q in p.iterdir() if q.is_dir())]
+    filled = [p for p in folders if any(True for pattern in TEXTS for _ in p.rglob(pattern))]
     if filled and files:
         received = f"folders ({listed(p.name for p in filled)}) and texts ({listed(p.name for p in files)})"
         remedy = "Keep one folder for each class, or one file for each class."
         raise refused(folder, "the folder", "a folder for each class or a file for each class", received, remedy)
-    if filled and all(p.name.lower() in PART_NAMES for p in filled):
+    names = {p.name.lower() for p in filled}
+    if "train" in names and names <= PARTS:
         return joined_parts(folder, filled, encoding)
     if filled:
         return one_text_a_file(folder, filled, encoding, others)
@@ -72,6 +77,9 @@ def one_text_a_file(folder: Path, classes: list[Path], encoding: str | None, oth
     inputs, targets, origins, digests = [], [], [], []
     for place in classes:
         files, more = texts_in(place)
+        if not files:
+            remedy = "Move them up, or move folders of a split beside each other: train, test."
+            raise refused(folder, f"the class folder {place.name}", "one with .txt files", "deeper folders", remedy)
         others += more
         for file in files:
             data, digest = bounded.read_bytes(file)

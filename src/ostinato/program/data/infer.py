@@ -130,12 +130,14 @@ def tag_for_each_token(seen: Seen) -> Iterator[Reading]:
     for inputs in seen.inputs:
         if inputs.kind not in ("text", "tokens"):
             continue
-        words = seen.columns[inputs.columns[0]].token_lists()
-        tags = target.token_lists()
-        equal = all(len(a) == len(b) for a, b in zip(words, tags))
+        column = seen.columns[inputs.columns[0]]
+        listed_tokens = target.kind == "tokens" and inputs.kind == "tokens"
+        if not (listed_tokens or seen.options.task == "tag" or equally_many(column.head(), target.head())):
+            continue
+        words, tags = column.token_lists(), target.token_lists()
+        equal = equally_many(column, target)
         total = sum(map(len, tags))
         small = len({t for row in tags for t in row}) <= min(TAGS, total / FEW)
-        listed_tokens = target.kind == "tokens" and inputs.kind == "tokens"
         several = 2 * sum(len(row) > 1 for row in words) >= len(words)
         if not equal and (listed_tokens or seen.options.task == "tag"):
             row = next(place for place, (a, b) in enumerate(zip(words, tags)) if len(a) != len(b))
@@ -145,6 +147,11 @@ def tag_for_each_token(seen: Seen) -> Iterator[Reading]:
             because = f"{target.name} has as many words as {inputs.columns[0]} in every row"
             chosen = Inputs("tokens", inputs.columns, inputs.flag)
             yield Reading("tag", chosen, "tags", because, "--task tag")
+
+
+def equally_many(words: Column, tags: Column) -> bool:
+    """Whether every row has as many words as tags."""
+    return all(len(a) == len(b) for a, b in zip(words.token_lists(), tags.token_lists()))
 
 
 def text_to_text(seen: Seen) -> Iterator[Reading]:

@@ -109,9 +109,7 @@ def column(file: Text, name: str, cells: list[tuple[int, Any]]) -> pl.Series:
         return pl.Series(name, values, dtype=pl.Int64) if small else decimal(name, values)
     if set(kinds) <= {"whole number", "number"}:
         return decimal(name, values)
-    if len(kinds) > 1 and set(kinds) == {"list of numbers", "empty list"}:
-        kinds.pop("empty list")
-    if len(kinds) > 1 and set(kinds) == {"list of strings", "empty list"}:
+    if len(kinds) == 2 and "empty list" in kinds and any(kind.startswith("list of") for kind in kinds):
         kinds.pop("empty list")
     if len(kinds) > 1:
         (first, here), (other, there) = list(kinds.items())[:2]

@@ -8,6 +8,7 @@ average: an exact stratification would have to count the other rows.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,9 +23,9 @@ from .row_keys import row_keys
 def split(dataset: DataSet, options: DataOptions) -> Split:
     """The rows of each part.
 
-    A part that the user gave is never altered: rows of it that are also in train are counted in `leaked`. From
-    the parts that the program makes such rows are removed, and counted in `notes`. A part that the user did not
-    give is taken from the training rows.
+    A part that the user did not give is taken from the training rows; rows of it that are also in train are
+    removed, and counted in `notes`. A part that the user gave is never altered: rows of it that are also among
+    the training rows as the user gave them are in `leaked`.
 
     Raises InputError for shares that leave no training row, and for fewer different rows than parts.
     """
@@ -38,21 +39,22 @@ def split(dataset: DataSet, options: DataOptions) -> Split:
         raise refused("split", "valid_share and test_share", "below 1 together", received, "Leave rows to train on.")
     keys = row_keys(examples)
     parts = np.array(examples.parts if examples.parts is not None else ["train"] * len(examples), object)
+    given_train = {key for key, part in zip(keys, parts) if part == "train"}
     made = [name for name in ("test", "valid") if name not in parts]
     wanted = {name: shares[name] for name in made if shares[name] > 0}
     notes = assign(parts, unit_keys(examples, keys), wanted, options.seed)
     seen = {keys[row] for row in np.flatnonzero(parts == "train")}
-    twice = [row for row in np.flatnonzero(parts != "train").tolist() if keys[row] in seen]
-    removed = [row for row in twice if parts[row] in made]
+    outside = np.flatnonzero(parts != "train").tolist()
+    removed = [row for row in outside if parts[row] in made and keys[row] in seen]
+    leaked = [row for row in outside if parts[row] not in made and keys[row] in given_train]
     for name in made:
         count = sum(parts[row] == name for row in removed)
         if count:
             notes.append(f"{many(count, 'row')} removed from {name}, because train has the same input.")
     parts[removed] = ""
     rows = {name: np.flatnonzero(parts == name).astype(np.int64) for name in PARTS}
-    leaked = np.array([row for row in twice if parts[row]], np.int64)
     given = examples.parts is not None
-    return Split(rows["train"], rows["valid"], rows["test"], given, leaked, notes)
+    return Split(rows["train"], rows["valid"], rows["test"], given, np.array(leaked, np.int64), notes)
 
 
 def unit_keys(examples: Examples, keys: Sequence[bytes]) -> list[bytes]:
@@ -78,24 +80,21 @@ def assign(parts: np.ndarray, units: Sequence[bytes], wanted: dict[str, float], 
     if len(places) <= len(wanted):
         remedy = "Give more rows, or the parts as files (--valid, --test)."
         raise refused("split", "the data", "at least one different row or group for each part", len(places), remedy)
-    chosen: dict[bytes, str] = {}
+    ranges: dict[str, tuple[float, float]] = {}
     low = 0.0
-    notes: list[str] = []
-    for name, share in wanted.items():
-        free = [unit for unit in places if unit not in chosen]
-        inside = [unit for unit in free if low <= places[unit] < low + share]
-        if not inside:
-            inside = [min(free, key=lambda unit: (abs(places[unit] - low), unit))]
-            notes.append(f"The data are so few that the hash left {name} empty; one row or group was moved there.")
-        chosen |= dict.fromkeys(inside, name)
+    for name, share in [*wanted.items(), ("train", 1.0)]:
+        ranges[name] = (low, min(1.0, low + share))
         low += share
-    if len(chosen) == len(places):
-        last = max(places, key=lambda unit: (places[unit], unit))
-        owner = chosen.pop(last)
-        if owner not in chosen.values():
-            other = next(unit for unit, name in chosen.items() if list(chosen.values()).count(name) > 1)
-            chosen[other] = owner
-        notes.append("The data are so few that the hash left train empty; one row or group was moved there.")
+    chosen = {unit: next(n for n, (a, b) in ranges.items() if a <= place < b) for unit, place in places.items()}
+    notes = []
+    for name, (start, end) in ranges.items():
+        if name not in chosen.values():
+            sizes = Counter(chosen.values())
+            largest = max(sizes, key=lambda part: (sizes[part], part))
+            free = [unit for unit, part in chosen.items() if part == largest]
+            moved = min(free, key=lambda unit: (max(start - places[unit], places[unit] - end), unit))
+            chosen[moved] = name
+            notes.append(f"The data are so few that the hash left {name} empty; one row or group was moved there.")
     for row in train:
-        parts[row] = chosen.get(units[row], "train")
+        parts[row] = chosen[units[row]]
     return notes
