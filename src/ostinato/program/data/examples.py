@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..options import DataOptions
+from .findings import Finding
+
 InputKind = Literal["text", "tokens", "series", "features"]
 """text: a string. tokens: a list of strings. series: float64 [T, C]. features: float64 [C], one step."""
 TargetKind = Literal["class", "labels", "number", "tags"]
@@ -91,6 +94,10 @@ class DataSet:
     sources: Sequence[Source] = ()
     notes: Sequence[str] = field(default_factory=tuple)
     """What was cut, dropped, unknown or imputed, counted: a sentence each."""
+    findings: Sequence[Finding] = field(default_factory=tuple)
+    """What is odd about the columns and files, as far as it can be seen before the split."""
+    options: DataOptions = field(default_factory=DataOptions)
+    """The options with the task and every column named, so that other files can be read in the same way."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""What is odd about the columns of a table: numbers kept as text, cells that are no number, dates that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from .columns import MOST, Column
+from .examples import Origin
+from .findings import Finding, many
+from .libraries import polars as pl
+from .refusals import shown
+
+
+def column_findings(columns: Mapping[str, Column], origins: Sequence[Origin]) -> list[Finding]:
+    """Findings about every column, used or not: what is wrong with it may be the reason why it is not used."""
+    found: list[Finding] = []
+    for column in columns.values():
+        found += numbers_as_text(column, origins)
+        found += broken_dates(column, origins)
+    return found
+
+
+def first_at(rows: np.ndarray, column: Column, origins: Sequence[Origin]) -> str:
+    """The first of some cells, for a sentence."""
+    row = int(rows[0])
+    where = f"line {origins[row].line}" if origins[row].line else f"row {row + 1}"
+    return f"{shown(column.cells[row], 40)} at {where}"
+
+
+def numbers_as_text(column: Column, origins: Sequence[Origin]) -> Iterator[Finding]:
+    """Numbers in a column of strings: all of them, or most."""
+    if column.values.dtype.is_nested() or not column.filled:
+        return
+    text = column.values.dtype == pl.String
+    if not text:
+        return
+    good = np.isfinite(column.numbers)
+    count = int(good.sum())
+    if column.kind == "number" and column.typed:
+        yield Finding("note", f"Column {column.name} stores its numbers as text; they are read as numbers.", count)
+    if column.kind == "string" and count >= MOST * column.filled:
+        filled = column.cells.is_not_null().to_numpy()
+        rows = np.flatnonzero(filled & ~good)
+        sentence = f"Column {column.name} is text because {many(len(rows), 'cell')} of {column.filled:,} "
+        sentence += f"{'is' if len(rows) == 1 else 'are'} no number, the first {first_at(rows, column, origins)}."
+        yield Finding("warning", sentence, len(rows))
+
+
+def broken_dates(column: Column, origins: Sequence[Origin]) -> Iterator[Finding]:
+    """Cells that are no date in a column of dates."""
+    if column.kind != "string":
+        return
+    dates = column.parsed_dates.is_not_null().to_numpy()
+    rows = np.flatnonzero(column.cells.is_not_null().to_numpy() & ~dates)
+    if dates.sum() >= MOST * column.filled and len(rows):
+        sentence = f"Column {column.name} has {many(len(rows), 'cell')} that cannot be read as a date, "
+        yield Finding("warning", sentence + f"the first {first_at(rows, column, origins)}.", len(rows))

@@ -1,0 +1,38 @@
+"""A data set, its split and its findings as plain text: what `check` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from .check import labels_of
+from .examples import DataSet, Split
+from .findings import Finding, many
+from .refusals import listed
+
+MARKS = {"error": "error  ", "warning": "warning", "note": "note   "}
+
+
+def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str:
+    """Lines of plain text, the inferred task first."""
+    examples = dataset.examples
+    lines = [dataset.because, ""]
+    for source in dataset.sources:
+        size = f"{source.lines:,} physical lines" if source.lines else ""
+        details = [many(source.rows, "row"), *([size] if size else []), *([source.encoding] if source.encoding else [])]
+        lines.append(f"{source.path.name}: {', '.join(details)}")
+    parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
+    how = "given" if split.given else "by a hash of each " + ("group" if examples.groups is not None else "row")
+    lines.append(f"split ({how}): " + ", ".join(f"{name} {len(rows):,}" for name, rows in parts))
+    if examples.targets is not None and examples.target_kind != "number":
+        counts = Counter(label for target in examples.targets for label in labels_of(target))
+        named = [f"{label} {count:,}" for label, count in counts.most_common()]
+        lines.append(f"{examples.target_name}: {listed(named)}")
+    elif examples.targets is not None:
+        lines.append(f"{examples.target_name}: from {min(examples.targets):g} to {max(examples.targets):g}")
+    if examples.kind in ("series", "features"):
+        lines.append(f"{many(len(examples.channels), 'channel')}: {listed(examples.channels)}")
+    lines += ["", *dataset.notes, *split.notes] if dataset.notes or split.notes else []
+    lines.append("")
+    lines += [f"{MARKS[finding.severity]}  {finding.sentence}" for finding in findings] or ["Nothing is wrong."]
+    return "\n".join(lines)

@@ -1,0 +1,272 @@
+"""Which task a file is for: a table of rules, each of which gives the readings that fit what was seen.
+
+A new task is a new rule in `RULES`, and, once it can be trained, its name in `TRAINED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ...errors import did_you_mean
+from ..options import DataOptions
+from .columns import Column, is_time
+from .examples import InputKind, TargetKind
+from .refusals import listed, refused
+
+TRAINED = ("classify", "regress", "tag")
+KNOWN = (*TRAINED, "language-model", "generate", "translate", "transcribe", "forecast", "music")
+FEW = 20
+"""Different whole numbers up to which a target may be classes as well as numbers."""
+TAGS = 500
+"""Different tags up to which the words of a target column are tags."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One choice of the columns that the network reads."""
+
+    kind: InputKind
+    columns: Sequence[str]
+    flag: str
+    """The option that makes this choice."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the rules look at."""
+
+    form: str
+    """table, rows (a format that gives its own inputs), text, music or audio."""
+    file: str
+    options: DataOptions
+    what: str = ""
+    """Of rows: what the file is, in words."""
+    inputs: Sequence[Inputs] = ()
+    """Every choice of input columns that fits."""
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    target: Column | None = None
+    declared: TargetKind | None = None
+    """The kind of target that the format declares."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One task that fits."""
+
+    task: str
+    inputs: Inputs | None
+    target_kind: TargetKind | None
+    because: str
+    """What was seen, as the end of a sentence that begins with the task."""
+    flags: str = ""
+    """The options that choose this reading."""
+
+
+Rule = Callable[[Seen], Iterator[Reading]]
+
+
+def declared(seen: Seen) -> Iterator[Reading]:
+    """Treebanks, .ts files and folders say themselves what their targets are."""
+    tasks = {"class": "classify", "labels": "classify", "number": "regress", "tags": "tag"}
+    if seen.form == "rows" and seen.declared:
+        yield Reading(tasks[seen.declared], None, seen.declared, seen.what)
+
+
+def text_alone(seen: Seen) -> Iterator[Reading]:
+    """A text without a target is for a language model."""
+    if seen.form == "text":
+        yield Reading("language-model", None, None, f"{seen.file} is a text without a target")
+
+
+def notes(seen: Seen) -> Iterator[Reading]:
+    """MIDI files and piano rolls are for music."""
+    if seen.form == "music":
+        yield Reading("music", None, None, f"{seen.file} holds notes")
+
+
+def sound(seen: Seen) -> Iterator[Reading]:
+    """Recordings are for transcription."""
+    if seen.form == "audio":
+        yield Reading("transcribe", None, None, f"{seen.file} is a recording")
+
+
+def several_labels(seen: Seen) -> Iterator[Reading]:
+    """A separator of labels makes a row's target a set of them."""
+    if seen.target is not None and seen.options.label_separator and seen.target.kind in ("string", "number", "truth"):
+        for inputs in choices(seen):
+            because = f"{seen.target.name} holds labels divided by {seen.options.label_separator!r}"
+            yield Reading("classify", inputs, "labels", because, "--task classify")
+
+
+def few_values(seen: Seen) -> Iterator[Reading]:
+    """A target of few values, each seen about twice or more, is a class; so is everything under --task classify."""
+    target = seen.target
+    if target is None or seen.options.label_separator or target.kind not in ("string", "number", "truth"):
+        return
+    forced = seen.options.task == "classify"
+    few = target.distinct <= max(50, target.filled // 100) and 2 * target.distinct <= target.filled
+    if target.kind == "number":
+        few = target.whole and target.distinct <= FEW
+    if few or forced or target.kind == "truth":
+        for inputs in choices(seen):
+            because = f"{target.name} has {target.distinct} different values in {target.filled:,} rows"
+            yield Reading("classify", inputs, "class", because, "--task classify")
+
+
+def numbers(seen: Seen) -> Iterator[Reading]:
+    """A target of numbers is for regression."""
+    target = seen.target
+    if target is not None and target.kind == "number" and not seen.options.label_separator:
+        for inputs in choices(seen):
+            yield Reading("regress", inputs, "number", f"{target.name} is a number in every row", "--task regress")
+
+
+def tag_for_each_token(seen: Seen) -> Iterator[Reading]:
+    """A target of as many words as its input in every row, of a small vocabulary, is for tagging."""
+    target = seen.target
+    if target is None or target.kind not in ("string", "tokens", "number", "truth"):
+        return
+    for inputs in seen.inputs:
+        if inputs.kind not in ("text", "tokens"):
+            continue
+        column = seen.columns[inputs.columns[0]]
+        listed_tokens = target.kind == "tokens" and inputs.kind == "tokens"
+        if not (listed_tokens or seen.options.task == "tag" or equally_many(column.head(), target.head())):
+            continue
+        words, tags = column.token_lists(), target.token_lists()
+        equal = equally_many(column, target)
+        total = sum(map(len, tags))
+        small = len({t for row in tags for t in row}) <= min(TAGS, total / FEW)
+        several = 2 * sum(len(row) > 1 for row in words) >= len(words)
+        if not equal and (listed_tokens or seen.options.task == "tag"):
+            row = next(place for place, (a, b) in enumerate(zip(words, tags)) if len(a) != len(b))
+            expected = f"of as many words as {inputs.columns[0]}, {len(words[row])} in row {row + 1}"
+            raise refused(seen.file, f"the column {target.name}", expected, len(tags[row]), "Correct that row.")
+        if equal and (listed_tokens or seen.options.task == "tag" or (small and several)):
+            because = f"{target.name} has as many words as {inputs.columns[0]} in every row"
+            chosen = Inputs("tokens", inputs.columns, inputs.flag)
+            yield Reading("tag", chosen, "tags", because, "--task tag")
+
+
+def equally_many(words: Column, tags: Column) -> bool:
+    """Whether every row has as many words as tags."""
+    return all(len(a) == len(b) for a, b in zip(words.token_lists(), tags.token_lists()))
+
+
+def text_to_text(seen: Seen) -> Iterator[Reading]:
+    """A target of many different texts beside an input text is for translation."""
+    target = seen.target
+    if target is None or target.kind != "string" or seen.options.label_separator:
+        return
+    many = target.distinct > max(50, target.filled // 100) or 2 * target.distinct > target.filled
+    tags = any(True for _ in tag_for_each_token(seen)) if many and seen.options.task is None else False
+    for inputs in seen.inputs:
+        if inputs.kind == "text" and many and not tags:
+            because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
+            yield Reading("translate", inputs, None, because, "--task translate")
+
+
+def text_from_values(seen: Seen) -> Iterator[Reading]:
+    """A target of many different texts beside numbers is for generation; beside series, for transcription."""
+    target = seen.target
+    if target is None or target.kind != "string" or seen.options.label_separator:
+        return
+    many = 2 * target.distinct > target.filled
+    for inputs in seen.inputs:
+        task = {"features": "generate", "series": "transcribe"}.get(inputs.kind)
+        if task and many:
+            because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
+            yield Reading(task, inputs, None, because, f"--task {task}")
+
+
+def over_time(seen: Seen) -> Iterator[Reading]:
+    """A target of numbers beside a column of rising times is for a forecast, unless the input columns are named."""
+    target, options = seen.target, seen.options
+    if target is None or target.kind != "number" or options.text or options.series or options.features:
+        return
+    times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
+    if times:
+        because = f"{target.name} is a number and {times[0]} rises from row to row as a time does"
+        yield Reading("forecast", None, None, because, "--task forecast")
+
+
+RULES: Sequence[Rule] = (
+    declared,
+    text_alone,
+    notes,
+    sound,
+    several_labels,
+    few_values,
+    numbers,
+    tag_for_each_token,
+    text_to_text,
+    text_from_values,
+    over_time,
+)
+
+
+def choices(seen: Seen) -> Sequence[Inputs | None]:
+    """The choices of input columns of a table; of a format with its own inputs, None."""
+    return list(seen.inputs) if seen.form == "table" else [None]
+
+
+def infer(seen: Seen) -> Reading:
+    """The one reading that fits, and that can be trained.
+
+    Raises InputError where none or several fit, with each of them and the option that chooses it, and for a
+    task that is recognised and cannot be trained yet.
+    """
+    task = seen.options.task
+    if task is not None and task not in KNOWN:
+        raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, KNOWN))
+    every = [reading for rule in RULES for reading in rule(seen)]
+    fitting = [reading for reading in every if task in (None, reading.task)]
+    if not fitting and task in KNOWN[len(TRAINED) :]:
+        raise untrained(seen, str(task), "--task asks for it")
+    if not fitting:
+        raise no_reading(seen, every)
+    if len(fitting) > 1:
+        raise several_readings(seen, fitting)
+    reading = fitting[0]
+    if reading.task not in TRAINED:
+        raise untrained(seen, reading.task, reading.because)
+    return reading
+
+
+def untrained(seen: Seen, task: str, because: str) -> Exception:
+    """The refusal of a task that the program knows and cannot train."""
+    remedy = (
+        "This version does not train such models yet. If the file is for another task, name it by --task and --target."
+    )
+    return refused(seen.file, "the task", listed(TRAINED), f"{task}, because {because}", remedy)
+
+
+def no_reading(seen: Seen, every: Sequence[Reading]) -> Exception:
+    """The refusal of what no rule fits."""
+    target = seen.target
+    seen_columns = listed(f"{name} ({column.kind})" for name, column in seen.columns.items()) or seen.what or seen.form
+    received = f"columns {seen_columns}" if seen.columns else seen_columns
+    if target is not None:
+        received += f", target {target.name} with {target.distinct} different values"
+    expected = f"for {seen.options.task}" if seen.options.task else f"for one of {listed(TRAINED)}"
+    remedy = "Name the columns (--text, --series or --features, --target)"
+    remedy += f"; what was found fits --task {every[0].task}." if every else " and the task (--task)."
+    return refused(seen.file, "the data", expected, received, remedy)
+
+
+def several_readings(seen: Seen, fitting: Sequence[Reading]) -> Exception:
+    """The refusal of what two or more rules fit: each reading, and the option that chooses it."""
+    readings, flags = [], []
+    same_task = len({reading.task for reading in fitting}) == 1
+    same_inputs = len({reading.inputs.flag for reading in fitting if reading.inputs}) <= 1
+    for reading in fitting:
+        beside = f" from {listed(reading.inputs.columns, 4)} as {reading.inputs.kind}" if reading.inputs else ""
+        readings.append(f"{reading.task}{'' if same_inputs else beside} ({reading.because})")
+        parts = [] if same_task else [reading.flags]
+        parts += [reading.inputs.flag] if reading.inputs and not same_inputs else []
+        flags.append(" ".join(parts))
+    remedy = f"Choose by {' or '.join(dict.fromkeys(flag for flag in flags if flag))}."
+    return refused(
+        seen.file, "the task", "clear from the data", f"{len(fitting)} that fit: {'; '.join(readings)}", remedy
+    )

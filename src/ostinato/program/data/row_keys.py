@@ -1,0 +1,32 @@
+"""A digest of each row's input: by it duplicates are found and parts are chosen."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from .examples import Examples, InputKind
+
+
+def row_key(kind: InputKind, value: Any) -> bytes:
+    """SHA-256 of one input; equal inputs, and no others, have equal keys. A missing number equals a missing one."""
+    if kind == "text":
+        return hashlib.sha256(b"text\0" + value.encode("utf-8", "surrogatepass")).digest()
+    if kind == "tokens":
+        lengths = ",".join(str(len(token)) for token in value)
+        return hashlib.sha256(f"tokens\0{lengths}\0{''.join(value)}".encode("utf-8", "surrogatepass")).digest()
+    array = np.asarray(value, np.float64) + 0.0  # -0.0 becomes 0.0
+    array = np.where(np.isnan(array), np.nan, array)  # one of the many bit patterns of NaN
+    return hashlib.sha256(f"{kind}\0{array.shape}\0".encode() + array.astype("<f8").tobytes()).digest()
+
+
+def row_keys(examples: Examples) -> list[bytes]:
+    """[N] keys, 32 bytes each."""
+    return [row_key(examples.kind, value) for value in examples.inputs]
+
+
+def row_hashes(examples: Examples) -> list[str]:
+    """[N] keys in hexadecimal, as split.json keeps them."""
+    return [key.hex() for key in row_keys(examples)]
