@@ -13,6 +13,8 @@ from .loss import sequence_loss
 if TYPE_CHECKING:
     from . import export, lens
     from .lens import detect_anomaly
+    from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
+    from .program.python import load, train
 
 __all__ = [
     "GRU",
@@ -20,6 +22,9 @@ __all__ = [
     "RNN",
     "Cell",
     "Recurrent",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "SequenceTagger",
     "TruncatedBPTT",
     "__version__",
     "cell",
@@ -30,18 +35,31 @@ __all__ = [
     "export",
     "gate_order",
     "lens",
+    "load",
     "mean",
     "norm",
     "permute_optimizer_state",
     "sequence_loss",
+    "train",
     "warmup",
 ]
+
+
+_LATER = {
+    "detect_anomaly": ".lens",
+    "load": ".program.python",
+    "train": ".program.python",
+    "SequenceClassifier": ".program.estimators",
+    "SequenceRegressor": ".program.estimators",
+    "SequenceTagger": ".program.estimators",
+}
+"""Name → the module that defines it, imported when the name is first used."""
 
 
 def __getattr__(name: str) -> Any:
     """Chapters that most programs do not need are imported when they are first named."""
     if name in ("export", "lens"):
         return _import_module(f".{name}", __name__)
-    if name == "detect_anomaly":
-        return _import_module(".lens", __name__).detect_anomaly
+    if name in _LATER:
+        return getattr(_import_module(_LATER[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

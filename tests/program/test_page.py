@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ostinato.program.data.examples import Examples, Origin
-from ostinato.program.outcome import Gain, Outcome, Scored
 from ostinato.program.page.page import PageContent, report_page
 from ostinato.program.page.pictures import MOST_CLASSES, confusion, drawn_classes
+from ostinato.program.running.outcome import Gain, Outcome, Scored
 from ostinato.program.tasks.task import Metric, Predictions
 from ostinato.program.training.fit import Evaluation
 
@@ -27,8 +27,8 @@ def content(truth, predictions, classes, **more):
     history = [Evaluation(50 * k, 2.0 * k, 1 / k, 0.7 + 0.01 * k, k == 4, 1e-3) for k in range(1, 5)]
     facts = {"updates": 200}
     return PageContent(
-        f"reviews {EVIL}", f"A text column {EVIL}.", outcome, history, classes, truth, predictions, "Enough.", facts,
-        notes=[f"3 duplicates {EVIL}"], lens_absent="The lens was turned off.", **more,
+        f"reviews {EVIL}", f"Text {EVIL}.", outcome, history, classes, "accuracy", truth, predictions, "Enough.",
+        facts, notes=[f"3 duplicates {EVIL}"], lens_absent="The lens was turned off.", **more,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class DataOptions:
     encoding: str | None = _flag(None, "Of text files that are neither UTF-8 nor UTF-16, such as latin-1.")
     label_separator: str | None = _flag(None, "Between the labels of one cell, where a row may have several.")
     task: str | None = _flag(None, "classify, regress or tag, where the file does not say.")
+    split_seed: int = _flag(0, "Of the split by hash; the same seed puts a row into the same part.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from ostinato._version import __version__
 from ostinato.errors import OstinatoError
 
 from .printable import make_printable
+from .program import add_program
 
 app = typer.Typer(
     help="Recurrent networks, written as equations and compiled.",
@@ -17,6 +18,9 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+add_program(app)
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def split(dataset: DataSet, options: DataOptions) -> Split:
     given_train = {key for key, part in zip(keys, parts) if part == "train"}
     made = [name for name in ("test", "valid") if name not in parts]
     wanted = {name: shares[name] for name in made if shares[name] > 0}
-    notes = assign(parts, unit_keys(examples, keys), wanted, options.seed)
+    notes = assign(parts, unit_keys(examples, keys), wanted, options.split_seed)
     seen = {keys[row] for row in np.flatnonzero(parts == "train")}
     outside = np.flatnonzero(parts != "train").tolist()
     removed = [row for row in outside if parts[row] in made and keys[row] in seen]

@@ -13,7 +13,7 @@ from ...lens.render.html.page import sections
 from ...lens.render.html.style import STYLE
 from ...lens.report.data import ReportData
 from ..data.examples import Examples
-from ..outcome import Outcome, table_of, title_of
+from ..running.outcome import Outcome, table_of
 from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
@@ -33,12 +33,15 @@ class PageContent:
     title: str
     because: str
     """The sentence that says what was inferred, and from what."""
-    outcome: Outcome
+    outcome: Outcome | None
+    """None where there are no test rows."""
     history: Sequence[Evaluation]
     classes: Sequence[str]
+    metric: str
+    """The task's own."""
     truth: Examples
     """The test rows."""
-    predictions: Predictions
+    predictions: Predictions | None
     """Of the network, on the test rows."""
     advice: str
     facts: Mapping[str, object] = field(default_factory=dict)
@@ -72,12 +75,13 @@ def report_page(content: PageContent) -> str:
 
 def _results(content: PageContent) -> Html:
     outcome = content.outcome
+    if outcome is None:
+        return tag("section", tag("h2", "Result"), tag("p", "There are no test rows, so nothing is judged."))
     headings, rows = table_of(outcome)
-    kind = "p"
     return tag(
         "section",
         tag("h2", "Result"),
-        tag(kind, outcome.sentence(), class_="well"),
+        tag("p", outcome.sentence(), class_="well"),
         drawn(pictures.intervals_picture(outcome), "intervals", "Every model on the same test rows"),
         table(
             f"On {outcome.n} test rows, with 95 % intervals by resampling independent units; baselines first",
@@ -91,47 +95,51 @@ def _results(content: PageContent) -> Html:
 def _curves(content: PageContent) -> Html:
     if not content.history:
         return Html("")
-    name = content.outcome.network.metric.name
     return tag(
         "section",
         tag("h2", "Training"),
         tag("p", content.advice),
-        drawn(pictures.curves_picture(content.history, name), "curves", "Training loss, and the validation metric"),
+        drawn(
+            pictures.curves_picture(content.history, content.metric),
+            "curves",
+            "Training loss, and the validation metric",
+        ),
         listed(content.facts.items()),
     )
 
 
 def _task_pictures(content: PageContent) -> Html:
-    if content.truth.targets is None or not len(content.truth):
+    predictions = content.predictions
+    if content.truth.targets is None or not len(content.truth) or predictions is None:
         return Html("")
     parts: list[Any] = [tag("h2", "Test rows")]
     kind = content.truth.target_kind
     if kind == "class":
-        parts += _of_classes(content)
+        parts += _of_classes(content, predictions)
     elif kind == "number":
         targets = [float(t) for t in content.truth.targets]
-        values = [float(v) for v in content.predictions.values]
+        values = [float(v) for v in predictions.values]
         picture = pictures.numbers_picture(targets, values, content.truth.target_name)
         parts.append(drawn(picture, "numbers", "Predicted against true"))
         if not content.private:
-            parts.append(shown.number_table(content.truth, content.predictions))
+            parts.append(shown.number_table(content.truth, predictions))
     elif kind == "tags":
         flat_truth = [t for row in content.truth.targets for t in row]
-        flat_said = [p for row in content.predictions.values for p in row]
+        flat_said = [p for row in predictions.values for p in row]
         parts.append(_confusion(flat_truth, flat_said, content.classes))
         if not content.private:
             parts.append(tag("h3", "Sentences with most mistakes"))
-            parts.append(shown.tagged_sentences(content.truth, content.predictions))
+            parts.append(shown.tagged_sentences(content.truth, predictions))
     else:
         parts.append(tag("p", f"Labels: {', '.join(content.classes)}."))
     return tag("section", *parts)
 
 
-def _of_classes(content: PageContent) -> list[Any]:
+def _of_classes(content: PageContent, predictions: Predictions) -> list[Any]:
     truth = [str(t) for t in content.truth.targets or []]
-    said = [str(v) for v in content.predictions.values]
+    said = [str(v) for v in predictions.values]
     parts: list[Any] = [_confusion(truth, said, content.classes)]
-    found = shown.mistakes(content.truth, content.predictions, content.classes)
+    found = shown.mistakes(content.truth, predictions, content.classes)
     parts.append(tag("p", f"{len(found)} of {len(truth)} test rows are mistaken."))
     if content.private or not found:
         return parts
@@ -160,7 +168,5 @@ def _data(content: PageContent) -> Html:
 def _lens(content: PageContent) -> list[Html]:
     if content.lens is None:
         return [tag("section", tag("h2", "Inside the network"), tag("p", content.lens_absent))]
-    lead = (
-        f"One pass forward and back on validation rows, after training; the loss is of {title_of('validation rows')}."
-    )
+    lead = "One pass forward and back on validation rows, after training, in evaluation."
     return [tag("section", tag("h2", "Inside the network"), tag("p", lead, class_="lead")), *sections(content.lens)]

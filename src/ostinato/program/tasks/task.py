@@ -107,6 +107,12 @@ class Task(Protocol):
     def score(self, truth: Examples, predictions: Predictions) -> float:
         """The value of `metric` alone, without an interval."""
 
+    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
+        """How much better the network is than a baseline by `metric`, resampled in pairs of the same units."""
+
+    def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
+        """What the task counts beside its metrics, as JSON holds it: by class, the confusion matrix."""
+
     def baselines(self) -> list[Baseline]:
         """Unfitted, the trivial ones first."""
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .outcome import Outcome, table_of
+from ..running.outcome import Outcome, table_of
 
 
 def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .tasks.task import Metric
+from ..tasks.task import Metric
 
 PERCENT = ("accuracy", "macro_f1", "micro_f1", "span_f1", "known_accuracy", "unknown_accuracy")
 """Metrics that are shares; they are shown in percent, their differences in points."""

@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ..training.fit import Evaluation
 from .outcome import shown, title_of
-from .training.fit import Evaluation
 
 
 class Progress(Protocol):
     """Receives what a training says."""
+
+    metric: str
+    """The name of the metric of the evaluations."""
 
     def say(self, sentence: str) -> None:
         """One sentence, such as what was inferred."""
@@ -28,6 +31,8 @@ class Progress(Protocol):
 
 class Silent:
     """Says nothing."""
+
+    metric = "metric"
 
     def say(self, sentence: str) -> None:
         pass

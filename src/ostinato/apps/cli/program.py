@@ -1,0 +1,127 @@
+"""The commands on users' files: check, train, evaluate, predict, compare. Each calls one function of `program`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ostinato.errors import InputError, OstinatoError, phrase
+from ostinato.layers.options import Options
+from ostinato.program.options import DataOptions, FitOptions, NetworkOptions, RunOptions
+
+from .flags import with_flags
+
+_DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of folders of texts.", show_default=False)
+_MODEL = typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
+_JSON = typer.Option("--json", help="Print one JSON document instead of text.")
+_QUIET = typer.Option("--quiet", help="Print no progress.")
+_ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [default: the test rows]")
+
+
+def add_program(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    for command in (check, train, evaluate, predict, compare):
+        app.command()(command)
+
+
+@with_flags([DataOptions], leave_out=["paths"])
+def check(data: Annotated[list[Path], _DATA], json: Annotated[bool, _JSON] = False, **given: Any) -> None:
+    """Say what would be trained on a file, and what is wrong with the data; trains nothing."""
+    from ostinato.program.commands.check import check_data
+
+    _end(json, lambda: check_data({"paths": tuple(data), **given}))
+
+
+@with_flags([DataOptions, NetworkOptions, FitOptions, RunOptions, Options], leave_out=["paths", "options"])
+def train(
+    data: Annotated[list[Path] | None, _DATA] = None,
+    config: Annotated[Path | None, typer.Option(help="config.json of a model folder, whose run is repeated.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="A model folder whose training was ended before its time.")
+    ] = None,
+    json: Annotated[bool, _JSON] = False,
+    quiet: Annotated[bool, _QUIET] = False,
+    **given: Any,
+) -> None:
+    """Train a network on a file: a model folder, and baselines beside it."""
+    from ostinato.program.commands.train import repeat_training, resume_training, train_on
+
+    if sum(map(bool, (data, config, resume))) != 1:
+        received = "none of them" if not (data or config or resume) else "several of them"
+        raise InputError(phrase("ostinato train", "DATA, --config and --resume", "one of them", received))
+    if resume is not None:
+        _alone("--resume", given, ())
+        _end(json, lambda: resume_training(resume, quiet))
+    if config is not None:
+        _alone("--config", given, ("out",))
+        _end(json, lambda: repeat_training(config, given.get("out"), quiet))
+    _end(json, lambda: train_on({"paths": tuple(data or ()), **given}, quiet))
+
+
+@with_flags([])
+def evaluate(
+    model: Annotated[Path, _MODEL],
+    data: Annotated[Path | None, _ROWS] = None,
+    json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Metrics of a model folder with intervals, by class and by length."""
+    from ostinato.program.commands.train import evaluate_model
+
+    _end(json, lambda: evaluate_model(model, data))
+
+
+@with_flags([])
+def predict(
+    model: Annotated[Path, _MODEL],
+    data: Annotated[str | None, _ROWS] = None,
+    out: Annotated[Path | None, typer.Option(help="A new file for the table. [default: printed]")] = None,
+) -> None:
+    """Predict the rows of a file: a table in, a table out. With - every line is answered at once."""
+    from ostinato.program.commands.train import predict_rows
+
+    raise typer.Exit(predict_rows(model, data, out))
+
+
+@with_flags(
+    [DataOptions, NetworkOptions, FitOptions, RunOptions, Options], leave_out=["paths", "options", "cell", "out"]
+)
+def compare(
+    data: Annotated[list[Path], _DATA],
+    cells: Annotated[
+        str, typer.Option(help="Cells of the catalogue or FILE.py:NAME, with commas between.")
+    ] = "gru,lstm",
+    seeds: Annotated[int, typer.Option(help="Runs of each cell.")] = 1,
+    json: Annotated[bool, _JSON] = False,
+    quiet: Annotated[bool, _QUIET] = False,
+    **given: Any,
+) -> None:
+    """Train several cells on the same rows: one table, baselines first."""
+    from ostinato.program.commands.train import compare_cells
+
+    names = tuple(name.strip() for name in cells.split(",") if name.strip())
+    _end(json, lambda: compare_cells({"paths": tuple(data), **given}, names, seeds, quiet))
+
+
+def _alone(flag: str, given: dict[str, Any], allowed: tuple[str, ...]) -> None:
+    """Refuses flags beside one that brings all of them."""
+    others = [f"--{name.replace('_', '-')}" for name in given if name not in allowed]
+    if others:
+        remedy = f"{flag} brings every option of the run."
+        raise InputError(phrase("ostinato train", flag, "alone", f"{', '.join(others)} beside it", remedy))
+
+
+def _end(json: bool, run: Any) -> None:
+    """Prints what a command found, as text or as one document, and ends with its status."""
+    from ostinato.program.commands.closing import document
+
+    try:
+        found = run()
+    except OstinatoError as error:
+        if json:
+            print(document({"error": str(error), "status": 2}))
+        raise
+    print(document(found.content) if json else found.text, file=sys.stdout)
+    raise typer.Exit(found.status)

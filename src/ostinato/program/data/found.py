@@ -1,0 +1,35 @@
+"""A data set with its split and the findings about it: all that `ostinato check` needs, and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..options import DataOptions
+from .check import check
+from .examples import DataSet, Split
+from .findings import Finding
+from .read import read
+from .split import split
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set with its split and what is wrong with it."""
+
+    dataset: DataSet
+    split: Split
+    findings: Sequence[Finding]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was inferred, dropped, found and removed, a sentence each."""
+        found = [f.sentence for f in self.findings]
+        return [*self.dataset.notes, *self.split.notes, *found]
+
+
+def read_data(options: DataOptions) -> Data:
+    """The rows, the split and the findings."""
+    dataset = read(options)
+    parts = split(dataset, options)
+    return Data(dataset, parts, check(dataset, parts))

@@ -1,0 +1,208 @@
+"""scikit-learn's face over a task: `SequenceClassifier`, `SequenceRegressor`, `SequenceTagger`.
+
+X is a list of N rows: strings, lists of tokens, or arrays [T, C] of unequal T; an array [N, T, C]; or a column of a
+DataFrame. Letters: N rows, T steps, C features, K classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ..cells import Cell
+from ..errors import InputError, phrase
+from .data.examples import DataSet, Examples, TargetKind
+from .data.from_python import examples_from
+from .data.split import split
+from .options import TrainOptions
+from .tasks.registry import task_named
+from .tasks.task import Predictions
+from .training.evaluate import predict
+from .training.fit import fit
+from .training.records import Part, Surroundings
+from .training.seeds import new_network
+
+
+class SequenceEstimator(BaseEstimator):
+    """What the three estimators share.
+
+    cell             a name of the catalogue, a Cell, a cell's canonical text, or FILE.py:NAME
+    hidden, layers   hidden units H of each of the recurrent layers
+    both_directions  whether the layers also read from the end
+    embedding        numbers of a word's vector
+    dropout          share of the numbers between layers that training sets to 0
+    unit, lowercase  what a text is divided into, word or char; whether capitals become small letters
+    minutes, updates time for `fit`, or exactly so many updates
+    batch, learning_rate, clip, patience   of the fit, as the flags of `ostinato train`
+    seed             of the first weights, the order of rows and dropout
+    valid_share      share of the rows of `fit` that choose the weights and end the training
+    options          options of the layers by name: {"zoneout": 0.1}
+
+    After `fit`: task_, network_, history_ (a list of Evaluation), fitted_.
+    """
+
+    task_name: ClassVar[str]
+    target_kind: ClassVar[TargetKind | None] = None
+
+    def __init__(
+        self,
+        cell: str | Cell = "gru",
+        hidden: int = 128,
+        layers: int = 1,
+        both_directions: bool = True,
+        embedding: int = 64,
+        dropout: float = 0.3,
+        unit: str = "word",
+        lowercase: bool = False,
+        minutes: float = 5.0,
+        updates: int | None = None,
+        batch: int = 32,
+        learning_rate: float = 3e-3,
+        clip: float = 1.0,
+        patience: int = 8,
+        class_weights: str = "none",
+        seed: int = 0,
+        valid_share: float = 0.1,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.cell = cell
+        self.hidden = hidden
+        self.layers = layers
+        self.both_directions = both_directions
+        self.embedding = embedding
+        self.dropout = dropout
+        self.unit = unit
+        self.lowercase = lowercase
+        self.minutes = minutes
+        self.updates = updates
+        self.batch = batch
+        self.learning_rate = learning_rate
+        self.clip = clip
+        self.patience = patience
+        self.class_weights = class_weights
+        self.seed = seed
+        self.valid_share = valid_share
+        self.options = options
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Trains on N rows and their targets. Raises InputError for rows or options that cannot be used."""
+        began = time.perf_counter()
+        examples = examples_from(X, y, target_kind=self.target_kind)
+        options = self._options()
+        made = split(DataSet(examples, self.task_name, ""), options.data)
+        train, valid = examples.take(made.train), examples.take(made.valid)
+        if not len(valid):
+            remedy = "Give more rows, or a larger valid_share."
+            raise InputError(
+                phrase(type(self).__name__, "the rows", "enough for a validation part", len(train), remedy)
+            )
+        task = task_named(self.task_name).encode_from(train, options.network)
+        network = new_network(task, options.network, self.seed)
+        parts = Part(train, task.encode(train)), Part(valid, task.encode(valid))
+        left = Surroundings(seconds_left=lambda: 60 * self.minutes - (time.perf_counter() - began))
+        self.fitted_ = fit(task, network, *parts, options.fit, left)
+        self.keep(task, network, options)
+        return self
+
+    def keep(self, task: Any, network: torch.nn.Module, options: TrainOptions) -> None:
+        """Takes a trained network over, with its task and options."""
+        self.task_, self.network_, self.train_options_ = task, network, options
+        self.history_ = list(self.fitted_.history) if hasattr(self, "fitted_") else []
+        if task.classes:
+            self.classes_ = np.array(task.classes, dtype=object)
+
+    def _options(self) -> TrainOptions:
+        given = {name: value for name, value in self.get_params().items() if name not in ("valid_share", "cell")}
+        given["cell"] = self.cell.text if isinstance(self.cell, Cell) else self.cell
+        given["options"] = dict(self.options or {})
+        made = TrainOptions.of(type(self).__name__, given)
+        return made.but(valid_share=self.valid_share, test_share=0.0)
+
+    def _predictions(self, X: Any) -> Predictions:
+        check_is_fitted(self, "network_")
+        examples = X if isinstance(X, Examples) else examples_from(X)
+        return predict(self.task_, self.network_, self.task_.encode(examples))[0]
+
+    def predict(self, X: Any) -> Any:
+        """The prediction of each of N rows: an array [N]; a list of lists of tags for a tagger."""
+        return np.array(self._predictions(X).values)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the model to a new folder, which `ostinato.load` and the commands read; returns its path."""
+        from .folder.estimator import save_estimator
+
+        check_is_fitted(self, "network_")
+        return save_estimator(self, Path(folder))
+
+
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+    """A class for each row: y [N] strings or numbers, or a list of tuples of labels for several a row."""
+
+    task_name = "classify"
+
+    def predict(self, X: Any) -> Any:
+        """[N] classes, of the type that y had; a list of tuples where rows have several labels."""
+        values = self._predictions(X).values
+        if values and isinstance(values[0], tuple):
+            return list(values)
+        return np.array([self._class(v) for v in values])
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """[N, K] float64, columns in the order of `classes_`."""
+        return np.asarray(self._predictions(X).probabilities, np.float64)
+
+    def fit(self, X: Any, y: Any) -> Self:
+        values = list(y)
+        numbers = bool(values) and not isinstance(values[0], str | tuple | list)
+        self._kinds = {str(v): v for v in values} if numbers else {}
+        super().fit(X, [str(v) for v in values] if numbers else values)
+        if numbers:
+            self.classes_ = np.array([self._kinds[str(c)] for c in self.classes_])
+        return self
+
+    def _class(self, name: str) -> Any:
+        return getattr(self, "_kinds", {}).get(name, name)
+
+
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
+    """A number for each row: y [N]."""
+
+    task_name = "regress"
+    target_kind = "number"
+
+    def predict(self, X: Any) -> np.ndarray:
+        """[N] float64, in the unit of y."""
+        return np.asarray(self._predictions(X).values, np.float64)
+
+
+class SequenceTagger(SequenceEstimator):
+    """A tag for each token: X a list of lists of tokens, y a list of lists of as many tags."""
+
+    task_name = "tag"
+    target_kind = "tags"
+
+    def predict(self, X: Any) -> list[list[str]]:
+        """A list of tags for each row."""
+        return [list(tags) for tags in self._predictions(X).values]
+
+    def score(self, X: Sequence[Any], y: Sequence[Any]) -> float:
+        """The share of tokens that are tagged as y has them."""
+        pairs = [(a, b) for said, right in zip(self.predict(X), y, strict=True) for a, b in zip(said, right)]
+        return sum(a == b for a, b in pairs) / len(pairs) if pairs else float("nan")
+
+
+ESTIMATORS = {e.task_name: e for e in (SequenceClassifier, SequenceRegressor, SequenceTagger)}

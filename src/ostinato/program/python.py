@@ -1,0 +1,69 @@
+"""The program from Python: `ostinato.train` and `ostinato.load`, with the words of the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .estimators import ESTIMATORS, SequenceEstimator
+from .folder.load import load as load_folder
+from .folder.load import restore
+from .options import FitOptions, NetworkOptions, TrainOptions
+from .running.clock import clock_from_now
+from .running.progress import Silent
+from .running.train import Beginning
+from .running.train import train as train_run
+from .tasks.registry import task_named
+
+
+def train(*paths: str | Path, **options: Any) -> SequenceEstimator:
+    """Trains a network on files, beside its baselines, and writes a model folder; returns the estimator.
+
+        model = ostinato.train("reviews.csv", text="review", target="label", minutes=5)
+
+    paths    files of rows, or a folder of folders of texts
+    options  the flags of `ostinato train` with _ for -, and every option of the layers by name
+    Besides what an estimator has after `fit`: folder_ (a Path), outcome_ (the table of baselines and network; None
+    without test rows). Raises InputError for data or options that cannot be used.
+    """
+    given = {name: Path(v) if name in _PATHS and v is not None else v for name, v in options.items()}
+    for name in ("series", "features", "columns"):
+        if isinstance(given.get(name), str):
+            given[name] = (given[name],)
+    made = TrainOptions.of("ostinato.train", {"paths": tuple(Path(p) for p in paths), **given})
+    run = train_run(made, Beginning(progress=Silent(), clock=clock_from_now()))
+    estimator = estimator_of(run.prepared.task, run.network, run.options)
+    estimator.fitted_, estimator.folder_, estimator.outcome_ = run.fitted, run.folder, run.outcome
+    estimator.history_ = list(run.fitted.history)
+    return estimator
+
+
+def load(folder: str | Path) -> SequenceEstimator:
+    """The estimator of a model folder. Nothing that the folder says is executed.
+
+    Raises InputError for a folder that `ostinato train` or `save` did not write, or that was changed since.
+    """
+    found = load_folder(Path(folder))
+    task, network = restore(found, task_named(found.config.task))
+    config = found.config
+    options = TrainOptions(data=config.data, network=config.network, fit=config.fit)
+    estimator = estimator_of(task, network, options)
+    estimator.folder_ = Path(folder)
+    return estimator
+
+
+_PATHS = ("valid", "test", "vectors", "out", "from_model")
+
+
+def estimator_of(task: Any, network: nn.Module, options: TrainOptions) -> SequenceEstimator:
+    """The estimator of a trained network, with the options that it was trained with."""
+    kind = ESTIMATORS[task.name]
+    names = set(kind().get_params())
+    given: dict[str, Any] = {}
+    for record, part in ((NetworkOptions, options.network), (FitOptions, options.fit)):
+        given |= {n: getattr(part, n) for n in record.__dataclass_fields__ if n in names}
+    estimator = kind(**given, valid_share=options.data.valid_share)
+    estimator.keep(task, network, options)
+    return estimator

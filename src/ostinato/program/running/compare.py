@@ -1,0 +1,140 @@
+"""Several cells, several seeds, the same rows: one table, baselines first, and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from ...errors import InputError, phrase
+from ..commands.closing import text_table
+from ..data.found import read_data
+from ..options import TrainOptions
+from ..tasks.task import Predictions
+from ..training.evaluate import predict
+from ..training.fit import Surroundings, fit
+from ..training.seeds import new_network
+from .clock import seconds_since_start
+from .judge import fit_baselines
+from .outcome import Scored, interval_of, shown, signed, title_of
+from .prepare import Prepared, prepare
+from .progress import Progress
+from .train import with_cell
+
+WHERE = "ostinato compare"
+
+
+@dataclass(frozen=True)
+class CellRuns:
+    """The runs of one cell."""
+
+    cell: str
+    scored: Sequence[Scored]
+    """One for each seed."""
+    predictions: Sequence[Predictions]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The table of a comparison."""
+
+    because: str
+    baselines: Sequence[Scored]
+    cells: Sequence[CellRuns]
+    differences: Sequence[str]
+    """A sentence for each pair of neighbouring cells in the order of their metrics."""
+    n: int
+
+    def text(self) -> str:
+        """The table, baselines first, and the differences."""
+        name = self.cells[0].scored[0].metric.name
+        rows = [[b.name, interval_of(b.metric), "", ""] for b in self.baselines]
+        for runs in self.cells:
+            values = [s.metric.value for s in runs.scored]
+            if len(values) == 1:
+                said = interval_of(runs.scored[0].metric)
+            else:
+                spread = stdev(values)
+                said = f"{shown(name, mean(values))} ± {signed(name, spread).lstrip('+')}"
+            seconds = mean(s.seconds for s in runs.scored)
+            rows.append([runs.cell, said, f"{runs.parameters:,}", f"{seconds:.0f}"])
+        table = text_table(["model", f"{title_of(name)} on {self.n} test rows", "weights", "seconds"], rows)
+        return "\n\n".join([self.because, table, *self.differences])
+
+    def content(self) -> dict[str, Any]:
+        """The same for --json."""
+        name = self.cells[0].scored[0].metric.name
+        return {
+            "because": self.because,
+            "metric": name,
+            "n": self.n,
+            "baselines": {b.name: _interval(b) for b in self.baselines},
+            "cells": {r.cell: {"runs": [_interval(s) for s in r.scored], "weights": r.parameters} for r in self.cells},
+            "differences": list(self.differences),
+        }
+
+
+def compare(options: TrainOptions, cells: Sequence[str], seeds: int, progress: Progress) -> Compared:
+    """Trains every cell with every seed; the time is divided evenly among the runs."""
+    if not cells or seeds < 1:
+        received = f"{len(cells)} cells and {seeds} seeds"
+        raise InputError(phrase(WHERE, "--cells and --seeds", "at least one of each", received))
+    named = [with_cell(options.but(cell=cell), typed=True) for cell in cells]
+    data = read_data(options.data)
+    progress.say(data.dataset.because)
+    prepared = prepare(data, options.network, WHERE)
+    if not len(prepared.test):
+        raise InputError(phrase(WHERE, "the test part", "at least one row", "none", "Raise --test-share."))
+    bounded = options.fit.updates is None
+    limit = 60 * options.fit.minutes
+
+    def enough() -> bool:
+        return bounded and seconds_since_start() > 0.3 * limit
+
+    baselines = fit_baselines(prepared.task, prepared.train.examples, prepared.test, seconds_since_start, enough)
+    found, left = [], len(named) * seeds
+    for own, cell in named:
+        runs: list[tuple[Scored, Predictions]] = []
+        for seed in range(seeds):
+            end = seconds_since_start() + max(1.0, (limit - seconds_since_start()) / left)
+            runs.append(_one(own.but(seed=options.fit.seed + seed), prepared, end, cell.name))
+            left -= 1
+            progress.say(f"{cell.name}, seed {options.fit.seed + seed}: {interval_of(runs[-1][0].metric)}")
+        parameters = sum(p.numel() for p in prepared.task.network(own.network).parameters())
+        found.append(CellRuns(cell.name, [s for s, _ in runs], [p for _, p in runs], parameters))
+    return Compared(
+        data.dataset.because, [b.scored for b in baselines], found, _differences(prepared, found), len(prepared.test)
+    )
+
+
+def _one(options: TrainOptions, prepared: Prepared, end: float, name: str) -> tuple[Scored, Predictions]:
+    """One run until the moment `end` of the command."""
+    began = seconds_since_start()
+    task = prepared.task
+    network = new_network(task, options.network, options.fit.seed)
+    left = Surroundings(clock=seconds_since_start, seconds_left=lambda: end - seconds_since_start())
+    fit(task, network, prepared.train, prepared.valid, options.fit, left)
+    predictions, _ = predict(task, network, task.encode(prepared.test), options.fit.device)
+    return Scored(name, task.metrics(prepared.test, predictions), seconds=seconds_since_start() - began), predictions
+
+
+def _differences(prepared: Prepared, cells: Sequence[CellRuns]) -> list[str]:
+    """Each cell against the next worse one, on the same rows with the first seed of both."""
+    sign = 1 if cells[0].scored[0].metric.higher_is_better else -1
+    order = sorted(cells, key=lambda r: -sign * mean(s.metric.value for s in r.scored))
+    task: Any = prepared.task
+    said = []
+    for better, worse in zip(order, order[1:]):
+        gain = task.gain(prepared.test, better.predictions[0], worse.predictions[0])
+        name = better.scored[0].metric.name
+        certain = "is better than" if gain.low > 0 else "is not certainly better than"
+        interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
+        said.append(f"{better.cell} {certain} {worse.cell}: {signed(name, gain.value)} ({interval}, paired by row).")
+    return said
+
+
+def _interval(scored: Scored) -> dict[str, float]:
+    metric = scored.metric
+    return {"value": metric.value, "low": metric.low, "high": metric.high}

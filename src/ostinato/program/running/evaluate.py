@@ -1,0 +1,154 @@
+"""A model folder on rows with targets: metrics with intervals, by class, by length, with and without leaked rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError, phrase
+from ..commands.closing import text_table
+from ..data.examples import Examples
+from ..data.read import read
+from ..data.split import split
+from ..folder.load import load, restore
+from ..options import DataOptions
+from ..tasks.registry import task_named
+from ..tasks.task import Metric, Predictions, Task
+from ..training.evaluate import predict
+from .outcome import interval_of, shown, title_of
+from .unlabelled import for_another_file
+
+WHERE = "ostinato evaluate"
+LENGTH_PARTS = 4
+"""Parts of about equal size into which rows are divided by their length."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the metrics of some rows are."""
+
+    rows: str
+    """Which rows, in words."""
+    metrics: Sequence[Metric]
+    by_length: Sequence[tuple[str, int, float]]
+    """(lengths in steps, rows, the task's metric) of each part."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """By class, as the task gives them."""
+    without_leaked: Sequence[Metric] = ()
+    """The same metrics without the rows that the training rows hold, too, where there are some."""
+    leaked: int = 0
+
+    def text(self) -> str:
+        """The metrics as a table, then by length and by class."""
+        lines = [
+            self.rows,
+            "",
+            text_table(["metric", "value"], [[title_of(m.name), interval_of(m)] for m in self.metrics]),
+        ]
+        if self.leaked:
+            lines += ["", f"Without the {self.leaked} rows that the training rows hold, too:"]
+            lines += [
+                text_table(["metric", "value"], [[title_of(m.name), interval_of(m)] for m in self.without_leaked])
+            ]
+        name = self.metrics[0].name
+        table = [[steps, str(n), shown(name, value)] for steps, n, value in self.by_length]
+        lines += ["", text_table(["steps", "rows", title_of(name)], table)]
+        by_class = self.details.get("by_class")
+        if isinstance(by_class, Mapping) and by_class:
+            keys = list(next(iter(by_class.values())))
+            body = [[str(c), *(_cell(values.get(k)) for k in keys)] for c, values in by_class.items()]
+            lines += ["", text_table(["class", *keys], body)]
+        return "\n".join(lines)
+
+    def content(self) -> dict[str, Any]:
+        """The same for --json."""
+        return {
+            "rows": self.rows,
+            "metrics": _metrics(self.metrics),
+            "without_leaked": _metrics(self.without_leaked),
+            "leaked": self.leaked,
+            "by_length": [{"steps": s, "rows": n, self.metrics[0].name: v} for s, n, v in self.by_length],
+            "details": dict(self.details),
+        }
+
+
+def evaluate(model: Path, data: Path | None = None) -> Evaluated:
+    """The metrics of a model folder on the rows of `data`, or on the test rows of its training.
+
+    Raises InputError for rows without targets, and where the training's files are no longer there or have changed.
+    """
+    loaded = load(model)
+    task, network = restore(loaded, task_named(loaded.config.task))
+    if data is not None:
+        examples, words = read(for_another_file(loaded.config.data, data)).examples, f"All rows of {data.name}."
+        leaked: set[int] = set()
+    else:
+        examples, leaked = test_rows(loaded.config.data, loaded.config.sources)
+        words = f"The {len(examples)} test rows of the training."
+    if examples.targets is None or not len(examples):
+        remedy = "Give a file with the target column."
+        raise InputError(phrase(WHERE, "the rows", "rows with targets", "none", remedy))
+    predictions, _ = predict(task, network, task.encode(examples))
+    clean = [row for row in range(len(examples)) if row not in leaked]
+    without = task.metrics(examples.take(clean), taken(predictions, clean)) if leaked and clean else []
+    details = task.details(examples, predictions)
+    return Evaluated(
+        words,
+        task.metrics(examples, predictions),
+        by_length(task, examples, predictions),
+        details,
+        without,
+        len(leaked),
+    )
+
+
+def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, set[int]]:
+    """The test rows of a training, read again, and the numbers of those whose input is also a training row's."""
+    dataset = read(options)
+    for source in dataset.sources:
+        known = {str(s["file"]): s.get("sha256") for s in sources}.get(source.path.name)
+        if known is not None and known != source.sha256:
+            remedy = "Give the file with the rows to evaluate as DATA."
+            raise InputError(
+                phrase(WHERE, str(source.path), "the file of the training", "one that has changed", remedy)
+            )
+    parts = split(dataset, options)
+    inside = {int(r) for r in parts.leaked}
+    return dataset.examples.take(parts.test), {k for k, r in enumerate(parts.test) if int(r) in inside}
+
+
+def taken(predictions: Predictions, rows: Sequence[int]) -> Predictions:
+    """The predictions of some rows."""
+    chances = predictions.probabilities
+    if isinstance(chances, np.ndarray):
+        chances = chances[list(rows)]
+    elif chances is not None:
+        chances = [chances[r] for r in rows]
+    return Predictions([predictions.values[r] for r in rows], chances)
+
+
+def by_length(task: Task, examples: Examples, predictions: Predictions) -> list[tuple[str, int, float]]:
+    """(lengths, rows, metric) of parts of about equal size, from short to long; one where all lengths are equal."""
+    lengths = task.encode(examples).lengths
+    bounds = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_PARTS + 1), method="inverted_cdf"))
+    found = []
+    low = int(bounds[0])
+    for high in bounds[1:] if len(bounds) > 1 else bounds:
+        rows = [int(r) for r in np.flatnonzero((lengths >= low) & (lengths <= high))]
+        if rows:
+            value = task.score(examples.take(rows), taken(predictions, rows))
+            found.append((f"{low} to {int(high)}" if low != high else f"{low}", len(rows), value))
+        low = int(high) + 1
+    return found
+
+
+def _metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
+    return {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in metrics}
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)

@@ -1,0 +1,81 @@
+"""Predictions of a model folder: a table in, a table out; or line by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TextIO
+
+from ...errors import InputError, OstinatoError, phrase
+from ..data.examples import Examples
+from ..data.read import read
+from ..folder.documents import predictions_csv
+from ..folder.load import load, restore
+from ..storage import write_bytes
+from ..tasks.registry import task_named
+from ..tasks.task import Predictions
+from ..training.evaluate import predict
+from .evaluate import test_rows
+from .unlabelled import for_another_file, from_line
+
+WHERE = "ostinato predict"
+
+
+def predict_table(model: Path, data: Path | None = None) -> str:
+    """The predictions of the rows of `data`, or of the test rows of the training, as CSV."""
+    loaded = load(model)
+    task, network = restore(loaded, task_named(loaded.config.task))
+    if data is None:
+        examples, _ = test_rows(loaded.config.data, loaded.config.sources)
+    else:
+        examples = read(for_another_file(loaded.config.data, data), with_target=False).examples
+    return predictions_csv(examples, predicted(task, network, examples))
+
+
+def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
+    """Answers every line at once; a line that cannot be read is answered on stderr's behalf with `error: …`.
+
+    Returns 2 where some line could not be read, else 0.
+    """
+    loaded = load(model)
+    task, network = restore(loaded, task_named(loaded.config.task))
+    kind, channels = line_kind(task)
+    status = 0
+    for line in lines:
+        try:
+            one = predicted(task, network, from_line(line.rstrip("\r\n"), kind, channels, WHERE))
+            answers.write(written(one) + "\n")
+        except OstinatoError as error:
+            answers.write(f"error: {error}\n")
+            status = 2
+        answers.flush()
+    return status
+
+
+def line_kind(task: Any) -> tuple[Any, int]:
+    """(kind of the input, channels) of a task."""
+    inputs = task.inputs
+    return inputs.kind, len(getattr(inputs, "channels", ())) or 1
+
+
+def predicted(task: Any, network: Any, examples: Examples) -> Predictions:
+    """What the network says of the rows."""
+    return predict(task, network, task.encode(examples))[0]
+
+
+def written(one: Predictions) -> str:
+    """The answer to one row: the prediction, and the probability of a class after a tab."""
+    value, chances = one.values[0], one.probabilities
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, tuple):
+        return ";".join(map(str, value))
+    if isinstance(value, str):
+        return f"{value}\t{float(chances[0].max()):.4f}" if chances is not None else value
+    return repr(float(value))
+
+
+def write_new(path: Path, text: str) -> None:
+    """Writes a file that is not there yet."""
+    if path.exists():
+        raise InputError(phrase(WHERE, "--out", "a file that is not there yet", path, "Name another with --out."))
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), WHERE)

@@ -1,0 +1,38 @@
+"""From files to encoded rows of each part: what every command that trains begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import InputError, phrase
+from ..data.examples import Examples
+from ..data.found import Data
+from ..options import NetworkOptions
+from ..tasks.registry import task_named
+from ..tasks.task import Task
+from ..training.records import Part
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task that knows its vocabularies, and the rows of each part."""
+
+    data: Data
+    task: Task
+    train: Part
+    valid: Part
+    test: Examples
+
+
+def prepare(data: Data, network: NetworkOptions, where: str) -> Prepared:
+    """The task, fitted on training rows alone. Refuses data on which no network can be trained or judged."""
+    errors = [f.sentence for f in data.findings if f.severity == "error"]
+    if errors:
+        remedy = "`ostinato check` says all that was found."
+        raise InputError(phrase(where, "the data", "fit to train on", errors[0].rstrip("."), remedy))
+    examples, parts = data.dataset.examples, data.split
+    train, valid = examples.take(parts.train), examples.take(parts.valid)
+    task = task_named(data.dataset.task).encode_from(train, network)
+    return Prepared(
+        data, task, Part(train, task.encode(train)), Part(valid, task.encode(valid)), examples.take(parts.test)
+    )

@@ -1,0 +1,323 @@
+"""A training from options to the model folder: data, baselines, fit, judgement, report, folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ...cells import Cell
+from ...errors import InputError, OstinatoError, phrase
+from ..data.found import Data, read_data
+from ..data.row_keys import row_keys
+from ..folder.config import Config
+from ..folder.documents import Results
+from ..folder.load import load, restore
+from ..folder.names import new_folder
+from ..folder.save import Trained, write
+from ..options import TrainOptions
+from ..page.page import PageContent, report_page
+from ..storage import write_bytes
+from ..tasks.cell_argument import resolve_cell
+from ..tasks.registry import task_named
+from ..tasks.task import Predictions
+from ..training.evaluate import predict
+from ..training.fit import Fitted, Surroundings, fit
+from ..training.interruption import Interruption
+from ..training.seeds import new_network
+from .clock import seconds_since_start
+from .judge import Judged, fit_baselines, outcome_of
+from .listening import Listening
+from .look import look
+from .outcome import Outcome
+from .prepare import Prepared, prepare
+from .progress import Progress, Silent
+
+WHERE = "ostinato train"
+RESUME, OPTIONS, PAGE = "resume", "options.json", "report.html"
+BASELINE_SHARE = 0.3
+"""The share of the time after which no further baseline is begun."""
+REPORT_SECONDS = 6.0
+"""Of the pictures, the lens and the files that follow the fit; measured on two cores, and kept from the fit's time."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a training begins and what it reports to."""
+
+    progress: Progress = field(default_factory=Silent)
+    clock: Callable[[], float] = seconds_since_start
+    """Seconds since the command began."""
+    settings: Mapping[str, Any] | None = None
+    """`Fitted.settings` of the run that is repeated; None: a new plan."""
+    weights_sha256: str | None = None
+    """Of the run that is repeated, to compare with."""
+    sources: Mapping[str, str] | None = None
+    """File name → SHA-256 of the data of the run that is repeated."""
+    folder: Path | None = None
+    """An unfinished folder whose training goes on; None: a new folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    folder: Path
+    prepared: Prepared
+    network: nn.Module
+    fitted: Fitted
+    outcome: Outcome | None
+    """None where there are no test rows."""
+    predictions: Predictions | None
+    options: TrainOptions
+    notes: tuple[str, ...]
+
+    @property
+    def status(self) -> int:
+        """0; 1 where the network is not certainly better than a trivial baseline; 130 where it was interrupted."""
+        if self.fitted.stopped == "interrupted":
+            return 130
+        return 0 if self.outcome is None else self.outcome.status
+
+
+def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
+    """Trains a network on the files that the options name, beside its baselines, and writes the model folder.
+
+    Raises InputError for data or options that cannot be used, StorageError where the folder cannot be written.
+    """
+    begin = beginning or Beginning()
+    say = begin.progress.say
+    options, cell = with_cell(options, typed=begin.folder is None and begin.settings is None)
+    data = read_data(options.data)
+    options = replace(options, data=data.dataset.options)
+    say(data.dataset.because)
+    for note in data.notes:
+        say(note)
+    same_sources(data, begin.sources)
+    prepared = prepare(data, options.network, WHERE)
+    with Interruption(
+        lambda: say("Finishing the step, then evaluating and saving. Ctrl-C again stops at once.")
+    ) as stop:
+        folder = begin.folder or started_folder(options)
+        baselines = baselines_of(prepared, options, begin)
+        network = new_network(prepared.task, options.network, options.fit.seed)
+        begin_from(options.run.from_model, network, prepared)
+        fitted = fit(
+            prepared.task,
+            network,
+            prepared.train,
+            prepared.valid,
+            options.fit,
+            around(options, begin, folder, prepared, stop),
+        )
+        begin.progress.close()
+        return finished(options, cell, prepared, network, fitted, baselines, (begin, folder))
+
+
+def with_cell(options: TrainOptions, typed: bool) -> tuple[TrainOptions, Cell]:
+    """The options with the cell's canonical text in place of its name. A file is run only where the user typed it."""
+    cell = resolve_cell(options.network.cell, files=typed)
+    return options.but(cell=cell.text), cell
+
+
+def same_sources(data: Data, expected: Mapping[str, str] | None) -> None:
+    """Refuses to repeat a run on other data."""
+    for source in data.dataset.sources if expected else ():
+        known = (expected or {}).get(source.path.name)
+        if known is not None and known != source.sha256:
+            remedy = "The file has changed since: train anew, without --config."
+            expected_hash, received = f"the one of the run, SHA-256 {known[:12]}", f"SHA-256 {source.sha256[:12]}"
+            raise InputError(phrase(WHERE, str(source.path), expected_hash, received, remedy))
+
+
+def started_folder(options: TrainOptions) -> Path:
+    """A new folder with what `--resume` needs to begin again."""
+    first = Path(options.data.paths[0]).name.partition(".")[0] or "ostinato"
+    folder = new_folder(options.run.out or Path(f"{first}-model"))
+    (folder / RESUME).mkdir()
+    content = json.dumps(options.to_json(), indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    write_bytes(folder / RESUME / OPTIONS, content, WHERE)
+    return folder
+
+
+def baselines_of(prepared: Prepared, options: TrainOptions, begin: Beginning) -> list[Judged]:
+    """The baselines on the test rows, within their share of the time."""
+    if not options.run.baselines or not len(prepared.test):
+        return []
+    bounded = options.fit.updates is None and begin.settings is None
+    limit = 60 * options.fit.minutes * BASELINE_SHARE
+
+    def enough() -> bool:
+        return bounded and begin.clock() > limit
+
+    found = fit_baselines(prepared.task, prepared.train.examples, prepared.test, begin.clock, enough)
+    left_out = len(prepared.task.baselines()) - len(found)
+    if left_out:
+        begin.progress.say(f"{left_out} baselines were left out, because the time is short; give more --minutes.")
+    return found
+
+
+def begin_from(model: Path | None, network: nn.Module, prepared: Prepared) -> None:
+    """Copies the weights of a model folder into the network, where both have a tensor of the same name and shape."""
+    if model is None:
+        return
+    loaded = load(model)
+    own = network.state_dict()
+    fitting = {name: t for name, t in loaded.weights.items() if name in own and own[name].shape == t.shape}
+    missing = sorted(own.keys() - fitting.keys())
+    if missing:
+        remedy = "Train on data with the same vocabulary and classes, with the same options of the network."
+        received = f"others for {', '.join(missing[:3])}"
+        raise InputError(phrase(WHERE, "--from-model", "a model with the weights of this network", received, remedy))
+    network.load_state_dict(fitting)
+
+
+def around(
+    options: TrainOptions, begin: Beginning, folder: Path, prepared: Prepared, stop: Interruption
+) -> Surroundings:
+    """What the fit runs in: the time that is left of the command, and what follows the fit."""
+    per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
+    metric = prepared.task.metric
+    return Surroundings(
+        clock=begin.clock,
+        seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
+        reserve=lambda evaluation: REPORT_SECONDS + evaluation * (per_row + 1),
+        listener=Listening(begin.progress, metric),
+        interruption=stop,
+        folder=folder / RESUME,
+        resume=begin.folder is not None and (folder / RESUME / "state.safetensors").exists(),
+        settings=begin.settings,
+    )
+
+
+def finished(
+    options: TrainOptions,
+    cell: Cell,
+    prepared: Prepared,
+    network: nn.Module,
+    fitted: Fitted,
+    baselines: list[Judged],
+    place: tuple[Beginning, Path],
+) -> Run:
+    """Judges the network on the test rows and writes the folder, the page last."""
+    begin, folder = place
+    task, test = prepared.task, prepared.test
+    notes = [*prepared.data.notes, *fitted.notes]
+    if begin.weights_sha256 is not None:
+        same = fitted.sha256 == begin.weights_sha256
+        known = "The weights have the hash of the run that was repeated."
+        other = "The weights have another hash than those of the run that was repeated: another machine or version."
+        notes.append(known if same else other)
+        begin.progress.say(notes[-1])
+    outcome = predictions = None
+    if len(test):
+        predictions, _ = predict(task, network, task.encode(test), options.fit.device)
+        outcome = outcome_of(task, cell.name, test, predictions, baselines, begin.clock())
+    run = Run(folder, prepared, network, fitted, outcome, predictions, options, tuple(notes))
+    write(folder, contents(run, cell))
+    write_bytes(folder / PAGE, page_of(run, cell).encode("utf-8", "xmlcharrefreplace"), WHERE)
+    return run
+
+
+def contents(run: Run, cell: Cell) -> Trained:
+    """What the folder holds."""
+    prepared, options, outcome = run.prepared, run.options, run.outcome
+    results = None
+    if outcome is not None and run.predictions is not None:
+        extra = prepared.task.details(prepared.test, run.predictions)
+        table = {b.name: b.metrics for b in outcome.baselines}
+        results = Results(
+            model=outcome.network.metrics, baselines=table, sentence=outcome.sentence(), extra={"details": extra}
+        )
+    dataset = prepared.data.dataset
+    return Trained(
+        task=prepared.task,
+        fitted=run.fitted,
+        cell=cell,
+        network=options.network,
+        fit=options.fit,
+        data=options.data,
+        because=dataset.because,
+        sources=dataset.sources,
+        notes=run.notes,
+        results=results,
+        test=prepared.test if len(prepared.test) else None,
+        predictions=run.predictions,
+        split=prepared.data.split,
+        row_hashes=[key.hex() for key in row_keys(dataset.examples)],
+        private=options.run.private,
+    )
+
+
+def page_of(run: Run, cell: Cell) -> str:
+    """The report page."""
+    prepared, options, fitted = run.prepared, run.options, run.fitted
+    lens, absent = None, "The lens was turned off with --no-lens."
+    if options.run.lens:
+        try:
+            lens = look(prepared.task, run.network, prepared.valid.encoded)
+        except OstinatoError as error:
+            absent = f"The lens could not observe this network: {error}"
+    parts = (prepared.train.examples, prepared.valid.examples, prepared.test)
+    facts = {
+        "updates": f"{fitted.updates} of {fitted.planned_updates} planned",
+        "ended by": fitted.stopped,
+        "cell": cell.name,
+        "weights": sum(p.numel() for p in run.network.parameters()),
+        "rows of train, valid, test": ", ".join(str(len(part)) for part in parts),
+        "threads": fitted.settings.get("threads"),
+        "bits": fitted.settings.get("bits"),
+    }
+    return report_page(
+        PageContent(
+            title=run.folder.name,
+            because=prepared.data.dataset.because,
+            outcome=run.outcome,
+            history=fitted.history,
+            classes=prepared.task.classes,
+            metric=prepared.task.metric,
+            truth=prepared.test,
+            predictions=run.predictions,
+            advice=fitted.advice,
+            facts=facts,
+            notes=run.notes,
+            lens=lens,
+            lens_absent=absent,
+            repeat=f"ostinato train --config {run.folder.name}/config.json",
+            private=options.run.private,
+        )
+    )
+
+
+def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, Any]]:
+    """The options and settings that repeat the run of a config.json."""
+    options = TrainOptions(data=config.data, network=config.network, fit=config.fit).but(
+        out=out, private=config.private
+    )
+    hashes = {str(s["file"]): str(s["sha256"]) for s in config.sources if "sha256" in s}
+    return options, {"settings": config.settings, "weights_sha256": config.weights_sha256, "sources": hashes}
+
+
+def resumed(folder: Path) -> TrainOptions:
+    """The options of an unfinished training. Raises InputError for any other folder."""
+    path = folder / RESUME / OPTIONS
+    if not path.is_file() or (folder / "config.json").exists():
+        received = f"{folder}, whose training has ended" if path.is_file() else f"{folder}, which holds none"
+        remedy = "Give the folder that `ostinato train` began."
+        raise InputError(phrase(WHERE, "--resume", "a folder with an unfinished training", received, remedy))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(phrase(WHERE, str(path), "JSON", str(error), "Train again.")) from None
+    return TrainOptions.from_json(content if isinstance(content, dict) else {}, str(path))
+
+
+def loaded_network(folder: Path) -> tuple[Any, nn.Module, Config]:
+    """(task, network in evaluation, config) of a model folder."""
+    found = load(folder)
+    task, network = restore(found, task_named(found.config.task))
+    return task, network, found.config
