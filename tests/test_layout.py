@@ -157,6 +157,7 @@ EXEMPT = {
     "execution/custom_op.py backward_fake": "the operator's schema",
     "lens/measures/jacobian.py jacobian": "options of a public function",
     "loss.py sequence_loss": "options of a public function",
+    "program/estimators.py SequenceEstimator.__init__": "options of a public class",
 }
 """Functions of more than eight parameters, and why they have them."""
 
