@@ -122,7 +122,8 @@ def test_a_series_cell_with_a_group_keeps_the_group(tmp_path):
             {"t": NOTES, "stars": [1, 2, 3, 4] * 3},
             {"target": "stars"},
             [
-                "2 that fit: classify (stars has 4 different values in 12 rows); regress (stars is a number in every row)",
+                "got 2 that fit: classify (stars has 4 different values in 12 rows)",
+                "regress (stars is a number in every row)",
                 "--task classify or --task regress",
             ],
         ),
@@ -175,7 +176,7 @@ def test_what_this_version_does_not_train_is_recognised_and_said(tmp_path, name,
         (
             {"t": NOTES, "sort": CLASSES},
             {},
-            "--target must be the column to be predicted, got columns t, sort. A target is never guessed by its position.",
+            "the column to be predicted, got columns t, sort. A target is never guessed by its position.",
         ),
         ({"t": NOTES, "label": CLASSES, "class": CLASSES}, {}, "got label, class, any of which could be it"),
         (
@@ -184,6 +185,23 @@ def test_what_this_version_does_not_train_is_recognised_and_said(tmp_path, name,
             "a column must be one of t, label, got 'lable'. Did you mean 'label'?",
         ),
         ({"t": NOTES, "label": CLASSES}, {"text": "x"}, "got 'x'"),
+        ({"t": NOTES, "label": CLASSES}, {"text": "t", "target": "t"}, "the column t must be in one role, got two"),
+        (
+            {"x": HALVES, "y": HALVES},
+            {"features": ("x", "y"), "target": "y"},
+            "the column y must be in one role, got two",
+        ),
+        (
+            {"x": HALVES, "y": HALVES},
+            {"features": ("x", "x"), "target": "y"},
+            "the column x must be in one role, got two",
+        ),
+        ({"t": NOTES, "label": CLASSES}, {"target": "label", "group": "label"}, "the column label must be in one role"),
+        (
+            {"x": HALVES, "label": CLASSES},
+            {"series": ("x",), "group": "x"},
+            "the column x must be in one role, got two",
+        ),
         (
             {"t": NOTES, "label": CLASSES},
             {"text": "t", "features": ("t",)},
@@ -230,7 +248,8 @@ def test_columns_and_tasks_that_do_not_fit_are_refused(tmp_path, columns, named,
 def test_a_usual_name_is_accepted_as_the_target_and_said(tmp_path):
     found = read_made(tmp_path, "a.csv", reviews())
     assert found.because == (
-        "The task is classify: label has 2 different values in 6 rows, and review is read as text; the target is label by its name."
+        "The task is classify: label has 2 different values in 6 rows, and review is read as text; "
+        "the target is label by its name."
     )
 
 

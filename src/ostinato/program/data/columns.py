@@ -46,6 +46,9 @@ class Column:
     @cached_property
     def cells(self) -> pl.Series:
         """Strings without the spaces around them; null where the cell is missing or empty."""
+        dtype = self.values.dtype
+        if not (dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Date, pl.Datetime, pl.Null)):
+            return pl.Series(self.name, [None] * self.values.len(), dtype=pl.String)
         text = self.values.cast(pl.String).str.strip_chars()
         return text.set(text == "", None)
 
@@ -112,7 +115,7 @@ class Column:
         if isinstance(dtype, (pl.List, pl.Array)):
             return listed_kind(dtype)
         if dtype != pl.String:
-            return "other"
+            return "empty" if dtype == pl.Null else "other"
         count = int(np.isfinite(self.numbers).sum())
         if count and count + self.said_missing >= self.filled:
             return "number"
@@ -140,7 +143,7 @@ class Column:
         return Column(self.name, self.values.head(rows), self.typed)
 
     def texts(self) -> list[str]:
-        """[N] strings as they are in the file; missing: the empty string."""
+        """[N] strings as they are in the file; missing: the empty string. For columns of plain values only."""
         return self.values.cast(pl.String).fill_null("").to_list()
 
     def labels(self) -> list[str | None]:
@@ -162,7 +165,7 @@ class Column:
         """[N] arrays float64 [T], or [T, C] where a cell is a list of steps with C values each."""
         if self.values.dtype == pl.String:
             return [series_of_text(text) for text in self.texts()]
-        return [np.array([] if row is None else as_floats(row), dtype=np.float64) for row in self.values.to_list()]
+        return [steps_of([] if row is None else as_floats(row)) for row in self.values.to_list()]
 
 
 def listed_kind(dtype: pl.DataType) -> Kind:
@@ -186,9 +189,16 @@ def series_of_text(text: str) -> np.ndarray:
     rows = re.findall(r"\[([^\[\]]*)\]", text) if text.strip().startswith("[[") else [text]
     steps = [[number(word) for word in re.split(r"[\s,;\[\]]+", row.strip(" []")) if word] for row in rows]
     if text.strip().startswith("[["):
-        widths = {len(step) for step in steps}
-        return np.array(steps) if len(widths) == 1 else np.empty((0, 0))
+        return steps_of(steps)
     return np.array(steps[0])
+
+
+def steps_of(steps: list) -> np.ndarray:
+    """float64 [T] of numbers, [T, C] of lists of C numbers, and [T, 0] where the lists are of different lengths."""
+    if any(isinstance(step, list) for step in steps):
+        widths = {len(step) if isinstance(step, list) else 0 for step in steps}
+        return np.array(steps, np.float64) if len(widths) == 1 else np.empty((len(steps), 0))
+    return np.array(steps, np.float64)
 
 
 def number(word: str) -> float:

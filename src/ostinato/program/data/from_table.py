@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -41,6 +42,7 @@ def rows_from_table(
     """
     file = listed(source.path.name for source in table.sources)
     asked = options
+    refuse_two_roles(options, file)
     findings = line_findings(table, bool(options.columns))
     if options.series and options.group:
         table, options = whole_series(table, options, file, with_target)
@@ -129,6 +131,21 @@ def named_columns(options: DataOptions, with_target: bool) -> list[str]:
     return [name for name in (*single, *options.series, *options.features) if name is not None]
 
 
+def refuse_two_roles(options: DataOptions, file: str) -> None:
+    """Raises InputError for a column that two options name: a target among the inputs would be learned by heart.
+
+    A group may be the text itself; it is neither the target nor a channel of a series.
+    """
+    single = [name for name in (options.target, options.text) if name is not None]
+    names = [*single, *options.series, *options.features]
+    apart = [name for name in (options.target, *options.series) if name is not None]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice += [options.group] if options.group in apart else []
+    if twice:
+        remedy = "Name each column once among --target, --text, --series, --features and --group."
+        raise refused(file, f"the column {twice[0]}", "in one role", "two", remedy)
+
+
 def require(name: str, columns: Mapping[str, Column], file: str) -> None:
     """Raises InputError where the table has no such column."""
     if name not in columns:
@@ -209,6 +226,8 @@ def known_reading(inputs: Sequence[Inputs], options: DataOptions, file: str) -> 
 
 def group_values(column: Column, file: str, table: Table) -> list[str]:
     """[N] groups; a row without one is refused."""
+    if column.kind in ("tokens", "series", "other") and column.values.dtype != pl.String:
+        raise refused(file, "--group", "a column of names or numbers", f"one of {column.kind}", "Choose another.")
     names = column.labels()
     if None in names:
         row = names.index(None)

@@ -131,6 +131,8 @@ def tag_for_each_token(seen: Seen) -> Iterator[Reading]:
         if inputs.kind not in ("text", "tokens"):
             continue
         column = seen.columns[inputs.columns[0]]
+        if column.kind not in ("string", "tokens", "number", "truth"):
+            continue
         listed_tokens = target.kind == "tokens" and inputs.kind == "tokens"
         if not (listed_tokens or seen.options.task == "tag" or equally_many(column.head(), target.head())):
             continue

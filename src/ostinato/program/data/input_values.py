@@ -11,6 +11,7 @@ import numpy as np
 from .columns import Column
 from .examples import InputKind, Origin, TargetKind
 from .findings import many
+from .libraries import polars as pl
 from .refusals import refused, shown
 
 
@@ -31,7 +32,7 @@ def input_values(columns: Sequence[Column], kind: InputKind, file: str, origins:
     names = [column.name for column in columns]
     if kind in ("text", "tokens"):
         column = columns[0]
-        if column.values.dtype.is_nested() and column.kind != "tokens":
+        if column.kind == "other" or (column.values.dtype.is_nested() and column.kind != "tokens"):
             raise wrong_kind(file, column, "text")
         return Values(column.texts() if kind == "text" else column.token_lists(), names)
     if kind == "features":
@@ -69,7 +70,7 @@ def infinite_notes(count: int) -> list[str]:
 
 def not_numbers(column: Column, file: str, origins: Sequence[Origin]) -> Exception:
     """The refusal of a column of which some cells are no numbers, with the first of them."""
-    if column.kind not in ("string", "time"):
+    if column.values.dtype != pl.String or column.kind not in ("string", "time"):
         return wrong_kind(file, column, "numbers")
     bad = np.isnan(column.numbers)
     cells = column.cells.to_list()
@@ -93,6 +94,11 @@ def series(columns: Sequence[Column], file: str, origins: Sequence[Origin]) -> V
     for row, cells in enumerate(zip(*(column.series_list() for column in columns))):
         steps = [cell[:, None] if cell.ndim == 1 else cell for cell in cells]
         where = place(origins[row], row)
+        if any(cell.ndim == 2 and not cell.shape[1] for cell in cells):
+            remedy = "Write NaN for what is missing."
+            raise refused(
+                file, f"the series at {where}", "of steps of one width", "steps of several, or of none", remedy
+            )
         if len({len(cell) for cell in steps}) != 1:
             received = " and ".join(str(len(cell)) for cell in steps)
             remedy = "Write NaN for the missing steps of the shorter channels."

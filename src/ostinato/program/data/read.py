@@ -109,7 +109,9 @@ def read_text(file: Text, end: str, options: DataOptions, with_target: bool) -> 
         return read_conllu(file, options.target, with_target)
     if end == ".ts":
         return read_ts(file)
-    if end in SENTENCES or (end in (".txt", ".tsv", ".tab") and looks_like_sentences(file.text)):
+    chosen = options.text or options.series or options.features
+    blocks = end in (".txt", ".tsv", ".tab") and not chosen and looks_like_sentences(file.text)
+    if end in SENTENCES or blocks:
         return read_token_columns(file, options.columns, options.target, with_target)
     if end == ".txt" and not (options.columns or options.target or options.text):
         infer(Seen("text", file.path.name, options))
@@ -151,7 +153,9 @@ def read_rows(
         )
         reading = infer(Seen("rows", file, options, joint.what, target=column, declared=joint.declared))
         joint = replace(joint, targets=settled(joint.targets, reading, column, options), declared=reading.target_kind)
-    return Read(joint, reading, replace(options, task=reading.task, target=options.target or joint.target_name))
+    text = options.text or (joint.channels[0] if joint.kind == "text" else None)
+    named = replace(options, task=reading.task, target=options.target or joint.target_name, text=text)
+    return Read(joint, reading, named)
 
 
 def settled(targets: list[Any], reading: Reading, column: Column | None, options: DataOptions) -> list[Any]:
