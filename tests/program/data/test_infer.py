@@ -203,8 +203,8 @@ def test_what_this_version_does_not_train_is_recognised_and_said(tmp_path, name,
             "the column x must be in one role, got two",
         ),
         (
-            {"t": NOTES, "label": CLASSES},
-            {"text": "t", "features": ("t",)},
+            {"t": NOTES, "x": HALVES, "label": CLASSES},
+            {"text": "t", "features": ("x",)},
             "the inputs must be chosen by one option, got --text and --features",
         ),
         (
