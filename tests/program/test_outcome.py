@@ -1,7 +1,6 @@
 """The table, the closing sentence and the exit status of a training."""
 
 from ostinato.program.commands.closing import document, outcome_text, text_table
-
 from ostinato.program.running.outcome import Gain, Outcome, Scored
 from ostinato.program.tasks.task import Metric
 

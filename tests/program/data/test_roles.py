@@ -76,6 +76,13 @@ def test_every_type_of_column_in_every_role_is_read_or_refused(path, role):
     assert min(outcomes.values()) > 0, outcomes
 
 
+def test_a_group_of_lists_is_refused(tmp_path):
+    rows = [{"t": f"text {n}", "who": ["a"], "label": "ab"[n % 2]} for n in range(6)]
+    path = write(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)))
+    with pytest.raises(OstinatoError, match="--group must be a column of names or numbers, got one of tokens"):
+        read(options(path, text="t", group="who", target="label"))
+
+
 def test_a_series_column_with_ragged_steps_is_refused(tmp_path):
     rows = [{"s": [[1, 2], [3]], "label": "a"}, {"s": [[1, 2]], "label": "b"}] * 2
     with pytest.raises(OstinatoError, match="the series at line 1 of a.jsonl must be of steps of one width"):

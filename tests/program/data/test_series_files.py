@@ -187,6 +187,10 @@ def test_a_zip_file_of_something_else_or_of_false_sizes_is_refused(tmp_path, mon
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("X.npy", b"no array")
     assert "a whole .npz file" in refusal(tmp_path, "b.npz", out.getvalue())
+    encrypted = bytearray(npz(X=np.zeros((2, 1)), y=LABELS))
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        encrypted[encrypted.index(mark) + flags] |= 1
+    assert "one of another kind" in refusal(tmp_path, "e.npz", bytes(encrypted))
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 3)})
     out = io.BytesIO()

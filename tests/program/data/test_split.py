@@ -39,7 +39,7 @@ def test_every_row_is_in_one_part_and_the_shares_are_kept():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(60, 120), st.integers(1, 200), st.integers(0, 5))
 def test_rows_that_are_added_move_no_old_row(count, more, seed):
-    options = DataOptions(valid_share=0.2, test_share=0.2, seed=seed)
+    options = DataOptions(valid_share=0.2, test_share=0.2, split_seed=seed)
     before = part_of(split(data(texts(count)), options))
     after = part_of(split(data([f"new {n}" for n in range(more)] + texts(count)), options))
     assert {row: after[row + more] for row in range(count)} == before
@@ -52,8 +52,8 @@ def test_the_part_of_a_row_is_fixed_by_its_input_and_the_seed():
     digest = hashlib.sha256(b"7\0" + key).digest()
     share = int.from_bytes(digest[:6], "big") / 2**48
     inputs = ["fine", *texts(300)]
-    above = split(data(inputs), DataOptions(test_share=share + 1e-6, valid_share=0, seed=7))
-    below = split(data(inputs), DataOptions(test_share=share - 1e-6, valid_share=0, seed=7))
+    above = split(data(inputs), DataOptions(test_share=share + 1e-6, valid_share=0, split_seed=7))
+    below = split(data(inputs), DataOptions(test_share=share - 1e-6, valid_share=0, split_seed=7))
     assert (part_of(above)[0], part_of(below)[0]) == ("test", "train")
 
 
@@ -106,7 +106,7 @@ def test_a_part_of_share_zero_is_empty():
 @pytest.mark.parametrize("count", [3, 4, 5, 8])
 @pytest.mark.parametrize("seed", range(12))
 def test_no_part_of_a_small_file_is_empty_and_that_is_said(count, seed):
-    options = DataOptions(valid_share=0.3, test_share=0.4, seed=seed)
+    options = DataOptions(valid_share=0.3, test_share=0.4, split_seed=seed)
     result = split(data(texts(count)), options)
     assert min(len(result.train), len(result.valid), len(result.test)) >= 1
     assert sorted(part_of(result)) == list(range(count))

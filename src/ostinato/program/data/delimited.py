@@ -46,10 +46,6 @@ def read_delimited(file: Text, columns: Sequence[str], tabs: bool) -> Table:
     if blank:
         notes.append(f"{file.path.name}: {many(blank, 'blank line')} skipped.")
     records = [pair for pair in records if pair[1]]
-    if not records:
-        raise refused(
-            file.path, "the file", "a table with at least one row", "no text", "Check that it is the right file."
-        )
     names = names_of(file, records, columns, notes)
     rows = records if columns else records[1:]
     refuse_ragged(file, rows, len(names), separator, bool(columns))

@@ -54,8 +54,6 @@ def rows_from_table(
         reading = infer(Seen("table", file, options, "", inputs, columns, target))
     else:
         reading = known_reading(inputs, options, file)
-    if reading.inputs is None:
-        raise refused(file, "the inputs", "columns of the table", "none", "Name them: --text, --series or --features.")
     named = replace(options, target=target.name if target else options.target)
     found = assembled(table, named, reading, columns, parts)
     if file_parts is not None:
@@ -81,7 +79,7 @@ def assembled(
     table: Table, options: DataOptions, reading: Reading, columns: Mapping[str, Column], parts: list[str] | None
 ) -> Read:
     """The values of the chosen columns, as rows."""
-    assert reading.inputs is not None
+    assert reading.inputs is not None  # every rule that a table can be trained by chooses columns
     file = listed(source.path.name for source in table.sources)
     origins = table.origins()
     values = input_values([columns[name] for name in reading.inputs.columns], reading.inputs.kind, file, origins)
