@@ -14,6 +14,7 @@ from ostinato.program.tasks.classify import Classify
 from ostinato.program.tasks.registry import TASKS, task_named
 from ostinato.program.tasks.regress import Regress
 from ostinato.program.tasks.tag import Tag
+from ostinato.program.training.threads import torch_on_one_thread
 from program.tasks.made import SMALL, labelled, learn, numbers, ordered, predict, sentences, series, texts
 from tolerance import check
 
@@ -75,15 +76,11 @@ def test_what_stands_past_a_rows_end_changes_no_bit(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_updates_have_the_same_bits_twice_and_at_one_and_two_threads(kind):
-    threads, weights = torch.get_num_threads(), []
-    options = replace(SMALL, dropout=0.3, hidden=33, layers=2)
-    try:
-        for count in (1, 1, 2):
-            torch.set_num_threads(count)
+    weights, options = [], replace(SMALL, dropout=0.3, hidden=33, layers=2)
+    for count in (1, 1, 2):
+        with torch_on_one_thread(count):
             task, _, train = started(kind, options)
             weights.append(learn(task, train, options, updates=4, batch=7).state_dict())
-    finally:
-        torch.set_num_threads(threads)
     for other in weights[1:]:
         assert all(torch.equal(value, other[name]) for name, value in weights[0].items())
 
@@ -154,15 +151,17 @@ def test_losses_have_known_answers():
 def test_balanced_weights_make_all_classes_count_alike():
     rows = replace(texts(4), targets=["yes", "no", "no", "no"])
     task = Classify.encode_from(rows, SMALL)
-    task.balance()
+    task.balance(rows)
     assert task.class_weights.tolist() == pytest.approx([4 / 6, 2])
     batch = task.batch(task.encode(rows), range(4))
     assert task.loss(torch.zeros(4, 2), batch).item() == pytest.approx(np.log(2))
-    several = Classify.encode_from(replace(rows, target_kind="labels", targets=[("a",), ("a",), ("a",), ("b",)]), SMALL)
-    several.balance()
+    rows = replace(rows, target_kind="labels", targets=[("a",), ("a",), ("a",), ("b",)])
+    several = Classify.encode_from(rows, SMALL)
+    several.balance(rows)
     assert several.class_weights.tolist() == pytest.approx([1 / 3, 3])
-    tag = Tag.encode_from(Examples("tokens", [["a", "b", "a", "a"]], "tags", [["x", "y", "x", "x"]]), SMALL)
-    tag.balance()
+    rows = Examples("tokens", [["a", "b", "a", "a"]], "tags", [["x", "y", "x", "x"]])
+    tag = Tag.encode_from(rows, SMALL)
+    tag.balance(rows)
     assert tag.class_weights.tolist() == pytest.approx([4 / 6, 2])
 
 
