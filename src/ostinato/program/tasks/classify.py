@@ -37,9 +37,9 @@ class Classify:
     name = "classify"
 
     def __init__(
-        self, inputs: TextInputs | SeriesInputs, classes: Sequence[str], counts: Sequence[int], several: bool, rows: int
+        self, inputs: TextInputs | SeriesInputs, classes: Sequence[str], counts: Sequence[int], several: bool
     ) -> None:
-        self.inputs, self.classes, self.counts, self.several, self.rows = inputs, classes, counts, several, rows
+        self.inputs, self.classes, self.counts, self.several = inputs, classes, counts, several
         self.place = {name: k for k, name in enumerate(classes)}
         unbalanced = share_of(dict(zip(classes, counts))) > UNBALANCED
         self.metric = "micro_f1" if several else "macro_f1" if unbalanced else "accuracy"
@@ -49,24 +49,24 @@ class Classify:
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Classify:
         targets = targets_of(train, "classify")
         several = train.target_kind == "labels"
-        counts = Counter(name for row in targets for name in (row if several else (row,)))  # type: ignore[attr-defined]
+        counts = _counts(targets, several)
         if len(counts) < (1 if several else 2):
             expected = "labels" if several else "of at least two classes"
             received = f"only {next(iter(counts))!r}" if counts else "none"
             remedy = "There is nothing to tell apart: check the target column."
             raise InputError(phrase("classify", "the training rows", expected, received, remedy))
         classes = sorted(str(name) for name in counts)
-        return cls(inputs_of(train, options), classes, [counts[c] for c in classes], several, len(train))
+        return cls(inputs_of(train, options), classes, [counts[c] for c in classes], several)
 
-    def balance(self) -> None:
+    def balance(self, train: Examples) -> None:
         """Weighs each class by N / (K · rows of the class), so that all classes count alike in the loss.
 
         Several labels a row: a label that is there counts (N - rows) / rows times.
         """
-        counts = torch.tensor(self.counts, dtype=torch.float32)
-        weights = (
-            (self.rows - counts).clamp(min=1) if self.several else torch.full_like(counts, self.rows / len(counts))
-        )
+        found = _counts(targets_of(train, "classify"), self.several)
+        counts = torch.tensor([found[c] for c in self.classes], dtype=torch.float32).clamp(min=1)
+        rows = float(len(train))
+        weights = (rows - counts).clamp(min=1) if self.several else torch.full_like(counts, rows / len(counts))
         self.class_weights = weights / counts
 
     def encode(self, examples: Examples) -> Encoded:
@@ -126,14 +126,14 @@ class Classify:
         return for_rows(self.inputs.kind, "labels" if self.several else "class", getattr(self.inputs, "unit", "word"))
 
     def to_json(self) -> Mapping[str, Mapping[str, Any]]:
-        labels = {"classes": self.classes, "counts": self.counts, "several": self.several, "rows": self.rows}
+        labels = {"classes": self.classes, "counts": self.counts, "several": self.several}
         return {self.inputs.file: self.inputs.to_json(), "labels.json": labels}
 
     @classmethod
     def from_json(cls, files: Mapping[str, Mapping[str, Any]]) -> Classify:
         labels = files["labels.json"]
         classes, counts = [str(c) for c in labels["classes"]], [int(n) for n in labels["counts"]]
-        return cls(inputs_from(files), classes, counts, bool(labels["several"]), int(labels["rows"]))
+        return cls(inputs_from(files), classes, counts, bool(labels["several"]))
 
     def _target(self, target: Any) -> Any:
         """The number of a class, -1 for one that the training rows lack; float32 [K] of several labels."""
@@ -148,3 +148,8 @@ def said(probabilities: np.ndarray, classes: Sequence[str], several: bool) -> li
     if several:
         return [tuple(c for c, p in zip(classes, row) if p > 0.5) for row in probabilities]
     return [classes[int(k)] for k in probabilities.argmax(1)]
+
+
+def _counts(targets: Sequence[Any], several: bool) -> Counter[str]:
+    """Rows of each class, or of each label."""
+    return Counter(str(name) for row in targets for name in (row if several else (row,)))

@@ -17,7 +17,6 @@ from ..options import NetworkOptions
 from .cell_argument import resolve_cell
 from .inputs import SeriesInputs, TextInputs
 from .pooling import last_output, pool
-from .steady_linear import SteadyLinear
 from .vocabulary import UNKNOWN, Vocabulary
 
 LETTER_EMBEDDING, LETTER_UNITS = 32, 64
@@ -63,7 +62,7 @@ class RowNetwork(nn.Module):
             width = inputs.scaling.width
         self.dropout = nn.Dropout(options.dropout)
         self.layers = recurrent(options, width)
-        self.head = SteadyLinear(3 * output_width(self.layers), outputs)
+        self.head = nn.Linear(3 * output_width(self.layers), outputs)
 
     def forward(self, x: Mapping[str, Tensor], lengths: Tensor) -> Tensor:
         read = x["x"] if self.embedding is None else self.dropout(self.embedding(x["words"]))
@@ -91,7 +90,7 @@ class TaggerNetwork(nn.Module):
         self.letter_layer = Recurrent("gru", LETTER_EMBEDDING, LETTER_UNITS, bidirectional=True)
         self.dropout = nn.Dropout(options.dropout)
         self.layers = recurrent(options, words.width + 2 * LETTER_UNITS)
-        self.head = SteadyLinear(output_width(self.layers), outputs)
+        self.head = nn.Linear(output_width(self.layers), outputs)
 
     def forward(self, x: Mapping[str, Tensor], lengths: Tensor) -> Tensor:
         words = x["words"]

@@ -6,15 +6,16 @@ from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
 from .regress import Regress
 from .tag import Tag
+from .task import Task
 
-TASKS: dict[str, type[Classify] | type[Regress] | type[Tag]] = {
+TASKS: dict[str, type[Task]] = {
     "classify": Classify,
     "regress": Regress,
     "tag": Tag,
 }
 
 
-def task_named(name: str) -> type[Classify] | type[Regress] | type[Tag]:
+def task_named(name: str) -> type[Task]:
     """The class of a task; refuses a name that is none."""
     if name not in TASKS:
         remedy = did_you_mean(name, TASKS).strip()

@@ -46,9 +46,9 @@ class Tag:
 
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Tag:
-        targets: Any = targets_of(train, "tag")
+        targets = targets_of(train, "tag")
         _check(train)
-        counts = Counter(str(tag) for row in targets for tag in row)
+        counts = _counts(targets)
         if len(counts) < 2:
             received = f"only {next(iter(counts))!r}" if counts else "none"
             remedy = "There is nothing to tell apart: check the target column."
@@ -58,9 +58,10 @@ class Tag:
         classes = sorted(counts)
         return cls(words, letters, classes, [counts[c] for c in classes])
 
-    def balance(self) -> None:
+    def balance(self, train: Examples) -> None:
         """Weighs each tag by tokens / (K · tokens of the tag), so that all tags count alike in the loss."""
-        counts = torch.tensor(self.counts, dtype=torch.float32)
+        found = _counts(targets_of(train, "tag"))
+        counts = torch.tensor([found[c] for c in self.classes], dtype=torch.float32).clamp(min=1)
         self.class_weights = counts.sum() / (len(counts) * counts)
 
     def encode(self, examples: Examples) -> Encoded:
@@ -150,3 +151,8 @@ def _check(examples: Examples) -> None:
         if len(words) != len(tags):
             expected = f"{len(words)}, one for each token"
             raise InputError(phrase("tag", f"the tags of sentence {row}", expected, len(tags), "Mend the sentence."))
+
+
+def _counts(targets: Sequence[Any]) -> Counter[str]:
+    """Tokens of each tag."""
+    return Counter(str(tag) for row in targets for tag in row)

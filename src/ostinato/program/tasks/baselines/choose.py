@@ -67,7 +67,7 @@ def _linear(numbers: bool) -> Callable[[], Any]:
 def _sparse(numbers: bool) -> Callable[[], Any]:
     """Logistic regression by stochastic gradients: seconds where a bag has many entries and many classes."""
     if numbers:
-        return lambda: Ridge(solver="sparse_cg")
+        return lambda: Ridge(alpha=0.1, solver="sparse_cg")
     return lambda: SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=20, random_state=0)
 
 
