@@ -24,13 +24,14 @@ from ostinato.program.folder.documents import Results, metrics_json, predictions
 from ostinato.program.folder.load import load, read_json, restore
 from ostinato.program.folder.names import new_folder
 from ostinato.program.folder.save import Trained, save, write
-from ostinato.program.options import DataOptions, FitOptions
+from ostinato.program.options import DataOptions, FitOptions, RunOptions, TrainOptions
 from ostinato.program.tasks.task import Metric, Predictions
 from ostinato.program.training.evaluate import predict
 from program.training.made import SMALL, Signs, fitted, parts
 
 EVIL = "</script><img src=x onerror=alert(1)>|`*"
 OPTIONS = FitOptions(updates=6)
+DATA = DataOptions(paths=(Path("data/reviews.csv"),), text="review", target=EVIL)
 GRU = ostinato.GRU(2, 3).cell
 
 
@@ -52,9 +53,7 @@ def trained(**changes):
         "task": task,
         "fitted": found,
         "cell": GRU,
-        "network": replace(SMALL, options={"zoneout": 0.1}),
-        "fit": OPTIONS,
-        "data": DataOptions(paths=[Path("data/reviews.csv")], text="review", target=EVIL),
+        "options": TrainOptions(data=DATA, network=replace(SMALL, options={"zoneout": 0.1}), fit=OPTIONS),
         "because": f"Classifies, since {EVIL} has two values.",
         "sources": [Source(Path("data/reviews.csv"), "ab" * 32, 105, 106, "utf-8")],
         "notes": [f"3 rows of {EVIL} are empty."],
@@ -83,10 +82,10 @@ def test_the_folder_holds_text_and_safetensors_alone(folder):
 def test_what_was_saved_comes_back(folder):
     found, network = six()
     loaded = load(folder)
-    assert loaded.config.task == "signs" and loaded.config.network.options == {"zoneout": 0.1}
-    assert loaded.config.fit == OPTIONS and loaded.config.data.paths == (Path("data/reviews.csv"),)
+    assert loaded.config.task == "signs" and loaded.config.options.network.options == {"zoneout": 0.1}
+    assert loaded.config.options.fit == OPTIONS and loaded.config.options.data == DATA
     assert loaded.config.settings == found.settings and loaded.config.weights_sha256 == found.sha256
-    assert Cell.from_text(loaded.config.network.cell) == GRU
+    assert Cell.from_text(loaded.config.options.network.cell) == GRU
     assert loaded.files == {"labels.json": {"classes": ["negative", "positive"]}}
     task, again = restore(loaded, Signs)
     encoded = parts(task)[1].encoded
@@ -96,7 +95,7 @@ def test_what_was_saved_comes_back(folder):
 
 def test_the_config_repeats_the_run(folder):
     config = load(folder).config
-    again, _ = fitted(config.fit, settings=config.settings)
+    again, _ = fitted(config.options.fit, settings=config.settings)
     assert again.sha256 == config.weights_sha256
 
 
@@ -161,12 +160,12 @@ def test_a_private_folder_has_no_rows_hashes_or_predictions(tmp_path):
     folder = new_folder(tmp_path / "model")
     (folder / "resume").mkdir()
     (folder / "resume" / "state.json").write_text("{}")
-    write(folder, trained(private=True))
+    write(folder, trained(options=TrainOptions(network=SMALL, run=RunOptions(private=True))))
     assert not (folder / "predictions.csv").exists() and not (folder / "resume").exists()
     everything = "".join(p.read_text() for p in folder.iterdir() if p.suffix in (".json", ".jsonl", ".md", ".csv"))
     assert "ab" * 32 not in everything and f"{65:064x}" not in everything
     assert read_json(folder / "split.json")["rows"]["train"] == 65
-    assert load(folder).config.private
+    assert load(folder).config.options.run.private
     assert "sha256" in split_json(trained().split, trained().row_hashes, private=False)
 
 
@@ -262,15 +261,21 @@ def spoil(folder, how):
     elif how == "missing":
         del document["settings"]
     elif how == "type":
-        document["fit"]["batch"] = "32"
+        document["options"]["fit"]["batch"] = "32"
     elif how == "option":
-        document["fit"]["bach"] = 32
+        document["options"]["fit"]["bach"] = 32
+    elif how == "range":
+        document["options"]["fit"]["batch"] = 0
+    elif how == "layer option":
+        document["options"]["network"]["options"] = {"zoneouts": 0.1}
+    elif how == "no part":
+        del document["options"]["run"]
     elif how == "no mapping":
-        document["fit"] = [1]
+        document["options"]["fit"] = [1]
     elif how == "cell":
-        document["network"]["cell"] = "evil.py:cell"
+        document["options"]["network"]["cell"] = "evil.py:cell"
     elif how == "code":
-        document["network"]["cell"] = f"import os\nopen({str(folder / 'executed')!r}, 'w')\n"
+        document["options"]["network"]["cell"] = f"import os\nopen({str(folder / 'executed')!r}, 'w')\n"
     config.write_text(json.dumps(document) if how != "deep" else "[" * 100_000)
     if how == "list":
         config.write_text("[]")
@@ -300,7 +305,10 @@ def spoil(folder, how):
         ("missing", r"config\.json's settings must be there, got none\."),
         ("type", r"config\.json's batch must be int, got '32'\."),
         ("option", r"an option of config\.json must be one of .*, got bach\. Did you mean 'batch'\?"),
-        ("no mapping", r"config\.json's FitOptions must be a mapping, got list\."),
+        ("no mapping", r"config\.json's options\.fit must be .*Mapping.*, got \[1\]\."),
+        ("range", r"the model folder: batch must be a whole number of 1 or more, got 0\."),
+        ("layer option", r"config\.json's options of the layers must be known, got .*Did you mean 'zoneout'"),
+        ("no part", r"config\.json's options\.run must be .*, got None\."),
         ("cell", r"the cell must be the canonical text of one, got 'evil\.py:cell'"),
         ("code", r"the cell must be the canonical text of one, got "),
         ("deep", r"config\.json must be a file of JSON, got "),
@@ -327,7 +335,7 @@ def test_files_that_are_too_long_are_refused(folder, monkeypatch):
 
 
 def changed(loaded, network=None, files=None):
-    config = replace(loaded.config, network=replace(loaded.config.network, **(network or {})))
+    config = replace(loaded.config, options=loaded.config.options.but(**(network or {"hidden": 5})))
     return replace(loaded, config=config, files=files or loaded.files)
 
 
@@ -363,9 +371,12 @@ def test_an_error_of_the_network_itself_is_passed_on(folder):
         restore(load(folder), Refusing)
 
 
-def test_the_vectors_of_a_config_are_named_and_not_read(tmp_path):
-    folder = save(tmp_path / "m", trained(network=replace(SMALL, vectors=Path("glove.txt"))))
+def test_files_that_the_training_began_with_are_named_and_not_read(tmp_path):
+    options = trained().options.but(vectors=Path("glove.txt"), from_model=Path("old-model"))
+    folder = save(tmp_path / "m", trained(options=options))
     config = load(folder).config
-    assert config.network.vectors is None and config.vectors == "glove.txt"
-    document = {**to_json(config), "network": {**to_json(config)["network"], "vectors": "glove.txt"}}
-    assert from_json(document).network.vectors is None and document["format"] == FORMAT
+    assert config.options.network.vectors is None and config.options.run.from_model is None
+    assert config.begun_with == {"vectors": "glove.txt", "weights": "old-model"}
+    document = to_json(config)
+    document["options"]["network"]["vectors"] = "glove.txt"
+    assert from_json(document).options.network.vectors is None and document["format"] == FORMAT

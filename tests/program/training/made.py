@@ -87,9 +87,8 @@ class Signs:
     def loss(self, outputs, batch):
         return functional.cross_entropy(outputs, batch.target, self.weights)
 
-    def balance(self, train):
-        counts = torch.tensor([train.targets.count(name) for name in self.classes])
-        self.weights = len(train) / (len(self.classes) * counts)
+    def balance(self):
+        self.weights = torch.tensor([3.0, 0.5])
 
     def decode(self, outputs, batch):
         p = outputs.softmax(1).double().numpy()

@@ -27,7 +27,7 @@ def card(name: str, config: Config, fitted: Fitted, results: Results | None) -> 
             facts.append(f"SHA-256 `{source['sha256']}`")
         lines.append(f"- {markdown(source.get('file', ''))}: {', '.join(facts)}")
     lines += [f"- {markdown(note)}" for note in config.notes]
-    if config.private:
+    if config.options.run.private:
         lines.append(
             "- This folder holds no rows, hashes or predictions. The vocabulary has words of the training rows."
         )
@@ -38,10 +38,10 @@ def card(name: str, config: Config, fitted: Fitted, results: Results | None) -> 
         "",
         "## Network",
         "",
-        f"Hidden units {config.network.hidden}, layers {config.network.layers}, "
-        f"{'both directions' if config.network.both_directions else 'one direction'}, {updates}. The cell:",
+        f"Hidden units {config.options.network.hidden}, layers {config.options.network.layers}, "
+        f"{'both directions' if config.options.network.both_directions else 'one direction'}, {updates}. The cell:",
         "",
-        *(f"    {line}" for line in config.network.cell.splitlines()),
+        *(f"    {line}" for line in config.options.network.cell.splitlines()),
         "",
         "## Use",
         "",

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -19,12 +19,12 @@ from ..._version import __version__
 from ...cells.cell import Cell
 from ...errors import CellError, InputError, did_you_mean, phrase
 from ..data.examples import Source
-from ..options import DataOptions, FitOptions, NetworkOptions
+from ..options import DataOptions, FitOptions, NetworkOptions, RunOptions, TrainOptions
 
 FORMAT, VERSION = "ostinato model", 1
 WHERE = "the model folder"
 REMEDY = "Take config.json as `ostinato train` wrote it."
-O = TypeVar("O", DataOptions, NetworkOptions, FitOptions)  # noqa: E741
+PARTS = {"data": DataOptions, "network": NetworkOptions, "fit": FitOptions, "run": RunOptions}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,8 @@ class Config:
     task: str
     because: str
     """One sentence: what was inferred, and from what."""
-    network: NetworkOptions
-    """Its cell is the canonical text, and `vectors` is None: the weights hold them."""
-    data: DataOptions
-    fit: FitOptions
+    options: TrainOptions
+    """Its cell is the canonical text, and `vectors` and `from_model` are None: the weights hold what came of them."""
     settings: Mapping[str, Any]
     """`Fitted.settings`: planned updates, evaluation interval, threads."""
     weights_sha256: str
@@ -45,9 +43,8 @@ class Config:
     """Name of each file that the task wrote → the SHA-256 of its content."""
     sources: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
-    private: bool = False
-    vectors: str | None = None
-    """The file of word vectors that the embedding began with, which nobody reads again."""
+    begun_with: Mapping[str, Any] = field(default_factory=dict)
+    """The files of word vectors and weights that the training began with, where there were any; nobody reads them."""
     environment: Mapping[str, Any] | None = None
     """Versions and machine of the run."""
 
@@ -73,10 +70,9 @@ def described(source: Source, private: bool) -> dict[str, Any]:
 
 def to_json(config: Config) -> dict[str, Any]:
     """The document."""
-    found = {field.name: getattr(config, field.name) for field in fields(config)}
-    for name in ("network", "data", "fit"):
-        found[name] = {key: _plain(value) for key, value in asdict(found[name]).items()}
-    return {"format": FORMAT, "version": VERSION, **{key: _plain(value) for key, value in found.items()}}
+    found = {f.name: getattr(config, f.name) for f in fields(config)}
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return {"format": FORMAT, "version": VERSION, **found, "options": config.options.to_json()}
 
 
 def from_json(document: Mapping[str, Any]) -> Config:
@@ -90,46 +86,43 @@ def from_json(document: Mapping[str, Any]) -> Config:
         remedy = "Install the version of ostinato that wrote it, or a later one."
         received = repr(document.get("version"))
         raise InputError(phrase(WHERE, "config.json's version", f"at most {VERSION}", received, remedy))
-    names = {field.name for field in fields(Config)}
     hints = get_type_hints(Config)
-    for name in names:
+    values = {}
+    for name, kind in hints.items():
         if name not in document:
             raise InputError(phrase(WHERE, f"config.json's {name}", "there", "none", REMEDY))
-    values = {name: document[name] for name in names}
-    values["network"] = options_of(NetworkOptions, values["network"])
-    values["data"] = options_of(DataOptions, values["data"])
-    values["fit"] = options_of(FitOptions, values["fit"])
-    for name in names - {"network", "data", "fit"}:
-        values[name] = _checked(name, values[name], hints[name])
-    network: NetworkOptions = values["network"]
+        values[name] = document[name] if name == "options" else _checked(name, document[name], kind)
+    options = _options(values["options"])
     try:
-        cell = Cell.from_text(network.cell)
+        cell = Cell.from_text(options.network.cell)
     except CellError as error:
         remedy = "Nothing but the equations of a cell is read from a model folder; train again with --cell."
-        received = f"{network.cell[:60]!r} ({error})"
+        received = f"{options.network.cell[:60]!r} ({error})"
         raise InputError(phrase(WHERE, "the cell", "the canonical text of one", received, remedy)) from None
-    return Config(**{**values, "network": replace(network, cell=cell.text, vectors=None)})
+    return Config(**{**values, "options": without_files(options, cell)})
 
 
-def options_of(kind: type[O], found: object) -> O:
-    """Options from a mapping of JSON. Raises InputError for an unknown name and a value of another type."""
-    if not isinstance(found, Mapping):
-        raise InputError(phrase(WHERE, f"config.json's {kind.__name__}", "a mapping", type(found).__name__, REMEDY))
-    hints = get_type_hints(kind)
-    unknown = [name for name in found if name not in hints]
-    if unknown:
-        remedy = f"{did_you_mean(unknown[0], hints)}{REMEDY}"
-        raise InputError(phrase(WHERE, "an option of config.json", f"one of {', '.join(hints)}", unknown[0], remedy))
-    return kind(**{name: _checked(name, value, hints[name]) for name, value in found.items()})
+def without_files(options: TrainOptions, cell: Cell) -> TrainOptions:
+    """The options as a model folder has them: the cell as text, no file that the training began with."""
+    return options.but(cell=cell.text, vectors=None, from_model=None)
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON knows it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
+def _options(found: object) -> TrainOptions:
+    """Options from JSON. Raises InputError for an unknown name, a value of another type or outside its range."""
+    given = _checked("options", found, Mapping[str, Any])
+    flat = {}
+    for part, kind in PARTS.items():
+        hints, values = get_type_hints(kind), _checked(f"options.{part}", given.get(part), Mapping[str, Any])
+        for name, value in values.items():
+            if name not in hints:
+                remedy = f"{did_you_mean(name, hints)}{REMEDY}"
+                raise InputError(phrase(WHERE, "an option of config.json", f"one of {', '.join(hints)}", name, remedy))
+            flat[name] = _checked(name, value, hints[name])
+    try:
+        return TrainOptions.of(WHERE, flat)
+    except TypeError as error:  # of the layers, whose constructors raise it for an unknown option
+        received = " ".join(str(error).split())
+        raise InputError(phrase(WHERE, "config.json's options of the layers", "known", received, REMEDY)) from None
 
 
 def _checked(name: str, value: Any, kind: Any) -> Any:
@@ -139,8 +132,6 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         origin, inner = get_origin(option) or option, get_args(option)
         if option is type(None) and value is None:
             return None
-        if origin is Literal and value in inner:
-            return value
         if option is Path and isinstance(value, str):
             return Path(value)
         if option is float and type(value) in (int, float):

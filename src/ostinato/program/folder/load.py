@@ -77,7 +77,7 @@ def restore(loaded: Loaded, kind: type[Task]) -> tuple[Task, nn.Module]:
         task = kind.from_json(loaded.files)
         # First without storage: a config.json that names a billion hidden units is refused before they are allocated.
         with torch.device("meta"):
-            shapes = {name: t.shape for name, t in task.network(loaded.config.network).state_dict().items()}
+            shapes = {name: t.shape for name, t in task.network(loaded.config.options.network).state_dict().items()}
     except OstinatoError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
@@ -90,7 +90,7 @@ def restore(loaded: Loaded, kind: type[Task]) -> tuple[Task, nn.Module]:
         received = f"{list(given[name]) if name in given else 'none'} for {name}"
         expected = f"those of the network, {list(shapes[name]) if name in shapes else 'none'}"
         raise InputError(phrase(WHERE, "the shapes of the weights", expected, received, _COPY))
-    network = task.network(loaded.config.network)
+    network = task.network(loaded.config.options.network)
     network.load_state_dict(dict(loaded.weights))
     return task, network.eval()
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from safetensors.torch import save as safetensors
 from ...cells.cell import Cell
 from ...errors import InputError, phrase
 from ..data.examples import Examples, Source, Split
-from ..options import DataOptions, FitOptions, NetworkOptions
+from ..options import TrainOptions
 from ..storage import write_bytes
 from ..tasks.task import Predictions, Task
 from ..training.records import Fitted
 from .card import card
-from .config import Config, described, environment, to_json
+from .config import Config, described, environment, to_json, without_files
 from .documents import Results, history_lines, metrics_json, predictions_csv, split_json
 from .names import new_folder
 
@@ -34,9 +34,8 @@ class Trained:
     task: Task
     fitted: Fitted
     cell: Cell
-    network: NetworkOptions
-    fit: FitOptions
-    data: DataOptions = DataOptions()
+    options: TrainOptions
+    """As the user gave them. `private` leaves rows, hashes and texts out; a vocabulary stays, the network needs it."""
     because: str = ""
     """One sentence: what was inferred, and from what."""
     sources: Sequence[Source] = ()
@@ -49,8 +48,6 @@ class Trained:
     split: Split | None = None
     row_hashes: Sequence[str] | None = None
     """Of each row of the data set that `split` divides."""
-    private: bool = False
-    """Whether rows, hashes and texts are left out of the folder; the vocabulary stays, the network needs it."""
 
 
 def save(path: Path, trained: Trained) -> Path:
@@ -71,6 +68,7 @@ def write(folder: Path, trained: Trained) -> None:
     if (folder / CONFIG).exists():
         remedy = "Choose another folder with --out."
         raise InputError(phrase("save", "the folder", "one without config.json", folder, remedy))
+    private = trained.options.run.private
     task_files = {name: _json(content) for name, content in trained.task.to_json().items()}
     config = _config(trained, {name: hashlib.sha256(content).hexdigest() for name, content in task_files.items()})
     weights = {name: t.detach().cpu().clone() for name, t in trained.fitted.weights.items()}
@@ -79,32 +77,30 @@ def write(folder: Path, trained: Trained) -> None:
     if trained.results is not None:
         files["metrics.json"] = _json(metrics_json(trained.task.name, trained.results, trained.fitted.advice))
     if trained.split is not None:
-        files["split.json"] = _json(split_json(trained.split, trained.row_hashes, trained.private))
-    if trained.test is not None and trained.predictions is not None and not trained.private:
+        files["split.json"] = _json(split_json(trained.split, trained.row_hashes, private))
+    if trained.test is not None and trained.predictions is not None and not private:
         files["predictions.csv"] = predictions_csv(trained.test, trained.predictions).encode("utf-8", "replace")
     files["README.md"] = card(folder.name, config, trained.fitted, trained.results).encode("utf-8", "replace")
     files[CONFIG] = _json(to_json(config))
     for name, content in files.items():
         write_bytes(folder / name, content, "save")
-    if trained.private and (folder / RESUME).exists():
+    if private and (folder / RESUME).exists():
         shutil.rmtree(folder / RESUME)  # the state of the fit has the hash of the rows
 
 
 def _config(trained: Trained, files: Mapping[str, str]) -> Config:
-    vectors = trained.network.vectors
+    options = trained.options
+    begun_with = {"vectors": options.network.vectors, "weights": options.run.from_model}
     return Config(
         task=trained.task.name,
         because=trained.because,
-        network=replace(trained.network, cell=trained.cell.text, vectors=None),
-        data=trained.data,
-        fit=trained.fit,
+        options=without_files(options, trained.cell),
         settings=trained.fitted.settings,
         weights_sha256=trained.fitted.sha256,
         files=files,
-        sources=[described(source, trained.private) for source in trained.sources],
+        sources=[described(source, options.run.private) for source in trained.sources],
         notes=[*trained.notes, *trained.fitted.notes],
-        private=trained.private,
-        vectors=None if vectors is None else str(vectors),
+        begun_with={name: str(path) for name, path in begun_with.items() if path is not None},
         environment=environment(),
     )
 
