@@ -18,7 +18,7 @@ def plan(cell: Cell) -> None:
     made = Program(cell)
     made.forward(True, True)
     made.backward(True, True)
-    assert made.outers and len(made.complete) == len(cell.parameters(1, 1))
+    assert made.weight_gradients and len(made.fully_written) == len(cell.parameters(1, 1))
 
 
 @pytest.mark.parametrize("shape", CELLS)
@@ -64,7 +64,9 @@ def test_code_grows_with_the_nodes(shape: str, monkeypatch: pytest.MonkeyPatch):
 def test_long_cells_agree_with_the_reference(make):
     cell = make(120 if make is numbers else 1000)
     plans = (program(cell).forward(True, True), program(cell).backward(False))
-    assert all(bool(plan.numbers) == (make is numbers) for plan in plans), "a long number is stored for later stages"
+    assert all(bool(plan.spilled_scalars) == (make is numbers) for plan in plans), (
+        "a long number is stored for later stages"
+    )
     layer = ostinato.Recurrent(cell, 3, 5).double()
     x = torch.randn(3, 2, 3, dtype=torch.float64)
     output, _ = layer(x)

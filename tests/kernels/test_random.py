@@ -81,7 +81,7 @@ def test_a_call_in_two_parts_has_the_bits_of_one():
 
 
 def test_nothing_drawn_is_kept():
-    assert program(kept).kept == [] and program(kept).histories == []
+    assert program(kept).saved == [] and program(kept).state_histories == []
 
 
 @pytest.mark.parametrize("given", [None, torch.zeros(4), torch.zeros(5, dtype=torch.int64)])

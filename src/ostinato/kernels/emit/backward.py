@@ -11,8 +11,8 @@ from llvmlite import ir
 from ..codegen.arguments import Field
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
-from ..planning.cell_program import Outer, Program
-from ..planning.step_schedule import Product, Stream
+from ..planning.cell_program import Program, WeightGradient
+from ..planning.step_schedule import Location, Product
 from ..system.machine import Target
 from .gemm import Products, Rows
 from .gemm_dispatch import Tiles, depth
@@ -30,18 +30,24 @@ class Backward(Kernel):
 
     def rows(self) -> list[str]:
         read = {v.id for v in self.step.nodes}
-        names = [s.name for i, s in self.step.leaves.items() if i in read and s.name and s.kind in ("rows", "old")]
-        for o in self.program.outers:
+        names = [
+            s.name for i, s in self.step.inputs.items() if i in read and s.name and s.kind in ("tensor", "previous")
+        ]
+        for o in self.program.weight_gradients:
             names.append(
                 o.operand.name
-                if o.operand.kind == "rows"
-                else self.program.state_rows(o.operand.index)
-                if o.operand.kind == "past"
+                if o.operand.kind == "tensor"
+                else self.program.state_tensor(o.operand.index)
+                if o.operand.kind == "recorded"
                 else "x"
             )
-        names += [factor.name for *_, factor in self.program.sums if factor is not None]
-        past = [self.program.state_rows(s.index) for i, s in self.step.leaves.items() if s.kind == "past" and i in read]
-        stored = [s.name for _, s in self.step.outputs if s.kind == "rows"]
+        names += [factor.name for *_, factor in self.program.vector_gradients if factor is not None]
+        past = [
+            self.program.state_tensor(s.index)
+            for i, s in self.step.inputs.items()
+            if s.kind == "recorded" and i in read
+        ]
+        stored = [s.name for _, s in self.step.outputs if s.kind == "tensor"]
         return list(dict.fromkeys(["x", "dx", *names, *past, *stored]))
 
     def _fields(self) -> list[Field]:
@@ -64,7 +70,7 @@ class Backward(Kernel):
         return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
 
     def _has_rows(self, k: int) -> bool:
-        return self.program.state_rows(k) in self.rows()
+        return self.program.state_tensor(k) in self.rows()
 
     def _earlier(self, args: KernelArgs, k: int, t: Int) -> Int:
         """The line from which the rows of step t are counted in the tensor of state k after every step."""
@@ -82,7 +88,7 @@ class Backward(Kernel):
             with code.if_(a < middle):
                 for k, w in enumerate(self.program.cell.state_widths):
                     if self._has_rows(k):
-                        before = args.row[self.program.state_rows(k)].at(
+                        before = args.row[self.program.state_tensor(k)].at(
                             self._earlier(args, k, t + args.step_sign) * args.size(w)
                         )
                         states.set_recorded(k, before)
@@ -121,8 +127,8 @@ class Backward(Kernel):
             start = args.bias[number].at(block * columns)
             line = args.stride["gate_gradients"]
             operands = [
-                Rows(args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line)
-                for part in p.parts
+                Rows(args.gate_gradients.at((q + m) * line + args.column(part.location.column)), line)
+                for part in p.operands
             ]
             Tiles(args, products, self.program.cell).accumulate(p, block, height, operands, panel, start, scratch)
             line, first, put = args.stride["dx"], block * columns, products.put(p.columns)
@@ -148,13 +154,13 @@ class Backward(Kernel):
         origin, last = self.lines(args, args.begin, args.end)
         rows = last - origin
         panel, line = args.operand_panel.at(work.part * args.panel_size), args.stride["gate_gradients"]
-        sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
+        sides = {s.column: s for o in self.program.weight_gradients for s in self._run_slots(o)}
         tiles = {}
         for j, s in enumerate(sides.values()):
-            place, tiles[s.offset] = args.column(s.offset), self._tiles(args, products, s.width, work, j)
+            place, tiles[s.column] = args.column(s.column), self._tiles(args, products, s.width, work, j)
             side = args.gradient_columns.at(place * rows)
-            code.call(_turn(products), args.gate_gradients.at(place), line, rows, side, *tiles[s.offset])
-        for o in self.program.outers:
+            code.call(_turn(products), args.gate_gradients.at(place), line, rows, side, *tiles[s.column])
+        for o in self.program.weight_gradients:
             width = args.size(o.columns)
             blocks = width.ceil_div(columns)
             with code.range(blocks, step=args.panels) as group:
@@ -164,25 +170,25 @@ class Backward(Kernel):
                     target = Panel(here, first, (width - first).min(columns))
                     self._panel(args, products, o, target, origin, rows)
                 for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
-                    side = args.gradient_columns.at(args.column(s.offset) * rows)
+                    side = args.gradient_columns.at(args.column(s.column) * rows)
                     to = args.d_weight[o.letter].at(args.size(o.rows) * gate * width)
                     code.call(
-                        _outer(products), side, rows, panel, group, end, to, width, args.overwrite, *tiles[s.offset]
+                        _outer(products), side, rows, panel, group, end, to, width, args.overwrite, *tiles[s.column]
                     )
-        for j, (letter, index, slot, factor) in enumerate(self.program.sums):
+        for j, (letter, index, slot, factor) in enumerate(self.program.vector_gradients):
             with code.if_((work.part + j) % work.count <= 0):
                 width = args.size(slot.width)
                 name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
                 to = args.d_weight[name].at(width * (0 if letter == "p" else index))
-                terms: list[Int | Ptr] = [args.gate_gradients.at(args.column(slot.offset)), line]
+                terms: list[Int | Ptr] = [args.gate_gradients.at(args.column(slot.column)), line]
                 if factor is not None:
                     apart = args.stride[factor.name]
-                    terms += [args.row[factor.name].at(origin * apart + args.column(factor.offset)), apart]
+                    terms += [args.row[factor.name].at(origin * apart + args.column(factor.column)), apart]
                 code.call(_sum(products, len(terms) // 2), *terms, rows, to, width, args.overwrite)
 
-    def _run_slots(self, o: Outer) -> list[Stream]:
+    def _run_slots(self, o: WeightGradient) -> list[Location]:
         return [
-            Stream("slot", width=o.rows, offset=(h + i, p) if o.rows == "H" else (h, p + i))
+            Location("workspace", width=o.rows, column=(h + i, p) if o.rows == "H" else (h, p + i))
             for (h, p), _, n in o.runs
             for i in range(n)
         ]
@@ -193,13 +199,15 @@ class Backward(Kernel):
         share = work.count - 1 - work.part if turn % 2 else work.part
         return size, *share_of(size.ceil_div(products.rows(2)), share, work.count)
 
-    def _panel(self, args: KernelArgs, products: Products, o: Outer, target: Panel, origin: Int, rows: Int) -> None:
+    def _panel(
+        self, args: KernelArgs, products: Products, o: WeightGradient, target: Panel, origin: Int, rows: Int
+    ) -> None:
         """Packs the operand's lines of this block of steps, `rows` of them from the line `origin` on."""
         code, width, (panel, first, here) = args.code, args.size(o.columns), target
         columns, pack, gather = 2 * products.lanes, products.pack_rows(), products.gather_rows()
-        if o.operand.kind == "rows":
+        if o.operand.kind == "tensor":
             line = args.stride[o.operand.name]
-            source = args.row[o.operand.name].at(args.column(o.operand.offset) + first)
+            source = args.row[o.operand.name].at(args.column(o.operand.column) + first)
 
             def together() -> None:
                 code.call(pack, source.at(origin * line), line, rows, here, panel, columns, columns)
@@ -219,10 +227,10 @@ class Backward(Kernel):
                         together()
             else:
                 together()
-        elif o.operand.kind == "slot":
+        elif o.operand.kind == "workspace":
             code.call(
                 pack,
-                args.gate_gradients.at(args.column(o.operand.offset) + first),
+                args.gate_gradients.at(args.column(o.operand.column) + first),
                 args.stride["gate_gradients"],
                 rows,
                 here,
@@ -232,7 +240,7 @@ class Backward(Kernel):
             )
         else:
             k = o.operand.index
-            source, start = args.row[self.program.state_rows(k)], args.first_state[k]
+            source, start = args.row[self.program.state_tensor(k)], args.first_state[k]
             with code.range(args.end, args.begin) as s:
                 t = args.first_step + args.step_sign * s
                 more = s + 1 < args.T

@@ -22,7 +22,7 @@ class Forward(Kernel):
         super().__init__(program, program.forward(keep, histories), target, scalar, [])
 
     def rows(self) -> list[str]:
-        return ["x", *dict.fromkeys(s.name for _, s in self.step.outputs if s.kind == "rows")]
+        return ["x", *dict.fromkeys(s.name for _, s in self.step.outputs if s.kind == "tensor")]
 
     def jobs(self) -> dict[str, Any]:
         return {"pack": self.pack, "forward": self.forward}
@@ -38,9 +38,9 @@ class Forward(Kernel):
             end = (begin + args.chunk).min(args.end)
             # Each part has lines of its own: in a ragged batch two chunks would lay two rows on one line.
             origin = self.lines(args, begin, end)[0] - args.chunk_rows // args.parts * (work.part - work.share)
-            if self.step.ahead:
+            if self.step.hoisted:
                 self._fetch(code, args, products, begin, end, work, origin)
-            for p in self.step.ahead:
+            for p in self.step.hoisted:
                 self._ahead(code, args, products, p, begin, end, work, origin)
             work.team.barrier(code, args, work.shares)
 

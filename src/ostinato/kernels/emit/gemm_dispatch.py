@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...cells import Cell
 from ..codegen.ir_builder import Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Part, Product
+from ..planning.step_schedule import Operand, Product
 from .gemm import Products, Rows
 
 
@@ -36,10 +36,10 @@ class Tiles:
     def pack_panel(self, q: Product, block: Int, panel: Ptr) -> None:
         """A block of units of a weight [units, K] for each output, side by side for each k; zeros where units end."""
         code, args, products, cell = self.code, self.args, self.products, self.cell
-        room, width, k = q.span * products.lanes, args.size(q.width), args.size(q.parts[0].depth)
+        room, width, k = q.span * products.lanes, args.size(q.width), args.size(q.operands[0].depth)
         first = block * room
         here = (width - first).min(room)
-        for g, (letter, name) in enumerate(q.parts[0].weights):
+        for g, (letter, name) in enumerate(q.operands[0].weights):
             m = args.weight[letter].at((width * cell.place[letter, name] + first) * k)
             code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), q.columns * products.lanes, room)
 
@@ -47,11 +47,11 @@ class Tiles:
         """A tile of several outputs of one operand: from the packed panel, in short calls from unpacked weights."""
         code, args, products, cell = self.code, self.args, self.products, self.cell
         (a, line), columns = operand, q.columns * products.lanes
-        n, k, width = products.lanes, args.size(q.parts[0].depth), args.size(q.width)
+        n, k, width = products.lanes, args.size(q.operands[0].depth), args.size(q.width)
         with code.if_else(args.unpacked_weights > 0) as (direct, packed):
             with direct:
                 vectors = []
-                for g, (letter, name) in enumerate(q.parts[0].weights):
+                for g, (letter, name) in enumerate(q.operands[0].weights):
                     for v in range(q.span):
                         unit = (block * q.span + v) * n
                         rows = args.weight[letter].at((width * cell.place[letter, name] + unit) * k)
@@ -86,7 +86,7 @@ class Tiles:
         with code.if_else(whole) as (direct, packed):
             with direct:
                 begin, stride = start, 0
-                for part, (a, line) in zip(q.parts, operands):
+                for part, (a, line) in zip(q.operands, operands):
                     k = args.size(part.depth)
                     for i, (letter, name) in enumerate(part.weights):
                         rows = args.weight[letter].at(k * width * cell.place[letter, name] + first)
@@ -94,13 +94,13 @@ class Tiles:
                         begin, stride = to, columns
             with packed:
                 begin, stride = start, 0
-                for part, (a, line) in zip(q.parts, operands):
+                for part, (a, line) in zip(q.operands, operands):
                     k = part_depth(args, q, part)
                     code.call(tile, height, a, line, panel, columns, k, begin, stride, to, columns)
                     panel, begin, stride = panel.at(k * columns), to, columns
 
 
-def part_depth(args: KernelArgs, q: Product, part: Part) -> Int:
+def part_depth(args: KernelArgs, q: Product, part: Operand) -> Int:
     """How many k a part has."""
     return args.size(part.depth) * (1 if q.transposed else len(part.weights))
 
@@ -108,6 +108,6 @@ def part_depth(args: KernelArgs, q: Product, part: Part) -> Int:
 def depth(args: KernelArgs, q: Product) -> Int:
     """How many k all parts have."""
     total = args.code.integer(0)
-    for part in q.parts:
+    for part in q.operands:
         total = total + part_depth(args, q, part)
     return total

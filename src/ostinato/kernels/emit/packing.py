@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...cells import Cell
 from ..codegen.ir_builder import Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Product, Step
+from ..planning.step_schedule import Product, StepSchedule
 from .gemm import Products
 from .gemm_dispatch import Tiles, depth
 
@@ -17,7 +17,7 @@ def emit_packing(
     code: Code,
     args: KernelArgs,
     cell: Cell,
-    step: Step,
+    step: StepSchedule,
     products: Products,
     numbered: Sequence[tuple[int, Product]],
     part: Int,
@@ -38,24 +38,24 @@ def emit_packing(
                     Tiles(args, products, cell).pack_panel(p, block, panel)
             else:
                 with code.if_((args.unpacked_weights <= 0) | (here < room)):
-                    for q in p.parts:
+                    for q in p.operands:
                         for letter, name in q.weights:
                             k = args.size(q.depth)
                             m = args.weight[letter].at(k * width * cell.place[letter, name] + first)
                             code.call(products.pack_rows(), m, width, k, here, panel, p.columns * n, room)
                             panel = panel.at(k * (p.columns * n))
-    widths = {s.name: s.width for s in step.leaves.values() if s.kind == "vector"}
+    widths = {s.name: s.width for s in step.inputs.values() if s.kind == "param"}
     with code.if_(part.equals(0)):
         for name in vectors(step):
             source, width = vector_source(args, cell, name, args.size(widths[name]))
             code.call(products.pack_rows(), source, 0, 1, width, args.vector[name], 0, args.padded(widths[name]))
 
 
-def vectors(step: Step) -> list[str]:
+def vectors(step: StepSchedule) -> list[str]:
     """The per-unit vectors that a step reads by themselves, sorted."""
-    started = Counter(i for dropped in step.dropped.values() for i in dropped)
+    started = Counter(i for dropped in step.folded_terms.values() for i in dropped)
     read = {v.id for v in step.nodes if step.uses.get(v.id, 0) > started[v.id]}
-    return sorted({s.name for i, s in step.leaves.items() if s.kind == "vector" and i in read})
+    return sorted({s.name for i, s in step.inputs.items() if s.kind == "param" and i in read})
 
 
 def vector_source(args: KernelArgs, cell: Cell, name: str, width: Int) -> tuple[Ptr, Int]:
@@ -69,7 +69,7 @@ def _starts(
     code: Code, args: KernelArgs, cell: Cell, products: Products, p: Product, first: Int, here: Int, start: Ptr
 ) -> None:
     n, zero = products.lanes, code.lanes.zero
-    for g, bias in enumerate(p.starts):
+    for g, bias in enumerate(p.bias_init):
         to = start.at(g * p.span * n)
         if bias is None:
             for v in range(p.span):

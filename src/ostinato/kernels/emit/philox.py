@@ -15,7 +15,7 @@ from llvmlite import ir
 from ...cells.noise import BITS, KINDS, MULTIPLIERS, ONCE, ROUNDS, ROWS, SEED, STEP, STREAM, WEYL, WORDS
 from ..codegen.ir_builder import I64, Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Step, Stream
+from ..planning.step_schedule import Location, StepSchedule
 
 _LOW = 0xFFFFFFFF
 
@@ -27,17 +27,17 @@ class Block(NamedTuple):
     number: int
 
 
-def blocks(step: Step) -> list[Block]:
+def blocks(step: StepSchedule) -> list[Block]:
     """What a step reads; the room has four numbers for each, row and unit, in this order."""
     read = {v.id for v in step.nodes}
-    return sorted({block(s) for i, s in step.leaves.items() if s.kind == "random" and i in read})
+    return sorted({block(s) for i, s in step.inputs.items() if s.kind == "random" and i in read})
 
 
-def block(s: Stream) -> Block:
+def block(s: Location) -> Block:
     return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
 
 
-def place(args: KernelArgs, order: dict[Block, int], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
+def place(args: KernelArgs, order: dict[Block, int], s: Location, word: Int, b: Int, u: Int) -> Ptr:
     """Where the number of a stream lies for row b and unit u; `word`, that of the step; `order`, places of blocks."""
     which = args.code.integer(s.index % WORDS) if s.name == "S" else word
     line = (which + order[block(s)] * WORDS) * args.B + b

@@ -14,7 +14,7 @@ from ...cells.operations.operation import numbers
 from ...cells.value import Value
 from ..codegen.ir_builder import Int, Ptr
 from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
-from ..planning.step_schedule import Step, Stream, terms
+from ..planning.step_schedule import Location, StepSchedule, sum_terms
 
 Emission = Generator[Value, Any, Any]
 """The emission of a node: yields the nodes whose values it reads, returns its own value."""
@@ -28,7 +28,7 @@ class Row:
     """
 
     def __init__(
-        self, b: Int, r: Int, q: Int, i: Int, line: Int, states: StateTable, drawn: Callable[[Stream, Int, Int], Ptr]
+        self, b: Int, r: Int, q: Int, i: Int, line: Int, states: StateTable, drawn: Callable[[Location, Int, Int], Ptr]
     ):
         self.b, self.r, self.q, self.i, self.line = b, r, q, i, line
         self.states, self.drawn = states, drawn
@@ -39,7 +39,7 @@ class Body:
 
     def __init__(
         self,
-        step: Step,
+        step: StepSchedule,
         args: KernelArgs,
         row: Row,
         u: Int,
@@ -56,40 +56,40 @@ class Body:
 
     # memory
 
-    def address(self, s: Stream) -> tuple[Ptr, bool]:
+    def address(self, s: Location) -> tuple[Ptr, bool]:
         """(where the stream lies for this row and unit, whether it is padded)."""
         args, row = self.args, self.row
-        if s.kind in ("old", "new"):
-            buffer = row.states.previous(s.index) if s.kind == "old" else row.states.next(s.index)
+        if s.kind in ("previous", "next"):
+            buffer = row.states.previous(s.index) if s.kind == "previous" else row.states.next(s.index)
             return buffer.at(row.b * args.padded(s.width) + self.u), True
-        if s.kind == "past":
+        if s.kind == "recorded":
             line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).integer(row.b)
             return row.states.recorded(s.index).at(line * args.size(s.width) + self.u), False
-        if s.kind == "rows":
+        if s.kind == "tensor":
             line = row.line if s.name in CALLER_LAYOUT_TENSORS else row.r
-            return args.row[s.name].at(line * args.stride[s.name] + args.column(s.offset) + self.u), False
-        if s.kind == "slot":
-            return args.gate_gradients.at(row.q * args.stride["gate_gradients"] + args.column(s.offset) + self.u), False
-        if s.kind == "cross":
-            return args.spill.at((row.b * self.step.crossing + s.index) * args.padded_units + self.u), True
-        assert s.kind == "vector", s
+            return args.row[s.name].at(line * args.stride[s.name] + args.column(s.column) + self.u), False
+        if s.kind == "workspace":
+            return args.gate_gradients.at(row.q * args.stride["gate_gradients"] + args.column(s.column) + self.u), False
+        if s.kind == "spill":
+            return args.spill.at((row.b * self.step.spill_count + s.index) * args.padded_units + self.u), True
+        assert s.kind == "param", s
         return args.vector[s.name].at(self.u), True
 
-    def load(self, s: Stream) -> Any:
+    def load(self, s: Location) -> Any:
         p, padded = self.address(s)
         v = p.vector(None if padded else self.mask)
-        if s.kind == "old" and s.name:  # a carried gradient, and what the loss sends to this very step
-            v = self.lanes.add(v, self.load(Stream("rows", s.name, width=s.width)))
+        if s.kind == "previous" and s.name:  # a carried gradient, and what the loss sends to this very step
+            v = self.lanes.add(v, self.load(Location("tensor", s.name, width=s.width)))
         return v
 
-    def _number(self, s: Stream) -> Any:
+    def _number(self, s: Location) -> Any:
         args = self.args
-        if s.kind == "cross":  # as wide as a state; any unit's is the number
-            line = (self.row.b * self.step.crossing + s.index) * args.padded_units
+        if s.kind == "spill":  # as wide as a state; any unit's is the number
+            line = (self.row.b * self.step.spill_count + s.index) * args.padded_units
             return self.lanes.splat(args.spill.at(line).scalar())
-        return self.lanes.splat(args.row[s.name].at(self.row.r * args.stride[s.name] + args.column(s.offset)).scalar())
+        return self.lanes.splat(args.row[s.name].at(self.row.r * args.stride[s.name] + args.column(s.column)).scalar())
 
-    def store(self, v: Any, s: Stream) -> None:
+    def store(self, v: Any, s: Location) -> None:
         p, padded = self.address(s)
         p.set_vector(v, None if padded else self.mask)
 
@@ -120,23 +120,28 @@ class Body:
         step, lanes = self.step, self.lanes
         if v.op == "const":
             return lanes.const(v.attr)
-        stream = step.leaves.get(v.id)
+        stream = step.inputs.get(v.id)
         if stream is not None:
             if stream.kind == "random":
                 return self.row.drawn(stream, self.row.b, self.u).vector()
             if (
-                stream.kind == "rows" and step.widths[v.id] == "1"
+                stream.kind == "tensor" and step.widths[v.id] == "1"
             ):  # one number for all units, whichever units it stands among
                 return self._number(stream)
-            return self.gate(v, self.row, self.u).vector() if stream.kind == "gate" else self.load(stream)
+            return self.gate(v, self.row, self.u).vector() if stream.kind == "pregemm" else self.load(stream)
         if v.op in MEANS:
             if step.widths[v.args[0].id] != "1":
                 return lanes.splat(self.mean(v).scalar())
             return (yield v.args[0]) if v.op == "mean" else lanes.const(v.attr**-0.5)
-        if v.id not in home and v.id in step.numbers:
-            return self._number(step.places[v.id])
-        if v.id not in home and v.id not in step.again and step.widths[v.id] != "1" and v.op not in COMPARISONS:
-            return self.load(step.places[v.id])
+        if v.id not in home and v.id in step.spilled_scalars:
+            return self._number(step.locations[v.id])
+        if (
+            v.id not in home
+            and v.id not in step.rematerialized
+            and step.widths[v.id] != "1"
+            and v.op not in COMPARISONS
+        ):
+            return self.load(step.locations[v.id])
         if v.op in ("mm", "mmT"):
             p = self.scratch(v)
             assert p is not None, v
@@ -151,11 +156,11 @@ class Body:
         return emit(self.lanes, v, inner)
 
     def _single(self, v: Value, home: set[int]) -> bool:
-        return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.leaves and v.id in home
+        return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.inputs and v.id in home
 
     def _sum(self, root: Value, home: set[int]) -> Emission:
-        lanes, dropped, total = self.lanes, self.step.dropped.get(root.id, set()), None
-        for v in terms(root, self.step.uses, self.step.leaves):
+        lanes, dropped, total = self.lanes, self.step.folded_terms.get(root.id, set()), None
+        for v in sum_terms(root, self.step.uses, self.step.inputs):
             if v.id in dropped:
                 continue
             if total is not None and self._single(v, home):

@@ -17,7 +17,7 @@ from ...cells.value import Value
 from ..codegen.arguments import Layout
 from ..codegen.ir_builder import I64, PTR, Int, Ptr
 from ..codegen.kernel_args import KernelArgs, StateTable
-from ..planning.step_schedule import Pass, Product, Step, Stream, full
+from ..planning.step_schedule import FusedLoop, Location, Product, StepSchedule, storage_width
 from . import philox
 from .barrier import ThreadTeam
 from .gemm import Products, Rows
@@ -34,7 +34,7 @@ class Stepper:
 
     def __init__(
         self,
-        step: Step,
+        step: StepSchedule,
         layout: Layout,
         products: Products,
         states: int,
@@ -45,7 +45,7 @@ class Stepper:
         self.step, self.layout, self.products, self.states, self.numbers = step, layout, products, states, numbers
         self.team, self.cell = team, cell
         self.lanes = products.lanes
-        self.gates = {v.id: (p, g) for p in step.ahead for g, v in enumerate(p.outputs)}
+        self.gates = {v.id: (p, g) for p in step.hoisted for g, v in enumerate(p.outputs)}
         order = [m for stage in sorted(step.means) for m in step.means[stage]]
         self.blocks = {block: k for k, block in enumerate(philox.blocks(step))}
         self.mean_index = {m.id: k for k, m in enumerate(order)}
@@ -58,8 +58,8 @@ class Stepper:
         self.tiles = Tiles(self.args, self.products, self.cell)
         self.line = self.args.line(self.t)
         begun = False
-        for stage in range(self.step.last + 1):
-            passes = self.step.at_stage.get(stage, [])
+        for stage in range(self.step.last_stage + 1):
+            passes = self.step.loops_of_stage.get(stage, [])
             works = stage in self.step.means or bool(passes)
             if begun and works:
                 self.team.barrier(code, self.args, self.shares)
@@ -78,7 +78,7 @@ class Stepper:
         line = strided.select(there, self.r + i)
         return Row(self.b + i, self.r + i, self.q + i, i, line, self.state_table, self._drawn)
 
-    def _drawn(self, s: Stream, b: Int, u: Int) -> Ptr:
+    def _drawn(self, s: Location, b: Int, u: Int) -> Ptr:
         return philox.place(self.args, self.blocks, s, self._word, b, u)
 
     @cached_property
@@ -87,9 +87,9 @@ class Stepper:
         with self.code.builder.goto_entry_block():
             return philox.word_of(self.args, self.t)
 
-    def _pass(self, p: Pass) -> None:
+    def _pass(self, p: FusedLoop) -> None:
         code, width, n = self.code, self.args.size(p.width), self.lanes
-        home = self.step.home.get(p.stage, set())
+        home = self.step.stage_nodes.get(p.stage, set())
         if not p.products:
             low, high = share_of(width.ceil_div(n), self.share, self.shares)
             with code.range(self.rows) as i:
@@ -106,7 +106,7 @@ class Stepper:
 
     def _tiles(
         self,
-        p: Pass,
+        p: FusedLoop,
         home: set[int],
         width: Int,
         block: Int,
@@ -133,14 +133,14 @@ class Stepper:
                         with code.if_(u < width):
                             self._row_end(p, home, row, u, width, places)
 
-    def _row_end(self, p: Pass, home: set[int], row: Row, u: Int, width: Int, places: dict[int, Ptr]) -> None:
+    def _row_end(self, p: FusedLoop, home: set[int], row: Row, u: Int, width: Int, places: dict[int, Ptr]) -> None:
         with self.code.if_else(u + self.lanes <= width) as (whole, tail):
             with whole:
                 self._body(p, home, row, u, None, places)
             with tail:
                 self._body(p, home, row, u, self.code.lanes.tail_mask((width - u).value), places)
 
-    def _body(self, p: Pass, home: set[int], row: Row, u: Int, mask: Any, places: dict[int, Ptr]) -> None:
+    def _body(self, p: FusedLoop, home: set[int], row: Row, u: Int, mask: Any, places: dict[int, Ptr]) -> None:
         body = self._make_body(row, u, mask, places)
         values = [(body(v, home), s) for v, s in p.stores]  # everything is read before anything is overwritten
         for value, s in values:
@@ -190,10 +190,10 @@ class Stepper:
             for m in means:
                 value = self._deviation(scales[m.id], m.attr) if m.op == "rstd" else found[m.args[0].id]
                 self._mean_place(m, row).set_scalar(value)
-                if m.id in self.step.singles:
-                    kept = self.step.singles[m.id]
+                if m.id in self.step.scalars:
+                    kept = self.step.scalars[m.id]
                     line = row.r * self.args.stride[kept.name]
-                    self.args.row[kept.name].at(line + self.args.column(kept.offset)).set_scalar(value)
+                    self.args.row[kept.name].at(line + self.args.column(kept.column)).set_scalar(value)
 
     def _deviation(self, square: Any, eps: float) -> Any:
         lanes = self.code.lanes
@@ -205,7 +205,7 @@ class Stepper:
         code, lanes, n = self.code, self.code.lanes, self.lanes
         results: dict[int, Any] = {}
         for size in ("H", "P"):
-            here = {v.id: v for v in sources if full(self.step.widths[v.id]) == size}
+            here = {v.id: v for v in sources if storage_width(self.step.widths[v.id]) == size}
             if not here:
                 continue
             width = self.args.size(size)
@@ -230,23 +230,23 @@ class Stepper:
 
     def _tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr, panel: Ptr) -> None:
         start = self.args.bias[self.numbers[id(q)]].at(block * (q.columns * self.lanes))
-        operands = [self._operand(part.operand, first) for part in q.parts]
+        operands = [self._operand(part.location, first) for part in q.operands]
         if q.transposed:
             self.tiles.multiply(q, block, height, operands[0], panel, start, scratch)
         else:
             self.tiles.accumulate(q, block, height, operands, panel, start, scratch)
 
-    def _operand(self, s: Stream, first: Int) -> Rows:
+    def _operand(self, s: Location, first: Int) -> Rows:
         args = self.args
-        if s.kind in ("old", "new"):
+        if s.kind in ("previous", "next"):
             line = args.padded(s.width)
-            buffer = self.state_table.previous(s.index) if s.kind == "old" else self.state_table.next(s.index)
+            buffer = self.state_table.previous(s.index) if s.kind == "previous" else self.state_table.next(s.index)
             return Rows(buffer.at((self.b + first) * line), line)
-        if s.kind == "slot":
+        if s.kind == "workspace":
             line = args.stride["gate_gradients"]
-            return Rows(args.gate_gradients.at((self.q + first) * line + args.column(s.offset)), line)
-        assert s.kind == "cross", s
-        line = args.padded_units * self.step.crossing
+            return Rows(args.gate_gradients.at((self.q + first) * line + args.column(s.column)), line)
+        assert s.kind == "spill", s
+        line = args.padded_units * self.step.spill_count
         return Rows(args.spill.at((self.b + first) * line + args.padded_units * s.index), line)
 
 

@@ -23,7 +23,7 @@ from ..codegen.arguments import Field, Keyed, Layout
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.cell_program import Program
-from ..planning.step_schedule import Product, Step
+from ..planning.step_schedule import Product, StepSchedule
 from ..system.machine import Target
 from ..system.openmp import flushed
 from .barrier import ThreadTeam
@@ -49,10 +49,10 @@ class Work:
 class Kernel:
     """What forward and backward have in common: the step, the numbering of its products, the frame's names."""
 
-    def __init__(self, program: Program, step: Step, target: Target, scalar: str, more: list[Product]):
+    def __init__(self, program: Program, step: StepSchedule, target: Target, scalar: str, more: list[Product]):
         self.program, self.step, self.target, self.scalar = program, step, target, scalar
         self.states = len(program.trace.states)
-        numbered = [*step.ahead, *(q for p in step.passes for q in p.products), *more]
+        numbered = [*step.hoisted, *(q for p in step.loops for q in p.products), *more]
         self.products = list(enumerate(numbered))
         self.numbers = {id(p): k for k, p in self.products}
         self.vectors, self.drawn = vectors(step), blocks(step)
@@ -73,7 +73,7 @@ class Kernel:
         optional = (*backward_only, k.gate_gradients, k.random_state, k.random_buffer)
         fields = [f for f in k.fields() if f not in optional]
         fields += [f[number] for number, _ in self.products for f in (k.panel, k.bias)]
-        fields += [k.pregemm[self.numbers[id(p)]] for p in self.step.ahead]
+        fields += [k.pregemm[self.numbers[id(p)]] for p in self.step.hoisted]
         fields += [k.vector[n] for n in self.vectors]
         fields += [k.random_state, k.random_buffer] if self.drawn else []
         fields += [k.weight[n] for n in parameter_keys(cell)]
@@ -195,7 +195,7 @@ class Kernel:
     def _swap_buffers(self, args: KernelArgs, states: StateTable, s: Int) -> None:
         """Sets the carried states of step s: double buffers swap at every step."""
         odd = (s % 2).equals(1)
-        for k, double in enumerate(self.step.pingpong):
+        for k, double in enumerate(self.step.double_buffered):
             a, b = args.even[k], args.odd[k]
             states.set_carried(k, odd.select_pointer(b, a) if double else a, odd.select_pointer(a, b) if double else a)
 

@@ -15,14 +15,14 @@ from ...cells import Cell
 from ...cells.derivative import differentiate
 from ...cells.operations import COMPARISONS, MEANS, Names
 from ...cells.value import Value
-from .step_schedule import Part, Product, Step, Stream, full, merge, readers
+from .step_schedule import Location, Operand, Product, StepSchedule, merge_operands, storage_width, use_counts
 
-CHEAP = Names(lambda row: row.rematerialize == "always")
-CHEAP_WITH_NORM = Names(lambda row: row.rematerialize != "never")
+REMATERIALIZABLE = Names(lambda row: row.rematerialize == "always")
+REMATERIALIZABLE_WITH_NORM = Names(lambda row: row.rematerialize != "never")
 
 
 @dataclass(frozen=True)
-class Outer:
+class WeightGradient:
     """A weight's gradient: Σ over rows of (gradient of the product) ⊗ (operand).
 
     runs: (place in the slot line, first gate, gates) for runs of gates that are neighbours in both.
@@ -31,7 +31,7 @@ class Outer:
     letter: str
     runs: tuple[tuple[tuple[int, int], int, int], ...]
     rows: str  # width of one gate: "H" or "P"
-    operand: Stream
+    operand: Location
     columns: str  # width of the operand: "C", "H" or "P"
 
 
@@ -44,10 +44,10 @@ class Program:
         t = self.trace
         self.live = [v for v in t.graph.nodes if v.id in t.widths]
         roots = [*t.new] if cell.output_state is not None else [t.output, *t.new]
-        self.uses = readers([v for v in self.live if v.args], roots)
+        self.uses = use_counts([v for v in self.live if v.args], roots)
         self.widths = self._widths()
         self.backward_nodes = self._backward_nodes()
-        self.kept, self.histories = self._keep()
+        self.saved, self.state_histories = self._choose_saved()
 
     def _widths(self) -> dict[int, str]:
         t, widths = self.trace, dict(self.trace.widths)
@@ -77,7 +77,7 @@ class Program:
                 stack.extend(v.args)
         return [seen[i] for i in sorted(seen)]
 
-    def _keep(self) -> tuple[list[Value], list[int]]:
+    def _choose_saved(self) -> tuple[list[Value], list[int]]:
         t = self.trace
         state_of = {v.id: k for k, v in reversed(list(enumerate(t.new)))}
         live = {v.id for v in self.live}
@@ -95,7 +95,7 @@ class Program:
         kept: set[int] = set()
 
         # Where products are normalised, the norms are kept, and the activations made again from them.
-        again = CHEAP_WITH_NORM if any(v.op == "norm" for v in self.live) else CHEAP
+        again = REMATERIALIZABLE_WITH_NORM if any(v.op == "norm" for v in self.live) else REMATERIALIZABLE
 
         # First what can never be made again, then, beside it, what still cannot be had: each value after its operands.
         for lasting in (True, False):
@@ -108,7 +108,7 @@ class Program:
                 if obtainable or v.id in kept:
                     there.add(v.id)
         histories = self._histories(list(wanted.values()), kept, state_of)
-        wide_first = sorted((wanted[i] for i in kept), key=lambda v: (self._is_one_number(v), v.id))
+        wide_first = sorted((wanted[i] for i in kept), key=lambda v: (self._is_scalar(v), v.id))
         return wide_first, histories
 
     def _histories(self, wanted: list[Value], kept: set[int], state_of: dict[int, int]) -> list[int]:
@@ -135,7 +135,7 @@ class Program:
 
     # lines of memory
 
-    def line(self, widths: Sequence[str]) -> list[tuple[int, int]]:
+    def columns(self, widths: Sequence[str]) -> list[tuple[int, int]]:
         """Places of values laid side by side, in units of (H, P)."""
         places, h, p = [], 0, 0
         for w in widths:
@@ -144,64 +144,68 @@ class Program:
         return places
 
     @cached_property
-    def kept_streams(self) -> dict[int, Stream]:
-        widths, (h, p, ones) = self._kept_widths, self.kept_width
-        places = [*self.line(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
-        return {v.id: Stream("rows", "kept", 0, w, o) for v, w, o in zip(self.kept, widths, places)}
+    def saved_locations(self) -> dict[int, Location]:
+        widths, (h, p, ones) = self._saved_widths, self.saved_width
+        places = [*self.columns(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
+        return {v.id: Location("tensor", "kept", 0, w, o) for v, w, o in zip(self.saved, widths, places)}
 
     @property
-    def kept_width(self) -> tuple[int, int, int]:
+    def saved_width(self) -> tuple[int, int, int]:
         """A line of what is kept, in units of (H, P, 1)."""
-        return self._kept_widths.count("H"), self._kept_widths.count("P"), self._kept_widths.count("1")
+        return self._saved_widths.count("H"), self._saved_widths.count("P"), self._saved_widths.count("1")
 
     @cached_property
-    def _kept_widths(self) -> list[str]:
-        return ["1" if self._is_one_number(v) else full(self.widths[v.id]) for v in self.kept]
+    def _saved_widths(self) -> list[str]:
+        return ["1" if self._is_scalar(v) else storage_width(self.widths[v.id]) for v in self.saved]
 
-    def _is_one_number(self, v: Value) -> bool:
+    def _is_scalar(self, v: Value) -> bool:
         """Whether a value is taken over the units of a row, and not over numbers that are the same for all of them."""
         return v.op in MEANS and self.widths[v.args[0].id] != "1"
 
-    def state_rows(self, k: int) -> str:
+    def state_tensor(self, k: int) -> str:
         return "output" if k == self.cell.output_state else f"history_{k}"
 
     # forward
 
-    def forward(self, keep: bool, histories: bool) -> Step:
+    def forward(self, keep: bool, histories: bool) -> StepSchedule:
         """keep: store what backward needs. histories: store every state at every step."""
         t, cell = self.trace, self.cell
-        leaves = self._parameters()
+        inputs = self._parameter_inputs()
         with_x = [v for v in self.live if v.op == "mm" and v.attr[0] == "W"]
-        leaves.update({v.id: Stream("gate", index=k) for k, v in enumerate(with_x)})
+        inputs.update({v.id: Location("pregemm", index=k) for k, v in enumerate(with_x)})
         for k, v in enumerate(t.old):
-            leaves[v.id] = Stream("old", index=k, width=cell.state_widths[k])
-        outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
-        outputs.append((t.output, Stream("rows", "output", width=cell.output_width)))
+            inputs[v.id] = Location("previous", index=k, width=cell.state_widths[k])
+        outputs = [(v, Location("next", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
+        outputs.append((t.output, Location("tensor", "output", width=cell.output_width)))
         stored = (
-            [k for k in range(len(t.new)) if k != cell.output_state] if histories else self.histories if keep else []
+            [k for k in range(len(t.new)) if k != cell.output_state]
+            if histories
+            else self.state_histories
+            if keep
+            else []
         )
-        outputs += [(t.new[k], Stream("rows", f"history_{k}", width=cell.state_widths[k])) for k in stored]
+        outputs += [(t.new[k], Location("tensor", f"history_{k}", width=cell.state_widths[k])) for k in stored]
         if keep:
-            outputs += [(v, self.kept_streams[v.id]) for v in self.kept]
-        return Step(outputs, leaves, self.widths, t.old, self.uses)
+            outputs += [(v, self.saved_locations[v.id]) for v in self.saved]
+        return StepSchedule(outputs, inputs, self.widths, t.old, self.uses)
 
-    def _parameters(self) -> dict[int, Stream]:
-        leaves = {
-            v.id: Stream("vector", f"{v.attr[0]}.{v.attr[1]}", width=full(self.widths[v.id]))
+    def _parameter_inputs(self) -> dict[int, Location]:
+        inputs = {
+            v.id: Location("param", f"{v.attr[0]}.{v.attr[1]}", width=storage_width(self.widths[v.id]))
             for v in self.live
             if v.op == "vec"
         }
-        leaves.update({v.id: Stream("const") for v in self.trace.graph.nodes if v.op == "const"})
+        inputs.update({v.id: Location("const") for v in self.trace.graph.nodes if v.op == "const"})
         letters = [letter for letter, _ in self.trace.random]
         first = {letter: letters.index(letter) for letter in set(letters)}
         places = {place: k - first[place[0]] for k, place in enumerate(self.trace.random)}
-        leaves.update({v.id: Stream("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
-        return leaves
+        inputs.update({v.id: Location("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
+        return inputs
 
     # backward
 
     @cached_property
-    def slots(self) -> dict[int, Stream]:
+    def gradient_workspace(self) -> dict[int, Location]:
         """The line of the workspace: gradients of W only, of W and U, of U only, of V, of vectors; then operands."""
         d = self.derivative
         letters: dict[int, set[str]] = {}
@@ -216,12 +220,12 @@ class Program:
             first[g.id] = min(first[g.id], (first[g.id][0], place))
             nodes[g.id], width[g.id] = g, "P" if letter == "V" else "H"
         for (letter, name), g in d.vectors.items():
-            if g.id in self.factors:
+            if g.id in self.lazy_products:
                 continue
             letters.setdefault(g.id, set()).add("v")
             first.setdefault(g.id, (9, 0))
             nodes[g.id] = g
-            width.setdefault(g.id, full(vectors[letter, name]))
+            width.setdefault(g.id, storage_width(vectors[letter, name]))
 
         def rank(i: int) -> tuple:
             ls = letters[i]
@@ -232,19 +236,21 @@ class Program:
             )
 
         order = sorted(nodes, key=rank)
-        operands = [a for (letter, _), (_, a) in d.products.items() if letter != "W" and self._operand_leaf(a) is None]
+        operands = [
+            a for (letter, _), (_, a) in d.products.items() if letter != "W" and self._operand_in_memory(a) is None
+        ]
         for a in operands:
             if a.id not in nodes:
-                nodes[a.id], width[a.id] = a, full(self.widths[a.id])
+                nodes[a.id], width[a.id] = a, storage_width(self.widths[a.id])
                 order.append(a.id)
-        self._slot_nodes = [nodes[i] for i in order]
+        self._workspace_nodes = [nodes[i] for i in order]
         return {
-            i: Stream("slot", index=0, width=width[i], offset=o)
-            for i, o in zip(order, self.line([width[i] for i in order]))
+            i: Location("workspace", index=0, width=width[i], column=o)
+            for i, o in zip(order, self.columns([width[i] for i in order]))
         }
 
     @cached_property
-    def factors(self) -> dict[int, tuple[Value, Stream]]:
+    def lazy_products(self) -> dict[int, tuple[Value, Location]]:
         """The gradients of vectors p that are another gradient times what forward kept: they need no slot of their own.
 
         node id -> (the other gradient, which has a slot; where the other factor lies). The gain of a norm is one.
@@ -256,106 +262,112 @@ class Program:
         for g in d.vectors.values():
             if g.op == "mul" and g.id not in placed:
                 a, b = g.args if g.args[0].id in placed else reversed(g.args)
-                kept, same = self.kept_streams.get(b.id), self.widths[a.id] == self.widths[b.id] == self.widths[g.id]
-                if a.id in placed and kept is not None and same and not self._is_one_number(b):
+                kept, same = self.saved_locations.get(b.id), self.widths[a.id] == self.widths[b.id] == self.widths[g.id]
+                if a.id in placed and kept is not None and same and not self._is_scalar(b):
                     found[g.id] = a, kept
         return found
 
     @property
-    def slot_width(self) -> tuple[int, int]:
-        widths = [s.width for s in self.slots.values()]
+    def workspace_width(self) -> tuple[int, int]:
+        widths = [s.width for s in self.gradient_workspace.values()]
         return widths.count("H"), widths.count("P")
 
     @cached_property
-    def _memory(self) -> dict[int, Stream]:
-        return self.backward_leaves()
+    def _memory(self) -> dict[int, Location]:
+        return self.backward_inputs()
 
-    def _operand_leaf(self, a: Value) -> Stream | None:
+    def _operand_in_memory(self, a: Value) -> Location | None:
         """An operand that lies in memory as it is."""
         s = self._memory.get(a.id)
-        return s if s is not None and s.kind in ("rows", "past") else None
+        return s if s is not None and s.kind in ("tensor", "recorded") else None
 
-    def backward_leaves(self, d_histories: bool = False) -> dict[int, Stream]:
+    def backward_inputs(self, d_histories: bool = False) -> dict[int, Location]:
         t, d, cell = self.trace, self.derivative, self.cell
-        leaves = self._parameters()
+        inputs = self._parameter_inputs()
         for k, v in enumerate(t.new):
-            if k == cell.output_state or k in self.histories:
-                leaves.setdefault(v.id, Stream("rows", self.state_rows(k), width=cell.state_widths[k]))
+            if k == cell.output_state or k in self.state_histories:
+                inputs.setdefault(v.id, Location("tensor", self.state_tensor(k), width=cell.state_widths[k]))
         if cell.output_state is None:
-            leaves.setdefault(t.output.id, Stream("rows", "output", width=cell.output_width))
-        leaves.update(self.kept_streams)
+            inputs.setdefault(t.output.id, Location("tensor", "output", width=cell.output_width))
+        inputs.update(self.saved_locations)
         for k, v in enumerate(t.old):
-            leaves[v.id] = Stream("past", self.state_rows(k), k, cell.state_widths[k])
+            inputs[v.id] = Location("recorded", self.state_tensor(k), k, cell.state_widths[k])
         for k, v in enumerate(d.seed_states):
             extra = f"d_history_{k}" if d_histories and k != cell.output_state else ""
-            leaves[v.id] = Stream("old", extra, index=k, width=cell.state_widths[k])
-        leaves[d.seed_output.id] = Stream("rows", "d_output", width=cell.output_width)
-        return leaves
+            inputs[v.id] = Location("previous", extra, index=k, width=cell.state_widths[k])
+        inputs[d.seed_output.id] = Location("tensor", "d_output", width=cell.output_width)
+        return inputs
 
-    def backward(self, d_histories: bool, record: bool = False) -> Step:
+    def backward(self, d_histories: bool, record: bool = False) -> StepSchedule:
         """d_histories: gradients of every state at every step arrive. record: store the whole gradient of each state.
 
         Storing more changes no bit of the rest: what is fused, and in which order a sum is added up, stays as it is.
         """
         d, cell = self.derivative, self.cell
-        outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(d.states)]
-        slots = self.slots
-        outputs += [(v, slots[v.id]) for v in self._slot_nodes]
+        outputs = [(v, Location("next", index=k, width=cell.state_widths[k])) for k, v in enumerate(d.states)]
+        slots = self.gradient_workspace
+        outputs += [(v, slots[v.id]) for v in self._workspace_nodes]
         operands = {g.id: slots[g.id] for g, _ in d.products.values()}
-        leaves = self.backward_leaves(d_histories)
-        step = Step(outputs, leaves, self.widths, d.seed_states, None, operands)
+        inputs = self.backward_inputs(d_histories)
+        step = StepSchedule(outputs, inputs, self.widths, d.seed_states, None, operands)
         if not record:
             return step
-        outputs += [(v, Stream("rows", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)]
-        return Step(outputs, leaves, self.widths, d.seed_states, step.uses, operands)
+        outputs += [(v, Location("tensor", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)]
+        return StepSchedule(outputs, inputs, self.widths, d.seed_states, step.uses, operands)
 
     @cached_property
     def input_gradient(self) -> Product | None:
         """dX: the gradients of all products with x, times W."""
         parts = [
-            Part(self.slots[g.id], (key,), "H") for key, (g, _) in self.derivative.products.items() if key[0] == "W"
+            Operand(self.gradient_workspace[g.id], (key,), "H")
+            for key, (g, _) in self.derivative.products.items()
+            if key[0] == "W"
         ]
-        return Product([], merge(parts), "C", [None], transposed=False, span=2) if parts else None
+        return Product([], merge_operands(parts), "C", [None], transposed=False, span=2) if parts else None
 
     @cached_property
-    def outers(self) -> list[Outer]:
-        found: list[Outer] = []
+    def weight_gradients(self) -> list[WeightGradient]:
+        found: list[WeightGradient] = []
         for letter in "WUV":
-            by_operand: dict[int, list[tuple[int, Stream, Value]]] = {}
+            by_operand: dict[int, list[tuple[int, Location, Value]]] = {}
             for j, name in enumerate(self.cell.gates.get(letter, ())):
                 if (letter, name) in self.derivative.products:
                     g, a = self.derivative.products[letter, name]
-                    by_operand.setdefault(a.id, []).append((j, self.slots[g.id], a))
+                    by_operand.setdefault(a.id, []).append((j, self.gradient_workspace[g.id], a))
             for members in by_operand.values():
                 runs: list[tuple[tuple[int, int], int, int]] = []
                 for j, s, _ in members:
                     (h, p), first, n = runs[-1] if runs else ((-9, -9), -9, 0)
                     ahead = (h + n, p) if s.width == "H" else (h, p + n)
-                    if runs and s.offset == ahead and j == first + n:
+                    if runs and s.column == ahead and j == first + n:
                         runs[-1] = ((h, p), first, n + 1)
                     else:
-                        runs.append(((s.offset[0], s.offset[1]), j, 1))
+                        runs.append(((s.column[0], s.column[1]), j, 1))
                 a = members[0][2]
-                source = Stream("rows", "x", width="C") if letter == "W" else self._operand_leaf(a) or self.slots[a.id]
-                found.append(Outer(letter, tuple(runs), "P" if letter == "V" else "H", source, source.width))
+                source = (
+                    Location("tensor", "x", width="C")
+                    if letter == "W"
+                    else self._operand_in_memory(a) or self.gradient_workspace[a.id]
+                )
+                found.append(WeightGradient(letter, tuple(runs), "P" if letter == "V" else "H", source, source.width))
         return found
 
     @cached_property
-    def sums(self) -> list[tuple[str, int, Stream, Stream | None]]:
+    def vector_gradients(self) -> list[tuple[str, int, Location, Location | None]]:
         """(letter, index of the vector, slot, what it is multiplied by): gradients of vectors, summed over rows."""
         found = []
         for (letter, name), g in self.derivative.vectors.items():
-            a, factor = self.factors.get(g.id, (g, None))
-            found.append((letter, self.cell.place[letter, name], self.slots[a.id], factor))
+            a, factor = self.lazy_products.get(g.id, (g, None))
+            found.append((letter, self.cell.place[letter, name], self.gradient_workspace[a.id], factor))
         return found
 
     @cached_property
-    def complete(self) -> list[bool]:
+    def fully_written(self) -> list[bool]:
         """For each weight, as a layer gives them: whether a backward pass writes all of its gradient."""
         written: dict[str, set[int]] = {}
-        for o in self.outers:
+        for o in self.weight_gradients:
             written.setdefault(o.letter, set()).update(g + i for _, g, n in o.runs for i in range(n))
-        for letter, index, *_ in self.sums:
+        for letter, index, *_ in self.vector_gradients:
             written.setdefault(letter, set()).add(index)
         found = []
         for letter in self.cell.letters:

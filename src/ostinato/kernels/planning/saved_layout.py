@@ -29,8 +29,8 @@ def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]
 def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, in its order, known without compiling or running anything."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    widths = [p.kept_width[0] * H + p.kept_width[1] * P + p.kept_width[2]] if p.kept else []
-    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
+    widths = [p.saved_width[0] * H + p.saved_width[1] * P + p.saved_width[2]] if p.saved else []
+    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.state_histories)]]
 
 
 def kept_values(
@@ -39,8 +39,8 @@ def kept_values(
     """What forward kept, by the number of its node in the trace of the cell's canonical text; views, as the output."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
     size, found = {"H": H, "P": P, "1": 1}, {}
-    for v in p.kept:
-        s = p.kept_streams[v.id]
-        first = s.offset[0] * H + s.offset[1] * P + sum(s.offset[2:])
+    for v in p.saved:
+        s = p.saved_locations[v.id]
+        first = s.column[0] * H + s.column[1] * P + sum(s.column[2:])
         found[v.id] = kept[0][..., first : first + size[s.width]]
     return found

@@ -156,7 +156,7 @@ def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
     if call.batch_sizes is not None:
         _copy_empty_rows(call, plan.lines, call.states, result.final_states)
         if call.rows is None:
-            _zero_tail(plan, [result.output, *result.histories, *result.saved[bool(c.program.kept) :]])
+            _zero_tail(plan, [result.output, *result.histories, *result.saved[bool(c.program.saved) :]])
     return result
 
 
@@ -207,12 +207,12 @@ def backward_recorded(
     """`backward`, bit for bit, and what it computes on the way; gradients of products are views of shared memory."""
     x, states = call.x, call.states
     p, (H, P) = program(call.cell), hidden_sizes(call.cell, states, call.weights)
-    products = memory_pool.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
+    products = memory_pool.empty((*x.shape[:-1], p.workspace_width[0] * H + p.workspace_width[1] * P), x.dtype)
     record = Record([memory_pool.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states], products)
     gradients = _backward(call, result, upstream, needs, accumulate_into, record)
     size = {"H": H, "P": P}
-    places = {key: p.slots[g.id] for key, (g, _) in p.derivative.products.items()}
-    first = {key: s.offset[0] * H + s.offset[1] * P for key, s in places.items()}
+    places = {key: p.gradient_workspace[g.id] for key, (g, _) in p.derivative.products.items()}
+    first = {key: s.column[0] * H + s.column[1] * P for key, s in places.items()}
     columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
     return RecordedGradients(gradients, record.adjoints, columns)
 

@@ -55,15 +55,15 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     if save or histories:
         p, own = c.program, c.program.cell.output_state
         lead = x.shape[:-1] if call.rows is None else (plan.lines.first[-1],)
-        if save and p.kept:
-            saved.append(memory_pool.empty((*lead, plan.kept_width), dtype))
+        if save and p.saved:
+            saved.append(memory_pool.empty((*lead, plan.saved_width), dtype))
             entries[c.saved] = saved[0].data_ptr()
-        stored = [k for k in range(len(states)) if k != own] if histories else p.histories
+        stored = [k for k in range(len(states)) if k != own] if histories else p.state_histories
         lines = {k: memory_pool.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
         for k, line in lines.items():
             entries[c.histories[k]] = line.data_ptr()
         if save:
-            saved += [lines[k] for k in p.histories]
+            saved += [lines[k] for k in p.state_histories]
         if histories:
             every = list(lines.values())
     with memory_pool.Scratch(plan.scratch) as address:
@@ -97,7 +97,7 @@ def backward(
     if needs.weights and not accumulate_into:
         d_weights = [
             memory_pool.empty(w.shape, dtype) if fully_written else torch.zeros_like(w)
-            for w, fully_written in zip(weights, p.complete)
+            for w, fully_written in zip(weights, p.fully_written)
         ]
     entries = _entries(plan, call.rows)
     lines = (upstream.output, *upstream.histories)

@@ -63,8 +63,8 @@ class Compiled:
             at[f] for f in (k.row["output"], k.row["kept"], k.row["dx"], k.random_state)
         )
         self.histories = [at[k.row[f"history_{n}"]] for n in states]
-        saved = [self.saved] * bool(self.program.kept)
-        self.saved_tensors = [self.output, *saved, *(self.histories[n] for n in self.program.histories)]
+        saved = [self.saved] * bool(self.program.saved)
+        self.saved_tensors = [self.output, *saved, *(self.histories[n] for n in self.program.state_histories)]
         """Indices of the output and of what forward saved, as backward reads them."""
         self.d_weights = [at[k.d_weight[n]] for n in weights if k.d_weight[n] in at]
         names = ["d_output", *(f"d_history_{n}" for n in states if n != cell.output_state)]
@@ -192,26 +192,26 @@ class LaunchPlan:
         set_barrier_functions(block)
         for number, p in kernel.products:
             blocks = self._blocks(p)
-            depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.parts)
+            depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.operands)
             panels = self.threads if once and p.transposed else blocks
             self._reserve(k.panel[number], panels * depth * p.columns * self.lanes)
             self._reserve(k.bias[number], blocks * p.columns * self.lanes)
         for name in kernel.vectors:
             self._reserve(k.vector[name], units)
-        self._reserve(k.spill, B * kernel.step.crossing * units)
+        self._reserve(k.spill, B * kernel.step.spill_count * units)
         self._reserve(k.means, B * kernel.step.mean_count)
         if kernel.drawn:
             self._reserve(k.random_buffer, B * len(kernel.drawn) * WORDS * units)
         for n, w in enumerate(cell.state_widths):
             self._reserve(k.even[n], B * self.padded(w))
-            if kernel.step.pingpong[n]:
+            if kernel.step.double_buffered[n]:
                 self._reserve(k.odd[n], B * self.padded(w))
         if forwards:
             chunk = max(1, min(T, costs.pregemm_rows // B))
             block[k.chunk], block[k.chunk_rows] = chunk, chunk * B * parts
             if apart:
                 self._reserve(k.gathered_x, chunk * B * parts * self.padded("C"))
-            for q in kernel.step.ahead:
+            for q in kernel.step.hoisted:
                 blocks = -(-H // (q.span * self.lanes))
                 self._reserve(k.pregemm[kernel.numbers[id(q)]], blocks * chunk * B * parts * q.columns * self.lanes)
         else:
@@ -222,7 +222,7 @@ class LaunchPlan:
             most = self._most_lines(reverse)
             columns = max(self.padded(w) for w in self.width) // (2 * self.lanes)
             panels = columns if most <= costs.panel_at_once_rows else 1
-            stride, panel_size = self.count(compiled.program.slot_width), panels * most * 2 * self.lanes
+            stride, panel_size = self.count(compiled.program.workspace_width), panels * most * 2 * self.lanes
             block[k.stride["gate_gradients"]], block[k.panel_size], block[k.panels] = stride, panel_size, panels
             self._reserve(k.gate_gradients, most * stride)
             self._reserve(k.gradient_columns, most * stride)
@@ -232,7 +232,7 @@ class LaunchPlan:
         self.scratch = self.space * self.itemsize
         self.output_width = self.width[cell.output_width]
         self.output_shape = (T, B, self.output_width) if lines.lengths is None else None
-        self.kept_width = self.count(compiled.program.kept_width)
+        self.saved_width = self.count(compiled.program.saved_width)
 
     @property
     def nbytes(self) -> int:
@@ -245,7 +245,7 @@ class LaunchPlan:
         program = self.compiled.program
         output = self.width[program.cell.output_width]
         states = {f"history_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
-        lines = {"x": self.width["C"], "output": output, "kept": self.count(program.kept_width), **states}
+        lines = {"x": self.width["C"], "output": output, "kept": self.count(program.saved_width), **states}
         lines |= {f"adjoint_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
         for name, n in lines.items():
             self.block[KernelArgs.stride[name]] = self.block[KernelArgs.stride[f"d_{name}"]] = n

@@ -49,7 +49,7 @@ def named_backward(
     widths = [plan.width[w] for w in cell.state_widths]
     others = [k for k in range(len(widths)) if k != cell.output_state]
     found: list[tuple[str, Tensor | None, tuple[int, ...]]] = [("output", result.output, (*lead, plan.output_width))]
-    stored = [plan.kept_width] * bool(p.kept) + [widths[k] for k in p.histories]
+    stored = [plan.saved_width] * bool(p.saved) + [widths[k] for k in p.state_histories]
     found += [(f"kept[{k}]", t, (*own, w)) for k, (t, w) in enumerate(zip(result.saved, stored, strict=True))]
     found += [("the gradient of the output", upstream.output, (*lead, plan.output_width))]
     found += [(f"the gradient of the final {n}", d, shape) for d, (n, _, shape) in zip(upstream.final_states, states)]
