@@ -9,7 +9,7 @@ from ostinato.cells import Cell
 from ostinato.cells.reference import sequence
 from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
-from ostinato.kernels.emit.pointwise import Body
+from ostinato.kernels.emit.pointwise import PointwiseEmitter
 from ostinato.kernels.planning.cell_program import Program, program
 from ostinato.kernels.system import machine
 
@@ -37,16 +37,16 @@ def test_a_plan_of_ten_thousand_nodes_takes_twice_the_calls_of_five():
 
 def emitted(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """(nodes that are emitted, each time they are; lines of code) of the kernels of a training step."""
-    count, emit = 0, Body._value
+    count, emit = 0, PointwiseEmitter._value
 
-    def counted(self, v, home):
+    def counted(self, v, stage_nodes):
         nonlocal count
         count += 1
-        return emit(self, v, home)
+        return emit(self, v, stage_nodes)
 
     made, target = Program(cell), machine.host()
     with monkeypatch.context() as patch:
-        patch.setattr(Body, "_value", counted)
+        patch.setattr(PointwiseEmitter, "_value", counted)
         kernels = (Forward(made, target, "float32", True, True), Backward(made, target, "float32", False))
         lines = sum(str(kernel.module()).count("\n") for kernel in kernels)
     return count, lines

@@ -153,9 +153,9 @@ def test_lengths_and_sizes_are_integers_on_the_cpu():
     with pytest.raises(
         InputError, match="kernels: lengths must be a dense tensor of torch.int64 on the CPU, got torch.int32"
     ):
-        kernels.by_length(torch.tensor([2, 1], dtype=torch.int32), 3, False)
+        kernels.sort_by_length(torch.tensor([2, 1], dtype=torch.int32), 3, False)
     spaced = torch.tensor([2, 9, 1, 9])[::2]
-    assert kernels.by_length(spaced, 3, False)[0].tolist() == [2, 1]
+    assert kernels.sort_by_length(spaced, 3, False)[0].tolist() == [2, 1]
     cell, (x, h, w, u, b) = catalogue()["elman"], [torch.zeros(n) for n in ((3, 2), (2, 4), (4, 2), (4, 4), (4,))]
     weights = [w, u, b, b.clone()][: len(cell.parameters(2, 4))]
     for sizes in (torch.tensor([2, 1], dtype=torch.int32), torch.tensor([[2, 1]])):

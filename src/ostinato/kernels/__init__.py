@@ -1,32 +1,32 @@
 """How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
 
-from .lens_kernels.outer_product_norms import Outer, Pattern, outer_norms
-from .lens_kernels.row_norms import norms, path
-from .planning.saved_layout import kept_shapes, kept_values
-from .runtime.api import adjoints, backward, backward_recorded, blocks, forward, supported
+from .lens_kernels.outer_product_norms import OuterOperand, Pattern, outer_norms
+from .lens_kernels.row_norms import additive_path_norms, row_norms
+from .planning.saved_layout import saved_shapes, saved_values
+from .runtime.api import adjoints, backward, backward_recorded, block_starts, forward, supported
 from .runtime.launch_plan import block_steps
-from .runtime.row_layout import Places, by_length
+from .runtime.row_layout import RowLayout, sort_by_length
 from .runtime.tensor_checks import rows_in_memory
 from .system.memory_pool import empty, zeros
 
 __all__ = [
-    "Outer",
+    "OuterOperand",
     "Pattern",
-    "Places",
+    "RowLayout",
     "adjoints",
     "assembly",
     "backward",
     "backward_recorded",
     "block_steps",
-    "blocks",
-    "by_length",
+    "block_starts",
+    "sort_by_length",
     "empty",
     "forward",
-    "kept_shapes",
-    "kept_values",
-    "norms",
+    "saved_shapes",
+    "saved_values",
+    "row_norms",
     "outer_norms",
-    "path",
+    "additive_path_norms",
     "rows_in_memory",
     "supported",
     "zeros",

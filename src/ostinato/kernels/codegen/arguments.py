@@ -56,7 +56,7 @@ class Counter(Field[Ptr]):
     """A number that threads change while the kernel runs; read as its address."""
 
     def read(self, args: Args) -> Ptr:
-        return args.entry(self.name)
+        return args.field_address(self.name)
 
 
 class Address(Field[Ptr]):
@@ -171,7 +171,7 @@ class Args:
     def integer(self, name: str) -> Int:
         if name not in self._loaded:
             with self.code.builder.goto_entry_block():
-                self._loaded[name] = self.base.integer(self.layout.index[name])
+                self._loaded[name] = self.base.load_i64(self.layout.index[name])
         return self._loaded[name]
 
     def pointer(self, name: str, base: str | None) -> Ptr:
@@ -182,7 +182,7 @@ class Args:
                 self._pointers[name] = self.code.as_pointer(offset if start is None else offset + start)
         return self._pointers[name]
 
-    def entry(self, name: str) -> Ptr:
+    def field_address(self, name: str) -> Ptr:
         """The address of the entry itself."""
         index = ir.Constant(I64, self.layout.index[name])
         return Ptr(self.code, self.code.builder.gep(self.base.value, [index], source_etype=I64))
@@ -192,7 +192,7 @@ class WorkArgs(Args):
     """How the work of a kernel is divided: threads take numbered work items from a counter."""
 
     counter = Counter("Work items taken so far; set to 0 before each entry point.")
-    parts = Integer("Work items; where threads share every step of a cell's kernel, 1.")
+    work_items = Integer("Work items; where threads share every step of a cell's kernel, 1.")
 
 
 class BarrierArgs(WorkArgs):

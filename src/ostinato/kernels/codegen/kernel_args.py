@@ -37,14 +37,14 @@ class KernelArgs(BarrierArgs):
 
     # Where rows lie.
     step_offsets = Address("int64 [T + 1]: the packed line at which each step begins, and R; plan.")
-    row_base = Address("int64 [B]: the line of each row's first step in tensors laid out as x; plan or `Places`.")
+    row_base = Address("int64 [B]: the line of each row's first step in tensors laid out as x; plan or `RowLayout`.")
     identity = Address("int64 [B]: 0, 1, … B - 1, for tensors that are packed; plan.")
-    state_row = Address("int64 [B]: which row of the initial and final states each packed row is; plan or `Places`.")
+    state_row = Address("int64 [B]: which row of the initial and final states each packed row is; plan or `RowLayout`.")
     row_stride = Integer("Lines from one step of a row to its next where x is the caller's; 0 where x is packed.")
     gathered_x = Workspace("[Q, padded_C]: the chunk's rows of x side by side, where x is the caller's.")
     caller_steps = Integer("Steps of the caller's x, padding included; 0 where x is packed.")
     caller_rows = Integer("N, rows of the caller's x; 0 where x is packed.")
-    caller_lengths = Address("int64 [N]: steps of each row of the caller's x; `Places`.")
+    caller_lengths = Address("int64 [N]: steps of each row of the caller's x; `RowLayout`.")
 
     # The range of steps of one launch, and how it is run.
     begin = Integer("First step, counted in the order of work; call.")
@@ -106,14 +106,14 @@ class KernelArgs(BarrierArgs):
     def column(self, offset: tuple[int, ...]) -> Int:
         """A column of a line, from its offset in units of (H, P, 1)."""
         h, p, *ones = offset
-        total = self.code.integer(sum(ones))
+        total = self.code.int_const(sum(ones))
         if h:
             total = self.H * h + total
         return total + self.P * p if p else total
 
     def line(self, t: Int) -> Int:
         """The line from which `row_base` counts at step t, in tensors that are laid out as x."""
-        strided, packed = self.row_stride * t, self.step_offsets.integer(t)
+        strided, packed = self.row_stride * t, self.step_offsets.load_i64(t)
         return (self.row_stride > 0).select(strided, packed)
 
 
@@ -131,34 +131,34 @@ class StateTable:
     @classmethod
     def allocate(cls, code: Code, states: int) -> StateTable:
         """A table on the stack of the function that `code` emits."""
-        return cls(code, code.table(3 * states + 2), states)
+        return cls(code, code.alloca_i64(3 * states + 2), states)
 
     def previous(self, k: int) -> Ptr:
         """[B, padded width]: the carried state number k before the step; in backward the gradient that is carried."""
-        return self.base.pointer(k)
+        return self.base.load_pointer(k)
 
     def next(self, k: int) -> Ptr:
         """[B, padded width]: the same after the step; the same memory where no double buffer is needed."""
-        return self.base.pointer(self.states + k)
+        return self.base.load_pointer(self.states + k)
 
     def recorded(self, k: int) -> Ptr:
         """Backward: lines that hold state number k before the step, of its history or the initial states."""
-        return self.base.pointer(2 * self.states + k)
+        return self.base.load_pointer(2 * self.states + k)
 
     def recorded_rows(self, caller_layout: bool) -> Ptr:
         """Backward: int64 [B], which line of `recorded` each row has, in tensors of either layout."""
-        return self.base.pointer(3 * self.states + (not caller_layout))
+        return self.base.load_pointer(3 * self.states + (not caller_layout))
 
     def set_carried(self, k: int, previous: Ptr, following: Ptr) -> None:
         """Sets `previous` and `next` of state number k."""
-        self.code.set_entry(self.base, k, previous)
-        self.code.set_entry(self.base, self.states + k, following)
+        self.code.store_pointer(self.base, k, previous)
+        self.code.store_pointer(self.base, self.states + k, following)
 
     def set_recorded(self, k: int, lines: Ptr) -> None:
         """Sets `recorded` of state number k."""
-        self.code.set_entry(self.base, 2 * self.states + k, lines)
+        self.code.store_pointer(self.base, 2 * self.states + k, lines)
 
     def set_recorded_rows(self, caller_layout: Ptr, packed: Ptr) -> None:
         """Sets `recorded_rows` for either layout."""
-        self.code.set_entry(self.base, 3 * self.states, caller_layout)
-        self.code.set_entry(self.base, 3 * self.states + 1, packed)
+        self.code.store_pointer(self.base, 3 * self.states, caller_layout)
+        self.code.store_pointer(self.base, 3 * self.states + 1, packed)

@@ -150,8 +150,8 @@ def log(v: Lanes, x: Value) -> Value:
     shift = format.mantissa + 1
     normal = v.select(denormal, v.mul(x, v.const(2.0**shift)), x)
     bits = v.bits(normal)
-    steps = b.ashr(b.sub(bits, v.iconst(_bits(math.sqrt(0.5), v))), v.iconst(format.mantissa))
-    m = v.from_bits(b.sub(bits, b.shl(steps, v.iconst(format.mantissa))))
+    steps = b.ashr(b.sub(bits, v.int_const(_bits(math.sqrt(0.5), v))), v.int_const(format.mantissa))
+    m = v.from_bits(b.sub(bits, b.shl(steps, v.int_const(format.mantissa))))
     k = b.sitofp(steps, v.V)
     k = v.select(denormal, v.sub(k, v.const(shift)), k)
     # ln 2 in one part is enough: its error is a fraction of an ulp of the result for every k.
@@ -242,7 +242,7 @@ def _whole_part(v: Lanes, x: Value, factor: float, bias: int) -> tuple[Value, Va
     mantissa = FORMATS[v.scalar].mantissa
     large = v.const(1.5 * 2.0**mantissa + bias)
     rounded = v.fma(x, v.const(factor), large)
-    return v.sub(rounded, large), v.builder.shl(v.bits(rounded), v.iconst(mantissa))
+    return v.sub(rounded, large), v.builder.shl(v.bits(rounded), v.int_const(mantissa))
 
 
 def _polynomial(v: Lanes, x: Value, coefficients: Sequence[float]) -> Value:

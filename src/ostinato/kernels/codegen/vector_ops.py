@@ -27,7 +27,7 @@ class Lanes:
 
     F is the scalar type, V the vector of `lanes` of them, I the integer vector of the same width, M the mask
     <lanes x i1>. A single lane is still a vector, <1 x F>. Integer arithmetic on I goes through `builder` itself,
-    with constants from `iconst`.
+    with constants from `int_const`.
     """
 
     def __init__(self, module: ir.Module, builder: ir.IRBuilder, scalar: str, lanes: int) -> None:
@@ -65,7 +65,7 @@ class Lanes:
             rounded = float(self._round(x))
         return ir.Constant(self.V, [ir.Constant(self.F, rounded)] * self.lanes)
 
-    def iconst(self, n: int) -> Value:
+    def int_const(self, n: int) -> Value:
         """Every lane is the integer n, taken modulo 2^width: 0x80000000 is the sign bit of float32."""
         width = self.itemsize * 8
         signed = (n + (1 << width - 1)) % (1 << width) - (1 << width - 1)

@@ -9,8 +9,8 @@ from ...cells import Cell
 from ..codegen.ir_builder import Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs
 from ..planning.step_schedule import Product, StepSchedule
-from .gemm import Products
-from .gemm_dispatch import Tiles, depth
+from .gemm import GemmFunctions
+from .gemm_dispatch import GemmDispatch, total_depth
 
 
 def emit_packing(
@@ -18,37 +18,37 @@ def emit_packing(
     args: KernelArgs,
     cell: Cell,
     step: StepSchedule,
-    products: Products,
+    gemm: GemmFunctions,
     numbered: Sequence[tuple[int, Product]],
-    part: Int,
-    parts: Int,
+    item: Int,
+    items: Int,
 ) -> None:
     """Every `parts`-th block of units of every product, and all vectors in part 0."""
-    n = products.lanes
+    n = gemm.lanes
     for number, p in numbered:
         width, room = args.size(p.width), p.span * n
-        with code.range(width.ceil_div(room), part, parts) as block:
+        with code.range(width.ceil_div(room), item, items) as block:
             first = block * room
             here = (width - first).min(room)
-            panel = args.panel[number].at(block * depth(args, p) * (p.columns * n))
+            panel = args.panel[number].at(block * total_depth(args, p) * (p.columns * n))
             start = args.bias[number].at(block * (p.columns * n))
-            _starts(code, args, cell, products, p, first, here, start)
+            _starts(code, args, cell, gemm, p, first, here, start)
             if p.transposed:
                 with code.if_((args.unpacked_weights <= 0) & (args.pack_per_use <= 0)):
-                    Tiles(args, products, cell).pack_panel(p, block, panel)
+                    GemmDispatch(args, gemm, cell).pack_panel(p, block, panel)
             else:
                 with code.if_((args.unpacked_weights <= 0) | (here < room)):
                     for q in p.operands:
                         for letter, name in q.weights:
                             k = args.size(q.depth)
                             m = args.weight[letter].at(k * width * cell.place[letter, name] + first)
-                            code.call(products.pack_rows(), m, width, k, here, panel, p.columns * n, room)
+                            code.call(gemm.pack_rows(), m, width, k, here, panel, p.columns * n, room)
                             panel = panel.at(k * (p.columns * n))
     widths = {s.name: s.width for s in step.inputs.values() if s.kind == "param"}
-    with code.if_(part.equals(0)):
+    with code.if_(item.equals(0)):
         for name in vectors(step):
             source, width = vector_source(args, cell, name, args.size(widths[name]))
-            code.call(products.pack_rows(), source, 0, 1, width, args.vector[name], 0, args.padded(widths[name]))
+            code.call(gemm.pack_rows(), source, 0, 1, width, args.vector[name], 0, args.padded(widths[name]))
 
 
 def vectors(step: StepSchedule) -> list[str]:
@@ -66,14 +66,14 @@ def vector_source(args: KernelArgs, cell: Cell, name: str, width: Int) -> tuple[
 
 
 def _starts(
-    code: Code, args: KernelArgs, cell: Cell, products: Products, p: Product, first: Int, here: Int, start: Ptr
+    code: Code, args: KernelArgs, cell: Cell, gemm: GemmFunctions, p: Product, first: Int, here: Int, start: Ptr
 ) -> None:
-    n, zero = products.lanes, code.lanes.zero
+    n, zero = gemm.lanes, code.lanes.zero
     for g, bias in enumerate(p.bias_init):
         to = start.at(g * p.span * n)
         if bias is None:
             for v in range(p.span):
-                to.at(v * n).set_vector(zero)
+                to.at(v * n).store(zero)
         else:
             source, _ = vector_source(args, cell, f"{bias[0]}.{bias[1]}", args.size(p.width))
-            code.call(products.pack_rows(), source.at(first), 0, 1, here, to, 0, p.span * n)
+            code.call(gemm.pack_rows(), source.at(first), 0, 1, here, to, 0, p.span * n)

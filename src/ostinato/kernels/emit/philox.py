@@ -20,63 +20,63 @@ from ..planning.step_schedule import Location, StepSchedule
 _LOW = 0xFFFFFFFF
 
 
-class Block(NamedTuple):
+class CounterBlock(NamedTuple):
     """Four numbers from one counter: R, a name's place; S, the number of four names."""
 
     letter: str
-    number: int
+    counter_index: int
 
 
-def blocks(step: StepSchedule) -> list[Block]:
+def counter_blocks(step: StepSchedule) -> list[CounterBlock]:
     """What a step reads; the room has four numbers for each, row and unit, in this order."""
     read = {v.id for v in step.nodes}
-    return sorted({block(s) for i, s in step.inputs.items() if s.kind == "random" and i in read})
+    return sorted({counter_block(s) for i, s in step.inputs.items() if s.kind == "random" and i in read})
 
 
-def block(s: Location) -> Block:
-    return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
+def counter_block(s: Location) -> CounterBlock:
+    return CounterBlock(s.name, s.index // WORDS if s.name == "S" else s.index)
 
 
-def place(args: KernelArgs, order: dict[Block, int], s: Location, word: Int, b: Int, u: Int) -> Ptr:
+def number_address(args: KernelArgs, order: dict[CounterBlock, int], s: Location, word: Int, b: Int, u: Int) -> Ptr:
     """Where the number of a stream lies for row b and unit u; `word`, that of the step; `order`, places of blocks."""
-    which = args.code.integer(s.index % WORDS) if s.name == "S" else word
-    line = (which + order[block(s)] * WORDS) * args.B + b
+    which = args.code.int_const(s.index % WORDS) if s.name == "S" else word
+    line = (which + order[counter_block(s)] * WORDS) * args.B + b
     return args.random_buffer.at(line * args.padded_units + u)
 
 
-def word_of(args: KernelArgs, t: Int) -> Int:
+def counter_lane(args: KernelArgs, t: Int) -> Int:
     """Which of a counter's four words is for step t of the call."""
-    return (args.random_state.integer(STEP) + t) & (WORDS - 1)
+    return (args.random_state.load_i64(STEP) + t) & (WORDS - 1)
 
 
-class Random:
+class RandomGenerator:
     """Draws for the rows of four steps, of which `t` is one, by its number in the call."""
 
     def __init__(self, args: KernelArgs, t: Int):
         self.code, self.lanes, self.args = args.code, args.code.lanes, args
-        self.noise = args.random_state
+        self.random_state = args.random_state
         # 32-bit words, each in 64 bits: their products are whole there, without a move between the lanes.
         self.wide = ir.VectorType(I64, self.lanes.lanes)
         self.narrow = ir.VectorType(ir.IntType(32), self.lanes.lanes)
-        self.keys = self._keys(self.noise.integer(SEED))
-        self.time = (self.noise.integer(STEP) + t) // WORDS
-        self.stream = self.noise.integer(STREAM) * (1 << KINDS)
+        self.keys = self._keys(self.random_state.load_i64(SEED))
+        self.time = (self.random_state.load_i64(STEP) + t) // WORDS
+        self.stream = self.random_state.load_i64(STREAM) * (1 << KINDS)
 
-    def put_down(self, order: list[Block], letter: str, b: Int, u: Int) -> None:
+    def fill(self, order: list[CounterBlock], letter: str, b: Int, u: Int) -> None:
         """All numbers of a letter for units u … of row b, into the room."""
         room, line = self.args.random_buffer, self.args.padded_units
-        for k, (name, number) in enumerate(order):
+        for k, (name, counter_index) in enumerate(order):
             if name == letter:
-                for w, word in enumerate(self._words(letter, number, b, u)):
-                    room.at(((self.args.B * (k * WORDS + w)) + b) * line + u).set_vector(self._number(word))
+                for w, word in enumerate(self._words(letter, counter_index, b, u)):
+                    room.at(((self.args.B * (k * WORDS + w)) + b) * line + u).store(self._number(word))
 
-    def _words(self, letter: str, number: int, b: Int, u: Int) -> list[Any]:
+    def _words(self, letter: str, counter_index: int, b: Int, u: Int) -> list[Any]:
         builder = self.code.builder
         once = letter == "S"
         units = builder.add(self._splat(u), self._constants(range(self.lanes.lanes)))
-        sequence = self._splat(self.noise.integer(b + ROWS))
-        time = self._splat(self.code.integer(0) if once else self.time)
-        kind = self.stream + ((ONCE if once else 0) | number)
+        sequence = self._splat(self.random_state.load_i64(b + ROWS))
+        time = self._splat(self.code.int_const(0) if once else self.time)
+        kind = self.stream + ((ONCE if once else 0) | counter_index)
         words = [units, sequence, time, self._splat(kind)]
         for k, m in self.keys:
             a, b_, c, d = words

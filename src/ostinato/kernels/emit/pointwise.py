@@ -20,7 +20,7 @@ Emission = Generator[Value, Any, Any]
 """The emission of a node: yields the nodes whose values it reads, returns its own value."""
 
 
-class Row:
+class RowIndex:
     """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile.
 
     line   its line in tensors that are laid out as x is
@@ -28,28 +28,35 @@ class Row:
     """
 
     def __init__(
-        self, b: Int, r: Int, q: Int, i: Int, line: Int, states: StateTable, drawn: Callable[[Location, Int, Int], Ptr]
+        self,
+        b: Int,
+        r: Int,
+        q: Int,
+        i: Int,
+        line: Int,
+        states: StateTable,
+        random_address: Callable[[Location, Int, Int], Ptr],
     ):
         self.b, self.r, self.q, self.i, self.line = b, r, q, i, line
-        self.states, self.drawn = states, drawn
+        self.states, self.random_address = states, random_address
 
 
-class Body:
+class PointwiseEmitter:
     """Emits the values of one row from u on, `lanes` units; `mask` limits what is read and written at a row's end."""
 
     def __init__(
         self,
         step: StepSchedule,
         args: KernelArgs,
-        row: Row,
+        row: RowIndex,
         u: Int,
         mask: Any,
         scratch: Callable[[Value], Ptr | None],
-        gate: Callable[[Value, Row, Int], Ptr],
-        mean: Callable[[Value], Ptr],
+        pregemm_address: Callable[[Value, RowIndex, Int], Ptr],
+        mean_address: Callable[[Value], Ptr],
     ):
         self.step, self.args, self.row, self.u, self.mask = step, args, row, u, mask
-        self.scratch, self.gate, self.mean = scratch, gate, mean
+        self.scratch, self.pregemm_address, self.mean_address = scratch, pregemm_address, mean_address
         self.code = args.code
         self.lanes = self.code.lanes
         self.values: dict[int, Any] = {}
@@ -63,7 +70,7 @@ class Body:
             buffer = row.states.previous(s.index) if s.kind == "previous" else row.states.next(s.index)
             return buffer.at(row.b * args.padded(s.width) + self.u), True
         if s.kind == "recorded":
-            line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).integer(row.b)
+            line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).load_i64(row.b)
             return row.states.recorded(s.index).at(line * args.size(s.width) + self.u), False
         if s.kind == "tensor":
             line = row.line if s.name in CALLER_LAYOUT_TENSORS else row.r
@@ -77,7 +84,7 @@ class Body:
 
     def load(self, s: Location) -> Any:
         p, padded = self.address(s)
-        v = p.vector(None if padded else self.mask)
+        v = p.load(None if padded else self.mask)
         if s.kind == "previous" and s.name:  # a carried gradient, and what the loss sends to this very step
             v = self.lanes.add(v, self.load(Location("tensor", s.name, width=s.width)))
         return v
@@ -86,22 +93,24 @@ class Body:
         args = self.args
         if s.kind == "spill":  # as wide as a state; any unit's is the number
             line = (self.row.b * self.step.spill_count + s.index) * args.padded_units
-            return self.lanes.splat(args.spill.at(line).scalar())
-        return self.lanes.splat(args.row[s.name].at(self.row.r * args.stride[s.name] + args.column(s.column)).scalar())
+            return self.lanes.splat(args.spill.at(line).load_scalar())
+        return self.lanes.splat(
+            args.row[s.name].at(self.row.r * args.stride[s.name] + args.column(s.column)).load_scalar()
+        )
 
     def store(self, v: Any, s: Location) -> None:
         p, padded = self.address(s)
-        p.set_vector(v, None if padded else self.mask)
+        p.store(v, None if padded else self.mask)
 
     # values
 
-    def __call__(self, v: Value, home: set[int]) -> Any:
+    def __call__(self, v: Value, stage_nodes: set[int]) -> Any:
         """The value of a node. `home`: the nodes that this pass computes itself.
 
         `_value` yields the nodes that it reads, in order, and is resumed with their values: a chain of operations may
         be longer than Python's stack.
         """
-        under_way = [(v, self._value(v, home))] if v.id not in self.values else []
+        under_way = [(v, self._value(v, stage_nodes))] if v.id not in self.values else []
         value = None
         while under_way:
             node, work = under_way[-1]
@@ -113,30 +122,30 @@ class Body:
                 continue
             value = self.values.get(read.id)
             if value is None:
-                under_way.append((read, self._value(read, home)))
+                under_way.append((read, self._value(read, stage_nodes)))
         return self.values[v.id]
 
-    def _value(self, v: Value, home: set[int]) -> Emission:
+    def _value(self, v: Value, stage_nodes: set[int]) -> Emission:
         step, lanes = self.step, self.lanes
         if v.op == "const":
             return lanes.const(v.attr)
         stream = step.inputs.get(v.id)
         if stream is not None:
             if stream.kind == "random":
-                return self.row.drawn(stream, self.row.b, self.u).vector()
+                return self.row.random_address(stream, self.row.b, self.u).load()
             if (
                 stream.kind == "tensor" and step.widths[v.id] == "1"
             ):  # one number for all units, whichever units it stands among
                 return self._number(stream)
-            return self.gate(v, self.row, self.u).vector() if stream.kind == "pregemm" else self.load(stream)
+            return self.pregemm_address(v, self.row, self.u).load() if stream.kind == "pregemm" else self.load(stream)
         if v.op in MEANS:
             if step.widths[v.args[0].id] != "1":
-                return lanes.splat(self.mean(v).scalar())
+                return lanes.splat(self.mean_address(v).load_scalar())
             return (yield v.args[0]) if v.op == "mean" else lanes.const(v.attr**-0.5)
-        if v.id not in home and v.id in step.spilled_scalars:
+        if v.id not in stage_nodes and v.id in step.spilled_scalars:
             return self._number(step.locations[v.id])
         if (
-            v.id not in home
+            v.id not in stage_nodes
             and v.id not in step.rematerialized
             and step.widths[v.id] != "1"
             and v.op not in COMPARISONS
@@ -145,36 +154,36 @@ class Body:
         if v.op in ("mm", "mmT"):
             p = self.scratch(v)
             assert p is not None, v
-            return p.vector()
+            return p.load()
         if v.op == "add":
-            return (yield from self._sum(v, home))
+            return (yield from self._sum(v, stage_nodes))
         if v.op == "sub":
-            return (yield from self._difference(v, home))
+            return (yield from self._difference(v, stage_nodes))
         inner = []
         for a in v.args:
             inner.append((yield a))
         return emit(self.lanes, v, inner)
 
-    def _single(self, v: Value, home: set[int]) -> bool:
-        return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.inputs and v.id in home
+    def _fusable(self, v: Value, stage_nodes: set[int]) -> bool:
+        return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.inputs and v.id in stage_nodes
 
-    def _sum(self, root: Value, home: set[int]) -> Emission:
+    def _sum(self, root: Value, stage_nodes: set[int]) -> Emission:
         lanes, dropped, total = self.lanes, self.step.folded_terms.get(root.id, set()), None
         for v in sum_terms(root, self.step.uses, self.step.inputs):
             if v.id in dropped:
                 continue
-            if total is not None and self._single(v, home):
+            if total is not None and self._fusable(v, stage_nodes):
                 total = lanes.fma((yield v.args[0]), (yield v.args[1]), total)
             else:
                 value = yield v
                 total = value if total is None else lanes.add(total, value)
         return total
 
-    def _difference(self, v: Value, home: set[int]) -> Emission:
+    def _difference(self, v: Value, stage_nodes: set[int]) -> Emission:
         lanes, (a, b) = self.lanes, v.args
-        if self._single(b, home):
+        if self._fusable(b, stage_nodes):
             return lanes.fma(lanes.neg((yield b.args[0])), (yield b.args[1]), (yield a))
-        if self._single(a, home):
+        if self._fusable(a, stage_nodes):
             return lanes.fma((yield a.args[0]), (yield a.args[1]), lanes.neg((yield b)))
         return lanes.sub((yield a), (yield b))
 

@@ -26,14 +26,14 @@ def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]
     return known["H"], known["P"]
 
 
-def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
+def saved_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, in its order, known without compiling or running anything."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
     widths = [p.saved_width[0] * H + p.saved_width[1] * P + p.saved_width[2]] if p.saved else []
     return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.state_histories)]]
 
 
-def kept_values(
+def saved_values(
     cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], kept: Sequence[Tensor]
 ) -> dict[int, Tensor]:
     """What forward kept, by the number of its node in the trace of the cell's canonical text; views, as the output."""

@@ -18,7 +18,7 @@ from ...sequence import ForwardResult, Gradients, Needs, RecordedGradients, Sequ
 from ..emit.backward import Backward
 from ..emit.forward import Forward
 from ..planning.cell_program import program
-from ..planning.saved_layout import hidden_sizes, kept_shapes
+from ..planning.saved_layout import hidden_sizes, saved_shapes
 from ..system import machine, memory_pool, openmp
 from . import launch
 from .launch import Record
@@ -133,7 +133,7 @@ def _zero_tail(plan: LaunchPlan, tensors: Sequence[Tensor]) -> None:
             t[lines:] = 0
 
 
-def blocks(sizes: Tensor, reverse: bool) -> list[int]:
+def block_starts(sizes: Tensor, reverse: bool) -> list[int]:
     """The steps at which a block of packed rows begins, from the sequence's end on, and their number."""
     return Lines(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
 
@@ -166,7 +166,7 @@ def _empty_result(c: Compiled, call: SequenceCall, save: bool, histories: bool) 
     H, P = hidden_sizes(cell, states, call.weights)
     widths = {"H": H, "P": P}
     others = [x.new_zeros(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
-    saved = [x.new_zeros(shape) for shape in kept_shapes(cell, x, states, call.weights)]
+    saved = [x.new_zeros(shape) for shape in saved_shapes(cell, x, states, call.weights)]
     output = x.new_zeros(*x.shape[:-1], widths[cell.output_width])
     finals = [s.clone() for s in states]
     return ForwardResult(output, finals, others if histories else [], saved if save else [])

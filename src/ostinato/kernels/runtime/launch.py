@@ -17,7 +17,7 @@ from torch import Tensor
 from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from .launch_plan import LaunchPlan
-from .row_layout import Places
+from .row_layout import RowLayout
 from .tensor_checks import addresses
 
 
@@ -31,7 +31,7 @@ class Record:
     """The gradients of all products at every step, side by side in a line; None where they are not recorded."""
 
 
-def _entries(plan: LaunchPlan, rows: Places | None) -> array:
+def _entries(plan: LaunchPlan, rows: RowLayout | None) -> array:
     """A copy of the plan's argument block."""
     entries = plan.block.entries[:]
     if rows is not None:

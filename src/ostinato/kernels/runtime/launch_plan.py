@@ -48,7 +48,7 @@ class Compiled:
         key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
         self.library = machine.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
         self.nbytes = self.library.nbytes + graph_bytes(cell) + _NAMES
-        self.address = {job: self.library.address(job) for job in (*kernel.jobs(), "alone")}
+        self.address = {kernel: self.library.address(kernel) for kernel in (*kernel.entry_points(), "fused")}
         states, at, k = range(len(cell.states)), self.layout, KernelArgs
         self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
         self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
@@ -97,15 +97,15 @@ class Lines:
         self.first.frombytes(np.cumsum(sizes).tobytes())
         self.lengths = T - np.cumsum(np.bincount(sizes, minlength=B + 1))[:B]
 
-    def cuts(self, parts: int, begin: int = 0, end: int | None = None) -> array:
+    def cuts(self, work_items: int, begin: int = 0, end: int | None = None) -> array:
         """Ranges of rows of nearly equal work in steps begin … end: lines where all rows are equally long.
 
         Where they are not, the few longest rows fill whole steps by themselves, and a step of a few rows costs as much
         as one of `min_rows_per_tile`. So rows low … high cost as many lines as their lengths add up to, with the first
         rows of a tile all as long as the longest. Rows are halved between halves of the parts, and so on.
         """
-        if self.lengths is None or parts == 1:
-            return array("q", [i * self.B // parts for i in range(parts + 1)])
+        if self.lengths is None or work_items == 1:
+            return array("q", [i * self.B // work_items for i in range(work_items + 1)])
         inside = self.lengths if end is None else np.clip(self.lengths - begin, 0, end - begin)
         tile = cost_model.COSTS.min_rows_per_tile
         length, before = [*inside.tolist(), 0], [0, *np.cumsum(inside).tolist()]
@@ -114,21 +114,21 @@ class Lines:
             together = min(low + tile, high)
             return tile * length[low] + before[high] - before[together] if low < high else 0
 
-        def halve(low: int, high: int, parts: int) -> list[int]:
-            if parts == 1:
+        def halve(low: int, high: int, work_items: int) -> list[int]:
+            if work_items == 1:
                 return [low]
-            left = parts // 2
+            left = work_items // 2
 
             def uneven(middle: int) -> int:
                 """What a part on the right has more than one on the left, times what makes it whole."""
-                return left * cost(middle, high) - (parts - left) * cost(low, middle)
+                return left * cost(middle, high) - (work_items - left) * cost(low, middle)
 
             middle = bisect_right(range(low, high), 0, key=lambda m: -uneven(m)) + low
             if middle > low and uneven(middle - 1) < -uneven(middle):
                 middle -= 1
-            return [*halve(low, middle, left), *halve(middle, high, parts - left)]
+            return [*halve(low, middle, left), *halve(middle, high, work_items - left)]
 
-        return array("q", [*halve(0, self.B, parts), self.B])
+        return array("q", [*halve(0, self.B, work_items), self.B])
 
     def blocks(self, reverse: bool) -> list[int]:
         """The steps at which a block of backpropagation begins, and their number at the end, in its order of work.
@@ -160,7 +160,7 @@ class LaunchPlan:
         reverse: bool,
         apart: bool = False,
     ):
-        """apart: whether the lines of x lie where the caller has them, as `Places` say."""
+        """apart: whether the lines of x lie where the caller has them, as `RowLayout` say."""
         self.compiled, self.lines = compiled, lines
         self.hand = Handover(f"cell {compiled.program.cell.name}", getattr(torch, compiled.kernel.scalar))
         kernel, cell = compiled.kernel, compiled.program.cell
@@ -173,8 +173,8 @@ class LaunchPlan:
         division = cost_model.divide(self._load(once), workers)
         self.threads = division.threads
         once = once and (division.shared or division.threads == 1)
-        self.parts = parts = 1 if division.shared else division.threads
-        self.cuts = lines.cuts(parts)
+        self.work_items = work_items = 1 if division.shared else division.threads
+        self.cuts = lines.cuts(work_items)
         self.space = 0  # numbers of workspace
         self.own = array("q", np.arange(B, dtype=np.int64).tobytes())
         self.block = block = Block(compiled.layout)
@@ -182,7 +182,7 @@ class LaunchPlan:
         block[k.T], block[k.B], block[k.C], block[k.H], block[k.P] = T, B, C, H, P
         block[k.padded_C], block[k.padded_H], block[k.padded_P] = self.padded("C"), self.padded("H"), self.padded("P")
         block[k.padded_units] = units = max(self.padded("H"), self.padded("P"))
-        block[k.end], block[k.parts], block[k.row_splits] = T, parts, self.cuts.buffer_info()[0]
+        block[k.end], block[k.work_items], block[k.row_splits] = T, work_items, self.cuts.buffer_info()[0]
         block[k.step_offsets] = lines.first.buffer_info()[0]
         block[k.row_base] = block[k.identity] = block[k.state_row] = self.own.buffer_info()[0]
         block[k.first_step], block[k.step_sign] = (0, 1) if in_order else (T - 1, -1)
@@ -190,7 +190,7 @@ class LaunchPlan:
         block[k.unpacked_weights], block[k.pack_per_use] = int(lines.first[-1] <= unpacked), int(once)
         block[k.shared] = int(division.shared)
         set_barrier_functions(block)
-        for number, p in kernel.products:
+        for number, p in kernel.numbered_products:
             blocks = self._blocks(p)
             depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.operands)
             panels = self.threads if once and p.transposed else blocks
@@ -200,25 +200,27 @@ class LaunchPlan:
             self._reserve(k.vector[name], units)
         self._reserve(k.spill, B * kernel.step.spill_count * units)
         self._reserve(k.means, B * kernel.step.mean_count)
-        if kernel.drawn:
-            self._reserve(k.random_buffer, B * len(kernel.drawn) * WORDS * units)
+        if kernel.random_blocks:
+            self._reserve(k.random_buffer, B * len(kernel.random_blocks) * WORDS * units)
         for n, w in enumerate(cell.state_widths):
             self._reserve(k.even[n], B * self.padded(w))
             if kernel.step.double_buffered[n]:
                 self._reserve(k.odd[n], B * self.padded(w))
         if forwards:
             chunk = max(1, min(T, costs.pregemm_rows // B))
-            block[k.chunk], block[k.chunk_rows] = chunk, chunk * B * parts
+            block[k.chunk], block[k.chunk_rows] = chunk, chunk * B * work_items
             if apart:
-                self._reserve(k.gathered_x, chunk * B * parts * self.padded("C"))
+                self._reserve(k.gathered_x, chunk * B * work_items * self.padded("C"))
             for q in kernel.step.hoisted:
                 blocks = -(-H // (q.span * self.lanes))
-                self._reserve(k.pregemm[kernel.numbers[id(q)]], blocks * chunk * B * parts * q.columns * self.lanes)
+                self._reserve(
+                    k.pregemm[kernel.product_index[id(q)]], blocks * chunk * B * work_items * q.columns * self.lanes
+                )
         else:
             self.blocks = lines.blocks(reverse)
             # Threads meet after every block, so that each block is divided by itself.
             spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(self.blocks)]
-            self.block_cuts = [self.cuts if lines.lengths is None else lines.cuts(parts, *span) for span in spans]
+            self.block_cuts = [self.cuts if lines.lengths is None else lines.cuts(work_items, *span) for span in spans]
             most = self._most_lines(reverse)
             columns = max(self.padded(w) for w in self.width) // (2 * self.lanes)
             panels = columns if most <= costs.panel_at_once_rows else 1
@@ -237,7 +239,7 @@ class LaunchPlan:
     @property
     def nbytes(self) -> int:
         """What it takes in memory, at most."""
-        cuts = 0 if isinstance(self.kernel, Forward) else len(self.blocks) * (160 + 8 * self.parts)
+        cuts = 0 if isinstance(self.kernel, Forward) else len(self.blocks) * (160 + 8 * self.work_items)
         return 8 * len(self.block.entries) + 40 * (self.lines.T + self.lines.B) + cuts + _FRAME
 
     def _strides(self) -> None:
@@ -262,7 +264,7 @@ class LaunchPlan:
         gates, lines = self.compiled.program.cell.gates, self.lines
         states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
         macs = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
-        blocks = tuple(self._blocks(p) for _, p in self.kernel.products) if once else ()
+        blocks = tuple(self._blocks(p) for _, p in self.kernel.numbered_products) if once else ()
         return cost_model.Load(lines.B, lines.first[-1], lines.first[-1] // max(1, lines.T), macs, blocks)
 
     def _blocks(self, p: Product) -> int:
@@ -300,7 +302,7 @@ class LaunchPlan:
             raise ShapeError(phrase("kernels", "noise", expected, received, remedy))
         return noise.data_ptr()
 
-    def start(self, frame: array, job: str) -> None:
+    def start(self, frame: array, kernel: str) -> None:
         c = self.compiled
         frame[c.counter] = frame[c.barrier_count] = 0
-        openmp.parallel(c.address[job], frame.buffer_info()[0], self.threads)
+        openmp.parallel(c.address[kernel], frame.buffer_info()[0], self.threads)

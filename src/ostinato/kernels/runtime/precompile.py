@@ -10,7 +10,7 @@ import torch
 from ...cells import Cell
 from .api import SCALARS, compiled_backward, compiled_forward
 from .barrier_cost import barrier_benchmark
-from .row_layout import sorter
+from .row_layout import sort_kernel
 
 _counting = threading.Lock()
 
@@ -23,9 +23,9 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
     """
     scalar, made = SCALARS[dtype], 0
     with _counting:  # what another thread prepares meanwhile is not counted twice, nor compiled twice
-        for job in (sorter, barrier_benchmark):
-            made += _new(job)
-            job().library.address("run")
+        for kernel in (sort_kernel, barrier_benchmark):
+            made += _new(kernel)
+            kernel().library.address("run")
         for more in (False, True) if histories else (False,):
             for keep in (False, True) if training else (False,):
                 made += _new(compiled_forward, cell, scalar, keep, more)

@@ -19,14 +19,13 @@ from ...errors import ShapeError, phrase
 from ..codegen.arguments import Address, Integer, Layout, WorkArgs
 from ..codegen.ir_builder import Code, Int
 from ..codegen.kernel_args import KernelArgs
-from ..emit.gemm import Products
-from .standalone_kernel import Job
+from .standalone_kernel import StandaloneKernel
 from .tensor_checks import handed
 
 Integers = NDArray[np.int64]
 
 
-class Places:
+class RowLayout:
     """Packed rows of x [T, B, C], or [B, T, C] with batch_first, or [T, C]. Read by kernels, and trusted.
 
     numbers  int64, one after the other: [B] the steps of each row of x, past which there is 0 in what is laid out as x
@@ -43,7 +42,9 @@ class Places:
         self.by_rows = by_rows
 
     @classmethod
-    def of(cls, lengths: Integers, starts: Integers, whose: Integers, steps: int, step: int, by_rows: bool) -> Places:
+    def of(
+        cls, lengths: Integers, starts: Integers, whose: Integers, steps: int, step: int, by_rows: bool
+    ) -> RowLayout:
         """From arrays [B], [N] and [N]."""
         numbers = torch.from_numpy(np.concatenate([lengths, starts, whose]))
         return cls(numbers, len(starts), len(lengths), steps, step, by_rows)
@@ -89,7 +90,7 @@ class Places:
         return torch.cat([starts[:n] + t * self.step for t, n in enumerate(sizes)])
 
 
-def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Places | None] | None:
+def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, RowLayout | None] | None:
     """(sizes [S] of the steps, places) of rows that are packed longest first, and else in their order; S the longest.
 
     lengths int64 [B], on the CPU. None where one of them is not between 0 and `steps`, and where none is
@@ -100,27 +101,27 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, P
     numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64, device="cpu")
     first = numbers.data_ptr()
     sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
-    job = sorter()
-    block = job.block(1)
+    kernel = sort_kernel()
+    block = kernel.block(1)
     block[SortArgs.given], block[SortArgs.numbers] = lengths.data_ptr(), first
     block[SortArgs.rows], block[SortArgs.steps] = rows, steps
     block[SortArgs.row_distance] = steps if batch_first else 1
     block[SortArgs.sizes], block[SortArgs.counts], block[SortArgs.found] = sizes, counts, found
-    job.run(block, 1)
+    kernel.run(block, 1)
     count, longest, whole, wrong = numbers[-4:].tolist()
     if wrong or not count:
         return None
     if whole == rows:
         return numbers[3 * rows : 3 * rows + steps], None
-    return numbers[3 * rows : 3 * rows + longest], Places(
+    return numbers[3 * rows : 3 * rows + longest], RowLayout(
         numbers, count, rows, steps, 1 if batch_first else rows, by_rows=True
     )
 
 
 @lru_cache(maxsize=1)
-def sorter() -> Job:
+def sort_kernel() -> StandaloneKernel:
     """What sorts rows, compiled for all layers together."""
-    return Job("by length", "float32", SortArgs, _emit)
+    return StandaloneKernel("by length", "float32", SortArgs, _emit_sort)
 
 
 class SortArgs(WorkArgs):
@@ -130,13 +131,13 @@ class SortArgs(WorkArgs):
     rows = Integer("B.")
     steps = Integer("T, the largest length that is allowed.")
     row_distance = Integer("Lines of x from one row's first step to the next row's.")
-    numbers = Address("int64 [3 B], written: what `Places.numbers` holds.")
+    numbers = Address("int64 [3 B], written: what `RowLayout.numbers` holds.")
     sizes = Address("int64 [T], written: rows of each step.")
     counts = Address("int64 [T + 1]: rows of each length, then where rows of this length go.")
     found = Address("int64 [4], written: rows with a step, the longest length, rows of length T, 1 for a wrong length.")
 
 
-def _emit(code: Code, args: SortArgs, products: Products, part: Int) -> None:
+def _emit_sort(code: Code, args: SortArgs, item: Int) -> None:
     """Sorts by counting: how many rows have each length, and from there where each row goes.
 
     A few microseconds, where a dozen calls of numpy cost ten each in a process whose caches a kernel has emptied.
@@ -144,34 +145,34 @@ def _emit(code: Code, args: SortArgs, products: Products, part: Int) -> None:
     given, numbers, sizes, counts, found = args.given, args.numbers, args.sizes, args.counts, args.found
     rows, steps = args.rows, args.steps
     for k in range(4):
-        found.set_integer(k, 0)
+        found.store_i64(k, 0)
     with code.range(steps + 1) as n:
-        counts.set_integer(n, 0)
+        counts.store_i64(n, 0)
     with code.range(rows) as b:
-        n = given.integer(b)
-        numbers.set_integer(b, n)
+        n = given.load_i64(b)
+        numbers.store_i64(b, n)
         with code.if_else((n >= 0) & (n <= steps)) as (right, wrong):
             with right:
-                counts.set_integer(n, counts.integer(n) + 1)
+                counts.store_i64(n, counts.load_i64(n) + 1)
             with wrong:
-                found.set_integer(3, 1)
-    found.set_integer(0, rows)
+                found.store_i64(3, 1)
+    found.store_i64(0, rows)
     with code.range(steps) as t:
-        longer = found.integer(0) - counts.integer(t)
-        for table, place in ((found, code.integer(0)), (sizes, t), (counts, t)):
-            table.set_integer(place, longer)
+        longer = found.load_i64(0) - counts.load_i64(t)
+        for table, place in ((found, code.int_const(0)), (sizes, t), (counts, t)):
+            table.store_i64(place, longer)
         with code.if_(longer > 0):
-            found.set_integer(1, t + 1)
-    found.set_integer(2, counts.integer(steps))
-    counts.set_integer(steps, 0)
+            found.store_i64(1, t + 1)
+    found.store_i64(2, counts.load_i64(steps))
+    counts.store_i64(steps, 0)
     with code.if_(steps > 0):
-        found.set_integer(0, sizes.integer(0))
-    starts = numbers.entry(rows)
-    whose = starts.entry(found.integer(0))
+        found.store_i64(0, sizes.load_i64(0))
+    starts = numbers.i64_ptr(rows)
+    whose = starts.i64_ptr(found.load_i64(0))
     with code.range(rows) as b:
-        n = given.integer(b)
+        n = given.load_i64(b)
         with code.if_((n > 0) & (n <= steps)):
-            place = counts.integer(n)
-            counts.set_integer(n, place + 1)
-            starts.set_integer(place, b * args.row_distance)
-            whose.set_integer(place, b)
+            place = counts.load_i64(n)
+            counts.store_i64(n, place + 1)
+            starts.store_i64(place, b * args.row_distance)
+            whose.store_i64(place, b)
