@@ -11,7 +11,7 @@ from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.emit.pointwise import PointwiseEmitter
 from ostinato.kernels.planning.cell_program import Program, program
-from ostinato.kernels.system import machine
+from ostinato.kernels.system.target import host
 
 
 def plan(cell: Cell) -> None:
@@ -44,7 +44,7 @@ def emitted(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
         count += 1
         return emit(self, v, stage_nodes)
 
-    made, target = Program(cell), machine.host()
+    made, target = Program(cell), host()
     with monkeypatch.context() as patch:
         patch.setattr(PointwiseEmitter, "_value", counted)
         kernels = (Forward(made, target, "float32", True, True), Backward(made, target, "float32", False))

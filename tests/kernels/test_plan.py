@@ -16,7 +16,8 @@ from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import program
 from ostinato.kernels.planning.step_schedule import StepSchedule
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system.target import host
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 CELLS = catalogue()
@@ -104,10 +105,10 @@ def test_two_buffers_only_where_an_old_state_is_read_after_the_new_one_is_writte
 def test_a_new_shape_is_no_reason_to_compile():
     for name in ("lstm", "slstm"):
         draw(CELLS[name], T=1, B=1, C=1, H=1).gradients()
-        before = machine.compiled_count()
+        before = compile_cache.compiled_count()
         for shape in ({"T": 9, "B": 40, "C": 33, "H": 70}, {"B": 3, "sizes": [3, 2], "reverse": True}, {"B": 20}):
             draw(CELLS[name], **shape).gradients()
-        assert machine.compiled_count() == before, name
+        assert compile_cache.compiled_count() == before, name
 
 
 def test_one_kernel_for_cells_that_differ_in_name_only():
@@ -116,15 +117,15 @@ def test_one_kernel_for_cells_that_differ_in_name_only():
 
     call = draw(CELLS["elman"], seed=3)
     call.forward()
-    before = machine.compiled_count()
+    before = compile_cache.compiled_count()
     call.cell = Cell(other)
     call.forward()
-    assert machine.compiled_count() == before
+    assert compile_cache.compiled_count() == before
 
 
 def emitted(cell: Cell) -> list[tuple]:
     """All that a compiled kernel and those who call it must agree on."""
-    p, target = program.__wrapped__(cell), machine.host()
+    p, target = program.__wrapped__(cell), host()
     kernels = (Forward(p, target, "float32", True, False), Backward(p, target, "float32", False))
     return [
         (k.layout.names, str(k.module()), k.step.double_buffered, p.saved_width, p.state_histories, p.workspace_width)

@@ -121,7 +121,7 @@ def test_places_of_another_x_are_refused():
     cell, weights = layer.cell, [getattr(layer, name).detach() for name in layer._weight_names()[0]]
     sizes, state = torch.tensor([2, 2, 1, 1, 1]), torch.zeros(2, 4)
     api.forward(SequenceCall(cell, x, [state], weights, sizes, rows=places), False, False)
-    message = r"kernels: places must be x of 10 lines and 2 rows, 2 of which are packed, got \[{}, 2, 3\].* and 2. Give"
+    message = r"kernels: rows must be x of 10 lines and 2 rows, 2 of which are packed, got \[{}, 2, 3\].* and 2. Give"
     for wrong in ((torch.randn(4, 2, 3), state), (x, torch.zeros(3, 4))):
         with pytest.raises(ShapeError, match=message.format(len(wrong[0]))):
             api.forward(SequenceCall(cell, wrong[0], [wrong[1]], weights, sizes, rows=places), False, False)

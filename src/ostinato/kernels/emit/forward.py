@@ -8,7 +8,7 @@ from ..codegen.ir_builder import Code, Int
 from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.cell_program import Program
 from ..planning.step_schedule import Product
-from ..system.machine import Target
+from ..system.target import Target
 from .gemm import GemmFunctions, Matrix
 from .gemm_dispatch import GemmDispatch
 from .time_loop import Kernel, ThreadSlice
@@ -17,8 +17,8 @@ from .time_loop import Kernel, ThreadSlice
 class Forward(Kernel):
     """pack, forward."""
 
-    def __init__(self, program: Program, target: Target, scalar: str, keep: bool, histories: bool):
-        super().__init__(program, program.forward(keep, histories), target, scalar, [])
+    def __init__(self, program: Program, target: Target, scalar: str, save: bool, histories: bool):
+        super().__init__(program, program.forward(save, histories), target, scalar, [])
 
     def row_tensors(self) -> list[str]:
         return ["x", *dict.fromkeys(s.name for _, s in self.step.outputs if s.kind == "tensor")]

@@ -24,8 +24,8 @@ from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.cell_program import Program
 from ..planning.step_schedule import Product, StepSchedule
-from ..system.machine import Target
-from ..system.openmp import flushed
+from ..system.openmp import with_denormals_flushed
+from ..system.target import Target
 from .barrier import ThreadTeam
 from .gemm import GemmFunctions
 from .packing import emit_packing, vectors
@@ -106,7 +106,7 @@ class Kernel:
             with body.work_items(args.counter, count) as item:
                 emit(body, args, gemm, ThreadSlice(args, item, count, team))
             bodies[name] = body.close()
-            flushed(module, bodies[name], name, self.target)
+            with_denormals_flushed(module, bodies[name], name, self.target)
         self._fused_entry(gemm, bodies)
         return module
 
@@ -118,7 +118,7 @@ class Kernel:
         code.call(pack, args.base)
         code.builder.store(ir.Constant(I64, 0), args.counter.value, align=8)
         code.call(main, args.base)
-        flushed(gemm.module, code.close(), "fused", self.target)
+        with_denormals_flushed(gemm.module, code.close(), "fused", self.target)
 
     def entry_points(self) -> dict[str, Any]:
         raise NotImplementedError

@@ -147,7 +147,7 @@ class Program:
     def saved_locations(self) -> dict[int, Location]:
         widths, (h, p, ones) = self._saved_widths, self.saved_width
         places = [*self.columns(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
-        return {v.id: Location("tensor", "kept", 0, w, o) for v, w, o in zip(self.saved, widths, places)}
+        return {v.id: Location("tensor", "saved", 0, w, o) for v, w, o in zip(self.saved, widths, places)}
 
     @property
     def saved_width(self) -> tuple[int, int, int]:
@@ -167,8 +167,8 @@ class Program:
 
     # forward
 
-    def forward(self, keep: bool, histories: bool) -> StepSchedule:
-        """keep: store what backward needs. histories: store every state at every step."""
+    def forward(self, save: bool, histories: bool) -> StepSchedule:
+        """save: store what backward needs. histories: store every state at every step."""
         t, cell = self.trace, self.cell
         inputs = self._parameter_inputs()
         with_x = [v for v in self.live if v.op == "mm" and v.attr[0] == "W"]
@@ -177,15 +177,11 @@ class Program:
             inputs[v.id] = Location("previous", index=k, width=cell.state_widths[k])
         outputs = [(v, Location("next", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
         outputs.append((t.output, Location("tensor", "output", width=cell.output_width)))
-        stored = (
-            [k for k in range(len(t.new)) if k != cell.output_state]
-            if histories
-            else self.state_histories
-            if keep
-            else []
-        )
+        stored = self.state_histories if save else []
+        if histories:
+            stored = [k for k in range(len(t.new)) if k != cell.output_state]
         outputs += [(t.new[k], Location("tensor", f"history_{k}", width=cell.state_widths[k])) for k in stored]
-        if keep:
+        if save:
             outputs += [(v, self.saved_locations[v.id]) for v in self.saved]
         return StepSchedule(outputs, inputs, self.widths, t.old, self.uses)
 

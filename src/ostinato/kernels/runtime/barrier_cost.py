@@ -8,7 +8,7 @@ from functools import lru_cache
 from ..codegen.arguments import BarrierArgs, Integer
 from ..codegen.ir_builder import Code, Int
 from ..emit.barrier import ThreadTeam, set_barrier_functions
-from ..system import machine
+from ..system.target import host
 from .standalone_kernel import StandaloneKernel
 
 _ROUNDS = 100
@@ -26,7 +26,7 @@ class BenchmarkArgs(BarrierArgs):
 def _emit(code: Code, args: BenchmarkArgs, item: Int) -> None:
     """Barriers and nothing else. There may be fewer threads than work items: an item beyond the size of the team would
     wait for threads that have finished."""
-    team = ThreadTeam(barrier_benchmark().layout, machine.host().name)
+    team = ThreadTeam(barrier_benchmark().layout, host().name)
     size = team.size(code, args)
     with code.if_(item < size), code.range(args.rounds):
         team.barrier(code, args, size)

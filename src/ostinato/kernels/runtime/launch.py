@@ -45,7 +45,7 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     output = memory_pool.empty(plan.output_shape or (*x.shape[:-1], plan.output_width), dtype)
     finals = [torch.empty_like(v) for v in states]
     entries = _entries(plan, call.rows)
-    for index, address in zip(c.given, addresses((x, *states, *finals, *call.weights))):
+    for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *call.weights))):
         entries[index] = address
     entries[c.output] = output.data_ptr()
     if c.draws:
@@ -54,7 +54,7 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     saved: list[Tensor] = []
     if save or histories:
         p, own = c.program, c.program.cell.output_state
-        lead = x.shape[:-1] if call.rows is None else (plan.lines.first[-1],)
+        lead = x.shape[:-1] if call.rows is None else (plan.partition.step_offsets[-1],)
         if save and p.saved:
             saved.append(memory_pool.empty((*lead, plan.saved_width), dtype))
             entries[c.saved] = saved[0].data_ptr()
@@ -66,13 +66,13 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
             saved += [lines[k] for k in p.state_histories]
         if histories:
             every = list(lines.values())
-    with memory_pool.Scratch(plan.scratch) as address:
+    with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
         if plan.threads == 1:
-            plan.start(entries, "alone")
+            plan.launch(entries, "fused")
         else:
-            plan.start(entries, "pack")
-            plan.start(entries, "forward")
+            plan.launch(entries, "pack")
+            plan.launch(entries, "forward")
     return ForwardResult(output, finals, every, saved)
 
 
@@ -103,7 +103,9 @@ def backward(
     lines = (upstream.output, *upstream.histories)
     present = [(index, d) for (index, _), d in zip(c.upstream, lines) if d is not None]
     given = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])
-    for index, address in zip((*c.given, *c.saved_tensors, *[index for index, _ in present]), addresses(given)):
+    for index, address in zip(
+        (*c.argument_indices, *c.saved_tensors, *[index for index, _ in present]), addresses(given)
+    ):
         entries[index] = address
     for index, t in zip(c.d_weights, d_weights):
         entries[index] = t.data_ptr()
@@ -118,22 +120,22 @@ def backward(
         for index, t in zip(c.adjoints, record.adjoints):
             entries[index] = t.data_ptr()
     entries[c.compute_dx], entries[c.overwrite] = needs.x, not accumulate_into
-    alone = plan.threads == 1
-    with memory_pool.Scratch(plan.scratch) as address:
+    one_thread = plan.threads == 1
+    with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
         for index, stride in absent:  # one line of zeros, for every row
             entries[index] = address + plan.block.entries[c.zeros]
             entries[stride] = 0
-        if not alone:
-            plan.start(entries, "pack")
-        for (begin, end), cuts in zip(pairwise(plan.blocks), plan.block_cuts):
-            entries[c.row_splits] = cuts.buffer_info()[0]
+        if not one_thread:
+            plan.launch(entries, "pack")
+        for (begin, end), row_splits in zip(pairwise(plan.blocks), plan.block_row_splits):
+            entries[c.row_splits] = row_splits.buffer_info()[0]
             entries[c.begin], entries[c.end] = begin, end
             if products is not None:  # the lines of this block are recorded, which lie in the workspace otherwise
                 there = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
                 entries[c.gate_gradients] = there - address
-            plan.start(entries, "alone" if alone and not begin else "bptt")
+            plan.launch(entries, "fused" if one_thread and not begin else "backward_loop")
             if needs.weights:
-                plan.start(entries, "weights")
+                plan.launch(entries, "weight_gradients")
                 entries[c.overwrite] = 0
     return Gradients(dx, d_states, d_weights)

@@ -27,8 +27,8 @@ def prepare(cell: Cell, dtype: torch.dtype, training: bool, histories: bool) -> 
             made += _new(kernel)
             kernel().library.address("run")
         for more in (False, True) if histories else (False,):
-            for keep in (False, True) if training else (False,):
-                made += _new(compiled_forward, cell, scalar, keep, more)
+            for save in (False, True) if training else (False,):
+                made += _new(compiled_forward, cell, scalar, save, more)
             if training:
                 # As a call asks: a cache knows arguments as they are written.
                 made += _new(compiled_backward, cell, scalar, more, False)

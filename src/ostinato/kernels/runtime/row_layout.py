@@ -20,7 +20,7 @@ from ..codegen.arguments import Address, Integer, Layout, WorkArgs
 from ..codegen.ir_builder import Code, Int
 from ..codegen.kernel_args import KernelArgs
 from .standalone_kernel import StandaloneKernel
-from .tensor_checks import handed
+from .tensor_checks import readable_tensor
 
 Integers = NDArray[np.int64]
 
@@ -33,21 +33,21 @@ class RowLayout:
     count    N
     rows     B
     steps    T
-    step     lines from one step of a row to its next
+    row_stride  lines from one step of a row to its next
     by_rows  whether states are those of the rows of x, B of them, and not of the packed rows
     """
 
-    def __init__(self, numbers: Tensor, count: int, rows: int, steps: int, step: int, by_rows: bool):
-        self.numbers, self.count, self.rows, self.steps, self.step = numbers, count, rows, steps, step
+    def __init__(self, numbers: Tensor, count: int, rows: int, steps: int, row_stride: int, by_rows: bool):
+        self.numbers, self.count, self.rows, self.steps, self.row_stride = numbers, count, rows, steps, row_stride
         self.by_rows = by_rows
 
     @classmethod
     def of(
-        cls, lengths: Integers, starts: Integers, whose: Integers, steps: int, step: int, by_rows: bool
+        cls, lengths: Integers, starts: Integers, source_row: Integers, steps: int, row_stride: int, by_rows: bool
     ) -> RowLayout:
         """From arrays [B], [N] and [N]."""
-        numbers = torch.from_numpy(np.concatenate([lengths, starts, whose]))
-        return cls(numbers, len(starts), len(lengths), steps, step, by_rows)
+        numbers = torch.from_numpy(np.concatenate([lengths, starts, source_row]))
+        return cls(numbers, len(starts), len(lengths), steps, row_stride, by_rows)
 
     def fill(self, entries: array, layout: Layout) -> None:
         """Writes the fields of a kernel's argument block; the addresses are valid while this object lives."""
@@ -56,7 +56,7 @@ class RowLayout:
         entries[layout[KernelArgs.row_base]] = first + 8 * self.rows
         if self.by_rows:
             entries[layout[KernelArgs.state_row]] = first + 8 * (self.rows + self.count)
-        entries[layout[KernelArgs.row_stride]] = self.step
+        entries[layout[KernelArgs.row_stride]] = self.row_stride
         entries[layout[KernelArgs.caller_steps]], entries[layout[KernelArgs.caller_rows]] = self.steps, self.rows
 
     def check(self, x: Tensor, states: Sequence[Tensor], rows: int) -> None:
@@ -65,29 +65,29 @@ class RowLayout:
         if prod(x.shape[:-1]) != self.steps * self.rows or self.count != rows or not same:
             expected = f"x of {self.steps * self.rows} lines and {self.rows} rows, {self.count} of which are packed"
             received = f"{list(x.shape)}, states {[list(s.shape) for s in states]} and {rows}"
-            raise ShapeError(phrase("kernels", "places", expected, received, "Give those of this very x."))
+            raise ShapeError(phrase("kernels", "rows", expected, received, "Give those of this very x."))
 
     @property
-    def whose(self) -> Tensor:
+    def source_row(self) -> Tensor:
         """int64 [N], which row of x each packed row is."""
         return self.numbers[self.rows + self.count : self.rows + 2 * self.count]
 
     @property
-    def idle(self) -> Tensor:
+    def empty_rows(self) -> Tensor:
         """bool [B], the rows of x without a step."""
         return self.numbers[: self.rows] == 0
 
-    def idle_rows(self, starts: Sequence[Tensor], ends: Sequence[Tensor]) -> None:
+    def copy_empty_rows(self, starts: Sequence[Tensor], ends: Sequence[Tensor]) -> None:
         """Rows of x without a step end where they began."""
         if self.by_rows and self.count < self.rows:
-            idle = self.idle.nonzero().view(-1)
+            empty_rows = self.empty_rows.nonzero().view(-1)
             for a, b in zip(starts, ends):
-                b.view(-1, b.shape[-1])[idle] = a.view(-1, a.shape[-1])[idle]
+                b.view(-1, b.shape[-1])[empty_rows] = a.view(-1, a.shape[-1])[empty_rows]
 
     def index(self, sizes: Sequence[int]) -> Tensor:
         """[R], the line of x of each packed row, where step t has sizes[t] of them."""
         starts = self.numbers[self.rows : self.rows + self.count]
-        return torch.cat([starts[:n] + t * self.step for t, n in enumerate(sizes)])
+        return torch.cat([starts[:n] + t * self.row_stride for t, n in enumerate(sizes)])
 
 
 def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, RowLayout | None] | None:
@@ -97,7 +97,7 @@ def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tens
     above 0. Without places where all of them are `steps`: such a batch is dense.
     """
     rows = len(lengths)
-    lengths = handed("kernels", "lengths", lengths, (rows,), torch.int64, "Give one integer for each row.")
+    lengths = readable_tensor("kernels", "lengths", lengths, (rows,), torch.int64, "Give one integer for each row.")
     numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64, device="cpu")
     first = numbers.data_ptr()
     sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
@@ -105,7 +105,7 @@ def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tens
     block = kernel.block(1)
     block[SortArgs.given], block[SortArgs.numbers] = lengths.data_ptr(), first
     block[SortArgs.rows], block[SortArgs.steps] = rows, steps
-    block[SortArgs.row_distance] = steps if batch_first else 1
+    block[SortArgs.row_stride] = steps if batch_first else 1
     block[SortArgs.sizes], block[SortArgs.counts], block[SortArgs.found] = sizes, counts, found
     kernel.run(block, 1)
     count, longest, whole, wrong = numbers[-4:].tolist()
@@ -130,7 +130,7 @@ class SortArgs(WorkArgs):
     given = Address("int64 [B]: the lengths.")
     rows = Integer("B.")
     steps = Integer("T, the largest length that is allowed.")
-    row_distance = Integer("Lines of x from one row's first step to the next row's.")
+    row_stride = Integer("Lines of x from one row's first step to the next row's.")
     numbers = Address("int64 [3 B], written: what `RowLayout.numbers` holds.")
     sizes = Address("int64 [T], written: rows of each step.")
     counts = Address("int64 [T + 1]: rows of each length, then where rows of this length go.")
@@ -140,7 +140,7 @@ class SortArgs(WorkArgs):
 def _emit_sort(code: Code, args: SortArgs, item: Int) -> None:
     """Sorts by counting: how many rows have each length, and from there where each row goes.
 
-    A few microseconds, where a dozen calls of numpy cost ten each in a process whose caches a kernel has emptied.
+    A few microseconds, where a dozen calls of numpy cost ten each in a process source_row caches a kernel has emptied.
     """
     given, numbers, sizes, counts, found = args.given, args.numbers, args.sizes, args.counts, args.found
     rows, steps = args.rows, args.steps
@@ -168,11 +168,11 @@ def _emit_sort(code: Code, args: SortArgs, item: Int) -> None:
     with code.if_(steps > 0):
         found.store_i64(0, sizes.load_i64(0))
     starts = numbers.i64_ptr(rows)
-    whose = starts.i64_ptr(found.load_i64(0))
+    source_row = starts.i64_ptr(found.load_i64(0))
     with code.range(rows) as b:
         n = given.load_i64(b)
         with code.if_((n > 0) & (n <= steps)):
             place = counts.load_i64(n)
             counts.store_i64(n, place + 1)
-            starts.store_i64(place, b * args.row_distance)
-            whose.store_i64(place, b)
+            starts.store_i64(place, b * args.row_stride)
+            source_row.store_i64(place, b)

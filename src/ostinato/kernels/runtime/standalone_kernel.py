@@ -11,9 +11,10 @@ from llvmlite import ir
 
 from ..codegen.arguments import Block, Field, Layout, WorkArgs
 from ..codegen.ir_builder import PTR, Code, Int
-from ..system import machine, openmp
-from ..system.machine import Library, Target
-from ..system.openmp import flushed
+from ..system import compile_cache, openmp
+from ..system.compile_cache import Library
+from ..system.openmp import with_denormals_flushed
+from ..system.target import Target, host
 
 SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 Emit = Callable[[Code, Any, Int], None]
@@ -53,14 +54,14 @@ class StandaloneKernel:
         args = self.arguments(self.layout, body, body.arguments[0])
         with body.work_items(args.counter, args.work_items) as item:
             self.emit(body, args, item)
-        flushed(module, body.close(), "run", target)
+        with_denormals_flushed(module, body.close(), "run", target)
         return module
 
     @cached_property
     def library(self) -> Library:
-        target = machine.host()
+        target = host()
         key = f"{self.name} {self.scalar} {self.key}"
-        return machine.compile(lambda: self.module(target), name=self.name, key=key, target=target)
+        return compile_cache.compile(lambda: self.module(target), name=self.name, key=key, target=target)
 
     def block(self, work_items: int) -> Block:
         """An argument block with `parts` work items, all other fields 0."""

@@ -48,7 +48,7 @@ def addresses(tensors: Sequence[Tensor]) -> list[int]:
     return found
 
 
-def handed(where: str, name: str, t: Tensor, shape: Shape, kind: torch.dtype, remedy: str) -> Tensor:
+def readable_tensor(where: str, name: str, t: Tensor, shape: Shape, kind: torch.dtype, remedy: str) -> Tensor:
     """t as kernels read it, itself or a copy; refuses what cannot be read as `shape` numbers of the type `kind`."""
     if not _dense(t, kind):
         layout = "nested" if t.is_nested else t.layout
@@ -66,7 +66,7 @@ def handed(where: str, name: str, t: Tensor, shape: Shape, kind: torch.dtype, re
     return t
 
 
-class Handover:
+class TensorGuards:
     """Hands the tensors of one frame to kernels: the first of a kind are checked one by one, those after them at once.
 
     That one check asks whether class, number type, device, shape, strides and all that torch dispatches by (negation,
@@ -77,7 +77,7 @@ class Handover:
         self._where, self._kind = where, kind
         self._passed: dict[Hashable, tuple[Callable[..., bool], ...]] = {}
 
-    def knows(self, which: Hashable, tensors: Sequence[Tensor]) -> bool:
+    def pass_guards(self, which: Hashable, tensors: Sequence[Tensor]) -> bool:
         """Whether all are like tensors that passed as they were.
 
         which  tells apart the lists of tensors that a frame may have, such as those without one of the gradients
@@ -91,7 +91,7 @@ class Handover:
 
     def check(self, which: Hashable, named: Named, remedy: str) -> list[Tensor]:
         """The tensors as kernels read them, one by one; those like them are known from now on if nothing changed."""
-        found = [handed(self._where, name, t, shape, self._kind, remedy) for name, t, shape in named]
+        found = [readable_tensor(self._where, name, t, shape, self._kind, remedy) for name, t, shape in named]
         given = [t for _, t, _ in named]
         same = _torch_private.same_kind(given) if all(a is b for a, b in zip(found, given)) else None
         if same is not None:

@@ -46,14 +46,14 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST)
     With OSTINATO_POISON=1 in the environment it is filled with NaN (integers: with all bits set), so that nothing that
     was never written can be read unnoticed.
     """
-    example = _example(shape, dtype)
+    example = _prototype(shape, dtype)
     if example is not None:
         return torch.empty_like(example)
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < smallest:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
     else:
-        storage = torch.from_numpy(_pool.lend(nbytes)).untyped_storage()
+        storage = torch.from_numpy(_pool.acquire(nbytes)).untyped_storage()
         # Not a view of anything, as a result of autograd must be. torch's stubs want the strides, torch does not.
         tensor = torch.empty(0, dtype=dtype, device="cpu")
         tensor.set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
@@ -83,21 +83,21 @@ class Scratch:
         if self._nbytes > _SCRATCH:
             self._block = empty((-(-self._nbytes // 4),), torch.float32)
         else:
-            free = _own.free
+            free = _thread_scratch.free
             self._block = _poisoned(free.pop()) if free else empty((_SCRATCH // 4,), torch.float32)
         return self._block.data_ptr()
 
     def __exit__(self, *error: object) -> None:
         if self._nbytes <= _SCRATCH:
-            _own.free.append(self._block)
+            _thread_scratch.free.append(self._block)
 
 
-class _Own(threading.local):
+class _ThreadScratch(threading.local):
     def __init__(self) -> None:
         self.free: list[torch.Tensor] = []
 
 
-_own = _Own()
+_thread_scratch = _ThreadScratch()
 
 
 def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
@@ -110,7 +110,7 @@ def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))
-def _example(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
+def _prototype(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
     """A tensor to make others like, where that is quicker; its memory is never touched."""
     if _POISON or math.prod(shape) * dtype.itemsize > _TINY:
         return None
@@ -145,21 +145,21 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset_after_fork()
 
-    def forget(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start anew, as a forked child must: another thread may have been inside the pool at the fork."""
         self._lock = threading.Lock()
-        self._leases: dict[int, tuple[weakref.ref[np.ndarray], np.ndarray]] = {}
+        self._handles: dict[int, tuple[weakref.ref[np.ndarray], np.ndarray]] = {}
         self._returned: deque[np.ndarray] = deque()
         self._idle: dict[int, deque[tuple[int, np.ndarray]]] = {}
         self._clock = 0
         self._idle_bytes = 0
-        self._lent_bytes = 0
-        self._loans = 0
+        self._acquired_bytes = 0
+        self._acquired = 0
         self._peak = self._earlier_peak = 0
 
-    def lend(self, nbytes: int) -> np.ndarray:
+    def acquire(self, nbytes: int) -> np.ndarray:
         """An array of nbytes uint8, aligned to 64 bytes, whose memory comes back when it dies."""
         size = _size_class(nbytes)
         block = self._take(size)
@@ -170,65 +170,65 @@ class Pool:
                 self.clear()
                 block = _allocate(size)
         with self._lock:
-            self._count_loan(size)
-        lease = block[:nbytes]
-        reference = weakref.ref(lease, self._come_back)
-        self._leases[id(reference)] = (reference, block)
-        return lease
+            self._count_acquired(size)
+        handle = block[:nbytes]
+        reference = weakref.ref(handle, self._release)
+        self._handles[id(reference)] = (reference, block)
+        return handle
 
     def idle(self) -> int:
         """Bytes that are not lent."""
         with self._lock:
-            self._settle()
+            self._drain()
             return self._idle_bytes
 
     def clear(self) -> None:
         """Drop all that is not lent."""
         with self._lock:
-            self._settle()
+            self._drain()
             self._idle.clear()
             self._idle_bytes = 0
 
     def _take(self, size: int) -> np.ndarray | None:
         with self._lock:
-            self._settle()
+            self._drain()
             blocks = self._idle.get(size)
             if not blocks:
                 return None
             self._idle_bytes -= size
             return blocks.pop()[1]
 
-    def _count_loan(self, size: int) -> None:
-        self._lent_bytes += size
-        self._peak = max(self._peak, self._lent_bytes)
-        self._loans += 1
-        if self._loans % _WINDOW == 0:
-            self._earlier_peak, self._peak = self._peak, self._lent_bytes
+    def _count_acquired(self, size: int) -> None:
+        self._acquired_bytes += size
+        self._peak = max(self._peak, self._acquired_bytes)
+        self._acquired += 1
+        if self._acquired % _WINDOW == 0:
+            self._earlier_peak, self._peak = self._peak, self._acquired_bytes
 
-    def _come_back(self, reference: weakref.ref[np.ndarray]) -> None:
+    def _release(self, reference: weakref.ref[np.ndarray]) -> None:
         """Runs when a lease dies: in any thread, and within any line of Python where garbage is collected.
 
         So it never waits for the lock, which its own thread may hold: then the next use of the pool files the block.
         """
-        _, block = self._leases.pop(id(reference), (None, None))
+        _, block = self._handles.pop(id(reference), (None, None))
         if block is None:
             return
         self._returned.append(block)
         lock = self._lock
         while self._returned and lock.acquire(blocking=False):
             try:
-                self._settle()
+                self._drain()
             finally:
                 lock.release()
 
-    def _settle(self) -> None:
+    def _drain(self) -> None:
         """File the blocks that came back, and drop what is too much. Under the lock."""
         while self._returned:
             block = self._returned.popleft()
             self._clock += 1
             self._idle.setdefault(block.nbytes, deque()).append((self._clock, block))
             self._idle_bytes += block.nbytes
-            self._lent_bytes -= block.nbytes
+            self._acquired_bytes -= block.nbytes
         while self._idle_bytes > max(_ALWAYS_KEPT, self._peak, self._earlier_peak):
             oldest = min((blocks for blocks in self._idle.values() if blocks), key=lambda blocks: blocks[0][0])
             self._idle_bytes -= oldest.popleft()[1].nbytes
@@ -250,4 +250,4 @@ def _allocate(size: int) -> np.ndarray:
 _pool = Pool()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.forget)
+    os.register_at_fork(after_in_child=_pool.reset_after_fork)

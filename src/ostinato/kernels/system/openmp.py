@@ -27,7 +27,7 @@ import torch
 from llvmlite import ir
 
 from ostinato.errors import InputError, phrase
-from ostinato.kernels.system.machine import Target
+from ostinato.kernels.system.target import Target
 
 _in_forked_child = False
 _warned = False
@@ -84,7 +84,7 @@ def parallel(address: int, frame: int, threads: int) -> None:
     The interpreter is free meanwhile. Fewer threads may come than were asked for (see the contract above).
     """
     if threads < 1:
-        raise InputError(phrase("threads.parallel", "threads", "at least 1", threads))
+        raise InputError(phrase("openmp.parallel", "threads", "at least 1", threads))
     if threads == 1 or _in_forked_child:
         _body(address)(frame)
         return
@@ -93,11 +93,6 @@ def parallel(address: int, frame: int, threads: int) -> None:
         openmp.GOMP_parallel(address, frame, threads, 0)
     else:
         _pool_parallel(_body(address), frame, threads)
-
-
-def barrier_address() -> int | None:
-    """`void barrier(void)`: waits for the other threads of the body. None without OpenMP: plan without barriers."""
-    return _symbol_address("GOMP_barrier")
 
 
 def num_threads_address() -> int | None:
@@ -170,11 +165,11 @@ _X86_FLUSH = 1 << 15 | 1 << 6  # MXCSR: results to zero, operands to zero
 _ARM_FLUSH = 1 << 24  # FPCR.FZ: both
 
 
-def flush_ir(builder: ir.IRBuilder, module: ir.Module, target: Target) -> Any:
+def emit_flush_mode(builder: ir.IRBuilder, module: ir.Module, target: Target) -> Any:
     """Emit: set this thread to flush denormals. Returns the earlier mode, for `restore_ir` before every return.
 
     LLVM does not know that arithmetic depends on the mode and may move pure arithmetic across either end, so the work
-    between the two belongs in a function that is not inlined; `flushed` does that.
+    between the two belongs in a function that is not inlined; `with_denormals_flushed` does that.
     """
     if target.name == "aarch64":
         word = ir.IntType(64)
@@ -190,8 +185,8 @@ def flush_ir(builder: ir.IRBuilder, module: ir.Module, target: Target) -> Any:
     return saved
 
 
-def restore_ir(builder: ir.IRBuilder, module: ir.Module, target: Target, saved: Any) -> None:
-    """Emit: give this thread back the mode that `flush_ir` returned."""
+def emit_restore_mode(builder: ir.IRBuilder, module: ir.Module, target: Target, saved: Any) -> None:
+    """Emit: give this thread back the mode that `emit_flush_mode` returned."""
     if target.name == "aarch64":
         set_mode = _intrinsic(module, "llvm.aarch64.set.fpcr", ir.VoidType(), [ir.IntType(64)])
         builder.call(set_mode, [saved])
@@ -199,14 +194,14 @@ def restore_ir(builder: ir.IRBuilder, module: ir.Module, target: Target, saved: 
         _load_mxcsr(builder, module, saved)
 
 
-def flushed(module: ir.Module, body: ir.Function, name: str, target: Target) -> ir.Function:
+def with_denormals_flushed(module: ir.Module, body: ir.Function, name: str, target: Target) -> ir.Function:
     """Emit `name`: the same arguments and result as `body`, run with denormals flushed and the mode put back."""
     body.attributes.add("noinline")
     function = ir.Function(module, body.function_type, name)
     builder = ir.IRBuilder(function.append_basic_block())
-    saved = flush_ir(builder, module, target)
+    saved = emit_flush_mode(builder, module, target)
     result = builder.call(body, function.args)
-    restore_ir(builder, module, target, saved)
+    emit_restore_mode(builder, module, target, saved)
     if isinstance(body.function_type.return_type, ir.VoidType):
         builder.ret_void()
     else:
