@@ -54,7 +54,7 @@ def test_a_tensor_like_any_other(shape, dtype):
 
 def test_small_tensors_are_left_to_malloc(pool):
     tensor = memory_pool.empty((FLOATS - 1,), torch.float32)
-    assert pool._lent_bytes == 0
+    assert pool._acquired_bytes == 0
     del tensor
     assert memory_pool.idle_bytes() == 0
 

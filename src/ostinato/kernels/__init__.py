@@ -1,4 +1,4 @@
-"""How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
+"""Compiled kernels for float32 and float64 on CPUs, generated from a cell's graph."""
 
 from .lens_kernels.outer_product_norms import OuterOperand, Pattern, outer_norms
 from .lens_kernels.row_norms import additive_path_norms, row_norms

@@ -1,4 +1,4 @@
-"""The vocabulary of vector code: every floating point instruction that a kernel contains is emitted here.
+"""Vector instructions: every floating point instruction of a kernel is emitted here.
 
 No instruction carries a fast-math flag and none is fused by LLVM: a fused multiply-add is an explicit `llvm.fma`,
 and the order of every sum is the order in which it is emitted. The same emitter calls therefore give the same bits
@@ -200,8 +200,8 @@ class Lanes:
         count = self.builder.select(self.builder.icmp_signed("<", n, most), n, most)
         narrow = ir.IntType(32)
         counts = self._repeat(self.builder.trunc(count, narrow))
-        places = ir.Constant(ir.VectorType(narrow, self.lanes), list(range(self.lanes)))
-        return self.builder.icmp_signed("<", places, counts)
+        indices = ir.Constant(ir.VectorType(narrow, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", indices, counts)
 
     def sum(self, a: Value) -> Value:
         """The sum over the lanes as a scalar: lane i + lane i + lanes/2, halved until one is left."""

@@ -1,4 +1,4 @@
-"""The kernels of a backward pass: a block of steps back through time, then its part of the weights' gradients."""
+"""The kernels of a backward pass: for each block of steps the time loop, then its part of the weight gradients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from .time_loop import Kernel, ThreadSlice, parameter_keys
 
 
 class Backward(Kernel):
-    """pack, bptt, weights."""
+    """Entry points: pack, backward_loop, weight_gradients."""
+
+    fused_entries = ("pack", "backward_loop")
 
     def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool, record: bool = False):
         dx = program.input_gradient
@@ -73,10 +75,15 @@ class Backward(Kernel):
         return self.program.state_tensor(k) in self.row_tensors()
 
     def _previous_line(self, args: KernelArgs, k: int, t: Int) -> Int:
-        """The line from which the rows of step t are counted in the tensor of state k after every step."""
+        """The line that the rows of step t are relative to, in the tensor of state k after every step."""
         return args.line(t) if k == self.program.cell.output_state else args.step_offsets.load_i64(t)
 
     def backward_loop(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        """The time loop over one block of steps, then the gradient of its x.
+
+        In each step the rows that have a previous step read their states from the histories, and the others from the
+        initial states: they are two calls of the step function.
+        """
         step = self.step_function(gemm, thread.team)
         states = StateTable.allocate(code, self.states)
         begin, end = args.begin, args.end
@@ -150,23 +157,22 @@ class Backward(Kernel):
             ]
             GemmDispatch(args, gemm, self.program.cell).gemm_tile_sum(p, block, height, operands, panel, start, scratch)
             line, first, put = args.stride["dx"], block * columns, gemm.store_tile(p.columns)
-            with code.if_else(args.row_stride > 0) as (apart, together):
-                with apart, code.range(height) as i:
+            with code.if_else(args.row_stride > 0) as (strided, contiguous):
+                with strided, code.range(height) as i:
                     to = args.row["dx"].at(at(m + i) * line + first)
                     code.call(put, 0, scratch.at(i * columns), 1, to, line, width - first)
-                with together:
+                with contiguous:
                     to = args.row["dx"].at((r + m) * line + first)
                     code.call(put, 0, scratch, height, to, line, width - first)
 
-    # weights
+    # Weight gradients.
 
     def weight_gradients(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
-        """Adds the block's part of every weight's gradient. Threads split the gradients, never a sum.
+        """Accumulates the block's part of every weight gradient. Threads divide the gradients, never a sum.
 
-        The lines of the workspace are turned into columns first, a tile's height of them side by side, because a
-        product that walks down a column would touch a new page of memory with every row. A deep product fills the
-        cache with one panel, and all rows of the gradient pass by it; of a short one all panels fit, and the gradient
-        is written line by line.
+        The gradient workspace is first transposed tile by tile, because a product that reads down a column would touch
+        a new page of memory with every row. A deep product has one operand panel in the cache at a time, and computes
+        all rows of the gradient with it; of a shallow one all panels fit, and the gradient is written row by row.
         """
         columns = 2 * gemm.lanes
         origin, last = self.packed_lines(args, args.begin, args.end)
@@ -187,7 +193,7 @@ class Backward(Kernel):
                     first, here = block * columns, panel.at((block - group) * rows * columns)
                     target = OperandPanel(here, first, (width - first).min(columns))
                     self._pack_operand(args, gemm, o, target, origin, rows)
-                for s, gate in zip(self._gradient_locations(o), (g + i for _, g, n in o.runs for i in range(n))):
+                for s, gate in zip(self._gradient_locations(o), (g + i for _, g, n in o.gate_ranges for i in range(n))):
                     side = args.gradient_columns.at(args.column(s.column) * rows)
                     to = args.d_weight[o.letter].at(args.size(o.rows) * gate * width)
                     code.call(
@@ -216,32 +222,35 @@ class Backward(Kernel):
     def _gradient_locations(self, o: WeightGradient) -> list[Location]:
         return [
             Location("workspace", width=o.rows, column=(h + i, p) if o.rows == "H" else (h, p + i))
-            for (h, p), _, n in o.runs
+            for (h, p), _, n in o.gate_ranges
             for i in range(n)
         ]
 
     def _thread_tiles(
-        self, args: KernelArgs, gemm: GemmFunctions, width: str, thread: ThreadSlice, turn: int
+        self, args: KernelArgs, gemm: GemmFunctions, width: str, thread: ThreadSlice, number: int
     ) -> tuple[Int, Int, Int]:
-        """This thread's tiles of one slot's columns: (columns, first tile, last). Odd slots are dealt out backwards."""
+        """This thread's tiles of the columns of one gradient: (columns, first tile, end).
+
+        Odd gradients are divided in reverse order, which balances the remainders.
+        """
         size = args.size(width)
-        index = thread.items - 1 - thread.item if turn % 2 else thread.item
+        index = thread.items - 1 - thread.item if number % 2 else thread.item
         return size, *slice_of(size.ceil_div(gemm.tile_rows(2)), index, thread.items)
 
     def _pack_operand(
         self, args: KernelArgs, gemm: GemmFunctions, o: WeightGradient, target: OperandPanel, origin: Int, rows: Int
     ) -> None:
-        """Packs the operand's lines of this block of steps, `rows` of them from the line `origin` on."""
+        """Packs the operand's `rows` lines of this block of steps, from the packed line `origin` on."""
         code, width, (panel, first, here) = args.code, args.size(o.columns), target
         columns, pack, gather = 2 * gemm.lanes, gemm.pack_rows(), gemm.gather_rows()
         if o.operand.kind == "tensor":
             line = args.stride[o.operand.name]
             source = args.row[o.operand.name].at(args.column(o.operand.column) + first)
 
-            def together() -> None:
+            def pack_contiguous() -> None:
                 code.call(pack, source.at(origin * line), line, rows, here, panel, columns, columns)
 
-            def apart() -> None:
+            def pack_strided() -> None:
                 with code.range(args.end, args.begin) as s:
                     t = args.first_step + args.step_sign * s
                     to = panel.at((args.step_offsets.load_i64(t) - origin) * columns)
@@ -251,11 +260,11 @@ class Backward(Kernel):
             if o.operand.name in CALLER_LAYOUT_TENSORS:
                 with code.if_else(args.row_stride > 0) as (yes, no):
                     with yes:
-                        apart()
+                        pack_strided()
                     with no:
-                        together()
+                        pack_contiguous()
             else:
-                together()
+                pack_contiguous()
         elif o.operand.kind == "workspace":
             code.call(
                 pack,
@@ -286,18 +295,18 @@ class Backward(Kernel):
 
 
 class OperandPanel(NamedTuple):
-    """Columns of an operand, packed side by side."""
+    """A panel of packed columns of an operand."""
 
     pointer: Ptr
     first: Int
     """The first column of the operand."""
     columns: Int
-    """How many of the panel's columns the operand has."""
+    """Columns of the panel that the operand has."""
 
 
 @contextmanager
 def _each_tile(code: Code, gemm: GemmFunctions, size: Int, first: Int, last: Int) -> Iterator[tuple[Int, Int]]:
-    """The tiles first … last of `size` columns, of nearly equal height: (first column, height)."""
+    """Loops over the tiles first … last of `size` columns, of nearly equal height: yields (first column, height)."""
     count = size.ceil_div(gemm.tile_rows(2))
     with code.range(last, first) as i:
         m = i * size // count
@@ -305,7 +314,7 @@ def _each_tile(code: Code, gemm: GemmFunctions, size: Int, first: Int, last: Int
 
 
 def _pack_gradient_columns(gemm: GemmFunctions) -> ir.Function:
-    """f(lines, stride, rows, side, size, first tile, last): columns of lines, a tile of them side by side."""
+    """f(lines, stride, rows, packed, size, first tile, last): packs tiles of columns, [rows, height] each."""
 
     def body(code: Code) -> None:
         lines, stride, rows, side, *tiles = code.arguments
@@ -315,7 +324,7 @@ def _pack_gradient_columns(gemm: GemmFunctions) -> ir.Function:
             # A tile may be taller than a vector has lanes.
             parts = range(0, most, n)
             masks = [code.lanes.tail_mask((height - k).value) for k in parts]
-            # Whole vectors, whose surplus the next lines overwrite, until it would reach beyond this tile's place.
+            # Whole vectors, whose surplus lanes the next lines overwrite, while they stay inside this tile's memory.
             safe = (rows - code.int_const(len(parts) * n).ceil_div(height)).max(0)
             for masked, begin, end in ((False, code.int_const(0), safe), (True, safe, rows)):
                 with code.range(end, begin) as q:
@@ -327,9 +336,9 @@ def _pack_gradient_columns(gemm: GemmFunctions) -> ir.Function:
 
 
 def _accumulate_outer(gemm: GemmFunctions) -> ir.Function:
-    """f(side, rows, panels, group, end, C, width, fresh, size, first tile, last): tiles of side · panels.
+    """f(packed, rows, panels, group, end, C, width, overwrite, size, first tile, last): tiles of packedᵀ · panels.
 
-    They fill the blocks of columns group … end of C [size, width], or are added to it where it is not fresh.
+    They are written to the column blocks group … end of C [size, width], or added to them if not `overwrite`.
     """
 
     def body(code: Code) -> None:
@@ -350,9 +359,9 @@ def _accumulate_outer(gemm: GemmFunctions) -> ir.Function:
 
 
 def _column_sum(gemm: GemmFunctions, factors: int) -> ir.Function:
-    """f(lines, stride, [lines, stride of a second factor,] rows, sums, width, fresh): sums over lines by column.
+    """f(lines, stride, [lines, stride of a second factor,] rows, sums, width, overwrite): column sums over lines.
 
-    They are written or, where not fresh, added.
+    They are written, or added if not `overwrite`.
     """
 
     def body(code: Code) -> None:

@@ -22,25 +22,25 @@ def set_barrier_functions(block: Block) -> None:
 
 
 class ThreadTeam:
-    """Emits what the threads of one kernel need to share a step: their number, and barriers."""
+    """Emits the size of the thread team and the barriers of one kernel."""
 
     def __init__(self, layout: Layout, target: str):
         self.layout, self.target = layout, target
         self._barrier: ir.Function | None = None
 
     def size(self, code: Code, args: BarrierArgs) -> Int:
-        """The number of work items: the size of the running team where threads share a step, else `parts`."""
+        """The number of work items: the size of the running team if threads share a step, else `work_items`."""
         b = code.builder
-        place = code.alloca_i64(1)
-        b.store(args.work_items.value, place.value, align=8)
+        size = code.alloca_i64(1)
+        b.store(args.work_items.value, size.value, align=8)
         with code.if_(args.shared > 0):
             kind = ir.FunctionType(ir.IntType(32), [])
             count = b.call(b.inttoptr(args.team_size.value, kind.as_pointer()), [])
-            b.store(b.sext(count, I64), place.value, align=8)
-        return place.load_i64(0)
+            b.store(b.sext(count, I64), size.value, align=8)
+        return size.load_i64(0)
 
     def barrier(self, code: Code, args: BarrierArgs, num_slices: Int) -> None:
-        """Waits until all `shares` threads have arrived; nothing where one thread works alone."""
+        """Emits a barrier of `num_slices` threads; at run time nothing is done for one thread."""
         with code.if_(num_slices > 1):
             code.call(self._function(code), args.base, num_slices)
 

@@ -1,4 +1,4 @@
-"""The kernels of a forward pass: weights are packed, products with x run a chunk of steps ahead of the time loop."""
+"""The kernels of a forward pass: packing of weights, and the time loop with products of x hoisted by chunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from .time_loop import Kernel, ThreadSlice
 
 
 class Forward(Kernel):
-    """pack, forward."""
+    """Entry points: pack, forward."""
+
+    fused_entries = ("pack", "forward")
 
     def __init__(self, program: Program, target: Target, scalar: str, save: bool, histories: bool):
         super().__init__(program, program.forward(save, histories), target, scalar, [])
@@ -27,15 +29,17 @@ class Forward(Kernel):
         return {"pack": self.pack, "forward": self.forward}
 
     def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        """Packs the weights and zeros the padding of the output."""
         super().pack(code, args, gemm, thread)
         self.zero_padding(code, args, thread, "output", self.program.cell.output_width)
 
     def forward(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        """For each chunk of steps: the hoisted products, then the time loop."""
         step = self.step_function(gemm, thread.team)
         states = StateTable.allocate(code, self.states)
         with code.range(args.end, args.begin, args.chunk) as begin:
             end = (begin + args.chunk).min(args.end)
-            # Each part has lines of its own: in a ragged batch two chunks would lay two rows on one line.
+            # Each work item has lines of its own: in a ragged batch the chunks of two items would overlap.
             origin = self.packed_lines(args, begin, end)[0] - args.chunk_rows // args.work_items * (
                 thread.item - thread.unit_slice
             )
@@ -73,7 +77,7 @@ class Forward(Kernel):
         thread: ThreadSlice,
         origin: Int,
     ) -> None:
-        """The chunk's rows of x side by side, where they lie apart: a tile reads rows that are."""
+        """Gathers the chunk's rows of x if they are strided: a tile reads contiguous rows."""
         with code.if_(args.row_stride > 0):
             with code.range(end, begin) as s:
                 t = args.first_step + args.step_sign * s
@@ -107,9 +111,9 @@ class Forward(Kernel):
         number, n = self.product_index[id(p)], gemm.lanes
         columns, tiles = p.columns * n, GemmDispatch(args, gemm, self.program.cell)
         first, last = thread.unit_range(args.H.ceil_div(p.span * n))
-        apart = args.row_stride > 0
-        x = apart.select_pointer(args.gathered_x, args.row["x"])
-        line = apart.select(args.padded_C, args.stride["x"])
+        strided = args.row_stride > 0
+        x = strided.select_pointer(args.gathered_x, args.row["x"])
+        line = strided.select(args.padded_C, args.stride["x"])
         with code.range(last, first) as block:
             start = args.bias[number].at(block * columns)
             panel = tiles.packed_panel(number, p, block, thread.unit_slice)
@@ -117,6 +121,6 @@ class Forward(Kernel):
                 self.row_spans(code, args, begin, end, thread.low, thread.high, origin) as (r, rows, q, _),
                 gemm.row_tiles(code, rows, p.columns) as (m, height),
             ):
-                near = apart.select(q, r)
+                first_line = strided.select(q, r)
                 out = args.pregemm[number].at((block * args.chunk_rows + q + m) * columns)
-                tiles.gemm_tile(p, block, height, Matrix(x.at((near + m) * line), line), panel, start, out)
+                tiles.gemm_tile(p, block, height, Matrix(x.at((first_line + m) * line), line), panel, start, out)

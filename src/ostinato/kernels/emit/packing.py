@@ -1,4 +1,4 @@
-"""Weights as tiles read them: packed anew in every call, so that no write to a weight is ever missed."""
+"""Packing of weights into panels, in every call, so that an in-place update of a weight is never missed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def emit_packing(
     item: Int,
     items: Int,
 ) -> None:
-    """Every `parts`-th block of units of every product, and all vectors in part 0."""
+    """Packs every `items`-th block of units of every product; item 0 packs all vectors."""
     n = gemm.lanes
     for number, p in numbered:
         width, room = args.size(p.width), p.span * n
@@ -32,7 +32,7 @@ def emit_packing(
             here = (width - first).min(room)
             panel = args.panel[number].at(block * total_depth(args, p) * (p.columns * n))
             start = args.bias[number].at(block * (p.columns * n))
-            _starts(code, args, cell, gemm, p, first, here, start)
+            _pack_bias(code, args, cell, gemm, p, first, here, start)
             if p.transposed:
                 with code.if_((args.unpacked_weights <= 0) & (args.pack_per_use <= 0)):
                     GemmDispatch(args, gemm, cell).pack_panel(p, block, panel)
@@ -52,20 +52,21 @@ def emit_packing(
 
 
 def vectors(step: StepSchedule) -> list[str]:
-    """The per-unit vectors that a step reads by themselves, sorted."""
+    """The per-unit vectors that a step reads outside of accumulators, sorted."""
     started = Counter(i for dropped in step.folded_terms.values() for i in dropped)
     read = {v.id for v in step.nodes if step.uses.get(v.id, 0) > started[v.id]}
     return sorted({s.name for i, s in step.inputs.items() if s.kind == "param" and i in read})
 
 
 def vector_source(args: KernelArgs, cell: Cell, name: str, width: Int) -> tuple[Ptr, Int]:
+    """(address, size) of a per-unit vector in the caller's parameters."""
     letter, gate = name.split(".")
     if letter == "p":
         return args.weight[name], width
     return args.weight[letter].at(width * cell.place[letter, gate]), width
 
 
-def _starts(
+def _pack_bias(
     code: Code, args: KernelArgs, cell: Cell, gemm: GemmFunctions, p: Product, first: Int, here: Int, start: Ptr
 ) -> None:
     n, zero = gemm.lanes, code.lanes.zero

@@ -1,9 +1,8 @@
-"""Random numbers inside the time loop: the same Philox as `cells.noise`, one vector of units at a time.
+"""Random numbers inside the time loop: the Philox generator of `cells.noise`, one vector of units at a time.
 
-Nothing is kept for backward: it makes the same numbers again from the seed and the place. One counter gives four
-numbers for a unit. For a letter R they are those of four steps, so they are put down in a room of the workspace when
-the work comes to the first of these, and the steps read them from there; for a letter S they are those of four names,
-put down before the first step.
+Nothing is saved for backward, which generates the same numbers from the seed and the counters. One counter gives four
+numbers for a unit. For a letter R they belong to four consecutive steps: they are written to the random buffer at the
+first of these, and the steps read them there. For a letter S they belong to four names, written before the first step.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ _LOW = 0xFFFFFFFF
 
 
 class CounterBlock(NamedTuple):
-    """Four numbers from one counter: R, a name's place; S, the number of four names."""
+    """The four numbers of one counter. counter_index: for R that of the name, for S that of the group of four names."""
 
     letter: str
     counter_index: int
 
 
 def counter_blocks(step: StepSchedule) -> list[CounterBlock]:
-    """What a step reads; the room has four numbers for each, row and unit, in this order."""
+    """The counters that a step reads, in the order of the random buffer."""
     read = {v.id for v in step.nodes}
     return sorted({counter_block(s) for i, s in step.inputs.items() if s.kind == "random" and i in read})
 
@@ -37,25 +36,28 @@ def counter_block(s: Location) -> CounterBlock:
     return CounterBlock(s.name, s.index // WORDS if s.name == "S" else s.index)
 
 
-def number_address(args: KernelArgs, order: dict[CounterBlock, int], s: Location, word: Int, b: Int, u: Int) -> Ptr:
-    """Where the number of a stream lies for row b and unit u; `word`, that of the step; `order`, places of blocks."""
-    which = args.code.int_const(s.index % WORDS) if s.name == "S" else word
+def number_address(args: KernelArgs, order: dict[CounterBlock, int], s: Location, lane: Int, b: Int, u: Int) -> Ptr:
+    """The address in the random buffer of the numbers of row b from unit u on.
+
+    order: index of each counter block; lane: `counter_lane` of the step.
+    """
+    which = args.code.int_const(s.index % WORDS) if s.name == "S" else lane
     line = (which + order[counter_block(s)] * WORDS) * args.B + b
     return args.random_buffer.at(line * args.padded_units + u)
 
 
 def counter_lane(args: KernelArgs, t: Int) -> Int:
-    """Which of a counter's four words is for step t of the call."""
+    """The index, among the four numbers of a counter, of that of step t of the call."""
     return (args.random_state.load_i64(STEP) + t) & (WORDS - 1)
 
 
 class RandomGenerator:
-    """Draws for the rows of four steps, of which `t` is one, by its number in the call."""
+    """Generates the numbers of four consecutive steps, of which step `t` of the call is one."""
 
     def __init__(self, args: KernelArgs, t: Int):
         self.code, self.lanes, self.args = args.code, args.code.lanes, args
         self.random_state = args.random_state
-        # 32-bit words, each in 64 bits: their products are whole there, without a move between the lanes.
+        # 32-bit words in 64-bit lanes: their products fit, without a shuffle between lanes.
         self.wide = ir.VectorType(I64, self.lanes.lanes)
         self.narrow = ir.VectorType(ir.IntType(32), self.lanes.lanes)
         self.keys = self._keys(self.random_state.load_i64(SEED))
@@ -63,12 +65,12 @@ class RandomGenerator:
         self.stream = self.random_state.load_i64(STREAM) * (1 << KINDS)
 
     def fill(self, order: list[CounterBlock], letter: str, b: Int, u: Int) -> None:
-        """All numbers of a letter for units u … of row b, into the room."""
-        room, line = self.args.random_buffer, self.args.padded_units
+        """Writes all numbers of a letter for the vector of units at u of row b to the random buffer."""
+        buffer, line = self.args.random_buffer, self.args.padded_units
         for k, (name, counter_index) in enumerate(order):
             if name == letter:
                 for w, word in enumerate(self._words(letter, counter_index, b, u)):
-                    room.at(((self.args.B * (k * WORDS + w)) + b) * line + u).store(self._number(word))
+                    buffer.at(((self.args.B * (k * WORDS + w)) + b) * line + u).store(self._number(word))
 
     def _words(self, letter: str, counter_index: int, b: Int, u: Int) -> list[Any]:
         builder = self.code.builder
@@ -90,7 +92,7 @@ class RandomGenerator:
         return words
 
     def _keys(self, seed: Int) -> list[tuple[Int, Int]]:
-        """The two words of the key in every round."""
+        """The two words of the key in each round."""
         k, m = self._low(seed), Int(self.code, self.code.builder.lshr(seed.value, ir.Constant(I64, 32)))
         return [(self._low(k + WEYL[0] * n), self._low(m + WEYL[1] * n)) for n in range(ROUNDS)]
 
@@ -98,7 +100,7 @@ class RandomGenerator:
         return i & _LOW
 
     def _product(self, a: Any, factor: int) -> Any:
-        """The whole product; of `a` only the low words count, whatever stands above them."""
+        """The 64-bit product of the low words of `a` and a constant."""
         n = self.lanes.lanes
         low = self.code.builder.and_(a, self._constants([_LOW] * n))
         return self.code.builder.mul(low, self._constants([factor] * n))

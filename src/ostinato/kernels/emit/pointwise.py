@@ -1,7 +1,7 @@
-"""From the nodes of a graph to vector code: one row, one vector of units at a time.
+"""Vector code of pointwise nodes: one row, one vector of units at a time.
 
-What is fused into a multiply-add, and in which order a sum is added up, is decided from the graph alone, so that every
-build of a cell, training or inference, whole vectors or a row's end, computes the same bits.
+Contraction into fused multiply-adds and the order of every sum depend on the graph alone, so all builds of a cell
+(training and inference, whole vectors and masked tails) compute the same bits.
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
 from ..planning.step_schedule import Location, StepSchedule, sum_terms
 
 Emission = Generator[Value, Any, Any]
-"""The emission of a node: yields the nodes whose values it reads, returns its own value."""
+"""The emission of a node: yields the nodes that it reads, receives their values, returns its own."""
 
 
 class RowIndex:
-    """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile.
+    """The indices of the row that is computed.
 
-    line   its line in tensors that are laid out as x is
-    drawn  (stream, b, u) -> where its random numbers lie
+    batch, packed, block, tile  its index in the batch, among packed lines, in the chunk or block of steps, in the tile
+    x_line          its line in tensors with the layout of x
+    random_address  (location, row of the batch, unit) -> address of its random numbers
     """
 
     def __init__(
         self,
-        b: Int,
-        r: Int,
-        q: Int,
-        i: Int,
-        line: Int,
+        batch: Int,
+        packed: Int,
+        block: Int,
+        tile: Int,
+        x_line: Int,
         states: StateTable,
         random_address: Callable[[Location, Int, Int], Ptr],
     ):
-        self.b, self.r, self.q, self.i, self.line = b, r, q, i, line
+        self.batch, self.packed, self.block, self.tile, self.x_line = batch, packed, block, tile, x_line
         self.states, self.random_address = states, random_address
 
 
 class PointwiseEmitter:
-    """Emits the values of one row from u on, `lanes` units; `mask` limits what is read and written at a row's end."""
+    """Emits the values of one row for the vector of units at u; `mask` has the lanes that exist in a row's tail."""
 
     def __init__(
         self,
@@ -61,89 +62,92 @@ class PointwiseEmitter:
         self.lanes = self.code.lanes
         self.values: dict[int, Any] = {}
 
-    # memory
+    # Memory.
 
     def address(self, s: Location) -> tuple[Ptr, bool]:
-        """(where the stream lies for this row and unit, whether it is padded)."""
+        """(the address of a location for this row and vector of units, whether it is padded to whole vectors)."""
         args, row = self.args, self.row
         if s.kind in ("previous", "next"):
             buffer = row.states.previous(s.index) if s.kind == "previous" else row.states.next(s.index)
-            return buffer.at(row.b * args.padded(s.width) + self.u), True
+            return buffer.at(row.batch * args.padded(s.width) + self.u), True
         if s.kind == "recorded":
-            line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).load_i64(row.b)
+            line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).load_i64(row.batch)
             return row.states.recorded(s.index).at(line * args.size(s.width) + self.u), False
         if s.kind == "tensor":
-            line = row.line if s.name in CALLER_LAYOUT_TENSORS else row.r
+            line = row.x_line if s.name in CALLER_LAYOUT_TENSORS else row.packed
             return args.row[s.name].at(line * args.stride[s.name] + args.column(s.column) + self.u), False
         if s.kind == "workspace":
-            return args.gate_gradients.at(row.q * args.stride["gate_gradients"] + args.column(s.column) + self.u), False
+            return args.gate_gradients.at(
+                row.block * args.stride["gate_gradients"] + args.column(s.column) + self.u
+            ), False
         if s.kind == "spill":
-            return args.spill.at((row.b * self.step.spill_count + s.index) * args.padded_units + self.u), True
+            return args.spill.at((row.batch * self.step.spill_count + s.index) * args.padded_units + self.u), True
         assert s.kind == "param", s
         return args.vector[s.name].at(self.u), True
 
     def load(self, s: Location) -> Any:
         p, padded = self.address(s)
         v = p.load(None if padded else self.mask)
-        if s.kind == "previous" and s.name:  # a carried gradient, and what the loss sends to this very step
+        if s.kind == "previous" and s.name:  # a carried gradient, and the upstream gradient of this step
             v = self.lanes.add(v, self.load(Location("tensor", s.name, width=s.width)))
         return v
 
-    def _number(self, s: Location) -> Any:
+    def _scalar(self, s: Location) -> Any:
+        """A value of width 1, broadcast to all lanes."""
         args = self.args
-        if s.kind == "spill":  # as wide as a state; any unit's is the number
-            line = (self.row.b * self.step.spill_count + s.index) * args.padded_units
+        if s.kind == "spill":  # stored for every unit: the first one is read
+            line = (self.row.batch * self.step.spill_count + s.index) * args.padded_units
             return self.lanes.splat(args.spill.at(line).load_scalar())
         return self.lanes.splat(
-            args.row[s.name].at(self.row.r * args.stride[s.name] + args.column(s.column)).load_scalar()
+            args.row[s.name].at(self.row.packed * args.stride[s.name] + args.column(s.column)).load_scalar()
         )
 
     def store(self, v: Any, s: Location) -> None:
         p, padded = self.address(s)
         p.store(v, None if padded else self.mask)
 
-    # values
+    # Values.
 
     def __call__(self, v: Value, stage_nodes: set[int]) -> Any:
-        """The value of a node. `home`: the nodes that this pass computes itself.
+        """The value of a node. stage_nodes: the nodes that this stage computes.
 
-        `_value` yields the nodes that it reads, in order, and is resumed with their values: a chain of operations may
-        be longer than Python's stack.
+        `_value` yields the nodes that it reads, in order, and is resumed with their values, because a chain of
+        operations may be deeper than Python's recursion limit.
         """
-        under_way = [(v, self._value(v, stage_nodes))] if v.id not in self.values else []
+        pending = [(v, self._value(v, stage_nodes))] if v.id not in self.values else []
         value = None
-        while under_way:
-            node, work = under_way[-1]
+        while pending:
+            node, work = pending[-1]
             try:
                 read = work.send(value)
             except StopIteration as done:
-                under_way.pop()
+                pending.pop()
                 value = self.values[node.id] = done.value
                 continue
             value = self.values.get(read.id)
             if value is None:
-                under_way.append((read, self._value(read, stage_nodes)))
+                pending.append((read, self._value(read, stage_nodes)))
         return self.values[v.id]
 
     def _value(self, v: Value, stage_nodes: set[int]) -> Emission:
         step, lanes = self.step, self.lanes
         if v.op == "const":
             return lanes.const(v.attr)
-        stream = step.inputs.get(v.id)
-        if stream is not None:
-            if stream.kind == "random":
-                return self.row.random_address(stream, self.row.b, self.u).load()
-            if (
-                stream.kind == "tensor" and step.widths[v.id] == "1"
-            ):  # one number for all units, whichever units it stands among
-                return self._number(stream)
-            return self.pregemm_address(v, self.row, self.u).load() if stream.kind == "pregemm" else self.load(stream)
+        location = step.inputs.get(v.id)
+        if location is not None:
+            if location.kind == "random":
+                return self.row.random_address(location, self.row.batch, self.u).load()
+            if location.kind == "tensor" and step.widths[v.id] == "1":  # one number for all units of a row
+                return self._scalar(location)
+            return (
+                self.pregemm_address(v, self.row, self.u).load() if location.kind == "pregemm" else self.load(location)
+            )
         if v.op in MEANS:
             if step.widths[v.args[0].id] != "1":
                 return lanes.splat(self.mean_address(v).load_scalar())
             return (yield v.args[0]) if v.op == "mean" else lanes.const(v.attr**-0.5)
         if v.id not in stage_nodes and v.id in step.spilled_scalars:
-            return self._number(step.locations[v.id])
+            return self._scalar(step.locations[v.id])
         if (
             v.id not in stage_nodes
             and v.id not in step.rematerialized
@@ -165,6 +169,7 @@ class PointwiseEmitter:
         return emit(self.lanes, v, inner)
 
     def _fusable(self, v: Value, stage_nodes: set[int]) -> bool:
+        """Whether v is a multiplication that its only reader contracts into a fused multiply-add."""
         return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.inputs and v.id in stage_nodes
 
     def _sum(self, root: Value, stage_nodes: set[int]) -> Emission:

@@ -1,7 +1,7 @@
-"""One step of a cell for a run of rows, as a function of the module: means, products, pointwise work, stage by stage.
+"""The step function: one step of a cell for a range of rows, stage by stage: means, products, pointwise work.
 
-Threads share a step in one of two ways. Each has rows of its own and never waits; or all have the same rows and each a
-share of the units, and they meet between stages, because a product reads what all of them wrote.
+Threads divide a step in one of two ways. Each has rows of its own, without barriers; or all have the same rows and each
+a slice of the units, with a barrier between stages, because a product reads values that all of them wrote.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from .pointwise import PointwiseEmitter, RowIndex
 
 
 class StepFunction:
-    """Emits `step(frame, carried, b, rows, r, q, share, shares, t)`.
+    """Emits `step(arguments, state table, b, rows, r, q, unit slice, unit slices, t)`.
 
-    It runs rows b, b+1, … of the batch, which are lines r, … of packed tensors and q, … of the block, for one share of
-    the units; t is the number of the step in the call.
+    It computes rows b, b + 1, … of the batch, which are lines r, … of packed tensors and q, … of the chunk or block,
+    for one slice of the units; t is the number of the step in the call.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class StepFunction:
         begun = False
         for stage in range(self.step.last_stage + 1):
             passes = self.step.loops_of_stage.get(stage, [])
-            works = stage in self.step.means or bool(passes)
-            if begun and works:
+            has_work = stage in self.step.means or bool(passes)
+            if begun and has_work:
                 self.team.barrier(code, self.args, self.num_unit_slices)
-            begun |= works
+            begun |= has_work
             if stage in self.step.means:
                 self._means(self.step.means[stage])
             for p in passes:
@@ -71,7 +71,7 @@ class StepFunction:
         return code.close()
 
     def _row(self, i: Int) -> RowIndex:
-        # Where rows are packed, an address that waited for a load would cost a quarter of a backward step.
+        # For packed rows no address depends on a load: such a dependence would cost a quarter of a backward step.
         strided = self.args.row_stride > 0
         b = strided.select(self.b + i, 0)
         there = self.line + self.args.row_base.load_i64(b)
@@ -83,11 +83,12 @@ class StepFunction:
 
     @cached_property
     def _counter_lane(self) -> Int:
-        _ = self.args.random_state  # loaded in the entry block before it is read there
+        _ = self.args.random_state  # loaded in the entry block before it is used there
         with self.code.builder.goto_entry_block():
             return philox.counter_lane(self.args, self.t)
 
     def _loop(self, p: FusedLoop) -> None:
+        """A fused loop: rows outside where it has no products, else blocks of units outside, for their packed panels."""
         code, width, n = self.code, self.args.size(p.width), self.lanes
         stage_nodes = self.step.stage_nodes.get(p.stage, set())
         if not p.products:
@@ -116,7 +117,7 @@ class StepFunction:
         scratch: dict[int, Ptr],
         panels: dict[int, Ptr],
     ) -> None:
-        """A block of units of a pass, for all rows: its products, and what is computed from them."""
+        """A block of units of a loop, for all rows: tiles of the products, then their pointwise epilogue."""
         code, n = self.code, self.lanes
         with self.gemm.row_tiles(code, self.rows, most) as (first, height):
             for q in p.products:
@@ -148,7 +149,7 @@ class StepFunction:
         self, p: FusedLoop, stage_nodes: set[int], row: RowIndex, u: Int, mask: Any, places: dict[int, Ptr]
     ) -> None:
         body = self._emitter(row, u, mask, places)
-        values = [(body(v, stage_nodes), s) for v, s in p.stores]  # everything is read before anything is overwritten
+        values = [(body(v, stage_nodes), s) for v, s in p.stores]  # all loads come before all stores
         for value, s in values:
             body.store(value, s)
 
@@ -168,16 +169,16 @@ class StepFunction:
         p, g = self.gates[v.id]
         args, n = self.args, self.lanes
         vector = u // n
-        block = (vector // p.span) * args.chunk_rows + row.q
+        block = (vector // p.span) * args.chunk_rows + row.block
         return args.pregemm[self.product_index[id(p)]].at(block * (p.columns * n) + (vector % p.span + g * p.span) * n)
 
     def _mean_address(self, m: Value, row: RowIndex) -> Ptr:
-        return self.args.means.at(row.b * self.step.mean_count + self.mean_index[m.id])
+        return self.args.means.at(row.batch * self.step.mean_count + self.mean_index[m.id])
 
     def _means(self, means: Sequence[Value]) -> None:
-        """What is taken over the units of every row: lane by lane, then over the lanes, always in one order.
+        """Means over the units of every row, in one fixed order: by lanes, then over the lanes.
 
-        A deviation goes over the units a second time, when the mean is known.
+        A standard deviation is a second loop over the units, after the mean.
         """
         code, lanes = self.code, self.code.lanes
         sources = list(dict.fromkeys(m.args[0] for m in means))
@@ -198,7 +199,7 @@ class StepFunction:
                 self._mean_address(m, row).store_scalar(value)
                 if m.id in self.step.scalars:
                     kept = self.step.scalars[m.id]
-                    line = row.r * self.args.stride[kept.name]
+                    line = row.packed * self.args.stride[kept.name]
                     self.args.row[kept.name].at(line + self.args.column(kept.column)).store_scalar(value)
 
     def _deviation(self, square: Any, eps: float) -> Any:
@@ -207,9 +208,9 @@ class StepFunction:
         return self.code.builder.extract_element(lanes.div(lanes.const(1.0), root), ir.Constant(ir.IntType(32), 0))
 
     def _average(self, row: RowIndex, sources: Sequence[Value], of: Callable[[Value, Any], Any]) -> list[Any]:
-        """The mean over the units of `of` each source, a number each."""
+        """The mean over the units of `of` each source, as scalars."""
         code, lanes, n = self.code, self.code.lanes, self.lanes
-        results: dict[int, Any] = {}
+        averages: dict[int, Any] = {}
         for size in ("H", "P"):
             here = {v.id: v for v in sources if storage_width(self.step.widths[v.id]) == size}
             if not here:
@@ -229,10 +230,10 @@ class StepFunction:
                                 value = lanes.select(mask, value, lanes.zero)
                             totals[k].store(lanes.add(totals[k].load(), value))
             count = code.builder.sitofp(width.value, lanes.F)
-            results.update({k: code.builder.fdiv(lanes.sum(t.load()), count) for k, t in totals.items()})
-        return [results[v.id] for v in sources]
+            averages.update({k: code.builder.fdiv(lanes.sum(t.load()), count) for k, t in totals.items()})
+        return [averages[v.id] for v in sources]
 
-    # products
+    # Products.
 
     def _product_tile(self, q: Product, block: Int, first: Int, height: Int, scratch: Ptr, panel: Ptr) -> None:
         start = self.args.bias[self.product_index[id(q)]].at(block * (q.columns * self.lanes))
@@ -256,6 +257,6 @@ class StepFunction:
         return Matrix(args.spill.at((self.b + first) * line + args.padded_units * s.index), line)
 
 
-def slice_of(blocks: Int, unit_slice: Int, num_unit_slices: Int) -> tuple[Int, Int]:
-    """One share of a run of blocks, contiguous."""
-    return blocks * unit_slice // num_unit_slices, blocks * (unit_slice + 1) // num_unit_slices
+def slice_of(blocks: Int, index: Int, count: Int) -> tuple[Int, Int]:
+    """(first, end) of slice number `index` of `count` contiguous slices of `blocks` blocks."""
+    return blocks * index // count, blocks * (index + 1) // count

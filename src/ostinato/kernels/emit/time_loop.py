@@ -1,13 +1,11 @@
-"""The loop over steps that forward and backward share, and how a job is cut into parts.
+"""The loop over steps, shared by forward and backward, and the division of its work between threads.
 
-Rows are packed: step t has the lines first[t] … first[t + 1] of every packed tensor, never more rows than the step
-before. A dense batch is the case where all steps have B. x and what is laid out as x is, the output and the gradients
-of both, may be the caller's tensors instead, in which the lines of a step lie anywhere: `starts` has the line of each
-row's first step, and its next step is `line_step` lines on. The states that a row starts from and ends in stand where
-`whose` says, among those of the caller's rows.
+Rows are packed: step t has the lines step_offsets[t] … step_offsets[t + 1] of every packed tensor, and never more
+rows than the step before. In a dense batch every step has B rows. Tensors with the layout of x (x, the output, the gradients of
+both) may be the caller's instead of packed: `row_base` has the line of each row's first step, and the row's next step
+is `row_stride` lines further. `state_row` has the row of the caller's states that belongs to each packed row.
 
-Parts that share nothing but what they read may be taken by any number of threads; where threads share a step instead,
-they meet as `team` says.
+Work items are independent of each other, or threads share every step, with barriers between its stages.
 """
 
 from __future__ import annotations
@@ -34,33 +32,36 @@ from .step_function import StepFunction, slice_of
 
 
 class ThreadSlice:
-    """One part of a job: rows low … high with all units, or all rows and a share of the units."""
+    """The work of one thread: rows low … high with all units, or all rows with a slice of the units."""
 
     def __init__(self, args: KernelArgs, item: Int, items: Int, team: ThreadTeam):
         code = args.code
         self.item, self.items, self.team = item, items, team
         shared = args.shared > 0
-        cuts, zero = args.row_splits, code.int_const(0)
+        splits, zero = args.row_splits, code.int_const(0)
         self.unit_slice, self.num_unit_slices = shared.select(item, 0), shared.select(items, 1)
         row = shared.select(zero, item)
-        self.low, self.high = cuts.load_i64(row), cuts.load_i64(row + 1)
+        self.low, self.high = splits.load_i64(row), splits.load_i64(row + 1)
 
     def unit_range(self, blocks: Int) -> tuple[Int, Int]:
-        """The range of `blocks` blocks of units that this thread computes."""
+        """(first, end) of the blocks of units that this thread computes, of `blocks` in all."""
         return slice_of(blocks, self.unit_slice, self.num_unit_slices)
 
     def barrier(self, code: Code, args: KernelArgs) -> None:
-        """Waits for the threads that share the step."""
+        """Emits a barrier between the threads that share the step."""
         self.team.barrier(code, args, self.num_unit_slices)
 
 
 class Kernel:
-    """What forward and backward have in common: the step, the numbering of its products, the frame's names."""
+    """The parts that forward and backward share: the step, the numbering of its products, the argument block."""
 
-    def __init__(self, program: Program, step: StepSchedule, target: Target, scalar: str, more: list[Product]):
+    fused_entries: tuple[str, str]
+    """The two entry points that the entry point "fused" runs one after the other."""
+
+    def __init__(self, program: Program, step: StepSchedule, target: Target, scalar: str, extra: list[Product]):
         self.program, self.step, self.target, self.scalar = program, step, target, scalar
         self.states = len(program.trace.states)
-        numbered = [*step.hoisted, *(q for p in step.loops for q in p.products), *more]
+        numbered = [*step.hoisted, *(q for p in step.loops for q in p.products), *extra]
         self.numbered_products = list(enumerate(numbered))
         self.product_index = {id(p): k for k, p in self.numbered_products}
         self.vectors, self.random_blocks = vectors(step), counter_blocks(step)
@@ -91,10 +92,11 @@ class Kernel:
         return fields
 
     def row_tensors(self) -> list[str]:
+        """The names of the tensors of lines that the kernel reads or writes."""
         raise NotImplementedError
 
     def module(self) -> ir.Module:
-        """The code, emitted anew. None of it stays here: it takes a hundred times the memory of what it compiles to."""
+        """Emits the module. It is not cached: its IR takes a hundred times the memory of the compiled code."""
         module = ir.Module(self.program.cell.name)
         gemm = GemmFunctions(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
         bodies: dict[str, ir.Function] = {}
@@ -111,23 +113,25 @@ class Kernel:
         return module
 
     def _fused_entry(self, gemm: GemmFunctions, bodies: dict[str, ir.Function]) -> None:
-        """The first two jobs one after the other, for a call that one thread does by itself."""
-        pack, main = list(bodies.values())[:2]
+        """Emits "fused": two entry points one after the other, for calls that run on one thread."""
+        first, second = (bodies[name] for name in self.fused_entries)
         code = gemm.define("fused_body", [PTR])
         args = KernelArgs(self.layout, code, code.arguments[0])
-        code.call(pack, args.base)
+        code.call(first, args.base)
         code.builder.store(ir.Constant(I64, 0), args.counter.value, align=8)
-        code.call(main, args.base)
+        code.call(second, args.base)
         with_denormals_flushed(gemm.module, code.close(), "fused", self.target)
 
     def entry_points(self) -> dict[str, Any]:
+        """name -> the method that emits its body: f(code, args, gemm, thread)."""
         raise NotImplementedError
 
     def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        """Packs the weights."""
         emit_packing(code, args, self.program.cell, self.step, gemm, self.numbered_products, thread.item, thread.items)
 
     def zero_padding(self, code: Code, args: KernelArgs, thread: ThreadSlice, name: str, width: str) -> None:
-        """Zeros into the lines of a tensor that is laid out as the caller's x which no row has: past the rows' ends."""
+        """Zeros the padding of a tensor with the layout of the caller's x: its lines past the ends of rows."""
         n, size, to, lengths = code.lanes.lanes, args.size(width), args.row[name], args.caller_lengths
 
         def clear(begin: Int, end: Int) -> None:
@@ -146,13 +150,15 @@ class Kernel:
                 clear(line * size, (line + 1) * size)
 
     def step_function(self, gemm: GemmFunctions, team: ThreadTeam) -> ir.Function:
+        """Emits the function of one step."""
         return StepFunction(
             self.step, self.layout, gemm, self.states, self.product_index, team, self.program.cell
         ).emit()
 
-    # the loop over steps
+    # The loop over steps.
 
     def row_count(self, args: KernelArgs, t: Int) -> Int:
+        """The rows of step t."""
         first = args.step_offsets
         return first.load_i64(t + 1) - first.load_i64(t)
 
@@ -166,30 +172,35 @@ class Kernel:
         thread: ThreadSlice,
         step_callback: Any,
     ) -> None:
-        """Steps begin … end of the order of work: rows enter, run(s, t, low, high, rows after), rows leave."""
+        """Loops over steps begin … end of the order of work; s counts in this order, t in the order of x.
+
+        In each step the states of the rows that start are loaded, step_callback(s, t, low, high, next_row_count) is
+        emitted for the rows low … high, and the states of the rows that end are stored.
+        """
         low, high = thread.low, thread.high
         with code.range(end, begin) as s:
             t = args.first_step + args.step_sign * s
             here = self.row_count(args, t)
-            # Which steps come before and after, without reading past either end.
+            # The rows of the neighbouring steps, 0 past either end without reading there.
             later = s > 0
-            before = later.select(self.row_count(args, t - args.step_sign * (s > 0).to_int()), 0)
+            prev_row_count = later.select(self.row_count(args, t - args.step_sign * (s > 0).to_int()), 0)
             more = s + 1 < args.T
-            after = more.select(self.row_count(args, t + args.step_sign * more.to_int()), 0)
+            next_row_count = more.select(self.row_count(args, t + args.step_sign * more.to_int()), 0)
             self._swap_buffers(args, states, s)
-            with code.if_(before.max(low) < here.min(high)):
-                self._load_states(args, states, (before.max(low), here.min(high)), thread)
+            with code.if_(prev_row_count.max(low) < here.min(high)):
+                self._load_states(args, states, (prev_row_count.max(low), here.min(high)), thread)
                 thread.barrier(code, args)
             self._generate_random(code, args, s, t, thread)
-            step_callback(s, t, low, here.min(high), after)
+            step_callback(s, t, low, here.min(high), next_row_count)
             thread.barrier(code, args)
-            with code.if_(after.max(low) < here.min(high)):
-                self._store_states(args, states, (after.max(low), here.min(high)), thread)
+            with code.if_(next_row_count.max(low) < here.min(high)):
+                self._store_states(args, states, (next_row_count.max(low), here.min(high)), thread)
 
     def _generate_random(self, code: Code, args: KernelArgs, s: Int, t: Int, thread: ThreadSlice) -> None:
-        """Random numbers are put down: before the first step those that are drawn once, and every four steps theirs.
+        """Fills the random buffer: per-sequence numbers before step 0, per-step numbers every 4 steps, because one
+        Philox call gives 4.
 
-        A room holds all rows that have one of the four steps, so that none is missing where rows enter in between.
+        It has numbers for all rows of any of the four steps, because rows may start in between.
         """
         first = s.equals(0)
         for letter in dict.fromkeys(name for name, _ in self.random_blocks):
@@ -210,19 +221,19 @@ class Kernel:
                 thread.barrier(code, args)
 
     def _swap_buffers(self, args: KernelArgs, states: StateTable, s: Int) -> None:
-        """Sets the carried states of step s: double buffers swap at every step."""
+        """Sets the buffers of the carried states at step s: double buffers swap at every step."""
         odd = (s % 2).equals(1)
         for k, double in enumerate(self.step.double_buffered):
             a, b = args.even[k], args.odd[k]
             states.set_carried(k, odd.select_pointer(b, a) if double else a, odd.select_pointer(a, b) if double else a)
 
     def _load_states(self, args: KernelArgs, states: StateTable, rows: tuple[Int, Int], thread: ThreadSlice) -> None:
-        """Copies the initial states of a range of rows into the carried states: they begin at this step."""
+        """Copies the initial states of a range of rows, which start at this step, into the carried states."""
         for tensor, buffer, mask in self._state_vectors(args, args.start_state, states.previous, rows, thread):
             buffer.store(tensor.load(mask))
 
     def _store_states(self, args: KernelArgs, states: StateTable, rows: tuple[Int, Int], thread: ThreadSlice) -> None:
-        """Copies the carried states of a range of rows into the final states: this step is their last one."""
+        """Copies the carried states of a range of rows, which end at this step, into the final states."""
         for tensor, buffer, mask in self._state_vectors(args, args.final_state, states.next, rows, thread):
             tensor.store(buffer.load(), mask)
 
@@ -234,7 +245,10 @@ class Kernel:
         rows: tuple[Int, Int],
         thread: ThreadSlice,
     ) -> Iterator[tuple[Ptr, Ptr, Any]]:
-        """For each state, emits the loop over rows and this thread's vectors: (in the tensor, in the buffer, mask)."""
+        """Emits, for each state, a loop over rows and this thread's vectors of units.
+
+        Yields (address in the tensor, address in the buffer, mask).
+        """
         code = args.code
         n, (low, high) = code.lanes.lanes, rows
         for k, w in enumerate(self.program.cell.state_widths):
@@ -247,34 +261,29 @@ class Kernel:
                 yield tensor.at(args.state_row.load_i64(b) * width + u), buffer.at(b * padded + u), mask
 
     def row_spans(self, code: Code, args: KernelArgs, begin: Int, end: Int, low: Int, high: Int, origin: Int) -> Any:
-        """The lines of rows low … high in steps begin … end, in few runs: (first line, lines, place in the block, at).
+        """Loops over contiguous spans of the lines of rows low … high in steps begin … end.
 
-        `origin` is the block's first line. One range that holds the whole batch is one run, unless the lines of its
-        steps lie apart: then at(i) is the line of the run's i-th row in tensors that are laid out as x is.
+        Yields (first packed line, lines, first line relative to `origin`, x_line); x_line(i) is the line of the span's
+        i-th row in tensors with the layout of x. The whole batch is one span if x is packed; else each step has one.
+        origin: the first packed line of the block of steps.
         """
         return _RowSpans(self, code, args, begin, end, low, high, origin)
 
     def packed_lines(self, args: KernelArgs, begin: Int, end: Int) -> tuple[Int, Int]:
-        """First and last line + 1 of the steps begin … end of the order of work."""
+        """(first, end) of the packed lines of the steps begin … end of the order of work."""
         a, b = args.first_step + args.step_sign * begin, args.first_step + args.step_sign * (end - 1)
         first = args.step_offsets
         return first.load_i64(a.min(b)), first.load_i64(a.max(b) + 1)
 
 
 class _RowSpans:
+    """The context manager behind `Kernel.row_spans`."""
+
     def __init__(
         self, kernel: Kernel, code: Code, args: KernelArgs, begin: Int, end: Int, low: Int, high: Int, origin: Int
     ):
-        self.kernel, self.code, self.args, self.begin, self.end, self.low, self.high, self.origin = (
-            kernel,
-            code,
-            args,
-            begin,
-            end,
-            low,
-            high,
-            origin,
-        )
+        self.kernel, self.code, self.args = kernel, code, args
+        self.begin, self.end, self.low, self.high, self.origin = begin, end, low, high, origin
 
     def __enter__(self) -> tuple[Int, Int, Int, Callable[[Int], Int]]:
         code, args, k = self.code, self.args, self.kernel
@@ -290,15 +299,15 @@ class _RowSpans:
         r = whole.select(first, here + self.low)
         n = whole.select(last - first, rows)
 
-        def at(i: Int) -> Int:
+        def x_line(i: Int) -> Int:
             return args.line(t) + args.row_base.load_i64(self.low + i)
 
-        return r, n, r - self.origin, at
+        return r, n, r - self.origin, x_line
 
     def __exit__(self, *error: object) -> None:
         self._range.__exit__(*error)  # type: ignore[arg-type]
 
 
 def parameter_keys(cell: Cell) -> list[str]:
-    """The keys of `KernelArgs.weight` in the order in which a layer gives a cell's parameters: letters, then p.NAME."""
+    """The keys of `KernelArgs.weight` in the order of `cell.parameters`: letters, then p.NAME."""
     return [letter for letter in cell.letters if letter != "p"] + [f"p.{n}" for n in cell.gates.get("p", ())]

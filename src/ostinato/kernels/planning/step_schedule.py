@@ -1,17 +1,20 @@
-"""From a graph to a plan of one step: the stages, the products that share a tile, what has to be stored in between.
+"""Scheduling of one step: its stages, the products that share a tile, the values that are spilled between stages.
 
-A step is cut at every product with a computed value and at every mean over the units. Between two cuts all work is
-pointwise. Every node is computed as late as its readers allow, so that little crosses from stage to stage.
+Every product with a computed operand and every mean over the units is a stage boundary. Between two boundaries all
+work is pointwise. The schedule is as late as possible: a node is computed in the last stage that its readers allow,
+which keeps few values live across a boundary.
 
-Streams say where a value lies in memory:
-    old, new   the carried state of a row (in backward: the gradient that is carried), padded to whole vectors
-    rows       a tensor with one line for each packed row: "x", "output", "history_k", "kept", "d_output", ...
-    past       in backward, a state before the step: the line of the step before, or the initial state
-    cross      a value on its way to a later stage, padded
-    slot       a line of the workspace for one block of steps: gradients of products and vectors, operands
-    vector     a per-unit parameter, padded
-    gate       W.name @ x, computed for a chunk of steps ahead of the loop
-    random     drawn for the row, the step and the unit, wherever it is read
+Kinds of locations:
+    previous, next  the carried state of a row before and after the step (in backward: the carried gradient), padded
+                    to whole vectors
+    tensor          a tensor with one line for each packed row: "x", "output", "history_k", "saved", "d_output", ...
+    recorded        backward: a state before the step, in the line of the previous step or in the initial state
+    spill           a value that a later stage reads, padded
+    workspace       a line of the gradient workspace of one block of steps: gradients of products and vectors, operands
+    param           a per-unit parameter, padded
+    pregemm         W.name @ x, computed for a chunk of steps ahead of the time loop
+    random          a random number of the row, the step and the unit
+    const           a constant of the code
 """
 
 from __future__ import annotations
@@ -25,57 +28,68 @@ from ...cells.operations import COMPARISONS, MEANS
 from ...cells.value import Value
 
 STAGE_BOUNDARIES = ("mm", "mmT", *MEANS)
-IMMUTABLE = ("tensor", "param", "const")  # streams that no stage overwrites
-MAX_REMATERIALIZED = 32  # operations on single numbers that every stage may make again
-SUM_ORDER = (
-    "spill",
-    "next",
-    "previous",
-    "workspace",
-)  # of a product's operands: it fixes the order of a sum, hence bits
-MAX_FUSED_GATES = 4  # gates whose accumulators share a tile
+IMMUTABLE = ("tensor", "param", "const")
+"""Kinds of locations that no stage overwrites."""
+MAX_REMATERIALIZED = 32
+"""Scalar operations that every stage may recompute for one value; a longer computation is spilled."""
+SUM_ORDER = ("spill", "next", "previous", "workspace")
+"""The order of a product's operands by the kind of their locations. It fixes the order of a sum: changing it changes
+bits."""
+MAX_FUSED_GATES = 4
+"""Gates whose accumulators share a register tile."""
 
 
 @dataclass(frozen=True)
 class Location:
+    """Where a value is stored."""
+
     kind: str
+    """One of the kinds above."""
     name: str = ""
+    """Of a tensor, a parameter or a letter of random numbers."""
     index: int = 0
+    """Of a state, a spill, a pregemm or a random number."""
     width: str = "H"
-    column: tuple[int, ...] = (0, 0)  # entries before it in its line, in units of (H, P), and then of 1
+    column: tuple[int, ...] = (0, 0)
+    """The first column of the value in its line, in units of (H, P, 1)."""
 
 
 @dataclass(frozen=True)
 class Operand:
-    """One run of k: where A lies, and the weights that stand against it.
+    """A contiguous k-range of a product: the location of its A and the weights that it is multiplied by.
 
-    Forward: the weights lie side by side and share A. Backward: they are stacked along k, as their gradients are in A.
+    Forward: the weights are side by side and share A. Backward: they are stacked along k, as their gradients are in A.
     """
 
     location: Location
     weights: tuple[tuple[str, str], ...]
-    depth: str  # entries of A per weight: "C", "H" or "P"
+    depth: str
+    """Columns of A for each weight: "C", "H" or "P"."""
 
 
 @dataclass
 class Product:
-    """Products that share a tile: several outputs of one operand, or one output that is a sum over parts."""
+    """Products that share a tile: several outputs of one operand, or one output that is a sum over operands."""
 
     outputs: list[Value]
     operands: list[Operand]
     width: str
-    bias_init: list[tuple[str, str] | None]  # the bias that starts each output's chain
-    transposed: bool = True  # the panel is [K, units] of a weight [units, K]; False: of a weight [K, units]
-    span: int = 1  # vectors of each output in a tile
+    bias_init: list[tuple[str, str] | None]
+    """The bias that initialises the accumulator of each output; None for zero."""
+    transposed: bool = True
+    """True: the panel [K, units] is packed from a weight [units, K]. False: from a weight [K, units]."""
+    span: int = 1
+    """Vectors of each output in a tile."""
 
     @property
     def columns(self) -> int:
+        """Vectors of a row of the tile, all outputs together."""
         return len(self.bias_init) * self.span
 
 
 @dataclass
 class FusedLoop:
-    """The pointwise work of one stage on values of one width, after the products that feed it."""
+    """A loop over rows and units: the values of one width in one stage, products and then the pointwise epilogue."""
 
     stage: int
     width: str
@@ -84,21 +98,25 @@ class FusedLoop:
 
     @property
     def span(self) -> int:
+        """Vectors of units that one iteration computes."""
         return max((p.span for p in self.products), default=1)
 
 
 class StepSchedule:
-    """A plan of one step.
+    """The schedule of one step.
 
-    passes    in order; means[s]: the means taken before stage s
-    at_stage  the passes of a stage; home: the nodes that it computes
-    leaves    node id -> the stream it is read from; places: the same for what this step computes and stores
-    singles   node id of a mean -> the stream in which it is kept as one number
-    numbers   nodes of width 1 that a later stage reads as one number, since making them again is long
-    again     nodes that a later stage makes again: products of two or three numbers that are there anyway
-    starts    product node id -> the bias node that starts its chain; dropped[root]: summands already counted elsewhere
-    ahead     the products with x
-    pingpong  per state: whether old and new need two buffers
+    loops            the fused loops in order; loops_of_stage[s]: those of stage s
+    means            [s]: the means computed at the start of stage s
+    stage_nodes      [s]: ids of the nodes that stage s computes
+    inputs           node id -> the location that the step reads it from
+    locations        node id -> the location that the step stores it to
+    scalars          node id of a mean -> the location in which it is saved as one number
+    spilled_scalars  nodes of width 1 that are spilled as one number, because recomputing them is long
+    rematerialized   nodes that later stages recompute: products of two or three values that are in memory
+    bias_init        product node id -> the bias node that initialises its accumulator
+    folded_terms     root of a sum -> ids of the summands that a product already includes
+    hoisted          the products with x, computed ahead of the time loop
+    double_buffered  for each state: whether previous and next need two buffers
     """
 
     def __init__(
@@ -141,6 +159,7 @@ class StepSchedule:
 
     @cached_property
     def mean_count(self) -> int:
+        """Means over the units that one step computes for a row."""
         return sum(len(m) for m in self.means.values())
 
     @property
@@ -148,6 +167,7 @@ class StepSchedule:
         return max([*(p.stage for p in self.loops), *self.means], default=0)
 
     def _assign_stages(self) -> None:
+        """Sets `nodes` in topological order, the stage of each, and `computed`, the nodes that are not inputs."""
         order = self._topological_order()
         level: dict[int, int] = {}
         for v in order.values():
@@ -155,7 +175,7 @@ class StepSchedule:
         self.nodes = list(order.values())
         last = max(level.values(), default=0)
         self.stage = self._latest_stages(last, {})
-        # A mean joins others that are taken earlier anyway: one sweep over the units serves them all.
+        # A mean is scheduled earlier if another mean is computed there anyway: both share one loop over the units.
         taken = sorted({self.stage[v.id] for v in self.nodes if v.op in MEANS and self._is_boundary(v)})
         means = [(v, bisect_left(taken, level[v.id])) for v in self.nodes if v.op in MEANS]
         sweep = {v.id: taken[k] for v, k in means if k < len(taken)}
@@ -163,7 +183,7 @@ class StepSchedule:
         self.computed = [v for v in self.nodes if v.id not in self.inputs]
 
     def _topological_order(self) -> dict[int, Value]:
-        """node.id -> node, each after those that it reads: depth first, from the first output on."""
+        """node id -> node in topological order: depth first, from the first output on."""
         order: dict[int, Value] = {}
         stack = [v for v, _ in reversed(self.outputs)]
         begun: set[int] = set()
@@ -177,7 +197,7 @@ class StepSchedule:
         return order
 
     def _latest_stages(self, last: int, no_later: dict[int, int]) -> dict[int, int]:
-        """The stage of each node, as late as its readers allow."""
+        """The latest stage of each node that its readers and `no_later` allow."""
         stage = {v.id: no_later.get(v.id, last) for v in self.nodes}
         for v in reversed(self.nodes):
             for a in self._reads(v):
@@ -191,7 +211,8 @@ class StepSchedule:
         return v.id not in self.inputs and v.op in STAGE_BOUNDARIES
 
     def _fold_sums(self) -> None:
-        """Biases start the chain of a product beside them; products that are only added up become one sum."""
+        """Folds sums into products: a bias initialises the accumulator of a product that it is added to, and products
+        that are only added up accumulate into one tile."""
         self.bias_init: dict[int, Value] = {}
         self.folded_terms: dict[int, set[int]] = {}
         self.summed_products: list[list[Value]] = []
@@ -217,9 +238,10 @@ class StepSchedule:
         return self.loops_at.setdefault((stage, width), FusedLoop(stage, width))
 
     def _spill_long_scalars(self) -> None:
-        """Values of width 1 are made again in every stage that reads them, but those that take long are stored.
+        """Spills values of width 1 that are long to compute; stages recompute the others where they read them.
 
-        After AGAIN operations one is stored, and what is made of it begins there: code grows with the graph alone.
+        After MAX_REMATERIALIZED operations a value is spilled, and values computed from it count from there, so the
+        size of the code is linear in that of the graph.
         """
         cost: dict[int, int] = {}
         for v in self.computed:
@@ -227,7 +249,7 @@ class StepSchedule:
                 cost[v.id] = 1 + sum(cost.get(a.id, 0) for a in v.args)
                 if cost[v.id] > MAX_REMATERIALIZED and v.op not in COMPARISONS:
                     cost[v.id] = 0
-        last = dict(self.stage)  # the last stage that reads a value, by itself or to make another again
+        last = dict(self.stage)  # the last stage that reads a value, directly or to recompute another
         for v in reversed(self.computed):
             for a in v.args:
                 last[a.id] = max(last[a.id], last[v.id] if cost.get(v.id) else self.stage[v.id])
@@ -240,6 +262,7 @@ class StepSchedule:
         return self.widths[v.id] == "1" or v.op in COMPARISONS
 
     def _place_values(self) -> None:
+        """Assigns every output to the loop that stores it, and spills the values that later stages read."""
         for v, stream in self.outputs:
             if stream.width == "1":
                 self.scalars[v.id] = stream
@@ -255,7 +278,7 @@ class StepSchedule:
                 self._make_available(v, self.stage[v.id])
 
     def _make_available(self, v: Value, stage: int) -> None:
-        """What v reads of earlier stages is stored there. A comparison is no number: it is made again."""
+        """Spills the values of earlier stages that v reads. Comparisons are masks, not numbers, and are recomputed."""
         for a in v.args:
             late = self.stage[a.id] < stage and a.id not in self.inputs
             if late and self.widths[a.id] != "1" and a.id not in self.locations:
@@ -265,22 +288,23 @@ class StepSchedule:
                     self._keep_for_later(a)
 
     def _keep_for_later(self, v: Value) -> None:
-        """For a later stage, v is stored, unless it is a product of numbers that are there anyway."""
+        """Spills v for later stages, unless it can be rematerialised."""
         if not self._can_rematerialize(v):
             self._spill(v)
 
-    def _can_rematerialize(self, v: Value, deep: int = 2) -> bool:
-        """Whether v needs no place: it has one, or at most `deep` multiplications separate it from what has."""
+    def _can_rematerialize(self, v: Value, depth: int = 2) -> bool:
+        """True if v need not be spilled: it is in memory, or at most `depth` multiplications of such values give it."""
         if v.id in self.inputs:
             return self.inputs[v.id].kind in IMMUTABLE
         if v.id in self.locations:
             return self.locations[v.id].kind != "next"
-        if v.op != "mul" or not deep or not all(self._can_rematerialize(a, deep - 1) for a in v.args):
+        if v.op != "mul" or not depth or not all(self._can_rematerialize(a, depth - 1) for a in v.args):
             return False
         self.rematerialized.add(v.id)
         return True
 
     def _spill(self, v: Value) -> Location:
+        """Stores v to a new spill location in the stage that computes it."""
         stream = Location("spill", index=self.spill_count, width=storage_width(self.widths[v.id]))
         self.spill_count += 1
         self._loop_at(self.stage[v.id], stream.width).stores.append((v, stream))
@@ -288,7 +312,7 @@ class StepSchedule:
         return stream
 
     def operand_location(self, v: Value) -> Location:
-        """Where a product finds its operand as one line of memory per row."""
+        """The location of a product's operand, one contiguous line for each row; v is spilled if it has none."""
         if v.id not in self.operand_locations:
             place = self.inputs.get(v.id) or self.locations.get(v.id)
             readable = place is not None and place.kind in ("previous", "next", "spill", "workspace")
@@ -296,6 +320,7 @@ class StepSchedule:
         return self.operand_locations[v.id]
 
     def _group_products(self) -> None:
+        """Groups products with one operand into shared tiles, and products that are added up into sums."""
         groups: dict[tuple[int, int, str], list[Value]] = {}
         summed = {v.id for chain in self.summed_products for v in chain}
         for v in self.computed:
@@ -334,7 +359,7 @@ class StepSchedule:
         return self.bias_init[v.id].attr if v.id in self.bias_init else None
 
     def _needs_double_buffer(self, k: int, state: Value) -> bool:
-        """Whether the old value of state k may be read after the new one was written."""
+        """Whether the previous value of state k may be read after the next one was written."""
         written = min((self.stage[v.id] for v, s in self.outputs if s.kind == "next" and s.index == k), default=0)
         read = [self.stage[v.id] for v in self.computed if any(a is state for a in v.args)]
         read += [self.stage[v.id] for v, _ in self.outputs if v is state]
@@ -350,6 +375,7 @@ class StepSchedule:
 
 
 def storage_width(w: str) -> str:
+    """The width of a value in memory: one of width 1 is stored for every unit."""
     return "H" if w == "1" else w
 
 
@@ -362,7 +388,7 @@ def use_counts(nodes: Iterable[Value], outputs: Iterable[Value]) -> dict[int, in
 
 
 def sum_terms(root: Value, uses: dict[int, int], inputs: dict[int, Location]) -> list[Value]:
-    """The summands of a chain of additions that nobody else reads, left to right."""
+    """The summands of a tree of additions without other readers, left to right."""
     found: list[Value] = []
     stack = [*reversed(root.args)]
     while stack:
@@ -375,25 +401,25 @@ def sum_terms(root: Value, uses: dict[int, int], inputs: dict[int, Location]) ->
 
 
 def gate_groups(members: list[Value]) -> list[list[Value]]:
-    """Groups of at most GROUP, of nearly equal size."""
+    """Groups of at most MAX_FUSED_GATES products, of nearly equal size."""
     count = -(-len(members) // MAX_FUSED_GATES)
     return [members[i * len(members) // count : (i + 1) * len(members) // count] for i in range(count)]
 
 
-def merge_operands(parts: list[Operand]) -> list[Operand]:
-    """Parts whose operands are neighbours in one line of the workspace become one run of k."""
-    runs: list[tuple[Operand, list[tuple[str, str]]]] = []
-    for p in sorted(parts, key=lambda q: (SUM_ORDER.index(q.location.kind), q.location.index, q.location.column)):
-        q, weights = runs[-1] if runs else (None, [])
+def merge_operands(operands: list[Operand]) -> list[Operand]:
+    """Operands that are adjacent in a line of the gradient workspace, merged into one k-range."""
+    merged: list[tuple[Operand, list[tuple[str, str]]]] = []
+    for p in sorted(operands, key=lambda q: (SUM_ORDER.index(q.location.kind), q.location.index, q.location.column)):
+        q, weights = merged[-1] if merged else (None, [])
         near = q is not None and p.location.kind == q.location.kind == "workspace" and p.depth == q.depth
         if q is not None and near and _adjacent(q, len(weights), p):
             weights += p.weights
         else:
-            runs.append((p, list(p.weights)))
-    return [Operand(p.location, tuple(weights), p.depth) for p, weights in runs]
+            merged.append((p, list(p.weights)))
+    return [Operand(p.location, tuple(weights), p.depth) for p, weights in merged]
 
 
 def _adjacent(q: Operand, n: int, p: Operand) -> bool:
-    """Whether p lies right behind the n values that begin with q."""
+    """Whether p follows directly after the n values that begin with q."""
     h, o = q.location.column[:2]
     return p.location.column == ((h + n, o) if q.depth == "H" else (h, o + n))
