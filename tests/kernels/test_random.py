@@ -87,5 +87,7 @@ def test_nothing_drawn_is_kept():
 @pytest.mark.parametrize("given", [None, torch.zeros(4), torch.zeros(5, dtype=torch.int64)])
 def test_noise_of_another_kind_is_refused(given):
     x, h = torch.zeros(2, 1, 1), torch.zeros(1, 4)
-    with pytest.raises(ShapeError, match=r"kernels: random_state must be an int64 tensor of 3 \+ B = 4 numbers for the cell"):
+    with pytest.raises(
+        ShapeError, match=r"kernels: random_state must be an int64 tensor of 3 \+ B = 4 numbers for the cell"
+    ):
         forward(drawn, x, [h] * 6, [], None, False, False, given)

@@ -79,7 +79,7 @@ def test_vectors_as_narrow_as_those_of_aarch64(tmp_path: Path):
 def code(name: str, target: str, scalar: str = "float32") -> str:
     """The assembly of forward in training and of backward."""
     chosen, p = target_by_name(target), program(CELLS[name])
-    made = (Forward(p, chosen, scalar, keep=True, histories=False), Backward(p, chosen, scalar, d_histories=False))
+    made = (Forward(p, chosen, scalar, save=True, histories=False), Backward(p, chosen, scalar, d_histories=False))
     return "\n".join(compile_cache.emit_assembly(k.module(), chosen) for k in made)
 
 

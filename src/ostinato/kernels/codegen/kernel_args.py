@@ -37,9 +37,9 @@ class KernelArgs(BarrierArgs):
 
     # Where rows lie.
     step_offsets = Address("int64 [T + 1]: the packed line at which each step begins, and R; plan.")
-    row_base = Address("int64 [B]: the line of each row's first step in tensors laid out as x; plan or `RowLayout`.")
+    row_base = Address("int64 [B]: each row's first line in tensors with the layout of x; plan or `RowLayout`.")
     identity = Address("int64 [B]: 0, 1, … B - 1, for tensors that are packed; plan.")
-    state_row = Address("int64 [B]: the row of the initial and final states of each packed row; plan or `RowLayout`.")
+    state_row = Address("int64 [B]: each packed row's row in the initial and final states; plan or `RowLayout`.")
     row_stride = Integer("Lines from one step of a row to its next one in the caller's x; 0 if x is packed.")
     gathered_x = Workspace("[Q, padded_C]: the chunk's rows of x, gathered, if x is the caller's.")
     caller_steps = Integer("Steps of the caller's x, padding included; 0 if x is packed.")
@@ -75,8 +75,8 @@ class KernelArgs(BarrierArgs):
 
     # Row tensors: one line for each packed row, or laid out as the caller's x.
     row = Addresses(
-        "A tensor of lines by its name: x [R, C], output, saved (values that backward reads), history_k (state k after each "
-        "step), dx, d_output, d_history_k, adjoint_k; call.",
+        "A tensor of lines by its name: x [R, C], output, saved (values that backward reads), history_k (state k after "
+        "each step), dx, d_output, d_history_k, adjoint_k; call.",
         prefix="",
     )
     stride = Integers("Numbers from one line of that tensor to the next; plan, 0 for an absent upstream gradient.")

@@ -12,7 +12,7 @@ from ..codegen.arguments import Field
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
 from ..planning.cell_program import Program, WeightGradient
-from ..planning.step_schedule import Location, Product
+from ..planning.operands import Location, Product
 from ..system.target import Target
 from .gemm import GemmFunctions, Matrix
 from .gemm_dispatch import GemmDispatch, total_depth

@@ -7,7 +7,7 @@ from typing import Any
 from ..codegen.ir_builder import Code, Int
 from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.cell_program import Program
-from ..planning.step_schedule import Product
+from ..planning.operands import Product
 from ..system.target import Target
 from .gemm import GemmFunctions, Matrix
 from .gemm_dispatch import GemmDispatch

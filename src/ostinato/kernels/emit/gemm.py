@@ -1,7 +1,7 @@
-"""Matrix products as register tiles: C[m, n] = start[n] + Σ_k A[m, k] B[k, n], one chain of multiply-adds by k.
+"""Matrix products by register tiles: C[m, n] = start[n] + Σ_k A[m, k] B[k, n], one chain of multiply-adds over k.
 
-The chain of an element is the same whatever the height of its tile, so a row has the same bits alone and among others.
-B is packed: a panel holds `columns` vectors for each k, one after the other, zeros where the matrix ends.
+The chain of an element does not depend on the height of its tile, so a row has the same bits alone and in a batch.
+B is packed: a panel has `columns` vectors for each k, contiguous, with zeros past the end of the matrix.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Load = Callable[[], Any]
 
 
 def max_tile_rows(columns: int, registers: int) -> int:
-    """The most rows of a tile: its sums must fit in the vector registers, the rows' addresses in the others."""
+    """The largest height of a tile whose accumulators fit in the vector registers, and row addresses in the others."""
     accumulators = 24 if registers >= 32 else 12
     fits = [m for m in range(1, 9) if m * columns <= min(accumulators, registers - 1 - min(m, columns))]
     return max(fits, default=1)
 
 
 class Matrix(NamedTuple):
-    """Rows of a matrix."""
+    """Rows of a matrix in memory: A and lda."""
 
     pointer: Ptr
     stride: Int
@@ -38,7 +38,7 @@ class Matrix(NamedTuple):
 
 
 class GemmFunctions:
-    """The tile functions of one module, made when first asked for."""
+    """The functions of one module that compute, pack and store tiles, each emitted at its first use."""
 
     def __init__(self, module: ir.Module, scalar: str, lanes: int, registers: int):
         self.module, self.scalar, self.lanes, self.registers = module, scalar, lanes, registers
@@ -48,7 +48,7 @@ class GemmFunctions:
         return Code(self.module, name, arguments, self.scalar, self.lanes)
 
     def function(self, name: str, arguments: list, body: Callable[[Code], None]) -> ir.Function:
-        """A function of the module, emitted when first asked for."""
+        """A function of the module, emitted at its first use."""
         if (name,) not in self._functions:
             code = self.define(name, arguments)
             body(code)
@@ -70,7 +70,7 @@ class GemmFunctions:
         return self._functions[key]
 
     def column_tile(self, columns: int) -> ir.Function:
-        """`tile` for an A whose rows are neighbours, from zero: f(rows, A, k stride, panel, K, C, row stride)."""
+        """`tile` for a column-major A, with accumulators from zero: f(rows, A, k stride, panel, K, C, row stride)."""
         key = ("column", columns)
         if key not in self._functions:
             code = self.define(f"column_tile_{columns}", [I64, PTR, I64, PTR, I64, PTR, I64])
@@ -132,9 +132,10 @@ class GemmFunctions:
         return code.close()
 
     def gemv_unpacked(self, rows: int) -> ir.Function:
-        """f(A, row stride, M, K, width, start, C, row stride): one vector of columns, from M [width, K] as it is.
+        """f(A, row stride, M, K, width, start, C, row stride): one vector of columns, from an unpacked M [width, K].
 
-        For calls too short to pay for packing: squares of M are transposed in registers. Same chain and bits as `tile`.
+        For calls that are too short to amortise packing: blocks of M are transposed in registers. The chain of each
+        element is that of `tile`, and so are the bits.
         """
 
         def body(code: Code) -> None:
@@ -150,7 +151,7 @@ class GemmFunctions:
     def _accumulate_block(
         self, code: Code, a: Matrix, m: Ptr, k: Int, depth: Int, width: Int, c: Matrix, rows: int
     ) -> None:
-        """Adds the next square of M, from column k on, to `rows` rows of c."""
+        """Accumulates the block of M from column k on into `rows` rows of c."""
         n, lanes = self.lanes, code.lanes
         transpose_block = code.alloca_vec(n * n)
         count = (depth - k).min(n)
@@ -191,7 +192,7 @@ class GemmFunctions:
         return self.function("gemv_unpacked_x2", [PTR, I64, PTR, I64, PTR, PTR, PTR, I64, PTR, PTR], body)
 
     def store_tile(self, columns: int) -> ir.Function:
-        """f(add, tile, rows, C, row stride, width): a tile, or what it adds, into a matrix that ends after `width`."""
+        """f(add, tile, rows, C, row stride, width): stores a tile to a matrix, or adds it; `width` columns remain."""
 
         def body(code: Code) -> None:
             add, tile, rows, to, line, width = code.arguments
@@ -210,7 +211,7 @@ class GemmFunctions:
         return self.function(f"store_tile_{columns}", [I64, PTR, I64, PTR, I64, I64], body)
 
     def row_tiles(self, code: Code, rows: Int, columns: int):  # type: ignore[no-untyped-def]
-        """Loops over tiles of nearly equal height that cover `rows`: yields (first row, height)."""
+        """Loops over tiles of nearly equal height that cover `rows` rows: yields (first row, height)."""
         return _RowTiles(code, rows, self.tile_rows(columns))
 
     def transpose_block(self) -> ir.Function:
@@ -234,15 +235,15 @@ class GemmFunctions:
         return self._functions[("transpose_block",)]
 
     def pack_transposed(self) -> ir.Function:
-        """f(M, row stride, K, width, panel, stride, room): panel[k * stride + j] = M[j, k] zeros from width to room.
+        """f(M, row stride, K, width, panel, stride, padded): panel[k * stride + j] = M[j, k], zeros from width on.
 
-        One gate of one block of units: `width` rows of a weight [H, K] become columns, a square of lanes at a time.
+        One gate of one block of units: `width` rows of a weight [H, K] become columns, transposed by blocks.
         """
         if ("transposed",) not in self._functions:
             code = self.define("pack_transposed", [PTR, I64, I64, I64, PTR, I64, I64])
-            m, line, depth, width, panel, stride, room = code.arguments
+            m, line, depth, width, panel, stride, padded = code.arguments
             n = self.lanes
-            with code.range(room, step=n) as j, code.range(depth, step=n) as k:
+            with code.range(padded, step=n) as j, code.range(depth, step=n) as k:
                 code.call(
                     self.transpose_block(),
                     m.at(j * line + k),
@@ -256,7 +257,7 @@ class GemmFunctions:
         return self._functions[("transposed",)]
 
     def pack_rows(self) -> ir.Function:
-        """f(M, row stride, K, width, panel, stride, room): panel[k * stride + j] = M[k, j], zeros up to room."""
+        """f(M, row stride, K, width, panel, stride, padded): panel[k * stride + j] = M[k, j], zeros up to padded."""
 
         def body(code: Code) -> None:
             m, ldm, *rest = code.arguments
@@ -265,7 +266,7 @@ class GemmFunctions:
         return self.function("pack_rows", [PTR, I64, I64, I64, PTR, I64, I64], body)
 
     def gather_rows(self) -> ir.Function:
-        """f(M, row stride, which, K, width, panel, stride, room): `pack_rows` of the rows which[0], …, which[K - 1]."""
+        """f(M, row stride, which, K, width, panel, stride, padded): `pack_rows` of rows which[0], …, which[K - 1]."""
 
         def body(code: Code) -> None:
             m, ldm, which, *rest = code.arguments
@@ -274,12 +275,12 @@ class GemmFunctions:
         return self.function("gather_rows", [PTR, I64, PTR, I64, I64, PTR, I64, I64], body)
 
     def _copy_rows(
-        self, code: Code, row: Callable[[Int], Ptr], depth: Int, width: Int, panel: Ptr, stride: Int, room: Int
+        self, code: Code, row: Callable[[Int], Ptr], depth: Int, width: Int, panel: Ptr, stride: Int, padded: Int
     ) -> None:
         lanes, n = code.lanes, self.lanes
         with code.range(depth) as k:
             to, frm = panel.at(k * stride), row(k)
-            with code.range(room, step=n) as j:
+            with code.range(padded, step=n) as j:
                 with code.if_else(j + n <= width) as (full, tail):
                     with full:
                         to.at(j).store(frm.at(j).load())
@@ -288,20 +289,20 @@ class GemmFunctions:
 
 
 def _rank_one_update(rows: Sequence[Load], columns: Sequence[Load], sums: Sequence[Any], lanes: Lanes) -> list[Any]:
-    """sums[m, v] + rows[m] · columns[v]. The fewer of the two are loaded first and stay in registers; the others pass
-    through one register each, so that as many as possible are left for the sums."""
+    """sums[m, v] + rows[m] · columns[v]. The shorter of the two is loaded first and stays in registers, the other takes
+    one register at a time, which leaves the most registers for the accumulators."""
     few, many = (columns, rows) if len(columns) <= len(rows) else (rows, columns)
-    held, found = [load() for load in few], {}
+    held, updated = [load() for load in few], {}
     for i, load in enumerate(many):
         value = load()
         for j, other in enumerate(held):
             a, b, m, v = (value, other, i, j) if many is rows else (other, value, j, i)
-            found[m, v] = lanes.fma(a, b, sums[m * len(columns) + v])
-    return [found[m, v] for m in range(len(rows)) for v in range(len(columns))]
+            updated[m, v] = lanes.fma(a, b, sums[m * len(columns) + v])
+    return [updated[m, v] for m in range(len(rows)) for v in range(len(columns))]
 
 
 def transpose_registers(code: Code, rows: list) -> list:
-    """A square of lanes, transposed in registers: exchanges halves, then quarters, … of pairs of rows."""
+    """The transpose of a square block in registers: exchanges halves, then quarters, … of pairs of rows."""
     n, b = len(rows), code.builder
     index = ir.VectorType(ir.IntType(32), n)
     rows, s = list(rows), 1

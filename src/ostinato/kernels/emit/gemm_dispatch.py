@@ -1,4 +1,4 @@
-"""A tile of a step's product, wherever its weights lie: packed ahead, packed for this one use, or as they are."""
+"""Selects the routine of a tile: from a panel packed ahead, a panel packed for one use, or unpacked weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...cells import Cell
 from ..codegen.ir_builder import Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Operand, Product
+from ..planning.operands import Operand, Product
 from .gemm import GemmFunctions, Matrix
 
 
@@ -20,31 +20,31 @@ class GemmDispatch:
     def packed_panel(self, number: int, q: Product, block: Int, unit_slice: Int) -> Ptr:
         """The panel of a block of units.
 
-        A call of few steps hardly uses a panel again. It is packed here then, anew in every step, into a place of the
-        thread's own that stays in its cache, and neither written to memory for all blocks nor read by other threads.
+        A call of few steps hardly reuses a panel. Then it is packed here, in every step, into memory of the thread that
+        stays in its cache, instead of being written for all blocks and read by other threads.
         """
         args, gemm = self.args, self.gemm
-        room = total_depth(args, q) * (q.columns * gemm.lanes)
-        panels, once = args.panel[number], args.pack_per_use > 0
+        panel_size = total_depth(args, q) * (q.columns * gemm.lanes)
+        panels, per_use = args.panel[number], args.pack_per_use > 0
         if not q.transposed:
-            return panels.at(block * room)
-        panel = panels.at(once.select(unit_slice, block) * room)
-        with self.code.if_(once):
+            return panels.at(block * panel_size)
+        panel = panels.at(per_use.select(unit_slice, block) * panel_size)
+        with self.code.if_(per_use):
             self.pack_panel(q, block, panel)
         return panel
 
     def pack_panel(self, q: Product, block: Int, panel: Ptr) -> None:
-        """A block of units of a weight [units, K] for each output, side by side for each k; zeros where units end."""
+        """Packs a block of units of a weight [units, K] for each output, contiguous for each k, padded with zeros."""
         code, args, gemm, cell = self.code, self.args, self.gemm, self.cell
-        room, width, k = q.span * gemm.lanes, args.size(q.width), args.size(q.operands[0].depth)
-        first = block * room
-        here = (width - first).min(room)
+        padded, width, k = q.span * gemm.lanes, args.size(q.width), args.size(q.operands[0].depth)
+        first = block * padded
+        here = (width - first).min(padded)
         for g, (letter, name) in enumerate(q.operands[0].weights):
             m = args.weight[letter].at((width * cell.place[letter, name] + first) * k)
-            code.call(gemm.pack_transposed(), m, k, k, here, panel.at(g * room), q.columns * gemm.lanes, room)
+            code.call(gemm.pack_transposed(), m, k, k, here, panel.at(g * padded), q.columns * gemm.lanes, padded)
 
     def gemm_tile(self, q: Product, block: Int, height: Int, operand: Matrix, panel: Ptr, start: Ptr, to: Ptr) -> None:
-        """A tile of several outputs of one operand: from the packed panel, in short calls from unpacked weights."""
+        """A tile of several outputs of one operand, from the packed panel or, in short calls, from unpacked weights."""
         code, args, gemm, cell = self.code, self.args, self.gemm, self.cell
         (a, line), columns = operand, q.columns * gemm.lanes
         n, k, width = gemm.lanes, args.size(q.operands[0].depth), args.size(q.width)
@@ -74,9 +74,8 @@ class GemmDispatch:
     def gemm_tile_sum(
         self, q: Product, block: Int, height: Int, operands: Sequence[Matrix], panel: Ptr, start: Ptr, to: Ptr
     ) -> None:
-        """A tile of one output that is a sum over parts: from the panel, or in a short call from the weights' own rows.
-
-        A whole block of columns can be read where it lies. Both ways add in one order.
+        """A tile of one output that is a sum over operands, from the packed panel or, in short calls, from the rows of
+        the weights, of which a whole block of columns is contiguous. The order of the sum is the same.
         """
         code, args, gemm, cell = self.code, self.args, self.gemm, self.cell
         columns = q.columns * gemm.lanes
@@ -101,12 +100,12 @@ class GemmDispatch:
 
 
 def operand_depth(args: KernelArgs, q: Product, operand: Operand) -> Int:
-    """How many k a part has."""
+    """K of one operand."""
     return args.size(operand.depth) * (1 if q.transposed else len(operand.weights))
 
 
 def total_depth(args: KernelArgs, q: Product) -> Int:
-    """How many k all parts have."""
+    """K of all operands together."""
     total = args.code.int_const(0)
     for operand in q.operands:
         total = total + operand_depth(args, q, operand)

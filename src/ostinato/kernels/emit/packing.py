@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from ...cells import Cell
 from ..codegen.ir_builder import Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Product, StepSchedule
+from ..planning.operands import Product
+from ..planning.step_schedule import StepSchedule
 from .gemm import GemmFunctions
 from .gemm_dispatch import GemmDispatch, total_depth
 
@@ -26,10 +27,10 @@ def emit_packing(
     """Packs every `items`-th block of units of every product; item 0 packs all vectors."""
     n = gemm.lanes
     for number, p in numbered:
-        width, room = args.size(p.width), p.span * n
-        with code.range(width.ceil_div(room), item, items) as block:
-            first = block * room
-            here = (width - first).min(room)
+        width, padded = args.size(p.width), p.span * n
+        with code.range(width.ceil_div(padded), item, items) as block:
+            first = block * padded
+            here = (width - first).min(padded)
             panel = args.panel[number].at(block * total_depth(args, p) * (p.columns * n))
             start = args.bias[number].at(block * (p.columns * n))
             _pack_bias(code, args, cell, gemm, p, first, here, start)
@@ -37,12 +38,12 @@ def emit_packing(
                 with code.if_((args.unpacked_weights <= 0) & (args.pack_per_use <= 0)):
                     GemmDispatch(args, gemm, cell).pack_panel(p, block, panel)
             else:
-                with code.if_((args.unpacked_weights <= 0) | (here < room)):
+                with code.if_((args.unpacked_weights <= 0) | (here < padded)):
                     for q in p.operands:
                         for letter, name in q.weights:
                             k = args.size(q.depth)
                             m = args.weight[letter].at(k * width * cell.place[letter, name] + first)
-                            code.call(gemm.pack_rows(), m, width, k, here, panel, p.columns * n, room)
+                            code.call(gemm.pack_rows(), m, width, k, here, panel, p.columns * n, padded)
                             panel = panel.at(k * (p.columns * n))
     widths = {s.name: s.width for s in step.inputs.values() if s.kind == "param"}
     with code.if_(item.equals(0)):

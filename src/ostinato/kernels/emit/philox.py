@@ -14,7 +14,8 @@ from llvmlite import ir
 from ...cells.noise import BITS, KINDS, MULTIPLIERS, ONCE, ROUNDS, ROWS, SEED, STEP, STREAM, WEYL, WORDS
 from ..codegen.ir_builder import I64, Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Location, StepSchedule
+from ..planning.operands import Location
+from ..planning.step_schedule import StepSchedule
 
 _LOW = 0xFFFFFFFF
 

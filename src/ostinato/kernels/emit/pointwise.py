@@ -14,7 +14,8 @@ from ...cells.operations.operation import numbers
 from ...cells.value import Value
 from ..codegen.ir_builder import Int, Ptr
 from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
-from ..planning.step_schedule import Location, StepSchedule, sum_terms
+from ..planning.operands import Location
+from ..planning.step_schedule import StepSchedule, sum_terms
 
 Emission = Generator[Value, Any, Any]
 """The emission of a node: yields the nodes that it reads, receives their values, returns its own."""

@@ -17,7 +17,8 @@ from ...cells.value import Value
 from ..codegen.arguments import Layout
 from ..codegen.ir_builder import I64, PTR, Int, Ptr
 from ..codegen.kernel_args import KernelArgs, StateTable
-from ..planning.step_schedule import FusedLoop, Location, Product, StepSchedule, storage_width
+from ..planning.operands import FusedLoop, Location, Product, storage_width
+from ..planning.step_schedule import StepSchedule
 from . import philox
 from .barrier import ThreadTeam
 from .gemm import GemmFunctions, Matrix
@@ -88,7 +89,7 @@ class StepFunction:
             return philox.counter_lane(self.args, self.t)
 
     def _loop(self, p: FusedLoop) -> None:
-        """A fused loop: rows outside where it has no products, else blocks of units outside, for their packed panels."""
+        """A fused loop: over rows where it has no products, else over blocks of units, each with its packed panels."""
         code, width, n = self.code, self.args.size(p.width), self.lanes
         stage_nodes = self.step.stage_nodes.get(p.stage, set())
         if not p.products:

@@ -1,9 +1,9 @@
 """The loop over steps, shared by forward and backward, and the division of its work between threads.
 
-Rows are packed: step t has the lines step_offsets[t] … step_offsets[t + 1] of every packed tensor, and never more
-rows than the step before. In a dense batch every step has B rows. Tensors with the layout of x (x, the output, the gradients of
-both) may be the caller's instead of packed: `row_base` has the line of each row's first step, and the row's next step
-is `row_stride` lines further. `state_row` has the row of the caller's states that belongs to each packed row.
+Rows are packed: step t has the lines step_offsets[t] … step_offsets[t + 1] of every packed tensor, and never more rows
+than the step before. In a dense batch every step has B rows. Tensors with the layout of x (x, the output, the gradients
+of both) may be the caller's instead of packed: `row_base` has the line of each row's first step, and the row's next
+step is `row_stride` lines further. `state_row` has the row of the caller's states that belongs to each packed row.
 
 Work items are independent of each other, or threads share every step, with barriers between its stages.
 """
@@ -21,7 +21,8 @@ from ..codegen.arguments import Field, Keyed, Layout
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.cell_program import Program
-from ..planning.step_schedule import Product, StepSchedule
+from ..planning.operands import Product
+from ..planning.step_schedule import StepSchedule
 from ..system.openmp import with_denormals_flushed
 from ..system.target import Target
 from .barrier import ThreadTeam

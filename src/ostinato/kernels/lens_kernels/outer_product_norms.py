@@ -1,7 +1,7 @@
-"""‖Σ_b d_b ⊗ z_b‖² of every step, without the matrix: Σ_{b,c} (d_b · d_c)(z_b · z_c), half of it by symmetry.
+"""‖Σ_b d_b ⊗ z_b‖² of every step from Gram matrices: Σ_{b,c} (d_b · d_c)(z_b · z_c), half of it by symmetry.
 
-What a weight's gradient at a step is made of, d the gradients of its gates and z what it multiplies. Of each pair
-of rows one is divided by a power of two, so that no product over- or underflows.
+The sum is the gradient of a weight at one step: d are the gradients of its gates, z its operand. One row of each pair is
+scaled by a power of two, so that no product over- or underflows.
 
 Letters: S steps, B rows of the widest step, R lines.
 """
@@ -23,13 +23,13 @@ from ..runtime.standalone_kernel import SCALARS, StandaloneKernel, root_of
 from ..system import memory_pool
 from ..system.openmp import thread_count
 
-TILE = 3  # rows on each side of a square of inner products: nine sums fit in sixteen registers
-KERNEL_BYTES = 128 << 10  # of a job with its code, at most
+TILE = 3  # rows on each side of a tile of a Gram matrix: nine accumulators fit in sixteen registers
+KERNEL_BYTES = 128 << 10  # an upper bound of a kernel with its code
 
 
 class Pattern(NamedTuple):
-    """segments: how many parts d has, which lie side by side in a line. past: for each z, whether its line is that of
-    the step before (the states), or its own. groups: (z, segments) of each sum."""
+    """segments: the number of segments of d, side by side in a line. past: for each z, whether it is read from the
+    previous step, as states are, or from the same one. groups: (z, segments) of each sum."""
 
     segments: int
     past: tuple[bool, ...]
@@ -45,7 +45,7 @@ class Pattern(NamedTuple):
 
 
 class OuterOperand(NamedTuple):
-    """One z: the rows [R, C], and for the states of the step before those before the first step, [B, C]."""
+    """One z: the rows [R, C]; for states of the previous step also the initial states [B, C]."""
 
     rows: Tensor
     start: Tensor | None = None
@@ -61,10 +61,10 @@ def _emit(pattern: Pattern) -> Any:
 def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -> None:
     b = code.builder
     first, most = args.first, args.most
-    place, room, mixed = code.int_const(0), args.room.at(item * args.space), {}
+    place, scratch, mixed = code.int_const(0), args.scratch.at(item * args.space), {}
     for name in pattern.matrices:
         if pattern.reads_past(name):
-            mixed[name] = room.at(place)  # [B, width]
+            mixed[name] = scratch.at(place)  # [B, width]
             place = place + most * args.width[name]
     grams = {name: code.alloca_vec(TILE * TILE) for name in pattern.matrices}
     inner, kind = _gram_tile(code), ir.DoubleType()
@@ -86,12 +86,12 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
                 sizes = (rows - i).value, (rows - j).value, line.value, width.value
                 given = [left.value, sizes[0], right.value, *sizes[1:], grams[name].value, powers[name][1]]
                 b.call(inner, given)
-            # One short chain of additions for each row, so that none waits for all nine.
+            # One short chain of additions for each row, which shortens the dependence chain.
             rows_of_tile: list[list[Any]] = [[] for _ in pattern.groups]
             for r in range(TILE):
                 chains: list[Any] = [None] * len(pattern.groups)
                 for c in range(TILE):
-                    # Of two pairs that are one another's mirror, one counts twice.
+                    # By symmetry a pair below the diagonal counts twice.
                     once = b.select((i + r).equals(j + c).value, ir.Constant(kind, 1.0), ir.Constant(kind, 2.0))
                     there = ((j + c <= i + r) & (i + r < rows)).value
                     weight, at = b.select(there, once, ir.Constant(kind, 0.0)), TILE * r + c
@@ -115,9 +115,9 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
 
 
 def _gram_tile(caller: Code) -> ir.Function:
-    """f(A, rows, B, rows, row stride, K, to, scale): to[r, c] = Σ_k A[r, k] · scale · B[c, k], a square of TILE rows.
+    """f(A, rows, B, rows, row stride, K, to, scale): to[r, c] = Σ_k A[r, k] · scale · B[c, k], a tile of the Gram matrix.
 
-    Rows past the end stand for the last one.
+    Rows past the end repeat the last one.
     """
     kind = ir.FloatType() if caller.lanes.scalar == "float32" else ir.DoubleType()
     code = caller.new_function("inner", [PTR, I64, PTR, I64, I64, I64, PTR, kind])
@@ -177,7 +177,7 @@ def _source(code: Code, args: OuterNormsArgs, pattern: Pattern, name: str, s: In
     first, stride, there = args.first, args.stride[name], args.rows[name]
     if mixed is None:
         return there.at(first.load_i64(s) * stride)
-    # The step before, in the order of work; a row that was not there yet starts from its state before the first step.
+    # The previous step in the order of work; a row that starts at this step reads its initial state.
     start, t = args.start[name], s + args.earlier
     inside = (t >= 0) & (t < args.steps)
     t = inside.select(t, s)
@@ -195,7 +195,7 @@ def _source(code: Code, args: OuterNormsArgs, pattern: Pattern, name: str, s: In
 
 
 def _largest(code: Code, args: OuterNormsArgs, names: Sequence[str], sources: dict[str, Ptr], rows: Int) -> Ptr:
-    """The largest number of some rows without its sign, lane by lane: numbers of one sign are in the order of bits."""
+    """The largest magnitude of some rows in each lane; the bits of numbers of one sign are ordered as the numbers."""
     lanes, n, b = code.lanes, code.lanes.lanes, code.builder
     largest, sign = code.alloca_vec(n), 1 << lanes.itemsize * 8 - 1
     largest.store(lanes.zero)
@@ -218,13 +218,15 @@ def _largest(code: Code, args: OuterNormsArgs, names: Sequence[str], sources: di
 
 
 def _power(code: Code, largest: Ptr) -> tuple[Any, Any]:
-    """(2^e, 2^-e), e the exponent of the largest lane, within what both can be."""
+    """(2^e, 2^-e), e the exponent of the largest lane, clamped so that both are normal numbers."""
     lanes, b = code.lanes, code.builder
     bits, mantissa, bias = (32, 23, 127) if lanes.scalar == "float32" else (64, 52, 1023)
     kind = ir.IntType(bits)
     top = None
     for k in range(lanes.lanes):
-        here = b.bitcast(largest.at(k).load_scalar(), kind)  # numbers of one sign are in the order of their bits
+        here = b.bitcast(
+            largest.at(k).load_scalar(), kind
+        )  # the bits of numbers of one sign are ordered as the numbers
         top = here if top is None else b.select(b.icmp_unsigned(">", here, top), here, top)
     mask = ((1 << bits - 1 - mantissa) - 1) << mantissa
     exponent = b.and_(top, ir.Constant(kind, mask))
@@ -241,14 +243,14 @@ class OuterNormsArgs(WorkArgs):
     first = Address("int64 [S + 1]: the first line of each step.")
     steps = Integer("S.")
     most = Integer("B, rows of the widest step.")
-    space = Integer("Numbers of one work item's room.")
-    room = Address("[work items, space]: rows of the step before, where they come from two places.")
-    earlier = Integer("1 or -1: from a step to the one before it in the order of work.")
+    space = Integer("Size of one work item's scratch in numbers.")
+    scratch = Address("[work items, space]: rows of the previous step, if some are initial states.")
+    earlier = Integer("1 or -1: from a step to the previous one in the order of work.")
     target = Address("float64 [groups, S], written: norms.")
     rows = Addresses("[R, width]: the lines of each part.")
     stride = Integers("Numbers from one line of a part to the next.")
     width = Integers("Columns of a part.")
-    start = Addresses("[B, width]: the state before the first step of a part that reads the past; else 0.")
+    start = Addresses("[B, width]: the initial state of a z that reads the previous step; else 0.")
 
 
 @bounded_cache(8 << 20, size_of=lambda *_: KERNEL_BYTES)
@@ -263,9 +265,9 @@ def outer_norms(
 ) -> Tensor:
     """‖Σ_b d_b ⊗ z_b‖_F of each group at each step: float64 [groups, S].
 
-    d      the segments, [R, width] each, neighbours in memory along the width
+    d      the segments, [R, width] each, contiguous along the width
     first  the first line of each of S steps, and R
-    reverse  whether the step before a step is the one after it in memory
+    reverse  whether the previous step in the order of work is the next one in memory
     """
     steps = len(first) - 1
     most = max((b - a for a, b in zip(first, first[1:])), default=0)
@@ -282,7 +284,7 @@ def outer_norms(
         block[a.start[name]] = 0 if start is None else start.data_ptr()
     block[a.first], block[a.steps], block[a.most], block[a.space] = at.ctypes.data, steps, most, space
     block[a.earlier], block[a.target] = 1 if reverse else -1, found.data_ptr()
-    with memory_pool.Scratch(max(1, work_items * space) * d[0].element_size()) as room:
-        block[a.room] = room
+    with memory_pool.Scratch(max(1, work_items * space) * d[0].element_size()) as scratch:
+        block[a.scratch] = scratch
         kernel.run(block)
     return found

@@ -1,8 +1,8 @@
-"""Norms of lines: what the lens asks of gradients at every step, without another pass over memory than one.
+"""Norms of the rows of matrices, for gradients at every step, in one pass over memory.
 
-Sums of squares are added up in float64, so that a float32 gradient of 1e-25 has a size.
+Squares are accumulated in float64, so that the norm of a float32 gradient of 1e-25 is not 0.
 
-Letters: R lines, H numbers in a line, T steps, N runs.
+Letters: R lines, H columns, T steps, N packed rows.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..codegen.vector_ops import Lanes
 from ..runtime.standalone_kernel import SCALARS, StandaloneKernel, root_of
 from ..system.openmp import thread_count
 
-_WORTH_A_THREAD = 30_000
-"""Numbers that one thread reads in about ten microseconds."""
+_MIN_NUMBERS_PER_THREAD = 30_000
+"""Minimum numbers per thread: it reads them in about ten microseconds."""
 
 
 class _SumOfSquares:
-    """Σ v² of a line in float64, as vectors that are added up at its end."""
+    """Σ v² of a line in float64: a vector of partial sums, reduced at the end of the line."""
 
     def __init__(self, code: Code):
         self.code, n = code, code.lanes.lanes
         self.wide = Lanes(code.module, code.builder, "float64", n)
-        self.room = code.alloca_i64(n)
+        self.partial = code.alloca_i64(n)
 
     def begin(self) -> None:
         self._store(self.wide.zero)
@@ -49,24 +49,25 @@ class _SumOfSquares:
         b.store(root, b.gep(p.value, [index.value], source_etype=kind), align=8)
 
     def _load(self) -> Any:
-        return self.code.builder.load(self.room.value, typ=self.wide.V, align=64)
+        return self.code.builder.load(self.partial.value, typ=self.wide.V, align=64)
 
     def _store(self, v: Any) -> None:
-        self.code.builder.store(v, self.room.value, align=64)
+        self.code.builder.store(v, self.partial.value, align=64)
 
 
 def _units(code: Code, width: Int) -> Any:
-    """((end of the whole vectors, their step), (units of the rest, its mask, its first unit))."""
+    """((end of the whole vectors, their step), (columns of the tail, its mask, its first column))."""
     n = code.lanes.lanes
     whole = width // n * n
     return (whole, n), (width - whole, code.lanes.tail_mask((width - whole).value), whole)
 
 
-_ENTRY = 6  # address, rows, numbers in a row, distance of rows, what is taken off, place of the first result
+_ENTRY = 6
+"""Integers of a matrix in the table: address, rows, columns, row stride, address to subtract or 0, first result."""
 
 
 def _emit_row_norms(code: Code, args: NormsArgs, item: Int) -> None:
-    """This part's share of the rows of every matrix in the table."""
+    """The rows of one work item, of every matrix in the table."""
     squares, table = _SumOfSquares(code), args.table
     with code.range(args.count) as e:
         source, rows, width, stride, less, place = (table.load_i64(e * _ENTRY + k) for k in range(_ENTRY))
@@ -89,7 +90,7 @@ def _emit_row_norms(code: Code, args: NormsArgs, item: Int) -> None:
 
 
 def _emit_additive_path(code: Code, args: PathArgs, item: Int) -> None:
-    """One range of runs: from the last step in the order of work to the first."""
+    """A range of packed rows, from the last step in the order of work to the first."""
     squares = _SumOfSquares(code)
     width, first = args.width, args.first
     (whole, n), (rest, mask, last) = _units(code, width)
@@ -153,42 +154,43 @@ def _kernel(name: str, scalar: str) -> StandaloneKernel:
 
 
 def _work_items(lines: int, numbers: int) -> int:
-    return max(1, min(thread_count(), lines, numbers // _WORTH_A_THREAD))
+    return max(1, min(thread_count(), lines, numbers // _MIN_NUMBERS_PER_THREAD))
 
 
-def row_norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor:
-    """‖v‖ of each line of each v, or ‖v - w‖: float64 [ΣR], one after the other. One job for all.
+def row_norms(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> Tensor:
+    """‖v‖ of each row of each v, or ‖v - w‖: float64 [ΣR], concatenated, in one launch.
 
-    several  [R, H] each, of one number type, neighbours in memory along H
-    less     what is taken off of each, of its shape and as it lies in memory; or nothing
+    matrices  v, [R, H] each, of one number type, contiguous along H
+    subtract  w for each v, of its shape and strides; or nothing
     """
     table, place, numbers, longest = array("q"), 0, 0, 1
-    for k, v in enumerate(several):
+    for k, v in enumerate(matrices):
         R, H = v.shape
-        table.extend((v.data_ptr(), R, H, v.stride(0), less[k].data_ptr() if less else 0, place))
+        table.extend((v.data_ptr(), R, H, v.stride(0), subtract[k].data_ptr() if subtract else 0, place))
         place, numbers, longest = place + R, numbers + R * H, max(longest, R)
-    found = torch.empty(place, dtype=torch.float64, device="cpu")
-    kernel = _kernel("norms", SCALARS[several[0].dtype])
+    norms = torch.empty(place, dtype=torch.float64, device="cpu")
+    kernel = _kernel("norms", SCALARS[matrices[0].dtype])
     block = kernel.block(_work_items(longest, numbers))
-    block[NormsArgs.count], block[NormsArgs.table] = len(several), table.buffer_info()[0]
-    block[NormsArgs.target] = found.data_ptr()
+    block[NormsArgs.count], block[NormsArgs.table] = len(matrices), table.buffer_info()[0]
+    block[NormsArgs.target] = norms.data_ptr()
     kernel.run(block)
-    return found
+    return norms
 
 
 def additive_path_norms(
     adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
 ) -> tuple[Tensor, int]:
-    """What arrives at the last step of each run, times the carry of every step on the way back: its norms.
+    """Norms at every step of the gradient along the additive path: the adjoint at the last step of a row, times the
+    carry of every step on the way back.
 
-    adjoint  [R, H], contiguous: read at the last step of each run
-    carry    [R, H], neighbours in memory along H
-    first    the first line of each of T steps, and R; runs are packed, the longest first
+    adjoint  [R, H], contiguous: read at the last step of each row
+    carry    [R, H], contiguous along H
+    first    the first line of each of T steps, and R; rows are packed, the longest first
     reverse  whether the last step in the order of work is the first one
-    now      [N, H], contiguous: of the first `known` runs what comes from the steps after these; overwritten
-    Returns (float64 [R], how many runs of `now` hold what goes to the steps before these).
+    now      [N, H], contiguous: for the first `known` rows the gradient from the steps after these; overwritten
+    Returns (float64 [R], the number of rows of `now` that hold a gradient for the steps before these).
     """
-    found = torch.empty(adjoint.shape[0], dtype=torch.float64, device="cpu")
+    norms = torch.empty(adjoint.shape[0], dtype=torch.float64, device="cpu")
     lines, T = np.array(first, np.int64), len(first) - 1
     runs = max(b - a for a, b in zip(first, first[1:]))
     t0, dt = (0, 1) if reverse else (T - 1, -1)
@@ -197,7 +199,7 @@ def additive_path_norms(
     block[p.runs], block[p.steps], block[p.width], block[p.stride] = runs, T, adjoint.shape[1], carry.stride(0)
     block[p.first], block[p.t0], block[p.dt], block[p.known] = lines.ctypes.data, t0, dt, known
     block[p.adjoint], block[p.carry], block[p.now] = adjoint.data_ptr(), carry.data_ptr(), now.data_ptr()
-    block[p.target] = found.data_ptr()
+    block[p.target] = norms.data_ptr()
     kernel.run(block)
     end = T - 1 if reverse else 0
-    return found, first[end + 1] - first[end]
+    return norms, first[end + 1] - first[end]

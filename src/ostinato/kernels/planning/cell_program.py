@@ -15,7 +15,8 @@ from ...cells import Cell
 from ...cells.derivative import differentiate
 from ...cells.operations import COMPARISONS, MEANS, Names
 from ...cells.value import Value
-from .step_schedule import Location, Operand, Product, StepSchedule, merge_operands, storage_width, use_counts
+from .operands import Location, Operand, Product, merge_operands, storage_width
+from .step_schedule import StepSchedule, use_counts
 
 REMATERIALIZABLE = Names(lambda row: row.rematerialize == "always")
 REMATERIALIZABLE_WITH_NORM = Names(lambda row: row.rematerialize != "never")

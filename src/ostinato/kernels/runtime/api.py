@@ -31,11 +31,10 @@ from .standalone_kernel import SCALARS
 _SIZES = "Give tensors of one size and number type, as the cell's parameters are."
 _SAVED = "Saved-tensor hooks have to give back what they were given, and gradients are as what they are gradients of."
 _POOL_THRESHOLD = 1 << 17
-"""Bytes from which memory for what is only looked at is taken from the pool: it lives for a moment, at every watched
-step, and fresh memory would cost a page fault per page."""
+"""Minimum size in bytes for which recorded adjoints come from the pool: they are short-lived, and fresh memory costs a
+page fault per page at every observed step."""
 _MAX_CACHED_ROWS = 1 << 13
-"""Of how many steps and rows together at most a call's frame is kept for the next call of its sizes: beyond, making it
-costs little beside the call."""
+"""Steps and rows together up to which a launch plan is cached: beyond, making one is cheap beside the call."""
 
 
 def supported(x: Tensor) -> bool:
@@ -74,20 +73,20 @@ def _clear_plans() -> None:
     _ragged_plan.cache_clear()
 
 
-@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_clear_plans)
+@bounded_cache(64 << 20, size_of=lambda made, *_: made.nbytes, and_clear=_clear_plans)
 def compiled_forward(cell: Cell, scalar: str, save: bool, histories: bool) -> CompiledKernel:
     return CompiledKernel(
         Forward(program(cell), host(), scalar, save, histories), f"forward save={save} histories={histories}"
     )
 
 
-@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_clear_plans)
+@bounded_cache(64 << 20, size_of=lambda made, *_: made.nbytes, and_clear=_clear_plans)
 def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool = False) -> CompiledKernel:
     kind = f"backward d_histories={d_histories}" + " record" * record
     return CompiledKernel(Backward(program(cell), host(), scalar, d_histories, record), kind)
 
 
-@bounded_cache(8 << 20, size_of=lambda found, *_: found.nbytes)
+@bounded_cache(8 << 20, size_of=lambda made, *_: made.nbytes)
 def _dense_plan(
     compiled: CompiledKernel, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool
 ) -> LaunchPlan:
@@ -102,7 +101,7 @@ def _ragged_plan(compiled: CompiledKernel, key: RaggedKey) -> LaunchPlan:
 
 
 def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
-    """The launch plan of these sizes. Whether the tensors have them is left to the plan's `hand`."""
+    """The launch plan of these sizes. That the tensors have them is checked by the plan's `guards`."""
     x, states, weights = call.x, call.states, call.weights
     try:
         H, P = hidden_sizes(compiled.program.cell, states, weights)
@@ -126,7 +125,7 @@ def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
 
 
 def _checked_integers(call: SequenceCall) -> SequenceCall:
-    """The call with integer tensors as kernels read them."""
+    """The call with integer tensors in the form that kernels read."""
     sizes, random_state = call.batch_sizes, call.random_state
     if sizes is not None and not (sizes.dtype is torch.int64 and sizes.is_cpu and sizes.dim() == 1):
         expected = "an int64 tensor [T] on the CPU, the rows of each step"
@@ -153,7 +152,7 @@ def _zero_tail(plan: LaunchPlan, tensors: Sequence[Tensor]) -> None:
 
 
 def block_starts(sizes: Tensor, reverse: bool) -> list[int]:
-    """The steps at which a block of packed rows begins, from the sequence's end on, and their number."""
+    """The first steps of the blocks of packed rows, counted from the end of the sequence, and the number of steps."""
     return RowPartition(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
 
 
@@ -180,7 +179,7 @@ def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
 
 
 def _empty_result(c: CompiledKernel, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
-    """The result of a call without steps or without rows: the states stay as they are."""
+    """The result of a call without steps or rows: the final states equal the initial ones."""
     cell, x, states = c.program.cell, call.x, call.states
     H, P = hidden_sizes(cell, states, call.weights)
     widths = {"H": H, "P": P}
@@ -194,7 +193,7 @@ def _empty_result(c: CompiledKernel, call: SequenceCall, save: bool, histories: 
 def _copy_empty_rows(
     call: SequenceCall, partition: RowPartition, first: Sequence[Tensor], last: Sequence[Tensor]
 ) -> None:
-    """Copies the states of rows of length 0, which end where they start."""
+    """Copies the initial states of rows of length 0 into the final states."""
     if call.rows is not None:
         call.rows.copy_empty_rows(first, last)
     else:
@@ -225,7 +224,7 @@ def backward_recorded(
     needs: Needs,
     accumulate_into: Sequence[Tensor] = (),
 ) -> RecordedGradients:
-    """`backward`, bit for bit, and what it computes on the way; gradients of products are views of shared memory."""
+    """`backward`, bit for bit, with the adjoints and the gradients of products, which are views of one tensor."""
     x, states = call.x, call.states
     p, (H, P) = program(call.cell), hidden_sizes(call.cell, states, call.weights)
     products = memory_pool.empty((*x.shape[:-1], p.workspace_width[0] * H + p.workspace_width[1] * P), x.dtype)
@@ -234,14 +233,14 @@ def backward_recorded(
     )
     gradients = _backward(call, result, upstream, needs, accumulate_into, record)
     size = {"H": H, "P": P}
-    places = {key: p.gradient_workspace[g.id] for key, (g, _) in p.derivative.products.items()}
-    first = {key: s.column[0] * H + s.column[1] * P for key, s in places.items()}
-    columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
+    locations = {key: p.gradient_workspace[g.id] for key, (g, _) in p.derivative.products.items()}
+    first = {key: s.column[0] * H + s.column[1] * P for key, s in locations.items()}
+    columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in locations.items()}
     return RecordedGradients(gradients, record.adjoints, columns)
 
 
 def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
-    """Of `backward_recorded` what concerns the states: the gradients of the initial states, and the adjoints."""
+    """The part of `backward_recorded` for the states: the gradients of the initial states, and the adjoints."""
     record = Record(
         [memory_pool.empty((*call.x.shape[:-1], s.shape[-1]), call.x.dtype, _POOL_THRESHOLD) for s in call.states]
     )
@@ -258,7 +257,7 @@ def _backward(
     accumulate_into: Sequence[Tensor],
     record: Record | None,
 ) -> Gradients:
-    """record: where adjoints, and gradients of products, at every step are written, if anywhere."""
+    """record: memory for adjoints and gradients of products at every step; None if they are not recorded."""
     kind = SCALARS[call.x.dtype]
     c = compiled_backward(call.cell, kind, any(d is not None for d in upstream.histories), record is not None)
     entering = (upstream.output, *upstream.final_states, *upstream.histories)
@@ -272,10 +271,10 @@ def _backward(
         return Gradients(torch.zeros_like(call.x) if needs.x else None, d_states, d_weights)
     plan = _plan(c, call)
     present = [d for d in entering if d is not None]
-    given = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
+    read = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
     which = (len(accumulate_into), *[d is None for d in entering])
     upstream = Upstream(entering[0], entering[1:n], entering[n:])
-    if not plan.guards.pass_guards(which, given):
+    if not plan.guards.pass_guards(which, read):
         checked = iter(plan.guards.check(which, named_backward(plan, call, result, upstream, accumulate_into), _SAVED))
         x, states, weights = next(checked), [next(checked) for _ in call.states], [next(checked) for _ in call.weights]
         call = replace(call, x=x, states=states, weights=weights)

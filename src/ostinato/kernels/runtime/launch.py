@@ -1,7 +1,7 @@
-"""A call whose sizes are known: memory for its results, their addresses in its frame, its jobs, one after the other.
+"""The launch: allocates results, writes addresses to the argument block, runs the entry points.
 
-Every line here runs in every call, after a kernel has emptied the processor's caches: what follows from the sizes
-stands in the `Call` and its `Compiled`.
+Every line runs in every call, often with cold caches, because the kernel before it replaced their content. Everything
+that follows from the sizes alone is in the `LaunchPlan` and its `CompiledKernel`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Record:
     adjoints: list[Tensor]
     """The gradient of each state after every step, laid out as the output."""
     products: Tensor | None = None
-    """The gradients of all products at every step, side by side in a line; None where they are not recorded."""
+    """The gradients of all products at every step, side by side in a line; None if they are not recorded."""
 
 
 def _entries(plan: LaunchPlan, rows: RowLayout | None) -> array:
@@ -40,7 +40,7 @@ def _entries(plan: LaunchPlan, rows: RowLayout | None) -> array:
 
 
 def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
-    """`run.forward` of one call. Lines of x that belong to no row are left as they are."""
+    """`api.forward` of one call. Lines of x that belong to no row are not written."""
     c, x, states, dtype = plan.compiled, call.x, call.states, call.x.dtype
     output = memory_pool.empty(plan.output_shape or (*x.shape[:-1], plan.output_width), dtype)
     finals = [torch.empty_like(v) for v in states]
@@ -50,22 +50,22 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     entries[c.output] = output.data_ptr()
     if c.draws:
         entries[c.random_state] = plan.random_state_address(call.random_state)
-    every: list[Tensor] = []
+    every_state: list[Tensor] = []
     saved: list[Tensor] = []
     if save or histories:
-        p, own = c.program, c.program.cell.output_state
+        p, output_state = c.program, c.program.cell.output_state
         lead = x.shape[:-1] if call.rows is None else (plan.partition.step_offsets[-1],)
         if save and p.saved:
             saved.append(memory_pool.empty((*lead, plan.saved_width), dtype))
             entries[c.saved] = saved[0].data_ptr()
-        stored = [k for k in range(len(states)) if k != own] if histories else p.state_histories
+        stored = [k for k in range(len(states)) if k != output_state] if histories else p.state_histories
         lines = {k: memory_pool.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
         for k, line in lines.items():
             entries[c.histories[k]] = line.data_ptr()
         if save:
             saved += [lines[k] for k in p.state_histories]
         if histories:
-            every = list(lines.values())
+            every_state = list(lines.values())
     with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
         if plan.threads == 1:
@@ -73,7 +73,7 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
         else:
             plan.launch(entries, "pack")
             plan.launch(entries, "forward")
-    return ForwardResult(output, finals, every, saved)
+    return ForwardResult(output, finals, every_state, saved)
 
 
 def backward(
@@ -85,7 +85,7 @@ def backward(
     accumulate_into: Sequence[Tensor],
     record: Record | None,
 ) -> Gradients:
-    """`run.backward` of one call; the gradients of all final states are there, everything is contiguous."""
+    """`api.backward` of one call; the gradients of all final states are present, all tensors are contiguous."""
     c, dtype, x, weights = plan.compiled, call.x.dtype, call.x, call.weights
     p = c.program
     dx = None
@@ -102,9 +102,9 @@ def backward(
     entries = _entries(plan, call.rows)
     lines = (upstream.output, *upstream.histories)
     present = [(index, d) for (index, _), d in zip(c.upstream, lines) if d is not None]
-    given = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])
+    read = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])
     for index, address in zip(
-        (*c.argument_indices, *c.saved_tensors, *[index for index, _ in present]), addresses(given)
+        (*c.argument_indices, *c.saved_tensors, *[index for index, _ in present]), addresses(read)
     ):
         entries[index] = address
     for index, t in zip(c.d_weights, d_weights):
@@ -123,7 +123,7 @@ def backward(
     one_thread = plan.threads == 1
     with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
-        for index, stride in absent:  # one line of zeros, for every row
+        for index, stride in absent:  # one line of zeros, read for every row with stride 0
             entries[index] = address + plan.block.entries[c.zeros]
             entries[stride] = 0
         if not one_thread:
@@ -131,9 +131,9 @@ def backward(
         for (begin, end), row_splits in zip(pairwise(plan.blocks), plan.block_row_splits):
             entries[c.row_splits] = row_splits.buffer_info()[0]
             entries[c.begin], entries[c.end] = begin, end
-            if products is not None:  # the lines of this block are recorded, which lie in the workspace otherwise
-                there = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
-                entries[c.gate_gradients] = there - address
+            if products is not None:  # the block's gradients go to the recorded tensor, and not to the workspace
+                recorded = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
+                entries[c.gate_gradients] = recorded - address
             plan.launch(entries, "fused" if one_thread and not begin else "backward_loop")
             if needs.weights:
                 plan.launch(entries, "weight_gradients")

@@ -1,4 +1,4 @@
-"""The launch plan: what a call of the kernels needs that follows from its sizes alone, made once and cached."""
+"""The launch plan: everything a call of the kernels needs that follows from its sizes alone, cached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..emit.barrier import set_barrier_functions
 from ..emit.forward import Forward
 from ..emit.time_loop import Kernel, parameter_keys
 from ..planning.cell_program import Program
-from ..planning.step_schedule import Product
+from ..planning.operands import Product
 from ..system import compile_cache, openmp
 from . import cost_model
 from .tensor_checks import TensorGuards, in_memory
@@ -31,14 +31,14 @@ BLOCK_ROWS = 512
 """Rows of one block of backpropagation: the length of one chain of additions in a weight's gradient. Numerics, not a
 cost: changing it changes bits."""
 
-# Bytes of a kernel's names and places, and of a call beside its tables, at most.
+# Upper bounds in bytes: the names and indices of a kernel, and a plan without its tables.
 _NAME_BYTES, _PLAN_BYTES = 32 << 10, 4 << 10
 
 Integers = NDArray[np.int64]
 
 
 class CompiledKernel:
-    """A kernel and the addresses of its jobs. `nbytes`: what it keeps alive at most, code, plan and cell."""
+    """A compiled kernel and the addresses of its entry points. `nbytes`: an upper bound of its code, plan and cell."""
 
     def __init__(self, kernel: Kernel, kind: str):
         self.kernel: Kernel = kernel
@@ -53,11 +53,11 @@ class CompiledKernel:
         self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
         self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
         weights = parameter_keys(cell)
-        given = [k.row["x"], *(f[n] for f in (k.start_state, k.final_state) for n in states)]
-        given += [*(k.weight[n] for n in weights), *(k.first_state[n] for n in states if k.first_state[n] in at)]
-        self.argument_indices = [at[f] for f in given]
-        """Indices of x, of the states that rows start from and end in, of the weights and, in backward, of the initial
-        states of the forward pass."""
+        arguments = [k.row["x"], *(f[n] for f in (k.start_state, k.final_state) for n in states)]
+        arguments += [*(k.weight[n] for n in weights), *(k.first_state[n] for n in states if k.first_state[n] in at)]
+        self.argument_indices = [at[f] for f in arguments]
+        """Indices of x, of the start and final states, of the weights and, in backward, of the initial states of the
+        forward pass."""
         self.draws = k.random_state in at
         self.output, self.saved, self.dx, self.random_state = (
             at[f] for f in (k.row["output"], k.row["saved"], k.row["dx"], k.random_state)
@@ -81,7 +81,7 @@ def block_steps(B: int) -> int:
 
 
 class RowPartition:
-    """How rows are packed: the line at which each step begins, and the lengths of rows where they differ."""
+    """The packing of rows: the first line of each step, and the lengths of rows if they differ."""
 
     def __init__(self, T: int, B: int, sizes: Integers | None):
         self.T, self.B = T, B
@@ -98,11 +98,11 @@ class RowPartition:
         self.lengths = T - np.cumsum(np.bincount(sizes, minlength=B + 1))[:B]
 
     def row_splits(self, work_items: int, begin: int = 0, end: int | None = None) -> array:
-        """Ranges of rows of nearly equal work in steps begin … end: lines where all rows are equally long.
+        """The first rows of the work items, and B: ranges of nearly equal cost in steps begin … end.
 
-        Where they are not, the few longest rows fill whole steps by themselves, and a step of a few rows costs as much
-        as one of `min_rows_per_tile`. So rows low … high cost as many lines as their lengths add up to, with the first
-        rows of a tile all as long as the longest. Rows are halved between halves of the parts, and so on.
+        The cost is the number of lines if all rows are equally long. If not, a step of few rows costs as much as one of
+        `min_rows_per_tile`: rows low … high cost the sum of their lengths, with the first rows of a tile all counted as
+        long as the longest. Rows are bisected between halves of the work items, recursively.
         """
         if self.lengths is None or work_items == 1:
             return array("q", [i * self.B // work_items for i in range(work_items + 1)])
@@ -111,8 +111,8 @@ class RowPartition:
         length, before = [*inside.tolist(), 0], [0, *np.cumsum(inside).tolist()]
 
         def cost(low: int, high: int) -> int:
-            together = min(low + tile, high)
-            return tile * length[low] + before[high] - before[together] if low < high else 0
+            first_tile = min(low + tile, high)
+            return tile * length[low] + before[high] - before[first_tile] if low < high else 0
 
         def halve(low: int, high: int, work_items: int) -> list[int]:
             if work_items == 1:
@@ -120,7 +120,7 @@ class RowPartition:
             left = work_items // 2
 
             def uneven(middle: int) -> int:
-                """What a part on the right has more than one on the left, times what makes it whole."""
+                """The cost of an item on the right minus that of one on the left, scaled to an integer."""
                 return left * cost(middle, high) - (work_items - left) * cost(low, middle)
 
             middle = bisect_right(range(low, high), 0, key=lambda m: -uneven(m)) + low
@@ -131,23 +131,23 @@ class RowPartition:
         return array("q", [*halve(0, self.B, work_items), self.B])
 
     def blocks(self, reverse: bool) -> list[int]:
-        """The steps at which a block of backpropagation begins, and their number at the end, in its order of work.
+        """The first step of each block of backpropagation in the order of work, and the number of steps.
 
-        A block has at most BLOCK_ROWS lines, or one step. They are counted from the end of the sequence: the end of
-        a sequence has the blocks of the whole, as far as it goes.
+        A block has at most BLOCK_ROWS lines, or one step. Blocks are counted from the end of the sequence, so that the
+        last steps of a sequence have the blocks of the whole.
         """
         if self.lengths is None:
             return [*range(0, self.T, min(self.T, block_steps(self.B)) or 1), self.T]
         first = self.step_offsets.tolist()
         ends = first if reverse else [first[-1] - n for n in reversed(first)]
-        found = [0]
-        while found[-1] < self.T:
-            found.append(max(found[-1] + 1, bisect_right(ends, ends[found[-1]] + BLOCK_ROWS) - 1))
-        return found
+        starts = [0]
+        while starts[-1] < self.T:
+            starts.append(max(starts[-1] + 1, bisect_right(ends, ends[starts[-1]] + BLOCK_ROWS) - 1))
+        return starts
 
 
 class LaunchPlan:
-    """The argument block of all calls of one size but for the addresses of tensors, and the layout of the workspace."""
+    """The argument block of all calls of one size, without the addresses of tensors, and the workspace layout."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class LaunchPlan:
         reverse: bool,
         strided_rows: bool = False,
     ):
-        """apart: whether the lines of x lie where the caller has them, as `RowLayout` say."""
+        """strided_rows: whether the rows of x are the caller's, with a `RowLayout`, and not packed."""
         self.compiled, self.partition = compiled, partition
         self.guards = TensorGuards(f"cell {compiled.program.cell.name}", getattr(torch, compiled.kernel.scalar))
         kernel, cell = compiled.kernel, compiled.program.cell
@@ -177,10 +177,10 @@ class LaunchPlan:
         pack_per_use = pack_per_use and (division.shared or division.threads == 1)
         self.work_items = work_items = 1 if division.shared else division.threads
         self.row_splits = partition.row_splits(work_items)
-        self.workspace_size = 0  # numbers of workspace
+        self.workspace_size = 0  # in numbers
         self.identity = array("q", np.arange(B, dtype=np.int64).tobytes())
         self.block = block = Block(compiled.layout)
-        in_order = forwards != reverse  # whether the work runs from the first step to the last
+        in_order = forwards != reverse  # whether the loop runs from the first step to the last
         block[k.T], block[k.B], block[k.C], block[k.H], block[k.P] = T, B, C, H, P
         block[k.padded_C], block[k.padded_H], block[k.padded_P] = self.padded("C"), self.padded("H"), self.padded("P")
         block[k.padded_units] = units = max(self.padded("H"), self.padded("P"))
@@ -223,7 +223,7 @@ class LaunchPlan:
                 )
         else:
             self.blocks = partition.blocks(reverse)
-            # Threads meet after every block, so that each block is divided by itself.
+            # Threads are joined after every block, so each block is divided by itself.
             spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(self.blocks)]
             self.block_row_splits = [
                 self.row_splits if partition.lengths is None else partition.row_splits(work_items, *span)
@@ -246,12 +246,12 @@ class LaunchPlan:
 
     @property
     def nbytes(self) -> int:
-        """What it takes in memory, at most."""
-        cuts = 0 if isinstance(self.kernel, Forward) else len(self.blocks) * (160 + 8 * self.work_items)
-        return 8 * len(self.block.entries) + 40 * (self.partition.T + self.partition.B) + cuts + _PLAN_BYTES
+        """An upper bound of its memory in bytes."""
+        splits = 0 if isinstance(self.kernel, Forward) else len(self.blocks) * (160 + 8 * self.work_items)
+        return 8 * len(self.block.entries) + 40 * (self.partition.T + self.partition.B) + splits + _PLAN_BYTES
 
     def _strides(self) -> None:
-        """How long the line of a packed row is in each tensor of lines."""
+        """Sets the stride between lines of each tensor."""
         program = self.compiled.program
         output = self.width[program.cell.output_width]
         states = {f"history_{k}": self.width[w] for k, w in enumerate(program.cell.state_widths)}
@@ -268,7 +268,7 @@ class LaunchPlan:
         return max((abs(b - a) for a, b in pairwise(bounds)), default=0)
 
     def _load(self, pack_per_use: bool) -> cost_model.Load:
-        """What the thread policy asks of this call."""
+        """The input of the thread policy."""
         gates, partition = self.compiled.program.cell.gates, self.partition
         states = sum(len(v) for k, v in gates.items() if k in "UV") * self.width["H"]
         macs = (states + len(gates.get("W", ())) * self.width["C"] + 16) * self.width["H"]
@@ -278,7 +278,7 @@ class LaunchPlan:
         )
 
     def _blocks(self, p: Product) -> int:
-        """Blocks of units of a product, the last one maybe less than full."""
+        """Blocks of units of a product, including a partial last one."""
         return -(-self.width[p.width] // (p.span * self.lanes))
 
     def first_line(self, begin: int, end: int) -> int:
@@ -291,17 +291,18 @@ class LaunchPlan:
         n = 2 * self.lanes
         return -(-self.width[width] // n) * n
 
-    def count(self, place: tuple[int, ...]) -> int:
-        return place[0] * self.width["H"] + place[1] * self.width["P"] + sum(place[2:])
+    def count(self, columns: tuple[int, ...]) -> int:
+        """Columns in numbers, from columns in units of (H, P, 1)."""
+        return columns[0] * self.width["H"] + columns[1] * self.width["P"] + sum(columns[2:])
 
     def _reserve(self, field: Field[Ptr], count: int) -> None:
-        """Room for `count` numbers in the workspace, on a cache line of its own."""
+        """Reserves `count` numbers of the workspace, from a cache line on."""
         assert isinstance(field, Workspace), field.name
         self.block[field] = self.workspace_size * self.itemsize
         self.workspace_size += -(-count // 16) * 16
 
     def random_state_address(self, random_state: Tensor | None) -> int:
-        """The address of what random numbers are drawn from; refuses what kernels cannot trust."""
+        """The address of the state of the random numbers; refuses a tensor that kernels cannot read."""
         wrong = operator.ne if self.partition.lengths is None else operator.lt
         fits = random_state is not None and in_memory(random_state, torch.int64) and random_state.is_contiguous()
         if random_state is None or not fits or wrong(random_state.numel(), ROWS + self.partition.B):

@@ -1,4 +1,4 @@
-"""The tensors of a call by name, each with the shape that its frame says, for where they are checked one by one.
+"""The tensors of a call with their names and the shapes of its launch plan, for checks one by one.
 
 Letters: T steps, B rows of the batch, C input features, H hidden units, P projected units, R packed rows.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def named(plan: LaunchPlan, call: SequenceCall) -> Named:
-    """x, the states and the weights, each with its name and the shape that it must have in this plan.
+    """(name, tensor, required shape) of x, the states and the weights.
 
     States may have a dimension of one entry in front. Packed rows may have more lines and rows than the plan has.
     """
@@ -40,7 +40,7 @@ def named(plan: LaunchPlan, call: SequenceCall) -> Named:
 def named_backward(
     plan: LaunchPlan, call: SequenceCall, result: ForwardResult, upstream: Upstream, accumulate_into: Sequence[Tensor]
 ) -> Named:
-    """What `named` gives, and after it the same of all else that backward reads, in the order of the arguments."""
+    """`named` and after it all other tensors that backward reads, in the order of the arguments."""
     given = named(plan, call)
     p, cell = plan.compiled.program, plan.compiled.program.cell
     lead = given[0][2][:-1]

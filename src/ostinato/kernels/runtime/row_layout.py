@@ -1,4 +1,4 @@
-"""Rows that stay where the caller has them: which line of x each packed row begins at, and which lines no row has.
+"""The layout of packed rows in the caller's x: the first line of each row, and the lines that no row has.
 
 Letters: T steps, B rows of the caller's x, N packed rows, R lines of all packed rows together.
 """
@@ -26,15 +26,15 @@ Integers = NDArray[np.int64]
 
 
 class RowLayout:
-    """Packed rows of x [T, B, C], or [B, T, C] with batch_first, or [T, C]. Read by kernels, and trusted.
+    """Packed rows in the caller's x [T, B, C], or [B, T, C] with batch_first, or [T, C]. Kernels do not check it.
 
-    numbers  int64, one after the other: [B] the steps of each row of x, past which there is 0 in what is laid out as x
-             is; [N] the line of x, one of its T·B, at which each packed row begins; [N] which row of x it is
+    numbers  int64, concatenated: [B] the steps of each row of x, past which tensors with the layout of x are zero; [N]
+             the line of x, one of its T·B, at which each packed row begins; [N] the row of x of each packed row
     count    N
     rows     B
     steps    T
     row_stride  lines from one step of a row to its next
-    by_rows  whether states are those of the rows of x, B of them, and not of the packed rows
+    by_rows  whether there is one state for each row of x, B of them, and not for each packed row
     """
 
     def __init__(self, numbers: Tensor, count: int, rows: int, steps: int, row_stride: int, by_rows: bool):
@@ -60,7 +60,7 @@ class RowLayout:
         entries[layout[KernelArgs.caller_steps]], entries[layout[KernelArgs.caller_rows]] = self.steps, self.rows
 
     def check(self, x: Tensor, states: Sequence[Tensor], rows: int) -> None:
-        """Refuses an x with other lines, and other counts of rows: kernels trust what the frame says."""
+        """Refuses an x with other lines, and other numbers of rows, which kernels do not check."""
         same = not self.by_rows or all(s.shape[-2] == self.rows for s in states)
         if prod(x.shape[:-1]) != self.steps * self.rows or self.count != rows or not same:
             expected = f"x of {self.steps * self.rows} lines and {self.rows} rows, {self.count} of which are packed"
@@ -69,16 +69,16 @@ class RowLayout:
 
     @property
     def source_row(self) -> Tensor:
-        """int64 [N], which row of x each packed row is."""
+        """int64 [N], the row of x of each packed row."""
         return self.numbers[self.rows + self.count : self.rows + 2 * self.count]
 
     @property
     def empty_rows(self) -> Tensor:
-        """bool [B], the rows of x without a step."""
+        """bool [B], the rows of x without steps."""
         return self.numbers[: self.rows] == 0
 
     def copy_empty_rows(self, starts: Sequence[Tensor], ends: Sequence[Tensor]) -> None:
-        """Rows of x without a step end where they began."""
+        """Copies the initial states of rows without steps into the final states."""
         if self.by_rows and self.count < self.rows:
             empty_rows = self.empty_rows.nonzero().view(-1)
             for a, b in zip(starts, ends):
@@ -91,10 +91,10 @@ class RowLayout:
 
 
 def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, RowLayout | None] | None:
-    """(sizes [S] of the steps, places) of rows that are packed longest first, and else in their order; S the longest.
+    """(batch sizes [S], row layout) of rows sorted by length, longest first, stable; S is the longest length.
 
-    lengths int64 [B], on the CPU. None where one of them is not between 0 and `steps`, and where none is
-    above 0. Without places where all of them are `steps`: such a batch is dense.
+    lengths: int64 [B], on the CPU. None if one of them is not between 0 and `steps`, or none is above 0. The row layout
+    is None if all of them are `steps`: such a batch is dense.
     """
     rows = len(lengths)
     lengths = readable_tensor("kernels", "lengths", lengths, (rows,), torch.int64, "Give one integer for each row.")
@@ -120,7 +120,7 @@ def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tens
 
 @lru_cache(maxsize=1)
 def sort_kernel() -> StandaloneKernel:
-    """What sorts rows, compiled for all layers together."""
+    """The kernel that sorts rows, shared by all layers."""
     return StandaloneKernel("by length", "float32", SortArgs, _emit_sort)
 
 
@@ -131,14 +131,14 @@ class SortArgs(WorkArgs):
     rows = Integer("B.")
     steps = Integer("T, the largest length that is allowed.")
     row_stride = Integer("Lines of x from one row's first step to the next row's.")
-    numbers = Address("int64 [3 B], written: what `RowLayout.numbers` holds.")
+    numbers = Address("int64 [3 B], written: the content of `RowLayout.numbers`.")
     sizes = Address("int64 [T], written: rows of each step.")
-    counts = Address("int64 [T + 1]: rows of each length, then where rows of this length go.")
+    counts = Address("int64 [T + 1]: rows of each length, then the next position of a row of this length.")
     found = Address("int64 [4], written: rows with a step, the longest length, rows of length T, 1 for a wrong length.")
 
 
 def _emit_sort(code: Code, args: SortArgs, item: Int) -> None:
-    """Sorts by counting: how many rows have each length, and from there where each row goes.
+    """Counting sort: the number of rows of each length, then the position of each row.
 
     A few microseconds, where a dozen calls of numpy cost ten each in a process source_row caches a kernel has emptied.
     """

@@ -1,4 +1,4 @@
-"""Standalone kernels beside those of a cell: one loop over memory with an argument block of its own."""
+"""Standalone kernels, which belong to no cell: one loop over memory with an argument block of its own."""
 
 from __future__ import annotations
 

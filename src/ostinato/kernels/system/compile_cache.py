@@ -33,7 +33,7 @@ Source = Any  # text of LLVM IR, or an llvmlite ir.Module, whose str() is that t
 class Library:
     """Compiled functions, by name. Their addresses are valid for as long as the library is referenced.
 
-    nbytes  what it takes in memory: its code twice, as the file and where it runs, and what LLVM keeps for it
+    nbytes  its memory: the code twice, as object file and as executable memory, and LLVM's own data
     """
 
     def __init__(self, name: str, engine: Any, code_bytes: int) -> None:
@@ -53,28 +53,28 @@ class Library:
         return address
 
 
-# Reentrant, because the caller's emitter runs under it. Held across a fork, so that a child never inherits LLVM, or
-# this module, in the middle of something.
+# Reentrant, because the caller's emitter runs under it. Held across a fork, so that a child never inherits LLVM or this
+# module in an inconsistent state.
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
-# Whoever calls a library keeps it alive; when nobody does any more, its executable memory goes back to the system.
+# Libraries are alive as long as a caller refers to them; then their executable memory is freed.
 _libraries: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDictionary()
 _ENGINE_BYTES = 64 << 10
 _compiled = 0
 
 
 def compiled_count() -> int:
-    """How many kernels this process has compiled; loading one from the cache does not count."""
+    """Kernels compiled by this process; those loaded from the cache do not count."""
     return _compiled
 
 
 def compile(source: Source | Callable[[], Source], *, name: str, key: str, target: Target | None = None) -> Library:
-    """The library of a kernel: from this process, else from the cache, else compiled now.
+    """The library of a kernel: from this process, else from the cache on disk, else compiled now.
 
     source: LLVM text or module, or a function without arguments that makes it and is called only when needed.
-    name:   what error messages call the kernel.
+    name:   of the kernel in error messages.
     key:    identifies the source: two sources that differ have keys that differ (cell text, options, dtype).
     target: the host's by default. Raises InputError when this machine cannot run it.
     """
@@ -97,9 +97,9 @@ def compile(source: Source | Callable[[], Source], *, name: str, key: str, targe
 
 
 def _cached(identity: str, source: Source | Callable[[], Source], name: str, target: Target) -> bytes:
-    """Object code from the cache, or compiled now and left there."""
+    """Object code from the cache, or compiled now and written there."""
     global _compiled
-    # Where the sources cannot be read, a file might be that of another build.
+    # Where the sources cannot be read, a cached file might belong to another build.
     folder = None if _sources() is None else cache_folder()
     if folder is not None:
         code = _read(folder / f"{identity}.o")
@@ -135,15 +135,15 @@ def _optimised(source: Source, machine: Any, name: str) -> Any:
     except RuntimeError as error:
         raise InputError(f"kernel {name}: LLVM does not accept its text. {error}") from error
     for value in [*module.functions, *module.global_variables]:
-        # LLVM would end the process when it cannot find one of these.
+        # LLVM would abort the process if it cannot resolve one of these.
         if value.is_declaration and not value.name.startswith("llvm."):
             raise InputError(
                 phrase(f"kernel {name}", "everything it calls", "its own or an intrinsic of LLVM", repr(value.name),
-                       "Hand over the address of a foreign function in the kernel's frame.")
+                       "Pass the address of a foreign function in the kernel's argument block.")
             )  # fmt: skip
-    # Kernels arrive as vector code with tiles of full height. LLVM's vectorisers and its unrolling could only look for
-    # what is not there. Of all other passes these make kernels with products as fast as the whole of a level does, and
-    # that takes ten times as long. Elementwise cells miss a few per cent.
+    # Kernels are emitted as vector code with tiles of full height: LLVM's vectorisers and unrolling find nothing to do.
+    # Of the other passes these make kernels with products as fast as a whole optimisation level, which takes ten times
+    # as long. Elementwise cells are a few per cent slower.
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
     passes.add_simplify_cfg_pass()
@@ -201,12 +201,12 @@ def _identity(key: str, target: Target) -> str:
 
 @functools.cache
 def _sources() -> str | None:
-    """Digest of what decides a kernel's content: the emitters, and the cells' rules of derivation. None: not known."""
+    """Digest of the sources that determine a kernel: emitters, and the cells' rules of derivation. None: unknown."""
     return digest(Path(__file__).parents[2], __name__.split(".")[0], ("kernels", "cells"))
 
 
 def _read(path: Path) -> bytes | None:
-    """The object code in a cache file, or None when it is not there or not whole. The last 32 bytes are its SHA-256."""
+    """The object code in a cache file; None if the file is missing or damaged. The last 32 bytes are its SHA-256."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -216,7 +216,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, code: bytes) -> None:
-    """Written aside and renamed, so that no reader sees half a file. A folder that cannot be written is left alone."""
+    """Writes a temporary file and renames it, so that no reader sees a partial file. Write errors disable the cache."""
     aside = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def _write(path: Path, code: bytes) -> None:
             file.write(code + hashlib.sha256(code).digest())
         os.replace(aside, path)
     except OSError:
-        # The cache saves time and nothing else: the kernel is already compiled and runs from memory.
+        # The cache only saves time: the kernel is compiled already and runs from memory.
         if aside is not None:
             with contextlib.suppress(OSError):
                 Path(aside).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Instruction sets: the targets that kernels are compiled for, and which of them this machine can run."""
+"""Targets: the instruction sets that kernels are compiled for, and those that this machine can run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ _ITEM_BITS = {"float32": 32, "float64": 64}
 X86_64_V3 = ("avx2", "fma", "bmi", "bmi2", "f16c", "lzcnt", "movbe", "popcnt")
 _AVX512 = ("avx512f", "avx512dq", "avx512vl", "avx512bw", "avx512cd")
 REQUIRED_FEATURES = {"avx2": X86_64_V3, "avx512": (*X86_64_V3, *_AVX512)}
-# On some processors (skylake-avx512 and its heirs) LLVM prefers 256 bits where it chooses by itself. Vectors that are
-# written in 512 bits stay whole even there.
+# On some processors (skylake-avx512 and its successors) LLVM splits 512-bit vectors; with this feature it does not.
 _WHOLE_VECTORS = "-prefer-256-bit"
 
 
 @dataclass(frozen=True)
 class Target:
-    """The instructions that a kernel may use. `name` is the level: avx512, avx2 or aarch64."""
+    """An instruction set. `name` is its level: avx512, avx2 or aarch64."""
 
     name: str
     triple: str
@@ -33,7 +32,7 @@ class Target:
 
     @property
     def registers(self) -> int:
-        """Vector registers that the instruction set names."""
+        """Architectural vector registers."""
         return 16 if self.name == "avx2" else 32
 
     def lanes(self, scalar: str) -> int:
@@ -46,7 +45,7 @@ class Target:
 def host() -> Target:
     """The target that kernels are compiled for and run on.
 
-    The environment variable OSTINATO_TARGET (host, avx512, avx2, sse, aarch64) asks for another one than the host's
+    The environment variable OSTINATO_TARGET (host, avx512, avx2, sse, aarch64) selects another one than the host's
     best. Raises InputError when the name is unknown or this machine cannot run it, and NoKernels when this machine,
     or the level asked for, has no fused multiply-add.
     """
@@ -103,7 +102,7 @@ def _detect() -> Target:
 
 
 def _without_fma(what: str) -> str:
-    # Without the instruction, llvm.fma becomes a library call per number: right, and far slower than torch.
+    # Without the instruction, llvm.fma becomes a library call per number: correct, and far slower than torch.
     return f"Kernels need fused multiply-add (FMA) and the other instructions of x86-64-v3, which {what} lacks."
 
 
@@ -113,6 +112,7 @@ def _has(level: str) -> bool:
 
 
 def can_run(target: Target) -> bool:
+    """Whether this machine has the target's architecture and features."""
     if target.name == "aarch64":
         return host_triple().startswith(("aarch64", "arm64"))
     return host_triple().startswith("x86_64") and _has(target.name)
@@ -120,6 +120,7 @@ def can_run(target: Target) -> bool:
 
 @functools.cache
 def host_triple() -> str:
+    """The target triple of this process."""
     return llvm.get_process_triple()
 
 
