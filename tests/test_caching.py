@@ -25,7 +25,7 @@ PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",
     "cells/vocabulary.py _by_equations": "one for each vocabulary",
-    "kernels/lens_kernels/row_norms.py _job": "two jobs in two number types",
+    "kernels/lens_kernels/row_norms.py _kernel": "two kernels in two number types",
     "kernels/system/target.py _host_cpu": "no arguments",
     "kernels/system/target.py _host_features": "no arguments",
     "kernels/system/target.py host_triple": "no arguments",
@@ -34,7 +34,7 @@ FEW = {
     "kernels/system/target.py target_by_name": "one for each target's name; others raise",
     "kernels/runtime/barrier_cost.py barrier_benchmark": "no arguments",
     "kernels/runtime/barrier_cost.py barrier_seconds": "64 numbers",
-    "kernels/runtime/row_layout.py sorter": "no arguments",
+    "kernels/runtime/row_layout.py sort_kernel": "no arguments",
     "kernels/runtime/api.py _has_kernels": "no arguments",
     "kernels/system/openmp.py _body": "256 pointers to functions",
     "kernels/system/openmp.py _openmp": "no arguments",

@@ -1,7 +1,7 @@
 """‖Σ_b d_b ⊗ z_b‖² of every step from Gram matrices: Σ_{b,c} (d_b · d_c)(z_b · z_c), half of it by symmetry.
 
-The sum is the gradient of a weight at one step: d are the gradients of its gates, z its operand. One row of each pair is
-scaled by a power of two, so that no product over- or underflows.
+The sum is the gradient of a weight at one step: d are the gradients of its gates, z its operand. One row of each pair
+is scaled by a power of two, so that no product over- or underflows.
 
 Letters: S steps, B rows of the widest step, R lines.
 """
@@ -115,7 +115,7 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
 
 
 def _gram_tile(caller: Code) -> ir.Function:
-    """f(A, rows, B, rows, row stride, K, to, scale): to[r, c] = Σ_k A[r, k] · scale · B[c, k], a tile of the Gram matrix.
+    """f(A, rows, B, rows, row stride, K, to, scale): a tile of a Gram matrix, to[r, c] = Σ_k A[r, k] · scale · B[c, k].
 
     Rows past the end repeat the last one.
     """
