@@ -115,7 +115,7 @@ def test_a_cell_and_its_plan_take_no_more_than_is_counted(name):
     try:
         cell = Cell.from_text(text)
         plan = Program(cell)
-        assert plan.input_gradient is not None and any(plan.complete)
+        assert plan.input_gradient is not None and any(plan.fully_written)
         api.Forward(plan, host(), "float32", True, False)
         gc.collect()
         taken = tracemalloc.get_traced_memory()[0]

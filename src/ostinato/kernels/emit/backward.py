@@ -215,8 +215,8 @@ class Backward(Kernel):
                 to = args.d_weight[name].at(width * (0 if letter == "p" else index))
                 terms: list[Int | Ptr] = [args.gate_gradients.at(args.column(slot.column)), line]
                 if factor is not None:
-                    apart = args.stride[factor.name]
-                    terms += [args.row[factor.name].at(origin * apart + args.column(factor.column)), apart]
+                    factor_line = args.stride[factor.name]
+                    terms += [args.row[factor.name].at(origin * factor_line + args.column(factor.column)), factor_line]
                 code.call(_column_sum(gemm, len(terms) // 2), *terms, rows, to, width, args.overwrite)
 
     def _gradient_locations(self, o: WeightGradient) -> list[Location]:
@@ -254,8 +254,8 @@ class Backward(Kernel):
                 with code.range(args.end, args.begin) as s:
                     t = args.first_step + args.step_sign * s
                     to = panel.at((args.step_offsets.load_i64(t) - origin) * columns)
-                    there = source.at(args.line(t) * line)
-                    code.call(gather, there, line, args.row_base, self.row_count(args, t), here, to, columns, columns)
+                    lines = source.at(args.line(t) * line)
+                    code.call(gather, lines, line, args.row_base, self.row_count(args, t), here, to, columns, columns)
 
             if o.operand.name in CALLER_LAYOUT_TENSORS:
                 with code.if_else(args.row_stride > 0) as (yes, no):
@@ -281,17 +281,20 @@ class Backward(Kernel):
             source, start = args.row[self.program.state_tensor(k)], args.first_state[k]
             with code.range(args.end, args.begin) as s:
                 t = args.first_step + args.step_sign * s
-                more = s + 1 < args.T
-                n, place = self.row_count(args, t), args.step_offsets.load_i64(t) - origin
-                earlier = t + args.step_sign * more.to_int()
-                known = more.select(self.row_count(args, earlier).min(n), 0)
-                there, to = source.at(self._previous_line(args, k, earlier) * width + first), panel.at(place * columns)
+                has_previous = s + 1 < args.T
+                n, first_line = self.row_count(args, t), args.step_offsets.load_i64(t) - origin
+                previous = t + args.step_sign * has_previous.to_int()
+                prev_rows = has_previous.select(self.row_count(args, previous).min(n), 0)
+                lines, to = (
+                    source.at(self._previous_line(args, k, previous) * width + first),
+                    panel.at(first_line * columns),
+                )
                 if k == self.program.cell.output_state:
-                    code.call(gather, there, width, args.row_base, known, here, to, columns, columns)
+                    code.call(gather, lines, width, args.row_base, prev_rows, here, to, columns, columns)
                 else:
-                    code.call(pack, there, width, known, here, to, columns, columns)
-                whose, to = args.state_row.i64_ptr(known), panel.at((place + known) * columns)
-                code.call(gather, start.at(first), width, whose, n - known, here, to, columns, columns)
+                    code.call(pack, lines, width, prev_rows, here, to, columns, columns)
+                initial_rows, to = args.state_row.i64_ptr(prev_rows), panel.at((first_line + prev_rows) * columns)
+                code.call(gather, start.at(first), width, initial_rows, n - prev_rows, here, to, columns, columns)
 
 
 class OperandPanel(NamedTuple):

@@ -163,7 +163,7 @@ def _double(code: Code, v: Any) -> Any:
 
 
 def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: Int) -> None:
-    """√(square · d · z), in float64, as the index-th result; 0 for what rounding left below 0."""
+    """√(square · d · z), in float64, as the index-th result; 0 where rounding made the square negative."""
     b, kind = code.builder, ir.DoubleType()
     zero = ir.Constant(kind, 0.0)
     size = root_of(code, b.select(b.fcmp_ordered("<", square, zero), zero, square))
@@ -173,7 +173,7 @@ def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: 
 
 
 def _source(code: Code, args: OuterNormsArgs, pattern: Pattern, name: str, s: Int, rows: Int, mixed: Ptr | None) -> Ptr:
-    """The rows of a step, `stride` apart."""
+    """The rows of one step, with row stride `stride`."""
     first, stride, there = args.first, args.stride[name], args.rows[name]
     if mixed is None:
         return there.at(first.load_i64(s) * stride)

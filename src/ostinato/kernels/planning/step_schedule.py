@@ -95,7 +95,7 @@ class StepSchedule:
         self.nodes = list(order.values())
         last = max(level.values(), default=0)
         self.stage = self._latest_stages(last, {})
-        # A mean is scheduled earlier if another mean is computed there anyway: both share one loop over the units.
+        # A mean is scheduled earlier if another mean is computed in that stage: both share one loop over the units.
         taken = sorted({self.stage[v.id] for v in self.nodes if v.op in MEANS and self._is_boundary(v)})
         means = [(v, bisect_left(taken, level[v.id])) for v in self.nodes if v.op in MEANS]
         sweep = {v.id: taken[k] for v, k in means if k < len(taken)}
