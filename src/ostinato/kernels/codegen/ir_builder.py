@@ -218,7 +218,7 @@ class Code:
         return self._alloca(ir.ArrayType(self.lanes.F, count))
 
     def alloca_i64(self, count: int) -> Ptr:
-        """A stack array of `count` 64-bit integers or addresses, aligned to a cache line."""
+        """A stack array of `count` 64-bit words (integers, addresses, float64), aligned to a cache line."""
         return self._alloca(ir.ArrayType(I64, count))
 
     def _alloca(self, kind: ir.Type) -> Ptr:
