@@ -9,7 +9,8 @@ import torch
 from llvmlite import ir
 
 from ostinato.kernels.codegen.vector_ops import Lanes
-from ostinato.kernels.system import machine, openmp
+from ostinato.kernels.system import compile_cache, openmp
+from ostinato.kernels.system.target import host
 
 I64 = ir.IntType(64)
 COUNT, ARRIVED, NUMBERS, RESULT = 0, 1, 8, 16
@@ -41,12 +42,12 @@ def peak(scalar: str = "float32", seconds: float = 0.3, rounds: int = 200_000) -
 
 
 @cache
-def _compiled(scalar: str) -> tuple[machine.Library, int, int]:
+def _compiled(scalar: str) -> tuple[compile_cache.Library, int, int]:
     """(library, chains, lanes) of `void peak(void *frame)`."""
-    target = machine.host()
+    target = host()
     lanes, chains = target.lanes(scalar), target.registers * 3 // 4
     source = module(scalar, lanes, chains)
-    return machine.compile(source, name="peak", key=str(source), target=target), chains, lanes
+    return compile_cache.compile(source, name="peak", key=str(source), target=target), chains, lanes
 
 
 def module(scalar: str, lanes: int, chains: int) -> ir.Module:

@@ -22,7 +22,8 @@ from peak import copied, module, peak
 from record import Point, Record, Run, code_digest
 from shapes import DEEPER, GRID, SHAPES, Shape, important_first
 
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system.target import target_by_name
 from test_bench import torch_twice
 
 TINY = (Shape("GRU", False, 4, 2, 3, 5), Shape("GRU", True, 4, 2, 3, 5, from_state=True))
@@ -93,8 +94,8 @@ def test_deeper_layers_are_equal():
 
 @pytest.mark.parametrize(("target", "chains"), [("avx512", 24), ("avx2", 12)])
 def test_no_chain_of_the_peak_is_taken_for_another(target, chains):
-    chosen = machine.named(target)
-    text = machine.emit_assembly(module("float32", chosen.lanes("float32"), chains), chosen)
+    chosen = target_by_name(target)
+    text = compile_cache.emit_assembly(module("float32", chosen.lanes("float32"), chains), chosen)
     assert text.count("vfmadd") == chains
 
 

@@ -18,22 +18,23 @@ from ostinato.caching import ENTRY_BYTES, bounded_cache, graph_bytes, tensor_byt
 from ostinato.cells import Cell, catalogue
 from ostinato.kernels.planning.cell_program import Program
 from ostinato.kernels.runtime import api
-from ostinato.kernels.system import machine, memory_pool
+from ostinato.kernels.system import compile_cache, memory_pool
+from ostinato.kernels.system.target import host
 
 PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",
     "cells/vocabulary.py _by_equations": "one for each vocabulary",
-    "kernels/lens_kernels/row_norms.py _job": "two jobs in two number types",
-    "kernels/system/machine.py _host_cpu": "no arguments",
-    "kernels/system/machine.py _host_features": "no arguments",
-    "kernels/system/machine.py _host_triple": "no arguments",
-    "kernels/system/machine.py _runnable": "one for each target's name; others raise",
-    "kernels/system/machine.py _sources": "no arguments",
-    "kernels/system/machine.py named": "one for each target's name; others raise",
+    "kernels/lens_kernels/row_norms.py _kernel": "two kernels in two number types",
+    "kernels/system/target.py _host_cpu": "no arguments",
+    "kernels/system/target.py _host_features": "no arguments",
+    "kernels/system/target.py host_triple": "no arguments",
+    "kernels/system/target.py _runnable": "one for each target's name; others raise",
+    "kernels/system/compile_cache.py _sources": "no arguments",
+    "kernels/system/target.py target_by_name": "one for each target's name; others raise",
     "kernels/runtime/barrier_cost.py barrier_benchmark": "no arguments",
     "kernels/runtime/barrier_cost.py barrier_seconds": "64 numbers",
-    "kernels/runtime/row_layout.py sorter": "no arguments",
+    "kernels/runtime/row_layout.py sort_kernel": "no arguments",
     "kernels/runtime/api.py _has_kernels": "no arguments",
     "kernels/system/openmp.py _body": "256 pointers to functions",
     "kernels/system/openmp.py _openmp": "no arguments",
@@ -114,8 +115,8 @@ def test_a_cell_and_its_plan_take_no_more_than_is_counted(name):
     try:
         cell = Cell.from_text(text)
         plan = Program(cell)
-        assert plan.input_gradient is not None and any(plan.complete)
-        api.Forward(plan, machine.host(), "float32", True, False)
+        assert plan.input_gradient is not None and any(plan.fully_written)
+        api.Forward(plan, host(), "float32", True, False)
         gc.collect()
         taken = tracemalloc.get_traced_memory()[0]
     finally:
@@ -132,10 +133,10 @@ def searched(k):
 
 def test_compiling_leaves_nothing_of_its_text_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("OSTINATO_CACHE", str(tmp_path))
-    before, compiled = modules(), machine.compiled_count()
+    before, compiled = modules(), compile_cache.compiled_count()
     layer = ostinato.Recurrent(searched(12345), 3, 4)
     layer(torch.randn(2, 2, 3))[0].sum().backward()
-    assert machine.compiled_count() == compiled + 2
+    assert compile_cache.compiled_count() == compiled + 2
     assert modules() == before
 
 
@@ -146,33 +147,33 @@ def modules():
 
 def test_code_that_no_cache_holds_is_freed(monkeypatch):
     """Hundreds of cells, each with a library of its own; all have the code of the first, which is not run."""
-    code = machine._cached
+    code = compile_cache._cached
     known: list[bytes] = []
 
     def cached(*arguments):
         known[:] = known or [code(*arguments)]
         return known[0]
 
-    monkeypatch.setattr(machine, "_cached", cached)
+    monkeypatch.setattr(compile_cache, "_cached", cached)
     api.compiled_forward.cache_clear()
-    api._forget_calls()
+    api._clear_plans()
     gc.collect()
-    others = set(machine._libraries)
+    others = set(compile_cache._libraries)
     most, count = 0, 400
     for k in range(count):
         compiled = api.compiled_forward(searched(k), "float32", False, False)
-        api._dense(compiled, 2, 2, 3, 4, 4, 1, False)
-        most = max(most, sum(v.nbytes for n, v in machine._libraries.items() if n not in others))
+        api._dense_plan(compiled, 2, 2, 3, 4, 4, 1, False)
+        most = max(most, sum(v.nbytes for n, v in compile_cache._libraries.items() if n not in others))
     held = compiled.library.nbytes * count
     assert most <= 64 * MEGABYTE
     assert api.compiled_forward.cache_info().currsize < count, "the cache was never full, so nothing was to be freed"
     gc.collect()
-    assert sum(v.nbytes for n, v in machine._libraries.items() if n not in others) < held / 2
+    assert sum(v.nbytes for n, v in compile_cache._libraries.items() if n not in others) < held / 2
     api.compiled_forward.cache_clear()
-    api._forget_calls()
+    api._clear_plans()
     del compiled
     gc.collect()
-    assert set(machine._libraries) <= others
+    assert set(compile_cache._libraries) <= others
 
 
 def resident():

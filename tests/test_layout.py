@@ -145,7 +145,6 @@ EXEMPT = {
     "cells/cell.py Cell.__init__": "settings of the decorator",
     "apps/cli/app.py lag": "options of a command",
     "export/file.py onnx": "options of a public function",
-    "kernels/runtime/api.py _packed": "the key of a cache on the way of every ragged call",
     "layers/torch_layers.py RNN.__init__": "torch.nn's constructor",
     "layers/torch_layers.py GRU.__init__": "torch.nn's constructor",
     "layers/torch_layers.py LSTM.__init__": "torch.nn's constructor",

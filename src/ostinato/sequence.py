@@ -33,7 +33,7 @@ class SequenceCall:
     random_state: Tensor | None = None
     """int64 [3 + B], as `cells.noise` says, for a cell that draws random numbers."""
     rows: Any = None
-    """`kernels.Places` where packed rows are lines of the caller's x, and the output is laid out as x. Kernels only."""
+    """`kernels.RowLayout` where packed rows stay in the caller's x, and the output is laid out as x. Kernels only."""
 
 
 @dataclass(slots=True)

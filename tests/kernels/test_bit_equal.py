@@ -23,7 +23,8 @@ from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import program
 from ostinato.kernels.runtime import api, cost_model
 from ostinato.kernels.runtime import launch_plan as kernel_call
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system.target import host, target_by_name
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 CELLS = catalogue()
@@ -165,21 +166,21 @@ def in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """
     shared = request.param == "a step shared"
     started: list[tuple[int, bool]] = []
-    start = kernel_call.LaunchPlan.start
+    start = kernel_call.LaunchPlan.launch
 
     def watched(call: kernel_call.LaunchPlan, frame: array, job: str) -> None:
         started.append((call.threads, bool(frame[call.compiled.layout[KernelArgs.shared]])))
         start(call, frame, job)
 
-    monkeypatch.setattr(kernel_call.LaunchPlan, "start", watched)
+    monkeypatch.setattr(kernel_call.LaunchPlan, "launch", watched)
     rows = 10**9 if shared else 0
     costs = replace(cost_model.COSTS, min_macs_per_thread=0, max_shared_macs=0, min_rows_per_thread=rows)
     monkeypatch.setattr(cost_model, "COSTS", costs)
-    api._dense.cache_clear()
+    api._dense_plan.cache_clear()
     before = torch.get_num_threads()
     yield started, shared
     torch.set_num_threads(before)
-    api._dense.cache_clear()
+    api._dense_plan.cache_clear()
 
 
 @EVERY
@@ -222,15 +223,15 @@ def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: 
 
     def found(steps: int, threads: int) -> list[dict[str, torch.Tensor]]:
         monkeypatch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, pack_per_use_steps=steps))
-        api._dense.cache_clear()
-        api._packed.cache_clear()
+        api._dense_plan.cache_clear()
+        api._ragged_plan.cache_clear()
         torch.set_num_threads(threads)
         seen.clear()
         return [results(call) for call in calls]
 
-    start, before = kernel_call.LaunchPlan.start, torch.get_num_threads()
+    start, before = kernel_call.LaunchPlan.launch, torch.get_num_threads()
     monkeypatch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, min_macs_per_thread=0))
-    monkeypatch.setattr(kernel_call.LaunchPlan, "start", watched)
+    monkeypatch.setattr(kernel_call.LaunchPlan, "launch", watched)
     try:
         wanted = found(0, 1)
         assert set(seen) == {(False, False)}
@@ -243,8 +244,8 @@ def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: 
                 assert (True, True) in seen, "no threads shared the blocks"
     finally:
         torch.set_num_threads(before)
-        api._dense.cache_clear()
-        api._packed.cache_clear()
+        api._dense_plan.cache_clear()
+        api._ragged_plan.cache_clear()
 
 
 def test_blocks_and_threads(in_threads: tuple[list[tuple[int, bool]], bool]):
@@ -337,7 +338,7 @@ def offending(text: str) -> list[str]:
 
 
 def modules(cell: Cell, scalar: str) -> list[str]:
-    target, p = machine.host(), program(cell)
+    target, p = host(), program(cell)
     kernels = (
         Forward(p, target, scalar, True, False),
         Forward(p, target, scalar, False, True),
@@ -355,9 +356,9 @@ def test_no_flag_in_what_is_emitted(cell: Cell):
 
 @pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "slstm", "elman_prelu"])
 def test_no_flag_after_optimisation(name: str):
-    target = machine.host()
+    target = host()
     for text in modules(CELLS[name], "float32"):
-        optimised = str(machine._optimised(text, target, machine._target_machine(target), name))
+        optimised = str(compile_cache._optimised(text, compile_cache._target_machine(target), name))
         assert "llvm.fma." in optimised and offending(optimised) == []
 
 
@@ -388,6 +389,6 @@ def test_a_product_and_a_sum_stay_two_instructions(name: str):
       ret void
     }
     """
-    code = machine.emit_assembly(text, machine.named(name))
+    code = compile_cache.emit_assembly(text, target_by_name(name))
     assert "fmul" in code or "mulps" in code
     assert not re.search(r"fmadd|fmla|vfm", code), code

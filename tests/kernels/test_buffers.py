@@ -54,7 +54,7 @@ def test_a_tensor_like_any_other(shape, dtype):
 
 def test_small_tensors_are_left_to_malloc(pool):
     tensor = memory_pool.empty((FLOATS - 1,), torch.float32)
-    assert pool._lent_bytes == 0
+    assert pool._acquired_bytes == 0
     del tensor
     assert memory_pool.idle_bytes() == 0
 
@@ -240,7 +240,7 @@ def test_threads_never_share_a_buffer():
         worker.join()
     assert torn == []
     gc.collect()
-    assert memory_pool.idle_bytes() > 0 and memory_pool._pool._lent_bytes == 0
+    assert memory_pool.idle_bytes() > 0 and memory_pool._pool._acquired_bytes == 0
 
 
 def test_a_block_that_comes_back_inside_the_pool_does_not_block(pool):

@@ -46,7 +46,7 @@ CASES = {
         lambda a, b: np.where((a < b) | (a > 0), a, b),
     ),
     "bits": (
-        lambda v, a, b: v.from_bits(v.builder.xor(v.bits(a), v.iconst(1 << v.itemsize * 8 - 1))),
+        lambda v, a, b: v.from_bits(v.builder.xor(v.bits(a), v.int_const(1 << v.itemsize * 8 - 1))),
         lambda a, b: -a,
     ),
     "const 0.1": (lambda v, a, b: v.const(0.1), lambda a, b: np.full_like(a, 0.1)),

@@ -9,16 +9,16 @@ from ostinato.cells import Cell
 from ostinato.cells.reference import sequence
 from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
-from ostinato.kernels.emit.pointwise import Body
+from ostinato.kernels.emit.pointwise import PointwiseEmitter
 from ostinato.kernels.planning.cell_program import Program, program
-from ostinato.kernels.system import machine
+from ostinato.kernels.system.target import host
 
 
 def plan(cell: Cell) -> None:
     made = Program(cell)
     made.forward(True, True)
     made.backward(True, True)
-    assert made.outers and len(made.complete) == len(cell.parameters(1, 1))
+    assert made.weight_gradients and len(made.fully_written) == len(cell.parameters(1, 1))
 
 
 @pytest.mark.parametrize("shape", CELLS)
@@ -37,16 +37,16 @@ def test_a_plan_of_ten_thousand_nodes_takes_twice_the_calls_of_five():
 
 def emitted(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """(nodes that are emitted, each time they are; lines of code) of the kernels of a training step."""
-    count, emit = 0, Body._value
+    count, emit = 0, PointwiseEmitter._value
 
-    def counted(self, v, home):
+    def counted(self, v, stage_nodes):
         nonlocal count
         count += 1
-        return emit(self, v, home)
+        return emit(self, v, stage_nodes)
 
-    made, target = Program(cell), machine.host()
+    made, target = Program(cell), host()
     with monkeypatch.context() as patch:
-        patch.setattr(Body, "_value", counted)
+        patch.setattr(PointwiseEmitter, "_value", counted)
         kernels = (Forward(made, target, "float32", True, True), Backward(made, target, "float32", False))
         lines = sum(str(kernel.module()).count("\n") for kernel in kernels)
     return count, lines
@@ -64,7 +64,9 @@ def test_code_grows_with_the_nodes(shape: str, monkeypatch: pytest.MonkeyPatch):
 def test_long_cells_agree_with_the_reference(make):
     cell = make(120 if make is numbers else 1000)
     plans = (program(cell).forward(True, True), program(cell).backward(False))
-    assert all(bool(plan.numbers) == (make is numbers) for plan in plans), "a long number is stored for later stages"
+    assert all(bool(plan.spilled_scalars) == (make is numbers) for plan in plans), (
+        "a long number is stored for later stages"
+    )
     layer = ostinato.Recurrent(cell, 3, 5).double()
     x = torch.randn(3, 2, 3, dtype=torch.float64)
     output, _ = layer(x)

@@ -30,7 +30,7 @@ def close(found, expected):
 @pytest.mark.parametrize("dtype", KINDS)
 def test_norms_of_lines_that_lie_apart(dtype):
     v = small(50, 30, dtype=dtype)[:, 3:24]
-    close(kernels.norms([v]), v.double().norm(dim=1))
+    close(kernels.row_norms([v]), v.double().norm(dim=1))
 
 
 @pytest.mark.parametrize("dtype", KINDS)
@@ -47,7 +47,7 @@ def test_the_additive_path_is_a_loop_over_steps(kind, reverse, dtype):
         for n in range(sizes[t]):
             every[first[t] + n] = path.get(n, adjoint[first[t] + n].double())
             path[n] = every[first[t] + n] * carry[first[t] + n].double()
-    found, known = kernels.path(adjoint, carry, first, reverse, now, known)
+    found, known = kernels.additive_path_norms(adjoint, carry, first, reverse, now, known)
     close(found, every.norm(dim=1))
     assert known == sizes[-1 if reverse else 0]
     torch.testing.assert_close(now[:known], torch.stack([path[n] for n in range(known)]).to(dtype), rtol=1e-5, atol=0)
@@ -73,7 +73,7 @@ def test_norms_of_outer_products(kind, reverse, dtype):
             before[:m] = h[first[u] : first[u] + m]
         for total, z, parts in ((expected[0], x[here], d[:2]), (expected[1], before, d[2:])):
             total.append(torch.cat([(p[here].double().t() @ z.double()).flatten() for p in parts]).norm())
-    found = kernels.outer_norms(pattern, d, [kernels.Outer(x), kernels.Outer(h, start)], first, reverse)
+    found = kernels.outer_norms(pattern, d, [kernels.OuterOperand(x), kernels.OuterOperand(h, start)], first, reverse)
     close(found, torch.stack([torch.stack(e) for e in expected]))
 
 

@@ -16,9 +16,10 @@ import pytest
 
 from ostinato import _version
 from ostinato.errors import InputError, NoKernels
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system import target as targets
 
-X86 = machine.named("host").name in ("avx512", "avx2")
+X86 = targets.target_by_name("host").name in ("avx512", "avx2")
 x86_only = pytest.mark.skipif(not X86, reason="needs an x86-64 host")
 
 TWICE = """
@@ -53,7 +54,7 @@ define void @separate(ptr %x.place, ptr %y.place) {{
 """
 
 
-def call(library: machine.Library, n: int) -> int:
+def call(library: compile_cache.Library, n: int) -> int:
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(library.address("twice"))(n)
 
 
@@ -62,7 +63,7 @@ def cache(tmp_path, monkeypatch):
     """An empty cache folder, and a process that has compiled nothing yet."""
     monkeypatch.setenv("OSTINATO_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("OSTINATO_TARGET", raising=False)
-    monkeypatch.setattr(machine, "_libraries", {})
+    monkeypatch.setattr(compile_cache, "_libraries", {})
     return tmp_path / "cache"
 
 
@@ -73,44 +74,44 @@ def cache(tmp_path, monkeypatch):
     ("name", "registers", "floats", "doubles"), [("avx512", 32, 16, 8), ("avx2", 16, 8, 4), ("aarch64", 32, 4, 2)]
 )
 def test_registers_and_lanes(name, registers, floats, doubles):
-    target = machine.named(name)
+    target = targets.target_by_name(name)
     assert (target.name, target.registers) == (name, registers)
     assert (target.lanes("float32"), target.lanes("float64")) == (floats, doubles)
 
 
 def test_lanes_of_another_type_are_refused():
     with pytest.raises(InputError, match=r"Target.lanes: scalar must be float32 or float64, got 'bfloat16'\."):
-        machine.named("avx2").lanes("bfloat16")
+        targets.target_by_name("avx2").lanes("bfloat16")
 
 
 def test_the_environment_chooses_the_target(monkeypatch):
-    assert machine.host() == machine.named("host")
+    assert targets.host() == targets.target_by_name("host")
     monkeypatch.setenv("OSTINATO_TARGET", "")
-    assert machine.host() == machine.named("host")
+    assert targets.host() == targets.target_by_name("host")
     if X86:
         monkeypatch.setenv("OSTINATO_TARGET", "avx2")
-        assert machine.host() == machine.named("avx2")
+        assert targets.host() == targets.target_by_name("avx2")
 
 
 def test_an_unknown_target_is_named_and_the_known_ones_listed(monkeypatch):
     monkeypatch.setenv("OSTINATO_TARGET", "avx3")
     with pytest.raises(InputError, match=r"target must be one of host, avx512, avx2, sse, aarch64, got 'avx3'"):
-        machine.host()
+        targets.host()
 
 
 @x86_only
 def test_a_target_of_another_machine_is_emitted_but_never_run(monkeypatch):
     monkeypatch.setenv("OSTINATO_TARGET", "aarch64")
     with pytest.raises(InputError, match=r"OSTINATO_TARGET: target must be one that this machine .* got 'aarch64'"):
-        machine.host()
+        targets.host()
     with pytest.raises(InputError, match=r"kernel twice: target must be one that this machine can run, got 'aarch64'"):
-        machine.compile(TWICE, name="twice", key="1", target=machine.named("aarch64"))
+        compile_cache.compile(TWICE, name="twice", key="1", target=targets.target_by_name("aarch64"))
 
 
 def test_without_fused_multiply_add_there_are_no_kernels(monkeypatch):
     monkeypatch.setenv("OSTINATO_TARGET", "sse")
     with pytest.raises(NoKernels, match=r"Kernels need fused multiply-add .* which sse lacks"):
-        machine.host()
+        targets.host()
 
 
 @pytest.mark.parametrize(
@@ -124,14 +125,14 @@ def test_without_fused_multiply_add_there_are_no_kernels(monkeypatch):
     ],
 )
 def test_the_host_is_recognised_by_its_features(monkeypatch, triple, missing, expected):
-    features = {feature: feature != missing for feature in machine._NEEDS["avx512"]}
-    monkeypatch.setattr(machine, "_host_triple", lambda: triple)
-    monkeypatch.setattr(machine, "_host_features", lambda: features)
+    features = {feature: feature != missing for feature in targets.REQUIRED_FEATURES["avx512"]}
+    monkeypatch.setattr(targets, "host_triple", lambda: triple)
+    monkeypatch.setattr(targets, "_host_features", lambda: features)
     if expected is None:
         with pytest.raises(NoKernels, match="Kernels (need|exist)"):
-            machine._detect()
+            targets._detect()
     else:
-        assert machine._detect().name == expected
+        assert targets._detect().name == expected
 
 
 # the code
@@ -142,7 +143,7 @@ def test_the_host_is_recognised_by_its_features(monkeypatch, triple, missing, ex
     [("avx512", 16, r"vfmadd\d+ps\s.*%zmm"), ("avx2", 8, r"vfmadd\d+ps\s.*%ymm"), ("aarch64", 4, r"fmla\s+v\d+\.4s")],
 )
 def test_vectors_stay_whole_and_only_what_is_written_fused_is_fused(name, lanes, fused):
-    code = machine.emit_assembly(axpy(lanes), machine.named(name))
+    code = compile_cache.emit_assembly(axpy(lanes), targets.target_by_name(name))
     one, two = re.split(r"^separate:", code, flags=re.MULTILINE)
     assert len(re.findall(fused, one)) == 1
     assert not re.search(r"fmadd|fmla", two)
@@ -150,11 +151,11 @@ def test_vectors_stay_whole_and_only_what_is_written_fused_is_fused(name, lanes,
 
 @pytest.mark.parametrize("name", ["host", "avx2"])
 def test_compiled_vectors_compute(name):
-    target = machine.named(name)
-    if not machine._runs(target):
+    target = targets.target_by_name(name)
+    if not targets.can_run(target):
         pytest.skip(f"this machine cannot run {name}")
     lanes = target.lanes("float32")
-    library = machine.compile(axpy(lanes), name="axpy", key="axpy", target=target)
+    library = compile_cache.compile(axpy(lanes), name="axpy", key="axpy", target=target)
     x, y = (ctypes.c_float * lanes)(*range(lanes)), (ctypes.c_float * lanes)(*[0.5] * lanes)
     for function, expected in (("fused", [3 * n + 0.5 for n in range(lanes)]), ("separate", [])):
         expected = expected or [1.5 * value for value in x]
@@ -166,14 +167,14 @@ def test_compiled_vectors_compute(name):
 
 @pytest.mark.parametrize("cpu", ["skylake-avx512", "icelake-server", "sapphirerapids", "znver4"])
 def test_512_bit_vectors_are_not_split_on_processors_tuned_for_256(cpu):
-    target = dataclasses.replace(machine.named("avx512"), cpu=cpu)
-    code = machine.emit_assembly(axpy(16), target)
+    target = dataclasses.replace(targets.target_by_name("avx512"), cpu=cpu)
+    code = compile_cache.emit_assembly(axpy(16), target)
     assert "%zmm" in code and "%ymm" not in code
 
 
 def test_an_object_file_is_of_the_targets_machine():
-    code = machine.emit_object(TWICE, machine.named("aarch64"))
-    if not machine.named("aarch64").triple.startswith("arm64"):
+    code = compile_cache.emit_object(TWICE, targets.target_by_name("aarch64"))
+    if not targets.target_by_name("aarch64").triple.startswith("arm64"):
         assert code[:4] == b"\x7fELF" and code[18:20] == (183).to_bytes(2, "little")  # EM_AARCH64
 
 
@@ -188,7 +189,7 @@ define void @copy(ptr %to, ptr %from, i64 %bytes) {
   ret void
 }
 """
-    library = machine.compile(text, name="copy", key="copy")
+    library = compile_cache.compile(text, name="copy", key="copy")
     address = library.address("copy")
     source, target = ctypes.create_string_buffer(b"x" * 5000), ctypes.create_string_buffer(5000)
     ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(address)(
@@ -199,17 +200,17 @@ define void @copy(ptr %to, ptr %from, i64 %bytes) {
 
 def test_text_that_llvm_cannot_read_is_an_error_that_names_the_kernel():
     with pytest.raises(InputError, match="kernel wrong: LLVM does not accept its text"):
-        machine.compile("define void @f() { ret i64 0 }", name="wrong", key="1")
+        compile_cache.compile("define void @f() { ret i64 0 }", name="wrong", key="1")
 
 
 def test_a_foreign_function_is_an_error_and_not_the_end_of_the_process():
     text = "declare void @foreign()\ndefine void @f() {\n call void @foreign()\n ret void\n}"
     with pytest.raises(InputError, match=r"kernel calls: everything it calls must be its own .* got 'foreign'"):
-        machine.compile(text, name="calls", key="1")
+        compile_cache.compile(text, name="calls", key="1")
 
 
 def test_a_function_that_is_not_there_is_an_error_that_names_it():
-    library = machine.compile(TWICE, name="twice", key="1")
+    library = compile_cache.compile(TWICE, name="twice", key="1")
     with pytest.raises(InputError, match="kernel twice: function must be one that it defines, got 'thrice'"):
         library.address("thrice")
 
@@ -224,38 +225,38 @@ def test_a_key_is_compiled_once_and_then_loaded(cache, monkeypatch):
         emitted.append(1)
         return TWICE
 
-    before = machine.compiled_count()
-    first = machine.compile(emit, name="twice", key="1")
-    assert machine.compile(emit, name="twice", key="1") is first
-    monkeypatch.setattr(machine, "_libraries", {})
-    second = machine.compile(emit, name="twice", key="1")
+    before = compile_cache.compiled_count()
+    first = compile_cache.compile(emit, name="twice", key="1")
+    assert compile_cache.compile(emit, name="twice", key="1") is first
+    monkeypatch.setattr(compile_cache, "_libraries", {})
+    second = compile_cache.compile(emit, name="twice", key="1")
     assert (call(first, 21), call(second, 4)) == (42, 8)
-    assert (len(emitted), machine.compiled_count() - before, len(list(cache.iterdir()))) == (1, 1, 1)
+    assert (len(emitted), compile_cache.compiled_count() - before, len(list(cache.iterdir()))) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("what", ["key", "target", "sources", "llvmlite", "version"])
 def test_everything_that_the_code_depends_on_is_part_of_the_key(monkeypatch, what):
-    target = machine.named("avx2")
-    before = machine._identity("lstm", target)
-    assert machine._identity("lstm", target) == before
+    target = targets.target_by_name("avx2")
+    before = compile_cache._identity("lstm", target)
+    assert compile_cache._identity("lstm", target) == before
     key = "gru" if what == "key" else "lstm"
     if what == "target":
         target = dataclasses.replace(target, cpu="znver3")
     if what == "sources":
-        monkeypatch.setattr(machine, "_sources", lambda: "another emitter")
+        monkeypatch.setattr(compile_cache, "_sources", lambda: "another emitter")
     if what == "llvmlite":
-        monkeypatch.setattr(machine.llvmlite, "__version__", "0.0")
+        monkeypatch.setattr(compile_cache.llvmlite, "__version__", "0.0")
     if what == "version":
-        monkeypatch.setattr(machine, "__version__", "0.0")
-    assert machine._identity(key, target) != before
+        monkeypatch.setattr(compile_cache, "__version__", "0.0")
+    assert compile_cache._identity(key, target) != before
 
 
 def test_the_sources_of_emitters_and_cells_are_read(tmp_path, monkeypatch):
     for folder in ("kernels", "cells", "kernels/emit"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "first.py").write_text("1")
-    monkeypatch.setattr(machine, "__file__", str(tmp_path / "kernels" / "system" / "machine.py"))
-    seen = {machine._sources.__wrapped__()}
+    monkeypatch.setattr(compile_cache, "__file__", str(tmp_path / "kernels" / "system" / "compile_cache.py"))
+    seen = {compile_cache._sources.__wrapped__()}
     for path, text in (
         ("kernels/first.py", "2"),
         ("kernels/a.py", "1"),
@@ -263,38 +264,38 @@ def test_the_sources_of_emitters_and_cells_are_read(tmp_path, monkeypatch):
         ("kernels/emit/c.py", "1"),
     ):
         (tmp_path / path).write_text(text)
-        seen.add(machine._sources.__wrapped__())
+        seen.add(compile_cache._sources.__wrapped__())
     assert len(seen) == 5
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "text"])
 def test_a_damaged_file_is_compiled_anew(cache, monkeypatch, damage):
-    machine.compile(TWICE, name="twice", key="1")
+    compile_cache.compile(TWICE, name="twice", key="1")
     (file,) = cache.iterdir()
     whole = file.read_bytes()
     middle = len(whole) // 2
     changed = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
     file.write_bytes({"cut": whole[:middle], "changed": changed, "empty": b"", "text": b"not code" * 99}[damage])
-    monkeypatch.setattr(machine, "_libraries", {})
-    before = machine.compiled_count()
-    assert call(machine.compile(TWICE, name="twice", key="1"), 5) == 10
-    assert machine.compiled_count() == before + 1
-    assert machine._read(file) == machine._read(file) is not None
+    monkeypatch.setattr(compile_cache, "_libraries", {})
+    before = compile_cache.compiled_count()
+    assert call(compile_cache.compile(TWICE, name="twice", key="1"), 5) == 10
+    assert compile_cache.compiled_count() == before + 1
+    assert compile_cache._read(file) == compile_cache._read(file) is not None
     assert [path.name for path in cache.iterdir()] == [file.name]
 
 
 def test_a_folder_that_cannot_be_written_costs_the_cache_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("OSTINATO_CACHE", str(tmp_path / "file" / "cache"))
-    assert call(machine.compile(TWICE, name="twice", key="1"), 3) == 6
+    assert call(compile_cache.compile(TWICE, name="twice", key="1"), 3) == 6
 
 
 def test_a_full_disk_leaves_no_half_file(cache, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(machine.os, "replace", full)
-    assert call(machine.compile(TWICE, name="twice", key="1"), 3) == 6
+    monkeypatch.setattr(compile_cache.os, "replace", full)
+    assert call(compile_cache.compile(TWICE, name="twice", key="1"), 3) == 6
     assert list(cache.iterdir()) == []
 
 
@@ -305,18 +306,18 @@ def test_the_users_cache_folder(monkeypatch):
     home = Path("/home/someone/.cache/ostinato/kernels")
     for xdg, expected in (("/fast", Path("/fast/ostinato/kernels")), ("", home), ("not/absolute", home)):
         monkeypatch.setenv("XDG_CACHE_HOME", xdg)
-        assert machine.cache_folder() == expected
+        assert compile_cache.cache_folder() == expected
 
 
 PROGRAM = f"""
 import ctypes
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
 def emit():
     print("emitted")
     return '''{TWICE}'''
-library = machine.compile(emit, name="twice", key="process")  # its code lives as long as it does
+library = compile_cache.compile(emit, name="twice", key="process")  # its code lives as long as it does
 address = library.address("twice")
-print(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(21), machine.compiled_count())
+print(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(21), compile_cache.compiled_count())
 """
 
 
@@ -339,7 +340,7 @@ def test_two_threads_that_ask_at_once_get_one_library():
 
     def ask() -> None:
         together.wait()
-        libraries.append(machine.compile(emit, name="twice", key="threads"))
+        libraries.append(compile_cache.compile(emit, name="twice", key="threads"))
 
     askers = [threading.Thread(target=ask) for _ in range(2)]
     for asker in askers:
@@ -358,7 +359,7 @@ def test_two_processes_that_ask_at_once_both_run(cache):
 
 
 def _compile_in_child(result) -> None:
-    result.put(call(machine.compile(TWICE, name="twice", key="child"), 8))
+    result.put(call(compile_cache.compile(TWICE, name="twice", key="child"), 8))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -371,7 +372,7 @@ def test_a_child_forked_while_another_thread_compiles_can_compile():
         leave.wait(10)
         return TWICE
 
-    compiling = threading.Thread(target=machine.compile, args=(emit,), kwargs={"name": "slow", "key": "slow"})
+    compiling = threading.Thread(target=compile_cache.compile, args=(emit,), kwargs={"name": "slow", "key": "slow"})
     compiling.start()
     assert inside.wait(10)
     threading.Timer(0.1, leave.set).start()

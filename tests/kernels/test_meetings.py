@@ -50,7 +50,7 @@ def test_a_step_of_one_row_is_shared_where_barriers_are_cheap(
 
     monkeypatch.setattr(cost_model, "barrier_seconds", known)
     compiled = api.compiled_forward(catalogue()["lstm"], "float32", False, False)
-    found = kernel_call.LaunchPlan(compiled, kernel_call.Lines(200, rows, None), 64, 64, 64, 2, False)
+    found = kernel_call.LaunchPlan(compiled, kernel_call.RowPartition(200, rows, None), 64, 64, 64, 2, False)
     assert found.threads == (2 if shared or rows > 1 else 1)
     assert found.block[KernelArgs.shared] == shared
 
@@ -62,5 +62,7 @@ def test_a_barrier_is_timed_only_where_its_cost_decides(monkeypatch: pytest.Monk
     monkeypatch.setattr(cost_model, "barrier_seconds", unasked)
     compiled = api.compiled_forward(catalogue()["lstm"], "float32", False, False)
     for H, shared in ((32, False), (256, True)):
-        call = kernel_call.LaunchPlan(compiled, kernel_call.Lines(1000 if H == 32 else 40, 1, None), 4, H, H, 2, False)
+        call = kernel_call.LaunchPlan(
+            compiled, kernel_call.RowPartition(1000 if H == 32 else 40, 1, None), 4, H, H, 2, False
+        )
         assert call.block[KernelArgs.shared] == shared

@@ -15,25 +15,26 @@ from ostinato.cells import Cell, catalogue
 from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import program
-from ostinato.kernels.planning.step_schedule import Step
-from ostinato.kernels.system import machine
+from ostinato.kernels.planning.step_schedule import StepSchedule
+from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system.target import host
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 CELLS = catalogue()
 
 
-def step(cell: Cell, keep: bool = True) -> Step:
+def step(cell: Cell, keep: bool = True) -> StepSchedule:
     return program(cell).forward(keep, histories=False)
 
 
-def stages(plan: Step) -> list[int]:
+def stages(plan: StepSchedule) -> list[int]:
     """The stages that begin with products."""
-    return sorted({p.stage for p in plan.passes if p.products})
+    return sorted({p.stage for p in plan.loops if p.products})
 
 
-def product_names(plan: Step) -> list[str]:
+def product_names(plan: StepSchedule) -> list[str]:
     """The products inside the loop."""
-    return sorted(f"{k}.{n}" for p in plan.passes for q in p.products for part in q.parts for k, n in part.weights)
+    return sorted(f"{k}.{n}" for p in plan.loops for q in p.products for part in q.operands for k, n in part.weights)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +66,13 @@ def test_a_step_back_through_norms_takes_all_means_at_once_and_stores_no_product
     made = program(layer.running)
     back = made.backward(d_histories=False)
     assert {s: len(means) for s, means in back.means.items()} == {1: 4 * products}, "two for each of W·x and U·h"
-    between = [v.op for p in back.passes for v, s in p.stores if s.kind == "cross"]
+    between = [v.op for p in back.loops for v, s in p.stores if s.kind == "spill"]
     assert "mul" not in between, "a product of two lines that are there anyway is stored between stages"
-    assert len(made.factors) == 2 * products, "the gradient of a gain has a line of its own"
+    assert len(made.lazy_products) == 2 * products, "the gradient of a gain has a line of its own"
 
 
 def test_products_with_the_same_operand_are_one():
-    inner = [q for p in step(CELLS["lstm"]).passes for q in p.products]
+    inner = [q for p in step(CELLS["lstm"]).loops for q in p.products]
     assert [sorted(v.attr[1] for v in q.outputs) for q in inner] == [["f", "g", "i", "o"]]
 
 
@@ -79,7 +80,7 @@ def test_products_with_the_same_operand_are_one():
 def test_products_with_x_leave_the_loop(cell: Cell):
     for keep in (False, True):
         plan = step(cell, keep)
-        ahead = sorted(v.attr[1] for p in plan.ahead for v in p.outputs)
+        ahead = sorted(v.attr[1] for p in plan.hoisted for v in p.outputs)
         assert ahead == sorted(cell.gates.get("W", ()))
         inside = [f"{k}.{n}" for k in "UV" for n in cell.gates.get(k, ())]
         assert product_names(plan) == sorted(inside)
@@ -98,16 +99,16 @@ def test_two_buffers_only_where_an_old_state_is_read_after_the_new_one_is_writte
         "slstm": (True, False, False, False),
     }
     for name, pingpong in wanted.items():
-        assert step(CELLS[name]).pingpong == pingpong, name
+        assert step(CELLS[name]).double_buffered == pingpong, name
 
 
 def test_a_new_shape_is_no_reason_to_compile():
     for name in ("lstm", "slstm"):
         draw(CELLS[name], T=1, B=1, C=1, H=1).gradients()
-        before = machine.compiled_count()
+        before = compile_cache.compiled_count()
         for shape in ({"T": 9, "B": 40, "C": 33, "H": 70}, {"B": 3, "sizes": [3, 2], "reverse": True}, {"B": 20}):
             draw(CELLS[name], **shape).gradients()
-        assert machine.compiled_count() == before, name
+        assert compile_cache.compiled_count() == before, name
 
 
 def test_one_kernel_for_cells_that_differ_in_name_only():
@@ -116,18 +117,19 @@ def test_one_kernel_for_cells_that_differ_in_name_only():
 
     call = draw(CELLS["elman"], seed=3)
     call.forward()
-    before = machine.compiled_count()
+    before = compile_cache.compiled_count()
     call.cell = Cell(other)
     call.forward()
-    assert machine.compiled_count() == before
+    assert compile_cache.compiled_count() == before
 
 
 def emitted(cell: Cell) -> list[tuple]:
     """All that a compiled kernel and those who call it must agree on."""
-    p, target = program.__wrapped__(cell), machine.host()
+    p, target = program.__wrapped__(cell), host()
     kernels = (Forward(p, target, "float32", True, False), Backward(p, target, "float32", False))
     return [
-        (k.layout.names, str(k.module()), k.step.pingpong, p.kept_width, p.histories, p.slot_width) for k in kernels
+        (k.layout.names, str(k.module()), k.step.double_buffered, p.saved_width, p.state_histories, p.workspace_width)
+        for k in kernels
     ]
 
 
@@ -185,7 +187,7 @@ def test_buffers_of_cells_that_pass_states_on():
         hazards.without_matrices: (False,),
     }
     for equations, pingpong in wanted.items():
-        found = step(Cell(equations)).pingpong
+        found = step(Cell(equations)).double_buffered
         assert found == pingpong, (equations.__name__, found)
 
 

@@ -81,11 +81,13 @@ def test_a_call_in_two_parts_has_the_bits_of_one():
 
 
 def test_nothing_drawn_is_kept():
-    assert program(kept).kept == [] and program(kept).histories == []
+    assert program(kept).saved == [] and program(kept).state_histories == []
 
 
 @pytest.mark.parametrize("given", [None, torch.zeros(4), torch.zeros(5, dtype=torch.int64)])
 def test_noise_of_another_kind_is_refused(given):
     x, h = torch.zeros(2, 1, 1), torch.zeros(1, 4)
-    with pytest.raises(ShapeError, match=r"kernels: noise must be an int64 tensor of 3 \+ B = 4 numbers for the cell"):
+    with pytest.raises(
+        ShapeError, match=r"kernels: random_state must be an int64 tensor of 3 \+ B = 4 numbers for the cell"
+    ):
         forward(drawn, x, [h] * 6, [], None, False, False, given)

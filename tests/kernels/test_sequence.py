@@ -18,7 +18,7 @@ from kernels.calls import agree, check, draw, expected, lengths_to_sizes, output
 from ostinato import kernels
 from ostinato.cells import Cell, catalogue
 from ostinato.errors import ShapeError
-from ostinato.kernels.system import machine
+from ostinato.kernels.system.target import host
 from ostinato.sequence import Needs, SequenceCall, Upstream
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -29,7 +29,7 @@ ALL = (True, True, True)
 
 def around(dtype: torch.dtype) -> list[int]:
     """Sizes where a loop over vectors may go wrong: 1, and one, two and three vectors with a number more or less."""
-    v = machine.host().lanes(str(dtype).removeprefix("torch."))
+    v = host().lanes(str(dtype).removeprefix("torch."))
     return sorted({1, v - 1, v, v + 1, 2 * v - 1, 2 * v, 2 * v + 1, 3 * v + 1})
 
 

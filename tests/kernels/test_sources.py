@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 import ostinato
-from ostinato.kernels.system import machine, sources
+from ostinato.kernels.system import compile_cache, sources
 
 SOURCE = Path(ostinato.__file__).parent
 SCRIPT = """
 import sys; sys.path.insert(0, sys.argv[1])
 import torch, ostinato
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
 assert ostinato.__file__.startswith(sys.argv[1])
 layer = ostinato.LSTM(3, 4)
 with torch.no_grad():
     layer(torch.randn(5, 2, 3))
-print(machine._sources(), machine.compiled_count())
+print(compile_cache._sources(), compile_cache.compiled_count())
 """
 
 
@@ -83,7 +83,7 @@ class Without:
 
 def test_without_sources_the_code_counts_and_without_code_nothing_does(monkeypatch):
     codes = {name: compile("a = 1", name, "exec") for name in sources._modules("ostinato", ("kernels", "cells"))}
-    assert {"ostinato.kernels.system.machine", "ostinato.cells.catalogue.modern"} <= set(codes)
+    assert {"ostinato.kernels.system.compile_cache", "ostinato.cells.catalogue.modern"} <= set(codes)
     monkeypatch.setattr(sources, "_files", lambda folder, parts: {})
     find = sources.importlib.util.find_spec
 
@@ -109,14 +109,14 @@ def test_without_sources_the_code_counts_and_without_code_nothing_does(monkeypat
 
 def test_a_kernel_of_unknown_sources_is_neither_read_from_the_cache_nor_left_there(tmp_path, monkeypatch):
     monkeypatch.setenv("OSTINATO_CACHE", str(tmp_path))
-    monkeypatch.setattr(machine, "_libraries", {})
-    monkeypatch.setattr(machine, "_sources", lambda: None)
+    monkeypatch.setattr(compile_cache, "_libraries", {})
+    monkeypatch.setattr(compile_cache, "_sources", lambda: None)
     text = "define i64 @one() {\n  ret i64 1\n}\n"
-    before = machine.compiled_count()
+    before = compile_cache.compiled_count()
     for _ in range(2):
-        machine.compile(text, name="one", key="one")
-        machine._libraries.clear()
-    assert machine.compiled_count() == before + 2
+        compile_cache.compile(text, name="one", key="one")
+        compile_cache._libraries.clear()
+    assert compile_cache.compiled_count() == before + 2
     assert list(tmp_path.iterdir()) == []
 
 

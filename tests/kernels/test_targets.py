@@ -14,11 +14,12 @@ from ostinato.errors import InputError, NoKernels
 from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import program
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system.target import host, target_by_name
 
 TESTS = Path(__file__).parent.parent
 CELLS = catalogue()
-X86 = machine.named("host").name != "aarch64"
+X86 = target_by_name("host").name != "aarch64"
 
 CHECK = """
 import sys
@@ -28,14 +29,15 @@ import torch
 from kernels.calls import check, draw
 from ostinato.cells import Cell, catalogue
 from ostinato.cells.value import norm
-from ostinato.kernels.system import memory_pool, machine
+from ostinato.kernels.system import compile_cache, memory_pool, target
+from ostinato.kernels.system.target import host
 
 memory_pool._POISON = True
 names = sys.argv[2:]
 if sys.argv[1] == "narrow":
-    narrow = replace(machine.host(), vector_bits=128)
-    machine.host = lambda: narrow
-print(machine.host().name, machine.host().lanes("float32"), machine.host().lanes("float64"))
+    narrow = replace(host(), vector_bits=128)
+    target._runnable = lambda name: narrow
+print(host().name, host().lanes("float32"), host().lanes("float64"))
 
 def layer_norm(W, U, b, p, x, h):
     return torch.tanh(p.g * norm(W.h @ x + U.h @ h) + b.h)
@@ -46,7 +48,7 @@ for cell in [*(catalogue()[n] for n in names), Cell(layer_norm)]:
             check(draw(cell, T=4, B=5, C=9, H=H, P=9, dtype=dtype), context=(cell.name, H))
         check(draw(cell, B=6, C=3, H=13, P=5, sizes=[6, 4, 4, 1], reverse=True, dtype=dtype), context=cell.name)
         check(draw(cell, T=2, B=1, C=3, H=13, P=5, dtype=dtype), context=cell.name)
-print(machine.compiled_count(), "compiled and right")
+print(compile_cache.compiled_count(), "compiled and right")
 """
 
 
@@ -71,14 +73,14 @@ def test_avx2_forced(tmp_path: Path):
 def test_vectors_as_narrow_as_those_of_aarch64(tmp_path: Path):
     """Four and two lanes, run here: what depends on the number of lanes is right on aarch64 as well."""
     printed = check_elsewhere(tmp_path, "narrow", "lstm", "gru_reset_before")
-    assert printed == f"{machine.host().name} 4 2\n12 compiled and right\n"
+    assert printed == f"{host().name} 4 2\n12 compiled and right\n"
 
 
 def code(name: str, target: str, scalar: str = "float32") -> str:
     """The assembly of forward in training and of backward."""
-    chosen, p = machine.named(target), program(CELLS[name])
-    made = (Forward(p, chosen, scalar, keep=True, histories=False), Backward(p, chosen, scalar, d_histories=False))
-    return "\n".join(machine.emit_assembly(k.module(), chosen) for k in made)
+    chosen, p = target_by_name(target), program(CELLS[name])
+    made = (Forward(p, chosen, scalar, save=True, histories=False), Backward(p, chosen, scalar, d_histories=False))
+    return "\n".join(compile_cache.emit_assembly(k.module(), chosen) for k in made)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
@@ -98,7 +100,7 @@ def test_code_for_x86(target: str, own: str, foreign: str | None):
     assert "ldmxcsr" in text, "denormals are flushed inside kernels"
 
 
-@pytest.mark.skipif(machine.named("host").name != "avx512", reason="this machine has no AVX-512")
+@pytest.mark.skipif(target_by_name("host").name != "avx512", reason="this machine has no AVX-512")
 def test_code_for_this_machine_uses_whole_vectors():
     for name in ("lstm", "gru", "slstm"):
         text = kernels.assembly(CELLS[name], "host")
@@ -109,7 +111,7 @@ def test_code_for_this_machine_uses_whole_vectors():
 @pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "slstm"])
 def test_addresses_are_64_bits_wide(name: str):
     """A tensor may have more than 2³¹ numbers."""
-    p, target = program(CELLS[name]), machine.host()
+    p, target = program(CELLS[name]), host()
     for kernel in (Forward(p, target, "float32", True, True), Backward(p, target, "float32", True)):
         text = str(kernel.module())
         indices = re.findall(r"= getelementptr .*, (i\d+) \S+$", text, re.M)

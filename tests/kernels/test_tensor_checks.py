@@ -11,14 +11,14 @@ from ostinato import _torch_private, kernels
 from ostinato.cells import catalogue
 from ostinato.errors import InputError, ShapeError
 from ostinato.execution import backends
-from ostinato.kernels.runtime.tensor_checks import Handover, addresses, handed, in_memory, rows_in_memory
+from ostinato.kernels.runtime.tensor_checks import TensorGuards, addresses, in_memory, readable_tensor, rows_in_memory
 from ostinato.sequence import SequenceCall
 
 SHAPE, KIND = (4, 3), torch.float32
 
 
 def hand(t):
-    return handed("cell c", "x", t, SHAPE, KIND, "Give it.")
+    return readable_tensor("cell c", "x", t, SHAPE, KIND, "Give it.")
 
 
 def freed(t):
@@ -52,9 +52,9 @@ def test_a_nested_tensor_is_refused_and_not_taken_for_a_known_one():
     nested = torch.nested.as_nested_tensor([torch.zeros(2, 3), torch.zeros(1, 3)])
     with pytest.raises(InputError, match="torch.float32, nested, on cpu"):
         hand(nested)
-    handover, plain = Handover("cell c", KIND), torch.zeros(SHAPE)
+    handover, plain = TensorGuards("cell c", KIND), torch.zeros(SHAPE)
     handover.check(None, [("x", plain, SHAPE)], "")
-    assert handover.knows(None, [plain]) and not handover.knows(None, [nested])
+    assert handover.pass_guards(None, [plain]) and not handover.pass_guards(None, [nested])
 
 
 def test_what_torch_would_resolve_is_resolved():
@@ -86,10 +86,10 @@ def test_memory_that_was_given_back_is_noticed_in_every_call():
 
 
 def test_only_what_is_alike_in_everything_is_known():
-    handover, t = Handover("cell c", KIND), torch.randn(SHAPE)
-    assert not handover.knows(None, [t])
+    handover, t = TensorGuards("cell c", KIND), torch.randn(SHAPE)
+    assert not handover.pass_guards(None, [t])
     handover.check(None, [("x", t, SHAPE)], "")
-    assert handover.knows(None, [t]) and handover.knows(None, [torch.randn(SHAPE)])
+    assert handover.pass_guards(None, [t]) and handover.pass_guards(None, [torch.randn(SHAPE)])
     others = [
         t.t(),
         torch.randn(3, 4),
@@ -103,14 +103,14 @@ def test_only_what_is_alike_in_everything_is_known():
         t.t().contiguous().t(),
         t[:1].expand(SHAPE),
     ]
-    assert [handover.knows(None, [other]) for other in others] == [False] * len(others)
-    assert not handover.knows("another list", [t])
+    assert [handover.pass_guards(None, [other]) for other in others] == [False] * len(others)
+    assert not handover.pass_guards("another list", [t])
     handover.check(None, [("x", nn.Parameter(t), SHAPE)], "")
-    assert handover.knows(None, [nn.Parameter(torch.randn(SHAPE))]) and handover.knows(None, [t])
+    assert handover.pass_guards(None, [nn.Parameter(torch.randn(SHAPE))]) and handover.pass_guards(None, [t])
 
 
 def test_what_is_known_is_bounded_and_holds_no_tensor():
-    handover = Handover("cell c", KIND)
+    handover = TensorGuards("cell c", KIND)
     for step in range(30):
         t = torch.randn(40, 3)[step : step + 1].as_strided((1, 3), (step + 3, 1))
         handover.check(None, [("x", t, (1, 3))], "")
@@ -124,8 +124,8 @@ def test_what_is_known_is_bounded_and_holds_no_tensor():
 
 def test_without_torchs_own_check_each_tensor_is_asked(monkeypatch):
     monkeypatch.setattr(_torch_private, "same_kind", lambda tensors: None)
-    handover, t = Handover("cell c", KIND), torch.randn(SHAPE)
-    assert handover.check(None, [("x", t, SHAPE)], "")[0] is t and not handover.knows(None, [t])
+    handover, t = TensorGuards("cell c", KIND), torch.randn(SHAPE)
+    assert handover.check(None, [("x", t, SHAPE)], "")[0] is t and not handover.pass_guards(None, [t])
 
 
 def test_rows_for_the_lens_lie_in_one_piece_each():
@@ -153,9 +153,9 @@ def test_lengths_and_sizes_are_integers_on_the_cpu():
     with pytest.raises(
         InputError, match="kernels: lengths must be a dense tensor of torch.int64 on the CPU, got torch.int32"
     ):
-        kernels.by_length(torch.tensor([2, 1], dtype=torch.int32), 3, False)
+        kernels.sort_by_length(torch.tensor([2, 1], dtype=torch.int32), 3, False)
     spaced = torch.tensor([2, 9, 1, 9])[::2]
-    assert kernels.by_length(spaced, 3, False)[0].tolist() == [2, 1]
+    assert kernels.sort_by_length(spaced, 3, False)[0].tolist() == [2, 1]
     cell, (x, h, w, u, b) = catalogue()["elman"], [torch.zeros(n) for n in ((3, 2), (2, 4), (4, 2), (4, 4), (4,))]
     weights = [w, u, b, b.clone()][: len(cell.parameters(2, 4))]
     for sizes in (torch.tensor([2, 1], dtype=torch.int32), torch.tensor([[2, 1]])):

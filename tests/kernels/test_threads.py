@@ -13,7 +13,8 @@ import torch
 from llvmlite import ir
 
 from ostinato.errors import InputError
-from ostinato.kernels.system import machine, openmp
+from ostinato.kernels.system import compile_cache, openmp
+from ostinato.kernels.system.target import host, target_by_name
 
 # frame: i64 arrived, i64 next index, ptr barrier, ptr num_threads, then one i64 per thread
 MEETING = """
@@ -44,9 +45,9 @@ define void @count(ptr %frame) {
 
 
 @functools.cache
-def barrier_library() -> machine.Library:
+def barrier_library() -> compile_cache.Library:
     """Kept here: the code of a library is freed with it, and an address alone keeps nothing alive."""
-    return machine.compile(MEETING, name="meeting", key="tests: meeting")
+    return compile_cache.compile(MEETING, name="meeting", key="tests: meeting")
 
 
 def meeting(function: str) -> int:
@@ -65,11 +66,11 @@ def test_the_body_runs_once_on_each_thread(asked):
     assert count(asked) == asked
 
 
-@pytest.mark.skipif(openmp.barrier_address() is None, reason="torch brings no OpenMP library here")
+@pytest.mark.skipif(openmp._symbol_address("GOMP_barrier") is None, reason="torch brings no OpenMP library here")
 @pytest.mark.parametrize("asked", [1, 2, 4])
 def test_all_threads_meet_at_the_barrier_and_know_how_many_they_are(asked):
     frame = np.zeros(4 + asked, np.int64)
-    frame[2], frame[3] = openmp.barrier_address(), openmp.num_threads_address()
+    frame[2], frame[3] = openmp._symbol_address("GOMP_barrier"), openmp.num_threads_address()
     openmp.parallel(meeting("meet"), frame.ctypes.data, asked)
     assert frame[4:].tolist() == [1000 * asked + asked] * asked
 
@@ -98,7 +99,7 @@ def test_the_interpreter_is_free_while_the_body_runs():
       ret void
     }
     """
-    library = machine.compile(wait_for_other, name="wait", key="tests: wait")
+    library = compile_cache.compile(wait_for_other, name="wait", key="tests: wait")
     address = library.address("wait")
     frame = (ctypes.c_int64 * 1)()
     other = threading.Timer(0.05, frame.__setitem__, (0, 1))
@@ -109,7 +110,7 @@ def test_the_interpreter_is_free_while_the_body_runs():
 
 
 def test_no_threads_are_refused():
-    with pytest.raises(InputError, match=r"threads.parallel: threads must be at least 1, got 0\."):
+    with pytest.raises(InputError, match=r"openmp.parallel: threads must be at least 1, got 0\."):
         openmp.parallel(meeting("count"), 0, 0)
 
 
@@ -133,10 +134,10 @@ def run(program: str) -> str:
 
 COUNT = f"""
 import os, warnings, ctypes, torch
-from ostinato.kernels.system import machine, openmp
+from ostinato.kernels.system import compile_cache, openmp
 def count(asked):
     frame = (ctypes.c_int64 * 1)()
-    library = machine.compile('''{MEETING}''', name="meeting", key="tests: meeting")
+    library = compile_cache.compile('''{MEETING}''', name="meeting", key="tests: meeting")
     address = library.address("count")
     openmp.parallel(address, ctypes.addressof(frame), asked)
     return frame[0]
@@ -160,7 +161,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_team():
 
 WITHOUT_OPENMP = """
 openmp._openmp = lambda: None
-assert openmp.barrier_address() is None and openmp.num_threads_address() is None
+assert openmp.num_threads_address() is None
 assert count(1) == 1
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
@@ -185,9 +186,9 @@ def test_a_forked_child_does_not_use_its_parents_pool():
 
 
 @functools.cache
-def scaling_library(flush: bool, factor: float) -> machine.Library:
+def scaling_library(flush: bool, factor: float) -> compile_cache.Library:
     """void scale(double *x): *x *= factor, with or without denormals flushed."""
-    target = machine.host()
+    target = host()
     module = ir.Module()
     pointer, double, nothing = ir.PointerType(), ir.DoubleType(), ir.VoidType()
     body = ir.Function(module, ir.FunctionType(nothing, [pointer]), "body")
@@ -196,10 +197,10 @@ def scaling_library(flush: bool, factor: float) -> machine.Library:
     builder.store(builder.fmul(x, ir.Constant(double, factor)), body.args[0])
     builder.ret_void()
     if flush:
-        openmp.flushed(module, body, "scale", target)
+        openmp.with_denormals_flushed(module, body, "scale", target)
     else:
         body.name = "scale"
-    return machine.compile(module, name="scale", key=f"tests: scale, {flush=} {factor=}", target=target)
+    return compile_cache.compile(module, name="scale", key=f"tests: scale, {flush=} {factor=}", target=target)
 
 
 def scaling(flush: bool, factor: float = 0.5) -> int:
@@ -241,12 +242,12 @@ def test_a_mode_that_the_user_has_set_survives():
 
 
 def test_the_mode_is_set_on_aarch64_too():
-    target = machine.named("aarch64")
+    target = target_by_name("aarch64")
     module = ir.Module()
     body = ir.Function(module, ir.FunctionType(ir.DoubleType(), [ir.DoubleType()]), "body")
     builder = ir.IRBuilder(body.append_basic_block())
     builder.ret(builder.fmul(body.args[0], ir.Constant(ir.DoubleType(), 0.5)))
-    openmp.flushed(module, body, "halve", target)
-    code = machine.emit_assembly(module, target)
+    openmp.with_denormals_flushed(module, body, "halve", target)
+    code = compile_cache.emit_assembly(module, target)
     assert code.lower().count("msr\tfpcr") == 2
     assert "#0x1000000" in code

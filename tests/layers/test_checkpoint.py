@@ -56,8 +56,8 @@ def short_blocks(monkeypatch):
 
 def forget():
     """What the kernels worked out for calls of the sizes that they have seen."""
-    kernels_run._dense.cache_clear()
-    kernels_run._packed.cache_clear()
+    kernels_run._dense_plan.cache_clear()
+    kernels_run._ragged_plan.cache_clear()
 
 
 @pytest.fixture

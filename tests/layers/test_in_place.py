@@ -10,7 +10,7 @@ import ostinato
 from kernels.calls import same_bits
 from layers.pairs import parts
 from ostinato.errors import ShapeError
-from ostinato.kernels import Places, by_length
+from ostinato.kernels import RowLayout, sort_by_length
 from ostinato.kernels.runtime import api
 from ostinato.layers import base as layers
 from ostinato.ragged.segments import cut
@@ -81,7 +81,7 @@ def test_rows_that_stay_have_the_bits_of_packed_rows(options, dtype, monkeypatch
 @pytest.mark.parametrize("lengths", [[3, 9, 0, 5, 5, 1, 9], [0], [0, 0], [4], [9, 9], [1] * 40, []])
 def test_kernels_sort_rows_as_numpy_does(lengths, batch_first):
     given, wanted = torch.tensor(lengths, dtype=torch.int64), cut(np.array(lengths, np.int64), None, 9, batch_first)
-    found = by_length(given, 9, batch_first)
+    found = sort_by_length(given, 9, batch_first)
     assert (found is None) == (not wanted.sizes.size) and (found is None or (found[1] is None) == wanted.dense)
     if found is None or found[1] is None:
         return
@@ -94,7 +94,7 @@ def test_kernels_sort_rows_as_numpy_does(lengths, batch_first):
 
 @pytest.mark.parametrize("lengths", [[3, -1], [10, 2], [2**40], [-(2**40), 9, 9]])
 def test_kernels_refuse_lengths_that_cannot_be(lengths):
-    assert by_length(torch.tensor(lengths), 9, False) is None
+    assert sort_by_length(torch.tensor(lengths), 9, False) is None
 
 
 def test_lengths_may_be_written_to_before_backward():
@@ -117,11 +117,11 @@ def test_second_derivatives_of_rows_that_stay():
 def test_places_of_another_x_are_refused():
     layer, x = ostinato.GRU(3, 4), torch.randn(5, 2, 3)
     lengths, starts = np.array([2, 5]), np.array([1, 0])
-    places = Places.of(lengths, starts, starts, 5, 2, by_rows=True)
+    places = RowLayout.of(lengths, starts, starts, 5, 2, by_rows=True)
     cell, weights = layer.cell, [getattr(layer, name).detach() for name in layer._weight_names()[0]]
     sizes, state = torch.tensor([2, 2, 1, 1, 1]), torch.zeros(2, 4)
     api.forward(SequenceCall(cell, x, [state], weights, sizes, rows=places), False, False)
-    message = r"kernels: places must be x of 10 lines and 2 rows, 2 of which are packed, got \[{}, 2, 3\].* and 2. Give"
+    message = r"kernels: rows must be x of 10 lines and 2 rows, 2 of which are packed, got \[{}, 2, 3\].* and 2. Give"
     for wrong in ((torch.randn(4, 2, 3), state), (x, torch.zeros(3, 4))):
         with pytest.raises(ShapeError, match=message.format(len(wrong[0]))):
             api.forward(SequenceCall(cell, wrong[0], [wrong[1]], weights, sizes, rows=places), False, False)

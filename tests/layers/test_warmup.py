@@ -12,12 +12,12 @@ from torch import nn
 import ostinato
 from ostinato.errors import InputError
 from ostinato.kernels.runtime.api import compiled_backward, compiled_forward
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
 
 MODEL = """
 import json, os, torch, ostinato
 from torch import nn, tanh
-from ostinato.kernels.system import machine
+from ostinato.kernels.system import compile_cache
 
 @ostinato.cell
 def leaky(W, U, b, x, h):
@@ -46,14 +46,14 @@ model = Model()
 """
 FILL = """
 made = ostinato.warmup(model)
-compiled = machine.compiled_count()
+compiled = compile_cache.compiled_count()
 again = ostinato.warmup(model)
 use(model)
-print(json.dumps([made, compiled, again, machine.compiled_count()]))
+print(json.dumps([made, compiled, again, compile_cache.compiled_count()]))
 """
 START = """
 use(model)
-print(json.dumps([machine.compiled_count(), sorted(os.listdir(os.environ["OSTINATO_CACHE"]))]))
+print(json.dumps([compile_cache.compiled_count(), sorted(os.listdir(os.environ["OSTINATO_CACHE"]))]))
 """
 
 
@@ -119,14 +119,14 @@ def test_a_layer_without_a_place_on_the_cpu_has_nothing_to_prepare(counted):
 def test_calls_with_return_states_are_prepared_on_demand():
     layer = ostinato.Recurrent("minlstm", 3, 4)
     ostinato.warmup(layer, return_states=True)
-    before = machine.compiled_count()
+    before = compile_cache.compiled_count()
     x = torch.randn(3, 2, 3, requires_grad=True)
     output, _, states = layer(x, return_states=True)
     (output.sum() + sum(s.square().sum() for s in (states if isinstance(states, tuple) else (states,)))).backward()
     layer(x, return_states=True)[0].sum().backward()
     with torch.no_grad():
         layer(x, return_states=True)
-    assert machine.compiled_count() == before
+    assert compile_cache.compiled_count() == before
 
 
 def test_a_layer_that_draws_finds_its_training_and_its_masks_prepared():

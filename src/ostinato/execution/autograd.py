@@ -75,7 +75,7 @@ def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -
         return t if line is None else t.reshape(-1, t.shape[-1]).index_select(0, line)
 
     def rows(state: Tensor) -> Tensor:
-        return _rows(state).index_select(0, where.whose) if by_rows else _rows(state)
+        return _rows(state).index_select(0, where.source_row) if by_rows else _rows(state)
 
     def results(*given: Tensor) -> list[Tensor]:
         given_or_fixed = iter(given)
@@ -94,7 +94,7 @@ def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -
         at = int(wanted[0])
         for need, d in zip(wanted[1 : 1 + n], upstream.final_states):
             if need and d is not None:
-                found[at] = found[at] + torch.where(where.idle[:, None], d, d.new_zeros(()))
+                found[at] = found[at] + torch.where(where.empty_rows[:, None], d, d.new_zeros(()))
             at += need
     return found
 

@@ -89,7 +89,7 @@ def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> R
 
 def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
     """What `forward` kept, node by node of the trace of `Cell.from_text(cell.text)`; {} where it kept nothing."""
-    return kernels().kept_values(cell, states, weights, kept) if kept and compiled(x) else {}
+    return kernels().saved_values(cell, states, weights, kept) if kept and compiled(x) else {}
 
 
 def block_steps(B: int) -> int:
@@ -99,7 +99,7 @@ def block_steps(B: int) -> int:
 
 def blocks(sizes: Tensor, reverse: bool) -> list[int]:
     """The steps at which a block begins where rows end early, and their number, counted from the sequence's end."""
-    return kernels().blocks(sizes, reverse)
+    return kernels().block_starts(sizes, reverse)
 
 
 def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
@@ -108,7 +108,7 @@ def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, A
     Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
     step. Without places where all rows have all steps.
     """
-    return kernels().by_length(lengths, steps, batch_first)
+    return kernels().sort_by_length(lengths, steps, batch_first)
 
 
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:
@@ -123,28 +123,28 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> Tensor
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
     """The shapes of what `forward` keeps, known without running it: tracers ask."""
-    return kernels().kept_shapes(cell, x, states, weights) if compiled(x) else []
+    return kernels().saved_shapes(cell, x, states, weights) if compiled(x) else []
 
 
 def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor | None:
-    """`kernels.norms`; None where no kernels run on these tensors as they lie."""
+    """`kernels.row_norms`; None where no kernels run on these tensors as they lie."""
     k = kernels()
     if not several or not compiled(several[0]):
         return None
     kind = several[0].dtype
     fits = all(k.rows_in_memory(t, kind) for t in (*several, *less))
     fits = fits and all(w.shape == v.shape and w.stride() == v.stride() for v, w in zip(several, less))
-    return k.norms(several, less) if fits else None
+    return k.row_norms(several, less) if fits else None
 
 
 def path(
     adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
 ) -> tuple[Tensor, int] | None:
-    """`kernels.path`; None where no kernels run on these tensors as they lie."""
+    """`kernels.additive_path_norms`; None where no kernels run on these tensors as they lie."""
     k, kind = kernels(), adjoint.dtype
     fits = compiled(adjoint) and all(k.rows_in_memory(t, kind) for t in (adjoint, carry, now))
     fits = fits and adjoint.is_contiguous() and now.is_contiguous() and carry.shape == adjoint.shape
-    return k.path(adjoint, carry, first, reverse, now, known) if fits else None
+    return k.additive_path_norms(adjoint, carry, first, reverse, now, known) if fits else None
 
 
 def outer_norms(
@@ -171,4 +171,4 @@ def outer_norms(
     pattern = k.Pattern(
         len(d), tuple(start is not None for _, start in z), tuple((at, tuple(which)) for at, which in groups)
     )
-    return k.outer_norms(pattern, d, [k.Outer(*pair) for pair in z], first, reverse)
+    return k.outer_norms(pattern, d, [k.OuterOperand(*pair) for pair in z], first, reverse)

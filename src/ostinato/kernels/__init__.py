@@ -1,32 +1,32 @@
-"""How fast: compiled kernels, derived from a cell's graph, for float32 and float64 on CPUs."""
+"""Compiled kernels for float32 and float64 on CPUs, generated from a cell's graph."""
 
-from .lens_kernels.outer_product_norms import Outer, Pattern, outer_norms
-from .lens_kernels.row_norms import norms, path
-from .planning.saved_layout import kept_shapes, kept_values
-from .runtime.api import adjoints, backward, backward_recorded, blocks, forward, supported
+from .lens_kernels.outer_product_norms import OuterOperand, Pattern, outer_norms
+from .lens_kernels.row_norms import additive_path_norms, row_norms
+from .planning.saved_layout import saved_shapes, saved_values
+from .runtime.api import adjoints, backward, backward_recorded, block_starts, forward, supported
 from .runtime.launch_plan import block_steps
-from .runtime.row_layout import Places, by_length
+from .runtime.row_layout import RowLayout, sort_by_length
 from .runtime.tensor_checks import rows_in_memory
 from .system.memory_pool import empty, zeros
 
 __all__ = [
-    "Outer",
+    "OuterOperand",
     "Pattern",
-    "Places",
+    "RowLayout",
     "adjoints",
     "assembly",
     "backward",
     "backward_recorded",
     "block_steps",
-    "blocks",
-    "by_length",
+    "block_starts",
+    "sort_by_length",
     "empty",
     "forward",
-    "kept_shapes",
-    "kept_values",
-    "norms",
+    "saved_shapes",
+    "saved_values",
+    "row_norms",
     "outer_norms",
-    "path",
+    "additive_path_norms",
     "rows_in_memory",
     "supported",
     "zeros",
@@ -38,8 +38,9 @@ def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:
     from ..cells import as_cell
     from .emit.forward import Forward
     from .planning.cell_program import program
-    from .system import machine
+    from .system import compile_cache
+    from .system.target import host, target_by_name
 
-    chosen = machine.host() if target == "host" else machine.named(target)
-    kernel = Forward(program(as_cell(cell, "kernels.assembly")), chosen, dtype, keep=False, histories=False)
-    return machine.emit_assembly(kernel.module(), chosen)
+    chosen = host() if target == "host" else target_by_name(target)
+    kernel = Forward(program(as_cell(cell, "kernels.assembly")), chosen, dtype, save=False, histories=False)
+    return compile_cache.emit_assembly(kernel.module(), chosen)

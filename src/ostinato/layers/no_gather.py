@@ -40,5 +40,5 @@ def row_layout(pieces: Pieces) -> Any:
     Where every row is one piece, states are those of the caller's rows; else those of the pieces.
     """
     by_rows = pieces.ends is None
-    layout = backends.kernels().Places
+    layout = backends.kernels().RowLayout
     return layout.of(pieces.lengths, pieces.starts, pieces.rows, pieces.steps, pieces.stride, by_rows)

@@ -1,14 +1,14 @@
 """The argument block of a kernel: one array of 64-bit integers, every entry declared once as a typed field.
 
-The kernel receives the address of the array. Emitters read entries as attributes (`args.T`, `args.panel[3]`), the
-launch code writes them by the same fields (`block[KernelArgs.T] = 5`). What a field's kind decides:
+The kernel receives the address of the array. Emitters read entries as attributes (`args.T`, `args.panel[3]`),
+launch code writes them through the same fields (`block[KernelArgs.T] = 5`). The kinds of fields:
 
-    Integer    a number
-    Counter    a number in the block itself that threads change by atomic operations
+    Integer    a 64-bit integer
+    Counter    an integer in the block itself that threads change by atomic operations
     Address    an absolute address of memory that the caller or the launch plan owns, alive until the call returns
-    Workspace  a distance in bytes from the workspace of the call, so that a block is the same in every call of one size
+    Workspace  an offset in bytes into the workspace of the call, so that a block is the same for every call of one size
 
-Families (`Integers`, `Addresses`, `Workspaces`) are fields with a key: one for each product, state, weight or tensor.
+Families (`Integers`, `Addresses`, `Workspaces`) have one field for each key: a product, state, weight or tensor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Read = TypeVar("Read", Int, Ptr)
 
 
 class Field(Generic[Read]):
-    """One entry of an argument block. `doc` says what it holds: shape in letters, owner, lifetime."""
+    """One entry of an argument block. `doc` gives its content: shape in letters, owner, lifetime."""
 
     def __init__(self, doc: str = "", name: str = ""):
         self.doc, self.name = doc, name
@@ -41,22 +41,22 @@ class Field(Generic[Read]):
         return self if args is None else self.read(args)
 
     def read(self, args: Args) -> Read:
-        """The value in the function that is being emitted, loaded once in its entry block."""
+        """The value in the function under construction, loaded once in its entry block."""
         raise NotImplementedError
 
 
 class Integer(Field[Int]):
-    """A number."""
+    """An integer."""
 
     def read(self, args: Args) -> Int:
         return args.integer(self.name)
 
 
 class Counter(Field[Ptr]):
-    """A number that threads change while the kernel runs; read as its address."""
+    """An integer that threads change while the kernel runs; read as its address."""
 
     def read(self, args: Args) -> Ptr:
-        return args.entry(self.name)
+        return args.field_address(self.name)
 
 
 class Address(Field[Ptr]):
@@ -67,14 +67,14 @@ class Address(Field[Ptr]):
 
 
 class Workspace(Field[Ptr]):
-    """A distance in bytes from the start of the workspace; read as an address."""
+    """An offset in bytes from the start of the workspace; read as an address."""
 
     def read(self, args: Args) -> Ptr:
         return args.pointer(self.name, "workspace")
 
 
 class Padding(Field[Int]):
-    """Entries that nobody reads: what stands between them has a cache line of its own."""
+    """Unused entries: a field between two of them has a cache line of its own."""
 
     def __init__(self, entries: int):
         super().__init__("Padding to a cache line.")
@@ -105,7 +105,7 @@ class Family(Generic[Read]):
 
 
 class Keyed(Generic[Read]):
-    """A family as the function that is being emitted reads it."""
+    """A family, read in the function under construction."""
 
     def __init__(self, family: Family[Read], args: Args):
         self._family: Family[Read] = family
@@ -116,7 +116,7 @@ class Keyed(Generic[Read]):
 
 
 class Integers(Family[Int]):
-    """A number for each key."""
+    """An integer for each key."""
 
     kind = Integer
 
@@ -128,14 +128,16 @@ class Addresses(Family[Ptr]):
 
 
 class Workspaces(Family[Ptr]):
-    """A place in the workspace for each key."""
+    """An address in the workspace for each key."""
 
     kind = Workspace
 
 
 class Layout:
-    """The entries of one kernel's argument block in order. The entry after the last one is written but never read:
-    it takes the values of fields that this kernel does not have."""
+    """The entries of one kernel's argument block in order.
+
+    The entry after the last one is written and never read: it receives the values of fields that the kernel lacks.
+    """
 
     def __init__(self, fields: Iterable[Field]):
         self.names: tuple[str, ...] = tuple(
@@ -155,7 +157,7 @@ class Layout:
 
 
 class Args:
-    """The argument block as the emitters of one function read it. Subclasses declare the fields."""
+    """The argument block, read in one function under construction. Subclasses declare the fields."""
 
     def __init__(self, layout: Layout, code: Code, base: Ptr):
         """base: the address of the block, an argument of the function that `code` emits."""
@@ -171,34 +173,34 @@ class Args:
     def integer(self, name: str) -> Int:
         if name not in self._loaded:
             with self.code.builder.goto_entry_block():
-                self._loaded[name] = self.base.integer(self.layout.index[name])
+                self._loaded[name] = self.base.load_i64(self.layout.index[name])
         return self._loaded[name]
 
     def pointer(self, name: str, base: str | None) -> Ptr:
-        """An address; `base` names the entry whose address it is counted from."""
+        """An address; `base` names the entry that an offset is relative to."""
         if name not in self._pointers:
             offset, start = self.integer(name), None if base is None else self.integer(base)
             with self.code.builder.goto_entry_block():
                 self._pointers[name] = self.code.as_pointer(offset if start is None else offset + start)
         return self._pointers[name]
 
-    def entry(self, name: str) -> Ptr:
+    def field_address(self, name: str) -> Ptr:
         """The address of the entry itself."""
         index = ir.Constant(I64, self.layout.index[name])
         return Ptr(self.code, self.code.builder.gep(self.base.value, [index], source_etype=I64))
 
 
 class WorkArgs(Args):
-    """How the work of a kernel is divided: threads take numbered work items from a counter."""
+    """Division of the work: threads take numbered work items from a counter."""
 
     counter = Counter("Work items taken so far; set to 0 before each entry point.")
-    parts = Integer("Work items; where threads share every step of a cell's kernel, 1.")
+    work_items = Integer("Number of work items; 1 where threads share every step of a cell's kernel.")
 
 
 class BarrierArgs(WorkArgs):
-    """What threads need that share the steps of a kernel."""
+    """The fields that barriers between threads read."""
 
-    shared = Integer("1 if all threads work on every step and meet at barriers, 0 if each has rows of its own.")
+    shared = Integer("1 if all threads work on every step, with barriers; 0 if each has rows of its own.")
     team_size = Integer("Address of `int threads(void)`, the size of the running OpenMP team; 0 without OpenMP.")
     yield_cpu = Integer("Address of `int sched_yield(void)`; 0 where the system has none.")
     # On a cache line of its own: avoids false sharing between spinning threads and readers of neighbouring fields.
@@ -208,7 +210,7 @@ class BarrierArgs(WorkArgs):
 
 
 class Block:
-    """An argument block in the making: entries by field, those that the kernel does not have are dropped."""
+    """An argument block that launch code fills, by field; values of fields that the kernel lacks are dropped."""
 
     __slots__ = ("entries", "layout")
 

@@ -1,7 +1,7 @@
-"""Scalar code around the vector code: functions, loops, addresses and integers, so that a time loop reads like one.
+"""Builders of scalar LLVM IR: functions, control flow, addresses and integers.
 
-All integers are 64 bits wide, all pointers opaque; `Int` and `Ptr` carry the builder along, and their operators append
-instructions to it.
+All integers are 64 bits wide, all pointers opaque. `Int`, `Bool` and `Ptr` hold a reference to the function under
+construction, and their operators append instructions to it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ I64, PTR, BOOL = ir.IntType(64), ir.PointerType(), ir.IntType(1)
 
 
 class Int:
-    """A 64-bit integer of the code being emitted."""
+    """A 64-bit integer value."""
 
     __slots__ = ("code", "value")
 
@@ -94,7 +94,7 @@ class Int:
 
 
 class Bool:
-    """A condition of the code being emitted."""
+    """A condition, an i1 value."""
 
     __slots__ = ("code", "value")
 
@@ -108,7 +108,7 @@ class Bool:
         return Bool(self.code, self.code.builder.or_(self.value, o.value))
 
     def select(self, a: Int | int, b: Int | int) -> Int:
-        """a where the condition holds, else b; both are computed."""
+        """a if the condition holds, else b; both are computed."""
         first, second = (v if isinstance(v, Int) else Int(self.code, v) for v in (a, b))
         return Int(self.code, self.code.builder.select(self.value, first.value, second.value))
 
@@ -132,7 +132,7 @@ _NEUTRAL = {("add", 0), ("sub", 0), ("mul", 1), ("sdiv", 1)}
 
 
 class Ptr:
-    """An address of numbers of the kernel's scalar type; offsets count numbers."""
+    """An address of numbers of the kernel's scalar type; offsets are in numbers."""
 
     __slots__ = ("code", "value")
 
@@ -145,39 +145,39 @@ class Ptr:
             return self
         return Ptr(self.code, self.code.builder.gep(self.value, [o.value], source_etype=self.code.lanes.F))
 
-    def vector(self, mask: Any = None) -> Any:
+    def load(self, mask: Any = None) -> Any:
         return self.code.lanes.load(self.value, mask)
 
-    def set_vector(self, v: Any, mask: Any = None) -> None:
+    def store(self, v: Any, mask: Any = None) -> None:
         self.code.lanes.store(v, self.value, mask)
 
-    def scalar(self) -> Any:
+    def load_scalar(self) -> Any:
         lanes = self.code.lanes
         return self.code.builder.load(self.value, typ=lanes.F, align=lanes.itemsize)
 
-    def set_scalar(self, v: Any) -> None:
+    def store_scalar(self, v: Any) -> None:
         self.code.builder.store(v, self.value, align=self.code.lanes.itemsize)
 
-    def integer(self, index: Int | int) -> Int:
-        """The index-th 64-bit integer from here."""
-        return Int(self.code, self.code.builder.load(self.entry(index).value, typ=I64, align=8))
+    def load_i64(self, index: Int | int) -> Int:
+        """Loads the index-th 64-bit integer from here."""
+        return Int(self.code, self.code.builder.load(self.i64_ptr(index).value, typ=I64, align=8))
 
-    def set_integer(self, index: Int | int, n: Int | int) -> None:
+    def store_i64(self, index: Int | int, n: Int | int) -> None:
         n = n if isinstance(n, Int) else Int(self.code, n)
-        self.code.builder.store(n.value, self.entry(index).value, align=8)
+        self.code.builder.store(n.value, self.i64_ptr(index).value, align=8)
 
-    def entry(self, index: Int | int) -> Ptr:
+    def i64_ptr(self, index: Int | int) -> Ptr:
         """The address of the index-th 64-bit integer from here."""
         o = index if isinstance(index, Int) else Int(self.code, index)
         return Ptr(self.code, self.code.builder.gep(self.value, [o.value], source_etype=I64))
 
-    def pointer(self, index: int) -> Ptr:
-        """The index-th address from here."""
-        return self.code.as_pointer(self.integer(index))
+    def load_pointer(self, index: int) -> Ptr:
+        """Loads the index-th address from here."""
+        return self.code.as_pointer(self.load_i64(index))
 
 
 class Code:
-    """One function under construction: its builder, its lanes, its control flow."""
+    """One function under construction: its builder, vector instructions and control flow."""
 
     def __init__(
         self,
@@ -195,12 +195,16 @@ class Code:
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.lanes = MathLanes(module, self.builder, scalar, lanes)
 
+    def new_function(self, name: str, arguments: Sequence[Any]) -> Code:
+        """Another function of the same module, with the same scalar type and lanes."""
+        return Code(self.module, name, arguments, self.lanes.scalar, self.lanes.lanes)
+
     @property
     def arguments(self) -> list[Any]:
-        """The function's arguments in order, an `Int` or a `Ptr` each."""
+        """The arguments in order, each as an `Int` or a `Ptr`."""
         return [Ptr(self, a) if isinstance(a.type, ir.PointerType) else Int(self, a) for a in self.function.args]
 
-    def integer(self, n: int) -> Int:
+    def int_const(self, n: int) -> Int:
         return Int(self, n)
 
     def as_pointer(self, i: Int) -> Ptr:
@@ -209,36 +213,36 @@ class Code:
     def call(self, function: ir.Function, *arguments: Int | Ptr | int) -> None:
         self.builder.call(function, [a.value if isinstance(a, (Int, Ptr)) else ir.Constant(I64, a) for a in arguments])
 
-    def stack(self, count: int) -> Ptr:
-        """Room for `count` numbers, aligned to a cache line, for the life of the function."""
+    def alloca_vec(self, count: int) -> Ptr:
+        """A stack array of `count` numbers, aligned to a cache line."""
         return self._alloca(ir.ArrayType(self.lanes.F, count))
 
-    def table(self, count: int) -> Ptr:
-        """Room for `count` addresses, for the life of the function."""
+    def alloca_i64(self, count: int) -> Ptr:
+        """A stack array of `count` 64-bit words (integers, addresses, float64), aligned to a cache line."""
         return self._alloca(ir.ArrayType(I64, count))
 
     def _alloca(self, kind: ir.Type) -> Ptr:
         with self.builder.goto_entry_block():
-            room = self.builder.alloca(kind)
-        room.align = 64
-        room.type = PTR  # llvmlite would call it a pointer to the array, which no other instruction here expects
-        return Ptr(self, room)
+            array = self.builder.alloca(kind)
+        array.align = 64
+        array.type = PTR  # llvmlite types it as a pointer to the array; all pointers here are opaque
+        return Ptr(self, array)
 
-    def set_entry(self, table: Ptr, index: int, p: Ptr) -> None:
+    def store_pointer(self, table: Ptr, index: int, p: Ptr) -> None:
         to = self.builder.gep(table.value, [ir.Constant(I64, index)], source_etype=I64)
         self.builder.store(self.builder.ptrtoint(p.value, I64), to, align=8)
 
     @contextmanager
-    def parts(self, counter: Ptr, count: Int) -> Iterator[Int]:
-        """The parts of a job, each taken by whichever thread is free: right for any number of threads."""
+    def work_items(self, counter: Ptr, count: Int) -> Iterator[Int]:
+        """Loops over work items that threads take from an atomic counter: correct for any number of threads."""
         b = self.builder
-        head, body, after = (self.function.append_basic_block(n) for n in ("next", "part", "done"))
+        head, body, after = (self.function.append_basic_block(n) for n in ("next", "item", "done"))
         b.branch(head)
         b.position_at_end(head)
-        part = Int(self, b.atomic_rmw("add", counter.value, ir.Constant(I64, 1), "monotonic"))
-        b.cbranch((part < count).value, body, after)
+        item = Int(self, b.atomic_rmw("add", counter.value, ir.Constant(I64, 1), "monotonic"))
+        b.cbranch((item < count).value, body, after)
         b.position_at_end(body)
-        yield part
+        yield item
         b.branch(head)
         b.position_at_end(after)
 

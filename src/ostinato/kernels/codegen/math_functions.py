@@ -1,7 +1,7 @@
 """exp, log, tanh, sigmoid and softplus as vector code: no branch, no table, no call, at most one division each.
 
 All five reduce their argument by a whole number of ln 2 and end in one polynomial. The polynomials are minimax fits in
-the relative error of the function they stand for, made with a Remez exchange in 50 digits (mpmath) on the reduced
+the relative error of the function they stand for, computed by a Remez exchange in 50 digits (mpmath) on the reduced
 interval. The leading coefficient is held at its exact value, so that the identities at 0 (or 1, for log) are exact.
 For tanh, log and log1p the coefficients are rounded one at a time from the lowest, each time refitting the rest; for
 exp they are rounded together. The error beside each table is that of the rounded polynomial in exact arithmetic; a
@@ -39,7 +39,7 @@ class Format:
     bias: int  # of the exponent
     ln2: float  # ln 2 rounded to the format
     ln2_rest: float  # ln 2 - ln2
-    tanh_limit: float  # beyond it tanh rounds to 1, with room to spare
+    tanh_limit: float  # tanh rounds to 1 well below it
     exp_low: float  # the smallest argument for which exp is a normal number
     exp_high: float  # the largest argument for which exp is finite
     expm1: Sequence[float]
@@ -150,8 +150,8 @@ def log(v: Lanes, x: Value) -> Value:
     shift = format.mantissa + 1
     normal = v.select(denormal, v.mul(x, v.const(2.0**shift)), x)
     bits = v.bits(normal)
-    steps = b.ashr(b.sub(bits, v.iconst(_bits(math.sqrt(0.5), v))), v.iconst(format.mantissa))
-    m = v.from_bits(b.sub(bits, b.shl(steps, v.iconst(format.mantissa))))
+    steps = b.ashr(b.sub(bits, v.int_const(_bits(math.sqrt(0.5), v))), v.int_const(format.mantissa))
+    m = v.from_bits(b.sub(bits, b.shl(steps, v.int_const(format.mantissa))))
     k = b.sitofp(steps, v.V)
     k = v.select(denormal, v.sub(k, v.const(shift)), k)
     # ln 2 in one part is enough: its error is a fraction of an ulp of the result for every k.
@@ -236,13 +236,13 @@ def _log1p(v: Lanes, u: Value, coefficients: Sequence[float]) -> Value:
 def _whole_part(v: Lanes, x: Value, factor: float, bias: int) -> tuple[Value, Value]:
     """n = the whole number nearest to factor x, and the integer (n + bias) 2^mantissa.
 
-    Added to a number whose last place is 1, factor x is rounded to a whole number by the addition itself, and n + bias
-    stands in the lowest bits, from where one shift moves it to the exponent.
+    The addition to a number with a last place of 1 rounds factor x to a whole number, and leaves n + bias in the lowest
+    bits, from which one shift moves it to the exponent.
     """
     mantissa = FORMATS[v.scalar].mantissa
     large = v.const(1.5 * 2.0**mantissa + bias)
     rounded = v.fma(x, v.const(factor), large)
-    return v.sub(rounded, large), v.builder.shl(v.bits(rounded), v.iconst(mantissa))
+    return v.sub(rounded, large), v.builder.shl(v.bits(rounded), v.int_const(mantissa))
 
 
 def _polynomial(v: Lanes, x: Value, coefficients: Sequence[float]) -> Value:

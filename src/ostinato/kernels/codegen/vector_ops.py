@@ -1,4 +1,4 @@
-"""The vocabulary of vector code: every floating point instruction that a kernel contains is emitted here.
+"""Vector instructions: every floating point instruction of a kernel is emitted here.
 
 No instruction carries a fast-math flag and none is fused by LLVM: a fused multiply-add is an explicit `llvm.fma`,
 and the order of every sum is the order in which it is emitted. The same emitter calls therefore give the same bits
@@ -27,7 +27,7 @@ class Lanes:
 
     F is the scalar type, V the vector of `lanes` of them, I the integer vector of the same width, M the mask
     <lanes x i1>. A single lane is still a vector, <1 x F>. Integer arithmetic on I goes through `builder` itself,
-    with constants from `iconst`.
+    with constants from `int_const`.
     """
 
     def __init__(self, module: ir.Module, builder: ir.IRBuilder, scalar: str, lanes: int) -> None:
@@ -65,7 +65,7 @@ class Lanes:
             rounded = float(self._round(x))
         return ir.Constant(self.V, [ir.Constant(self.F, rounded)] * self.lanes)
 
-    def iconst(self, n: int) -> Value:
+    def int_const(self, n: int) -> Value:
         """Every lane is the integer n, taken modulo 2^width: 0x80000000 is the sign bit of float32."""
         width = self.itemsize * 8
         signed = (n + (1 << width - 1)) % (1 << width) - (1 << width - 1)
@@ -200,8 +200,8 @@ class Lanes:
         count = self.builder.select(self.builder.icmp_signed("<", n, most), n, most)
         narrow = ir.IntType(32)
         counts = self._repeat(self.builder.trunc(count, narrow))
-        places = ir.Constant(ir.VectorType(narrow, self.lanes), list(range(self.lanes)))
-        return self.builder.icmp_signed("<", places, counts)
+        indices = ir.Constant(ir.VectorType(narrow, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", indices, counts)
 
     def sum(self, a: Value) -> Value:
         """The sum over the lanes as a scalar: lane i + lane i + lanes/2, halved until one is left."""

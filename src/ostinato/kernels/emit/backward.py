@@ -1,4 +1,4 @@
-"""The kernels of a backward pass: a block of steps back through time, then its part of the weights' gradients."""
+"""The kernels of a backward pass: for each block of steps the time loop, then its part of the weight gradients."""
 
 from __future__ import annotations
 
@@ -11,37 +11,45 @@ from llvmlite import ir
 from ..codegen.arguments import Field
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
-from ..planning.cell_program import Outer, Program
-from ..planning.step_schedule import Product, Stream
-from ..system.machine import Target
-from .gemm import Products, Rows
-from .gemm_dispatch import Tiles, depth
-from .step_function import share_of
-from .time_loop import Kernel, Work, parameter_keys
+from ..planning.cell_program import Program, WeightGradient
+from ..planning.operands import Location, Product
+from ..system.target import Target
+from .gemm import GemmFunctions, Matrix
+from .gemm_dispatch import GemmDispatch, total_depth
+from .step_function import slice_of
+from .time_loop import Kernel, ThreadSlice, parameter_keys
 
 
 class Backward(Kernel):
-    """pack, bptt, weights."""
+    """Entry points: pack, backward_loop, weight_gradients."""
+
+    fused_entries = ("pack", "backward_loop")
 
     def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool, record: bool = False):
         dx = program.input_gradient
         step = program.backward(d_histories, record)
         super().__init__(program, step, target, scalar, [dx] if dx is not None else [])
 
-    def rows(self) -> list[str]:
+    def row_tensors(self) -> list[str]:
         read = {v.id for v in self.step.nodes}
-        names = [s.name for i, s in self.step.leaves.items() if i in read and s.name and s.kind in ("rows", "old")]
-        for o in self.program.outers:
+        names = [
+            s.name for i, s in self.step.inputs.items() if i in read and s.name and s.kind in ("tensor", "previous")
+        ]
+        for o in self.program.weight_gradients:
             names.append(
                 o.operand.name
-                if o.operand.kind == "rows"
-                else self.program.state_rows(o.operand.index)
-                if o.operand.kind == "past"
+                if o.operand.kind == "tensor"
+                else self.program.state_tensor(o.operand.index)
+                if o.operand.kind == "recorded"
                 else "x"
             )
-        names += [factor.name for *_, factor in self.program.sums if factor is not None]
-        past = [self.program.state_rows(s.index) for i, s in self.step.leaves.items() if s.kind == "past" and i in read]
-        stored = [s.name for _, s in self.step.outputs if s.kind == "rows"]
+        names += [factor.name for *_, factor in self.program.vector_gradients if factor is not None]
+        past = [
+            self.program.state_tensor(s.index)
+            for i, s in self.step.inputs.items()
+            if s.kind == "recorded" and i in read
+        ]
+        stored = [s.name for _, s in self.step.outputs if s.kind == "tensor"]
         return list(dict.fromkeys(["x", "dx", *names, *past, *stored]))
 
     def _fields(self) -> list[Field]:
@@ -52,43 +60,57 @@ class Backward(Kernel):
         fields += [k.compute_dx, k.overwrite, k.gate_gradients, k.stride["gate_gradients"]]
         return [*fields, k.operand_panel, k.gradient_columns, k.panel_size, k.panels, k.zeros]
 
-    def pack(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
-        super().pack(code, args, products, work)
+    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        super().pack(code, args, gemm, thread)
         if self.program.input_gradient is not None:
             with code.if_(args.compute_dx > 0):
-                self.pad_out(code, args, work, "dx", "C")
-        with code.if_(work.part <= 0), code.range(args.padded_units, step=products.lanes) as u:
-            args.zeros.at(u).set_vector(code.lanes.zero)
+                self.zero_padding(code, args, thread, "dx", "C")
+        with code.if_(thread.item <= 0), code.range(args.padded_units, step=gemm.lanes) as u:
+            args.zeros.at(u).store(code.lanes.zero)
 
-    def jobs(self) -> dict[str, Any]:
-        return {"pack": self.pack, "bptt": self.bptt, "weights": self.weights}
+    def entry_points(self) -> dict[str, Any]:
+        return {"pack": self.pack, "backward_loop": self.backward_loop, "weight_gradients": self.weight_gradients}
 
     def _has_rows(self, k: int) -> bool:
-        return self.program.state_rows(k) in self.rows()
+        return self.program.state_tensor(k) in self.row_tensors()
 
-    def _earlier(self, args: KernelArgs, k: int, t: Int) -> Int:
-        """The line from which the rows of step t are counted in the tensor of state k after every step."""
-        return args.line(t) if k == self.program.cell.output_state else args.step_offsets.integer(t)
+    def _previous_line(self, args: KernelArgs, k: int, t: Int) -> Int:
+        """The line that the rows of step t are relative to, in the tensor of state k after every step."""
+        return args.line(t) if k == self.program.cell.output_state else args.step_offsets.load_i64(t)
 
-    def bptt(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
-        step = self.stepper(products, work.team)
+    def backward_loop(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        """The time loop over one block of steps, then the gradient of its x.
+
+        In each step the rows that have a previous step read their states from the histories, and the others from the
+        initial states: they are two calls of the step function.
+        """
+        step = self.step_function(gemm, thread.team)
         states = StateTable.allocate(code, self.states)
         begin, end = args.begin, args.end
-        origin, _ = self.lines(args, begin, end)
+        origin, _ = self.packed_lines(args, begin, end)
 
-        def run(s: Int, t: Int, a: Int, b: Int, after: Int) -> None:
-            r = args.step_offsets.integer(t)
-            middle = after.min(b).max(a)
+        def run_step(s: Int, t: Int, a: Int, b: Int, next_row_count: Int) -> None:
+            r = args.step_offsets.load_i64(t)
+            middle = next_row_count.min(b).max(a)
             with code.if_(a < middle):
                 for k, w in enumerate(self.program.cell.state_widths):
                     if self._has_rows(k):
-                        before = args.row[self.program.state_rows(k)].at(
-                            self._earlier(args, k, t + args.step_sign) * args.size(w)
+                        before = args.row[self.program.state_tensor(k)].at(
+                            self._previous_line(args, k, t + args.step_sign) * args.size(w)
                         )
                         states.set_recorded(k, before)
                 states.set_recorded_rows(args.row_base, args.identity)
                 code.call(
-                    step, args.base, states.base, a, middle - a, r + a, r + a - origin, work.share, work.shares, t
+                    step,
+                    args.base,
+                    states.base,
+                    a,
+                    middle - a,
+                    r + a,
+                    r + a - origin,
+                    thread.unit_slice,
+                    thread.num_unit_slices,
+                    t,
                 )
             with code.if_(middle < b):
                 for k in range(self.states):
@@ -96,133 +118,157 @@ class Backward(Kernel):
                 states.set_recorded_rows(args.state_row, args.state_row)
                 line = r + middle
                 code.call(
-                    step, args.base, states.base, middle, b - middle, line, line - origin, work.share, work.shares, t
+                    step,
+                    args.base,
+                    states.base,
+                    middle,
+                    b - middle,
+                    line,
+                    line - origin,
+                    thread.unit_slice,
+                    thread.num_unit_slices,
+                    t,
                 )
 
-        self.loop(code, args, states, begin, end, work, run)
+        self.loop(code, args, states, begin, end, thread, run_step)
         dx = self.program.input_gradient
         if dx is not None:
             with code.if_(args.compute_dx > 0):
-                self._input_gradient(code, args, products, dx, work, origin)
+                self._input_gradient(code, args, gemm, dx, thread, origin)
 
     def _input_gradient(
-        self, code: Code, args: KernelArgs, products: Products, p: Product, work: Work, origin: Int
+        self, code: Code, args: KernelArgs, gemm: GemmFunctions, p: Product, thread: ThreadSlice, origin: Int
     ) -> None:
-        number, n = self.numbers[id(p)], products.lanes
+        number, n = self.product_index[id(p)], gemm.lanes
         columns, width = p.columns * n, args.C
-        scratch = code.stack(products.rows(p.columns) * columns)
-        first, last = share_of(width.ceil_div(columns), work.share, work.shares)
+        scratch = code.alloca_vec(gemm.tile_rows(p.columns) * columns)
+        first, last = thread.unit_range(width.ceil_div(columns))
         with (
             code.range(last, first) as block,
-            self.runs(code, args, args.begin, args.end, work.low, work.high, origin) as (r, rows, q, at),
-            products.each_tile(code, rows, p.columns) as (m, height),
+            self.row_spans(code, args, args.begin, args.end, thread.low, thread.high, origin) as (r, rows, q, at),
+            gemm.row_tiles(code, rows, p.columns) as (m, height),
         ):
-            panel = args.panel[number].at(block * depth(args, p) * columns)
+            panel = args.panel[number].at(block * total_depth(args, p) * columns)
             start = args.bias[number].at(block * columns)
             line = args.stride["gate_gradients"]
             operands = [
-                Rows(args.gate_gradients.at((q + m) * line + args.column(part.operand.offset)), line)
-                for part in p.parts
+                Matrix(args.gate_gradients.at((q + m) * line + args.column(operand.location.column)), line)
+                for operand in p.operands
             ]
-            Tiles(args, products, self.program.cell).accumulate(p, block, height, operands, panel, start, scratch)
-            line, first, put = args.stride["dx"], block * columns, products.put(p.columns)
-            with code.if_else(args.row_stride > 0) as (apart, together):
-                with apart, code.range(height) as i:
+            GemmDispatch(args, gemm, self.program.cell).gemm_tile_sum(p, block, height, operands, panel, start, scratch)
+            line, first, put = args.stride["dx"], block * columns, gemm.store_tile(p.columns)
+            with code.if_else(args.row_stride > 0) as (strided, contiguous):
+                with strided, code.range(height) as i:
                     to = args.row["dx"].at(at(m + i) * line + first)
                     code.call(put, 0, scratch.at(i * columns), 1, to, line, width - first)
-                with together:
+                with contiguous:
                     to = args.row["dx"].at((r + m) * line + first)
                     code.call(put, 0, scratch, height, to, line, width - first)
 
-    # weights
+    # Weight gradients.
 
-    def weights(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
-        """Adds the block's part of every weight's gradient. Threads split the gradients, never a sum.
+    def weight_gradients(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        """Accumulates the block's part of every weight gradient. Threads divide the gradients, never a sum.
 
-        The lines of the workspace are turned into columns first, a tile's height of them side by side, because a
-        product that walks down a column would touch a new page of memory with every row. A deep product fills the
-        cache with one panel, and all rows of the gradient pass by it; of a short one all panels fit, and the gradient
-        is written line by line.
+        The gradient workspace is first transposed tile by tile, because a product that reads down a column would touch
+        a new page of memory with every row. A deep product has one operand panel in the cache at a time, and computes
+        all rows of the gradient with it; of a shallow one all panels fit, and the gradient is written row by row.
         """
-        columns = 2 * products.lanes
-        origin, last = self.lines(args, args.begin, args.end)
+        columns = 2 * gemm.lanes
+        origin, last = self.packed_lines(args, args.begin, args.end)
         rows = last - origin
-        panel, line = args.operand_panel.at(work.part * args.panel_size), args.stride["gate_gradients"]
-        sides = {s.offset: s for o in self.program.outers for s in self._run_slots(o)}
+        panel, line = args.operand_panel.at(thread.item * args.panel_size), args.stride["gate_gradients"]
+        sides = {s.column: s for o in self.program.weight_gradients for s in self._gradient_locations(o)}
         tiles = {}
         for j, s in enumerate(sides.values()):
-            place, tiles[s.offset] = args.column(s.offset), self._tiles(args, products, s.width, work, j)
+            place, tiles[s.column] = args.column(s.column), self._thread_tiles(args, gemm, s.width, thread, j)
             side = args.gradient_columns.at(place * rows)
-            code.call(_turn(products), args.gate_gradients.at(place), line, rows, side, *tiles[s.offset])
-        for o in self.program.outers:
+            code.call(_pack_gradient_columns(gemm), args.gate_gradients.at(place), line, rows, side, *tiles[s.column])
+        for o in self.program.weight_gradients:
             width = args.size(o.columns)
             blocks = width.ceil_div(columns)
             with code.range(blocks, step=args.panels) as group:
                 end = blocks.min(group + args.panels)
                 with code.range(end, group) as block:
                     first, here = block * columns, panel.at((block - group) * rows * columns)
-                    target = Panel(here, first, (width - first).min(columns))
-                    self._panel(args, products, o, target, origin, rows)
-                for s, gate in zip(self._run_slots(o), (g + i for _, g, n in o.runs for i in range(n))):
-                    side = args.gradient_columns.at(args.column(s.offset) * rows)
+                    target = OperandPanel(here, first, (width - first).min(columns))
+                    self._pack_operand(args, gemm, o, target, origin, rows)
+                for s, gate in zip(self._gradient_locations(o), (g + i for _, g, n in o.gate_ranges for i in range(n))):
+                    side = args.gradient_columns.at(args.column(s.column) * rows)
                     to = args.d_weight[o.letter].at(args.size(o.rows) * gate * width)
                     code.call(
-                        _outer(products), side, rows, panel, group, end, to, width, args.overwrite, *tiles[s.offset]
+                        _accumulate_outer(gemm),
+                        side,
+                        rows,
+                        panel,
+                        group,
+                        end,
+                        to,
+                        width,
+                        args.overwrite,
+                        *tiles[s.column],
                     )
-        for j, (letter, index, slot, factor) in enumerate(self.program.sums):
-            with code.if_((work.part + j) % work.count <= 0):
+        for j, (letter, index, slot, factor) in enumerate(self.program.vector_gradients):
+            with code.if_((thread.item + j) % thread.items <= 0):
                 width = args.size(slot.width)
                 name = f"p.{self.program.cell.gates['p'][index]}" if letter == "p" else letter
                 to = args.d_weight[name].at(width * (0 if letter == "p" else index))
-                terms: list[Int | Ptr] = [args.gate_gradients.at(args.column(slot.offset)), line]
+                terms: list[Int | Ptr] = [args.gate_gradients.at(args.column(slot.column)), line]
                 if factor is not None:
-                    apart = args.stride[factor.name]
-                    terms += [args.row[factor.name].at(origin * apart + args.column(factor.offset)), apart]
-                code.call(_sum(products, len(terms) // 2), *terms, rows, to, width, args.overwrite)
+                    factor_line = args.stride[factor.name]
+                    terms += [args.row[factor.name].at(origin * factor_line + args.column(factor.column)), factor_line]
+                code.call(_column_sum(gemm, len(terms) // 2), *terms, rows, to, width, args.overwrite)
 
-    def _run_slots(self, o: Outer) -> list[Stream]:
+    def _gradient_locations(self, o: WeightGradient) -> list[Location]:
         return [
-            Stream("slot", width=o.rows, offset=(h + i, p) if o.rows == "H" else (h, p + i))
-            for (h, p), _, n in o.runs
+            Location("workspace", width=o.rows, column=(h + i, p) if o.rows == "H" else (h, p + i))
+            for (h, p), _, n in o.gate_ranges
             for i in range(n)
         ]
 
-    def _tiles(self, args: KernelArgs, products: Products, width: str, work: Work, turn: int) -> tuple[Int, Int, Int]:
-        """This thread's tiles of one slot's columns: (columns, first tile, last). Odd slots are dealt out backwards."""
+    def _thread_tiles(
+        self, args: KernelArgs, gemm: GemmFunctions, width: str, thread: ThreadSlice, number: int
+    ) -> tuple[Int, Int, Int]:
+        """This thread's tiles of the columns of one gradient: (columns, first tile, end).
+
+        Odd gradients are divided in reverse order, which balances the remainders.
+        """
         size = args.size(width)
-        share = work.count - 1 - work.part if turn % 2 else work.part
-        return size, *share_of(size.ceil_div(products.rows(2)), share, work.count)
+        index = thread.items - 1 - thread.item if number % 2 else thread.item
+        return size, *slice_of(size.ceil_div(gemm.tile_rows(2)), index, thread.items)
 
-    def _panel(self, args: KernelArgs, products: Products, o: Outer, target: Panel, origin: Int, rows: Int) -> None:
-        """Packs the operand's lines of this block of steps, `rows` of them from the line `origin` on."""
+    def _pack_operand(
+        self, args: KernelArgs, gemm: GemmFunctions, o: WeightGradient, target: OperandPanel, origin: Int, rows: Int
+    ) -> None:
+        """Packs the operand's `rows` lines of this block of steps, from the packed line `origin` on."""
         code, width, (panel, first, here) = args.code, args.size(o.columns), target
-        columns, pack, gather = 2 * products.lanes, products.pack_rows(), products.gather_rows()
-        if o.operand.kind == "rows":
+        columns, pack, gather = 2 * gemm.lanes, gemm.pack_rows(), gemm.gather_rows()
+        if o.operand.kind == "tensor":
             line = args.stride[o.operand.name]
-            source = args.row[o.operand.name].at(args.column(o.operand.offset) + first)
+            source = args.row[o.operand.name].at(args.column(o.operand.column) + first)
 
-            def together() -> None:
+            def pack_contiguous() -> None:
                 code.call(pack, source.at(origin * line), line, rows, here, panel, columns, columns)
 
-            def apart() -> None:
+            def pack_strided() -> None:
                 with code.range(args.end, args.begin) as s:
                     t = args.first_step + args.step_sign * s
-                    to = panel.at((args.step_offsets.integer(t) - origin) * columns)
-                    there = source.at(args.line(t) * line)
-                    code.call(gather, there, line, args.row_base, self.count(args, t), here, to, columns, columns)
+                    to = panel.at((args.step_offsets.load_i64(t) - origin) * columns)
+                    lines = source.at(args.line(t) * line)
+                    code.call(gather, lines, line, args.row_base, self.row_count(args, t), here, to, columns, columns)
 
             if o.operand.name in CALLER_LAYOUT_TENSORS:
                 with code.if_else(args.row_stride > 0) as (yes, no):
                     with yes:
-                        apart()
+                        pack_strided()
                     with no:
-                        together()
+                        pack_contiguous()
             else:
-                together()
-        elif o.operand.kind == "slot":
+                pack_contiguous()
+        elif o.operand.kind == "workspace":
             code.call(
                 pack,
-                args.gate_gradients.at(args.column(o.operand.offset) + first),
+                args.gate_gradients.at(args.column(o.operand.column) + first),
                 args.stride["gate_gradients"],
                 rows,
                 here,
@@ -232,105 +278,108 @@ class Backward(Kernel):
             )
         else:
             k = o.operand.index
-            source, start = args.row[self.program.state_rows(k)], args.first_state[k]
+            source, start = args.row[self.program.state_tensor(k)], args.first_state[k]
             with code.range(args.end, args.begin) as s:
                 t = args.first_step + args.step_sign * s
-                more = s + 1 < args.T
-                n, place = self.count(args, t), args.step_offsets.integer(t) - origin
-                earlier = t + args.step_sign * more.to_int()
-                known = more.select(self.count(args, earlier).min(n), 0)
-                there, to = source.at(self._earlier(args, k, earlier) * width + first), panel.at(place * columns)
+                has_previous = s + 1 < args.T
+                n, first_line = self.row_count(args, t), args.step_offsets.load_i64(t) - origin
+                previous = t + args.step_sign * has_previous.to_int()
+                prev_rows = has_previous.select(self.row_count(args, previous).min(n), 0)
+                lines, to = (
+                    source.at(self._previous_line(args, k, previous) * width + first),
+                    panel.at(first_line * columns),
+                )
                 if k == self.program.cell.output_state:
-                    code.call(gather, there, width, args.row_base, known, here, to, columns, columns)
+                    code.call(gather, lines, width, args.row_base, prev_rows, here, to, columns, columns)
                 else:
-                    code.call(pack, there, width, known, here, to, columns, columns)
-                whose, to = args.state_row.entry(known), panel.at((place + known) * columns)
-                code.call(gather, start.at(first), width, whose, n - known, here, to, columns, columns)
+                    code.call(pack, lines, width, prev_rows, here, to, columns, columns)
+                initial_rows, to = args.state_row.i64_ptr(prev_rows), panel.at((first_line + prev_rows) * columns)
+                code.call(gather, start.at(first), width, initial_rows, n - prev_rows, here, to, columns, columns)
 
 
-class Panel(NamedTuple):
-    """Columns of an operand, packed side by side."""
+class OperandPanel(NamedTuple):
+    """A panel of packed columns of an operand."""
 
     pointer: Ptr
     first: Int
     """The first column of the operand."""
     columns: Int
-    """How many of the panel's columns the operand has."""
+    """Columns of the panel that the operand has."""
 
 
 @contextmanager
-def _each(code: Code, products: Products, size: Int, first: Int, last: Int) -> Iterator[tuple[Int, Int]]:
-    """The tiles first … last of `size` columns, of nearly equal height: (first column, height)."""
-    count = size.ceil_div(products.rows(2))
+def _each_tile(code: Code, gemm: GemmFunctions, size: Int, first: Int, last: Int) -> Iterator[tuple[Int, Int]]:
+    """Loops over the tiles first … last of `size` columns, of nearly equal height: yields (first column, height)."""
+    count = size.ceil_div(gemm.tile_rows(2))
     with code.range(last, first) as i:
         m = i * size // count
         yield m, (i + 1) * size // count - m
 
 
-def _turn(products: Products) -> ir.Function:
-    """f(lines, stride, rows, side, size, first tile, last): columns of lines, a tile of them side by side."""
+def _pack_gradient_columns(gemm: GemmFunctions) -> ir.Function:
+    """f(lines, stride, rows, packed, size, first tile, last): packs tiles of columns, [rows, height] each."""
 
     def body(code: Code) -> None:
         lines, stride, rows, side, *tiles = code.arguments
-        n, most = products.lanes, products.rows(2)
-        with _each(code, products, *tiles) as (m, height):
+        n, most = gemm.lanes, gemm.tile_rows(2)
+        with _each_tile(code, gemm, *tiles) as (m, height):
             to, column = side.at(m * rows), lines.at(m)
             # A tile may be taller than a vector has lanes.
             parts = range(0, most, n)
             masks = [code.lanes.tail_mask((height - k).value) for k in parts]
-            # Whole vectors, whose surplus the next lines overwrite, until it would reach beyond this tile's place.
-            safe = (rows - code.integer(len(parts) * n).ceil_div(height)).max(0)
-            for masked, begin, end in ((False, code.integer(0), safe), (True, safe, rows)):
+            # Whole vectors, whose surplus lanes the next lines overwrite, while they stay inside this tile's memory.
+            safe = (rows - code.int_const(len(parts) * n).ceil_div(height)).max(0)
+            for masked, begin, end in ((False, code.int_const(0), safe), (True, safe, rows)):
                 with code.range(end, begin) as q:
                     for k, mask in zip(parts, masks):
-                        v = column.at(stride * q + k).vector(mask if masked else None)
-                        to.at(height * q + k).set_vector(v, mask if masked else None)
+                        v = column.at(stride * q + k).load(mask if masked else None)
+                        to.at(height * q + k).store(v, mask if masked else None)
 
-    return products.function("turn", [PTR, I64, I64, PTR, I64, I64, I64], body)
+    return gemm.function("pack_gradient_columns", [PTR, I64, I64, PTR, I64, I64, I64], body)
 
 
-def _outer(products: Products) -> ir.Function:
-    """f(side, rows, panels, group, end, C, width, fresh, size, first tile, last): tiles of side · panels.
+def _accumulate_outer(gemm: GemmFunctions) -> ir.Function:
+    """f(packed, rows, panels, group, end, C, width, overwrite, size, first tile, last): tiles of packedᵀ · panels.
 
-    They fill the blocks of columns group … end of C [size, width], or are added to it where it is not fresh.
+    They are written to the column blocks group … end of C [size, width], or added to them if not `overwrite`.
     """
 
     def body(code: Code) -> None:
-        side, rows, panels, group, end, to, width, fresh, *tiles = code.arguments
-        columns = 2 * products.lanes
-        scratch = code.stack(products.rows(2) * columns)
-        with _each(code, products, *tiles) as (m, height), code.range(end, group) as block:
+        side, rows, panels, group, end, to, width, overwrite, *tiles = code.arguments
+        columns = 2 * gemm.lanes
+        scratch = code.alloca_vec(gemm.tile_rows(2) * columns)
+        with _each_tile(code, gemm, *tiles) as (m, height), code.range(end, group) as block:
             a, panel, first = side.at(m * rows), panels.at((block - group) * rows * columns), block * columns
-            c, tile = to.at(m * width + first), products.column_tile(2)
-            with code.if_else((fresh > 0) & (first + columns <= width)) as (written, blended):
+            c, tile = to.at(m * width + first), gemm.column_tile(2)
+            with code.if_else((overwrite > 0) & (first + columns <= width)) as (written, blended):
                 with written:
                     code.call(tile, height, a, height, panel, rows, c, width)
                 with blended:
                     code.call(tile, height, a, height, panel, rows, scratch, columns)
-                    code.call(products.put(2), 1 - fresh, scratch, height, c, width, width - first)
+                    code.call(gemm.store_tile(2), 1 - overwrite, scratch, height, c, width, width - first)
 
-    return products.function("outer", [PTR, I64, PTR, I64, I64, PTR, I64, I64, I64, I64, I64], body)
+    return gemm.function("accumulate_outer", [PTR, I64, PTR, I64, I64, PTR, I64, I64, I64, I64, I64], body)
 
 
-def _sum(products: Products, factors: int) -> ir.Function:
-    """f(lines, stride, [lines, stride of a second factor,] rows, sums, width, fresh): sums over lines by column.
+def _column_sum(gemm: GemmFunctions, factors: int) -> ir.Function:
+    """f(lines, stride, [lines, stride of a second factor,] rows, sums, width, overwrite): column sums over lines.
 
-    They are written or, where not fresh, added.
+    They are written, or added if not `overwrite`.
     """
 
     def body(code: Code) -> None:
-        *terms, rows, to, width, fresh = code.arguments
-        lanes, n = code.lanes, products.lanes
-        total = code.stack(n)
+        *terms, rows, to, width, overwrite = code.arguments
+        lanes, n = code.lanes, gemm.lanes
+        total = code.alloca_vec(n)
         with code.range(width, step=n) as u:
             mask = lanes.tail_mask((width - u).value)
-            total.set_vector(lanes.zero)
+            total.store(lanes.zero)
             with code.range(rows) as q:
-                value, *others = (a.at(q * line + u).vector(mask) for a, line in zip(terms[::2], terms[1::2]))
+                value, *others = (a.at(q * line + u).load(mask) for a, line in zip(terms[::2], terms[1::2]))
                 for other in others:
                     value = lanes.mul(value, other)
-                total.set_vector(lanes.add(total.vector(), value))
-            before = lanes.select((fresh > 0).value, lanes.zero, to.at(u).vector(mask))
-            to.at(u).set_vector(lanes.add(before, total.vector()), mask)
+                total.store(lanes.add(total.load(), value))
+            before = lanes.select((overwrite > 0).value, lanes.zero, to.at(u).load(mask))
+            to.at(u).store(lanes.add(before, total.load()), mask)
 
-    return products.function(f"sum_{factors}", [*[PTR, I64] * factors, I64, PTR, I64, I64], body)
+    return gemm.function(f"column_sum_{factors}", [*[PTR, I64] * factors, I64, PTR, I64, I64], body)

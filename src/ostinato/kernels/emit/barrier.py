@@ -11,7 +11,6 @@ from llvmlite import ir
 from ..codegen.arguments import BarrierArgs, Block, Layout
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..system import openmp
-from .gemm import Products
 
 SPIN_LIMIT = 2000
 
@@ -23,38 +22,38 @@ def set_barrier_functions(block: Block) -> None:
 
 
 class ThreadTeam:
-    """Emits what the threads of one kernel need to share a step: their number, and barriers."""
+    """Emits the size of the thread team and the barriers of one kernel."""
 
-    def __init__(self, products: Products, layout: Layout, target: str):
-        self.products, self.layout, self.target = products, layout, target
+    def __init__(self, layout: Layout, target: str):
+        self.layout, self.target = layout, target
         self._barrier: ir.Function | None = None
 
     def size(self, code: Code, args: BarrierArgs) -> Int:
-        """The number of work items: the size of the running team where threads share a step, else `parts`."""
+        """The number of work items: the size of the running team if threads share a step, else `work_items`."""
         b = code.builder
-        place = code.table(1)
-        b.store(args.parts.value, place.value, align=8)
+        size = code.alloca_i64(1)
+        b.store(args.work_items.value, size.value, align=8)
         with code.if_(args.shared > 0):
             kind = ir.FunctionType(ir.IntType(32), [])
             count = b.call(b.inttoptr(args.team_size.value, kind.as_pointer()), [])
-            b.store(b.sext(count, I64), place.value, align=8)
-        return place.integer(0)
+            b.store(b.sext(count, I64), size.value, align=8)
+        return size.load_i64(0)
 
-    def barrier(self, code: Code, args: BarrierArgs, shares: Int) -> None:
-        """Waits until all `shares` threads have arrived; nothing where one thread works alone."""
-        with code.if_(shares > 1):
-            code.call(self._function(), args.base, shares)
+    def barrier(self, code: Code, args: BarrierArgs, num_slices: Int) -> None:
+        """Emits a barrier of `num_slices` threads; at run time nothing is done for one thread."""
+        with code.if_(num_slices > 1):
+            code.call(self._function(code), args.base, num_slices)
 
-    def _function(self) -> ir.Function:
+    def _function(self, caller: Code) -> ir.Function:
         if self._barrier is None:
-            code = self.products.code("barrier", [PTR, I64])
-            base, shares = code.arguments
-            assert isinstance(base, Ptr) and isinstance(shares, Int)
+            code = caller.new_function("barrier", [PTR, I64])
+            base, num_slices = code.arguments
+            assert isinstance(base, Ptr) and isinstance(num_slices, Int)
             args, b = BarrierArgs(self.layout, code, base), code.builder
             arrivals = args.barrier_count.value
             yield_cpu = args.yield_cpu
             ticket = Int(code, b.atomic_rmw("add", arrivals, ir.Constant(I64, 1), "acq_rel"))
-            target = (ticket // shares + 1) * shares
+            target = (ticket // num_slices + 1) * num_slices
             spin, wait, retry, done = (code.function.append_basic_block(n) for n in ("spin", "wait", "retry", "done"))
             before = b.block
             b.branch(spin)

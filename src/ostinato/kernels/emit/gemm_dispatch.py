@@ -1,4 +1,4 @@
-"""A tile of a step's product, wherever its weights lie: packed ahead, packed for this one use, or as they are."""
+"""Selects the routine of a tile: from a panel packed ahead, a panel packed for one use, or unpacked weights."""
 
 from __future__ import annotations
 
@@ -7,51 +7,51 @@ from collections.abc import Sequence
 from ...cells import Cell
 from ..codegen.ir_builder import Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Part, Product
-from .gemm import Products, Rows
+from ..planning.operands import Operand, Product
+from .gemm import GemmFunctions, Matrix
 
 
-class Tiles:
+class GemmDispatch:
     """Emits tiles of products into one function of a kernel."""
 
-    def __init__(self, args: KernelArgs, products: Products, cell: Cell):
-        self.code, self.args, self.products, self.cell = args.code, args, products, cell
+    def __init__(self, args: KernelArgs, gemm: GemmFunctions, cell: Cell):
+        self.code, self.args, self.gemm, self.cell = args.code, args, gemm, cell
 
-    def panel(self, number: int, q: Product, block: Int, share: Int) -> Ptr:
+    def packed_panel(self, number: int, q: Product, block: Int, unit_slice: Int) -> Ptr:
         """The panel of a block of units.
 
-        A call of few steps hardly uses a panel again. It is packed here then, anew in every step, into a place of the
-        thread's own that stays in its cache, and neither written to memory for all blocks nor read by other threads.
+        A call of few steps hardly reuses a panel. Then it is packed here, in every step, into memory of the thread that
+        stays in its cache, instead of being written for all blocks and read by other threads.
         """
-        args, products = self.args, self.products
-        room = depth(args, q) * (q.columns * products.lanes)
-        panels, once = args.panel[number], args.pack_per_use > 0
+        args, gemm = self.args, self.gemm
+        panel_size = total_depth(args, q) * (q.columns * gemm.lanes)
+        panels, per_use = args.panel[number], args.pack_per_use > 0
         if not q.transposed:
-            return panels.at(block * room)
-        panel = panels.at(once.select(share, block) * room)
-        with self.code.if_(once):
+            return panels.at(block * panel_size)
+        panel = panels.at(per_use.select(unit_slice, block) * panel_size)
+        with self.code.if_(per_use):
             self.pack_panel(q, block, panel)
         return panel
 
     def pack_panel(self, q: Product, block: Int, panel: Ptr) -> None:
-        """A block of units of a weight [units, K] for each output, side by side for each k; zeros where units end."""
-        code, args, products, cell = self.code, self.args, self.products, self.cell
-        room, width, k = q.span * products.lanes, args.size(q.width), args.size(q.parts[0].depth)
-        first = block * room
-        here = (width - first).min(room)
-        for g, (letter, name) in enumerate(q.parts[0].weights):
+        """Packs a block of units of a weight [units, K] for each output, contiguous for each k, padded with zeros."""
+        code, args, gemm, cell = self.code, self.args, self.gemm, self.cell
+        padded, width, k = q.span * gemm.lanes, args.size(q.width), args.size(q.operands[0].depth)
+        first = block * padded
+        here = (width - first).min(padded)
+        for g, (letter, name) in enumerate(q.operands[0].weights):
             m = args.weight[letter].at((width * cell.place[letter, name] + first) * k)
-            code.call(products.pack_transposed(), m, k, k, here, panel.at(g * room), q.columns * products.lanes, room)
+            code.call(gemm.pack_transposed(), m, k, k, here, panel.at(g * padded), q.columns * gemm.lanes, padded)
 
-    def multiply(self, q: Product, block: Int, height: Int, operand: Rows, panel: Ptr, start: Ptr, to: Ptr) -> None:
-        """A tile of several outputs of one operand: from the packed panel, in short calls from unpacked weights."""
-        code, args, products, cell = self.code, self.args, self.products, self.cell
-        (a, line), columns = operand, q.columns * products.lanes
-        n, k, width = products.lanes, args.size(q.parts[0].depth), args.size(q.width)
+    def gemm_tile(self, q: Product, block: Int, height: Int, operand: Matrix, panel: Ptr, start: Ptr, to: Ptr) -> None:
+        """A tile of several outputs of one operand, from the packed panel or, in short calls, from unpacked weights."""
+        code, args, gemm, cell = self.code, self.args, self.gemm, self.cell
+        (a, line), columns = operand, q.columns * gemm.lanes
+        n, k, width = gemm.lanes, args.size(q.operands[0].depth), args.size(q.width)
         with code.if_else(args.unpacked_weights > 0) as (direct, packed):
             with direct:
                 vectors = []
-                for g, (letter, name) in enumerate(q.parts[0].weights):
+                for g, (letter, name) in enumerate(q.operands[0].weights):
                     for v in range(q.span):
                         unit = (block * q.span + v) * n
                         rows = args.weight[letter].at((width * cell.place[letter, name] + unit) * k)
@@ -60,54 +60,53 @@ class Tiles:
                 with code.range(height // 2) as i:
                     for m, reach, first, c in vectors:
                         there = c.at(i * (2 * columns))
-                        code.call(products.direct(2), a.at(line * 2 * i), line, m, k, reach, first, there, columns)
+                        code.call(gemm.gemv_unpacked(2), a.at(line * 2 * i), line, m, k, reach, first, there, columns)
                 with code.if_((height % 2).equals(1)):
                     row, shift = a.at(line * (height - 1)), (height - 1) * columns
                     rest = [(m, reach, first, c.at(shift)) for m, reach, first, c in vectors]
                     for pair in zip(rest[::2], rest[1::2]):
-                        code.call(products.direct_pair(), row, k, *pair[0], *pair[1])
+                        code.call(gemm.gemv_unpacked_x2(), row, k, *pair[0], *pair[1])
                     for m, reach, first, c in rest[len(rest) // 2 * 2 :]:
-                        code.call(products.direct(1), row, line, m, k, reach, first, c, columns)
+                        code.call(gemm.gemv_unpacked(1), row, line, m, k, reach, first, c, columns)
             with packed:
-                code.call(products.tile(q.columns), height, a, line, panel, columns, k, start, 0, to, columns)
+                code.call(gemm.tile(q.columns), height, a, line, panel, columns, k, start, 0, to, columns)
 
-    def accumulate(
-        self, q: Product, block: Int, height: Int, operands: Sequence[Rows], panel: Ptr, start: Ptr, to: Ptr
+    def gemm_tile_sum(
+        self, q: Product, block: Int, height: Int, operands: Sequence[Matrix], panel: Ptr, start: Ptr, to: Ptr
     ) -> None:
-        """A tile of one output that is a sum over parts: from the panel, or in a short call from the weights' own rows.
-
-        A whole block of columns can be read where it lies. Both ways add in one order.
+        """A tile of one output that is a sum over operands, from the packed panel or, in short calls, from the rows of
+        the weights, of which a whole block of columns is contiguous. The order of the sum is the same.
         """
-        code, args, products, cell = self.code, self.args, self.products, self.cell
-        columns = q.columns * products.lanes
+        code, args, gemm, cell = self.code, self.args, self.gemm, self.cell
+        columns = q.columns * gemm.lanes
         width, first = args.size(q.width), block * columns
-        tile = products.tile(q.columns)
+        tile = gemm.tile(q.columns)
         whole = (args.unpacked_weights > 0) & (first + columns <= width)
         with code.if_else(whole) as (direct, packed):
             with direct:
                 begin, stride = start, 0
-                for part, (a, line) in zip(q.parts, operands):
-                    k = args.size(part.depth)
-                    for i, (letter, name) in enumerate(part.weights):
+                for operand, (a, line) in zip(q.operands, operands):
+                    k = args.size(operand.depth)
+                    for i, (letter, name) in enumerate(operand.weights):
                         rows = args.weight[letter].at(k * width * cell.place[letter, name] + first)
                         code.call(tile, height, a.at(k * i), line, rows, width, k, begin, stride, to, columns)
                         begin, stride = to, columns
             with packed:
                 begin, stride = start, 0
-                for part, (a, line) in zip(q.parts, operands):
-                    k = part_depth(args, q, part)
+                for operand, (a, line) in zip(q.operands, operands):
+                    k = operand_depth(args, q, operand)
                     code.call(tile, height, a, line, panel, columns, k, begin, stride, to, columns)
                     panel, begin, stride = panel.at(k * columns), to, columns
 
 
-def part_depth(args: KernelArgs, q: Product, part: Part) -> Int:
-    """How many k a part has."""
-    return args.size(part.depth) * (1 if q.transposed else len(part.weights))
+def operand_depth(args: KernelArgs, q: Product, operand: Operand) -> Int:
+    """K of one operand."""
+    return args.size(operand.depth) * (1 if q.transposed else len(operand.weights))
 
 
-def depth(args: KernelArgs, q: Product) -> Int:
-    """How many k all parts have."""
-    total = args.code.integer(0)
-    for part in q.parts:
-        total = total + part_depth(args, q, part)
+def total_depth(args: KernelArgs, q: Product) -> Int:
+    """K of all operands together."""
+    total = args.code.int_const(0)
+    for operand in q.operands:
+        total = total + operand_depth(args, q, operand)
     return total

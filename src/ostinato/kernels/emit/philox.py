@@ -1,9 +1,8 @@
-"""Random numbers inside the time loop: the same Philox as `cells.noise`, one vector of units at a time.
+"""Random numbers inside the time loop: the Philox generator of `cells.noise`, one vector of units at a time.
 
-Nothing is kept for backward: it makes the same numbers again from the seed and the place. One counter gives four
-numbers for a unit. For a letter R they are those of four steps, so they are put down in a room of the workspace when
-the work comes to the first of these, and the steps read them from there; for a letter S they are those of four names,
-put down before the first step.
+Nothing is saved for backward, which generates the same numbers from the seed and the counters. One counter gives four
+numbers for a unit. For a letter R they belong to four consecutive steps: they are written to the random buffer at the
+first of these, and the steps read them there. For a letter S they belong to four names, written before the first step.
 """
 
 from __future__ import annotations
@@ -15,68 +14,72 @@ from llvmlite import ir
 from ...cells.noise import BITS, KINDS, MULTIPLIERS, ONCE, ROUNDS, ROWS, SEED, STEP, STREAM, WEYL, WORDS
 from ..codegen.ir_builder import I64, Int, Ptr
 from ..codegen.kernel_args import KernelArgs
-from ..planning.step_schedule import Step, Stream
+from ..planning.operands import Location
+from ..planning.step_schedule import StepSchedule
 
 _LOW = 0xFFFFFFFF
 
 
-class Block(NamedTuple):
-    """Four numbers from one counter: R, a name's place; S, the number of four names."""
+class CounterBlock(NamedTuple):
+    """The four numbers of one counter. counter_index: for R that of the name, for S that of the group of four names."""
 
     letter: str
-    number: int
+    counter_index: int
 
 
-def blocks(step: Step) -> list[Block]:
-    """What a step reads; the room has four numbers for each, row and unit, in this order."""
+def counter_blocks(step: StepSchedule) -> list[CounterBlock]:
+    """The counters that a step reads, in the order of the random buffer."""
     read = {v.id for v in step.nodes}
-    return sorted({block(s) for i, s in step.leaves.items() if s.kind == "random" and i in read})
+    return sorted({counter_block(s) for i, s in step.inputs.items() if s.kind == "random" and i in read})
 
 
-def block(s: Stream) -> Block:
-    return Block(s.name, s.index // WORDS if s.name == "S" else s.index)
+def counter_block(s: Location) -> CounterBlock:
+    return CounterBlock(s.name, s.index // WORDS if s.name == "S" else s.index)
 
 
-def place(args: KernelArgs, order: dict[Block, int], s: Stream, word: Int, b: Int, u: Int) -> Ptr:
-    """Where the number of a stream lies for row b and unit u; `word`, that of the step; `order`, places of blocks."""
-    which = args.code.integer(s.index % WORDS) if s.name == "S" else word
-    line = (which + order[block(s)] * WORDS) * args.B + b
+def number_address(args: KernelArgs, order: dict[CounterBlock, int], s: Location, lane: Int, b: Int, u: Int) -> Ptr:
+    """The address in the random buffer of the numbers of row b from unit u on.
+
+    order: index of each counter block; lane: `counter_lane` of the step.
+    """
+    which = args.code.int_const(s.index % WORDS) if s.name == "S" else lane
+    line = (which + order[counter_block(s)] * WORDS) * args.B + b
     return args.random_buffer.at(line * args.padded_units + u)
 
 
-def word_of(args: KernelArgs, t: Int) -> Int:
-    """Which of a counter's four words is for step t of the call."""
-    return (args.random_state.integer(STEP) + t) & (WORDS - 1)
+def counter_lane(args: KernelArgs, t: Int) -> Int:
+    """The index, among the four numbers of a counter, of that of step t of the call."""
+    return (args.random_state.load_i64(STEP) + t) & (WORDS - 1)
 
 
-class Random:
-    """Draws for the rows of four steps, of which `t` is one, by its number in the call."""
+class RandomGenerator:
+    """Generates the numbers of four consecutive steps, of which step `t` of the call is one."""
 
     def __init__(self, args: KernelArgs, t: Int):
         self.code, self.lanes, self.args = args.code, args.code.lanes, args
-        self.noise = args.random_state
-        # 32-bit words, each in 64 bits: their products are whole there, without a move between the lanes.
+        self.random_state = args.random_state
+        # 32-bit words in 64-bit lanes: their products fit, without a shuffle between lanes.
         self.wide = ir.VectorType(I64, self.lanes.lanes)
         self.narrow = ir.VectorType(ir.IntType(32), self.lanes.lanes)
-        self.keys = self._keys(self.noise.integer(SEED))
-        self.time = (self.noise.integer(STEP) + t) // WORDS
-        self.stream = self.noise.integer(STREAM) * (1 << KINDS)
+        self.keys = self._keys(self.random_state.load_i64(SEED))
+        self.time = (self.random_state.load_i64(STEP) + t) // WORDS
+        self.stream = self.random_state.load_i64(STREAM) * (1 << KINDS)
 
-    def put_down(self, order: list[Block], letter: str, b: Int, u: Int) -> None:
-        """All numbers of a letter for units u … of row b, into the room."""
-        room, line = self.args.random_buffer, self.args.padded_units
-        for k, (name, number) in enumerate(order):
+    def fill(self, order: list[CounterBlock], letter: str, b: Int, u: Int) -> None:
+        """Writes all numbers of a letter for the vector of units at u of row b to the random buffer."""
+        buffer, line = self.args.random_buffer, self.args.padded_units
+        for k, (name, counter_index) in enumerate(order):
             if name == letter:
-                for w, word in enumerate(self._words(letter, number, b, u)):
-                    room.at(((self.args.B * (k * WORDS + w)) + b) * line + u).set_vector(self._number(word))
+                for w, word in enumerate(self._words(letter, counter_index, b, u)):
+                    buffer.at(((self.args.B * (k * WORDS + w)) + b) * line + u).store(self._number(word))
 
-    def _words(self, letter: str, number: int, b: Int, u: Int) -> list[Any]:
+    def _words(self, letter: str, counter_index: int, b: Int, u: Int) -> list[Any]:
         builder = self.code.builder
         once = letter == "S"
         units = builder.add(self._splat(u), self._constants(range(self.lanes.lanes)))
-        sequence = self._splat(self.noise.integer(b + ROWS))
-        time = self._splat(self.code.integer(0) if once else self.time)
-        kind = self.stream + ((ONCE if once else 0) | number)
+        sequence = self._splat(self.random_state.load_i64(b + ROWS))
+        time = self._splat(self.code.int_const(0) if once else self.time)
+        kind = self.stream + ((ONCE if once else 0) | counter_index)
         words = [units, sequence, time, self._splat(kind)]
         for k, m in self.keys:
             a, b_, c, d = words
@@ -90,7 +93,7 @@ class Random:
         return words
 
     def _keys(self, seed: Int) -> list[tuple[Int, Int]]:
-        """The two words of the key in every round."""
+        """The two words of the key in each round."""
         k, m = self._low(seed), Int(self.code, self.code.builder.lshr(seed.value, ir.Constant(I64, 32)))
         return [(self._low(k + WEYL[0] * n), self._low(m + WEYL[1] * n)) for n in range(ROUNDS)]
 
@@ -98,7 +101,7 @@ class Random:
         return i & _LOW
 
     def _product(self, a: Any, factor: int) -> Any:
-        """The whole product; of `a` only the low words count, whatever stands above them."""
+        """The 64-bit product of the low words of `a` and a constant."""
         n = self.lanes.lanes
         low = self.code.builder.and_(a, self._constants([_LOW] * n))
         return self.code.builder.mul(low, self._constants([factor] * n))

@@ -1,7 +1,7 @@
-"""From the nodes of a graph to vector code: one row, one vector of units at a time.
+"""Vector code of pointwise nodes: one row, one vector of units at a time.
 
-What is fused into a multiply-add, and in which order a sum is added up, is decided from the graph alone, so that every
-build of a cell, training or inference, whole vectors or a row's end, computes the same bits.
+Contraction into fused multiply-adds and the order of every sum depend on the graph alone, so all builds of a cell
+(training and inference, whole vectors and masked tails) compute the same bits.
 """
 
 from __future__ import annotations
@@ -14,162 +14,182 @@ from ...cells.operations.operation import numbers
 from ...cells.value import Value
 from ..codegen.ir_builder import Int, Ptr
 from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
-from ..planning.step_schedule import Step, Stream, terms
+from ..planning.operands import Location
+from ..planning.step_schedule import StepSchedule, sum_terms
 
 Emission = Generator[Value, Any, Any]
-"""The emission of a node: yields the nodes whose values it reads, returns its own value."""
+"""The emission of a node: yields the nodes that it reads, receives their values, returns its own."""
 
 
-class Row:
-    """Which row is being computed: b in the batch, r among the packed rows, q in the chunk or block, i in the tile.
+class RowIndex:
+    """The indices of the row that is computed.
 
-    line   its line in tensors that are laid out as x is
-    drawn  (stream, b, u) -> where its random numbers lie
+    batch, packed, block, tile  its index in the batch, among packed lines, in the chunk or block of steps, in the tile
+    x_line          its line in tensors with the layout of x
+    random_address  (location, row of the batch, unit) -> address of its random numbers
     """
 
     def __init__(
-        self, b: Int, r: Int, q: Int, i: Int, line: Int, states: StateTable, drawn: Callable[[Stream, Int, Int], Ptr]
+        self,
+        batch: Int,
+        packed: Int,
+        block: Int,
+        tile: Int,
+        x_line: Int,
+        states: StateTable,
+        random_address: Callable[[Location, Int, Int], Ptr],
     ):
-        self.b, self.r, self.q, self.i, self.line = b, r, q, i, line
-        self.states, self.drawn = states, drawn
+        self.batch, self.packed, self.block, self.tile, self.x_line = batch, packed, block, tile, x_line
+        self.states, self.random_address = states, random_address
 
 
-class Body:
-    """Emits the values of one row from u on, `lanes` units; `mask` limits what is read and written at a row's end."""
+class PointwiseEmitter:
+    """Emits the values of one row for the vector of units at u; `mask` has the lanes that exist in a row's tail."""
 
     def __init__(
         self,
-        step: Step,
+        step: StepSchedule,
         args: KernelArgs,
-        row: Row,
+        row: RowIndex,
         u: Int,
         mask: Any,
         scratch: Callable[[Value], Ptr | None],
-        gate: Callable[[Value, Row, Int], Ptr],
-        mean: Callable[[Value], Ptr],
+        pregemm_address: Callable[[Value, RowIndex, Int], Ptr],
+        mean_address: Callable[[Value], Ptr],
     ):
         self.step, self.args, self.row, self.u, self.mask = step, args, row, u, mask
-        self.scratch, self.gate, self.mean = scratch, gate, mean
+        self.scratch, self.pregemm_address, self.mean_address = scratch, pregemm_address, mean_address
         self.code = args.code
         self.lanes = self.code.lanes
         self.values: dict[int, Any] = {}
 
-    # memory
+    # Memory.
 
-    def address(self, s: Stream) -> tuple[Ptr, bool]:
-        """(where the stream lies for this row and unit, whether it is padded)."""
+    def address(self, s: Location) -> tuple[Ptr, bool]:
+        """(the address of a location for this row and vector of units, whether it is padded to whole vectors)."""
         args, row = self.args, self.row
-        if s.kind in ("old", "new"):
-            buffer = row.states.previous(s.index) if s.kind == "old" else row.states.next(s.index)
-            return buffer.at(row.b * args.padded(s.width) + self.u), True
-        if s.kind == "past":
-            line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).integer(row.b)
+        if s.kind in ("previous", "next"):
+            buffer = row.states.previous(s.index) if s.kind == "previous" else row.states.next(s.index)
+            return buffer.at(row.batch * args.padded(s.width) + self.u), True
+        if s.kind == "recorded":
+            line = row.states.recorded_rows(s.name in CALLER_LAYOUT_TENSORS).load_i64(row.batch)
             return row.states.recorded(s.index).at(line * args.size(s.width) + self.u), False
-        if s.kind == "rows":
-            line = row.line if s.name in CALLER_LAYOUT_TENSORS else row.r
-            return args.row[s.name].at(line * args.stride[s.name] + args.column(s.offset) + self.u), False
-        if s.kind == "slot":
-            return args.gate_gradients.at(row.q * args.stride["gate_gradients"] + args.column(s.offset) + self.u), False
-        if s.kind == "cross":
-            return args.spill.at((row.b * self.step.crossing + s.index) * args.padded_units + self.u), True
-        assert s.kind == "vector", s
+        if s.kind == "tensor":
+            line = row.x_line if s.name in CALLER_LAYOUT_TENSORS else row.packed
+            return args.row[s.name].at(line * args.stride[s.name] + args.column(s.column) + self.u), False
+        if s.kind == "workspace":
+            return args.gate_gradients.at(
+                row.block * args.stride["gate_gradients"] + args.column(s.column) + self.u
+            ), False
+        if s.kind == "spill":
+            return args.spill.at((row.batch * self.step.spill_count + s.index) * args.padded_units + self.u), True
+        assert s.kind == "param", s
         return args.vector[s.name].at(self.u), True
 
-    def load(self, s: Stream) -> Any:
+    def load(self, s: Location) -> Any:
         p, padded = self.address(s)
-        v = p.vector(None if padded else self.mask)
-        if s.kind == "old" and s.name:  # a carried gradient, and what the loss sends to this very step
-            v = self.lanes.add(v, self.load(Stream("rows", s.name, width=s.width)))
+        v = p.load(None if padded else self.mask)
+        if s.kind == "previous" and s.name:  # a carried gradient, and the upstream gradient of this step
+            v = self.lanes.add(v, self.load(Location("tensor", s.name, width=s.width)))
         return v
 
-    def _number(self, s: Stream) -> Any:
+    def _scalar(self, s: Location) -> Any:
+        """A value of width 1, broadcast to all lanes."""
         args = self.args
-        if s.kind == "cross":  # as wide as a state; any unit's is the number
-            line = (self.row.b * self.step.crossing + s.index) * args.padded_units
-            return self.lanes.splat(args.spill.at(line).scalar())
-        return self.lanes.splat(args.row[s.name].at(self.row.r * args.stride[s.name] + args.column(s.offset)).scalar())
+        if s.kind == "spill":  # stored for every unit: the first one is read
+            line = (self.row.batch * self.step.spill_count + s.index) * args.padded_units
+            return self.lanes.splat(args.spill.at(line).load_scalar())
+        return self.lanes.splat(
+            args.row[s.name].at(self.row.packed * args.stride[s.name] + args.column(s.column)).load_scalar()
+        )
 
-    def store(self, v: Any, s: Stream) -> None:
+    def store(self, v: Any, s: Location) -> None:
         p, padded = self.address(s)
-        p.set_vector(v, None if padded else self.mask)
+        p.store(v, None if padded else self.mask)
 
-    # values
+    # Values.
 
-    def __call__(self, v: Value, home: set[int]) -> Any:
-        """The value of a node. `home`: the nodes that this pass computes itself.
+    def __call__(self, v: Value, stage_nodes: set[int]) -> Any:
+        """The value of a node. stage_nodes: the nodes that this stage computes.
 
-        `_value` yields the nodes that it reads, in order, and is resumed with their values: a chain of operations may
-        be longer than Python's stack.
+        `_value` yields the nodes that it reads, in order, and is resumed with their values, because a chain of
+        operations may be deeper than Python's recursion limit.
         """
-        under_way = [(v, self._value(v, home))] if v.id not in self.values else []
+        pending = [(v, self._value(v, stage_nodes))] if v.id not in self.values else []
         value = None
-        while under_way:
-            node, work = under_way[-1]
+        while pending:
+            node, work = pending[-1]
             try:
                 read = work.send(value)
             except StopIteration as done:
-                under_way.pop()
+                pending.pop()
                 value = self.values[node.id] = done.value
                 continue
             value = self.values.get(read.id)
             if value is None:
-                under_way.append((read, self._value(read, home)))
+                pending.append((read, self._value(read, stage_nodes)))
         return self.values[v.id]
 
-    def _value(self, v: Value, home: set[int]) -> Emission:
+    def _value(self, v: Value, stage_nodes: set[int]) -> Emission:
         step, lanes = self.step, self.lanes
         if v.op == "const":
             return lanes.const(v.attr)
-        stream = step.leaves.get(v.id)
-        if stream is not None:
-            if stream.kind == "random":
-                return self.row.drawn(stream, self.row.b, self.u).vector()
-            if (
-                stream.kind == "rows" and step.widths[v.id] == "1"
-            ):  # one number for all units, whichever units it stands among
-                return self._number(stream)
-            return self.gate(v, self.row, self.u).vector() if stream.kind == "gate" else self.load(stream)
+        location = step.inputs.get(v.id)
+        if location is not None:
+            if location.kind == "random":
+                return self.row.random_address(location, self.row.batch, self.u).load()
+            if location.kind == "tensor" and step.widths[v.id] == "1":  # one number for all units of a row
+                return self._scalar(location)
+            return (
+                self.pregemm_address(v, self.row, self.u).load() if location.kind == "pregemm" else self.load(location)
+            )
         if v.op in MEANS:
             if step.widths[v.args[0].id] != "1":
-                return lanes.splat(self.mean(v).scalar())
+                return lanes.splat(self.mean_address(v).load_scalar())
             return (yield v.args[0]) if v.op == "mean" else lanes.const(v.attr**-0.5)
-        if v.id not in home and v.id in step.numbers:
-            return self._number(step.places[v.id])
-        if v.id not in home and v.id not in step.again and step.widths[v.id] != "1" and v.op not in COMPARISONS:
-            return self.load(step.places[v.id])
+        if v.id not in stage_nodes and v.id in step.spilled_scalars:
+            return self._scalar(step.locations[v.id])
+        if (
+            v.id not in stage_nodes
+            and v.id not in step.rematerialized
+            and step.widths[v.id] != "1"
+            and v.op not in COMPARISONS
+        ):
+            return self.load(step.locations[v.id])
         if v.op in ("mm", "mmT"):
             p = self.scratch(v)
             assert p is not None, v
-            return p.vector()
+            return p.load()
         if v.op == "add":
-            return (yield from self._sum(v, home))
+            return (yield from self._sum(v, stage_nodes))
         if v.op == "sub":
-            return (yield from self._difference(v, home))
+            return (yield from self._difference(v, stage_nodes))
         inner = []
         for a in v.args:
             inner.append((yield a))
         return emit(self.lanes, v, inner)
 
-    def _single(self, v: Value, home: set[int]) -> bool:
-        return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.leaves and v.id in home
+    def _fusable(self, v: Value, stage_nodes: set[int]) -> bool:
+        """Whether v is a multiplication that its only reader contracts into a fused multiply-add."""
+        return v.op == "mul" and self.step.uses.get(v.id) == 1 and v.id not in self.step.inputs and v.id in stage_nodes
 
-    def _sum(self, root: Value, home: set[int]) -> Emission:
-        lanes, dropped, total = self.lanes, self.step.dropped.get(root.id, set()), None
-        for v in terms(root, self.step.uses, self.step.leaves):
+    def _sum(self, root: Value, stage_nodes: set[int]) -> Emission:
+        lanes, dropped, total = self.lanes, self.step.folded_terms.get(root.id, set()), None
+        for v in sum_terms(root, self.step.uses, self.step.inputs):
             if v.id in dropped:
                 continue
-            if total is not None and self._single(v, home):
+            if total is not None and self._fusable(v, stage_nodes):
                 total = lanes.fma((yield v.args[0]), (yield v.args[1]), total)
             else:
                 value = yield v
                 total = value if total is None else lanes.add(total, value)
         return total
 
-    def _difference(self, v: Value, home: set[int]) -> Emission:
+    def _difference(self, v: Value, stage_nodes: set[int]) -> Emission:
         lanes, (a, b) = self.lanes, v.args
-        if self._single(b, home):
+        if self._fusable(b, stage_nodes):
             return lanes.fma(lanes.neg((yield b.args[0])), (yield b.args[1]), (yield a))
-        if self._single(a, home):
+        if self._fusable(a, stage_nodes):
             return lanes.fma((yield a.args[0]), (yield a.args[1]), lanes.neg((yield b)))
         return lanes.sub((yield a), (yield b))
 

@@ -1,13 +1,11 @@
-"""The loop over steps that forward and backward share, and how a job is cut into parts.
+"""The loop over steps, shared by forward and backward, and the division of its work between threads.
 
-Rows are packed: step t has the lines first[t] … first[t + 1] of every packed tensor, never more rows than the step
-before. A dense batch is the case where all steps have B. x and what is laid out as x is, the output and the gradients
-of both, may be the caller's tensors instead, in which the lines of a step lie anywhere: `starts` has the line of each
-row's first step, and its next step is `line_step` lines on. The states that a row starts from and ends in stand where
-`whose` says, among those of the caller's rows.
+Rows are packed: step t has the lines step_offsets[t] … step_offsets[t + 1] of every packed tensor, and never more rows
+than the step before. In a dense batch every step has B rows. Tensors with the layout of x (x, the output, the gradients
+of both) may be the caller's instead of packed: `row_base` has the line of each row's first step, and the row's next
+step is `row_stride` lines further. `state_row` has the row of the caller's states that belongs to each packed row.
 
-Parts that share nothing but what they read may be taken by any number of threads; where threads share a step instead,
-they meet as `team` says.
+Work items are independent of each other, or threads share every step, with barriers between its stages.
 """
 
 from __future__ import annotations
@@ -23,39 +21,51 @@ from ..codegen.arguments import Field, Keyed, Layout
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.cell_program import Program
-from ..planning.step_schedule import Product, Step
-from ..system.machine import Target
-from ..system.openmp import flushed
+from ..planning.operands import Product
+from ..planning.step_schedule import StepSchedule
+from ..system.openmp import with_denormals_flushed
+from ..system.target import Target
 from .barrier import ThreadTeam
-from .gemm import Products
+from .gemm import GemmFunctions
 from .packing import emit_packing, vectors
-from .philox import Random, blocks, word_of
-from .step_function import Stepper, share_of
+from .philox import RandomGenerator, counter_blocks, counter_lane
+from .step_function import StepFunction, slice_of
 
 
-class Work:
-    """One part of a job: rows low … high with all units, or all rows and a share of the units."""
+class ThreadSlice:
+    """The work of one thread: rows low … high with all units, or all rows with a slice of the units."""
 
-    def __init__(self, args: KernelArgs, part: Int, count: Int, team: ThreadTeam):
+    def __init__(self, args: KernelArgs, item: Int, items: Int, team: ThreadTeam):
         code = args.code
-        self.part, self.count, self.team = part, count, team
+        self.item, self.items, self.team = item, items, team
         shared = args.shared > 0
-        cuts, zero = args.row_splits, code.integer(0)
-        self.share, self.shares = shared.select(part, 0), shared.select(count, 1)
-        row = shared.select(zero, part)
-        self.low, self.high = cuts.integer(row), cuts.integer(row + 1)
+        splits, zero = args.row_splits, code.int_const(0)
+        self.unit_slice, self.num_unit_slices = shared.select(item, 0), shared.select(items, 1)
+        row = shared.select(zero, item)
+        self.low, self.high = splits.load_i64(row), splits.load_i64(row + 1)
+
+    def unit_range(self, blocks: Int) -> tuple[Int, Int]:
+        """(first, end) of the blocks of units that this thread computes, of `blocks` in all."""
+        return slice_of(blocks, self.unit_slice, self.num_unit_slices)
+
+    def barrier(self, code: Code, args: KernelArgs) -> None:
+        """Emits a barrier between the threads that share the step."""
+        self.team.barrier(code, args, self.num_unit_slices)
 
 
 class Kernel:
-    """What forward and backward have in common: the step, the numbering of its products, the frame's names."""
+    """The parts that forward and backward share: the step, the numbering of its products, the argument block."""
 
-    def __init__(self, program: Program, step: Step, target: Target, scalar: str, more: list[Product]):
+    fused_entries: tuple[str, str]
+    """The two entry points that the entry point "fused" runs one after the other."""
+
+    def __init__(self, program: Program, step: StepSchedule, target: Target, scalar: str, extra: list[Product]):
         self.program, self.step, self.target, self.scalar = program, step, target, scalar
         self.states = len(program.trace.states)
-        numbered = [*step.ahead, *(q for p in step.passes for q in p.products), *more]
-        self.products = list(enumerate(numbered))
-        self.numbers = {id(p): k for k, p in self.products}
-        self.vectors, self.drawn = vectors(step), blocks(step)
+        numbered = [*step.hoisted, *(q for p in step.loops for q in p.products), *extra]
+        self.numbered_products = list(enumerate(numbered))
+        self.product_index = {id(p): k for k, p in self.numbered_products}
+        self.vectors, self.random_blocks = vectors(step), counter_blocks(step)
         self.layout = Layout(self._fields())
 
     def _fields(self) -> list[Field]:
@@ -72,142 +82,161 @@ class Kernel:
         )
         optional = (*backward_only, k.gate_gradients, k.random_state, k.random_buffer)
         fields = [f for f in k.fields() if f not in optional]
-        fields += [f[number] for number, _ in self.products for f in (k.panel, k.bias)]
-        fields += [k.pregemm[self.numbers[id(p)]] for p in self.step.ahead]
+        fields += [f[number] for number, _ in self.numbered_products for f in (k.panel, k.bias)]
+        fields += [k.pregemm[self.product_index[id(p)]] for p in self.step.hoisted]
         fields += [k.vector[n] for n in self.vectors]
-        fields += [k.random_state, k.random_buffer] if self.drawn else []
+        fields += [k.random_state, k.random_buffer] if self.random_blocks else []
         fields += [k.weight[n] for n in parameter_keys(cell)]
         fields += [f[n] for n in range(self.states) for f in (k.start_state, k.final_state, k.even, k.odd)]
-        for name in self.rows():
+        for name in self.row_tensors():
             fields += [k.row[name], k.stride[name]]
         return fields
 
-    def rows(self) -> list[str]:
+    def row_tensors(self) -> list[str]:
+        """The names of the tensors of lines that the kernel reads or writes."""
         raise NotImplementedError
 
     def module(self) -> ir.Module:
-        """The code, emitted anew. None of it stays here: it takes a hundred times the memory of what it compiles to."""
+        """Emits the module. It is not cached: its IR takes a hundred times the memory of the compiled code."""
         module = ir.Module(self.program.cell.name)
-        products = Products(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
+        gemm = GemmFunctions(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
         bodies: dict[str, ir.Function] = {}
-        team = ThreadTeam(products, self.layout, self.target.name)
-        for name, emit in self.jobs().items():
-            body = products.code(f"{name}_body", [PTR])
+        team = ThreadTeam(self.layout, self.target.name)
+        for name, emit in self.entry_points().items():
+            body = gemm.define(f"{name}_body", [PTR])
             args = KernelArgs(self.layout, body, body.arguments[0])
             count = team.size(body, args)
-            with body.parts(args.counter, count) as part:
-                emit(body, args, products, Work(args, part, count, team))
+            with body.work_items(args.counter, count) as item:
+                emit(body, args, gemm, ThreadSlice(args, item, count, team))
             bodies[name] = body.close()
-            flushed(module, bodies[name], name, self.target)
-        self._alone(products, bodies)
+            with_denormals_flushed(module, bodies[name], name, self.target)
+        self._fused_entry(gemm, bodies)
         return module
 
-    def _alone(self, products: Products, bodies: dict[str, ir.Function]) -> None:
-        """The first two jobs one after the other, for a call that one thread does by itself."""
-        pack, work = list(bodies.values())[:2]
-        code = products.code("alone_body", [PTR])
+    def _fused_entry(self, gemm: GemmFunctions, bodies: dict[str, ir.Function]) -> None:
+        """Emits "fused": two entry points one after the other, for calls that run on one thread."""
+        first, second = (bodies[name] for name in self.fused_entries)
+        code = gemm.define("fused_body", [PTR])
         args = KernelArgs(self.layout, code, code.arguments[0])
-        code.call(pack, args.base)
+        code.call(first, args.base)
         code.builder.store(ir.Constant(I64, 0), args.counter.value, align=8)
-        code.call(work, args.base)
-        flushed(products.module, code.close(), "alone", self.target)
+        code.call(second, args.base)
+        with_denormals_flushed(gemm.module, code.close(), "fused", self.target)
 
-    def jobs(self) -> dict[str, Any]:
+    def entry_points(self) -> dict[str, Any]:
+        """name -> the method that emits its body: f(code, args, gemm, thread)."""
         raise NotImplementedError
 
-    def pack(self, code: Code, args: KernelArgs, products: Products, work: Work) -> None:
-        emit_packing(code, args, self.program.cell, self.step, products, self.products, work.part, work.count)
+    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+        """Packs the weights."""
+        emit_packing(code, args, self.program.cell, self.step, gemm, self.numbered_products, thread.item, thread.items)
 
-    def pad_out(self, code: Code, args: KernelArgs, work: Work, name: str, width: str) -> None:
-        """Zeros into the lines of a tensor that is laid out as the caller's x which no row has: past the rows' ends."""
+    def zero_padding(self, code: Code, args: KernelArgs, thread: ThreadSlice, name: str, width: str) -> None:
+        """Zeros the padding of a tensor with the layout of the caller's x: its lines past the ends of rows."""
         n, size, to, lengths = code.lanes.lanes, args.size(width), args.row[name], args.caller_lengths
 
         def clear(begin: Int, end: Int) -> None:
             with code.range(end, begin, n) as u, code.if_else(u + n <= end) as (whole, tail):
                 with whole:
-                    to.at(u).set_vector(code.lanes.zero)
+                    to.at(u).store(code.lanes.zero)
                 with tail:
-                    to.at(u).set_vector(code.lanes.zero, code.lanes.tail_mask((end - u).value))
+                    to.at(u).store(code.lanes.zero, code.lanes.tail_mask((end - u).value))
 
         steps, rows = args.caller_steps, args.caller_rows
-        with code.if_(args.row_stride.equals(1)), code.range(rows, work.part, work.count) as b:
-            clear((b * steps + lengths.integer(b)) * size, (b + 1) * steps * size)
-        with code.if_(args.row_stride > 1), code.range(steps, work.part, work.count) as t, code.range(rows) as b:
+        with code.if_(args.row_stride.equals(1)), code.range(rows, thread.item, thread.items) as b:
+            clear((b * steps + lengths.load_i64(b)) * size, (b + 1) * steps * size)
+        with code.if_(args.row_stride > 1), code.range(steps, thread.item, thread.items) as t, code.range(rows) as b:
             line = t * rows + b
-            with code.if_(t >= lengths.integer(b)):
+            with code.if_(t >= lengths.load_i64(b)):
                 clear(line * size, (line + 1) * size)
 
-    def stepper(self, products: Products, team: ThreadTeam) -> ir.Function:
-        return Stepper(self.step, self.layout, products, self.states, self.numbers, team, self.program.cell).emit()
+    def step_function(self, gemm: GemmFunctions, team: ThreadTeam) -> ir.Function:
+        """Emits the function of one step."""
+        return StepFunction(
+            self.step, self.layout, gemm, self.states, self.product_index, team, self.program.cell
+        ).emit()
 
-    # the loop over steps
+    # The loop over steps.
 
-    def count(self, args: KernelArgs, t: Int) -> Int:
+    def row_count(self, args: KernelArgs, t: Int) -> Int:
+        """The rows of step t."""
         first = args.step_offsets
-        return first.integer(t + 1) - first.integer(t)
+        return first.load_i64(t + 1) - first.load_i64(t)
 
     def loop(
-        self, code: Code, args: KernelArgs, states: StateTable, begin: Int, end: Int, work: Work, run: Any
+        self,
+        code: Code,
+        args: KernelArgs,
+        states: StateTable,
+        begin: Int,
+        end: Int,
+        thread: ThreadSlice,
+        step_callback: Any,
     ) -> None:
-        """Steps begin … end of the order of work: rows enter, run(s, t, low, high, rows after), rows leave."""
-        low, high, team = work.low, work.high, work.team
+        """Loops over steps begin … end of the order of work; s counts in this order, t in the order of x.
+
+        In each step the states of the rows that start are loaded, step_callback(s, t, low, high, next_row_count) is
+        emitted for the rows low … high, and the states of the rows that end are stored.
+        """
+        low, high = thread.low, thread.high
         with code.range(end, begin) as s:
             t = args.first_step + args.step_sign * s
-            here = self.count(args, t)
-            # Which steps come before and after, without reading past either end.
+            here = self.row_count(args, t)
+            # The rows of the neighbouring steps, 0 past either end without reading there.
             later = s > 0
-            before = later.select(self.count(args, t - args.step_sign * (s > 0).to_int()), 0)
+            prev_row_count = later.select(self.row_count(args, t - args.step_sign * (s > 0).to_int()), 0)
             more = s + 1 < args.T
-            after = more.select(self.count(args, t + args.step_sign * more.to_int()), 0)
+            next_row_count = more.select(self.row_count(args, t + args.step_sign * more.to_int()), 0)
             self._swap_buffers(args, states, s)
-            with code.if_(before.max(low) < here.min(high)):
-                self._load_states(args, states, (before.max(low), here.min(high)), work)
-                team.barrier(code, args, work.shares)
-            self._draw(code, args, s, t, work)
-            run(s, t, low, here.min(high), after)
-            team.barrier(code, args, work.shares)
-            with code.if_(after.max(low) < here.min(high)):
-                self._store_states(args, states, (after.max(low), here.min(high)), work)
+            with code.if_(prev_row_count.max(low) < here.min(high)):
+                self._load_states(args, states, (prev_row_count.max(low), here.min(high)), thread)
+                thread.barrier(code, args)
+            self._generate_random(code, args, s, t, thread)
+            step_callback(s, t, low, here.min(high), next_row_count)
+            thread.barrier(code, args)
+            with code.if_(next_row_count.max(low) < here.min(high)):
+                self._store_states(args, states, (next_row_count.max(low), here.min(high)), thread)
 
-    def _draw(self, code: Code, args: KernelArgs, s: Int, t: Int, work: Work) -> None:
-        """Random numbers are put down: before the first step those that are drawn once, and every four steps theirs.
+    def _generate_random(self, code: Code, args: KernelArgs, s: Int, t: Int, thread: ThreadSlice) -> None:
+        """Fills the random buffer: per-sequence numbers before step 0, per-step numbers every 4 steps, because one
+        Philox call gives 4.
 
-        A room holds all rows that have one of the four steps, so that none is missing where rows enter in between.
+        It has numbers for all rows of any of the four steps, because rows may start in between.
         """
         first = s.equals(0)
-        for letter in dict.fromkeys(name for name, _ in self.drawn):
+        for letter in dict.fromkeys(name for name, _ in self.random_blocks):
             if letter == "S":
-                due, earliest = first, code.integer(0)
+                due, earliest = first, code.int_const(0)
             else:
-                word = word_of(args, t)
-                due = first | word.equals((args.step_sign > 0).select(0, WORDS - 1))
-                earliest = (t - word).max(0)
+                lane = counter_lane(args, t)
+                due = first | lane.equals((args.step_sign > 0).select(0, WORDS - 1))
+                earliest = (t - lane).max(0)
             with code.if_(due):
-                low, high = share_of(args.padded_units.ceil_div(code.lanes.lanes), work.share, work.shares)
-                random = Random(args, t)
+                low, high = thread.unit_range(args.padded_units.ceil_div(code.lanes.lanes))
+                generator = RandomGenerator(args, t)
                 with (
-                    code.range(self.count(args, earliest).min(work.high), work.low) as b,
+                    code.range(self.row_count(args, earliest).min(thread.high), thread.low) as b,
                     code.range(high, low) as vector,
                 ):
-                    random.put_down(self.drawn, letter, b, vector * code.lanes.lanes)
-                work.team.barrier(code, args, work.shares)
+                    generator.fill(self.random_blocks, letter, b, vector * code.lanes.lanes)
+                thread.barrier(code, args)
 
     def _swap_buffers(self, args: KernelArgs, states: StateTable, s: Int) -> None:
-        """Sets the carried states of step s: double buffers swap at every step."""
+        """Sets the buffers of the carried states at step s: double buffers swap at every step."""
         odd = (s % 2).equals(1)
-        for k, double in enumerate(self.step.pingpong):
+        for k, double in enumerate(self.step.double_buffered):
             a, b = args.even[k], args.odd[k]
             states.set_carried(k, odd.select_pointer(b, a) if double else a, odd.select_pointer(a, b) if double else a)
 
-    def _load_states(self, args: KernelArgs, states: StateTable, rows: tuple[Int, Int], work: Work) -> None:
-        """Copies the initial states of a range of rows into the carried states: they begin at this step."""
-        for tensor, buffer, mask in self._state_vectors(args, args.start_state, states.previous, rows, work):
-            buffer.set_vector(tensor.vector(mask))
+    def _load_states(self, args: KernelArgs, states: StateTable, rows: tuple[Int, Int], thread: ThreadSlice) -> None:
+        """Copies the initial states of a range of rows, which start at this step, into the carried states."""
+        for tensor, buffer, mask in self._state_vectors(args, args.start_state, states.previous, rows, thread):
+            buffer.store(tensor.load(mask))
 
-    def _store_states(self, args: KernelArgs, states: StateTable, rows: tuple[Int, Int], work: Work) -> None:
-        """Copies the carried states of a range of rows into the final states: this step is their last one."""
-        for tensor, buffer, mask in self._state_vectors(args, args.final_state, states.next, rows, work):
-            tensor.set_vector(buffer.vector(), mask)
+    def _store_states(self, args: KernelArgs, states: StateTable, rows: tuple[Int, Int], thread: ThreadSlice) -> None:
+        """Copies the carried states of a range of rows, which end at this step, into the final states."""
+        for tensor, buffer, mask in self._state_vectors(args, args.final_state, states.next, rows, thread):
+            tensor.store(buffer.load(), mask)
 
     def _state_vectors(
         self,
@@ -215,49 +244,47 @@ class Kernel:
         tensors: Keyed[Ptr],
         buffers: Callable[[int], Ptr],
         rows: tuple[Int, Int],
-        work: Work,
+        thread: ThreadSlice,
     ) -> Iterator[tuple[Ptr, Ptr, Any]]:
-        """For each state, emits the loop over rows and this thread's vectors: (in the tensor, in the buffer, mask)."""
+        """Emits, for each state, a loop over rows and this thread's vectors of units.
+
+        Yields (address in the tensor, address in the buffer, mask).
+        """
         code = args.code
         n, (low, high) = code.lanes.lanes, rows
         for k, w in enumerate(self.program.cell.state_widths):
             width, padded = args.size(w), args.padded(w)
             tensor, buffer = tensors[k], buffers(k)
-            first, last = share_of(width.ceil_div(n), work.share, work.shares)
+            first, last = thread.unit_range(width.ceil_div(n))
             with code.range(high, low) as b, code.range(last, first) as vector:
                 u = vector * n
                 mask = code.lanes.tail_mask((width - u).value)
-                yield tensor.at(args.state_row.integer(b) * width + u), buffer.at(b * padded + u), mask
+                yield tensor.at(args.state_row.load_i64(b) * width + u), buffer.at(b * padded + u), mask
 
-    def runs(self, code: Code, args: KernelArgs, begin: Int, end: Int, low: Int, high: Int, origin: Int) -> Any:
-        """The lines of rows low … high in steps begin … end, in few runs: (first line, lines, place in the block, at).
+    def row_spans(self, code: Code, args: KernelArgs, begin: Int, end: Int, low: Int, high: Int, origin: Int) -> Any:
+        """Loops over contiguous spans of the lines of rows low … high in steps begin … end.
 
-        `origin` is the block's first line. One range that holds the whole batch is one run, unless the lines of its
-        steps lie apart: then at(i) is the line of the run's i-th row in tensors that are laid out as x is.
+        Yields (first packed line, lines, first line relative to `origin`, x_line); x_line(i) is the line of the span's
+        i-th row in tensors with the layout of x. The whole batch is one span if x is packed; else each step has one.
+        origin: the first packed line of the block of steps.
         """
-        return _Runs(self, code, args, begin, end, low, high, origin)
+        return _RowSpans(self, code, args, begin, end, low, high, origin)
 
-    def lines(self, args: KernelArgs, begin: Int, end: Int) -> tuple[Int, Int]:
-        """First and last line + 1 of the steps begin … end of the order of work."""
+    def packed_lines(self, args: KernelArgs, begin: Int, end: Int) -> tuple[Int, Int]:
+        """(first, end) of the packed lines of the steps begin … end of the order of work."""
         a, b = args.first_step + args.step_sign * begin, args.first_step + args.step_sign * (end - 1)
         first = args.step_offsets
-        return first.integer(a.min(b)), first.integer(a.max(b) + 1)
+        return first.load_i64(a.min(b)), first.load_i64(a.max(b) + 1)
 
 
-class _Runs:
+class _RowSpans:
+    """The context manager behind `Kernel.row_spans`."""
+
     def __init__(
         self, kernel: Kernel, code: Code, args: KernelArgs, begin: Int, end: Int, low: Int, high: Int, origin: Int
     ):
-        self.kernel, self.code, self.args, self.begin, self.end, self.low, self.high, self.origin = (
-            kernel,
-            code,
-            args,
-            begin,
-            end,
-            low,
-            high,
-            origin,
-        )
+        self.kernel, self.code, self.args = kernel, code, args
+        self.begin, self.end, self.low, self.high, self.origin = begin, end, low, high, origin
 
     def __enter__(self) -> tuple[Int, Int, Int, Callable[[Int], Int]]:
         code, args, k = self.code, self.args, self.kernel
@@ -267,21 +294,21 @@ class _Runs:
         self._range = code.range(whole.select(1, steps))
         j = self._range.__enter__()
         t = args.first_step + args.step_sign * (self.begin + j)
-        here = args.step_offsets.integer(t)
-        rows = k.count(args, t).min(self.high) - self.low
-        first, last = k.lines(args, self.begin, self.end)
+        here = args.step_offsets.load_i64(t)
+        rows = k.row_count(args, t).min(self.high) - self.low
+        first, last = k.packed_lines(args, self.begin, self.end)
         r = whole.select(first, here + self.low)
         n = whole.select(last - first, rows)
 
-        def at(i: Int) -> Int:
-            return args.line(t) + args.row_base.integer(self.low + i)
+        def x_line(i: Int) -> Int:
+            return args.line(t) + args.row_base.load_i64(self.low + i)
 
-        return r, n, r - self.origin, at
+        return r, n, r - self.origin, x_line
 
     def __exit__(self, *error: object) -> None:
         self._range.__exit__(*error)  # type: ignore[arg-type]
 
 
 def parameter_keys(cell: Cell) -> list[str]:
-    """The keys of `KernelArgs.weight` in the order in which a layer gives a cell's parameters: letters, then p.NAME."""
+    """The keys of `KernelArgs.weight` in the order of `cell.parameters`: letters, then p.NAME."""
     return [letter for letter in cell.letters if letter != "p"] + [f"p.{n}" for n in cell.gates.get("p", ())]

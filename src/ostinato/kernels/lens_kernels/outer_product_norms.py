@@ -1,7 +1,7 @@
-"""‖Σ_b d_b ⊗ z_b‖² of every step, without the matrix: Σ_{b,c} (d_b · d_c)(z_b · z_c), half of it by symmetry.
+"""‖Σ_b d_b ⊗ z_b‖² of every step from Gram matrices: Σ_{b,c} (d_b · d_c)(z_b · z_c), half of it by symmetry.
 
-What a weight's gradient at a step is made of, d the gradients of its gates and z what it multiplies. Of each pair
-of rows one is divided by a power of two, so that no product over- or underflows.
+The sum is the gradient of a weight at one step: d are the gradients of its gates, z its operand. One row of each pair
+is scaled by a power of two, so that no product over- or underflows.
 
 Letters: S steps, B rows of the widest step, R lines.
 """
@@ -19,25 +19,24 @@ from torch import Tensor
 from ...caching import bounded_cache
 from ..codegen.arguments import Address, Addresses, Integer, Integers, WorkArgs
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
-from ..emit.gemm import Products
-from ..runtime.standalone_kernel import SCALARS, Job, root_of
+from ..runtime.standalone_kernel import SCALARS, StandaloneKernel, root_of
 from ..system import memory_pool
 from ..system.openmp import thread_count
 
-TILE = 3  # rows on each side of a square of inner products: nine sums fit in sixteen registers
-JOB_BYTES = 128 << 10  # of a job with its code, at most
+TILE = 3  # rows on each side of a tile of a Gram matrix: nine accumulators fit in sixteen registers
+KERNEL_BYTES = 128 << 10  # an upper bound of a kernel with its code
 
 
 class Pattern(NamedTuple):
-    """segments: how many parts d has, which lie side by side in a line. past: for each z, whether its line is that of
-    the step before (the states), or its own. groups: (z, segments) of each sum."""
+    """segments: the number of segments of d, side by side in a line. past: for each z, whether it is read from the
+    previous step, as states are, or from the same one. groups: (z, segments) of each sum."""
 
     segments: int
     past: tuple[bool, ...]
     groups: tuple[tuple[int, tuple[int, ...]], ...]
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def matrices(self) -> tuple[str, ...]:
         """The names of the matrices of a step: the segments of d, then every z."""
         return tuple(f"d{k}" for k in range(self.segments)) + tuple(f"z{k}" for k in range(len(self.past)))
 
@@ -45,58 +44,58 @@ class Pattern(NamedTuple):
         return name.startswith("z") and self.past[int(name[1:])]
 
 
-class Outer(NamedTuple):
-    """One z: the rows [R, C], and for the states of the step before those before the first step, [B, C]."""
+class OuterOperand(NamedTuple):
+    """One z: the rows [R, C]; for states of the previous step also the initial states [B, C]."""
 
     rows: Tensor
     start: Tensor | None = None
 
 
 def _emit(pattern: Pattern) -> Any:
-    def emit(code: Code, args: OuterNormsArgs, products: Products, part: Int) -> None:
-        _steps(code, args, products, part, pattern)
+    def emit(code: Code, args: OuterNormsArgs, item: Int) -> None:
+        _emit_steps(code, args, item, pattern)
 
     return emit
 
 
-def _steps(code: Code, args: OuterNormsArgs, products: Products, part: Int, pattern: Pattern) -> None:
+def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -> None:
     b = code.builder
     first, most = args.first, args.most
-    place, room, mixed = code.integer(0), args.room.at(part * args.space), {}
-    for name in pattern.parts:
+    place, scratch, mixed = code.int_const(0), args.scratch.at(item * args.space), {}
+    for name in pattern.matrices:
         if pattern.reads_past(name):
-            mixed[name] = room.at(place)  # [B, width]
+            mixed[name] = scratch.at(place)  # [B, width]
             place = place + most * args.width[name]
-    grams = {name: code.stack(TILE * TILE) for name in pattern.parts}
-    inner, kind = _inner(products), ir.DoubleType()
-    sums = [code.table(1) for _ in pattern.groups]
-    with code.range((part + 1) * args.steps // args.parts, part * args.steps // args.parts) as s:
-        rows = first.integer(s + 1) - first.integer(s)
-        sources = {name: _source(code, args, pattern, name, s, rows, mixed.get(name)) for name in pattern.parts}
+    grams = {name: code.alloca_vec(TILE * TILE) for name in pattern.matrices}
+    inner, kind = _gram_tile(code), ir.DoubleType()
+    sums = [code.alloca_i64(1) for _ in pattern.groups]
+    with code.range((item + 1) * args.steps // args.work_items, item * args.steps // args.work_items) as s:
+        rows = first.load_i64(s + 1) - first.load_i64(s)
+        sources = {name: _source(code, args, pattern, name, s, rows, mixed.get(name)) for name in pattern.matrices}
         powers: dict[str, tuple[Any, Any]] = {}
-        for letter in ("d", *(name for name in pattern.parts if name.startswith("z"))):
-            members = [name for name in pattern.parts if name.startswith(letter)]
+        for letter in ("d", *(name for name in pattern.matrices if name.startswith("z"))):
+            members = [name for name in pattern.matrices if name.startswith(letter)]
             found = _power(code, _largest(code, args, members, sources, rows))
             powers |= dict.fromkeys((letter, *members), found)
         for total in sums:
             b.store(ir.Constant(kind, 0.0), total.value, align=8)
         with code.range(rows, step=TILE) as i, code.range(i + 1, step=TILE) as j:
-            for name in pattern.parts:
+            for name in pattern.matrices:
                 width, line, source = args.width[name], args.stride[name], sources[name]
                 left, right = source.at(i * line), source.at(j * line)
                 sizes = (rows - i).value, (rows - j).value, line.value, width.value
                 given = [left.value, sizes[0], right.value, *sizes[1:], grams[name].value, powers[name][1]]
                 b.call(inner, given)
-            # One short chain of additions for each row, so that none waits for all nine.
+            # One short chain of additions for each row, which shortens the dependence chain.
             rows_of_tile: list[list[Any]] = [[] for _ in pattern.groups]
             for r in range(TILE):
                 chains: list[Any] = [None] * len(pattern.groups)
                 for c in range(TILE):
-                    # Of two pairs that are one another's mirror, one counts twice.
+                    # By symmetry a pair below the diagonal counts twice.
                     once = b.select((i + r).equals(j + c).value, ir.Constant(kind, 1.0), ir.Constant(kind, 2.0))
                     there = ((j + c <= i + r) & (i + r < rows)).value
                     weight, at = b.select(there, once, ir.Constant(kind, 0.0)), TILE * r + c
-                    values = {name: _double(code, grams[name].at(at).scalar()) for name in pattern.parts}
+                    values = {name: _double(code, grams[name].at(at).load_scalar()) for name in pattern.matrices}
                     for g, (z, segments) in enumerate(pattern.groups):
                         whole = values[f"d{segments[0]}"]
                         for k in segments[1:]:
@@ -115,13 +114,13 @@ def _steps(code: Code, args: OuterNormsArgs, products: Products, part: Int, patt
             _root(code, args, found, powers["d"][0], powers[f"z{z}"][0], args.steps * g + s)
 
 
-def _inner(products: Products) -> ir.Function:
-    """f(A, rows, B, rows, row stride, K, to, scale): to[r, c] = Σ_k A[r, k] · scale · B[c, k], a square of TILE rows.
+def _gram_tile(caller: Code) -> ir.Function:
+    """f(A, rows, B, rows, row stride, K, to, scale): a tile of a Gram matrix, to[r, c] = Σ_k A[r, k] · scale · B[c, k].
 
-    Rows past the end stand for the last one.
+    Rows past the end repeat the last one.
     """
-    kind = ir.FloatType() if products.scalar == "float32" else ir.DoubleType()
-    code = products.code("inner", [PTR, I64, PTR, I64, I64, I64, PTR, kind])
+    kind = ir.FloatType() if caller.lanes.scalar == "float32" else ir.DoubleType()
+    code = caller.new_function("inner", [PTR, I64, PTR, I64, I64, I64, PTR, kind])
     a, rows, other, columns, line, depth, to, _ = code.arguments
     assert isinstance(a, Ptr) and isinstance(other, Ptr) and isinstance(to, Ptr)
     lanes, n, b = code.lanes, code.lanes.lanes, code.builder
@@ -130,10 +129,10 @@ def _inner(products: Products) -> ir.Function:
     right = [other.at((columns - 1).min(c) * line) for c in range(TILE)]
 
     def add(sums: list[Any], k: Int, mask: Any = None) -> list[Any]:
-        held = [lanes.mul(p.at(k).vector(mask), scale) for p in right]
+        held = [lanes.mul(p.at(k).load(mask), scale) for p in right]
         found = []
         for r, p in enumerate(left):
-            v = p.at(k).vector(mask)
+            v = p.at(k).load(mask)
             found += [lanes.fma(v, w, sums[TILE * r + c]) for c, w in enumerate(held)]
         return found
 
@@ -155,7 +154,7 @@ def _inner(products: Products) -> ir.Function:
         total.add_incoming(value, loop)
     found = add(totals, whole, lanes.tail_mask((depth - whole).value))
     for at, v in enumerate(found):
-        to.at(at).set_scalar(lanes.sum(v))
+        to.at(at).store_scalar(lanes.sum(v))
     return code.close()
 
 
@@ -164,7 +163,7 @@ def _double(code: Code, v: Any) -> Any:
 
 
 def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: Int) -> None:
-    """√(square · d · z), in float64, as the index-th result; 0 for what rounding left below 0."""
+    """√(square · d · z), in float64, as the index-th result; 0 where rounding made the square negative."""
     b, kind = code.builder, ir.DoubleType()
     zero = ir.Constant(kind, 0.0)
     size = root_of(code, b.select(b.fcmp_ordered("<", square, zero), zero, square))
@@ -174,58 +173,60 @@ def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: 
 
 
 def _source(code: Code, args: OuterNormsArgs, pattern: Pattern, name: str, s: Int, rows: Int, mixed: Ptr | None) -> Ptr:
-    """The rows of a step, `stride` apart."""
+    """The rows of one step, with row stride `stride`."""
     first, stride, there = args.first, args.stride[name], args.rows[name]
     if mixed is None:
-        return there.at(first.integer(s) * stride)
-    # The step before, in the order of work; a row that was not there yet starts from its state before the first step.
+        return there.at(first.load_i64(s) * stride)
+    # The previous step in the order of work; a row that starts at this step reads its initial state.
     start, t = args.start[name], s + args.earlier
     inside = (t >= 0) & (t < args.steps)
     t = inside.select(t, s)
-    count = (first.integer(t + 1) - first.integer(t)).min(rows)
+    count = (first.load_i64(t + 1) - first.load_i64(t)).min(rows)
     known = inside.select(count, 0)
-    there = there.at(first.integer(t) * stride)
+    there = there.at(first.load_i64(t) * stride)
     partly = (known > 0) & (known < rows)
     n = code.lanes.lanes
     with code.if_(partly), code.range(rows) as r:
         line = (r < known).select_pointer(there.at(r * stride), start.at(r * stride))
         with code.range(stride, step=n) as u:
             mask = code.lanes.tail_mask((stride - u).value)
-            mixed.at(r * stride + u).set_vector(line.at(u).vector(mask), mask)
+            mixed.at(r * stride + u).store(line.at(u).load(mask), mask)
     return partly.select_pointer(mixed, (known > 0).select_pointer(there, start))
 
 
 def _largest(code: Code, args: OuterNormsArgs, names: Sequence[str], sources: dict[str, Ptr], rows: Int) -> Ptr:
-    """The largest number of some rows without its sign, lane by lane: numbers of one sign are in the order of bits."""
+    """The largest magnitude of some rows in each lane; the bits of numbers of one sign are ordered as the numbers."""
     lanes, n, b = code.lanes, code.lanes.lanes, code.builder
-    largest, sign = code.stack(n), 1 << lanes.itemsize * 8 - 1
-    largest.set_vector(lanes.zero)
+    largest, sign = code.alloca_vec(n), 1 << lanes.itemsize * 8 - 1
+    largest.store(lanes.zero)
     for name in names:
         width, line = args.width[name], args.stride[name]
         whole = width // n * n
         mask = lanes.tail_mask((width - whole).value)
 
         def take(v: Any) -> None:
-            here, before = b.and_(lanes.bits(v), lanes.iconst(~sign)), lanes.bits(largest.vector())
-            largest.set_vector(lanes.from_bits(b.select(b.icmp_signed(">", here, before), here, before)))
+            here, before = b.and_(lanes.bits(v), lanes.int_const(~sign)), lanes.bits(largest.load())
+            largest.store(lanes.from_bits(b.select(b.icmp_signed(">", here, before), here, before)))
 
         with code.range(rows) as r:
             row = sources[name].at(r * line)
             with code.range(whole, step=n) as u:
-                take(row.at(u).vector())
+                take(row.at(u).load())
             with code.if_(whole < width):
-                take(row.at(whole).vector(mask))
+                take(row.at(whole).load(mask))
     return largest
 
 
 def _power(code: Code, largest: Ptr) -> tuple[Any, Any]:
-    """(2^e, 2^-e), e the exponent of the largest lane, within what both can be."""
+    """(2^e, 2^-e), e the exponent of the largest lane, clamped so that both are normal numbers."""
     lanes, b = code.lanes, code.builder
     bits, mantissa, bias = (32, 23, 127) if lanes.scalar == "float32" else (64, 52, 1023)
     kind = ir.IntType(bits)
     top = None
     for k in range(lanes.lanes):
-        here = b.bitcast(largest.at(k).scalar(), kind)  # numbers of one sign are in the order of their bits
+        here = b.bitcast(
+            largest.at(k).load_scalar(), kind
+        )  # the bits of numbers of one sign are ordered as the numbers
         top = here if top is None else b.select(b.icmp_unsigned(">", here, top), here, top)
     mask = ((1 << bits - 1 - mantissa) - 1) << mantissa
     exponent = b.and_(top, ir.Constant(kind, mask))
@@ -237,53 +238,53 @@ def _power(code: Code, largest: Ptr) -> tuple[Any, Any]:
 
 
 class OuterNormsArgs(WorkArgs):
-    """The argument block; the keyed fields have the names of `Pattern.parts` as keys."""
+    """The argument block; the keyed fields have the names of `Pattern.matrices` as keys."""
 
     first = Address("int64 [S + 1]: the first line of each step.")
     steps = Integer("S.")
     most = Integer("B, rows of the widest step.")
-    space = Integer("Numbers of one work item's room.")
-    room = Address("[work items, space]: rows of the step before, where they come from two places.")
-    earlier = Integer("1 or -1: from a step to the one before it in the order of work.")
+    space = Integer("Size of one work item's scratch in numbers.")
+    scratch = Address("[work items, space]: rows of the previous step, if some are initial states.")
+    earlier = Integer("1 or -1: from a step to the previous one in the order of work.")
     target = Address("float64 [groups, S], written: norms.")
     rows = Addresses("[R, width]: the lines of each part.")
     stride = Integers("Numbers from one line of a part to the next.")
     width = Integers("Columns of a part.")
-    start = Addresses("[B, width]: the state before the first step of a part that reads the past; else 0.")
+    start = Addresses("[B, width]: the initial state of a z that reads the previous step; else 0.")
 
 
-@bounded_cache(8 << 20, size_of=lambda *_: JOB_BYTES)
-def _job(pattern: Pattern, scalar: str) -> Job:
+@bounded_cache(8 << 20, size_of=lambda *_: KERNEL_BYTES)
+def _kernel(pattern: Pattern, scalar: str) -> StandaloneKernel:
     a = OuterNormsArgs
-    keyed = [f[name] for name in pattern.parts for f in (a.rows, a.stride, a.width, a.start)]
-    return Job("outer norms", scalar, a, _emit(pattern), repr(pattern), keyed)
+    keyed = [f[name] for name in pattern.matrices for f in (a.rows, a.stride, a.width, a.start)]
+    return StandaloneKernel("outer norms", scalar, a, _emit(pattern), repr(pattern), keyed)
 
 
 def outer_norms(
-    pattern: Pattern, d: Sequence[Tensor], z: Sequence[Outer], first: Sequence[int], reverse: bool
+    pattern: Pattern, d: Sequence[Tensor], z: Sequence[OuterOperand], first: Sequence[int], reverse: bool
 ) -> Tensor:
     """‖Σ_b d_b ⊗ z_b‖_F of each group at each step: float64 [groups, S].
 
-    d      the segments, [R, width] each, neighbours in memory along the width
+    d      the segments, [R, width] each, contiguous along the width
     first  the first line of each of S steps, and R
-    reverse  whether the step before a step is the one after it in memory
+    reverse  whether the previous step in the order of work is the next one in memory
     """
     steps = len(first) - 1
     most = max((b - a for a, b in zip(first, first[1:])), default=0)
     found = torch.empty(len(pattern.groups), steps, dtype=torch.float64, device="cpu")
     widths = [t.shape[-1] for t in (*d, *(o.rows for o in z))]
     space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)
-    parts = max(1, min(steps, 4 * thread_count() if thread_count() > 1 else 1))
+    work_items = max(1, min(steps, 4 * thread_count() if thread_count() > 1 else 1))
     at = np.array(first, np.int64)
-    job, a = _job(pattern, SCALARS[d[0].dtype]), OuterNormsArgs
-    block = job.block(parts)
+    kernel, a = _kernel(pattern, SCALARS[d[0].dtype]), OuterNormsArgs
+    block = kernel.block(work_items)
     starts = [None] * len(d) + [o.start for o in z]
-    for name, t, start in zip(pattern.parts, (*d, *(o.rows for o in z)), starts):
+    for name, t, start in zip(pattern.matrices, (*d, *(o.rows for o in z)), starts):
         block[a.rows[name]], block[a.stride[name]], block[a.width[name]] = t.data_ptr(), t.stride(0), t.shape[-1]
         block[a.start[name]] = 0 if start is None else start.data_ptr()
     block[a.first], block[a.steps], block[a.most], block[a.space] = at.ctypes.data, steps, most, space
     block[a.earlier], block[a.target] = 1 if reverse else -1, found.data_ptr()
-    with memory_pool.Scratch(max(1, parts * space) * d[0].element_size()) as room:
-        block[a.room] = room
-        job.run(block)
+    with memory_pool.Scratch(max(1, work_items * space) * d[0].element_size()) as scratch:
+        block[a.scratch] = scratch
+        kernel.run(block)
     return found

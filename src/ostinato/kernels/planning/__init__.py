@@ -1,1 +1,1 @@
-"""What a kernel computes, decided before code is emitted: programs of passes, schedules of a step, saved tensors."""
+"""Decisions before code is emitted: the program of a cell, the schedule of a step, the layout of saved tensors."""

@@ -1,7 +1,7 @@
-"""What the kernels of one cell compute: the forward step, the backward step, what forward keeps, the outer products.
+"""The program of one cell: the forward step, the backward step, the saved values, the weight gradients.
 
-Forward keeps of its values those that backward reads and that cannot be had cheaply from what is there anyway: the
-output, the states before and after the step, the parameters. A sum or a product is computed again, a tanh is kept.
+Forward saves the values that backward reads and that are not cheap to recompute from the output, the states before and
+after the step, and the parameters. A sum or a product is rematerialised, a tanh is saved.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from ...cells import Cell
 from ...cells.derivative import differentiate
 from ...cells.operations import COMPARISONS, MEANS, Names
 from ...cells.value import Value
-from .step_schedule import Part, Product, Step, Stream, full, merge, readers
+from .operands import Location, Operand, Product, merge_operands, storage_width
+from .step_schedule import StepSchedule, use_counts
 
-CHEAP = Names(lambda row: row.rematerialize == "always")
-CHEAP_WITH_NORM = Names(lambda row: row.rematerialize != "never")
+REMATERIALIZABLE = Names(lambda row: row.rematerialize == "always")
+REMATERIALIZABLE_WITH_NORM = Names(lambda row: row.rematerialize != "never")
 
 
 @dataclass(frozen=True)
-class Outer:
-    """A weight's gradient: Σ over rows of (gradient of the product) ⊗ (operand).
-
-    runs: (place in the slot line, first gate, gates) for runs of gates that are neighbours in both.
-    """
+class WeightGradient:
+    """The gradient of a weight: Σ over rows of (gradient of the product) ⊗ (operand)."""
 
     letter: str
-    runs: tuple[tuple[tuple[int, int], int, int], ...]
-    rows: str  # width of one gate: "H" or "P"
-    operand: Stream
-    columns: str  # width of the operand: "C", "H" or "P"
+    gate_ranges: tuple[tuple[tuple[int, int], int, int], ...]
+    """(column in the gradient workspace, first gate, number of gates) of gates that are adjacent in both."""
+    rows: str
+    """Width of one gate: "H" or "P"."""
+    operand: Location
+    columns: str
+    """Width of the operand: "C", "H" or "P"."""
 
 
 class Program:
-    """All that is derived from a cell for its kernels; made once per cell."""
+    """Everything derived from a cell for its kernels, once per cell."""
 
     def __init__(self, cell: Cell):
         self.cell, self.trace = cell, cell.trace
@@ -44,10 +45,10 @@ class Program:
         t = self.trace
         self.live = [v for v in t.graph.nodes if v.id in t.widths]
         roots = [*t.new] if cell.output_state is not None else [t.output, *t.new]
-        self.uses = readers([v for v in self.live if v.args], roots)
+        self.uses = use_counts([v for v in self.live if v.args], roots)
         self.widths = self._widths()
         self.backward_nodes = self._backward_nodes()
-        self.kept, self.histories = self._keep()
+        self.saved, self.state_histories = self._choose_saved()
 
     def _widths(self) -> dict[int, str]:
         t, widths = self.trace, dict(self.trace.widths)
@@ -66,7 +67,7 @@ class Program:
         return widths
 
     def _backward_nodes(self) -> list[Value]:
-        """The nodes of the derivative, in order."""
+        """The nodes of the derivative that are not forward nodes, in order."""
         d, seen = self.derivative, {}
         live = {v.id for v in self.live}
         stack = [*d.states, *(v for v, _ in d.products.values()), *d.vectors.values()]
@@ -77,48 +78,49 @@ class Program:
                 stack.extend(v.args)
         return [seen[i] for i in sorted(seen)]
 
-    def _keep(self) -> tuple[list[Value], list[int]]:
+    def _choose_saved(self) -> tuple[list[Value], list[int]]:
+        """(values that forward saves in one tensor, numbers of the states whose histories it saves)."""
         t = self.trace
         state_of = {v.id: k for k, v in reversed(list(enumerate(t.new)))}
         live = {v.id for v in self.live}
         d = self.derivative
-        wanted = {a.id: a for v in self.backward_nodes for a in v.args if a.id in live}
-        wanted.update(
+        required = {a.id: a for v in self.backward_nodes for a in v.args if a.id in live}
+        required.update(
             {v.id: v for v in [*d.states, *(g for g, _ in d.products.values()), *d.vectors.values()] if v.id in live}
         )
-        wanted.update({a.id: a for _, a in d.products.values() if a.op != "x"})
-        for v in [
-            v for v in wanted.values() if v.op in COMPARISONS
-        ]:  # a mask is no number: its operands are kept instead
-            del wanted[v.id]
-            wanted.update({a.id: a for a in v.args})
-        kept: set[int] = set()
+        required.update({a.id: a for _, a in d.products.values() if a.op != "x"})
+        # A mask cannot be saved as a number: its operands are saved instead.
+        for v in [v for v in required.values() if v.op in COMPARISONS]:
+            del required[v.id]
+            required.update({a.id: a for a in v.args})
+        saved: set[int] = set()
 
-        # Where products are normalised, the norms are kept, and the activations made again from them.
-        again = CHEAP_WITH_NORM if any(v.op == "norm" for v in self.live) else CHEAP
+        # Where products are normalised, the norms are saved, and the activations recomputed from them.
+        rematerializable = REMATERIALIZABLE_WITH_NORM if any(v.op == "norm" for v in self.live) else REMATERIALIZABLE
 
-        # First what can never be made again, then, beside it, what still cannot be had: each value after its operands.
-        for lasting in (True, False):
-            there: set[int] = set()
+        # First the values that cannot be rematerialised; then those whose operands are still not available.
+        for first_pass in (True, False):
+            available: set[int] = set()
             for v in self.live:
-                free = v.op in ("state", "vec", "const", "random") or v.id in state_of or v is t.output or v.id in kept
-                obtainable = free or (v.op in again and all(a.id in there for a in v.args))
-                if not obtainable and v.id in wanted and not (lasting and v.op in again):
-                    kept.add(v.id)
-                if obtainable or v.id in kept:
-                    there.add(v.id)
-        histories = self._histories(list(wanted.values()), kept, state_of)
-        wide_first = sorted((wanted[i] for i in kept), key=lambda v: (self._is_one_number(v), v.id))
+                in_memory = v.op in ("state", "vec", "const", "random") or v.id in state_of or v is t.output
+                in_memory = in_memory or v.id in saved
+                recomputable = in_memory or (v.op in rematerializable and all(a.id in available for a in v.args))
+                if not recomputable and v.id in required and not (first_pass and v.op in rematerializable):
+                    saved.add(v.id)
+                if recomputable or v.id in saved:
+                    available.add(v.id)
+        histories = self._required_histories(list(required.values()), saved, state_of)
+        wide_first = sorted((required[i] for i in saved), key=lambda v: (self._is_scalar(v), v.id))
         return wide_first, histories
 
-    def _histories(self, wanted: list[Value], kept: set[int], state_of: dict[int, int]) -> list[int]:
-        """The states of which backward reads every step, beside the output, to make values again.
+    def _required_histories(self, required: list[Value], saved: set[int], state_of: dict[int, int]) -> list[int]:
+        """The states that backward reads at every step to rematerialise values, other than the output.
 
-        state_of: node.id of a new state -> its number
+        state_of: node id of a new state -> its number
         """
-        t, histories, seen = self.trace, set(), set(kept)
+        t, histories, seen = self.trace, set(), set(saved)
         number = {name: k for k, name in enumerate(t.states)}
-        stack = list(wanted)
+        stack = list(required)
         while stack:
             v = stack.pop()
             if v.op == "state":
@@ -135,8 +137,8 @@ class Program:
 
     # lines of memory
 
-    def line(self, widths: Sequence[str]) -> list[tuple[int, int]]:
-        """Places of values laid side by side, in units of (H, P)."""
+    def columns(self, widths: Sequence[str]) -> list[tuple[int, int]]:
+        """The first columns of values of these widths, side by side in a line, in units of (H, P)."""
         places, h, p = [], 0, 0
         for w in widths:
             places.append((h, p))
@@ -144,65 +146,70 @@ class Program:
         return places
 
     @cached_property
-    def kept_streams(self) -> dict[int, Stream]:
-        widths, (h, p, ones) = self._kept_widths, self.kept_width
-        places = [*self.line(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
-        return {v.id: Stream("rows", "kept", 0, w, o) for v, w, o in zip(self.kept, widths, places)}
+    def saved_locations(self) -> dict[int, Location]:
+        """node id -> its location in the tensor of saved values."""
+        widths, (h, p, ones) = self._saved_widths, self.saved_width
+        places = [*self.columns(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
+        return {v.id: Location("tensor", "saved", 0, w, o) for v, w, o in zip(self.saved, widths, places)}
 
     @property
-    def kept_width(self) -> tuple[int, int, int]:
-        """A line of what is kept, in units of (H, P, 1)."""
-        return self._kept_widths.count("H"), self._kept_widths.count("P"), self._kept_widths.count("1")
+    def saved_width(self) -> tuple[int, int, int]:
+        """The columns of a line of saved values, in units of (H, P, 1)."""
+        return self._saved_widths.count("H"), self._saved_widths.count("P"), self._saved_widths.count("1")
 
     @cached_property
-    def _kept_widths(self) -> list[str]:
-        return ["1" if self._is_one_number(v) else full(self.widths[v.id]) for v in self.kept]
+    def _saved_widths(self) -> list[str]:
+        return ["1" if self._is_scalar(v) else storage_width(self.widths[v.id]) for v in self.saved]
 
-    def _is_one_number(self, v: Value) -> bool:
-        """Whether a value is taken over the units of a row, and not over numbers that are the same for all of them."""
+    def _is_scalar(self, v: Value) -> bool:
+        """Whether v is a mean over the units of a row: one number per row and step."""
         return v.op in MEANS and self.widths[v.args[0].id] != "1"
 
-    def state_rows(self, k: int) -> str:
+    def state_tensor(self, k: int) -> str:
+        """The name of the tensor that holds state number k after every step."""
         return "output" if k == self.cell.output_state else f"history_{k}"
 
     # forward
 
-    def forward(self, keep: bool, histories: bool) -> Step:
-        """keep: store what backward needs. histories: store every state at every step."""
+    def forward(self, save: bool, histories: bool) -> StepSchedule:
+        """save: store what backward reads. histories: store every state at every step."""
         t, cell = self.trace, self.cell
-        leaves = self._parameters()
+        inputs = self._parameter_inputs()
         with_x = [v for v in self.live if v.op == "mm" and v.attr[0] == "W"]
-        leaves.update({v.id: Stream("gate", index=k) for k, v in enumerate(with_x)})
+        inputs.update({v.id: Location("pregemm", index=k) for k, v in enumerate(with_x)})
         for k, v in enumerate(t.old):
-            leaves[v.id] = Stream("old", index=k, width=cell.state_widths[k])
-        outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
-        outputs.append((t.output, Stream("rows", "output", width=cell.output_width)))
-        stored = (
-            [k for k in range(len(t.new)) if k != cell.output_state] if histories else self.histories if keep else []
-        )
-        outputs += [(t.new[k], Stream("rows", f"history_{k}", width=cell.state_widths[k])) for k in stored]
-        if keep:
-            outputs += [(v, self.kept_streams[v.id]) for v in self.kept]
-        return Step(outputs, leaves, self.widths, t.old, self.uses)
+            inputs[v.id] = Location("previous", index=k, width=cell.state_widths[k])
+        outputs = [(v, Location("next", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
+        outputs.append((t.output, Location("tensor", "output", width=cell.output_width)))
+        stored = self.state_histories if save else []
+        if histories:
+            stored = [k for k in range(len(t.new)) if k != cell.output_state]
+        outputs += [(t.new[k], Location("tensor", f"history_{k}", width=cell.state_widths[k])) for k in stored]
+        if save:
+            outputs += [(v, self.saved_locations[v.id]) for v in self.saved]
+        return StepSchedule(outputs, inputs, self.widths, t.old, self.uses)
 
-    def _parameters(self) -> dict[int, Stream]:
-        leaves = {
-            v.id: Stream("vector", f"{v.attr[0]}.{v.attr[1]}", width=full(self.widths[v.id]))
+    def _parameter_inputs(self) -> dict[int, Location]:
+        inputs = {
+            v.id: Location("param", f"{v.attr[0]}.{v.attr[1]}", width=storage_width(self.widths[v.id]))
             for v in self.live
             if v.op == "vec"
         }
-        leaves.update({v.id: Stream("const") for v in self.trace.graph.nodes if v.op == "const"})
+        inputs.update({v.id: Location("const") for v in self.trace.graph.nodes if v.op == "const"})
         letters = [letter for letter, _ in self.trace.random]
         first = {letter: letters.index(letter) for letter in set(letters)}
         places = {place: k - first[place[0]] for k, place in enumerate(self.trace.random)}
-        leaves.update({v.id: Stream("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
-        return leaves
+        inputs.update({v.id: Location("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
+        return inputs
 
     # backward
 
     @cached_property
-    def slots(self) -> dict[int, Stream]:
-        """The line of the workspace: gradients of W only, of W and U, of U only, of V, of vectors; then operands."""
+    def gradient_workspace(self) -> dict[int, Location]:
+        """node id -> its location in a line of the gradient workspace.
+
+        Gradients of products with W only come first, then of W and U, of U only, of V, of vectors; then operands.
+        """
         d = self.derivative
         letters: dict[int, set[str]] = {}
         first: dict[int, tuple[int, int]] = {}
@@ -216,155 +223,170 @@ class Program:
             first[g.id] = min(first[g.id], (first[g.id][0], place))
             nodes[g.id], width[g.id] = g, "P" if letter == "V" else "H"
         for (letter, name), g in d.vectors.items():
-            if g.id in self.factors:
+            if g.id in self.lazy_products:
                 continue
             letters.setdefault(g.id, set()).add("v")
-            first.setdefault(g.id, (9, 0))
+            first.setdefault(g.id, (len("WUV"), 0))
             nodes[g.id] = g
-            width.setdefault(g.id, full(vectors[letter, name]))
+            width.setdefault(g.id, storage_width(vectors[letter, name]))
 
-        def rank(i: int) -> tuple:
-            ls = letters[i]
-            return (
-                3 if "V" in ls else 4 if not ls & {"W", "U"} else 0 if "U" not in ls else 1 if "W" in ls else 2,
-                first[i][1],
-                i,
-            )
+        def rank(i: int) -> tuple[int, int, int]:
+            group = [{"W"}, {"W", "U"}, {"U"}]
+            used = letters[i] - {"v"}
+            return (3 if "V" in used else group.index(used) if used in group else len(group) + 1), first[i][1], i
 
         order = sorted(nodes, key=rank)
-        operands = [a for (letter, _), (_, a) in d.products.items() if letter != "W" and self._operand_leaf(a) is None]
+        operands = [
+            a for (letter, _), (_, a) in d.products.items() if letter != "W" and self._operand_in_memory(a) is None
+        ]
         for a in operands:
             if a.id not in nodes:
-                nodes[a.id], width[a.id] = a, full(self.widths[a.id])
+                nodes[a.id], width[a.id] = a, storage_width(self.widths[a.id])
                 order.append(a.id)
-        self._slot_nodes = [nodes[i] for i in order]
+        self._workspace_nodes = [nodes[i] for i in order]
         return {
-            i: Stream("slot", index=0, width=width[i], offset=o)
-            for i, o in zip(order, self.line([width[i] for i in order]))
+            i: Location("workspace", index=0, width=width[i], column=o)
+            for i, o in zip(order, self.columns([width[i] for i in order]))
         }
 
     @cached_property
-    def factors(self) -> dict[int, tuple[Value, Stream]]:
-        """The gradients of vectors p that are another gradient times what forward kept: they need no slot of their own.
+    def lazy_products(self) -> dict[int, tuple[Value, Location]]:
+        """Gradients of vectors p that are another gradient times a saved value, as that of a norm's gain.
 
-        node id -> (the other gradient, which has a slot; where the other factor lies). The gain of a norm is one.
+        They are multiplied where they are summed, and need no column of the workspace.
+
+        node id -> (the other gradient, which has a column; the location of the saved value)
         """
         d = self.derivative
         products = {g.id for g, _ in d.products.values()}
         placed = products | {g.id for (letter, _), g in d.vectors.items() if letter != "p"}
-        found = {}
+        products_of: dict[int, tuple[Value, Location]] = {}
         for g in d.vectors.values():
             if g.op == "mul" and g.id not in placed:
                 a, b = g.args if g.args[0].id in placed else reversed(g.args)
-                kept, same = self.kept_streams.get(b.id), self.widths[a.id] == self.widths[b.id] == self.widths[g.id]
-                if a.id in placed and kept is not None and same and not self._is_one_number(b):
-                    found[g.id] = a, kept
-        return found
+                saved = self.saved_locations.get(b.id)
+                same = self.widths[a.id] == self.widths[b.id] == self.widths[g.id]
+                if a.id in placed and saved is not None and same and not self._is_scalar(b):
+                    products_of[g.id] = a, saved
+        return products_of
 
     @property
-    def slot_width(self) -> tuple[int, int]:
-        widths = [s.width for s in self.slots.values()]
+    def workspace_width(self) -> tuple[int, int]:
+        widths = [s.width for s in self.gradient_workspace.values()]
         return widths.count("H"), widths.count("P")
 
     @cached_property
-    def _memory(self) -> dict[int, Stream]:
-        return self.backward_leaves()
+    def _memory(self) -> dict[int, Location]:
+        return self.backward_inputs()
 
-    def _operand_leaf(self, a: Value) -> Stream | None:
-        """An operand that lies in memory as it is."""
+    def _operand_in_memory(self, a: Value) -> Location | None:
+        """The location of an operand that is in memory without being stored to the workspace."""
         s = self._memory.get(a.id)
-        return s if s is not None and s.kind in ("rows", "past") else None
+        return s if s is not None and s.kind in ("tensor", "recorded") else None
 
-    def backward_leaves(self, d_histories: bool = False) -> dict[int, Stream]:
+    def backward_inputs(self, d_histories: bool = False) -> dict[int, Location]:
+        """node id -> the location from which a backward step reads it."""
         t, d, cell = self.trace, self.derivative, self.cell
-        leaves = self._parameters()
+        inputs = self._parameter_inputs()
         for k, v in enumerate(t.new):
-            if k == cell.output_state or k in self.histories:
-                leaves.setdefault(v.id, Stream("rows", self.state_rows(k), width=cell.state_widths[k]))
+            if k == cell.output_state or k in self.state_histories:
+                inputs.setdefault(v.id, Location("tensor", self.state_tensor(k), width=cell.state_widths[k]))
         if cell.output_state is None:
-            leaves.setdefault(t.output.id, Stream("rows", "output", width=cell.output_width))
-        leaves.update(self.kept_streams)
+            inputs.setdefault(t.output.id, Location("tensor", "output", width=cell.output_width))
+        inputs.update(self.saved_locations)
         for k, v in enumerate(t.old):
-            leaves[v.id] = Stream("past", self.state_rows(k), k, cell.state_widths[k])
+            inputs[v.id] = Location("recorded", self.state_tensor(k), k, cell.state_widths[k])
         for k, v in enumerate(d.seed_states):
             extra = f"d_history_{k}" if d_histories and k != cell.output_state else ""
-            leaves[v.id] = Stream("old", extra, index=k, width=cell.state_widths[k])
-        leaves[d.seed_output.id] = Stream("rows", "d_output", width=cell.output_width)
-        return leaves
+            inputs[v.id] = Location("previous", extra, index=k, width=cell.state_widths[k])
+        inputs[d.seed_output.id] = Location("tensor", "d_output", width=cell.output_width)
+        return inputs
 
-    def backward(self, d_histories: bool, record: bool = False) -> Step:
-        """d_histories: gradients of every state at every step arrive. record: store the whole gradient of each state.
+    def backward(self, d_histories: bool, record: bool = False) -> StepSchedule:
+        """d_histories: upstream gradients of every state at every step exist. record: store the adjoint of each state.
 
-        Storing more changes no bit of the rest: what is fused, and in which order a sum is added up, stays as it is.
+        Recording changes no bit of the other results: fusion and the order of every sum are the same.
         """
         d, cell = self.derivative, self.cell
-        outputs = [(v, Stream("new", index=k, width=cell.state_widths[k])) for k, v in enumerate(d.states)]
-        slots = self.slots
-        outputs += [(v, slots[v.id]) for v in self._slot_nodes]
+        outputs = [(v, Location("next", index=k, width=cell.state_widths[k])) for k, v in enumerate(d.states)]
+        slots = self.gradient_workspace
+        outputs += [(v, slots[v.id]) for v in self._workspace_nodes]
         operands = {g.id: slots[g.id] for g, _ in d.products.values()}
-        leaves = self.backward_leaves(d_histories)
-        step = Step(outputs, leaves, self.widths, d.seed_states, None, operands)
+        inputs = self.backward_inputs(d_histories)
+        step = StepSchedule(outputs, inputs, self.widths, d.seed_states, None, operands)
         if not record:
             return step
-        outputs += [(v, Stream("rows", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)]
-        return Step(outputs, leaves, self.widths, d.seed_states, step.uses, operands)
+        outputs += [(v, Location("tensor", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)]
+        return StepSchedule(outputs, inputs, self.widths, d.seed_states, step.uses, operands)
 
     @cached_property
     def input_gradient(self) -> Product | None:
-        """dX: the gradients of all products with x, times W."""
+        """dX: the gradients of all products with x, times W; None for a cell without products with x."""
         parts = [
-            Part(self.slots[g.id], (key,), "H") for key, (g, _) in self.derivative.products.items() if key[0] == "W"
+            Operand(self.gradient_workspace[g.id], (key,), "H")
+            for key, (g, _) in self.derivative.products.items()
+            if key[0] == "W"
         ]
-        return Product([], merge(parts), "C", [None], transposed=False, span=2) if parts else None
+        return Product([], merge_operands(parts), "C", [None], transposed=False, span=2) if parts else None
 
     @cached_property
-    def outers(self) -> list[Outer]:
-        found: list[Outer] = []
+    def weight_gradients(self) -> list[WeightGradient]:
+        """The gradients of W, U and V, by letter and operand."""
+        gradients: list[WeightGradient] = []
         for letter in "WUV":
-            by_operand: dict[int, list[tuple[int, Stream, Value]]] = {}
+            by_operand: dict[int, list[tuple[int, Location, Value]]] = {}
             for j, name in enumerate(self.cell.gates.get(letter, ())):
                 if (letter, name) in self.derivative.products:
                     g, a = self.derivative.products[letter, name]
-                    by_operand.setdefault(a.id, []).append((j, self.slots[g.id], a))
+                    by_operand.setdefault(a.id, []).append((j, self.gradient_workspace[g.id], a))
             for members in by_operand.values():
-                runs: list[tuple[tuple[int, int], int, int]] = []
+                ranges: list[tuple[tuple[int, int], int, int]] = []
                 for j, s, _ in members:
-                    (h, p), first, n = runs[-1] if runs else ((-9, -9), -9, 0)
-                    ahead = (h + n, p) if s.width == "H" else (h, p + n)
-                    if runs and s.offset == ahead and j == first + n:
-                        runs[-1] = ((h, p), first, n + 1)
+                    (h, p), first, n = ranges[-1] if ranges else ((-1, -1), -1, 0)
+                    adjacent = (h + n, p) if s.width == "H" else (h, p + n)
+                    if ranges and s.column == adjacent and j == first + n:
+                        ranges[-1] = ((h, p), first, n + 1)
                     else:
-                        runs.append(((s.offset[0], s.offset[1]), j, 1))
+                        ranges.append(((s.column[0], s.column[1]), j, 1))
                 a = members[0][2]
-                source = Stream("rows", "x", width="C") if letter == "W" else self._operand_leaf(a) or self.slots[a.id]
-                found.append(Outer(letter, tuple(runs), "P" if letter == "V" else "H", source, source.width))
-        return found
+                source = (
+                    Location("tensor", "x", width="C")
+                    if letter == "W"
+                    else self._operand_in_memory(a) or self.gradient_workspace[a.id]
+                )
+                gradients.append(
+                    WeightGradient(letter, tuple(ranges), "P" if letter == "V" else "H", source, source.width)
+                )
+        return gradients
 
     @cached_property
-    def sums(self) -> list[tuple[str, int, Stream, Stream | None]]:
-        """(letter, index of the vector, slot, what it is multiplied by): gradients of vectors, summed over rows."""
-        found = []
+    def vector_gradients(self) -> list[tuple[str, int, Location, Location | None]]:
+        """Gradients of vectors, which are summed over rows.
+
+        (letter, index of the vector, location in the workspace, location of a saved factor or None)
+        """
+        gradients = []
         for (letter, name), g in self.derivative.vectors.items():
-            a, factor = self.factors.get(g.id, (g, None))
-            found.append((letter, self.cell.place[letter, name], self.slots[a.id], factor))
-        return found
+            a, factor = self.lazy_products.get(g.id, (g, None))
+            gradients.append((letter, self.cell.place[letter, name], self.gradient_workspace[a.id], factor))
+        return gradients
 
     @cached_property
-    def complete(self) -> list[bool]:
-        """For each weight, as a layer gives them: whether a backward pass writes all of its gradient."""
+    def fully_written(self) -> list[bool]:
+        """For each weight in the order of `cell.parameters`: whether a backward pass writes all of its gradient."""
         written: dict[str, set[int]] = {}
-        for o in self.outers:
-            written.setdefault(o.letter, set()).update(g + i for _, g, n in o.runs for i in range(n))
-        for letter, index, *_ in self.sums:
+        for o in self.weight_gradients:
+            written.setdefault(o.letter, set()).update(g + i for _, g, n in o.gate_ranges for i in range(n))
+        for letter, index, *_ in self.vector_gradients:
             written.setdefault(letter, set()).add(index)
-        found = []
+        complete: list[bool] = []
         for letter in self.cell.letters:
             names, here = self.cell.gates[letter], written.get(letter, set())
-            found += [g in here for g in range(len(names))] if letter == "p" else [len(here) == len(names)]
-        return found
+            complete += [g in here for g in range(len(names))] if letter == "p" else [len(here) == len(names)]
+        return complete
 
 
-@bounded_cache(32 << 20, size_of=lambda found, cell: graph_bytes(found, cell))
+@bounded_cache(32 << 20, size_of=lambda made, cell: graph_bytes(made, cell))
 def program(cell: Cell) -> Program:
-    """Made from the canonical text: cells that are equal share compiled kernels, so they must have one plan."""
+    """The program of the canonical text: equal cells share compiled kernels, so they must share one program."""
     return Program(Cell.from_text(cell.text))

@@ -1,4 +1,4 @@
-"""Sizes that follow from a call's tensors, and where a value lies in what forward kept."""
+"""Sizes derived from a call's tensors, and the layout of the tensors that forward saves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .cell_program import program
 
 
 def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[int, int]:
-    """(H, P) as the tensors have them."""
+    """(H, P) of the tensors; without a projection both are H."""
     if not cell.projected:
         H = states[0].shape[-1]
         return H, H
@@ -21,26 +21,26 @@ def hidden_sizes(cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor]
         known["H"] = next(
             weights[k].shape[0] // len(cell.gates[letter]) for k, letter in enumerate(cell.letters) if letter in "WUbd"
         )
-    if "P" not in known:  # no state is projected, only the output
+    if "P" not in known:  # no state is projected: only the output has P units
         known["P"] = weights[cell.letters.index("V")].shape[0] // len(cell.gates["V"])
     return known["H"], known["P"]
 
 
-def kept_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
-    """The shapes of what `forward` keeps, in its order, known without compiling or running anything."""
+def saved_shapes(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    """The shapes of the tensors that `forward` saves, in its order, without compiling or running a kernel."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    widths = [p.kept_width[0] * H + p.kept_width[1] * P + p.kept_width[2]] if p.kept else []
-    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.histories)]]
+    widths = [p.saved_width[0] * H + p.saved_width[1] * P + p.saved_width[2]] if p.saved else []
+    return [(*x.shape[:-1], width) for width in [*widths, *(states[k].shape[-1] for k in p.state_histories)]]
 
 
-def kept_values(
-    cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], kept: Sequence[Tensor]
+def saved_values(
+    cell: Cell, states: Sequence[Tensor], weights: Sequence[Tensor], saved: Sequence[Tensor]
 ) -> dict[int, Tensor]:
-    """What forward kept, by the number of its node in the trace of the cell's canonical text; views, as the output."""
+    """The saved values as views [T, B, width] or [R, width], keyed by node id in the trace of the canonical text."""
     p, (H, P) = program(cell), hidden_sizes(cell, states, weights)
-    size, found = {"H": H, "P": P, "1": 1}, {}
-    for v in p.kept:
-        s = p.kept_streams[v.id]
-        first = s.offset[0] * H + s.offset[1] * P + sum(s.offset[2:])
-        found[v.id] = kept[0][..., first : first + size[s.width]]
-    return found
+    size, views = {"H": H, "P": P, "1": 1}, {}
+    for v in p.saved:
+        s = p.saved_locations[v.id]
+        first = s.column[0] * H + s.column[1] * P + sum(s.column[2:])
+        views[v.id] = saved[0][..., first : first + size[s.width]]
+    return views

@@ -1,1 +1,1 @@
-"""What runs at every call: tensor checks, the cached launch plan, the launch, and kernels that stand alone."""
+"""The code of every call: tensor checks, the cached launch plan, the launch; and standalone kernels."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,22 +19,22 @@ from ...sequence import ForwardResult, Gradients, Needs, RecordedGradients, Sequ
 from ..emit.backward import Backward
 from ..emit.forward import Forward
 from ..planning.cell_program import program
-from ..planning.saved_layout import hidden_sizes, kept_shapes
-from ..system import machine, memory_pool, openmp
+from ..planning.saved_layout import hidden_sizes, saved_shapes
+from ..system import memory_pool, openmp
+from ..system.target import host
 from . import launch
 from .launch import Record
-from .launch_plan import Compiled, LaunchPlan, Lines
+from .launch_plan import CompiledKernel, LaunchPlan, RowPartition
 from .named_tensors import named, named_backward
 from .standalone_kernel import SCALARS
 
 _SIZES = "Give tensors of one size and number type, as the cell's parameters are."
 _SAVED = "Saved-tensor hooks have to give back what they were given, and gradients are as what they are gradients of."
-_REUSED = 1 << 17
-"""Bytes from which memory for what is only looked at is taken from the pool: it lives for a moment, at every watched
-step, and fresh memory would cost a page fault per page."""
-_KEPT = 1 << 13
-"""Of how many steps and rows together at most a call's frame is kept for the next call of its sizes: beyond, making it
-costs little beside the call."""
+_POOL_THRESHOLD = 1 << 17
+"""Minimum size in bytes for which recorded adjoints come from the pool: they are short-lived, and fresh memory costs a
+page fault per page at every observed step."""
+_MAX_CACHED_ROWS = 1 << 13
+"""Steps and rows together up to which a launch plan is cached: beyond, making one is cheap beside the call."""
 
 
 def supported(x: Tensor) -> bool:
@@ -44,46 +45,63 @@ def supported(x: Tensor) -> bool:
 @lru_cache(maxsize=1)
 def _has_kernels() -> bool:
     try:
-        machine.host()
+        host()
     except NoKernels:
         return False
     return True
 
 
-def _forget_calls() -> None:
-    """The frames of calls keep their kernels alive, also those that nobody else needs any more."""
-    _dense.cache_clear()
-    _packed.cache_clear()
+class RaggedKey(NamedTuple):
+    """What the launch plan of a ragged call depends on, beside its kernel."""
+
+    batch_sizes: bytes
+    """int64 [T], rows of each step."""
+    B: int
+    C: int
+    H: int
+    P: int
+    workers: int
+    """Threads that the call may use."""
+    reverse: bool
+    strided_rows: bool
+    """Whether the steps of a row are where the caller has them, as a `RowLayout` says, and not packed."""
 
 
-@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_forget_calls)
-def compiled_forward(cell: Cell, scalar: str, keep: bool, histories: bool) -> Compiled:
-    return Compiled(
-        Forward(program(cell), machine.host(), scalar, keep, histories), f"forward keep={keep} histories={histories}"
+def _clear_plans() -> None:
+    """Launch plans keep their kernels alive: when the cache of kernels is cleared, plans are cleared with it."""
+    _dense_plan.cache_clear()
+    _ragged_plan.cache_clear()
+
+
+@bounded_cache(64 << 20, size_of=lambda made, *_: made.nbytes, and_clear=_clear_plans)
+def compiled_forward(cell: Cell, scalar: str, save: bool, histories: bool) -> CompiledKernel:
+    return CompiledKernel(
+        Forward(program(cell), host(), scalar, save, histories), f"forward save={save} histories={histories}"
     )
 
 
-@bounded_cache(64 << 20, size_of=lambda found, *_: found.nbytes, and_clear=_forget_calls)
-def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool = False) -> Compiled:
+@bounded_cache(64 << 20, size_of=lambda made, *_: made.nbytes, and_clear=_clear_plans)
+def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool = False) -> CompiledKernel:
     kind = f"backward d_histories={d_histories}" + " record" * record
-    return Compiled(Backward(program(cell), machine.host(), scalar, d_histories, record), kind)
+    return CompiledKernel(Backward(program(cell), host(), scalar, d_histories, record), kind)
 
 
-@bounded_cache(8 << 20, size_of=lambda found, *_: found.nbytes)
-def _dense(compiled: Compiled, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool) -> LaunchPlan:
-    return LaunchPlan(compiled, Lines(T, B, None), C, H, P, workers, reverse)
-
-
-@bounded_cache(8 << 20, size_of=lambda found, compiled, sizes, *_: found.nbytes + len(sizes))
-def _packed(
-    compiled: Compiled, sizes: bytes, B: int, C: int, H: int, P: int, workers: int, reverse: bool, apart: bool
+@bounded_cache(8 << 20, size_of=lambda made, *_: made.nbytes)
+def _dense_plan(
+    compiled: CompiledKernel, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool
 ) -> LaunchPlan:
-    known = np.frombuffer(sizes, np.int64)
-    return LaunchPlan(compiled, Lines(len(known), B, known), C, H, P, workers, reverse, apart)
+    return LaunchPlan(compiled, RowPartition(T, B, None), C, H, P, workers, reverse)
 
 
-def _plan(compiled: Compiled, call: SequenceCall) -> LaunchPlan:
-    """The launch plan of these sizes. Whether the tensors have them is left to the plan's `hand`."""
+@bounded_cache(8 << 20, size_of=lambda plan, compiled, key: plan.nbytes + len(key.batch_sizes))
+def _ragged_plan(compiled: CompiledKernel, key: RaggedKey) -> LaunchPlan:
+    sizes = np.frombuffer(key.batch_sizes, np.int64)
+    partition = RowPartition(len(sizes), key.B, sizes)
+    return LaunchPlan(compiled, partition, key.C, key.H, key.P, key.workers, key.reverse, key.strided_rows)
+
+
+def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
+    """The launch plan of these sizes. That the tensors have them is checked by the plan's `guards`."""
     x, states, weights = call.x, call.states, call.weights
     try:
         H, P = hidden_sizes(compiled.program.cell, states, weights)
@@ -94,20 +112,20 @@ def _plan(compiled: Compiled, call: SequenceCall) -> LaunchPlan:
         raise ShapeError(phrase(where, "the tensors", expected, shapes, "Give each its dimensions.")) from None
     workers = openmp.thread_count()
     if call.batch_sizes is None:
-        dense = _dense if x.shape[0] + B <= _KEPT else _dense.__wrapped__
-        return dense(compiled, x.shape[0], B, C, H, P, workers, call.reverse)
+        dense_plan = _dense_plan if x.shape[0] + B <= _MAX_CACHED_ROWS else _dense_plan.__wrapped__
+        return dense_plan(compiled, x.shape[0], B, C, H, P, workers, call.reverse)
     sizes = call.batch_sizes.numpy()
     if not sizes[-1]:
         sizes = sizes[: np.flatnonzero(sizes)[-1] + 1]
-    packed = _packed if len(sizes) + B <= _KEPT else _packed.__wrapped__
-    plan = packed(compiled, sizes.tobytes(), B, C, H, P, workers, call.reverse, call.rows is not None)
+    ragged_plan = _ragged_plan if len(sizes) + B <= _MAX_CACHED_ROWS else _ragged_plan.__wrapped__
+    plan = ragged_plan(compiled, RaggedKey(sizes.tobytes(), B, C, H, P, workers, call.reverse, call.rows is not None))
     if call.rows is not None:
-        call.rows.check(x, states, plan.lines.B)
+        call.rows.check(x, states, plan.partition.B)
     return plan
 
 
 def _checked_integers(call: SequenceCall) -> SequenceCall:
-    """The call with integer tensors as kernels read them."""
+    """The call with integer tensors in the form that kernels read."""
     sizes, random_state = call.batch_sizes, call.random_state
     if sizes is not None and not (sizes.dtype is torch.int64 and sizes.is_cpu and sizes.dim() == 1):
         expected = "an int64 tensor [T] on the CPU, the rows of each step"
@@ -127,15 +145,15 @@ def _without_steps(call: SequenceCall) -> bool:
 
 def _zero_tail(plan: LaunchPlan, tensors: Sequence[Tensor]) -> None:
     """Zeros the lines past the last packed row."""
-    lines = plan.lines.first[-1]
+    lines = plan.partition.step_offsets[-1]
     for t in tensors:
         if lines < len(t):
             t[lines:] = 0
 
 
-def blocks(sizes: Tensor, reverse: bool) -> list[int]:
-    """The steps at which a block of packed rows begins, from the sequence's end on, and their number."""
-    return Lines(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
+def block_starts(sizes: Tensor, reverse: bool) -> list[int]:
+    """The first steps of the blocks of packed rows, counted from the end of the sequence, and the number of steps."""
+    return RowPartition(len(sizes), int(sizes[0]) if len(sizes) else 0, sizes.numpy()).blocks(reverse)
 
 
 def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
@@ -148,36 +166,38 @@ def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
     if _without_steps(call):
         return _empty_result(c, call, save, histories)
     plan = _plan(c, call)
-    if not plan.hand.knows(None, (call.x, *call.states, *call.weights)):
-        x, *rest = plan.hand.check(None, named(plan, call), _SIZES)
+    if not plan.guards.pass_guards(None, (call.x, *call.states, *call.weights)):
+        x, *rest = plan.guards.check(None, named(plan, call), _SIZES)
         n = len(call.states)
         call = replace(call, x=x, states=rest[:n], weights=rest[n:])
     result = launch.forward(plan, call, save, histories)
     if call.batch_sizes is not None:
-        _copy_empty_rows(call, plan.lines, call.states, result.final_states)
+        _copy_empty_rows(call, plan.partition, call.states, result.final_states)
         if call.rows is None:
-            _zero_tail(plan, [result.output, *result.histories, *result.saved[bool(c.program.kept) :]])
+            _zero_tail(plan, [result.output, *result.histories, *result.saved[bool(c.program.saved) :]])
     return result
 
 
-def _empty_result(c: Compiled, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
-    """The result of a call without steps or without rows: the states stay as they are."""
+def _empty_result(c: CompiledKernel, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    """The result of a call without steps or rows: the final states equal the initial ones."""
     cell, x, states = c.program.cell, call.x, call.states
     H, P = hidden_sizes(cell, states, call.weights)
     widths = {"H": H, "P": P}
     others = [x.new_zeros(*x.shape[:-1], s.shape[-1]) for k, s in enumerate(states) if k != cell.output_state]
-    saved = [x.new_zeros(shape) for shape in kept_shapes(cell, x, states, call.weights)]
+    saved = [x.new_zeros(shape) for shape in saved_shapes(cell, x, states, call.weights)]
     output = x.new_zeros(*x.shape[:-1], widths[cell.output_width])
     finals = [s.clone() for s in states]
     return ForwardResult(output, finals, others if histories else [], saved if save else [])
 
 
-def _copy_empty_rows(call: SequenceCall, lines: Lines, first: Sequence[Tensor], last: Sequence[Tensor]) -> None:
-    """Copies the states of rows of length 0, which end where they start."""
+def _copy_empty_rows(
+    call: SequenceCall, partition: RowPartition, first: Sequence[Tensor], last: Sequence[Tensor]
+) -> None:
+    """Copies the initial states of rows of length 0 into the final states."""
     if call.rows is not None:
-        call.rows.idle_rows(first, last)
+        call.rows.copy_empty_rows(first, last)
     else:
-        n = lines.first[1]
+        n = partition.step_offsets[1]
         for a, b in zip(first, last):
             if n < len(a):
                 b[n:] = a[n:]
@@ -204,22 +224,26 @@ def backward_recorded(
     needs: Needs,
     accumulate_into: Sequence[Tensor] = (),
 ) -> RecordedGradients:
-    """`backward`, bit for bit, and what it computes on the way; gradients of products are views of shared memory."""
+    """`backward`, bit for bit, with the adjoints and the gradients of products, which are views of one tensor."""
     x, states = call.x, call.states
     p, (H, P) = program(call.cell), hidden_sizes(call.cell, states, call.weights)
-    products = memory_pool.empty((*x.shape[:-1], p.slot_width[0] * H + p.slot_width[1] * P), x.dtype)
-    record = Record([memory_pool.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _REUSED) for s in states], products)
+    products = memory_pool.empty((*x.shape[:-1], p.workspace_width[0] * H + p.workspace_width[1] * P), x.dtype)
+    record = Record(
+        [memory_pool.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _POOL_THRESHOLD) for s in states], products
+    )
     gradients = _backward(call, result, upstream, needs, accumulate_into, record)
     size = {"H": H, "P": P}
-    places = {key: p.slots[g.id] for key, (g, _) in p.derivative.products.items()}
-    first = {key: s.offset[0] * H + s.offset[1] * P for key, s in places.items()}
-    columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in places.items()}
+    locations = {key: p.gradient_workspace[g.id] for key, (g, _) in p.derivative.products.items()}
+    first = {key: s.column[0] * H + s.column[1] * P for key, s in locations.items()}
+    columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in locations.items()}
     return RecordedGradients(gradients, record.adjoints, columns)
 
 
 def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
-    """Of `backward_recorded` what concerns the states: the gradients of the initial states, and the adjoints."""
-    record = Record([memory_pool.empty((*call.x.shape[:-1], s.shape[-1]), call.x.dtype, _REUSED) for s in call.states])
+    """The part of `backward_recorded` for the states: the gradients of the initial states, and the adjoints."""
+    record = Record(
+        [memory_pool.empty((*call.x.shape[:-1], s.shape[-1]), call.x.dtype, _POOL_THRESHOLD) for s in call.states]
+    )
     return RecordedGradients(
         _backward(call, result, upstream, Needs(False, True, False), (), record), record.adjoints, {}
     )
@@ -233,7 +257,7 @@ def _backward(
     accumulate_into: Sequence[Tensor],
     record: Record | None,
 ) -> Gradients:
-    """record: where adjoints, and gradients of products, at every step are written, if anywhere."""
+    """record: memory for adjoints and gradients of products at every step; None if they are not recorded."""
     kind = SCALARS[call.x.dtype]
     c = compiled_backward(call.cell, kind, any(d is not None for d in upstream.histories), record is not None)
     entering = (upstream.output, *upstream.final_states, *upstream.histories)
@@ -247,11 +271,11 @@ def _backward(
         return Gradients(torch.zeros_like(call.x) if needs.x else None, d_states, d_weights)
     plan = _plan(c, call)
     present = [d for d in entering if d is not None]
-    given = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
+    read = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
     which = (len(accumulate_into), *[d is None for d in entering])
     upstream = Upstream(entering[0], entering[1:n], entering[n:])
-    if not plan.hand.knows(which, given):
-        checked = iter(plan.hand.check(which, named_backward(plan, call, result, upstream, accumulate_into), _SAVED))
+    if not plan.guards.pass_guards(which, read):
+        checked = iter(plan.guards.check(which, named_backward(plan, call, result, upstream, accumulate_into), _SAVED))
         x, states, weights = next(checked), [next(checked) for _ in call.states], [next(checked) for _ in call.weights]
         call = replace(call, x=x, states=states, weights=weights)
         result = ForwardResult(next(checked), [], [], [next(checked) for _ in result.saved])
@@ -261,7 +285,7 @@ def _backward(
     upstream = Upstream(entering[0], finals, entering[n:])
     gradients = launch.backward(plan, call, result, upstream, needs, accumulate_into, record)
     if call.batch_sizes is not None:
-        _copy_empty_rows(call, plan.lines, finals, gradients.states)
+        _copy_empty_rows(call, plan.partition, finals, gradients.states)
         if gradients.x is not None and call.rows is None:
             _zero_tail(plan, [gradients.x])
     return gradients

@@ -8,9 +8,8 @@ from functools import lru_cache
 from ..codegen.arguments import BarrierArgs, Integer
 from ..codegen.ir_builder import Code, Int
 from ..emit.barrier import ThreadTeam, set_barrier_functions
-from ..emit.gemm import Products
-from ..system import machine
-from .standalone_kernel import Job
+from ..system.target import host
+from .standalone_kernel import StandaloneKernel
 
 _ROUNDS = 100
 _TRIES = 10
@@ -24,29 +23,29 @@ class BenchmarkArgs(BarrierArgs):
     rounds = Integer("Barriers that each thread passes.")
 
 
-def _emit(code: Code, args: BenchmarkArgs, products: Products, part: Int) -> None:
+def _emit(code: Code, args: BenchmarkArgs, item: Int) -> None:
     """Barriers and nothing else. There may be fewer threads than work items: an item beyond the size of the team would
     wait for threads that have finished."""
-    team = ThreadTeam(products, barrier_benchmark().layout, machine.host().name)
+    team = ThreadTeam(barrier_benchmark().layout, host().name)
     size = team.size(code, args)
-    with code.if_(part < size), code.range(args.rounds):
+    with code.if_(item < size), code.range(args.rounds):
         team.barrier(code, args, size)
 
 
 @lru_cache(maxsize=1)
-def barrier_benchmark() -> Job:
+def barrier_benchmark() -> StandaloneKernel:
     """The kernel, compiled or loaded when first run."""
-    return Job("barrier benchmark", "float32", BenchmarkArgs, _emit)
+    return StandaloneKernel("barrier benchmark", "float32", BenchmarkArgs, _emit)
 
 
 def run_barriers(workers: int, rounds: int) -> tuple[float, int]:
     """(seconds, arrivals) of `rounds` barriers between `workers` threads, or as many of them as the team has."""
-    job = barrier_benchmark()
-    block = job.block(workers)
+    kernel = barrier_benchmark()
+    block = kernel.block(workers)
     set_barrier_functions(block)
     block[BarrierArgs.shared], block[BenchmarkArgs.rounds] = 1, rounds
     begin = time.perf_counter()
-    job.run(block, workers)
+    kernel.run(block, workers)
     return time.perf_counter() - begin, block[BarrierArgs.barrier_count]
 
 

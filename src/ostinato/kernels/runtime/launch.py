@@ -1,7 +1,7 @@
-"""A call whose sizes are known: memory for its results, their addresses in its frame, its jobs, one after the other.
+"""The launch: allocates results, writes addresses to the argument block, runs the entry points.
 
-Every line here runs in every call, after a kernel has emptied the processor's caches: what follows from the sizes
-stands in the `Call` and its `Compiled`.
+Every line runs in every call, often with cold caches, because the kernel before it replaced their content. Everything
+that follows from the sizes alone is in the `LaunchPlan` and its `CompiledKernel`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from .launch_plan import LaunchPlan
-from .row_layout import Places
+from .row_layout import RowLayout
 from .tensor_checks import addresses
 
 
@@ -28,10 +28,10 @@ class Record:
     adjoints: list[Tensor]
     """The gradient of each state after every step, laid out as the output."""
     products: Tensor | None = None
-    """The gradients of all products at every step, side by side in a line; None where they are not recorded."""
+    """The gradients of all products at every step, side by side in a line; None if they are not recorded."""
 
 
-def _entries(plan: LaunchPlan, rows: Places | None) -> array:
+def _entries(plan: LaunchPlan, rows: RowLayout | None) -> array:
     """A copy of the plan's argument block."""
     entries = plan.block.entries[:]
     if rows is not None:
@@ -40,40 +40,40 @@ def _entries(plan: LaunchPlan, rows: Places | None) -> array:
 
 
 def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
-    """`run.forward` of one call. Lines of x that belong to no row are left as they are."""
+    """`api.forward` of one call. Lines of x that belong to no row are not written."""
     c, x, states, dtype = plan.compiled, call.x, call.states, call.x.dtype
     output = memory_pool.empty(plan.output_shape or (*x.shape[:-1], plan.output_width), dtype)
     finals = [torch.empty_like(v) for v in states]
     entries = _entries(plan, call.rows)
-    for index, address in zip(c.given, addresses((x, *states, *finals, *call.weights))):
+    for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *call.weights))):
         entries[index] = address
     entries[c.output] = output.data_ptr()
     if c.draws:
         entries[c.random_state] = plan.random_state_address(call.random_state)
-    every: list[Tensor] = []
+    every_state: list[Tensor] = []
     saved: list[Tensor] = []
     if save or histories:
-        p, own = c.program, c.program.cell.output_state
-        lead = x.shape[:-1] if call.rows is None else (plan.lines.first[-1],)
-        if save and p.kept:
-            saved.append(memory_pool.empty((*lead, plan.kept_width), dtype))
+        p, output_state = c.program, c.program.cell.output_state
+        lead = x.shape[:-1] if call.rows is None else (plan.partition.step_offsets[-1],)
+        if save and p.saved:
+            saved.append(memory_pool.empty((*lead, plan.saved_width), dtype))
             entries[c.saved] = saved[0].data_ptr()
-        stored = [k for k in range(len(states)) if k != own] if histories else p.histories
+        stored = [k for k in range(len(states)) if k != output_state] if histories else p.state_histories
         lines = {k: memory_pool.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
         for k, line in lines.items():
             entries[c.histories[k]] = line.data_ptr()
         if save:
-            saved += [lines[k] for k in p.histories]
+            saved += [lines[k] for k in p.state_histories]
         if histories:
-            every = list(lines.values())
-    with memory_pool.Scratch(plan.scratch) as address:
+            every_state = list(lines.values())
+    with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
         if plan.threads == 1:
-            plan.start(entries, "alone")
+            plan.launch(entries, "fused")
         else:
-            plan.start(entries, "pack")
-            plan.start(entries, "forward")
-    return ForwardResult(output, finals, every, saved)
+            plan.launch(entries, "pack")
+            plan.launch(entries, "forward")
+    return ForwardResult(output, finals, every_state, saved)
 
 
 def backward(
@@ -85,7 +85,7 @@ def backward(
     accumulate_into: Sequence[Tensor],
     record: Record | None,
 ) -> Gradients:
-    """`run.backward` of one call; the gradients of all final states are there, everything is contiguous."""
+    """`api.backward` of one call; the gradients of all final states are present, all tensors are contiguous."""
     c, dtype, x, weights = plan.compiled, call.x.dtype, call.x, call.weights
     p = c.program
     dx = None
@@ -97,13 +97,15 @@ def backward(
     if needs.weights and not accumulate_into:
         d_weights = [
             memory_pool.empty(w.shape, dtype) if fully_written else torch.zeros_like(w)
-            for w, fully_written in zip(weights, p.complete)
+            for w, fully_written in zip(weights, p.fully_written)
         ]
     entries = _entries(plan, call.rows)
     lines = (upstream.output, *upstream.histories)
     present = [(index, d) for (index, _), d in zip(c.upstream, lines) if d is not None]
-    given = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])
-    for index, address in zip((*c.given, *c.saved_tensors, *[index for index, _ in present]), addresses(given)):
+    read = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])
+    for index, address in zip(
+        (*c.argument_indices, *c.saved_tensors, *[index for index, _ in present]), addresses(read)
+    ):
         entries[index] = address
     for index, t in zip(c.d_weights, d_weights):
         entries[index] = t.data_ptr()
@@ -118,22 +120,22 @@ def backward(
         for index, t in zip(c.adjoints, record.adjoints):
             entries[index] = t.data_ptr()
     entries[c.compute_dx], entries[c.overwrite] = needs.x, not accumulate_into
-    alone = plan.threads == 1
-    with memory_pool.Scratch(plan.scratch) as address:
+    one_thread = plan.threads == 1
+    with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
-        for index, stride in absent:  # one line of zeros, for every row
+        for index, stride in absent:  # one line of zeros, read for every row with stride 0
             entries[index] = address + plan.block.entries[c.zeros]
             entries[stride] = 0
-        if not alone:
-            plan.start(entries, "pack")
-        for (begin, end), cuts in zip(pairwise(plan.blocks), plan.block_cuts):
-            entries[c.row_splits] = cuts.buffer_info()[0]
+        if not one_thread:
+            plan.launch(entries, "pack")
+        for (begin, end), row_splits in zip(pairwise(plan.blocks), plan.block_row_splits):
+            entries[c.row_splits] = row_splits.buffer_info()[0]
             entries[c.begin], entries[c.end] = begin, end
-            if products is not None:  # the lines of this block are recorded, which lie in the workspace otherwise
-                there = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
-                entries[c.gate_gradients] = there - address
-            plan.start(entries, "alone" if alone and not begin else "bptt")
+            if products is not None:  # the block's gradients go to the recorded tensor, and not to the workspace
+                recorded = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
+                entries[c.gate_gradients] = recorded - address
+            plan.launch(entries, "fused" if one_thread and not begin else "backward_loop")
             if needs.weights:
-                plan.start(entries, "weights")
+                plan.launch(entries, "weight_gradients")
                 entries[c.overwrite] = 0
     return Gradients(dx, d_states, d_weights)

@@ -1,4 +1,4 @@
-"""Standalone kernels beside those of a cell: one loop over memory with an argument block of its own."""
+"""Standalone kernels, which belong to no cell: one loop over memory with an argument block of its own."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from llvmlite import ir
 
 from ..codegen.arguments import Block, Field, Layout, WorkArgs
 from ..codegen.ir_builder import PTR, Code, Int
-from ..emit.gemm import Products
-from ..system import machine, openmp
-from ..system.machine import Library, Target
-from ..system.openmp import flushed
+from ..system import compile_cache, openmp
+from ..system.compile_cache import Library
+from ..system.openmp import with_denormals_flushed
+from ..system.target import Target, host
 
 SCALARS = {torch.float32: "float32", torch.float64: "float64"}
-Emit = Callable[[Code, Any, Products, Int], None]
-"""Emits one work item; the second argument reads the argument block, the fourth is the number of the item."""
+Emit = Callable[[Code, Any, Int], None]
+"""Emits one work item; the second argument reads the argument block, the third is the number of the item."""
 
 
 def root_of(code: Code, v: Any) -> Any:
@@ -29,7 +29,7 @@ def root_of(code: Code, v: Any) -> Any:
     return code.builder.call(function, [v])
 
 
-class Job:
+class StandaloneKernel:
     """A standalone kernel: a body whose work items threads take from a counter.
 
     arguments  the class that declares the fields of its argument block; families, which have no fixed keys, as `keyed`
@@ -50,28 +50,27 @@ class Job:
 
     def module(self, target: Target) -> ir.Module:
         module = ir.Module(self.name)
-        products = Products(module, self.scalar, target.lanes(self.scalar), target.registers)
-        body = products.code("body", [PTR])
+        body = Code(module, "body", [PTR], self.scalar, target.lanes(self.scalar))
         args = self.arguments(self.layout, body, body.arguments[0])
-        with body.parts(args.counter, args.parts) as part:
-            self.emit(body, args, products, part)
-        flushed(module, body.close(), "run", target)
+        with body.work_items(args.counter, args.work_items) as item:
+            self.emit(body, args, item)
+        with_denormals_flushed(module, body.close(), "run", target)
         return module
 
     @cached_property
     def library(self) -> Library:
-        target = machine.host()
+        target = host()
         key = f"{self.name} {self.scalar} {self.key}"
-        return machine.compile(lambda: self.module(target), name=self.name, key=key, target=target)
+        return compile_cache.compile(lambda: self.module(target), name=self.name, key=key, target=target)
 
-    def block(self, parts: int) -> Block:
+    def block(self, work_items: int) -> Block:
         """An argument block with `parts` work items, all other fields 0."""
         block = Block(self.layout)
-        block[WorkArgs.parts] = parts
+        block[WorkArgs.work_items] = work_items
         return block
 
     def run(self, block: Block, count: int | None = None) -> None:
         """Runs the work items of `block` on `count` threads, or fewer; by default on as many as torch uses."""
         if count is None:
-            count = min(block[WorkArgs.parts], openmp.thread_count())
+            count = min(block[WorkArgs.work_items], openmp.thread_count())
         openmp.parallel(self.library.address("run"), block.entries.buffer_info()[0], count)

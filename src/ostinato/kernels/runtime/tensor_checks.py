@@ -1,8 +1,8 @@
-"""Whether a tensor may be handed to kernels by its address: the one place that decides it.
+"""The one place that decides whether kernels may read a tensor by its address.
 
-Kernels read memory as their frame says and check nothing. So every tensor has the shape that the frame says, dense
-numbers of the frame's type, and memory of its own on the CPU. What torch would resolve at its next operation (a sign
-or a conjugation still to be applied, zeros without memory, other strides) is resolved here; all else is refused.
+Kernels read memory as their argument block describes it and check nothing. A tensor must therefore have the expected
+shape, be dense, of the kernel's number type, and have memory on the CPU. Lazy states that torch would resolve at its
+next operation (negation, conjugation, zeros without memory, other strides) are resolved here; all else is refused.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _IS_NESTED = attrgetter("is_nested")
 Named = list[tuple[str, Tensor, Shape]]
 """(name, tensor, the shape that it must have) of each tensor."""
 
-# Kinds of tensors that are remembered for one frame: parameters or plain tensors, with gradients or without, in
-# inference mode, on other strides along a dimension of one entry.
-_REMEMBERED = 8
-# An address below this is looked at again: a tensor whose memory was given back begins at its offset into nothing.
+# Guards that are kept for one plan: parameters or plain tensors, with or without gradients, in inference mode, with
+# other strides along a dimension of one entry.
+_MAX_GUARDS = 8
+# Addresses below this are checked again: a tensor whose storage was freed has its byte offset as its address.
 _LOW = 1 << 36
 
 
 def in_memory(t: Tensor, kind: torch.dtype) -> bool:
-    """Whether memory holds the numbers of t, of the type `kind`, where its strides say, on the CPU."""
+    """Whether t is dense, of type `kind`, on the CPU, and its memory holds its values."""
     return _dense(t, kind) and not t.is_neg() and not t.is_conj() and _held(t) and _written(t)
 
 
 def rows_in_memory(t: Tensor, kind: torch.dtype) -> bool:
-    """Whether t [R, H] has numbers, and memory holds them row by row, each in one piece: `in_memory` for the lens."""
+    """Whether t [R, H] is not empty, `in_memory`, and each row is contiguous: the check of the lens kernels."""
     return in_memory(t, kind) and t.numel() > 0 and t.stride(-1) == 1
 
 
 def addresses(tensors: Sequence[Tensor]) -> list[int]:
-    """Where the numbers of each begin. Refuses a tensor whose memory was given back since it was made."""
+    """The addresses of tensors. Refuses a tensor whose memory was freed since it was made."""
     found = [*map(Tensor.data_ptr, tensors)]
     if min(found) < _LOW:
         for t in tensors:
@@ -48,8 +48,8 @@ def addresses(tensors: Sequence[Tensor]) -> list[int]:
     return found
 
 
-def handed(where: str, name: str, t: Tensor, shape: Shape, kind: torch.dtype, remedy: str) -> Tensor:
-    """t as kernels read it, itself or a copy; refuses what cannot be read as `shape` numbers of the type `kind`."""
+def readable_tensor(where: str, name: str, t: Tensor, shape: Shape, kind: torch.dtype, remedy: str) -> Tensor:
+    """t, or a copy that kernels can read; refuses a tensor that is not of this shape and number type on the CPU."""
     if not _dense(t, kind):
         layout = "nested" if t.is_nested else t.layout
         received = f"{t.dtype}, {layout}, on {t.device}"
@@ -59,30 +59,30 @@ def handed(where: str, name: str, t: Tensor, shape: Shape, kind: torch.dtype, re
     if not _held(t):
         _refuse_memory(where, name, t)
     t = t.resolve_conj().resolve_neg().contiguous()
-    if not _written(t):  # zeros that torch has not written yet
+    if not _written(t):  # zeros that torch materialises lazily
         t = t.clone(memory_format=torch.contiguous_format)
         if not _written(t):
             _refuse_memory(where, name, t)
     return t
 
 
-class Handover:
-    """Hands the tensors of one frame to kernels: the first of a kind are checked one by one, those after them at once.
+class TensorGuards:
+    """Guards of the tensors of one launch plan: tensors are checked one by one once, later ones by one guard.
 
-    That one check asks whether class, number type, device, shape, strides and all that torch dispatches by (negation,
-    conjugation, layout, zeros without memory) are the same as those of tensors that passed as they were.
+    A guard compares class, number type, device, shape, strides and torch's dispatch keys (negation, conjugation,
+    layout, zeros without memory) with those of tensors that passed the single checks unchanged.
     """
 
     def __init__(self, where: str, kind: torch.dtype):
         self._where, self._kind = where, kind
         self._passed: dict[Hashable, tuple[Callable[..., bool], ...]] = {}
 
-    def knows(self, which: Hashable, tensors: Sequence[Tensor]) -> bool:
-        """Whether all are like tensors that passed as they were.
+    def pass_guards(self, which: Hashable, tensors: Sequence[Tensor]) -> bool:
+        """Whether the tensors pass a guard.
 
-        which  tells apart the lists of tensors that a frame may have, such as those without one of the gradients
+        which  distinguishes the lists of tensors of one plan, such as those without one of the gradients
         """
-        if any(map(_IS_NESTED, tensors)):  # has no shape to ask for, and the check below cannot say so
+        if any(map(_IS_NESTED, tensors)):  # has no shape, which the guard cannot detect
             return False
         for same in self._passed.get(which, ()):
             if same(*tensors):
@@ -90,12 +90,12 @@ class Handover:
         return False
 
     def check(self, which: Hashable, named: Named, remedy: str) -> list[Tensor]:
-        """The tensors as kernels read them, one by one; those like them are known from now on if nothing changed."""
-        found = [handed(self._where, name, t, shape, self._kind, remedy) for name, t, shape in named]
+        """Checks tensors one by one, and adds a guard if all pass unchanged; returns tensors that kernels can read."""
+        found = [readable_tensor(self._where, name, t, shape, self._kind, remedy) for name, t, shape in named]
         given = [t for _, t, _ in named]
         same = _torch_private.same_kind(given) if all(a is b for a, b in zip(found, given)) else None
         if same is not None:
-            self._passed[which] = (same, *self._passed.get(which, ()))[:_REMEMBERED]
+            self._passed[which] = (same, *self._passed.get(which, ()))[:_MAX_GUARDS]
         return found
 
 
@@ -104,7 +104,7 @@ def _dense(t: Tensor, kind: torch.dtype) -> bool:
 
 
 def _held(t: Tensor) -> bool:
-    """Whether the storage of a dense tensor reaches as far as its strides do."""
+    """Whether the storage of a dense tensor is as large as its strides require."""
     if not t.numel():
         return True
     last = t.storage_offset() + sum((n - 1) * step for n, step in zip(t.shape, t.stride()))
@@ -112,7 +112,7 @@ def _held(t: Tensor) -> bool:
 
 
 def _written(t: Tensor) -> bool:
-    """Whether the storage has memory: that of lazy zeros has a size and none. A view of it may lie past address 0."""
+    """Whether the storage has memory; that of lazy zeros has a size but none, and a view of it an address past 0."""
     return not t.numel() or t.data_ptr() != t.storage_offset() * t.element_size()
 
 

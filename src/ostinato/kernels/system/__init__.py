@@ -1,1 +1,1 @@
-"""What the machine provides: instruction sets, the compiler and its cache, the OpenMP thread team, the memory pool."""
+"""System services: instruction sets, the compiler and its cache, the OpenMP thread team, the memory pool."""

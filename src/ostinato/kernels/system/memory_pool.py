@@ -1,15 +1,15 @@
-"""Memory that is used again: large tensors from a pool, because fresh memory costs a page fault per page.
+"""A memory pool for large tensors, because fresh memory costs a page fault per page.
 
-A block of the pool is lent through a lease, an array that only the tensor's storage refers to. Views, `detach`, numpy
-arrays, tensors kept by autograd: whatever can still read the memory keeps the storage alive and with it the lease, and
-the pool does not even hold the block while it is lent. When the lease dies the block comes back. So no block is ever
-lent twice at a time, whoever holds it.
+A block is acquired through a handle, an array that only the tensor's storage refers to. Everything that can still read
+the memory (views, `detach`, numpy arrays, tensors saved by autograd) keeps the storage alive and with it the handle;
+the pool itself holds only idle blocks. When the handle is garbage-collected its block is released to the pool. A block
+therefore never has two users at a time.
 
-Raising glibc's mmap threshold instead (`mallopt`) would save the same page faults in two lines, but for every
-allocation of the user's process, and only with glibc, which then gives nothing back; the pool concerns our own
-buffers, works everywhere and is bounded.
+Raising glibc's mmap threshold (`mallopt`) would save the same page faults, but for every allocation of the process, and
+only with glibc, which then returns no memory to the system; the pool serves the package's own buffers, is portable and
+bounded.
 
-What differs from `torch.empty`: the storage of a large tensor cannot be resized.
+Unlike with `torch.empty`, the storage of a large tensor cannot be resized.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import torch
 
 from ...caching import bounded_cache, tensor_bytes
 
-# Smaller requests are left to malloc, which recycles them by itself.
+# Smaller requests go to malloc, which reuses memory of this size.
 _SMALLEST = 1 << 20
-# torch makes a tensor like another in half the time that it takes to read a shape and a type: up to this many bytes
-# there is a tensor of every kind to make others like.
+# torch.empty_like takes half the time of torch.empty, which parses a shape and a type: up to this many bytes there is a
+# prototype of every shape and type.
 _TINY = 1 << 16
-# Up to this many bytes a thread keeps the workspace of its calls.
+# Up to this many bytes the workspace is reused by the calls of one thread.
 _SCRATCH = 1 << 18
-# torch's own alignment, and that of the widest vector: no load crosses a cache line.
+# The alignment of torch and of the widest vector: no load crosses a cache line.
 _ALIGNMENT = 64
 _ALWAYS_KEPT = 256 << 20
 _WINDOW = 256
@@ -43,37 +43,36 @@ _POISON = os.environ.get("OSTINATO_POISON") == "1"
 def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST) -> torch.Tensor:
     """A contiguous CPU tensor of unspecified content; from `smallest` bytes (1 MiB) upwards its memory is reused.
 
-    With OSTINATO_POISON=1 in the environment it is filled with NaN (integers: with all bits set), so that nothing that
-    was never written can be read unnoticed.
+    With OSTINATO_POISON=1 in the environment it is filled with NaN (integers: with all bits set), so that a read
+    of memory that was never written is noticed.
     """
-    example = _example(shape, dtype)
+    example = _prototype(shape, dtype)
     if example is not None:
         return torch.empty_like(example)
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < smallest:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
     else:
-        storage = torch.from_numpy(_pool.lend(nbytes)).untyped_storage()
-        # Not a view of anything, as a result of autograd must be. torch's stubs want the strides, torch does not.
+        storage = torch.from_numpy(_pool.acquire(nbytes)).untyped_storage()
+        # Not a view, as a result of autograd must be. torch's stubs require the strides, torch does not.
         tensor = torch.empty(0, dtype=dtype, device="cpu")
         tensor.set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
     return _poisoned(tensor)
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> torch.Tensor:
-    """Zeros that are only ever read: one tensor for all small requests of a kind and number.
+    """Read-only zeros: one shared tensor for all small requests of one shape, type and number.
 
-    Tensors of one call have numbers of their own: tensors that differ are checked all at once.
+    The tensors of one call have different numbers, because guards compare distinct tensors.
     """
     found = _zeros(shape, dtype, number)
     return torch.zeros(shape, dtype=dtype, device="cpu") if found is None else found
 
 
 class Scratch:
-    """The workspace of one call: `with Scratch(bytes) as address`. What it holds is unspecified, and gone afterwards.
+    """The workspace of one call: `with Scratch(bytes) as address`. Its content is undefined before and after.
 
-    A small one is the thread's own, taken from it meanwhile: should anything run another call in between, that call
-    finds none there and makes one for itself.
+    A small one belongs to the thread and is taken from it meanwhile: a nested call finds none and allocates its own.
     """
 
     def __init__(self, nbytes: int):
@@ -83,21 +82,21 @@ class Scratch:
         if self._nbytes > _SCRATCH:
             self._block = empty((-(-self._nbytes // 4),), torch.float32)
         else:
-            free = _own.free
+            free = _thread_scratch.free
             self._block = _poisoned(free.pop()) if free else empty((_SCRATCH // 4,), torch.float32)
         return self._block.data_ptr()
 
     def __exit__(self, *error: object) -> None:
         if self._nbytes <= _SCRATCH:
-            _own.free.append(self._block)
+            _thread_scratch.free.append(self._block)
 
 
-class _Own(threading.local):
+class _ThreadScratch(threading.local):
     def __init__(self) -> None:
         self.free: list[torch.Tensor] = []
 
 
-_own = _Own()
+_thread_scratch = _ThreadScratch()
 
 
 def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
@@ -110,8 +109,8 @@ def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))
-def _example(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
-    """A tensor to make others like, where that is quicker; its memory is never touched."""
+def _prototype(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
+    """A tensor for torch.empty_like, where that is faster; its memory is never touched."""
     if _POISON or math.prod(shape) * dtype.itemsize > _TINY:
         return None
     with torch.inference_mode(False):
@@ -127,40 +126,40 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int) -> torch.Ten
 
 
 def clear() -> None:
-    """Give all memory that is not lent back to the system."""
+    """Returns all idle memory to the system."""
     _pool.clear()
 
 
 def idle_bytes() -> int:
-    """Bytes that the pool holds and nobody uses."""
+    """Bytes of idle blocks."""
     return _pool.idle()
 
 
 class Pool:
     """Blocks of memory by size class, the most recently used of a class first.
 
-    Idle blocks are dropped, the longest unused first, when they hold more than 256 MiB and more than was lent at once
-    lately (within the last 256 to 512 loans). A training step's buffers all become idle between two steps, so they
-    survive; what one large call needed is given back after some hundred smaller ones.
+    Idle blocks are freed, the least recently used first, when they exceed 256 MiB and the peak of acquired bytes within
+    the last 256 to 512 acquisitions. The buffers of a training step are all idle between two steps and are kept; the
+    memory of one large call is freed after some hundred smaller ones.
     """
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset_after_fork()
 
-    def forget(self) -> None:
-        """Start anew, as a forked child must: another thread may have been inside the pool at the fork."""
+    def reset_after_fork(self) -> None:
+        """Empties the pool, as a forked child must: another thread may have been inside the pool at the fork."""
         self._lock = threading.Lock()
-        self._leases: dict[int, tuple[weakref.ref[np.ndarray], np.ndarray]] = {}
+        self._handles: dict[int, tuple[weakref.ref[np.ndarray], np.ndarray]] = {}
         self._returned: deque[np.ndarray] = deque()
         self._idle: dict[int, deque[tuple[int, np.ndarray]]] = {}
         self._clock = 0
         self._idle_bytes = 0
-        self._lent_bytes = 0
-        self._loans = 0
+        self._acquired_bytes = 0
+        self._acquired = 0
         self._peak = self._earlier_peak = 0
 
-    def lend(self, nbytes: int) -> np.ndarray:
-        """An array of nbytes uint8, aligned to 64 bytes, whose memory comes back when it dies."""
+    def acquire(self, nbytes: int) -> np.ndarray:
+        """An array of nbytes uint8, aligned to 64 bytes, whose block is released when it is garbage-collected."""
         size = _size_class(nbytes)
         block = self._take(size)
         if block is None:
@@ -170,65 +169,65 @@ class Pool:
                 self.clear()
                 block = _allocate(size)
         with self._lock:
-            self._count_loan(size)
-        lease = block[:nbytes]
-        reference = weakref.ref(lease, self._come_back)
-        self._leases[id(reference)] = (reference, block)
-        return lease
+            self._count_acquired(size)
+        handle = block[:nbytes]
+        reference = weakref.ref(handle, self._release)
+        self._handles[id(reference)] = (reference, block)
+        return handle
 
     def idle(self) -> int:
-        """Bytes that are not lent."""
+        """Bytes of idle blocks."""
         with self._lock:
-            self._settle()
+            self._drain()
             return self._idle_bytes
 
     def clear(self) -> None:
-        """Drop all that is not lent."""
+        """Frees all idle blocks."""
         with self._lock:
-            self._settle()
+            self._drain()
             self._idle.clear()
             self._idle_bytes = 0
 
     def _take(self, size: int) -> np.ndarray | None:
         with self._lock:
-            self._settle()
+            self._drain()
             blocks = self._idle.get(size)
             if not blocks:
                 return None
             self._idle_bytes -= size
             return blocks.pop()[1]
 
-    def _count_loan(self, size: int) -> None:
-        self._lent_bytes += size
-        self._peak = max(self._peak, self._lent_bytes)
-        self._loans += 1
-        if self._loans % _WINDOW == 0:
-            self._earlier_peak, self._peak = self._peak, self._lent_bytes
+    def _count_acquired(self, size: int) -> None:
+        self._acquired_bytes += size
+        self._peak = max(self._peak, self._acquired_bytes)
+        self._acquired += 1
+        if self._acquired % _WINDOW == 0:
+            self._earlier_peak, self._peak = self._peak, self._acquired_bytes
 
-    def _come_back(self, reference: weakref.ref[np.ndarray]) -> None:
-        """Runs when a lease dies: in any thread, and within any line of Python where garbage is collected.
+    def _release(self, reference: weakref.ref[np.ndarray]) -> None:
+        """The weakref callback of a handle: runs in any thread, at any point where garbage is collected.
 
-        So it never waits for the lock, which its own thread may hold: then the next use of the pool files the block.
+        It never blocks on the lock, which its own thread may hold: then the next use of the pool drains the block.
         """
-        _, block = self._leases.pop(id(reference), (None, None))
+        _, block = self._handles.pop(id(reference), (None, None))
         if block is None:
             return
         self._returned.append(block)
         lock = self._lock
         while self._returned and lock.acquire(blocking=False):
             try:
-                self._settle()
+                self._drain()
             finally:
                 lock.release()
 
-    def _settle(self) -> None:
-        """File the blocks that came back, and drop what is too much. Under the lock."""
+    def _drain(self) -> None:
+        """Moves released blocks to the idle ones, and frees the excess. Requires the lock."""
         while self._returned:
             block = self._returned.popleft()
             self._clock += 1
             self._idle.setdefault(block.nbytes, deque()).append((self._clock, block))
             self._idle_bytes += block.nbytes
-            self._lent_bytes -= block.nbytes
+            self._acquired_bytes -= block.nbytes
         while self._idle_bytes > max(_ALWAYS_KEPT, self._peak, self._earlier_peak):
             oldest = min((blocks for blocks in self._idle.values() if blocks), key=lambda blocks: blocks[0][0])
             self._idle_bytes -= oldest.popleft()[1].nbytes
@@ -241,7 +240,7 @@ def _size_class(nbytes: int) -> int:
 
 
 def _allocate(size: int) -> np.ndarray:
-    # numpy asks the system for huge pages, which torch does not.
+    # numpy requests huge pages, torch does not.
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + size]
@@ -250,4 +249,4 @@ def _allocate(size: int) -> np.ndarray:
 _pool = Pool()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.forget)
+    os.register_at_fork(after_in_child=_pool.reset_after_fork)

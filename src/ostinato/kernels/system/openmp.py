@@ -3,10 +3,10 @@
 Sharing torch's team means that no second set of threads competes with it for the cores, and that a parallel region
 costs microseconds. Where torch has no such library (macOS, Windows) a pool of Python threads does the same, slower.
 
-Contract of a body, `void body(void *frame)`: it may run on fewer threads than asked for, down to one, because the
-OpenMP library decides in the end (nested regions, thread limits) and because a forked child has no team. So a body
-takes its share of the work from an atomic counter in its frame, or divides by the count of threads that it reads
-through `num_threads_address` while it runs, never by the count that was asked for.
+Contract of a body, `void body(void *block)`: it may run on fewer threads than requested, down to one, because the
+OpenMP library decides (nested regions, thread limits) and because a forked child has no team. A body therefore takes
+work items from an atomic counter in its argument block, or divides by the number of threads that it reads through
+`num_threads_address` while it runs, never by the number that was requested.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 from llvmlite import ir
 
 from ostinato.errors import InputError, phrase
-from ostinato.kernels.system.machine import Target
+from ostinato.kernels.system.target import Target
 
 _in_forked_child = False
 _warned = False
@@ -36,8 +36,8 @@ _pool_lock = threading.Lock()
 
 
 def _after_fork() -> None:
-    # Of all threads only the forking one lives on in a child. Its OpenMP library still counts on its team, and would
-    # wait for it forever; a pool of Python threads is just as dead.
+    # A child has only the forking thread. Its OpenMP library would wait forever for the threads of the team; those of a
+    # pool of Python threads do not exist either.
     global _in_forked_child, _pool, _pool_lock
     _in_forked_child = True
     _pool = None
@@ -57,7 +57,7 @@ _kernel_threads = _KernelThreads()
 
 
 def thread_count() -> int:
-    """Threads to plan for: torch.get_num_threads(), and 1 in a forked process (a DataLoader's worker, say)."""
+    """Threads that calls may use: torch.get_num_threads(), and 1 in a forked process such as a DataLoader's worker."""
     return 1 if _in_forked_child else _kernel_threads.count or torch.get_num_threads()
 
 
@@ -78,42 +78,37 @@ def kernel_threads(count: int) -> Iterator[None]:
         _kernel_threads.count = before
 
 
-def parallel(address: int, frame: int, threads: int) -> None:
-    """Call `void body(void *frame)` at `address` once on each of `threads` threads; return when all are done.
+def parallel(address: int, block: int, threads: int) -> None:
+    """Calls `void body(void *block)` at `address` once on each of `threads` threads; returns when all have finished.
 
-    The interpreter is free meanwhile. Fewer threads may come than were asked for (see the contract above).
+    The GIL is released meanwhile. The team may have fewer threads (see the contract above).
     """
     if threads < 1:
-        raise InputError(phrase("threads.parallel", "threads", "at least 1", threads))
+        raise InputError(phrase("openmp.parallel", "threads", "at least 1", threads))
     if threads == 1 or _in_forked_child:
-        _body(address)(frame)
+        _body(address)(block)
         return
     openmp = _openmp()
     if openmp is not None:
-        openmp.GOMP_parallel(address, frame, threads, 0)
+        openmp.GOMP_parallel(address, block, threads, 0)
     else:
-        _pool_parallel(_body(address), frame, threads)
-
-
-def barrier_address() -> int | None:
-    """`void barrier(void)`: waits for the other threads of the body. None without OpenMP: plan without barriers."""
-    return _symbol_address("GOMP_barrier")
+        _pool_parallel(_body(address), block, threads)
 
 
 def num_threads_address() -> int | None:
-    """`int threads(void)`: on how many threads the body runs. None without OpenMP, where all asked for always come."""
+    """`int threads(void)`: the number of threads of the team. None without OpenMP, where it is the requested number."""
     return _symbol_address("omp_get_num_threads")
 
 
 @functools.cache
 def yield_address() -> int | None:
-    """`int sched_yield(void)`: gives the processor to another thread. None where the system has no such function."""
+    """`int sched_yield(void)`: yields the processor. None if the system has no such function."""
     if sys.platform == "win32":
         return None
     return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
 
 
-# 256 bodies: more than any process alternates between; one that falls out costs a microsecond to wrap again.
+# 256 bodies: more than a process alternates between; wrapping an evicted one again costs a microsecond.
 @functools.lru_cache(maxsize=256)
 def _body(address: int) -> Callable[[int], None]:
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
@@ -123,8 +118,8 @@ def _body(address: int) -> Callable[[int], None]:
 def _openmp() -> Any:
     """The library whose GOMP_parallel torch calls, or None.
 
-    The symbol is looked up as the dynamic linker did for torch: first what the whole process shares, where a preloaded
-    OpenMP library and torch's own are, then what torch's library depends on. A second copy is never loaded.
+    The symbol is resolved as the dynamic linker did for torch: first in the global scope of the process, which has a
+    preloaded OpenMP library and torch's own, then in the dependencies of torch's library. No second copy is loaded.
     """
     if sys.platform == "win32":
         return None
@@ -144,7 +139,7 @@ def _symbol_address(name: str) -> int | None:
     return None if openmp is None else ctypes.cast(getattr(openmp, name), ctypes.c_void_p).value
 
 
-def _pool_parallel(body: Callable[[int], None], frame: int, threads: int) -> None:
+def _pool_parallel(body: Callable[[int], None], block: int, threads: int) -> None:
     global _pool, _warned
     if not _warned:
         _warned = True
@@ -156,10 +151,10 @@ def _pool_parallel(body: Callable[[int], None], frame: int, threads: int) -> Non
         )
     with _pool_lock:
         if _pool is None:
-            # As many as any team could ask for; the pool starts only those that are needed.
+            # An upper bound of any team; the pool starts only the threads that it needs.
             _pool = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="ostinato")
-        others = [_pool.submit(body, frame) for _ in range(threads - 1)]
-    body(frame)
+        others = [_pool.submit(body, block) for _ in range(threads - 1)]
+    body(block)
     wait(others)
 
 
@@ -170,11 +165,11 @@ _X86_FLUSH = 1 << 15 | 1 << 6  # MXCSR: results to zero, operands to zero
 _ARM_FLUSH = 1 << 24  # FPCR.FZ: both
 
 
-def flush_ir(builder: ir.IRBuilder, module: ir.Module, target: Target) -> Any:
+def emit_flush_mode(builder: ir.IRBuilder, module: ir.Module, target: Target) -> Any:
     """Emit: set this thread to flush denormals. Returns the earlier mode, for `restore_ir` before every return.
 
     LLVM does not know that arithmetic depends on the mode and may move pure arithmetic across either end, so the work
-    between the two belongs in a function that is not inlined; `flushed` does that.
+    between the two belongs in a function that is not inlined; `with_denormals_flushed` does that.
     """
     if target.name == "aarch64":
         word = ir.IntType(64)
@@ -183,15 +178,15 @@ def flush_ir(builder: ir.IRBuilder, module: ir.Module, target: Target) -> Any:
         builder.call(_intrinsic(module, "llvm.aarch64.set.fpcr", ir.VoidType(), [word]), [flush])
         return saved
     word = ir.IntType(32)
-    place = builder.alloca(word)
-    builder.call(_intrinsic(module, "llvm.x86.sse.stmxcsr", ir.VoidType(), [_pointer()]), [place])
-    saved = builder.load(place, typ=word)
+    slot = builder.alloca(word)
+    builder.call(_intrinsic(module, "llvm.x86.sse.stmxcsr", ir.VoidType(), [_pointer()]), [slot])
+    saved = builder.load(slot, typ=word)
     _load_mxcsr(builder, module, builder.or_(saved, ir.Constant(word, _X86_FLUSH)))
     return saved
 
 
-def restore_ir(builder: ir.IRBuilder, module: ir.Module, target: Target, saved: Any) -> None:
-    """Emit: give this thread back the mode that `flush_ir` returned."""
+def emit_restore_mode(builder: ir.IRBuilder, module: ir.Module, target: Target, saved: Any) -> None:
+    """Emit: give this thread back the mode that `emit_flush_mode` returned."""
     if target.name == "aarch64":
         set_mode = _intrinsic(module, "llvm.aarch64.set.fpcr", ir.VoidType(), [ir.IntType(64)])
         builder.call(set_mode, [saved])
@@ -199,14 +194,14 @@ def restore_ir(builder: ir.IRBuilder, module: ir.Module, target: Target, saved: 
         _load_mxcsr(builder, module, saved)
 
 
-def flushed(module: ir.Module, body: ir.Function, name: str, target: Target) -> ir.Function:
+def with_denormals_flushed(module: ir.Module, body: ir.Function, name: str, target: Target) -> ir.Function:
     """Emit `name`: the same arguments and result as `body`, run with denormals flushed and the mode put back."""
     body.attributes.add("noinline")
     function = ir.Function(module, body.function_type, name)
     builder = ir.IRBuilder(function.append_basic_block())
-    saved = flush_ir(builder, module, target)
+    saved = emit_flush_mode(builder, module, target)
     result = builder.call(body, function.args)
-    restore_ir(builder, module, target, saved)
+    emit_restore_mode(builder, module, target, saved)
     if isinstance(body.function_type.return_type, ir.VoidType):
         builder.ret_void()
     else:
@@ -219,9 +214,9 @@ def _pointer() -> ir.Type:
 
 
 def _load_mxcsr(builder: ir.IRBuilder, module: ir.Module, mode: Any) -> None:
-    place = builder.alloca(ir.IntType(32))
-    builder.store(mode, place)
-    builder.call(_intrinsic(module, "llvm.x86.sse.ldmxcsr", ir.VoidType(), [_pointer()]), [place])
+    slot = builder.alloca(ir.IntType(32))
+    builder.store(mode, slot)
+    builder.call(_intrinsic(module, "llvm.x86.sse.ldmxcsr", ir.VoidType(), [_pointer()]), [slot])
 
 
 def _intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:

@@ -1,4 +1,4 @@
-"""A digest of the sources that decide what a kernel contains, wherever the package was imported from."""
+"""A digest of the sources that determine the content of kernels, wherever the package was imported from."""
 
 from __future__ import annotations
 
