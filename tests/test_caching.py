@@ -23,7 +23,7 @@ from ostinato.kernels.system import machine, memory_pool
 PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",
-    "cells/vocabulary.py _by_equations": "one for each vocabulary",
+    "cells/gate_layouts.py _by_equations": "one for each vocabulary",
     "kernels/lens_kernels/row_norms.py _job": "two jobs in two number types",
     "kernels/system/machine.py _host_cpu": "no arguments",
     "kernels/system/machine.py _host_features": "no arguments",

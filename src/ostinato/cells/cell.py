@@ -15,8 +15,8 @@ from ..caching import bounded_cache, graph_bytes
 from ..errors import CellError, phrase
 from . import text as _text
 from .letters import MATRICES
-from .notation import Trace, signature, trace
 from .tensors import TensorLetter, ZeroLetter
+from .tracing import Trace, signature, trace
 from .value import is_number
 
 PARAMETER = {"W": "weight_ih", "U": "weight_hh", "V": "weight_hr", "b": "bias_ih", "d": "bias_hh"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .notation import Trace
 from .operations import COMPARISONS, MEANS, OPERATIONS
+from .tracing import Trace
 from .value import Value
 
 

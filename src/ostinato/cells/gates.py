@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .notation import Trace
 from .operations import LINEAR
+from .tracing import Trace
 from .value import Value
 
 

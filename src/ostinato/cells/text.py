@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 from ..errors import CellError
 from .letters import LETTERS
-from .notation import Trace
 from .operations import COMPARISONS, OPERATIONS, OWN_LINE
 from .operations.operation import ATOM, COMPARISON, PRODUCT, SIGN
 from .source import FROM_TEXT
+from .tracing import Trace
 from .value import Value, is_number
 
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {

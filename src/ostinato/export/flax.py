@@ -1,6 +1,6 @@
 """Flax's names for the parameters of its cells. linen has one product for each gate, nnx stacks them (but in LSTMCell).
 
-Stacked tensors, as in `ostinato.cells.vocabulary`: kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], and for a
+Stacked tensors, as in `ostinato.cells.gate_layouts`: kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], and for a
 GRU recurrent_bias [G·H]. Read in flax 0.12: flax/linen/recurrent.py and flax/nnx/nn/recurrent.py.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from ..errors import MissingPackage, phrase
+from ..errors import MissingPackageError, phrase
 
 
 def needed(name: str, where: str) -> ModuleType:
@@ -14,4 +14,4 @@ def needed(name: str, where: str) -> ModuleType:
         return import_module(name)
     except ImportError as error:
         remedy = f"Install it: pip install {name}, or pip install 'ostinato[onnx]' for all that exports to ONNX need."
-        raise MissingPackage(phrase(where, f"the package {name}", "installed", "none", remedy)) from error
+        raise MissingPackageError(phrase(where, f"the package {name}", "installed", "none", remedy)) from error

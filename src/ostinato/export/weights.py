@@ -1,4 +1,4 @@
-"""A layer's weights as another library lays them out, and back. Orders of gates are in `ostinato.cells.vocabulary`.
+"""A layer's weights as another library lays them out, and back. Orders of gates are in `ostinato.cells.gate_layouts`.
 
 Letters: C input features, H hidden units, G gates, L layers, D directions.
 """
@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..cells.vocabulary import order, read, spoken, write
+from ..cells.gate_layouts import order, read, spoken, write
 from ..errors import InputError, ShapeError, phrase
 from ..layers.base import Layer
 from . import flax
-from .files import recurrent_nodes
+from .onnx_reader import recurrent_nodes
 
 Array = NDArray[Any]
 Tensors = dict[str, Tensor]

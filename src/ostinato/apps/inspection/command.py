@@ -9,8 +9,8 @@ from ostinato.apps.training import Text
 from ostinato.errors import InputError, phrase
 from ostinato.lens import Report
 
-from .given import example
 from .saved import WHERE, Saved, check_finite, load_model
+from .user_example import example
 from .watched import ROWS, STEPS, example_page, text_page
 
 KINDS = (".html", ".json", ".png", ".svg")

@@ -12,7 +12,7 @@ from ostinato.apps.problems import TASKS
 from ostinato.lens.pictures import STYLES
 
 from .experiment import EPSILON, Result
-from .foresight import foresight
+from .predictive_value import predictive_value
 from .selection import finished_tasks, runs_of
 from .settings import Case, Settings
 
@@ -143,7 +143,7 @@ def foresight_picture(results: Mapping[Case, Result]) -> Figure:
         Line2D([], [], linestyle="", marker="o", color="0.4", fillstyle="none", label="not bridged"),
     ]
     made.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
-    found = foresight(results)
+    found = predictive_value(results)
     axes.set_title(f"{found.runs} runs, rank correlation {found.ratio:.2f}", fontsize=10, pad=16)
     return made
 

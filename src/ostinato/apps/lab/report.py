@@ -13,7 +13,7 @@ from rich.table import Table
 from ostinato.apps.problems import TASKS
 
 from .experiment import EPSILON, JUDGED, Result
-from .foresight import Foresight, foresight, misleading
+from .predictive_value import PredictiveValue, misleading, predictive_value
 from .selection import Results, finished_tasks, runs_of
 from .settings import Settings
 
@@ -81,7 +81,7 @@ def legend() -> str:
     )
 
 
-def said(found: Foresight) -> str:
+def said(found: PredictiveValue) -> str:
     """The rank correlations in a sentence."""
 
     def number(value: float) -> str:
@@ -105,7 +105,7 @@ def show(console: Console, settings: Settings, results: Results) -> None:
         for row in body:
             made.add_row(*row)
         console.print(made)
-    for sentence in (budget(settings), legend().replace("`", ""), said(foresight(results))):
+    for sentence in (budget(settings), legend().replace("`", ""), said(predictive_value(results))):
         console.print(sentence, highlight=False)
 
 
@@ -117,10 +117,10 @@ def markdown(settings: Settings, results: Results, machines: Sequence[Mapping[st
         parts.append(f"**{task}** ({bound(task)})\n\n" + _table(headings, body))
         if TASKS[task].grouped_by:
             parts.append(_groups(settings, results, task))
-    parts.append(said(foresight(results)))
+    parts.append(said(predictive_value(results)))
     each = []
     for task in finished_tasks(settings, results):
-        found = foresight({c: r for c, r in results.items() if c.task == task})
+        found = predictive_value({c: r for c, r in results.items() if c.task == task})
         each.append(
             [
                 task,
@@ -168,7 +168,7 @@ def write(settings: Settings, results: Results, machines: Sequence[Mapping[str, 
     folder = settings.out
     (folder / "table.md").write_text(markdown(settings, results, machines), encoding="utf-8")
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
-    found = {name: None if math.isnan(value) else value for name, value in asdict(foresight(results)).items()}
+    found = {name: None if math.isnan(value) else value for name, value in asdict(predictive_value(results)).items()}
     runs = [{"case": asdict(case), "result": asdict(result)} for case, result in results.items()]
     content = {"settings": plain, "machines": list(machines), "foresight": found, "runs": runs}
     (folder / "results.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

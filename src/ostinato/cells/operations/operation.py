@@ -119,7 +119,7 @@ class _Code:
     vector         (v, nodes and settings) → vector code; v has the instructions of `kernels.lanes.Lanes` and the
                    functions of `kernels.functions`. None where kernels write it together with its neighbours
     onnx           (g, nodes and settings) → the result's name; g has `make(operator, *inputs, **attributes)` and
-                   `number(value)`, as `export.nodes.Nodes`
+                   `number(value)`, as `export.onnx_graph.GraphBuilder`
     rematerialize  whether backward computes the value again instead of reading it from memory: "always" what takes an
                    instruction or two; "with norm" activations, in cells that keep the norms of their products
     """

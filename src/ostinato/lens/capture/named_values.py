@@ -10,8 +10,8 @@ from ...caching import bounded_cache, graph_bytes
 from ...cells import Cell, as_cell
 from ...cells.derivative import carries
 from ...cells.gates import named_gates
-from ...cells.notation import Trace
 from ...cells.text import formula
+from ...cells.tracing import Trace
 from ...cells.value import Value
 
 

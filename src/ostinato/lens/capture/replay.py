@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from ..._renamed import RenamedAttribute
 from ...cells import Cell
 from ...errors import InputError, phrase
 from ...layers.base import Layer
 from ...layers.init import own
 from ...layers.modes import eval_mode
 from ...ragged.lengths import read_lengths, read_resets
-from ..renamed import RenamedAttribute
 from .evaluate import evaluate
 
 

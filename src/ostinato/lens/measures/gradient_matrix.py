@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._renamed import RenamedAttribute
 from ...errors import InputError, phrase
 from ..capture.replay import LayerReplay, replay
-from ..renamed import RenamedAttribute
 from ..report.fields import quantity
 
 _WHERE = "lens.gradient_matrix"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..renamed import RenamedAttribute
+from ..._renamed import RenamedAttribute
 from .fields import quantity
 from .statistics import LEVELS, half_life_steps, quantiles, quantiles_last
 

@@ -20,9 +20,9 @@ from ..layers.arguments import State, problem_with, state_shapes
 from ..layers.base import Layer
 from ..layers.interception import Answer, standing_in
 from ..ragged.lengths import Lengths, Resets
-from .nodes import OPSET, WHERE, Nodes
+from .onnx_graph import OPSET, WHERE, GraphBuilder
+from .onnx_layer import Inputs, output_size, own_type, write_layer
 from .packages import needed
-from .whole import Inputs, output_size, own_type, write_layer
 
 DOMAIN, OPERATOR = "ostinato", "Layer"
 _exporting = threading.Lock()
@@ -144,7 +144,7 @@ def _replace(proto: Any, layers: Mapping[str, Layer]) -> None:
             continue
         name = next(a.s.decode() for a in node.attribute if a.name == "layer")
         layer = layers[name]
-        nodes = Nodes(f"{name or 'layer'}/{k}/", own_type(layer))
+        nodes = GraphBuilder(f"{name or 'layer'}/{k}/", own_type(layer))
         x, lengths, *states = [*node.input, ""][: max(2, len(node.input))]
         write_layer(nodes, layer, Inputs(x, lengths or None, states or None), node.output[0], node.output[1:])
         kept += nodes.nodes

@@ -18,7 +18,7 @@ Name = str
 """What a value is called within a graph."""
 
 
-class Nodes:
+class GraphBuilder:
     """A list of nodes in the making. Names begin with `prefix` and are never given twice.
 
     A tensor among the inputs of a node becomes a constant of the graph. Subgraphs (`inner`) share names and constants
@@ -34,9 +34,9 @@ class Nodes:
         self._known: dict[Any, Name] = {}
         self._count: dict[str, int] = {}
 
-    def inner(self) -> Nodes:
+    def inner(self) -> GraphBuilder:
         """The nodes of a subgraph."""
-        made = object.__new__(Nodes)
+        made = object.__new__(GraphBuilder)
         made.__dict__.update(self.__dict__, nodes=[])
         return made
 

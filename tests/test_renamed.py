@@ -9,6 +9,7 @@ import torch
 import ostinato
 from lens.made import made_report
 from ostinato import lens
+from ostinato.apps import problems as tasks
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,22 @@ def test_old_attributes_of_a_replay_and_a_matrix():
         assert matrix.norms_loss_per_state_unit is matrix.norms
 
 
+def test_old_names_of_exceptions():
+    pairs = {"NoKernels": "NoKernelsError", "MissingPackage": "MissingPackageError", "NotFinite": "NotFiniteError"}
+    for old, new in pairs.items():
+        with pytest.warns(
+            DeprecationWarning, match=rf"ostinato\.errors\.{old} was renamed to ostinato\.errors\.{new};"
+        ):
+            assert getattr(ostinato.errors, old) is getattr(ostinato.errors, new)
+
+
+def test_the_old_name_of_the_chunks_of_a_stream():
+    tbptt = ostinato.TruncatedBPTT(ostinato.RNN(2, 3), k1=2, k2=2)
+    next(tbptt.windows([torch.zeros(3, 1, 2)]))
+    with pytest.warns(DeprecationWarning, match=r"TruncatedBPTT\.chunks was renamed to .*\.chunks_consumed;"):
+        assert tbptt.chunks == tbptt.chunks_consumed == 1
+
+
 def unit_of(record, name):
     return next(field.metadata.get("unit") for field in fields(record) if field.name == name)
 
@@ -82,3 +99,10 @@ def test_keys_in_json_and_units_name_what_attributes_leave_out():
     assert unit_of(lens.Probe, "norms") == unit_of(lens.GradientCurve, "norms") == "loss per unit of the state"
     assert unit_of(lens.WeightReport, "update_norm") == "units of the weight"
     assert unit_of(lens.Probe, "states") is None
+
+
+def test_the_old_names_of_the_masks_of_a_lag_task():
+    examples = tasks.TASKS["adding"].draw(3, 2, torch.Generator())
+    for old, new in {"counted": "loss_mask", "judged": "eval_mask"}.items():
+        with pytest.warns(DeprecationWarning, match=rf"Examples\.{old} was renamed to Examples\.{new};"):
+            assert getattr(examples, old) is getattr(examples, new)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
-from ..cells.vocabulary import spoken, write
-from .nodes import Name, Nodes
+from ..cells.gate_layouts import spoken, write
+from .onnx_graph import GraphBuilder, Name
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "elman": ("RNN", {"activations": ["Tanh"]}),
@@ -36,7 +36,7 @@ def kind_of(cell: Cell, dtype: torch.dtype) -> str | None:
 
 
 def operator(
-    nodes: Nodes,
+    nodes: GraphBuilder,
     cell: Cell,
     weights: Sequence[Sequence[Tensor]],
     x: Name,

@@ -16,8 +16,8 @@ from ..errors import CellError, phrase
 from .cell import Cell
 from .gates import named_gates
 from .noise import BITS
-from .notation import Trace
 from .text import body
+from .tracing import Trace
 from .value import Graph, Value, clip_gradient, norm
 
 ByName = tuple[tuple[str, float], ...]
@@ -25,7 +25,7 @@ ByName = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapping:
+class CellTransform:
     """What is put into the equations of a cell; the defaults leave them as they are.
 
     layer_norm       each product with W or U becomes p.norm_W_NAME * norm(W.NAME @ x), its gain p starting from 1
@@ -51,13 +51,13 @@ class Wrapping:
         return "".join(f"_{k}" for k, default in _DEFAULTS.items() if getattr(self, k) != default)
 
 
-_DEFAULTS = {k: f.default for k, f in Wrapping.__dataclass_fields__.items()}
+_DEFAULTS = {k: f.default for k, f in CellTransform.__dataclass_fields__.items()}
 
 
 @bounded_cache(16 << 20, size_of=lambda found, cell, options: graph_bytes(found, cell))
-def wrapped(cell: Cell, options: Wrapping) -> Cell:
+def transformed_cell(cell: Cell, options: CellTransform) -> Cell:
     """The cell with the options in its equations; `cell` itself where there are none."""
-    return _Rewriting(cell, options).cell() if options != Wrapping() else cell
+    return _GraphRewriter(cell, options).cell() if options != CellTransform() else cell
 
 
 def gate_values(cell: Cell) -> tuple[str, ...]:
@@ -65,10 +65,10 @@ def gate_values(cell: Cell) -> tuple[str, ...]:
     return tuple(named_gates(cell.trace)[1])
 
 
-class _Rewriting:
+class _GraphRewriter:
     """The graph of a cell made anew, node by node, with the options where they belong."""
 
-    def __init__(self, cell: Cell, options: Wrapping):
+    def __init__(self, cell: Cell, options: CellTransform):
         self.old, self.options, self.source = cell.trace, options, cell
         self.graph = Graph()
         self.made: dict[int, Value] = {}

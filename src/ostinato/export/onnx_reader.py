@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells.vocabulary import spoken
+from ..cells.gate_layouts import spoken
 from ..errors import InputError, phrase
 from ..layers.base import Layer
-from .operators import KINDS
+from .onnx_operators import KINDS
 from .packages import needed
 
 WHERE = "export.from_onnx"

@@ -1,4 +1,4 @@
-"""How well the gradient before training tells which runs learn: rank correlations, and the runs where it misleads."""
+"""How well the gradient before training predicts which runs learn: rank correlations, and the wrong predictions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def learned(case: Case, result: Result) -> float:
 
 
 @dataclass(frozen=True)
-class Foresight:
+class PredictiveValue:
     """Over a set of runs. NaN where all runs went alike.
 
     runs          how many
@@ -61,14 +61,14 @@ class Foresight:
     right: int
 
 
-def foresight(results: Mapping[Case, Result]) -> Foresight:
+def predictive_value(results: Mapping[Case, Result]) -> PredictiveValue:
     """What the measurements before training say about these runs."""
     ratios = [result.reach.ratio for result in results.values()]
     reaches = [min(1.0, result.reach.steps / (case.lag - 1)) for case, result in results.items()]
     shares = [result.reach.share for result in results.values() if result.reach.share is not None]
     went = [learned(case, result) for case, result in results.items()]
     bridged = [float(result.bridged) for result in results.values()]
-    return Foresight(
+    return PredictiveValue(
         len(results),
         rank_correlation(ratios, went),
         rank_correlation(reaches, went),

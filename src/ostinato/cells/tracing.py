@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CellError
+from .gate_order import gate_order, sort_names
 from .letters import LETTERS, MATRICES, RANDOM, VECTORS, Letter, Zeros
 from .operations import COMPARISONS, OPERATIONS, known
-from .order import gate_order, sort_names
 from .source import quote, quote_error
 from .value import Graph, Value, is_number
 from .widths import WidthError, infer

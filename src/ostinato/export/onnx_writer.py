@@ -18,10 +18,10 @@ from ..errors import InputError, phrase
 from ..layers import GRU, LSTM, RNN, Recurrent
 from ..layers.base import Layer
 from ..layers.modes import eval_mode
-from .model import captured
-from .nodes import IR, OPSET, WHERE, Nodes
+from .onnx_graph import IR, OPSET, WHERE, GraphBuilder
+from .onnx_layer import Inputs, described, output_size, own_type, state_sizes, write_layer
+from .onnx_model import captured
 from .packages import needed
-from .whole import Inputs, described, output_size, own_type, state_sizes, write_layer
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def onnx(
     RNN, GRU and LSTM, and all cells with equations that ONNX has an operator for, become this operator; other cells,
     and all of them in float64, a Scan over one step. Needs the package onnx, and onnxscript for models.
     Steps are counted by the first size of x. Raises InputError for what is no module and for a model without example
-    arguments, MissingPackage without those packages.
+    arguments, MissingPackageError without those packages.
     """
     given: object = model
     if not isinstance(given, nn.Module):
@@ -97,7 +97,7 @@ def onnx(
 
 def _layer_file(layer: Layer, lengths: bool, state: bool) -> Any:
     """onnx.ModelProto of one layer."""
-    nodes = Nodes(f"{layer.cell.name}/", own_type(layer))
+    nodes = GraphBuilder(f"{layer.cell.name}/", own_type(layer))
     lead = ("B", "T") if layer.batch_first else ("T", "B")
     inputs = [nodes.value("x", (*lead, layer.input_size))]
     if lengths:
