@@ -10,6 +10,7 @@ import ostinato
 from lens.made import made_report
 from ostinato import lens
 from ostinato.apps import problems as tasks
+from ostinato.cells import gate_layouts
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,11 @@ def test_old_names_of_exceptions():
             DeprecationWarning, match=rf"ostinato\.errors\.{old} was renamed to ostinato\.errors\.{new};"
         ):
             assert getattr(ostinato.errors, old) is getattr(ostinato.errors, new)
+
+
+def test_the_old_name_of_the_gate_layouts():
+    with pytest.warns(DeprecationWarning, match=r"ostinato\.cells\.vocabulary was renamed to .*\.gate_layouts;"):
+        assert ostinato.cells.vocabulary is gate_layouts
 
 
 def test_the_old_name_of_the_chunks_of_a_stream():

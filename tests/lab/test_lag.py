@@ -198,7 +198,9 @@ def test_a_worker_that_dies_is_named(settings, monkeypatch):
         "ostinato lab lag: a worker process must be running until its last case, got exit status -9 during "
         "temporal-order at lag 10, "
     )
-    with pytest.raises(OstinatoError, match=message + ".* Finished cases are kept; run the same command again to continue."):
+    with pytest.raises(
+        OstinatoError, match=message + ".* Finished cases are kept; run the same command again to continue."
+    ):
         called(replace(settings, workers=2))
 
 

@@ -7,7 +7,7 @@ One layer, one direction; tensors in the layout of the vocabulary:
     onnx    W [G·H, C], R [G·H, H], B [2·G·H], P [3·H]
     keras   kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], for gru [2, G·H]
     haste   kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], for gru also recurrent_bias [G·H]
-    flax    the same as haste; `ostinato.export` takes it apart into Flax's own names
+    flax    the same as haste; `ostinato.export` splits it into Flax's own names
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def permute(stacked: Tensor, given: Sequence[str], wanted: Sequence[str], dim: i
     return torch.cat([found[n] for n in wanted], dim)
 
 
-def spoken(vocabulary: str, cell: Cell) -> str | None:
-    """The catalogue's name of a cell that a vocabulary can say, known by its equations; None for all others."""
+def supported_as(vocabulary: str, cell: Cell) -> str | None:
+    """The catalogue's name of a cell that the library has, compared by equations; None for all other cells."""
     if vocabulary not in ORDERS:
         raise InputError(phrase("vocabulary", "name", f"one of {', '.join(ORDERS)}", repr(vocabulary)))
     return _by_equations(vocabulary).get(cell.equations)
@@ -80,7 +80,7 @@ def _by_equations(vocabulary: str) -> dict[str, str]:
 
 def order(vocabulary: str, cell: Cell) -> tuple[str, ...]:
     """The cell's gates in the order of a vocabulary."""
-    name = spoken(vocabulary, cell)
+    name = supported_as(vocabulary, cell)
     if name is None:
         known = ", ".join(ORDERS[vocabulary])
         remedy = "Cells are known by their equations, whatever they are called."
@@ -131,7 +131,7 @@ def write(vocabulary: str, cell: Cell, weights: Sequence[Tensor]) -> dict[str, T
             tensors["P"] = permute(vectors, cell.gates["p"], PEEPHOLES.split())
         return tensors
     tensors = {names[0]: moved["W"].t().contiguous(), names[1]: moved["U"].t().contiguous()}
-    if spoken(vocabulary, cell) != "gru":
+    if supported_as(vocabulary, cell) != "gru":
         return {**tensors, "bias": first + second}
     if vocabulary == "keras":
         return {**tensors, "bias": torch.stack([first, second])}

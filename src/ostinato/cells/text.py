@@ -111,7 +111,7 @@ def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, st
 
 
 def _operands(v: Value) -> tuple[Value, ...]:
-    """What stands in the text of an operation; norm finds mean and deviation of its value by itself."""
+    """The operands in the text of an operation; that of norm has the value alone, without its mean and deviation."""
     row = OPERATIONS.get(v.op)
     return v.args if row is None else v.args[: row.operands]
 
@@ -131,7 +131,7 @@ def _reached(roots: Sequence[Value], known: Container[int] = ()) -> list[Value]:
 def expression(v: Value, names: Mapping[int, str], least: int = COMPARISON) -> str:
     """A value in the notation; node.id -> what to write instead, for values that have a name.
 
-    least  the precedence below which the text stands in parentheses
+    least  the precedence below which the text is put in parentheses
     """
     if v.id in names:
         return names[v.id]
@@ -216,7 +216,7 @@ def parse(text: str) -> tuple[str, Callable, dict[str, Any]]:
 
 
 def _decorator(node: ast.FunctionDef, refuse: Callable[[ast.AST, str], NoReturn]) -> dict[str, Any]:
-    """The settings of the one decorator that may stand there, @cell or @cell(...) with constants."""
+    """The settings of the decorator; the only one allowed is @cell, or @cell(...) with constants."""
     settings: dict[str, Any] = {}
     for d in node.decorator_list:
         call = d.func if isinstance(d, ast.Call) else d

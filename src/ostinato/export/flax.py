@@ -17,7 +17,7 @@ APIS = ("linen", "nnx")
 Parts = dict[str, dict[str, Tensor]]
 
 BIASED: dict[str, str] = {"lstm": "h"}
-"""Which of the two products carries the bias of all gates, "i" (with the input) unless it stands here."""
+"""Which of the two products carries the bias of all gates, "i" (with the input) for cells that are not listed."""
 
 
 def write(cell: str, gates: Sequence[str], tensors: Mapping[str, Tensor], api: str) -> Parts:

@@ -1,4 +1,4 @@
-"""Whole models: torch.onnx writes all of a model but our layers, which stand in its graph as one node each.
+"""Whole models: torch.onnx writes everything but the layers of this package, which are one node each in its graph.
 
 The nodes are then replaced by what `whole` writes. A layer's weights are taken from the layer itself and so are
 constants of the file, computed ones (`parametrize`) too.
@@ -22,7 +22,7 @@ from ..layers.interception import Answer, standing_in
 from ..ragged.lengths import Lengths, Resets
 from .onnx_graph import OPSET, WHERE, GraphBuilder
 from .onnx_layer import Inputs, output_size, own_type, write_layer
-from .packages import needed
+from .packages import require
 
 DOMAIN, OPERATOR = "ostinato", "Layer"
 _exporting = threading.Lock()
@@ -38,7 +38,7 @@ def captured(
     output_names: Sequence[str] | None,
 ) -> Any:
     """The model as onnx.ModelProto, each of our layers written out."""
-    needed("onnxscript", WHERE)
+    require("onnxscript", WHERE)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
     # torch's own, about its tree specifications, which no caller can act on. The filter stays: to put the filters back
     # as they were would undo what other threads do to them meanwhile.
@@ -68,7 +68,7 @@ def captured(
 
 
 def _own_reason(error: BaseException) -> OstinatoError | None:
-    """What a layer said against being exported, where that is why torch.onnx failed."""
+    """A layer's own error, where it is the cause of the failure of torch.onnx."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, OstinatoError):
         found = found.__cause__ or found.__context__
@@ -136,7 +136,7 @@ def _node(layer: Layer, name: str, x: Tensor, state: State, lengths: Lengths) ->
 
 
 def _replace(proto: Any, layers: Mapping[str, Layer]) -> None:
-    """Each node that stands for a layer becomes the layer's nodes."""
+    """Replaces the placeholder node of each layer by the layer's nodes."""
     graph, kept, taken = proto.graph, [], set()
     for k, node in enumerate(list(graph.node)):
         if (node.domain, node.op_type) != (DOMAIN, OPERATOR):

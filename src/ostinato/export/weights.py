@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..cells.gate_layouts import order, read, spoken, write
+from ..cells.gate_layouts import order, read, supported_as, write
 from ..errors import InputError, ShapeError, phrase
 from ..layers.base import Layer
 from . import flax
@@ -89,7 +89,7 @@ def to_flax(layer: Layer, api: str = "linen") -> list[dict[str, dict[str, Array]
     if api not in flax.APIS:
         raise InputError(phrase("export.to_flax", "api", f"one of {', '.join(flax.APIS)}", repr(api)))
     groups = _theirs("flax", layer, "to_flax")
-    name = spoken("flax", layer.cell) or ""
+    name = supported_as("flax", layer.cell) or ""
     gates = order("flax", layer.cell)
     found = [flax.write(name, gates, one, api) for group in groups for one in group]
     return [{part: {k: _array(t) for k, t in one.items()} for part, one in cell.items()} for cell in found]

@@ -61,7 +61,7 @@ class Watch:
             observed.observer.looking = False
 
     def call(self, layer: Layer, batch: Batch) -> Callable[[int, int], Onlooker] | None:
-        """Part of `layers.watching.Watcher`."""
+        """Makes the observers of a call; part of the protocol of `execution.observer.WATCHER`."""
         name = self._names.get(id(layer))
         if name is None:
             return None if self._outer is None else self._outer.call(layer, batch)

@@ -23,7 +23,7 @@ def loss_picture(outcomes: Sequence[Outcome]) -> Figure:
         axes.set_title(heading, fontsize=10)
         axes.set_xlabel("steps of training")
     fields[0].set_ylabel("bits per character")
-    # The first steps fall from log2 K; what tells the cells apart comes after, and gets the room.
+    # The first steps fall from log2 K. The cells differ only afterwards, so the axis shows that part.
     late = [bits for each in outcomes for step, bits in each.train_curve if step > each.steps * 0.05]
     lowest = min(bits for each in outcomes for _, bits in each.train_curve + each.valid_curve)
     top = max(late, default=lowest + 1)

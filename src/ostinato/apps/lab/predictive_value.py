@@ -45,8 +45,8 @@ class PredictiveValue:
     ratio         rank correlation of the gradient ratio at the lag with `learned`
     reach         rank correlation of reach / (lag - 1) with `learned`
     share         rank correlation of the cue's share of the gradient with `learned`; NaN where some record has none
-    lag           rank correlation of -lag with `learned`: what is known without any measurement
-    ratio_yes     of the gradient ratio with bridged or not: a perfect foresight of p bridged and q others stays below 1
+    lag           rank correlation of -lag with `learned`: the baseline without any measurement
+    ratio_yes     of the gradient ratio with bridged or not: a perfect prediction of p bridged and q others is below 1
     best_yes      the largest value that `ratio_yes` could have
     right         runs where reach ≥ lag - 1 and the lag was bridged, or neither
     """
@@ -62,7 +62,7 @@ class PredictiveValue:
 
 
 def predictive_value(results: Mapping[Case, Result]) -> PredictiveValue:
-    """What the measurements before training say about these runs."""
+    """How well the measurements before training predict these runs."""
     ratios = [result.reach.ratio for result in results.values()]
     reaches = [min(1.0, result.reach.steps / (case.lag - 1)) for case, result in results.items()]
     shares = [result.reach.share for result in results.values() if result.reach.share is not None]

@@ -14,9 +14,9 @@ COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(5)
 
 @dataclass(frozen=True)
 class Setting:
-    """A plain number that stands beside the operands, as torch's function takes it by position or by name.
+    """A numeric argument besides the operands, which torch's function takes by position or by name.
 
-    default  the value where none is given; None says that there is none
+    default  the value where none is given; None where the argument is required
     only     where the default is the only value that cells support: the end of the sentence that refuses another,
              {0} being that one
     """
@@ -43,7 +43,7 @@ class _Name:
     check      the operands as they are written → what is wrong with them, or ""
     remedy     what to write after torch itself refused a call
     simplify   nodes and settings → an older node that is the same, or None
-    fold       the numbers that stand for the operands → the number that is the same, or None
+    fold       constant operands → the constant result, or None
     """
 
     name: str

@@ -28,7 +28,7 @@ class NamedValues:
     """Gate → its activation, which the cell reads in place of that sum: sigmoid(…). A gate whose pre-activation is read
     in several places, or through no single activation, is absent."""
     carries: Mapping[str, Value]
-    """State → the diagonal of ∂new/∂old with products cut, as `carry` says it."""
+    """State → the diagonal of ∂new/∂old with products cut, as in `carry`."""
     names: Mapping[int, str]
     """node.id → how the text of another node names it: "f" for a gate, "a.f" for its pre-activation."""
 

@@ -1,4 +1,4 @@
-"""`lens.Live`: the lens beside a training run."""
+"""`lens.Live`: measurements every n steps of a training run."""
 
 from __future__ import annotations
 
