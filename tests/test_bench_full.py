@@ -269,13 +269,13 @@ def test_peers_are_told_by_their_least_lead():
 def test_onnx_runtime_is_checked_before_it_is_timed(kind, monkeypatch):
     shape = Shape(kind, False, 4, 2, 3, 5)
     assert peers.time_peers(shape, 0.0)["onnxruntime"] > 0
-    right = peers.vocabulary.write
+    right = peers.gate_layouts.write
 
     def swapped(name, cell, weights):
         found = right(name, cell, weights)
         return {**found, "B": -found["B"]}
 
-    monkeypatch.setattr(peers.vocabulary, "write", swapped)
+    monkeypatch.setattr(peers.gate_layouts, "write", swapped)
     monkeypatch.setattr(peers, "installed", lambda: {"onnxruntime": "0"})
     with pytest.raises(Unequal, match="ONNX Runtime: .* output differs"):
         peers.time_peers(shape, 0.0)

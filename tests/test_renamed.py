@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ostinato
-from lens.made import made_report
+from lens.example_reports import example_report
 from ostinato import lens
 from ostinato.apps import problems as tasks
 from ostinato.cells import gate_layouts
@@ -27,7 +27,7 @@ def test_a_name_that_never_was_is_refused():
 
 
 def test_old_attributes_of_a_report():
-    report = made_report()
+    report = example_report()
     layer, (weight,) = report.layers[0], report.weights
     pairs = [
         (layer.gradient, "norms_loss_per_state_unit", "norms"),
@@ -90,7 +90,7 @@ def unit_of(record, name):
 
 
 def test_keys_in_json_and_units_name_what_attributes_leave_out():
-    report = made_report()
+    report = example_report()
     written = json.loads(report.to_json())
     layer = written["layers"][0]
     assert list(layer["probe"])[:3] == [

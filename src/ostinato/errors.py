@@ -8,6 +8,9 @@ from difflib import get_close_matches
 
 from ._renamed import renamed_names
 
+USE_CONVERT = "ostinato.convert(model) replaces torch.nn's recurrent layers in place."
+"""The remedy where a function needs a recurrent layer of this package."""
+
 
 class OstinatoError(Exception):
     """Base of everything that Ostinato raises by itself."""

@@ -162,8 +162,8 @@ def _packed_terms(kind: str, output: object, target: object, lengths: Lengths, o
         remedy = "Pack the targets with the lengths, and the enforce_sorted, that the inputs were packed with."
         raise ShapeError(phrase(_WHERE, "target", "packed as output is", "other lengths or another order", remedy))
     _refuse_shapes(kind, output.data, target.data, (1, 2))
-    found = _terms(kind, output.data.unsqueeze(1), target.data.unsqueeze(1), None, options)
-    losses, counts, tokens = [pad_packed_sequence(PackedSequence(t.squeeze(1), *output[1:]))[0] for t in found]
+    terms = _terms(kind, output.data.unsqueeze(1), target.data.unsqueeze(1), None, options)
+    losses, counts, tokens = [pad_packed_sequence(PackedSequence(t.squeeze(1), *output[1:]))[0] for t in terms]
     return _Terms(losses, counts, tokens)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ..errors import InputError, ShapeError, phrase
+from ..errors import USE_CONVERT, InputError, ShapeError, phrase
 from ..layers.arguments import State
 from ..layers.base import Layer
 from ..layers.hooks import hooked
@@ -51,11 +51,10 @@ class StateInjector:
             raise InputError(phrase(WHERE, "model", "a torch.nn.Module", type(model).__name__, remedy))
         self.model: nn.Module = model
         self.layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
-        convert = "ostinato.convert(model) swaps torch.nn's recurrent layers in place."
         foreign = [m for m in model.modules() if isinstance(m, nn.RNNBase) and not isinstance(m, Layer)]
         if foreign or not self.layers:
             received = f"torch.nn.{type(foreign[0]).__name__} in it" if foreign else f"none in {type(model).__name__}"
-            raise InputError(phrase(WHERE, "model", "one with recurrent layers of ostinato", received, convert))
+            raise InputError(phrase(WHERE, "model", "one with recurrent layers of ostinato", received, USE_CONVERT))
         for name, layer in self.layers.items():
             if layer.bidirectional:
                 remedy = "Its second direction reads from the end of the stream, which is not there yet."

@@ -310,7 +310,7 @@ def _restore(text: str, source: str, differs: str, doc: str | None) -> Cell:
     return restored
 
 
-@bounded_cache(32 << 20, size_of=lambda found, text: graph_bytes(found) + len(text))
+@bounded_cache(32 << 20, size_of=lambda parsed, text: graph_bytes(parsed) + len(text))
 def _from_text(text: str) -> Cell:
     name, fn, settings = _text.parse(text)
     return Cell(fn, name=name, **settings)

@@ -58,11 +58,11 @@ def permute(stacked: Tensor, given: Sequence[str], wanted: Sequence[str], dim: i
         raise ShapeError(phrase("permute", f"size {dim} of the tensor", expected, size))
     parts = dict(zip(given, stacked.chunk(len(given), dim), strict=True))
     zeros = torch.zeros_like(next(iter(parts.values())))
-    found = {**parts, **{f"-{n}": -p for n, p in parts.items()}, ".": zeros}
-    found.update({n.removeprefix("-"): -p for n, p in parts.items() if n.startswith("-")})
-    if missing := [n for n in wanted if n not in found]:
+    by_name = {**parts, **{f"-{n}": -p for n, p in parts.items()}, ".": zeros}
+    by_name.update({n.removeprefix("-"): -p for n, p in parts.items() if n.startswith("-")})
+    if missing := [n for n in wanted if n not in by_name]:
         raise InputError(phrase("permute", "wanted", f"names out of {' '.join(given)}", missing[0]))
-    return torch.cat([found[n] for n in wanted], dim)
+    return torch.cat([by_name[n] for n in wanted], dim)
 
 
 def supported_as(vocabulary: str, cell: Cell) -> str | None:
@@ -101,12 +101,12 @@ def read(vocabulary: str, cell: Cell, tensors: Mapping[str, Tensor]) -> list[Ten
         return [permute(plain[k], theirs if k != "V" else cell.gates[k], cell.gates[k]) for k in cell.letters]
     dim = 0 if vocabulary == "onnx" else 1
     w, u = (tensors[name] for name in _SIGNED[vocabulary])
-    found = {"W": permute(w, theirs, cell.gates["W"], dim), "U": permute(u, theirs, cell.gates["U"], dim)}
+    by_letter = {"W": permute(w, theirs, cell.gates["W"], dim), "U": permute(u, theirs, cell.gates["U"], dim)}
     if dim:
-        found = {k: m.t().contiguous() for k, m in found.items()}
+        by_letter = {k: m.t().contiguous() for k, m in by_letter.items()}
     first, second = (permute(v, theirs, cell.gates["W"]) for v in _biases(vocabulary, tensors, w.shape[dim], w))
-    found.update({"b": first, "d": second} if "d" in cell.letters else {"b": first + second})
-    weights = [found[k] for k in cell.letters if k != "p"]
+    by_letter.update({"b": first, "d": second} if "d" in cell.letters else {"b": first + second})
+    weights = [by_letter[k] for k in cell.letters if k != "p"]
     if "p" in cell.letters:
         weights += permute(tensors["P"], PEEPHOLES.split(), cell.gates["p"]).chunk(len(cell.gates["p"]))
     return weights

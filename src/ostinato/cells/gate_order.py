@@ -53,10 +53,10 @@ def merge(orders: Iterable[tuple[str, ...]]) -> tuple[str, ...] | None:
     return tuple(merged)
 
 
-def _check_pinned(pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
-    known, listed = set(found), Counter(pinned)
+def _check_pinned(pinned: tuple[str, ...], gates: tuple[str, ...]) -> None:
+    known, listed = set(gates), Counter(pinned)
     unknown = [g for g in pinned if g not in known]
-    missing = [g for g in found if g not in listed]
+    missing = [g for g in gates if g not in listed]
     if unknown:
         fault = f"{unknown[0]} is in no equation"
     elif missing:
@@ -67,5 +67,5 @@ def _check_pinned(pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
         return
     raise CellError(
         f'gates must list the names of the equations, each once, got "{" ".join(pinned)}": {fault}. '
-        f'Write gates="{" ".join(found)}", in the order in which you want them.'
+        f'Write gates="{" ".join(gates)}", in the order in which you want them.'
     )

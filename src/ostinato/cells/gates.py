@@ -25,8 +25,8 @@ def named_gates(t: Trace) -> tuple[dict[str, Value], dict[str, Value]]:
     for gate in t.order:
         if gate not in first:
             continue
-        sums[gate] = found = whole[first[gate].id]
-        activation = after.get(found.id)
+        sums[gate] = pre_activation = whole[first[gate].id]
+        activation = after.get(pre_activation.id)
         if activation is not None and activation.op not in LINEAR and activation.op not in ("mm", "state"):
             gates[gate] = activation
     return sums, gates

@@ -45,9 +45,9 @@ def _number(fn: Callable, kind: type[ast.stmt]) -> int | None:
     node = definition(fn)
     if node is None:
         return None
-    found = [n.lineno for n in ast.walk(node) if isinstance(n, kind)]
+    lines = [n.lineno for n in ast.walk(node) if isinstance(n, kind)]
     first = inspect.getsourcelines(fn)[1]
-    return first + (max(found) if kind is ast.Return else node.lineno) - 1 if found else None
+    return first + (max(lines) if kind is ast.Return else node.lineno) - 1 if lines else None
 
 
 def definition(fn: Callable) -> ast.FunctionDef | None:

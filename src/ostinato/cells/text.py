@@ -93,7 +93,7 @@ def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, st
     A comparison gets none. It is written wherever it is read, so its operands get one where that would be long.
     """
     uses = Counter(v.id for v in (*roots, *(a for reader in live if reader.id not in known for a in _operands(reader))))
-    found: set[int] = set()
+    own_lines: set[int] = set()
     depth: dict[int, int] = {}
     size: dict[int, int] = {}
     for v in live:
@@ -102,12 +102,12 @@ def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, st
         size[v.id] = 1 + sum(size[a.id] for a in inner)
         if v.op in COMPARISONS:
             if uses[v.id] > 1 and size[v.id] > _DEEPEST:
-                found.update(a.id for a in inner if a.args and a.id not in known)
+                own_lines.update(a.id for a in inner if a.args and a.id not in known)
                 depth[v.id], size[v.id] = 1, 3
         elif inner and (uses[v.id] > 1 or v.op in OWN_LINE or depth[v.id] > _DEEPEST):
-            found.add(v.id)
+            own_lines.add(v.id)
             depth[v.id], size[v.id] = 0, 1
-    return found
+    return own_lines
 
 
 def _operands(v: Value) -> tuple[Value, ...]:

@@ -54,7 +54,7 @@ class CellTransform:
 _DEFAULTS = {k: f.default for k, f in CellTransform.__dataclass_fields__.items()}
 
 
-@bounded_cache(16 << 20, size_of=lambda found, cell, options: graph_bytes(found, cell))
+@bounded_cache(16 << 20, size_of=lambda transformed, cell, options: graph_bytes(transformed, cell))
 def transformed_cell(cell: Cell, options: CellTransform) -> Cell:
     """The cell with the options in its equations; `cell` itself where there are none."""
     return _GraphRewriter(cell, options).cell() if options != CellTransform() else cell

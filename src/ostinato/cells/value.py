@@ -295,7 +295,7 @@ def _settings(row: Operation, args: tuple, kwargs: dict[str, Any]) -> tuple[tupl
     """(the values, the attr) of an operation that has numbers beside its values; takes those out of `kwargs`."""
     if not row.settings:
         return args, None
-    found = []
+    settings = []
     for k, setting in enumerate(row.settings, row.operands):
         given = kwargs.pop(setting.name, args[k] if len(args) > k else setting.default)
         if given is not None and not (is_number(given) and math.isfinite(given)):
@@ -305,7 +305,7 @@ def _settings(row: Operation, args: tuple, kwargs: dict[str, Any]) -> tuple[tupl
                 f"{row.name}: {setting.name} must be a finite number, got {got}. Write a plain number{learned}."
             )
         if not setting.only:
-            found.append(given)
+            settings.append(given)
         elif given != setting.default:
             raise CellError(f"{row.name}: {setting.name} {setting.only.format(given)}")
-    return args[: row.operands], row.attr(*found) if row.attr is not None else None
+    return args[: row.operands], row.attr(*settings) if row.attr is not None else None

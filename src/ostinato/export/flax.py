@@ -55,16 +55,16 @@ def read(gates: Sequence[str], params: Mapping[str, Mapping[str, Tensor]]) -> di
         sides = {side: dict(params[f"dense_{side}"]) for side in "ih"}
     else:
         sides = {side: _stacked(side, gates, params) for side in "ih"}
-    found = {"kernel": sides["i"]["kernel"], "recurrent_kernel": sides["h"]["kernel"]}
+    stacked = {"kernel": sides["i"]["kernel"], "recurrent_kernel": sides["h"]["kernel"]}
     first, second = sides["i"].get("bias"), sides["h"].get("bias")
     if "r" in gates:
         if first is not None or second is not None:
-            found["bias"] = found["kernel"].new_zeros(found["kernel"].shape[1]) if first is None else first
+            stacked["bias"] = stacked["kernel"].new_zeros(stacked["kernel"].shape[1]) if first is None else first
         if second is not None:
-            found["recurrent_bias"] = second
+            stacked["recurrent_bias"] = second
     elif first is not None or second is not None:
-        found["bias"] = sum((t for t in (first, second) if t is not None), start=torch.zeros((), device="cpu"))
-    return found
+        stacked["bias"] = sum((t for t in (first, second) if t is not None), start=torch.zeros((), device="cpu"))
+    return stacked
 
 
 def _stacked(side: str, gates: Sequence[str], params: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

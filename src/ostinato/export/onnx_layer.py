@@ -114,10 +114,10 @@ def _starts(nodes: GraphBuilder, layer: Layer, x: Name) -> list[Name]:
     """The layer's own start, [D·L, B, H] each: zeros, or what it learned."""
     probe = torch.zeros(1, 1, layer.input_size, dtype=nodes.dtype, device=next(layer.parameters()).device)
     own = [s.detach() for s in init.own(layer, probe, rows=1)]
-    rows, found = nodes.size(x, 1), []
+    rows, initial = nodes.size(x, 1), []
     for s in own:
         shape = nodes.make(
             "Concat", torch.tensor([s.shape[0]], device="cpu"), rows, torch.tensor([s.shape[2]], device="cpu"), axis=0
         )
-        found.append(nodes.make("Expand", s, shape))
-    return found
+        initial.append(nodes.make("Expand", s, shape))
+    return initial

@@ -69,10 +69,10 @@ def captured(
 
 def _own_reason(error: BaseException) -> OstinatoError | None:
     """A layer's own error, where it is the cause of the failure of torch.onnx."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, OstinatoError):
-        found = found.__cause__ or found.__context__
-    return found
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OstinatoError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _one_node(layers: Mapping[str, Layer]) -> Callable[[Layer], Answer]:

@@ -91,8 +91,8 @@ def to_flax(layer: Layer, api: str = "linen") -> list[dict[str, dict[str, Array]
     groups = _theirs("flax", layer, "to_flax")
     name = supported_as("flax", layer.cell) or ""
     gates = order("flax", layer.cell)
-    found = [flax.write(name, gates, one, api) for group in groups for one in group]
-    return [{part: {k: _array(t) for k, t in one.items()} for part, one in cell.items()} for cell in found]
+    cells = [flax.write(name, gates, one, api) for group in groups for one in group]
+    return [{part: {k: _array(t) for k, t in one.items()} for part, one in cell.items()} for cell in cells]
 
 
 def from_flax(layer: Layer, params: Sequence[Mapping[str, Any]]) -> None:
@@ -119,12 +119,12 @@ def _theirs(vocabulary: str, layer: Layer, where: str) -> list[list[Tensors]]:
         raise InputError(phrase(f"export.{where}", "layer", "a layer of this package", type(given).__name__, remedy))
     order(vocabulary, layer.cell)  # says which cells there are, where this is none of them
     bare = not {"b", "d"} & set(layer.cell.letters) and vocabulary != "onnx"
-    found = []
+    groups = []
     for names in layer._weight_names():
         tensors = write(vocabulary, layer.cell, [getattr(layer, n).detach() for n in names])
-        found.append({k: t for k, t in tensors.items() if not (bare and "bias" in k)})
+        groups.append({k: t for k, t in tensors.items() if not (bare and "bias" in k)})
     directions = 2 if layer.bidirectional else 1
-    return [found[k : k + directions] for k in range(0, len(found), directions)]
+    return [groups[k : k + directions] for k in range(0, len(groups), directions)]
 
 
 def _take(vocabulary: str, layer: Layer, given: list[list[Tensors]], where: str) -> None:

@@ -37,9 +37,9 @@ def reach_picture(outcomes: Sequence[Outcome]) -> Figure:
     """‖∂L_T/∂h_{T-k}‖ against lag k, before and after training, and for the LSTM its second state c too."""
     panels = {}
     for heading, attribute in (("before training", "gradient_before"), ("after training", "gradient_after")):
-        found = {each.cell: getattr(each, attribute) for each in outcomes}
-        lines = {f"{cell} h": norms["h"] for cell, norms in found.items()}
-        panels[heading] = lines | {f"{cell} c": norms["c"] for cell, norms in found.items() if "c" in norms}
+        norms_of = {each.cell: getattr(each, attribute) for each in outcomes}
+        lines = {f"{cell} h": norms["h"] for cell, norms in norms_of.items()}
+        panels[heading] = lines | {f"{cell} c": norms["c"] for cell, norms in norms_of.items() if "c" in norms}
     title = "How far back the last character's loss reaches, in the hidden state h" + (
         " and the LSTM's cell state c" if any("c" in each.gradient_after for each in outcomes) else ""
     )

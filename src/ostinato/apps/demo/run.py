@@ -117,14 +117,14 @@ class Run:
         few = report.few_updates(self.finished)
         if few:
             about["training"] = few
-        found, options = text_page(
+        inspected, options = text_page(
             self.models[best.cell],
             self.text.alphabet,
             self.text.valid,
             title=f"{best.cell}, after training",
             about=about,
         )
-        return found.save(self.folder / "inspect.html", **options)
+        return inspected.save(self.folder / "inspect.html", **options)
 
 
 def run(settings: Settings, console: Console | None = None, clock: Clock = time.monotonic) -> int:

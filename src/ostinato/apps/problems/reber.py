@@ -33,7 +33,7 @@ def _table(entries: dict[int, dict[str, int]]) -> Tensor:
 _NEXT = _table(GRAPH)
 
 
-@bounded_cache(4 << 20, size_of=lambda found, length: tensor_bytes([found]))
+@bounded_cache(4 << 20, size_of=lambda chances, length: tensor_bytes([chances]))
 def _chances(length: int) -> Tensor:
     """The chance of each symbol at a node, when `left` more must follow and end the string: [length, 8, 7].
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputError, phrase
+from ...errors import USE_CONVERT, InputError, phrase
 from ...layers.base import Layer
 from ...layers.modes import eval_mode
 from ..capture.detached_calls import DetachedCall, recorded
@@ -37,8 +37,7 @@ class AgeDecomposition:
 
     def __init__(self, model: nn.Module, loss_per_step: Loss, where: str) -> None:
         if not any(isinstance(module, Layer) for module in model.modules()):
-            remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
-            raise InputError(phrase(where, "model", "a model with a recurrent layer of ostinato", "none", remedy))
+            raise InputError(phrase(where, "model", "a model with a recurrent layer of ostinato", "none", USE_CONVERT))
         if any(isinstance(m, Layer) and m.options.clip_gradient is not None for m in model.modules()):
             remedy = "A clipped gradient is not a sum over ages; measure with clip_gradient=None."
             raise InputError(phrase(where, "model", "one whose gradients are not bounded", "clip_gradient", remedy))
