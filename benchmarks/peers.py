@@ -19,7 +19,7 @@ from measure import Material, Unequal, check, in_turns, job, material, pair
 from shapes import Shape
 from torch import Tensor, nn
 
-from ostinato.cells import catalogue, vocabulary
+from ostinato.cells import catalogue, gate_layouts
 
 PEERS = {"jax": "JAX lax.scan", "onnxruntime": "ONNX Runtime"}
 CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN tanh": "elman", "RNN relu": "elman_relu"}
@@ -121,7 +121,7 @@ def _onnxruntime(shape: Shape, layer: nn.Module, given: Material) -> Peer:
     runtime: Any = import_module("onnxruntime")
     cell = catalogue()[CELLS[shape.kind]]
     parameters = dict(layer.named_parameters())
-    tensors = vocabulary.write("onnx", cell, [parameters[name].detach() for name in NAMES])
+    tensors = gate_layouts.write("onnx", cell, [parameters[name].detach() for name in NAMES])
     family, _, nonlinearity = shape.kind.partition(" ")
     options: dict[str, Any] = {"hidden_size": shape.hidden}
     options |= {"activations": [nonlinearity.capitalize()]} if nonlinearity else {}

@@ -1,5 +1,6 @@
 """The grid: what it counts, what a second run skips, what its tables say, and what it refuses."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -99,10 +100,22 @@ def test_no_chain_of_the_peak_is_taken_for_another(target, chains):
     assert text.count("vfmadd") == chains
 
 
-def test_peak_counts_threads_that_came():
-    assert 1e8 < peak("float64", 0.0, rounds=2000) < 1e15
-    assert peak("float32", 0.0, rounds=2000) > 0
-    assert copied(1, 1) > 0
+@pytest.fixture
+def one_second_apart(monkeypatch):
+    """A clock in place of time.perf_counter: each reading is one second after the last."""
+    monkeypatch.setattr("time.perf_counter", map(float, itertools.count()).__next__)
+
+
+@pytest.mark.parametrize(("scalar", "bits"), [("float32", 32), ("float64", 64)])
+def test_peak_is_multiply_adds_of_the_threads_that_came_over_time(one_second_apart, scalar, bits):
+    target = machine.host()
+    lanes = target.vector_bits // bits
+    of_a_thread = 2 * lanes * (target.registers * 3 // 4) * 2000
+    assert peak(scalar, 0.0, rounds=2000) in [n * of_a_thread for n in range(1, torch.get_num_threads() + 1)]
+
+
+def test_a_copy_counts_what_it_reads_and_writes(one_second_apart):
+    assert copied(megabytes=3, repeats=2) == 2 * 3 * 2**20
 
 
 def test_turns_are_taken_and_bounded():
@@ -257,13 +270,13 @@ def test_peers_are_told_by_their_least_lead():
 def test_onnx_runtime_is_checked_before_it_is_timed(kind, monkeypatch):
     shape = Shape(kind, False, 4, 2, 3, 5)
     assert peers.time_peers(shape, 0.0)["onnxruntime"] > 0
-    right = peers.vocabulary.write
+    right = peers.gate_layouts.write
 
     def swapped(name, cell, weights):
         found = right(name, cell, weights)
         return {**found, "B": -found["B"]}
 
-    monkeypatch.setattr(peers.vocabulary, "write", swapped)
+    monkeypatch.setattr(peers.gate_layouts, "write", swapped)
     monkeypatch.setattr(peers, "installed", lambda: {"onnxruntime": "0"})
     with pytest.raises(Unequal, match="ONNX Runtime: .* output differs"):
         peers.time_peers(shape, 0.0)

@@ -24,7 +24,7 @@ from ostinato.kernels.system.target import host
 PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",
-    "cells/vocabulary.py _by_equations": "one for each vocabulary",
+    "cells/gate_layouts.py _by_equations": "one for each vocabulary",
     "kernels/lens_kernels/row_norms.py _kernel": "two kernels in two number types",
     "kernels/system/target.py _host_cpu": "no arguments",
     "kernels/system/target.py _host_features": "no arguments",

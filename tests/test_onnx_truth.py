@@ -1,6 +1,6 @@
 """RNN, GRU and LSTM of ONNX as an independent truth: its own node tests, its evaluator, and onnxruntime.
 
-Weights are converted by gate names (`ostinato.cells.vocabulary`). An implementation is a function
+Weights are converted by gate names (`ostinato.cells.gate_layouts`). An implementation is a function
 (cell, x, states, weights, sizes, reverse) -> (output, finals); adding one to IMPLEMENTATIONS puts it under every test.
 
 Where onnx 1.23 is silent: its node tests have equal numbers in all weights, so they cannot see an exchanged gate, and
@@ -23,8 +23,8 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from ostinato.cells import Cell, catalogue
+from ostinato.cells.gate_layouts import read
 from ostinato.cells.reference import sequence
-from ostinato.cells.vocabulary import read
 from ostinato.execution import dispatch
 from ostinato.sequence import SequenceCall
 from tolerance import check

@@ -104,8 +104,14 @@ def test_a_callback_comes_after_those_that_were_asked_for_during_the_pass():
 
 
 def test_bfloat16_in_onednn_is_known():
-    """torch.ops.mkldnn._is_mkldnn_bf16_supported. Without it nn.LSTM's types under autocast would be guessed."""
-    assert isinstance(_torch_private.onednn_has_bfloat16(), bool)
+    """torch.ops.mkldnn._is_mkldnn_bf16_supported. Without it nn.LSTM's types under autocast would be guessed.
+
+    From float32 states oneDNN returns c in bfloat16; torch's own operations promote it to float32.
+    """
+    states = torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, (_, c) = torch.nn.LSTM(3, 4)(torch.randn(5, 2, 3), states)
+    assert c.dtype == (torch.bfloat16 if _torch_private.onednn_has_bfloat16() else torch.float32)
 
 
 def test_a_constant_result_is_taken_as_it_is():

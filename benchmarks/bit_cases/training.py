@@ -78,7 +78,11 @@ def truncated(kind: str, options: Mapping[str, Any], k1: int, k2: int) -> Mappin
         grads.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
         optimiser.step()
         if number == 1:
-            kept = {"states": tbptt.state_dict()["states"], "steps": tbptt.steps, "chunks": tbptt.chunks}
+            kept = {
+                "states": tbptt.state_dict()["states"],
+                "steps": tbptt.steps,
+                "chunks": tbptt.state_dict()["supply"]["chunks"],
+            }
     return {"outputs": outputs, "gradients": grads, "kept": kept, "weights": model.state_dict()}
 
 

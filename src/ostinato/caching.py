@@ -1,4 +1,4 @@
-"""Caches bounded by the bytes of what they hold: the sizes and cells of a program that runs for weeks have no end."""
+"""Caches bounded in bytes: a program that runs for weeks meets any number of sizes and cells."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 R = TypeVar("R")
 
 ENTRY_BYTES = 512
-"""What a key, its entry in the table and a small value take."""
+"""Bytes of a key, its table entry and a small value."""
 NODE_BYTES = 4096
-"""What a node of a cell's graph takes at most, with its share of the derivative and of the plans made from both."""
+"""An upper bound of the bytes of a graph's node, with its share of the derivative and of the plans made from it."""
 
 
 def bounded_cache(
@@ -25,12 +25,11 @@ def bounded_cache(
         def table(length): ...
 
     size_of    (value, *arguments) → bytes that the entry keeps alive
-    and_clear  called where the cache is emptied by itself: for what else keeps its entries alive
+    and_clear  called when the cache empties itself, to release other references to its entries
 
-    A result that does not fit empties the cache before it goes in, so entries that are still needed are made again once
-    for every `max_bytes` of others. In return a hit is one of `lru_cache`, with no order to keep, in any thread. Where
-    a result may be larger than the whole cache, its caller knows from the arguments and asks `table.__wrapped__`, which
-    is the function without the cache.
+    A result that does not fit empties the cache first, so entries that are still needed are computed again once for
+    every `max_bytes` of others. In return a hit costs as much as one of `lru_cache`, in any thread. Where the arguments
+    show that a result may be larger than the whole cache, callers use `table.__wrapped__`, the function without it.
     """
 
     def decorate(function: Callable[..., R]) -> _lru_cache_wrapper[R]:
@@ -58,11 +57,11 @@ def bounded_cache(
 
 
 def graph_bytes(*made: Any) -> int:
-    """What graphs take at most, or the graphs of what has a `trace`: cells, and all that is derived from one."""
+    """An upper bound of the bytes of graphs, or of the graphs of objects with a `trace`, such as cells."""
     graphs = [m.trace.graph if hasattr(m, "trace") else m for m in made]
     return sum(NODE_BYTES * len(graph.nodes) for graph in graphs)
 
 
 def tensor_bytes(tensors: Iterable[Tensor | None]) -> int:
-    """What the numbers of tensors take; None takes nothing."""
+    """The bytes of the numbers of tensors; None has none."""
     return sum(t.numel() * t.element_size() for t in tensors if t is not None)

@@ -1,10 +1,15 @@
 """The exception tree and the one place that phrases messages.
 
-Every message has four parts: where it happened, what was expected, what was given, and what to write instead.
+Every message has four parts: where it happened, what was expected, what was received, and what to write instead.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+from ._renamed import renamed_names
+
+USE_CONVERT = "ostinato.convert(model) replaces torch.nn's recurrent layers in place."
+"""The remedy where a function needs a recurrent layer of this package."""
 
 
 class OstinatoError(Exception):
@@ -12,31 +17,41 @@ class OstinatoError(Exception):
 
 
 class CellError(OstinatoError, TypeError):
-    """A cell's equations cannot be read: raised where the cell is defined, never later."""
+    """The equations of a cell are invalid. Raised where the cell is defined, never later."""
 
 
 class InputError(OstinatoError, ValueError):
-    """A layer, a function or a command was given something that it cannot work on."""
+    """An argument of a layer, a function or a command has a wrong type or value."""
 
 
 class ShapeError(OstinatoError, RuntimeError):
     """A tensor has the wrong sizes. A RuntimeError, as in torch.nn's recurrent layers."""
 
 
-class NoKernels(OstinatoError):
-    """This machine or device has no compiled kernels; the reference runs instead, with one warning."""
+class NoKernelsError(OstinatoError):
+    """There are no compiled kernels for this machine or device. The reference runs instead, with one warning."""
 
 
 class AnomalyError(OstinatoError, FloatingPointError):
-    """A value in a recurrent layer is NaN or infinite: raised inside `detect_anomaly`, which says where it began."""
+    """A value in a recurrent layer is NaN or infinite. `detect_anomaly` raises it; the message says where it began."""
 
 
-class MissingPackage(OstinatoError, ImportError):
+class MissingPackageError(OstinatoError, ImportError):
     """A package that only this call needs is not installed."""
 
 
-class NotFinite(OstinatoError, FloatingPointError):
-    """A training run met a value that is inf or NaN; the message says where it began."""
+class NotFiniteError(OstinatoError, FloatingPointError):
+    """A value in a training run is infinite or NaN; the message says where it began."""
+
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "NoKernels": ("NoKernelsError", NoKernelsError),
+        "MissingPackage": ("MissingPackageError", MissingPackageError),
+        "NotFinite": ("NotFiniteError", NotFiniteError),
+    },
+)
 
 
 class StorageError(OstinatoError, OSError):

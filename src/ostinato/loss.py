@@ -51,7 +51,7 @@ def sequence_loss(
     With batch_first output and target are [B, T, ·]. One sequence by itself is [T, K] and [T] for cross entropy, [T]
     for the others. Or both are PackedSequences of the same lengths.
 
-    reduction says what is added up and what is averaged. A token is one term: one step of one sequence, and each of
+    reduction selects what is summed and what is averaged. A token is one term: one step of one sequence, and each of
     the K values of a step where there are several. n_b is the number of tokens of sequence b, m_t that of step t.
 
         sum                            Σ_b Σ_t ℓ_tb
@@ -65,15 +65,15 @@ def sequence_loss(
     Sequences and steps without a token are not counted in B and T. A batch without any token has loss 0.
 
     lengths         tokens of each row are its first steps, from 0 to T of them: a list, an array or an integer tensor.
-                    What stands past a row's end, in output or target, is never read: NaN there changes nothing, and
+                    Values past a row's end, in output or target, are never read: NaN there changes nothing, and
                     the gradient there is 0. Under torch.compile(fullgraph=True) give a tensor; its values are not
                     checked there, and lengths beyond T count as T
-    ignore_index    cross entropy: steps with this class are no tokens; -100 without it, as in torch.nn.functional
+    ignore_index    cross entropy: steps with this class are not tokens; -100 without it, as in torch.nn.functional
     weight          [K], cross entropy: the weight of each class. As in torch.nn.functional a token of class y then
                     counts weight[y] times, in sums and in the n_b and m_t of means
     label_smoothing cross entropy: the share of the target that is spread evenly over all classes
 
-    Returns a scalar, or [T, B] or [T, B, K] for "none". Half types are added up in float32. On one row alone these are
+    Returns a scalar, or [T, B] or [T, B, K] for "none". Half types are summed in float32. On a single row these are
     torch.nn.functional's cross_entropy, binary_cross_entropy_with_logits and mse_loss. Raises InputError, or ShapeError
     for sizes that do not fit.
     """
@@ -162,8 +162,8 @@ def _packed_terms(kind: str, output: object, target: object, lengths: Lengths, o
         remedy = "Pack the targets with the lengths, and the enforce_sorted, that the inputs were packed with."
         raise ShapeError(phrase(_WHERE, "target", "packed as output is", "other lengths or another order", remedy))
     _refuse_shapes(kind, output.data, target.data, (1, 2))
-    found = _terms(kind, output.data.unsqueeze(1), target.data.unsqueeze(1), None, options)
-    losses, counts, tokens = [pad_packed_sequence(PackedSequence(t.squeeze(1), *output[1:]))[0] for t in found]
+    terms = _terms(kind, output.data.unsqueeze(1), target.data.unsqueeze(1), None, options)
+    losses, counts, tokens = [pad_packed_sequence(PackedSequence(t.squeeze(1), *output[1:]))[0] for t in terms]
     return _Terms(losses, counts, tokens)
 
 

@@ -1,7 +1,7 @@
-"""Packed batches from sequences that lie one after the other, and back: with offsets, or as nested (jagged) tensors.
+"""Packed batches from and to concatenated sequences with offsets, and nested (jagged) tensors.
 
-A PackedSequence is what the layers take and return. Others keep a batch as rows [R, C], the sequences one after the
-other, and offsets [B + 1], where each begins and the last one ends.
+The layers take and return PackedSequence. Other libraries keep a batch as rows [R, C], the sequences concatenated, and
+offsets [B + 1]: where each sequence begins, and where the last one ends.
 
 Letters: B sequences, R steps of all of them together, C features.
 """
@@ -21,7 +21,7 @@ from .ragged.segments import cut
 def from_offsets(rows: Tensor, offsets: Tensor) -> PackedSequence:
     """rows [R, C] and integer offsets [B + 1], as of `cu_seqlens`, → a packed batch, in the order of the sequences.
 
-    Sequence b has the rows offsets[b] … offsets[b + 1] - 1, at least one, as a PackedSequence wants. Differentiable.
+    Sequence b has the rows offsets[b] … offsets[b + 1] - 1, at least one, as PackedSequence requires. Differentiable.
     """
     where, known = "packing.from_offsets", on_cpu(offsets).detach().to("cpu")
     if known.dim() != 1 or len(known) < 2 or known.is_floating_point() or known.dtype == torch.bool:
@@ -46,7 +46,7 @@ def to_offsets(packed: PackedSequence) -> tuple[Tensor, Tensor]:
     lengths = descending if unsorted is None else descending[unsorted.cpu()]
     index, inverse, _, order = _order(lengths)
     if packed.sorted_indices is not None and not torch.equal(order, packed.sorted_indices.cpu()):
-        # Rows of one length stand in another order than ours: what is packed here is packed by their order.
+        # Sequences of equal length are in another order than ours, so the rows are indexed by the order of `packed`.
         index, inverse, _, _ = _order(lengths, packed.sorted_indices.cpu())
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).to(packed.data.device)
     return pick(packed.data, inverse.to(packed.data.device), index.to(packed.data.device)), offsets

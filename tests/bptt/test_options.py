@@ -151,7 +151,7 @@ def test_stopping_and_resuming_changes_no_bit(options, k1, k2):
     file.seek(0)
     for name, saved in torch.load(file, weights_only=True).items():
         second[name].load_state_dict(saved)
-    train(second, islice(chunks(), second["tbptt"].chunks, None))
+    train(second, islice(chunks(), second["tbptt"].chunks_consumed, None))
     expected = whole["model"].state_dict()
     assert all(torch.equal(p, expected[name]) for name, p in second["model"].state_dict().items())
     assert not all(torch.equal(p, expected[name]) for name, p in first["model"].state_dict().items())

@@ -96,7 +96,7 @@ def learned_elsewhere(layers, x):
         ),
         (lambda ls, x: ls["one"](x[::2])[0], r"must be of the 4 steps of the call along dimension 0, got \[2, 3, 3\]"),
         (lambda ls, x: ls["one"](x)[1][0], r"what the model returns must be one output for each of the 4 steps"),
-        (lambda ls, x: ls["one"](x)[1], r"what the model returns must be .*, got \[1, 3, 5\]. A loss looks at single"),
+        (lambda ls, x: ls["one"](x)[1], r"what the model returns must be .*, got \[1, 3, 5\]. The loss is taken at"),
     ],
 )
 def test_calls_that_are_refused(call, message):
@@ -143,7 +143,7 @@ READERS = {
         "its output at steps 3 to 5 changes with .* batch normalisation in training",
     ),
     "a cell of torch's": (cells_beside, "its output at steps 3 to 5 changes with the steps before"),
-    "the number of a step": (numbered, "the input of layer 'layers.one' depends on a step's place in the call"),
+    "the number of a step": (numbered, "the input of layer 'layers.one' depends on a step's index in the call"),
     "the final state": (
         lambda ls, x: ls["one"](x)[1].expand(len(x), -1, -1).clone(),
         "its output at steps 3 to 5 changes with the steps before",
@@ -200,11 +200,11 @@ def test_models_that_are_not_refused():
     ("given", "resets", "message"),
     [
         (X[:5], None, r"a window must be of k1 = 4 new steps, got 5. windows\(stream\) cuts chunks of any size"),
-        (X[:0], None, "what goes into the model must be tensors of one number of steps, 1 or more, .*got 0"),
+        (X[:0], None, "the model's inputs must be tensors of one number of steps, 1 or more, .*got 0"),
         (
             torch.tensor(3),
             None,
-            "what goes into the model must be tensors with time along dimension 0, got a tensor of 0",
+            "the model's inputs must be tensors with time along dimension 0, got a tensor of 0",
         ),
         ("abc", None, "must be tensors with time along dimension 0, got tuple without a tensor"),
         (X[:4, :2], None, r"a window must be .*\[T, 3\] torch.int64.*, as the one before it, got .*\[T, 2\]"),
@@ -222,7 +222,7 @@ def test_windows_that_do_not_fit(given, resets, message):
 
 def test_resets_given_twice():
     model = Around(lambda ls, x: ls["one"](x, resets=x[..., 0] > 9)[0])
-    with pytest.raises(InputError, match="resets must be given once, got them twice. The model gives them"):
+    with pytest.raises(InputError, match="resets must be given once, got them twice. The model passes resets"):
         ostinato.TruncatedBPTT(model, 4, 6)(torch.randn(4, 3, 3), resets=torch.zeros(4, 3, dtype=torch.bool))
 
 

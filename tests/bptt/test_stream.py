@@ -58,7 +58,7 @@ def test_stopping_and_resuming_changes_no_bit(k1, k2, after):
     file.seek(0)
     for name, saved in torch.load(file, weights_only=True).items():
         second.parts()[name].load_state_dict(saved)
-    second.run(islice(in_chunks(data(), sizes), second.tbptt.chunks, None))
+    second.run(islice(in_chunks(data(), sizes), second.tbptt.chunks_consumed, None))
     assert all(torch.equal(a, b) for a, b in zip(second.weights(), whole.weights()))
     assert not all(torch.equal(a, b) for a, b in zip(first.weights(), whole.weights()))
 
@@ -118,7 +118,7 @@ def test_the_end_of_a_stream_is_the_end_of_its_sequences():
     tbptt = ostinato.TruncatedBPTT(model, 4, 6)
     first, second = ([tbptt(a) for a in tbptt.windows([x])] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second)) and len(first) == 3
-    assert tbptt.steps == 0 and tbptt.chunks == 0
+    assert tbptt.steps == 0 and tbptt.chunks_consumed == 0
 
 
 def test_the_model_by_itself_is_left_alone():

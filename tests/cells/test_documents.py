@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ostinato.cells import catalogue
-from ostinato.cells.notation import RESERVED
 from ostinato.cells.operations import OWN_LINE, known
 from ostinato.cells.page import catalogue_page
+from ostinato.cells.tracing import RESERVED
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -11,17 +11,17 @@ from ostinato.cells.derivative import carries, differentiate
 from ostinato.cells.describe import describe
 from ostinato.cells.gates import named_gates
 from ostinato.cells.latex import latex
-from ostinato.cells.options import Wrapping, gate_values, wrapped
 from ostinato.cells.text import parse
+from ostinato.cells.transforms import CellTransform, gate_values, transformed_cell
 from ostinato.execution.routing import autocast_types
 
 
 def with_options(cell: Cell) -> Cell:
     dropped = tuple((gate, 0.25) for gate in sorted(gate_values(cell)))
-    options = Wrapping(
+    options = CellTransform(
         layer_norm=True, recurrent_dropout=0.25, gate_dropout=dropped, zoneout=(("h", 0.25),), clip_gradient=1.0
     )
-    return wrapped.__wrapped__(cell, options)  # without its cache
+    return transformed_cell.__wrapped__(cell, options)  # without its cache
 
 
 def one_step(cell: Cell) -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 import ostinato
 from cells.compose import random_call, random_cell
 from ostinato.cells import Cell, as_cell, catalogue, cell, mean, norm
-from ostinato.cells.order import merge
+from ostinato.cells.gate_order import merge
 from ostinato.cells.reference import sequence
 
 

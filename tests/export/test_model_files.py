@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import ostinato
 from export.runtime import run
 from ostinato import export
-from ostinato.errors import InputError, MissingPackage
+from ostinato.errors import InputError, MissingPackageError
 from tolerance import check
 
 
@@ -168,7 +168,7 @@ def test_what_is_no_model(tmp_path):
 def test_a_package_that_is_missing_is_named(package, monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     message = rf"export.onnx: the package {package} must be installed, got none. Install it: pip install {package}"
-    with pytest.raises(MissingPackage, match=message):
+    with pytest.raises(MissingPackageError, match=message):
         export.onnx(Calling(lambda rnn, x: rnn(x)[0]), tmp_path / "model.onnx", torch.randn(5, 3, 4))
 
 

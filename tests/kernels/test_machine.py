@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ostinato import _version
-from ostinato.errors import InputError, NoKernels
+from ostinato.errors import InputError, NoKernelsError
 from ostinato.kernels.system import compile_cache
 from ostinato.kernels.system import target as targets
 
@@ -110,7 +110,7 @@ def test_a_target_of_another_machine_is_emitted_but_never_run(monkeypatch):
 
 def test_without_fused_multiply_add_there_are_no_kernels(monkeypatch):
     monkeypatch.setenv("OSTINATO_TARGET", "sse")
-    with pytest.raises(NoKernels, match=r"Kernels need fused multiply-add .* which sse lacks"):
+    with pytest.raises(NoKernelsError, match=r"Kernels need fused multiply-add .* which sse lacks"):
         targets.host()
 
 
@@ -129,7 +129,7 @@ def test_the_host_is_recognised_by_its_features(monkeypatch, triple, missing, ex
     monkeypatch.setattr(targets, "host_triple", lambda: triple)
     monkeypatch.setattr(targets, "_host_features", lambda: features)
     if expected is None:
-        with pytest.raises(NoKernels, match="Kernels (need|exist)"):
+        with pytest.raises(NoKernelsError, match="Kernels (need|exist)"):
             targets._detect()
     else:
         assert targets._detect().name == expected

@@ -10,7 +10,7 @@ import pytest
 
 from ostinato import kernels
 from ostinato.cells import catalogue
-from ostinato.errors import InputError, NoKernels
+from ostinato.errors import InputError, NoKernelsError
 from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import program
@@ -126,7 +126,7 @@ def test_assembly_of_named_targets():
     assert kernels.assembly("lstm", "avx2", "float64") != by_name["avx2"]
     with pytest.raises(InputError, match="one of host, avx512, avx2, sse, aarch64, got 'vax'"):
         kernels.assembly("lstm", "vax")
-    with pytest.raises(NoKernels, match="fused multiply-add"):
+    with pytest.raises(NoKernelsError, match="fused multiply-add"):
         kernels.assembly("lstm", "sse")
     with pytest.raises(InputError, match="kernels.assembly: cell"):
         kernels.assembly("no such cell")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ostinato.apps.lab import Case
-from ostinato.apps.lab.experiment import EVERY, Run, build, generator, reach
+from ostinato.apps.lab.experiment import EVERY, TrainingRun, build, generator, reach
 from ostinato.apps.lab.settings import Training
 from ostinato.apps.problems import named
 
@@ -24,7 +24,7 @@ def one_thread():
 
 
 def finished(case):
-    run = Run(case)
+    run = TrainingRun(case)
     while run.result is None:
         run.advance()
     return run
@@ -44,7 +44,7 @@ def test_the_reach_is_what_autograd_says_step_by_step(task, cell):
     found = reach(network, case)
     double = copy.deepcopy(network).double()
     drawn = problem.draw(12, 512, generator(0, 5))
-    end = int(drawn.judged[:, 0].nonzero().max())
+    end = int(drawn.eval_mask[:, 0].nonzero().max())
     weights = [getattr(double.layer, name) for name in double.layer._weight_names()[0]]
     ratios = []
     for row in range(32):
@@ -103,19 +103,19 @@ def test_a_lag_out_of_reach_is_not_learned_and_stays_at_chance():
 
 
 @pytest.mark.parametrize("training", [QUICK, replace(QUICK, sequences=60, decay=True)], ids=["new", "pool"])
-def test_a_run_that_was_put_down_ends_in_the_same_bits(training):
+def test_a_resumed_run_ends_in_the_same_bits(training):
     case = Case("agreement", 8, "lstm", "forget-1", 3, training)
     state = torch.random.get_rng_state()
     whole = finished(case)
-    first = Run(case)
+    first = TrainingRun(case)
     first.advance()
-    looks = iter([False] * 37 + [True])
-    first.advance(lambda: next(looks))  # put down between two looks at the error
+    stops = iter([False] * 37 + [True])
+    first.advance(lambda: next(stops))  # saved between two measurements of the error
     assert first.updates == EVERY + 37 and first.result is None
-    kept = first.put_down()
+    kept = first.state_dict()
     first.advance()
-    second = Run(case)
-    second.take_up(kept)
+    second = TrainingRun(case)
+    second.load_state_dict(kept)
     second.advance()
     assert told(second) == told(whole) == told(first)
     for name, weight in whole.network.state_dict().items():
@@ -133,7 +133,7 @@ def test_rows_are_told_apart_by_their_group():
 
 def test_a_pool_is_read_in_another_order_each_time_and_never_beyond():
     case = Case("adding", 4, "elman", "torch", 0, replace(QUICK, sequences=20))
-    run, read = Run(case), []
+    run, read = TrainingRun(case), []
     for run.updates in range(4):
         read.append(run._batch().inputs)
     whole = named("adding").draw(4, 20, generator(0, 1, 0)).inputs

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import ostinato
 from ostinato.apps.lab import Settings, run, workers
-from ostinato.apps.lab.experiment import EVERY, Run
+from ostinato.apps.lab.experiment import EVERY, TrainingRun
 from ostinato.apps.lab.record import Record
 from ostinato.apps.lab.run import Experiment
 from ostinato.apps.lab.settings import Training
@@ -71,8 +71,8 @@ def test_a_second_call_trains_nothing_and_more_lags_are_added(settings, monkeypa
     called(replace(settings, lags=(10,)))
     lines = (settings.out / "runs.jsonl").read_text(encoding="utf-8").splitlines()
     started: list = []
-    whole = Run.__init__
-    monkeypatch.setattr(Run, "__init__", lambda self, case: (started.append(case), whole(self, case))[1])
+    whole = TrainingRun.__init__
+    monkeypatch.setattr(TrainingRun, "__init__", lambda self, case: (started.append(case), whole(self, case))[1])
     assert called(replace(settings, lags=(10,)))[0] == 0
     assert started == []
     called(settings)
@@ -83,15 +83,15 @@ def test_a_second_call_trains_nothing_and_more_lags_are_added(settings, monkeypa
 def test_ctrl_c_loses_nothing(settings, monkeypatch):
     settings = replace(settings, tasks=("agreement",))
     called(replace(settings, out=settings.out / "whole"))
-    advance, calls = Run.advance, []
+    advance, calls = TrainingRun.advance, []
 
-    def interrupted(self, over):
+    def interrupted(self, should_stop):
         calls.append(self.case)
         if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-        advance(self, over)
+        advance(self, should_stop)
 
-    monkeypatch.setattr(Run, "advance", interrupted)
+    monkeypatch.setattr(TrainingRun, "advance", interrupted)
     before = signal.getsignal(signal.SIGINT)
     status, printed = called(settings)
     assert status == 130 and signal.getsignal(signal.SIGINT) is before
@@ -107,11 +107,11 @@ def test_ctrl_c_loses_nothing(settings, monkeypatch):
 
 
 def test_a_second_ctrl_c_stops_at_once(settings, monkeypatch):
-    def twice(self, over):
+    def twice(self, should_stop):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Run, "advance", twice)
+    monkeypatch.setattr(TrainingRun, "advance", twice)
     # A shell starts background jobs with Ctrl-C ignored, and so these tests, maybe.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -121,7 +121,7 @@ def test_a_second_ctrl_c_stops_at_once(settings, monkeypatch):
         signal.signal(signal.SIGINT, before)
 
 
-def test_when_the_time_is_up_the_case_is_put_down_and_taken_up(settings, monkeypatch):
+def test_when_the_time_is_up_the_case_is_saved_and_resumed(settings, monkeypatch):
     short = replace(
         settings,
         cells=("lstm",),
@@ -131,14 +131,16 @@ def test_when_the_time_is_up_the_case_is_put_down_and_taken_up(settings, monkeyp
     )
     called(replace(short, out=settings.out / "whole"))
     now = iter(range(10**6))
-    monkeypatch.setattr(Experiment, "over", lambda self: next(now) >= 3)
+    monkeypatch.setattr(Experiment, "should_stop", lambda self: next(now) >= 3)
     status, printed = called(short)
     monkeypatch.undo()
     assert status == 0 and "The time is up: 0 of 1 cases are finished." in printed
     assert [file.name for file in settings.out.iterdir() if file.is_file()][0].startswith("unfinished-")
     updates = []
-    advance = Run.advance
-    monkeypatch.setattr(Run, "advance", lambda self, over: (updates.append(self.updates), advance(self, over))[1])
+    advance = TrainingRun.advance
+    monkeypatch.setattr(
+        TrainingRun, "advance", lambda self, should_stop: (updates.append(self.updates), advance(self, should_stop))[1]
+    )
     called(short)
     assert updates[0] > 0
     assert told(settings.out) == told(settings.out / "whole")
@@ -193,9 +195,12 @@ def _raising(pipe, folder, stop):
 def test_a_worker_that_dies_is_named(settings, monkeypatch):
     monkeypatch.setattr(workers, "_worker", _killed)
     message = (
-        "ostinato lab lag: a worker must be alive to its end, got exit status -9 during temporal-order at lag 10, "
+        "ostinato lab lag: a worker process must be running until its last case, got exit status -9 during "
+        "temporal-order at lag 10, "
     )
-    with pytest.raises(OstinatoError, match=message + ".* What was finished is kept; the same command goes on."):
+    with pytest.raises(
+        OstinatoError, match=message + ".* Finished cases are kept; run the same command again to continue."
+    ):
         called(replace(settings, workers=2))
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import optimizer
 
 import ostinato
-from ostinato.errors import InputError, NotFinite
+from ostinato.errors import InputError, NotFiniteError
 from ostinato.lens import Live
 from ostinato.lens.live import measures
 
@@ -131,7 +131,7 @@ def test_training_is_the_same_and_nothing_is_left_behind(tmp_path):
 
 
 def broken(live, model, **options):
-    with pytest.raises(NotFinite) as stopped:
+    with pytest.raises(NotFiniteError) as stopped:
         trained(live, model, **options)
     assert not live._inside and not model.rnn._forward_hooks
     return str(stopped.value)
@@ -205,7 +205,7 @@ def test_causes_outside_of_the_layer():
         "every gradient is NaN, as after clipping by a norm that is NaN; what its recurrent layers compute" in message
     )
     model.zero_grad()
-    with pytest.raises(NotFinite, match="the gradient of head.bias is NaN; what its recurrent layers compute"):
+    with pytest.raises(NotFiniteError, match="the gradient of head.bias is NaN; what its recurrent layers compute"):
         with Live(model).step():
             model(torch.ones(5, 2, 4)).sum().backward()
             torch.optim.SGD(model.parameters(), 0.1).step()
@@ -216,7 +216,7 @@ def test_updates_by_hand_are_looked_at_afterwards():
     live = Live(model)
     with (
         pytest.raises(
-            NotFinite, match="step 0 stopped after the update of the weights.*weight_ih of gate r .NaN. is not"
+            NotFiniteError, match="step 0 stopped after the update of the weights.*weight_ih of gate r .NaN. is not"
         ),
         live.step(),
     ):

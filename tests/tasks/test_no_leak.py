@@ -17,7 +17,7 @@ def first_bit(examples):
 
 
 def cue(examples):
-    asked = examples.judged.int().argmax(0)
+    asked = examples.eval_mask.int().argmax(0)
     return examples.targets[asked, torch.arange(len(asked))]
 
 
@@ -49,7 +49,7 @@ def test_classes_need_the_cue(name):
     answers = answer(examples)
     assert 0.45 < answers.double().mean() < 0.55
     # The steps up to the answer, aligned at their end where rows differ in length.
-    asked = examples.judged.int().argmax(0)
+    asked = examples.eval_mask.int().argmax(0)
     at = asked - torch.arange(int(asked.min()) - step)[:, None]
     after = examples.inputs[at, torch.arange(COUNT)].permute(1, 0, 2).flatten(1)
     bound = 4 * (0.25 / (COUNT / 2)) ** 0.5

@@ -39,15 +39,15 @@ def test_shapes_and_ranges(name, seed, further, batch):
     examples = task.draw(lag, batch, generator(seed))
     steps = len(examples.inputs)
     assert examples.inputs.shape == (steps, batch, features) and examples.inputs.dtype == torch.float32
-    assert examples.counted.shape == examples.judged.shape == (steps, batch)
-    assert (examples.counted | ~examples.judged).all(), "a judged step that is not trained"
-    assert len(set(examples.judged.sum(0).tolist())) == 1 and examples.judged.any()
+    assert examples.loss_mask.shape == examples.eval_mask.shape == (steps, batch)
+    assert (examples.loss_mask | ~examples.eval_mask).all(), "a tested step that is not trained"
+    assert len(set(examples.eval_mask.sum(0).tolist())) == 1 and examples.eval_mask.any()
     if task.loss == "squared error":
         assert examples.targets.shape == (steps, batch, outputs)
     else:
         assert examples.targets.shape == (steps, batch)
-        counted = examples.targets[examples.counted]
-        assert 0 <= counted.min() and counted.max() < outputs
+        trained = examples.targets[examples.loss_mask]
+        assert 0 <= trained.min() and trained.max() < outputs
         # One symbol at a step: a single 1, or nothing behind a row's end.
         assert set(examples.inputs.sum(2).unique().tolist()) <= {0.0, 1.0}
         assert set(examples.inputs.unique().tolist()) <= {0.0, 1.0}
@@ -99,13 +99,13 @@ def test_losses_and_errors_by_hand():
 
 def test_rows_are_cut_after_their_last_counted_step():
     examples = named("distractors").draw(6, 50, generator(1))
-    last = examples.counted.int().argmax(0)
+    last = examples.loss_mask.int().argmax(0)
     index = last.argsort()[:3]
     some = examples.rows(index)
     assert isinstance(some, Examples) and len(some.inputs) == int(last[index].max()) + 1 < len(examples.inputs)
     for row, original in enumerate(index.tolist()):
         assert torch.equal(some.inputs[:, row], examples.inputs[: len(some.inputs), original])
-        assert some.judged[:, row].nonzero().item() == last[original]
+        assert some.eval_mask[:, row].nonzero().item() == last[original]
 
 
 # Each task, read off its sequences.
@@ -123,7 +123,7 @@ def test_adding(seed, further, batch):
             total, marks = total + mark * value, marks + mark
         assert marks == 2
         assert examples.targets[-1, row, 0].item() == pytest.approx(total, abs=1e-6)
-        assert examples.judged[:, row].tolist() == [False] * (lag - 1) + [True]
+        assert examples.eval_mask[:, row].tolist() == [False] * (lag - 1) + [True]
 
 
 def test_marks_stand_anywhere_and_chance_is_what_it_is():
@@ -142,7 +142,7 @@ def test_minimal_lag(seed, further, batch):
         cue, *between = ids(examples, row)
         assert cue in (lag - 1, lag) and between == list(range(lag - 1))
         assert examples.targets[:, row].tolist() == [*between, cue]
-        assert examples.counted[:, row].all() and examples.judged[:, row].nonzero().tolist() == [[lag - 1]]
+        assert examples.loss_mask[:, row].all() and examples.eval_mask[:, row].nonzero().tolist() == [[lag - 1]]
 
 
 @drawn
@@ -152,18 +152,18 @@ def test_distractors(seed, further, batch):
     kinds = min(50, max(1, lag - 2))
     examples = named("distractors").draw(lag, batch, generator(seed))
     for row in range(batch):
-        asked = examples.judged[:, row].nonzero().item()
+        asked = examples.eval_mask[:, row].nonzero().item()
         begin, cue, *between, end = ids(examples, row)[: asked + 1]
         assert (begin, end) == (kinds, kinds + 1) and cue in (kinds + 2, kinds + 3)
         assert all(0 <= symbol < kinds for symbol in between)
         assert len(between) >= lag - 2 and asked - 1 >= lag - 1
         assert examples.targets[asked, row] == cue - (kinds + 2)
-        assert examples.counted[:, row].sum() == 1 and not examples.inputs[asked + 1 :, row].any()
+        assert examples.loss_mask[:, row].sum() == 1 and not examples.inputs[asked + 1 :, row].any()
 
 
 def test_distractors_go_on_with_probability_nine_tenths():
     examples = named("distractors").draw(10, 20_000, generator(3))
-    further = examples.judged.int().argmax(0) - 10
+    further = examples.eval_mask.int().argmax(0) - 10
     assert further.min() == 0
     assert further.double().mean().item() == pytest.approx(9, abs=0.3)
     assert (further == 0).double().mean().item() == pytest.approx(0.1, abs=0.01)
@@ -194,8 +194,8 @@ def test_copy(seed, further, batch):
         assert read[10:] == [8] * (lag - 11) + [9] + [8] * 9
         assert said == [8] * (lag - 1) + read[:10]
         # Dated t + 1, the answer at step t is the symbol read lag steps before.
-        assert all(said[step] == read[step + 1 - lag] for step in examples.judged[:, row].nonzero()[:, 0].tolist())
-    assert examples.counted.all() and (examples.judged.sum(0) == 10).all()
+        assert all(said[step] == read[step + 1 - lag] for step in examples.eval_mask[:, row].nonzero()[:, 0].tolist())
+    assert examples.loss_mask.all() and (examples.eval_mask.sum(0) == 10).all()
 
 
 # Reber's language, worked out of the graph by hand: after the upper loop, or by the lower one.
@@ -216,8 +216,8 @@ def test_reber(seed, further, batch):
         assert len(whole) == lag + 3 and whole[0] == "B" and whole[-1] == "E"
         assert whole[1] == whole[-2] and whole[1] in "TP"
         assert REBER.fullmatch(whole[2:-2]), whole
-        (judged,) = examples.judged[:, row].nonzero()[:, 0].tolist()
-        assert following[judged] == whole[-2] and judged + 1 - 1 == lag
+        (step,) = examples.eval_mask[:, row].nonzero()[:, 0].tolist()
+        assert following[step] == whole[-2] and step == lag
 
 
 @pytest.mark.parametrize("length", [5, 6, 7, 8])
@@ -256,7 +256,7 @@ def test_agreement(seed, further, batch):
         singular = {*SINGULAR, *CLASSES["surname"], *CLASSES["first name"]}
         misleading = sum(word in (singular if plural else PLURAL) for word in words[2:])
         assert examples.group[row] == misleading
-    assert examples.judged.sum() == batch and examples.judged[-1].all()
+    assert examples.eval_mask.sum() == batch and examples.eval_mask[-1].all()
 
 
 def test_agreement_uses_all_of_its_words_and_short_distances():

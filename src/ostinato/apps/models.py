@@ -51,7 +51,7 @@ class CharModel(nn.Module):
         """Draw `length` characters after `prompt`, one at a time, each fed back as the next input.
 
         Shapes: prompt [T] int64 → [length] int64. Each character is drawn from softmax(score / temperature) with a
-        generator of its own, so the same seed gives the same text and the global generator is left alone.
+        generator of its own, so the same seed gives the same text and the global generator is not used.
         """
         if prompt.numel() == 0:
             raise InputError(phrase("CharModel.generate", "prompt", "at least one character", "none"))

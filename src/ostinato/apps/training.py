@@ -48,7 +48,7 @@ class Text:
         return torch.tensor([self.alphabet.index(character) for character in text], dtype=torch.int64, device="cpu")
 
     def decode(self, ids: Tensor) -> str:
-        """The characters that ids [N] stand for."""
+        """The characters of ids [N]."""
         return "".join(self.alphabet[index] for index in ids.tolist())
 
 
@@ -88,7 +88,7 @@ class Trainer:
 
     Loss: cross entropy in nats, averaged over the T·B characters of the chunk. Optimiser: Adam; the learning rate
     falls linearly from `learning_rate` to a tenth of it over `total` steps. The gradient of all weights together is
-    clipped to norm `clip`. At the end of the text the state starts anew and the text is read again.
+    clipped to norm `clip`. At the end of the text the state is reset and the text is read again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`Cell`, the equations with all that is derived from them once, and `@cell`, which makes one."""
+"""`Cell`, the equations of a recurrent cell and everything that follows from them, and the decorator `@cell`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 from ..caching import bounded_cache, graph_bytes
 from ..errors import CellError, phrase
 from . import text as _text
-from .letters import MATRICES
-from .notation import Trace, signature, trace
-from .tensors import TensorLetter, ZeroLetter
+from .letters import MATRICES, ZeroLetter
+from .tensors import TensorLetter
+from .tracing import Trace, signature, trace
 from .value import is_number
 
 PARAMETER = {"W": "weight_ih", "U": "weight_hh", "V": "weight_hr", "b": "bias_ih", "d": "bias_hh"}
@@ -24,7 +24,7 @@ SETTINGS = ("name", "gates", "forget", "input", "init", "source", "differs")
 
 
 class Cell:
-    """A recurrent cell: its equations, typed once.
+    """A recurrent cell, defined by its equations.
 
     name       what it is called
     letters    the parameters' letters in the fixed order W U V b d p, those that it has
@@ -36,7 +36,7 @@ class Cell:
     trace      the graph of one step
     text       canonical text; `Cell.from_text(cell.text)` is the same cell
 
-    A cell is not changed once it is made; it compares, hashes and pickles as its text.
+    A cell is immutable. It compares, hashes and pickles as its text.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Cell:
                 )
 
     def retrace(self) -> Trace:
-        """The same graph made anew, for whoever adds nodes to it: kernels follow from `trace` as it stands."""
+        """A copy of the graph, to which a caller may add nodes. `trace` must not change: kernels are made from it."""
         return trace(self.fn, self.name, self.trace.order, self._zeros)
 
     @cached_property
     def place(self) -> dict[tuple[str, str], int]:
-        """(letter, name) -> its place among the names of the letter, as they are stacked."""
+        """(letter, name) -> the index of the gate among the stacked gates of the letter."""
         return {(letter, name): k for letter, names in self.gates.items() for k, name in enumerate(names)}
 
     @cached_property
@@ -91,7 +91,7 @@ class Cell:
         return (*letters, "x", *states)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The equations themselves, on whatever they are given."""
+        """Calls the function of the equations with its own arguments."""
         return self.fn(*args, **kwargs)
 
     @cached_property
@@ -113,7 +113,7 @@ class Cell:
 
     @cached_property
     def output_state(self) -> int | None:
-        """Which state the output is; None where it is a value of its own."""
+        """The index of the state that is also the output; None where the output is another value."""
         return next((k for k, v in enumerate(self.trace.new) if v is self.trace.output), None)
 
     @property
@@ -121,7 +121,7 @@ class Cell:
         return "V" in self.letters
 
     def width(self, symbol: str, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
-        """The size that "C", "H", "P" or "1" stands for."""
+        """The size for the symbol "C", "H", "P" or "1"."""
         return {"C": input_size, "H": hidden_size, "P": proj_size or hidden_size, "1": 1}[symbol]
 
     def parameters(self, input_size: int, hidden_size: int, proj_size: int = 0) -> dict[str, tuple[int, ...]]:
@@ -164,13 +164,13 @@ class Cell:
     def text(self) -> str:
         """The canonical text: a decorator line and a function, read back by `Cell.from_text`."""
         settings = {**self.roles, **({"init": self.init} if self.init else {})}
-        if self._pinned:
-            settings["gates"] = " ".join(self._pinned)
+        if self._explicit_order:
+            settings["gates"] = " ".join(self._explicit_order)
         return f"@cell({', '.join(f'{k}={v!r}' for k, v in sorted(settings.items()))})\n{self._definition}"
 
     @cached_property
     def equations(self) -> str:
-        """The canonical body alone. It names no order of gates: what depends on the order goes by `text`."""
+        """The canonical body alone. It does not fix the order of gates; compare `text` where the order matters."""
         return _text.body(self.trace)
 
     @property
@@ -179,12 +179,12 @@ class Cell:
         return f"def {self.name}({', '.join((*self.letters, *random, 'x', *self.states))}):\n{self.equations}\n"
 
     @cached_property
-    def _pinned(self) -> tuple[str, ...]:
-        """The order of gates, when reading the canonical text would not give it by itself."""
+    def _explicit_order(self) -> tuple[str, ...]:
+        """The order of gates where the canonical text must state it, because the equations alone give another one."""
         name, fn, _ = _text.parse(self._definition)
         try:
             return () if trace(fn, name).gates == self.gates else self.trace.order
-        except CellError:  # the names come in two orders, which only a pinned order settles
+        except CellError:  # two letters name the gates in different orders, so the text must state one
             return self.trace.order
 
     @staticmethod
@@ -199,7 +199,7 @@ class Cell:
         return _without_bias(self) if {"b", "d"} & set(self.letters) else self
 
     def split(self, weights: Sequence[Tensor]) -> dict[str, dict[str, Tensor]]:
-        """letter -> name -> the gate's own tensor, views of the stacked weights in the order of `parameters`."""
+        """letter -> name -> the gate's part of the weights, as views; `weights` are in the order of `parameters`."""
         parts: dict[str, dict[str, Tensor]] = {}
         rest = list(weights)
         for k in self.letters:
@@ -220,18 +220,18 @@ class Cell:
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One step in plain torch: x [B, C], states [B, H or P] each -> output [B, H or P], new states.
 
-        products  if given, takes (letter, name) -> the product of that weight, [B, ·], as autograd knows it
+        products  if given, it is filled: (letter, name) -> the product of that weight, [B, ·], with its autograd graph
         drawn     a tensor [B, H or P] for each of `random`
         """
         parts = self.split(weights)
         for (letter, name), numbers in zip(self.random, drawn, strict=True):
             parts.setdefault(letter, {})[name] = numbers
-        given: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             k: TensorLetter(v, k in MATRICES, None if products is None else (k, products)) for k, v in parts.items()
         }
-        given.update({k: ZeroLetter(x) for k in self._zeros})
-        given.update(zip(self.states, states, strict=True), x=x)
-        result = self.fn(*[given[k] for k in self.arguments])
+        arguments.update({k: ZeroLetter(x.new_zeros(())) for k in self._zeros})
+        arguments.update(zip(self.states, states, strict=True), x=x)
+        result = self.fn(*[arguments[k] for k in self.arguments])
         values = list(result) if isinstance(result, tuple) else [result]
 
         def fit(v: Any, size: int) -> Tensor:
@@ -310,7 +310,7 @@ def _restore(text: str, source: str, differs: str, doc: str | None) -> Cell:
     return restored
 
 
-@bounded_cache(32 << 20, size_of=lambda found, text: graph_bytes(found) + len(text))
+@bounded_cache(32 << 20, size_of=lambda parsed, text: graph_bytes(parsed) + len(text))
 def _from_text(text: str) -> Cell:
     name, fn, settings = _text.parse(text)
     return Cell(fn, name=name, **settings)

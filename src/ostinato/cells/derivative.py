@@ -1,15 +1,15 @@
 """Backpropagation through one step of a cell, derived from the adjoints in the table of operations.
 
-The rules are written in the notation itself, so the derivative is a graph like any other and goes the same way to the
-kernels.
+The rules are written in the notation, so the derivative is a graph like any other, and kernels are made from it in the
+same way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .notation import Trace
 from .operations import COMPARISONS, MEANS, OPERATIONS
+from .tracing import Trace
 from .value import Value
 
 
@@ -17,17 +17,17 @@ from .value import Value
 class Derivative:
     """One step of backpropagation, appended to the graph of the forward step.
 
-    seed_output  the gradient of the output that arrives, a node "seed" with attr "output"
-    seed_states  the gradient of each new state that arrives, nodes "seed" with the state's name
+    seed_output  the upstream gradient of the output, a node "seed" with attr "output"
+    seed_states  the upstream gradient of each new state, nodes "seed" with the state's name
     states       the gradient of each old state
-    news         the whole gradient of each new state: what arrives for it, and what comes through the output and the
+    news         the adjoint of each new state: its upstream gradient, plus the gradients through the output and the
                  other new states of the same step
     products     (letter, name) -> (gradient of the product W.i @ x, its operand): the weight's gradient is their outer
                  product, summed over rows and steps
     vectors      (letter, name) -> the gradient of a per-unit vector, before the sum over rows and steps
 
-    The gradient of a value of width 1 is held as one share for each unit; the shares' sum is the derivative. A gradient
-    that is itself of width 1 stands for the same share in every unit.
+    The gradient of a value of width 1 is kept as one share for each unit; the derivative is the sum of the shares. A
+    gradient that itself has width 1 is the same share in every unit.
     """
 
     seed_output: Value
@@ -39,7 +39,7 @@ class Derivative:
 
 
 def differentiate(t: Trace) -> Derivative:
-    """Reverse mode over the live nodes of a trace; new nodes join its graph."""
+    """Reverse-mode differentiation over the live nodes of a trace. It adds nodes to the trace's graph."""
     graph = t.graph
     seed_output = graph.make("seed", attr="output")
     seed_states = tuple(graph.make("seed", attr=s) for s in t.states)
@@ -54,11 +54,11 @@ def differentiate(t: Trace) -> Derivative:
 
 
 def carries(t: Trace) -> tuple[Value, ...]:
-    """For each state, what a unit of it keeps of its own old value in one step: ∂new/∂old with products cut.
+    """The carry of each state: ∂new/∂old of a unit in one step, with products cut.
 
-    Neither products with a weight nor means over the units are crossed, so that every operation on the way is one
-    unit's own, and the derivative is a number for each unit: f for the state c of an LSTM, 0 for h of an Elman cell.
-    New nodes join the graph of `t`; a trace that kernels read must be left alone.
+    The derivative is not taken through products with a weight or means over the units, so all operations are
+    elementwise, and it is one number for each unit: f for the state c of an LSTM, 0 for h of an Elman cell. It adds
+    nodes to the graph of `t`, which must not be a trace that kernels are made from.
     """
     graph = t.graph
     live = [v for v in graph.nodes if v.id in t.widths]
@@ -72,7 +72,7 @@ def carries(t: Trace) -> tuple[Value, ...]:
 def _backward(live: list[Value], seeds: list[tuple[Value, Value]], within_units: bool = False) -> dict[int, Value]:
     """node.id -> its gradient, for every node that the gradients of `seeds` reach.
 
-    within_units  stop at what mixes units: products and means
+    within_units  do not propagate through products and means, which mix units
     """
     gradient: dict[int, Value] = {}
 

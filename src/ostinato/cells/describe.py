@@ -1,4 +1,4 @@
-"""What a cell is, in words: equations, shapes, order of gates and states, number of weights, source, differences."""
+"""The description of a cell: equations, shapes, order of gates and states, number of weights, source, differences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROBE = {"C": 101, "H": 10007, "P": 1009}  # primes: no number of gates multipl
 
 @dataclass(frozen=True)
 class Description:
-    """A cell in words and symbols; `str()` of it is a page for a terminal.
+    """The description of a cell; `str()` formats it for a terminal.
 
     equations  the lines as they were typed, or the canonical ones where there is no source
     shapes     name -> shape in letters: x, each state, the output, each parameter

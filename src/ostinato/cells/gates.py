@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .notation import Trace
 from .operations import LINEAR
+from .tracing import Trace
 from .value import Value
 
 
@@ -14,8 +14,8 @@ def named_gates(t: Trace) -> tuple[dict[str, Value], dict[str, Value]]:
 
     A pre-activation is the first value that all weights and biases of the gate have entered, with what is added to it:
     W.i @ x + b.i + U.i @ h + d.i. Its activation is the one value through which all that reads it goes, sigmoid(...). A
-    gate is absent where there is no such value: its parameters meet behind a function only, or, for an activation, the
-    sum goes several ways or through no single function.
+    gate is absent where there is no such value: its parameters are joined only after a function, or, for an activation,
+    the sum is read by several values that no single function joins.
     """
     live = [v for v in t.graph.nodes if v.id in t.widths]
     readers = _readers(live, t)
@@ -25,15 +25,15 @@ def named_gates(t: Trace) -> tuple[dict[str, Value], dict[str, Value]]:
     for gate in t.order:
         if gate not in first:
             continue
-        sums[gate] = found = whole[first[gate].id]
-        activation = after.get(found.id)
+        sums[gate] = pre_activation = whole[first[gate].id]
+        activation = after.get(pre_activation.id)
         if activation is not None and activation.op not in LINEAR and activation.op not in ("mm", "state"):
             gates[gate] = activation
     return sums, gates
 
 
 def _readers(live: list[Value], t: Trace) -> dict[int, list[Value | None]]:
-    """node.id → the nodes that read it; None stands for the outside, which reads the output and the new states."""
+    """node.id → the nodes that read it; None is the caller, which reads the output and the new states."""
     readers: dict[int, list[Value | None]] = {v.id: [] for v in live}
     for v in live:
         for a in dict.fromkeys(v.args):
@@ -47,7 +47,7 @@ class _Chain:
     """A node's post-dominators, nearest first: the node, then the chain of the first one after it, to the outside.
 
     `jump` leads far along the chain (E. W. Myers, "An applicative random-access stack", 1983), so that the place where
-    two chains of n nodes meet is found in O(log n).
+    two chains of n nodes join is found in O(log n).
     """
 
     __slots__ = ("after", "depth", "jump", "value")
@@ -60,7 +60,7 @@ class _Chain:
         if after is not None and after.depth - after.jump.depth == after.jump.depth - after.jump.jump.depth:
             self.jump = after.jump.jump
 
-    def meet(self, o: _Chain) -> _Chain:
+    def join(self, o: _Chain) -> _Chain:
         """The first node that both chains have."""
         a, b = (self, o) if self.depth >= o.depth else (o, self)
         while a.depth > b.depth:
@@ -76,17 +76,17 @@ def _post_dominators(live: list[Value], readers: dict[int, list[Value | None]]) 
     chains: dict[int, _Chain] = {}
     for v in reversed(live):
         reading = [outside if r is None else chains[r.id] for r in readers[v.id]]
-        meeting = reading[0] if reading else outside
+        common = reading[0] if reading else outside
         for chain in reading[1:]:
-            meeting = meeting.meet(chain)
-        chains[v.id] = _Chain(v, meeting)
+            common = common.join(chain)
+        chains[v.id] = _Chain(v, common)
     return {i: chain.after.value for i, chain in chains.items()}
 
 
 def _first_sums(live: list[Value]) -> dict[str, Value]:
     """Gate → the first value that all of the gate's weights and biases have entered, through sums and the like.
 
-    A gate has none where its parameters meet behind a function only, or where it is a projection V alone.
+    A gate has none where its parameters are joined only after a function, or where it is a projection V alone.
 
     Each weight or bias is a bit, so that one pass holds for all gates: a gate can be complete at a value only if two
     of what the value reads bring bits of it, and those bits are sought on the side that has fewer.
@@ -96,7 +96,7 @@ def _first_sums(live: list[Value]) -> dict[str, Value]:
     whole: Counter[str] = Counter()
     for k, v in enumerate(leaves):
         whole[v.attr[1]] |= 1 << k
-    waiting = (1 << len(leaves)) - 1  # the bits of gates that are not found yet
+    waiting = (1 << len(leaves)) - 1  # the bits of gates whose sum is not found yet
     inside: dict[int, int] = {}
     first: dict[str, Value] = {}
     for v in live:
@@ -120,12 +120,12 @@ def _first_sums(live: list[Value]) -> dict[str, Value]:
 
 
 def _bits(n: int) -> list[int]:
-    """The places of the ones of n."""
-    found = []
+    """The positions of the bits of n that are set."""
+    positions = []
     while n:
-        found.append(n.bit_length() - 1)
-        n ^= 1 << found[-1]
-    return found
+        positions.append(n.bit_length() - 1)
+        n ^= 1 << positions[-1]
+    return positions
 
 
 def _whole_sums(live: list[Value], readers: dict[int, list[Value | None]]) -> dict[int, Value]:

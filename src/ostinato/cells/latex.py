@@ -1,4 +1,4 @@
-"""A cell's equations in LaTeX: the lines that were typed, or the canonical ones where those are no plain equations."""
+"""A cell's equations in LaTeX: the lines as typed, or the canonical ones where those are not plain equations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RELATIONS = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 _DEEPEST = 100
 """How deeply typed lines may nest; the canonical lines nest less."""
 _PRIMES = 9
-"""So many primes tell assignments to one name apart; later ones have a number."""
+"""Up to this many primes distinguish assignments to one name; later assignments get a number."""
 
 
 class _NotPlain(Exception):

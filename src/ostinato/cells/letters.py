@@ -1,7 +1,7 @@
-"""The letters while a cell is traced: W, U and V wait for an operand, b, d and p are values at once.
+"""The letters while a cell is traced. W, U and V need an operand; b, d, p and the random numbers R, S are values.
 
-R and S hold no weights but random numbers, uniform in [0, 1), one for each unit of a row: those of R are drawn anew in
-every step, those of S once for a sequence.
+R and S are random numbers, uniform in [0, 1), one for each unit of a row: R is drawn in every step, S once for a
+sequence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MATRICES, VECTORS, RANDOM = ("W", "U", "V"), ("b", "d", "p"), ("R", "S")
 
 
 class Matrix:
-    """A weight that waits for its operand: `W.i`."""
+    """A weight before its product is taken: `W.i`, the left operand of `W.i @ x`."""
 
     is_letter = True
 
@@ -59,7 +59,7 @@ class Matrix:
 
 
 class Letter:
-    """`W`, `U`, `V`, `b`, `d` or `p` while a cell is traced. Names are kept in the order of their first use."""
+    """A letter while a cell is traced. Its names are kept in the order of their first use."""
 
     is_letter = True
 
@@ -132,11 +132,14 @@ class Letter:
         return self.graph.make("mm", v, attr=(self.letter, name))
 
 
-class Zeros:
-    """A letter whose every value is 0: the biases of a layer that has none."""
+class ZeroLetter:
+    """A letter whose names all have the value `zero`: a bias that a layer does not have.
 
-    def __init__(self, zero: Value):
+    zero  the constant 0 of a graph, or of a tensor without dimensions
+    """
+
+    def __init__(self, zero: Any):
         self._zero = zero
 
-    def __getattr__(self, name: str) -> Value:
+    def __getattr__(self, name: str) -> Any:
         return self._zero

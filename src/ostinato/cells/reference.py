@@ -1,7 +1,7 @@
-"""The slow truth: any cell over a whole sequence in plain torch, on any device and dtype, differentiable at will.
+"""The reference: any cell over a whole sequence in plain torch, on any device and dtype, differentiable any number of
+times.
 
-It has the signature of the compiled operator, and every kernel is tested against it. It is also what runs under vmap,
-forward-mode AD and double backward.
+Every kernel is tested against it, and it runs under vmap, forward-mode AD and double backward.
 """
 
 from __future__ import annotations

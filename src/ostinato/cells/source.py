@@ -1,4 +1,4 @@
-"""Where a cell's equations stand in a file: the line at fault for a message, the body for the documentation."""
+"""The source text of a cell's equations: the faulty line for a message, the body for the documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import textwrap
 import traceback
 from collections.abc import Callable
 
-# Set on functions that were read from canonical text: their errors name the text's own line already.
+# Set on functions made from canonical text: their errors already name the line of the text.
 FROM_TEXT = "__cell_text__"
 
 
@@ -45,13 +45,13 @@ def _number(fn: Callable, kind: type[ast.stmt]) -> int | None:
     node = definition(fn)
     if node is None:
         return None
-    found = [n.lineno for n in ast.walk(node) if isinstance(n, kind)]
+    lines = [n.lineno for n in ast.walk(node) if isinstance(n, kind)]
     first = inspect.getsourcelines(fn)[1]
-    return first + (max(found) if kind is ast.Return else node.lineno) - 1 if found else None
+    return first + (max(lines) if kind is ast.Return else node.lineno) - 1 if lines else None
 
 
 def definition(fn: Callable) -> ast.FunctionDef | None:
-    """The syntax tree of the function as it was typed; None where there is no source or it is no `def`."""
+    """The syntax tree of the function; None where there is no source, or where it is not a `def`."""
     if hasattr(fn, FROM_TEXT):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The same letters on tensors, for the reference: `W.i @ x` is x @ W_iᵀ."""
+"""The letters on tensors, for the reference: `W.i @ x` computes x @ W_iᵀ."""
 
 from __future__ import annotations
 
@@ -6,40 +6,30 @@ from typing import Any
 
 from torch import Tensor
 
-Seen = tuple[str, dict[tuple[str, str], Tensor]] | None
-"""The letter and where its products are put down by (letter, name), if anywhere."""
+RecordedProducts = tuple[str, dict[tuple[str, str], Tensor]] | None
+"""(letter, the dict that receives its products by (letter, name)); None where they are not recorded."""
 
 
 class TensorLetter:
     """A letter whose names are tensors. Matrix letters: `W.i @ v`, [B, K] -> [B, H]; vector letters: `b.i`, [H]."""
 
-    def __init__(self, parameters: dict[str, Tensor], matrix: bool, seen: Seen = None):
-        self._parameters, self._matrix, self._seen = parameters, matrix, seen
+    def __init__(self, parameters: dict[str, Tensor], matrix: bool, recorded: RecordedProducts = None):
+        self._parameters, self._matrix, self._recorded = parameters, matrix, recorded
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return _Weight(self._parameters[name], name, self._seen) if self._matrix else self._parameters[name]
+        return _Weight(self._parameters[name], name, self._recorded) if self._matrix else self._parameters[name]
 
 
 class _Weight:
-    def __init__(self, weight: Tensor, name: str, seen: Seen):
-        self._weight, self._name, self._seen = weight, name, seen
+    def __init__(self, weight: Tensor, name: str, recorded: RecordedProducts):
+        self._weight, self._name, self._recorded = weight, name, recorded
 
     def __matmul__(self, v: Tensor) -> Tensor:
         product = v @ self._weight.t()
-        if self._seen is None:
+        if self._recorded is None:
             return product
-        letter, products = self._seen
-        # The same product written twice is one, as in the graph.
+        letter, products = self._recorded
+        # A product that is written twice is computed once, as in the graph.
         return products.setdefault((letter, self._name), product)
-
-
-class ZeroLetter:
-    """A bias that a layer does not have: every name is the number 0 as a tensor without dimensions."""
-
-    def __init__(self, like: Tensor):
-        self._zero = like.new_zeros(())
-
-    def __getattr__(self, name: str) -> Tensor:
-        return self._zero

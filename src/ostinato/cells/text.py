@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 from ..errors import CellError
 from .letters import LETTERS
-from .notation import Trace
 from .operations import COMPARISONS, OPERATIONS, OWN_LINE
 from .operations.operation import ATOM, COMPARISON, PRODUCT, SIGN
 from .source import FROM_TEXT
+from .tracing import Trace
 from .value import Value, is_number
 
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
@@ -93,7 +93,7 @@ def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, st
     A comparison gets none. It is written wherever it is read, so its operands get one where that would be long.
     """
     uses = Counter(v.id for v in (*roots, *(a for reader in live if reader.id not in known for a in _operands(reader))))
-    found: set[int] = set()
+    own_lines: set[int] = set()
     depth: dict[int, int] = {}
     size: dict[int, int] = {}
     for v in live:
@@ -102,16 +102,16 @@ def _with_line(live: list[Value], roots: Sequence[Value], known: Mapping[int, st
         size[v.id] = 1 + sum(size[a.id] for a in inner)
         if v.op in COMPARISONS:
             if uses[v.id] > 1 and size[v.id] > _DEEPEST:
-                found.update(a.id for a in inner if a.args and a.id not in known)
+                own_lines.update(a.id for a in inner if a.args and a.id not in known)
                 depth[v.id], size[v.id] = 1, 3
         elif inner and (uses[v.id] > 1 or v.op in OWN_LINE or depth[v.id] > _DEEPEST):
-            found.add(v.id)
+            own_lines.add(v.id)
             depth[v.id], size[v.id] = 0, 1
-    return found
+    return own_lines
 
 
 def _operands(v: Value) -> tuple[Value, ...]:
-    """What stands in the text of an operation; norm finds mean and deviation of its value by itself."""
+    """The operands in the text of an operation; that of norm has the value alone, without its mean and deviation."""
     row = OPERATIONS.get(v.op)
     return v.args if row is None else v.args[: row.operands]
 
@@ -131,7 +131,7 @@ def _reached(roots: Sequence[Value], known: Container[int] = ()) -> list[Value]:
 def expression(v: Value, names: Mapping[int, str], least: int = COMPARISON) -> str:
     """A value in the notation; node.id -> what to write instead, for values that have a name.
 
-    least  the precedence below which the text stands in parentheses
+    least  the precedence below which the text is put in parentheses
     """
     if v.id in names:
         return names[v.id]
@@ -216,7 +216,7 @@ def parse(text: str) -> tuple[str, Callable, dict[str, Any]]:
 
 
 def _decorator(node: ast.FunctionDef, refuse: Callable[[ast.AST, str], NoReturn]) -> dict[str, Any]:
-    """The settings of the one decorator that may stand there, @cell or @cell(...) with constants."""
+    """The settings of the decorator; the only one allowed is @cell, or @cell(...) with constants."""
     settings: dict[str, Any] = {}
     for d in node.decorator_list:
         call = d.func if isinstance(d, ast.Call) else d

@@ -89,7 +89,7 @@ class Value(Traced):
         return self
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Value:
-        """A number of numpy on the left of an operator arrives here; numpy's functions do too and are refused."""
+        """Handles numpy numbers on the left of an operator, and refuses numpy's functions."""
         op = resolve(ufunc.__name__)
         if method == "__call__" and op in POINTWISE and OPERATIONS[op].symbol and len(args) == 2 and not kwargs:
             return self.graph.call(op, args)
@@ -257,7 +257,7 @@ class Graph:
         return v if v.op == "const" else self.make("mean", v)
 
     def norm(self, a: Any, eps: float) -> Value:
-        """A node of its own, so that its derivative is a single rule and forward keeps the result alone."""
+        """A single node: its derivative is one rule, and forward saves only its result."""
         v = self._number_or_value(a, "norm")
         return self.make("norm", v, self.mean(v), self.make("rstd", v, attr=eps), attr=eps)
 
@@ -295,7 +295,7 @@ def _settings(row: Operation, args: tuple, kwargs: dict[str, Any]) -> tuple[tupl
     """(the values, the attr) of an operation that has numbers beside its values; takes those out of `kwargs`."""
     if not row.settings:
         return args, None
-    found = []
+    settings = []
     for k, setting in enumerate(row.settings, row.operands):
         given = kwargs.pop(setting.name, args[k] if len(args) > k else setting.default)
         if given is not None and not (is_number(given) and math.isfinite(given)):
@@ -305,7 +305,7 @@ def _settings(row: Operation, args: tuple, kwargs: dict[str, Any]) -> tuple[tupl
                 f"{row.name}: {setting.name} must be a finite number, got {got}. Write a plain number{learned}."
             )
         if not setting.only:
-            found.append(given)
+            settings.append(given)
         elif given != setting.default:
             raise CellError(f"{row.name}: {setting.name} {setting.only.format(given)}")
-    return args[: row.operands], row.attr(*found) if row.attr is not None else None
+    return args[: row.operands], row.attr(*settings) if row.attr is not None else None

@@ -11,7 +11,7 @@ from .value import Value
 
 
 class WidthError(CellError):
-    """A value stands among values of another width; `node` is the value."""
+    """A value is combined with values of another width; `node` is the value."""
 
     def __init__(self, message: str, node: Value):
         super().__init__(message)
@@ -24,8 +24,8 @@ _WORDS = {"H": "hidden_size", "P": "proj_size"}
 def infer(live: list[Value], old: tuple[Value, ...], new: tuple[Value, ...]) -> dict[int, str]:
     """The width of each live node; refuses sums of unlike widths.
 
-    A mean belongs to the units that it is taken over: it may stand only among values of that width, since its gradient
-    is spread over the same units. Numbers go with every width.
+    A mean may be combined only with values of the width that it is taken over, since its gradient is distributed over
+    the same units. A number may be combined with any width.
     """
     parent: dict[int, int] = {}
     width: dict[int, str] = {}
@@ -34,7 +34,7 @@ def infer(live: list[Value], old: tuple[Value, ...], new: tuple[Value, ...]) -> 
 
     def root(i: int) -> int:
         while parent.setdefault(i, i) != i:
-            parent[i] = i = parent[parent[i]]  # halves the way for the next who asks
+            parent[i] = i = parent[parent[i]]  # path halving
         return i
 
     def refuse(v: Value, at: Value, a: str, b: str) -> None:

@@ -1,6 +1,6 @@
 """Flax's names for the parameters of its cells. linen has one product for each gate, nnx stacks them (but in LSTMCell).
 
-Stacked tensors, as in `ostinato.cells.vocabulary`: kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], and for a
+Stacked tensors, as in `ostinato.cells.gate_layouts`: kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], and for a
 GRU recurrent_bias [G·H]. Read in flax 0.12: flax/linen/recurrent.py and flax/nnx/nn/recurrent.py.
 """
 
@@ -17,7 +17,7 @@ APIS = ("linen", "nnx")
 Parts = dict[str, dict[str, Tensor]]
 
 BIASED: dict[str, str] = {"lstm": "h"}
-"""Which of the two products carries the bias of all gates, "i" (with the input) unless it stands here."""
+"""Which of the two products carries the bias of all gates, "i" (with the input) for cells that are not listed."""
 
 
 def write(cell: str, gates: Sequence[str], tensors: Mapping[str, Tensor], api: str) -> Parts:
@@ -55,16 +55,16 @@ def read(gates: Sequence[str], params: Mapping[str, Mapping[str, Tensor]]) -> di
         sides = {side: dict(params[f"dense_{side}"]) for side in "ih"}
     else:
         sides = {side: _stacked(side, gates, params) for side in "ih"}
-    found = {"kernel": sides["i"]["kernel"], "recurrent_kernel": sides["h"]["kernel"]}
+    stacked = {"kernel": sides["i"]["kernel"], "recurrent_kernel": sides["h"]["kernel"]}
     first, second = sides["i"].get("bias"), sides["h"].get("bias")
     if "r" in gates:
         if first is not None or second is not None:
-            found["bias"] = found["kernel"].new_zeros(found["kernel"].shape[1]) if first is None else first
+            stacked["bias"] = stacked["kernel"].new_zeros(stacked["kernel"].shape[1]) if first is None else first
         if second is not None:
-            found["recurrent_bias"] = second
+            stacked["recurrent_bias"] = second
     elif first is not None or second is not None:
-        found["bias"] = sum((t for t in (first, second) if t is not None), start=torch.zeros((), device="cpu"))
-    return found
+        stacked["bias"] = sum((t for t in (first, second) if t is not None), start=torch.zeros((), device="cpu"))
+    return stacked
 
 
 def _stacked(side: str, gates: Sequence[str], params: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

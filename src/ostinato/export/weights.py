@@ -1,4 +1,4 @@
-"""A layer's weights as another library lays them out, and back. Orders of gates are in `ostinato.cells.vocabulary`.
+"""A layer's weights as another library lays them out, and back. Orders of gates are in `ostinato.cells.gate_layouts`.
 
 Letters: C input features, H hidden units, G gates, L layers, D directions.
 """
@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..cells.vocabulary import order, read, spoken, write
+from ..cells.gate_layouts import order, read, supported_as, write
 from ..errors import InputError, ShapeError, phrase
 from ..layers.base import Layer
 from . import flax
-from .files import recurrent_nodes
+from .onnx_reader import recurrent_nodes
 
 Array = NDArray[Any]
 Tensors = dict[str, Tensor]
@@ -89,10 +89,10 @@ def to_flax(layer: Layer, api: str = "linen") -> list[dict[str, dict[str, Array]
     if api not in flax.APIS:
         raise InputError(phrase("export.to_flax", "api", f"one of {', '.join(flax.APIS)}", repr(api)))
     groups = _theirs("flax", layer, "to_flax")
-    name = spoken("flax", layer.cell) or ""
+    name = supported_as("flax", layer.cell) or ""
     gates = order("flax", layer.cell)
-    found = [flax.write(name, gates, one, api) for group in groups for one in group]
-    return [{part: {k: _array(t) for k, t in one.items()} for part, one in cell.items()} for cell in found]
+    cells = [flax.write(name, gates, one, api) for group in groups for one in group]
+    return [{part: {k: _array(t) for k, t in one.items()} for part, one in cell.items()} for cell in cells]
 
 
 def from_flax(layer: Layer, params: Sequence[Mapping[str, Any]]) -> None:
@@ -119,12 +119,12 @@ def _theirs(vocabulary: str, layer: Layer, where: str) -> list[list[Tensors]]:
         raise InputError(phrase(f"export.{where}", "layer", "a layer of this package", type(given).__name__, remedy))
     order(vocabulary, layer.cell)  # says which cells there are, where this is none of them
     bare = not {"b", "d"} & set(layer.cell.letters) and vocabulary != "onnx"
-    found = []
+    groups = []
     for names in layer._weight_names():
         tensors = write(vocabulary, layer.cell, [getattr(layer, n).detach() for n in names])
-        found.append({k: t for k, t in tensors.items() if not (bare and "bias" in k)})
+        groups.append({k: t for k, t in tensors.items() if not (bare and "bias" in k)})
     directions = 2 if layer.bidirectional else 1
-    return [found[k : k + directions] for k in range(0, len(found), directions)]
+    return [groups[k : k + directions] for k in range(0, len(groups), directions)]
 
 
 def _take(vocabulary: str, layer: Layer, given: list[list[Tensors]], where: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..cells import Cell, catalogue
-from ..cells.options import ByName, Wrapping, gate_values, wrapped
+from ..cells.transforms import ByName, CellTransform, gate_values, transformed_cell
 from ..errors import InputError, phrase
 from .options import ACTIVATIONS, Number, Options
 
@@ -34,11 +34,11 @@ def equations(cell: Cell, options: Options, where: str) -> tuple[Cell, Cell]:
         remedy = "There is no product to normalise."
         raise InputError(phrase(where, "layer_norm", f"False for the cell {cell.name}, without W and U", True, remedy))
     zoneout = _by_state(cell, options.zoneout, "zoneout", where)
-    always = Wrapping(
+    always = CellTransform(
         layer_norm=options.layer_norm, clip_state=_by_state(cell, options.clip_state, "clip_state", where)
     )
-    evaluation = wrapped(cell, replace(always, expected_zoneout=zoneout))
-    training = wrapped(
+    evaluation = transformed_cell(cell, replace(always, expected_zoneout=zoneout))
+    training = transformed_cell(
         cell,
         replace(
             always,

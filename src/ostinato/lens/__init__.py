@@ -1,5 +1,6 @@
 """What happens inside a recurrent network, measured. `ostinato.lens.pictures` draws it, and needs matplotlib."""
 
+from .._renamed import renamed_names
 from .anomaly import detect_anomaly
 from .capture.evaluate import evaluate
 from .capture.named_values import NamedValues, carry, named_values
@@ -13,7 +14,6 @@ from .measures.gradient_matrix import GradientMatrix, gradient_matrix
 from .measures.jacobian import Jacobian, jacobian, step_jacobians
 from .measures.pascanu import Pascanu
 from .measures.truncation_bias import TruncationBias, truncation_bias
-from .renamed import renamed_names
 from .render.diagram import Diagram, fold, unfold
 from .report.data import Finding, LayerReport
 from .report.gradients import GradientCurve, Probe, WeightGradients

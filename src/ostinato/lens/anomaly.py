@@ -65,7 +65,7 @@ class _Where:
 
 @contextmanager
 def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
-    """Inside, the first NaN or infinity in a recurrent layer raises AnomalyError, which says where it came from.
+    """Inside, the first NaN or infinity in a recurrent layer raises AnomalyError, whose message says where it began.
 
         with ostinato.detect_anomaly(model):
             loss = criterion(model(x), y)
@@ -163,7 +163,7 @@ class AnomalyLocator:
         if node is None:
             bad, flushed = self._bad_when_flushed(weights, x, before, nodes), True
             node = next((v for v in roots if v.id in bad), None)
-        if node is None:  # at the very edge: torch's own rounding stays finite
+        if node is None:  # at the limit of the number type: torch's rounding stays finite
             return "the new state overflows", ""
         while inside := [a for a in node.args if a.id in bad]:
             node = inside[0]

@@ -51,7 +51,7 @@ class Report(ReportData):
         """One page that opens offline: the verdict first, then pictures and every number. No script, no address.
 
         title: of the page.
-        about: name → value, facts to stand under the title, such as the model's file.
+        about: name → value, facts to print under the title, such as the model's file.
         pictures: heading → `Diagram` or figure of matplotlib, such as `lens.fold(model, x)`.
         """
         return to_html(self, title=title, about=about, pictures=pictures)
@@ -71,7 +71,7 @@ class Report(ReportData):
         path = Path(path)
         kind = path.suffix.lower()
         if kind not in (".html", ".json", ".png", ".svg"):
-            remedy = "The ending says what is written: the page, the record or the sheet of pictures."
+            remedy = "The ending selects the page, the record or the sheet of pictures."
             expected = "the name of an .html, .json, .png or .svg file"
             raise InputError(phrase("report.save", "path", expected, repr(str(path)), remedy))
         options = {"title": title, "about": about, "pictures": pictures}

@@ -9,7 +9,7 @@ from types import TracebackType
 from torch import nn
 
 from .._torch_private import inside_backward
-from ..errors import InputError, phrase
+from ..errors import USE_CONVERT, InputError, phrase
 from ..execution.observer import WATCHER, Onlooker, Watcher
 from ..layers.base import Layer
 from ..ragged.batch import Batch
@@ -32,10 +32,9 @@ class Watch:
         modules = list(modules_by_name(model))
         self._names = {id(m): name for name, m in modules if isinstance(m, Layer)}
         if not self._names:
-            remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
             received = f"{type(model).__name__} without one"
             raise InputError(
-                phrase(_WHERE, "model", "a module that holds a recurrent layer of ostinato", received, remedy)
+                phrase(_WHERE, "model", "a module that holds a recurrent layer of ostinato", received, USE_CONVERT)
             )
         self._observed: list[ObservedCall] = []
         self._calls: dict[int, int] = {}
@@ -61,7 +60,7 @@ class Watch:
             observed.observer.looking = False
 
     def call(self, layer: Layer, batch: Batch) -> Callable[[int, int], Onlooker] | None:
-        """Part of `layers.watching.Watcher`."""
+        """Makes the observers of a call; part of the protocol of `execution.observer.WATCHER`."""
         name = self._names.get(id(layer))
         if name is None:
             return None if self._outer is None else self._outer.call(layer, batch)

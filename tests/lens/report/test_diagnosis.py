@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import ostinato
-from lens.made import made_probe, made_report, powers
+from lens.example_reports import example_probe, example_report, powers
 from ostinato import lens
 from ostinato.lens.report.diagnosis import diagnose, layers_named
 
@@ -165,8 +165,11 @@ def test_what_holds_for_several_layers_is_said_once():
 
 
 def test_findings_that_differ_in_more_than_numbers_are_apart():
-    changed = {"probe": made_probe(powers(0.3)), "lengths_steps": torch.tensor([40])}
-    layers = [made_report(**changed).layers[0], made_report(**changed, module="a{0}", cell="elman", call=1).layers[0]]
+    changed = {"probe": example_probe(powers(0.3)), "lengths_steps": torch.tensor([40])}
+    layers = [
+        example_report(**changed).layers[0],
+        example_report(**changed, module="a{0}", cell="elman", call=1).layers[0],
+    ]
     found = diagnose(lens.Report(tuple(layers), (), lens.Clipping((), ())))
     assert [f.where for f in found] == ["rnn layer 0", "a{0} layer 0, call 1"]
     assert found[1].sentence.startswith("a{0} layer 0, call 1 forgets: gradients reach 3 of 40 steps")
@@ -189,6 +192,6 @@ def test_findings_that_differ_in_more_than_numbers_are_apart():
     ],
 )
 def test_layers_are_named_together(layers, expected):
-    made = made_report().layers[0]
+    made = example_report().layers[0]
     names = ("module", "depth", "reverse", "call")
     assert layers_named([dataclasses.replace(made, **dict(zip(names, layer))) for layer in layers]) == expected

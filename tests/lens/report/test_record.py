@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
-from lens.made import made_probe, made_report, powers
+from lens.example_reports import example_probe, example_report, powers
 from ostinato.lens import Carry, Clipping, Probe, StateHealth, WeightReport
 
 
 @pytest.mark.parametrize("a", [0.3, 0.5, 0.8, 0.97])
 def test_a_probe_that_falls_by_a_constant_factor(a):
-    probe = made_probe(powers(a))
+    probe = example_probe(powers(a))
     assert probe.reach_steps(0.01).item() == min(39, math.floor(math.log(0.01) / math.log(a)))
     expected = math.log(0.5) / math.log(a)
     assert probe.half_life_steps.item() == pytest.approx(expected) if a**39 <= 0.5 else math.inf
@@ -21,21 +21,21 @@ def test_a_probe_that_falls_by_a_constant_factor(a):
 
 
 def test_a_probe_that_rises_again_reaches_to_the_largest_lag_above_the_bound():
-    probe = made_probe([[1.0], [0.005], [0.02], [0.001]])
+    probe = example_probe([[1.0], [0.005], [0.02], [0.001]])
     assert probe.reach_steps(0.01).item() == 2
     assert probe.reach_steps(0.5).item() == 0
 
 
 def test_runs_of_different_lengths_and_a_run_to_which_nothing_arrives():
     nan = math.nan
-    probe = made_probe([[1.0, 1.0, 0.0], [0.9, 0.25, 0.0], [0.8, nan, nan]])
+    probe = example_probe([[1.0, 1.0, 0.0], [0.9, 0.25, 0.0], [0.8, nan, nan]])
     assert probe.reach_steps(0.1)[:2].tolist() == [2, 1]
     assert probe.half_life_steps[:2].tolist() == [math.inf, 0.5]
     assert probe.reach_steps()[2].isnan() and probe.half_life_steps[2].isnan() and probe.mean_step_gain[2].isnan()
 
 
 def test_a_gradient_that_stops_dead_has_a_half_life_of_one_step():
-    assert made_probe([[1.0], [0.0], [0.0]]).half_life_steps.item() == 1
+    assert example_probe([[1.0], [0.0], [0.0]]).half_life_steps.item() == 1
 
 
 def test_all_states_together_are_their_root_of_squares():
@@ -66,7 +66,7 @@ def test_clip_rate_and_relative_update():
 
 
 def test_the_record_as_json():
-    report = made_report(probe=made_probe(torch.cat([powers(1.0, 3), torch.tensor([[0.0], [0.0], [0.0]])], 1)))
+    report = example_report(probe=example_probe(torch.cat([powers(1.0, 3), torch.tensor([[0.0], [0.0], [0.0]])], 1)))
     found = json.loads(report.to_json())
     assert found == report.to_dict()
     layer = found["layers"][0]
@@ -78,10 +78,10 @@ def test_the_record_as_json():
 
 
 def test_the_record_as_a_table():
-    heading, rule, line = made_report().table().splitlines()
+    heading, rule, line = example_report().table().splitlines()
     assert len(rule) >= len(heading.split("gradient")[0]) and "reach 1 %" in heading
     assert line.startswith("rnn layer 0  janet")
 
 
 def test_a_label_names_direction_and_call():
-    assert made_report(reverse=True, call=2, module="").layers[0].label == "Recurrent layer 0, reversed, call 2"
+    assert example_report(reverse=True, call=2, module="").layers[0].label == "Recurrent layer 0, reversed, call 2"

@@ -108,11 +108,11 @@ def test_tables_without_polars_say_what_to_install():
 
 
 def test_treebanks_without_conllu_say_what_to_install(tmp_path, monkeypatch):
-    from ostinato.errors import MissingPackage
+    from ostinato.errors import MissingPackageError
     from ostinato.program.data.read import read
     from ostinato.program.options import DataOptions
 
     monkeypatch.setitem(sys.modules, "conllu", None)
     (tmp_path / "a.conllu").write_text("1\tYes\n")
-    with pytest.raises(MissingPackage, match="reading CoNLL-U: the package conllu must be installed"):
+    with pytest.raises(MissingPackageError, match="reading CoNLL-U: the package conllu must be installed"):
         read(DataOptions(paths=[tmp_path / "a.conllu"]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostinato.errors import MissingPackage
+from ostinato.errors import MissingPackageError
 from ostinato.program import tasks
 
 
@@ -10,7 +10,7 @@ from ostinato.program import tasks
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch, package, name):
     monkeypatch.setattr(tasks, "_find_spec", lambda wanted: None if wanted == package else object())
     expected = f"the package {name} must be installed, got none. Install .* pip install 'ostinato\\[program\\]'"
-    with pytest.raises(MissingPackage, match=expected):
+    with pytest.raises(MissingPackageError, match=expected):
         tasks._refuse_missing()
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ostinato.errors import InputError, NotFinite
+from ostinato.errors import InputError, NotFiniteError
 from ostinato.kernels.system import openmp
 from ostinato.program.digest import weights_sha256
 from ostinato.program.options import FitOptions
@@ -181,7 +181,9 @@ def test_a_loss_that_is_not_finite_ends_the_fit_and_names_the_update(part, messa
     task.loss = loss
     network = new_network(task, SMALL, 0)
     heard = Heard()
-    with pytest.raises(NotFinite, match=rf"fit: {message} at update 5 must be finite, got nan\. Lower --learning-rate"):
+    with pytest.raises(
+        NotFiniteError, match=rf"fit: {message} at update 5 must be finite, got nan\. Lower --learning-rate"
+    ):
         fitted(task=task, network=network, listener=heard)
     assert heard.updates == [1, 2, 3, 4]
     assert all(p.isfinite().all() for p in network.parameters())

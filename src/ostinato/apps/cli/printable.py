@@ -1,4 +1,4 @@
-"""Output where the terminal, or the pipe, cannot take every character: an ASCII stand-in instead of an error."""
+"""Output to terminals and pipes that cannot encode every character: ASCII substitutes instead of an error."""
 
 import codecs
 import io
@@ -14,7 +14,7 @@ _STAND_INS = {
 
 
 def stand_in(character: str) -> str:
-    """What is printed in the place of a character that cannot be: ASCII that says the same, else "?"."""
+    """The ASCII substitute for a character that cannot be encoded, "?" where there is none."""
     if character in _STAND_INS:
         return _STAND_INS[character]
     kind, name = unicodedata.decomposition(character), unicodedata.name(character, "")
@@ -38,6 +38,6 @@ codecs.register_error("ostinato.printable", _replaced)
 
 
 def make_printable(stream: TextIO) -> None:
-    """From now on `stream` writes what it cannot encode as `stand_in` has it; other streams of text stay."""
+    """Makes `stream` substitute, by `stand_in`, what it cannot encode. Other text streams do not change."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="ostinato.printable")

@@ -1,4 +1,4 @@
-"""The main job: three cells learn to write the same text, measured beside torch.nn and looked into."""
+"""The main job: three cells learn to write the same text, compared with torch.nn and inspected."""
 
 from .experiment import Outcome, Settings
 from .run import run

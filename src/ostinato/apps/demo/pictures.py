@@ -23,7 +23,7 @@ def loss_picture(outcomes: Sequence[Outcome]) -> Figure:
         axes.set_title(heading, fontsize=10)
         axes.set_xlabel("steps of training")
     fields[0].set_ylabel("bits per character")
-    # The first steps fall from log2 K; what tells the cells apart comes after, and gets the room.
+    # The first steps fall from log2 K. The cells differ only afterwards, so the axis shows that part.
     late = [bits for each in outcomes for step, bits in each.train_curve if step > each.steps * 0.05]
     lowest = min(bits for each in outcomes for _, bits in each.train_curve + each.valid_curve)
     top = max(late, default=lowest + 1)
@@ -37,9 +37,9 @@ def reach_picture(outcomes: Sequence[Outcome]) -> Figure:
     """‖∂L_T/∂h_{T-k}‖ against lag k, before and after training, and for the LSTM its second state c too."""
     panels = {}
     for heading, attribute in (("before training", "gradient_before"), ("after training", "gradient_after")):
-        found = {each.cell: getattr(each, attribute) for each in outcomes}
-        lines = {f"{cell} h": norms["h"] for cell, norms in found.items()}
-        panels[heading] = lines | {f"{cell} c": norms["c"] for cell, norms in found.items() if "c" in norms}
+        norms_of = {each.cell: getattr(each, attribute) for each in outcomes}
+        lines = {f"{cell} h": norms["h"] for cell, norms in norms_of.items()}
+        panels[heading] = lines | {f"{cell} c": norms["c"] for cell, norms in norms_of.items() if "c" in norms}
     title = "How far back the last character's loss reaches, in the hidden state h" + (
         " and the LSTM's cell state c" if any("c" in each.gradient_after for each in outcomes) else ""
     )

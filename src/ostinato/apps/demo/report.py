@@ -40,7 +40,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def print_results(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """A sample from each model, then the table, so that the table is what stays in sight."""
+    """A sample from each model, then the table, so that the table ends the output."""
     for each in outcomes:
         title = f"{each.cell} writes on after the first 100 held-out characters"
         console.print(Panel(Plain(each.sample), title=title, title_align="left"))

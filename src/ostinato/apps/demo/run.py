@@ -1,4 +1,4 @@
-"""The order of the main job: read, measure, train, look inside, write everything down."""
+"""Runs the main job: read the text, measure speeds, train, inspect the best cell, write the results."""
 
 import math
 import time
@@ -62,7 +62,7 @@ class Run:
                 self._train(bar, model, outcome, total, now + share * (last_end - now))
 
     def _measure(self, bar: Progress) -> dict[str, tuple[CharModel, Outcome]]:
-        """Each cell's model with its initial weights, its speed beside the same model on torch.nn, its gradients."""
+        """Each cell's initial model, its speed and that of the same model on torch.nn, and its gradients."""
         task = bar.add_task("speeds, in turns", total=len(OURS), bits="")
         models = {}
         for name in OURS:
@@ -117,14 +117,14 @@ class Run:
         few = report.few_updates(self.finished)
         if few:
             about["training"] = few
-        found, options = text_page(
+        inspected, options = text_page(
             self.models[best.cell],
             self.text.alphabet,
             self.text.valid,
             title=f"{best.cell}, after training",
             about=about,
         )
-        return found.save(self.folder / "inspect.html", **options)
+        return inspected.save(self.folder / "inspect.html", **options)
 
 
 def run(settings: Settings, console: Console | None = None, clock: Clock = time.monotonic) -> int:
@@ -150,7 +150,7 @@ def run(settings: Settings, console: Console | None = None, clock: Clock = time.
 
 
 def _interrupted(job: Run) -> int:
-    """Write down what was finished, and say so in one line."""
+    """Writes the finished results, and prints one line about them."""
     if job.finished:
         job.write()
         kept = f"{' and '.join(each.cell for each in job.finished)} finished, saved in {job.folder}"

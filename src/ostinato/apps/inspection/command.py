@@ -9,8 +9,8 @@ from ostinato.apps.training import Text
 from ostinato.errors import InputError, phrase
 from ostinato.lens import Report
 
-from .given import example
 from .saved import WHERE, Saved, check_finite, load_model
+from .user_example import example
 from .watched import ROWS, STEPS, example_page, text_page
 
 KINDS = (".html", ".json", ".png", ".svg")
@@ -42,7 +42,7 @@ def inspect(
         saved = load_model(Path(model))
         source, ids = _ids(saved, text, rows, steps)
         about = {"model": model, "text": source, "characters of it that were at hand": len(ids)}
-        found, options = text_page(
+        report, options = text_page(
             saved.model, saved.alphabet, ids, title=Path(model).name, about=about, rows=rows, steps=steps
         )
     else:
@@ -51,8 +51,8 @@ def inspect(
             raise InputError(phrase(WHERE, "--text", "absent beside MODULE:FUNCTION", text, remedy))
         given = example(model)
         check_finite(given.model)
-        found, options = example_page(given, model)
-    return found, found.save(target, **(options if target.suffix.lower() == ".html" else {}))
+        report, options = example_page(given, model)
+    return report, report.save(target, **(options if target.suffix.lower() == ".html" else {}))
 
 
 def _free(path: Path) -> Path:

@@ -16,7 +16,7 @@ from ostinato.layers import convert
 from ostinato.lens import Report, fold, gate_values, watch
 from ostinato.loss import sequence_loss
 
-from .given import Example, loss_of
+from .user_example import Example, loss_of
 
 ROWS, STEPS = 16, 100
 READ = 80

@@ -1,6 +1,6 @@
-"""One case: a network is built, looked into before training, trained, and judged on sequences it has not seen.
+"""One case: build a network, measure its gradients before training, train it, and test it on unseen sequences.
 
-Letters: T steps, B sequences, C input features, H units, K outputs, N judged or trained steps.
+Letters: T steps, B sequences, C input features, H units, K outputs, N steps that are tested or trained.
 """
 
 import copy
@@ -23,25 +23,25 @@ from ostinato.lens import gradient_by_lag
 from .settings import Case, Variant
 
 EVERY = 100
-"""Updates between two looks at the error."""
+"""Updates between two measurements of the error."""
 BLOCK = 20
-"""Batches drawn at once: a draw costs much the same for one as for many."""
+"""Batches drawn at once: drawing many costs about as much as drawing one."""
 EPSILON = 0.01
 """The share of the gradient at lag 0 that counts as reached."""
 WATCHED, JUDGED, MEASURED = 500, 2000, 32
-"""Sequences to watch the error on, to judge the result on, and to measure the reach with."""
+"""Numbers of sequences for the error during training, for the final test, and for the measurement of reach."""
 _WEIGHTS, _TRAINED, _ORDER, _WATCHED, _JUDGED, _MEASURED = range(6)
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How far back the loss on the last judged step reaches in the network as it starts, before any training.
+    """How far back the loss of the last tested step reaches in the untrained network.
 
     steps     the largest lag k with ‖∂L_T/∂s_{T-k}‖ ≥ EPSILON · ‖∂L_T/∂s_T‖, medians over sequences, s all states
-    measured  the largest k that the sequences have; `steps` can be no more
+    measured  the largest k of the sequences, an upper bound of `steps`
     ratio     ‖∂L_T/∂s_{T-k}‖ / ‖∂L_T/∂s_T‖ for the state that has just read the cue, k = lag - 1
-    share     ‖∂L_T/∂s_{T-k}‖ for that state over the sum of them for all k: what of the gradient is the cue's, beside
-              all the steps that distract. None in records of before it was measured
+    share     ‖∂L_T/∂s_{T-k}‖ for that state over its sum over all k: the cue's share of the gradient, beside all
+              distracting steps. None in older records, which lack it
     """
 
     steps: int
@@ -52,13 +52,13 @@ class Reach:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case.
+    """The result of a case.
 
     bridged   the error on JUDGED unseen sequences is within the task's bound
     error     that error, the mean squared error or the fraction of wrong answers; None where training diverged
-    updates   of the weights; where the lag was bridged and training ended there, how many it took
-    seconds   of training and looking, on the machine that is named beside
-    groups    [property of a row, rows, their error], by the property that the task tells apart
+    updates   of the weights until training ended, which a bridged lag does early
+    seconds   of training and testing, on the machine recorded with the result
+    groups    [property of a row, number of rows, their error], for each value of the task's `grouped_by`
     """
 
     bridged: bool
@@ -72,21 +72,21 @@ class Result:
 
 
 class Network(nn.Module):
-    """A recurrent layer, and at the steps that are asked for a linear reading of its output."""
+    """A recurrent layer, and a linear head that is applied at the steps of a mask only."""
 
     def __init__(self, layer: Recurrent, outputs: int, device: str | None = None) -> None:
         super().__init__()
         self.layer = layer
         self.head = nn.Linear(layer.hidden_size, outputs, device=device)
 
-    def forward(self, inputs: Tensor, asked: Tensor) -> Tensor:
-        """inputs [T, B, C] and asked [T, B], true at N steps → [N, K], in the order of asked.nonzero()."""
+    def forward(self, inputs: Tensor, query_mask: Tensor) -> Tensor:
+        """inputs [T, B, C] and query_mask [T, B], True at N steps → [N, K], in the order of query_mask.nonzero()."""
         output, _ = self.layer(inputs)
-        return self.head(output.flatten(0, 1).index_select(0, asked.flatten().nonzero()[:, 0]))
+        return self.head(output.flatten(0, 1).index_select(0, query_mask.flatten().nonzero()[:, 0]))
 
 
 def units(variant: Variant, features: int, outputs: int, hidden: int) -> int:
-    """H of a network of this cell with C features and K outputs whose weights come closest to an LSTM's of `hidden`."""
+    """The H that gives a network of this cell the number of weights closest to that of an LSTM of `hidden` units."""
 
     def count(cell: str, size: int) -> int:
         return weight_count(Network(Recurrent(cell, features, size, device="meta"), outputs, "meta"))
@@ -102,13 +102,13 @@ def units(variant: Variant, features: int, outputs: int, hidden: int) -> int:
 
 
 def generator(seed: int, *purpose: int) -> Generator:
-    """A source of random numbers of its own for each purpose, so that no draw depends on what came before it."""
+    """A generator for one purpose alone, so that no draw depends on the draws before it."""
     drawn = int(np.random.SeedSequence((seed, *purpose)).generate_state(1, np.uint64)[0])
     return Generator().manual_seed(drawn >> 1)
 
 
 def build(case: Case) -> Network:
-    """The network of a case with its first weights; torch's own generator is left as it was."""
+    """The network of a case with its initial weights. Torch's default generator is restored."""
     features, outputs = named(case.task).sizes(case.lag)
     size = units(case.variant, features, outputs, case.training.hidden)
     with torch.random.fork_rng(devices=[]):
@@ -117,11 +117,11 @@ def build(case: Case) -> Network:
 
 
 def reach(network: Network, case: Case) -> Reach:
-    """Measured in float64: in float32 a vanishing gradient would end at 1e-45 instead of showing its rate."""
+    """The reach, measured in float64: in float32 a vanishing gradient would underflow at 1e-45 and hide its rate."""
     task, double = named(case.task), copy.deepcopy(network).double()
     drawn = task.draw(case.lag, 16 * MEASURED, generator(case.seed, _MEASURED))
-    last = len(drawn.judged) - 1 - drawn.judged.flip(0).int().argmax(0)
-    # The lag counts from the end, so all rows must end together.
+    last = len(drawn.eval_mask) - 1 - drawn.eval_mask.flip(0).int().argmax(0)
+    # The lag is counted from the end, so all rows must end at the same step.
     rows = (last == last.min()).nonzero()[:MEASURED, 0]
     end = int(last.min())
 
@@ -130,7 +130,7 @@ def reach(network: Network, case: Case) -> Reach:
 
     norms = gradient_by_lag(double.layer, drawn.inputs[: end + 1, rows].double(), loss).whole
     ratios = (norms / norms[0]).nan_to_num(0.0).quantile(0.5, dim=1)
-    # A ReLU network whose units are all dead has no gradient even at lag 0, and reaches nothing.
+    # A ReLU network whose units are all dead has gradient 0 even at lag 0; its reach is 0.
     reached = (ratios >= EPSILON).nonzero()
     share = (norms[case.lag - 1] / norms.sum(0)).nan_to_num(0.0).quantile(0.5).item()
     return Reach(int(reached.max()) if len(reached) else 0, end, ratios[case.lag - 1].item(), share)
@@ -140,11 +140,11 @@ def _as(network: Network, targets: Tensor) -> Tensor:
     return targets.to(network.head.weight.dtype) if targets.is_floating_point() else targets
 
 
-class Run:
-    """The training of one case, in pieces of EVERY updates, which can be put down and taken up again.
+class TrainingRun:
+    """The training of one case, EVERY updates at a time; it can be saved and resumed.
 
-    Adam on the mean loss of the counted steps. What is drawn depends on the case and the number of the update alone, so
-    a run that was put down ends in the same bits as one that was not.
+    Adam on the mean loss of the trained steps. Random draws depend on the case and the index of the update alone, so a
+    resumed run ends with the same bits as an uninterrupted one.
     """
 
     def __init__(self, case: Case) -> None:
@@ -160,15 +160,15 @@ class Run:
         self._order: tuple[int, Tensor] | None = None
         self._seconds = time.monotonic() - start
 
-    def advance(self, over: Callable[[], bool] = lambda: False) -> None:
-        """EVERY updates, or as many as are left, and a look at the error; `result` is there when training has ended.
+    def advance(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """EVERY updates, or the remaining ones, then a measurement of the error. `result` is set when training ends.
 
-        When `over` says so between two updates there is no look; the next call begins with what is left.
+        When `should_stop()` is true between two updates, it returns without one; the next call continues there.
         """
         start, training = time.monotonic(), self.case.training
         finite = True
         for _ in range(min(EVERY - self.updates % EVERY, training.updates - self.updates)):
-            if over():
+            if should_stop():
                 self._seconds += time.monotonic() - start
                 return
             finite = self._update()
@@ -184,7 +184,7 @@ class Run:
             unseen = self.task.draw(self.case.lag, JUDGED, generator(self.case.seed, _JUDGED))
             error, groups = self._judge(unseen)
             bridged = error <= self.task.bound
-            # What held on the few sequences that are watched may not hold on many.
+            # The error on the few sequences used during training may lie below the bound by chance.
             ended = bridged or self.updates >= training.updates
             self.error = error
         self._seconds += time.monotonic() - start
@@ -201,14 +201,14 @@ class Run:
             )
 
     def _update(self) -> bool:
-        """One step of Adam; false where the loss is no number any more."""
+        """One step of Adam; False where the loss is not finite."""
         training, batch = self.case.training, self._batch()
         if training.decay:
             for group in self.optimiser.param_groups:
                 group["lr"] = training.learning_rate * (1 - self.updates / training.updates)
         self.optimiser.zero_grad()
-        scores = self.network(batch.inputs, batch.counted)
-        loss = self.task.loss_of(scores, batch.targets[batch.counted]).mean()
+        scores = self.network(batch.inputs, batch.loss_mask)
+        loss = self.task.loss_of(scores, batch.targets[batch.loss_mask]).mean()
         if not math.isfinite(loss.item()):
             return False
         loss.backward()
@@ -237,17 +237,17 @@ class Run:
 
     @torch.no_grad()
     def _judge(self, examples: Examples) -> tuple[float, tuple[tuple[int, int, float], ...]]:
-        """The error on these sequences, and on the rows of each group."""
-        scores = self.network(examples.inputs, examples.judged)
-        errors = self.task.errors_of(scores, examples.targets[examples.judged]).double()
+        """(the error on these sequences, the error on the rows of each group)."""
+        scores = self.network(examples.inputs, examples.eval_mask)
+        errors = self.task.errors_of(scores, examples.targets[examples.eval_mask]).double()
         if examples.group is None:
             return errors.mean().item(), ()
-        groups = examples.group.expand_as(examples.judged)[examples.judged]
+        groups = examples.group.expand_as(examples.eval_mask)[examples.eval_mask]
         rows = [(int(each), groups == each) for each in groups.unique()]
         return errors.mean().item(), tuple((each, int(of.sum()), errors[of].mean().item()) for each, of in rows)
 
-    def put_down(self) -> dict[str, Any]:
-        """What `take_up` needs: copies, so that training may go on meanwhile."""
+    def state_dict(self) -> dict[str, Any]:
+        """Updates, error, seconds, weights and optimiser, as copies: training may go on before they are saved."""
         return copy.deepcopy(
             {
                 "updates": self.updates,
@@ -258,8 +258,8 @@ class Run:
             }
         )
 
-    def take_up(self, kept: Mapping[str, Any]) -> None:
-        """Continue where `put_down` was called."""
+    def load_state_dict(self, kept: Mapping[str, Any]) -> None:
+        """Continues where `state_dict` was called."""
         self.updates, self.error, self._seconds = kept["updates"], kept["error"], kept["seconds"]
         self.network.load_state_dict(kept["network"])
         self.optimiser.load_state_dict(kept["optimiser"])

@@ -12,7 +12,7 @@ from ostinato.apps.problems import TASKS
 from ostinato.lens.pictures import STYLES
 
 from .experiment import EPSILON, Result
-from .foresight import foresight
+from .predictive_value import predictive_value
 from .selection import finished_tasks, runs_of
 from .settings import Case, Settings
 
@@ -37,11 +37,11 @@ def bridged_picture(settings: Settings, results: Mapping[Case, Result]) -> Figur
         axes.set_visible(False)
     for task, axes in zip(tasks, fields.flat):
         for row, variant in enumerate(variants):
-            run = {lag: found for lag in settings.lags if (found := runs_of(results, task, lag, variant))}
+            run = {lag: outcomes for lag in settings.lags if (outcomes := runs_of(results, task, lag, variant))}
             if run:
                 _reach(axes, row, run[max(run)])
-            for lag, found in run.items():
-                _dot(axes, lag, row, sum(each.bridged for each in found) / len(found))
+            for lag, outcomes in run.items():
+                _dot(axes, lag, row, sum(each.bridged for each in outcomes) / len(outcomes))
         axes.set_title(f"{task}\nchance {TASKS[task].chance:.3g}, bridged ≤ {TASKS[task].bound:.3g}", fontsize=9)
         _lag_axis(axes, settings.lags)
         axes.set_yticks(range(len(variants)), [str(each) for each in variants], fontsize=9)
@@ -143,8 +143,8 @@ def foresight_picture(results: Mapping[Case, Result]) -> Figure:
         Line2D([], [], linestyle="", marker="o", color="0.4", fillstyle="none", label="not bridged"),
     ]
     made.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
-    found = foresight(results)
-    axes.set_title(f"{found.runs} runs, rank correlation {found.ratio:.2f}", fontsize=10, pad=16)
+    value = predictive_value(results)
+    axes.set_title(f"{value.runs} runs, rank correlation {value.ratio:.2f}", fontsize=10, pad=16)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Finished cases, one a line in a file that only grows, and those that were put down in the middle."""
+"""The results of finished cases in an append-only file, and checkpoints of unfinished ones."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ from .settings import WHERE, Case, Training
 class Record:
     """A folder with `runs.jsonl`, a line for each finished case.
 
-    A line holds the case, its result and the machine, so a folder may serve any number of experiments: a case that is
-    asked for again is not trained again. A last line that a crash cut short is taken off.
+    A line holds the case, its result and the machine, so one folder may hold any number of experiments: a finished
+    case is not trained again. An incomplete last line, left by a crash, is removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,19 +64,19 @@ class Record:
             self.machines.append(machine)
 
     def add(self, case: Case, result: Result) -> None:
-        """Write a finished case down, for good before this returns."""
+        """Appends a finished case; it is on disk when this returns."""
         machine = environment()
         line = {"case": asdict(case), "result": asdict(result), "machine": machine}
         with self._lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        Shelf(self.folder).clear(case)
+        CheckpointStore(self.folder).delete(case)
         self._note(case, result, machine)
 
 
-class Shelf:
-    """Cases that have begun, in a folder: `unfinished-….pt`, one file for each."""
+class CheckpointStore:
+    """Checkpoints of unfinished cases in a folder, one file `unfinished-….pt` for each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,18 +85,18 @@ class Shelf:
         digest = hashlib.sha256(json.dumps(asdict(case)).encode()).hexdigest()
         return self.folder / f"unfinished-{digest[:16]}.pt"
 
-    def put(self, case: Case, kept: Mapping[str, Any]) -> None:
-        """Keep what `Run.put_down` gave; written aside and renamed, so that a crash leaves a whole file."""
+    def save(self, case: Case, kept: Mapping[str, Any]) -> None:
+        """Saves `TrainingRun.state_dict()`: into a new file, then renamed, so that a crash leaves a whole file."""
         file = self._file(case)
-        aside = file.with_suffix(".new")
-        torch.save(dict(kept), aside)
-        aside.replace(file)
+        new = file.with_suffix(".new")
+        torch.save(dict(kept), new)
+        new.replace(file)
 
-    def take(self, case: Case) -> Mapping[str, Any] | None:
-        """What was put last for this case, if anything."""
+    def load(self, case: Case) -> Mapping[str, Any] | None:
+        """The last saved state of a case, None where there is none."""
         file = self._file(case)
         return torch.load(file, weights_only=True) if file.exists() else None
 
-    def clear(self, case: Case) -> None:
-        """Give the case's file up."""
+    def delete(self, case: Case) -> None:
+        """Deletes the checkpoint of a case, if there is one."""
         self._file(case).unlink(missing_ok=True)

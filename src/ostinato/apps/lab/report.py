@@ -13,7 +13,7 @@ from rich.table import Table
 from ostinato.apps.problems import TASKS
 
 from .experiment import EPSILON, JUDGED, Result
-from .foresight import Foresight, foresight, misleading
+from .predictive_value import PredictiveValue, misleading, predictive_value
 from .selection import Results, finished_tasks, runs_of
 from .settings import Settings
 
@@ -81,17 +81,17 @@ def legend() -> str:
     )
 
 
-def said(found: Foresight) -> str:
+def said(value: PredictiveValue) -> str:
     """The rank correlations in a sentence."""
 
     def number(value: float) -> str:
         return "undefined" if math.isnan(value) else f"{value:.2f}"
 
     return (
-        f"{found.runs} runs: rank correlation with how well they learn {number(found.ratio)} for the gradient ratio at "
-        f"the lag, {number(found.reach)} for reach / lag, {number(found.share)} for the cue's share of the gradient, "
-        f"{number(found.lag)} for the lag alone; with bridged or not {number(found.ratio_yes)} (at most "
-        f"{number(found.best_yes)}); reach says the outcome right in {found.right} of {found.runs}."
+        f"{value.runs} runs: rank correlation with how well they learn {number(value.ratio)} for the gradient ratio at "
+        f"the lag, {number(value.reach)} for reach / lag, {number(value.share)} for the cue's share of the gradient, "
+        f"{number(value.lag)} for the lag alone; with bridged or not {number(value.ratio_yes)} (at most "
+        f"{number(value.best_yes)}); reach says the outcome right in {value.right} of {value.runs}."
     )
 
 
@@ -105,7 +105,7 @@ def show(console: Console, settings: Settings, results: Results) -> None:
         for row in body:
             made.add_row(*row)
         console.print(made)
-    for sentence in (budget(settings), legend().replace("`", ""), said(foresight(results))):
+    for sentence in (budget(settings), legend().replace("`", ""), said(predictive_value(results))):
         console.print(sentence, highlight=False)
 
 
@@ -117,16 +117,16 @@ def markdown(settings: Settings, results: Results, machines: Sequence[Mapping[st
         parts.append(f"**{task}** ({bound(task)})\n\n" + _table(headings, body))
         if TASKS[task].grouped_by:
             parts.append(_groups(settings, results, task))
-    parts.append(said(foresight(results)))
+    parts.append(said(predictive_value(results)))
     each = []
     for task in finished_tasks(settings, results):
-        found = foresight({c: r for c, r in results.items() if c.task == task})
+        value = predictive_value({c: r for c, r in results.items() if c.task == task})
         each.append(
             [
                 task,
-                found.runs,
-                *(f"{v:.2f}" for v in (found.ratio, found.reach, found.share, found.lag)),
-                f"{found.right}/{found.runs}",
+                value.runs,
+                *(f"{v:.2f}" for v in (value.ratio, value.reach, value.share, value.lag)),
+                f"{value.right}/{value.runs}",
             ]
         )
     headings = ["task", "runs", "gradient ratio", "reach / lag", "cue's share", "lag alone", "right"]
@@ -168,9 +168,10 @@ def write(settings: Settings, results: Results, machines: Sequence[Mapping[str, 
     folder = settings.out
     (folder / "table.md").write_text(markdown(settings, results, machines), encoding="utf-8")
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
-    found = {name: None if math.isnan(value) else value for name, value in asdict(foresight(results)).items()}
+    values = asdict(predictive_value(results))
+    predictive = {name: None if math.isnan(value) else value for name, value in values.items()}
     runs = [{"case": asdict(case), "result": asdict(result)} for case, result in results.items()]
-    content = {"settings": plain, "machines": list(machines), "foresight": found, "runs": runs}
+    content = {"settings": plain, "machines": list(machines), "foresight": predictive, "runs": runs}
     (folder / "results.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     bridged_picture(settings, results).savefig(folder / "bridged.png")
     foresight_picture(results).savefig(folder / "foresight.png")

@@ -1,4 +1,4 @@
-"""The order of the experiment: what is not done yet is done, case after case, and written down at once."""
+"""Runs the experiment: trains every case that is not in the record, and records each result at once."""
 
 import signal
 import time
@@ -16,10 +16,10 @@ from . import report
 from .experiment import Result
 from .record import Record
 from .settings import Case, Settings
-from .workers import Look, alone, together
+from .workers import CaseProgress, in_parallel, in_sequence
 
 FOR_THE_REPORT = 0.03
-"""The share of the time that is left for writing tables and pictures."""
+"""The share of the time reserved for writing tables and pictures."""
 
 
 class Experiment:
@@ -35,23 +35,23 @@ class Experiment:
 
     @property
     def results(self) -> dict[Case, Result]:
-        """The finished ones of the cases asked for, in the order of the plan."""
+        """The results of the experiment's finished cases, in the order of the plan."""
         return {case: self.record.finished[case] for case in self.cases if case in self.record.finished}
 
-    def over(self) -> bool:
-        """Whether every case that runs is to be put down now."""
+    def should_stop(self) -> bool:
+        """Whether every running case must be saved and stopped now."""
         return self.interrupted or time.monotonic() > self.end
 
-    def looks(self) -> Iterator[Look]:
-        """Runs what is not in the record."""
+    def progress(self) -> Iterator[CaseProgress]:
+        """Trains the cases that are not in the record."""
         waiting = [case for case in self.cases if case not in self.record.finished]
         count = min(self.settings.workers, len(waiting))
         if count > 1:
-            return together(waiting, self.settings.out, self.over, count)
-        return alone(waiting, self.settings.out, self.over)
+            return in_parallel(waiting, self.settings.out, self.should_stop, count)
+        return in_sequence(waiting, self.settings.out, self.should_stop)
 
     def all(self) -> None:
-        """Run and write down until everything is done or the time is up."""
+        """Trains and records until every case is finished or the time is up."""
         bar = Progress(
             TextColumn("{task.description:<52}"),
             BarColumn(bar_width=20),
@@ -62,33 +62,33 @@ class Experiment:
         )
         whole = bar.add_task("cases", total=len(self.cases), completed=len(self.results), error="")
         running: dict[Case, TaskID] = {}
-        with bar, self._heeding_interrupts(), closing(self.looks()) as looks:  # type: ignore[type-var]
-            for look in looks:
-                case = look.case
+        with bar, self._stopping_on_interrupt(), closing(self.progress()) as updates:  # type: ignore[type-var]
+            for update in updates:
+                case = update.case
                 if case not in running:
                     running[case] = bar.add_task(str(case), total=case.training.updates, error="")
-                error = f"error {look.error:.3g} (chance {named(case.task).chance:.3g})"
-                bar.update(running[case], completed=look.updates, error=error)
-                if look.result is not None:
-                    self.record.add(case, look.result)
+                error = f"error {update.error:.3g} (chance {named(case.task).chance:.3g})"
+                bar.update(running[case], completed=update.updates, error=error)
+                if update.result is not None:
+                    self.record.add(case, update.result)
                     bar.advance(whole)
                     bar.remove_task(running.pop(case))
             for left in running.values():
                 bar.remove_task(left)
 
     @contextmanager
-    def _heeding_interrupts(self) -> Iterator[None]:
-        """Ctrl-C ends the experiment at the next look, with nothing lost; a second one ends it at once."""
+    def _stopping_on_interrupt(self) -> Iterator[None]:
+        """The first Ctrl-C stops the experiment at the next update, with nothing lost; a second one interrupts it."""
         if current_thread() is not main_thread():
             yield
             return
         before = signal.getsignal(signal.SIGINT)
 
-        def heed(number: int, frame: FrameType | None) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
             self.interrupted = True
             signal.signal(signal.SIGINT, before)
 
-        signal.signal(signal.SIGINT, heed)
+        signal.signal(signal.SIGINT, stop)
         try:
             yield
         finally:
@@ -98,7 +98,7 @@ class Experiment:
 def run(settings: Settings, console: Console | None = None) -> int:
     """The experiment from its settings to the folder of results; returns the exit status, 130 after Ctrl-C.
 
-    Raises InputError before anything is computed where a setting, or a line in the folder, cannot serve.
+    Raises InputError before anything is computed where a setting, or a line of the record, is invalid.
     """
     console = console or Console()
     experiment = Experiment(settings, console)

@@ -39,7 +39,7 @@ class Variant:
         return {"init": f"chrono({max(2, lag)})" if self.init == "chrono" else self.init}
 
     def refusal(self) -> str:
-        """What the layer says against this pair, or nothing."""
+        """The layer's own error for this pair, or None."""
         try:
             Recurrent(self.cell, 1, 2, device="meta", **self.options(2))
         except OstinatoError as error:
@@ -57,7 +57,7 @@ DEFAULT = tuple(
     }.items()
     for init in inits
 )
-"""What is compared where nothing is said: what a cell adds, and what its first values add."""
+"""The default comparison: cells, and their initial weights."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Training:
     learning_rate  Adam's; constant, or with decay=True falling in a straight line to 0 at the last update
     clip           the norm that the gradient of all weights together is cut to
     hidden         units of an LSTM; every other cell gets as many units as bring it closest to that LSTM's weights
-    sequences      how many different sequences there are to learn from; None: every batch is drawn anew
+    sequences      how many different sequences there are to learn from; None: every batch is newly drawn
     to_the_end     False: training ends as soon as the lag is bridged; True: it goes on for all updates
     """
 
@@ -87,7 +87,7 @@ class Training:
             if not value > 0:
                 raise InputError(phrase(WHERE, _flag(name), "above 0", value))
         if self.sequences is not None and self.sequences < self.batch:
-            remedy = "Leave it out to draw every batch anew."
+            remedy = "Leave it out to draw new batches throughout."
             raise InputError(phrase(WHERE, "--sequences", f"at least --batch = {self.batch}", self.sequences, remedy))
 
 
@@ -210,12 +210,12 @@ def _flag(name: str) -> str:
 
 
 def names(given: str | None) -> tuple[str, ...] | None:
-    """What an option lists with commas between, short names replaced; None stays None."""
+    """The comma-separated names of an option, with short names replaced; None for None."""
     return None if given is None else tuple(ALIASES.get(each.strip(), each.strip()) for each in given.split(","))
 
 
 def numbers(given: str) -> tuple[int, ...]:
-    """The steps that --lags lists with commas between."""
+    """The comma-separated steps of --lags."""
     try:
         return tuple(int(each) for each in given.split(","))
     except ValueError:

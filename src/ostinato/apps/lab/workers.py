@@ -1,4 +1,4 @@
-"""Cases trained one after the other in this process, or several at a time in processes of their own."""
+"""Trains cases one after the other in this process, or in parallel in worker processes."""
 
 import multiprocessing
 import signal
@@ -16,18 +16,19 @@ import torch
 
 from ostinato.errors import OstinatoError, phrase
 
-from .experiment import Result, Run
-from .record import Shelf
+from .experiment import Result, TrainingRun
+from .record import CheckpointStore
 from .settings import WHERE, Case
 
 SAVED_EVERY = 20.0
-"""Seconds after which a case that is running is put on the shelf, so that a crash loses no more than these."""
-Over = Callable[[], bool]
+"""Seconds between two checkpoints of a running case: the most that a crash loses."""
+ShouldStop = Callable[[], bool]
+"""Whether running cases must be saved and stopped now."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is known of a case that is running: its updates so far, the error, and at its end the result."""
+class CaseProgress:
+    """The progress of a running case: its updates so far, its error, and at the end its result."""
 
     case: Case
     updates: int
@@ -35,49 +36,49 @@ class Look:
     result: Result | None = None
 
 
-def train(case: Case, shelf: Shelf, over: Over) -> Iterator[Look]:
-    """One case, a look after every few updates. When `over` says so, it is put on the shelf as it is."""
-    run = Run(case)
-    kept = shelf.take(case)
+def train(case: Case, store: CheckpointStore, should_stop: ShouldStop) -> Iterator[CaseProgress]:
+    """Trains one case and yields its progress. When `should_stop()` is true, it saves the case and returns."""
+    run = TrainingRun(case)
+    kept = store.load(case)
     if kept is not None:
-        run.take_up(kept)
+        run.load_state_dict(kept)
     saved = time.monotonic()
     while run.result is None:
-        ending = over()
+        ending = should_stop()
         if ending or time.monotonic() - saved > SAVED_EVERY:
-            shelf.put(case, run.put_down())
+            store.save(case, run.state_dict())
             saved = time.monotonic()
         if ending:
             return
-        run.advance(over)
-        yield Look(case, run.updates, run.error, run.result)
+        run.advance(should_stop)
+        yield CaseProgress(case, run.updates, run.error, run.result)
 
 
-def alone(cases: Iterable[Case], folder: Path, over: Over) -> Iterator[Look]:
-    """One case after the other, in this process, with one thread as in `together`.
+def in_sequence(cases: Iterable[Case], folder: Path, should_stop: ShouldStop) -> Iterator[CaseProgress]:
+    """Trains one case after the other in this process, with one thread as `in_parallel` does.
 
-    The first values of orthogonal weights come from a decomposition whose last bits depend on the number of threads.
+    Orthogonal initial weights come from a matrix decomposition whose last bits depend on the number of threads.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for case in cases:
-            if over():
+            if should_stop():
                 return
-            yield from train(case, Shelf(folder), over)
+            yield from train(case, CheckpointStore(folder), should_stop)
     finally:
         torch.set_num_threads(threads)
 
 
-def together(cases: Iterable[Case], folder: Path, over: Over, count: int) -> Iterator[Look]:
-    """The same by `count` processes, looks as they come. An error in a process is raised here."""
+def in_parallel(cases: Iterable[Case], folder: Path, should_stop: ShouldStop, count: int) -> Iterator[CaseProgress]:
+    """Trains the cases in `count` processes and yields progress as it arrives. An error in a process is raised here."""
     context = multiprocessing.get_context("spawn")
     stop, waiting = context.Event(), iter(cases)
-    crew: dict[Connection, BaseProcess] = {}
+    processes: dict[Connection, BaseProcess] = {}
     busy: dict[Connection, Case] = {}
 
-    def give(pipe: Connection) -> None:
-        case = None if over() else next(waiting, None)
+    def assign(pipe: Connection) -> None:
+        case = None if should_stop() else next(waiting, None)
         busy.pop(pipe, None)
         if case is not None:
             busy[pipe] = case
@@ -87,40 +88,42 @@ def together(cases: Iterable[Case], folder: Path, over: Over, count: int) -> Ite
         for _ in range(count):
             ours, theirs = context.Pipe()
             process: BaseProcess = context.Process(target=_worker, args=(theirs, folder, stop), daemon=True)
-            with _deaf():
+            with _ignoring_sigint():
                 process.start()
             theirs.close()
-            crew[ours] = process
-            give(ours)
+            processes[ours] = process
+            assign(ours)
         while busy:
             for pipe in [pipe for pipe in wait(list(busy), timeout=0.1) if isinstance(pipe, Connection)]:
                 try:
                     message = pipe.recv()
                 except EOFError:
-                    crew[pipe].join()
-                    received = f"exit status {crew[pipe].exitcode} during {busy[pipe]}"
-                    remedy = "What was finished is kept; the same command goes on."
-                    raise OstinatoError(phrase(WHERE, "a worker", "alive to its end", received, remedy)) from None
-                if isinstance(message, Look):
+                    processes[pipe].join()
+                    received = f"exit status {processes[pipe].exitcode} during {busy[pipe]}"
+                    remedy = "Finished cases are kept; run the same command again to continue."
+                    raise OstinatoError(
+                        phrase(WHERE, "a worker process", "running until its last case", received, remedy)
+                    ) from None
+                if isinstance(message, CaseProgress):
                     yield message
                 elif message is None:
-                    give(pipe)
+                    assign(pipe)
                 else:
                     raise message
-            if over():
+            if should_stop():
                 stop.set()
     finally:
         stop.set()
-        for pipe, each in crew.items():
-            if each.is_alive():
+        for pipe, process in processes.items():
+            if process.is_alive():
                 pipe.send(None)
-        for each in crew.values():
-            each.join()
+        for process in processes.values():
+            process.join()
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """A process that is started here does not hear Ctrl-C, which a terminal sends to all; this one tells it to stop."""
+def _ignoring_sigint() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C, which a terminal sends to all of them; the parent stops them."""
     if current_thread() is not main_thread():
         yield
         return
@@ -132,16 +135,16 @@ def _deaf() -> Iterator[None]:
 
 
 def _worker(pipe: Connection, folder: Path, stop: Event) -> None:
-    """Trains the cases that come through the pipe: sends looks, then None, or what was raised."""
+    """Trains the cases received from the pipe. Sends their progress, then None, or the exception that was raised."""
     torch.set_num_threads(1)
-    shelf = Shelf(folder)
+    store = CheckpointStore(folder)
     try:
         while (case := pipe.recv()) is not None:
             try:
-                for look in train(case, shelf, stop.is_set):
-                    pipe.send(look)
+                for progress in train(case, store, stop.is_set):
+                    pipe.send(progress)
                 pipe.send(None)
             except Exception as error:
                 pipe.send(error)
     except (EOFError, BrokenPipeError):
-        return  # the process that had started this one is gone, and nobody waits for results
+        return  # the parent process has ended

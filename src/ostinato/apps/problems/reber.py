@@ -33,7 +33,7 @@ def _table(entries: dict[int, dict[str, int]]) -> Tensor:
 _NEXT = _table(GRAPH)
 
 
-@bounded_cache(4 << 20, size_of=lambda found, length: tensor_bytes([found]))
+@bounded_cache(4 << 20, size_of=lambda chances, length: tensor_bytes([chances]))
 def _chances(length: int) -> Tensor:
     """The chance of each symbol at a node, when `left` more must follow and end the string: [length, 8, 7].
 
@@ -82,6 +82,6 @@ def reber(lag: int, batch: int, generator: Generator) -> Examples:
     begin, end = (torch.full((1, batch), ALPHABET.index(symbol), device="cpu") for symbol in "BE")
     whole = torch.cat([begin, cue, inner, cue, end])
     every = torch.ones(lag + 2, batch, dtype=torch.bool, device="cpu")
-    judged = torch.zeros_like(every)
-    judged[lag] = True
-    return Examples(symbols(whole[:-1], len(ALPHABET)), whole[1:], every, judged)
+    eval_mask = torch.zeros_like(every)
+    eval_mask[lag] = True
+    return Examples(symbols(whole[:-1], len(ALPHABET)), whole[1:], every, eval_mask)

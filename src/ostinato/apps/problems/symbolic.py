@@ -59,6 +59,6 @@ def copy(lag: int, batch: int, generator: Generator) -> Examples:
     ids[lag - 1] = delimiter
     targets = torch.full((steps, batch), blank, device="cpu")
     targets[lag - 1 :] = data
-    judged = torch.zeros(steps, batch, dtype=torch.bool, device="cpu")
-    judged[lag - 1 :] = True
-    return Examples(symbols(ids, ALPHABET + 2), targets, torch.ones_like(judged), judged)
+    eval_mask = torch.zeros(steps, batch, dtype=torch.bool, device="cpu")
+    eval_mask[lag - 1 :] = True
+    return Examples(symbols(ids, ALPHABET + 2), targets, torch.ones_like(eval_mask), eval_mask)

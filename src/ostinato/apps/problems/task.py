@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
+from ostinato._renamed import RenamedAttribute
 from ostinato.errors import InputError, phrase
 
 Loss = Literal["squared error", "cross entropy"]
@@ -19,29 +20,32 @@ Loss = Literal["squared error", "cross entropy"]
 
 @dataclass(frozen=True)
 class Examples:
-    """B sequences with what is to be said about them.
+    """B sequences and their targets.
 
-    inputs   [T, B, C] float32; 0 past a row's end
-    targets  [T, B] int64, the class to name at each step, or [T, B, K] float32, the values
-    counted  [T, B] bool, the steps whose loss is trained on
-    judged   [T, B] bool, the steps that decide success: those whose answer needs the cue; every row has as many
-    group    [B] int64 or None, a property of each row by which results are told apart (`Task.grouped_by`)
+    inputs     [T, B, C] float32; 0 past a row's end
+    targets    [T, B] int64, the class of each step, or [T, B, K] float32, the values
+    loss_mask  [T, B] bool, the steps whose loss is trained
+    eval_mask  [T, B] bool, the steps that decide success: those whose answer needs the cue; as many in every row
+    group      [B] int64 or None, a property of each row by which results are grouped (`Task.grouped_by`)
     """
 
     inputs: Tensor
     targets: Tensor
-    counted: Tensor
-    judged: Tensor
+    loss_mask: Tensor
+    eval_mask: Tensor
     group: Tensor | None = None
 
+    counted = RenamedAttribute("loss_mask")
+    judged = RenamedAttribute("eval_mask")
+
     def rows(self, index: Tensor) -> "Examples":
-        """The sequences that `index` [B'] names, without the steps after the last one that counts."""
-        counted = self.counted[:, index]
-        steps = int(counted.any(1).nonzero().max()) + 1
-        parts = (self.inputs, self.targets, self.judged)
-        inputs, targets, judged = (part[:steps, index] for part in parts)
+        """The sequences `index` [B'], without the steps after the last trained one."""
+        loss_mask = self.loss_mask[:, index]
+        steps = int(loss_mask.any(1).nonzero().max()) + 1
+        parts = (self.inputs, self.targets, self.eval_mask)
+        inputs, targets, eval_mask = (part[:steps, index] for part in parts)
         group = None if self.group is None else self.group[index]
-        return Examples(inputs, targets, counted[:steps], judged, group)
+        return Examples(inputs, targets, loss_mask[:steps], eval_mask, group)
 
 
 Draw = Callable[[int, int, Generator], Examples]

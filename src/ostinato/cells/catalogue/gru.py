@@ -1,4 +1,4 @@
-"""Gated recurrent units: one state, carried by z. The two forms differ in where the reset gate stands."""
+"""Gated recurrent units: one state, carried by z. The two forms apply the reset gate before and after the product."""
 
 from torch import sigmoid, tanh
 

@@ -25,7 +25,7 @@ def mgu(W, U, b, x, h):
     differs="torch.nn has no such cell; a bias that the source adds to g's argument is a start value of b.g here",
 )
 def ugrnn(W, U, b, x, h):
-    """Update gate network: a plain network behind one gate."""
+    """Update gate network: a plain network with one gate."""
     n = tanh(W.n @ x + b.n + U.n @ h)
     g = sigmoid(W.g @ x + b.g + U.g @ h)
     return g * h + (1 - g) * n

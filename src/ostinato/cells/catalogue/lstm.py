@@ -1,4 +1,4 @@
-"""Long short-term memory: the state c is carried by an addition, gates decide what enters, stays and leaves."""
+"""Long short-term memory: an additive cell state c with input, forget and output gates."""
 
 from torch import sigmoid, tanh
 
@@ -46,7 +46,7 @@ def lstm_1997(W, U, b, x, h, c):
     differs="torch.nn.LSTM has no peepholes (here i and f see the old c, o the new) and has two biases",
 )
 def lstm_peephole(W, U, b, p, x, h, c):
-    """LSTM whose gates look at the cell state through one weight per unit."""
+    """LSTM whose gates also read the cell state, through one weight per unit."""
     i = sigmoid(W.i @ x + b.i + U.i @ h + p.i * c)
     f = sigmoid(W.f @ x + b.f + U.f @ h + p.f * c)
     g = tanh(W.g @ x + b.g + U.g @ h)

@@ -1,4 +1,4 @@
-"""Cells of 2024: gates that do not look at the state, and exponential gating."""
+"""Cells of 2024: gates that do not read the state, and exponential gating."""
 
 from torch import exp, maximum, sigmoid, tanh, where
 from torch.nn.functional import softplus

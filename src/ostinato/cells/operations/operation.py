@@ -14,9 +14,9 @@ COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(5)
 
 @dataclass(frozen=True)
 class Setting:
-    """A plain number that stands beside the operands, as torch's function takes it by position or by name.
+    """A numeric argument besides the operands, which torch's function takes by position or by name.
 
-    default  the value where none is given; None says that there is none
+    default  the value where none is given; None where the argument is required
     only     where the default is the only value that cells support: the end of the sentence that refuses another,
              {0} being that one
     """
@@ -43,7 +43,7 @@ class _Name:
     check      the operands as they are written → what is wrong with them, or ""
     remedy     what to write after torch itself refused a call
     simplify   nodes and settings → an older node that is the same, or None
-    fold       the numbers that stand for the operands → the number that is the same, or None
+    fold       constant operands → the constant result, or None
     """
 
     name: str
@@ -119,7 +119,7 @@ class _Code:
     vector         (v, nodes and settings) → vector code; v has the instructions of `kernels.lanes.Lanes` and the
                    functions of `kernels.functions`. None where kernels write it together with its neighbours
     onnx           (g, nodes and settings) → the result's name; g has `make(operator, *inputs, **attributes)` and
-                   `number(value)`, as `export.nodes.Nodes`
+                   `number(value)`, as `export.onnx_graph.GraphBuilder`
     rematerialize  whether backward computes the value again instead of reading it from memory: "always" what takes an
                    instruction or two; "with norm" activations, in cells that keep the norms of their products
     """

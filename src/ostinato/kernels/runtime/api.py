@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...caching import bounded_cache
 from ...cells import Cell
-from ...errors import InputError, NoKernels, ShapeError, phrase
+from ...errors import InputError, NoKernelsError, ShapeError, phrase
 from ...sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
 from ..emit.backward import Backward
 from ..emit.forward import Forward
@@ -46,7 +46,7 @@ def supported(x: Tensor) -> bool:
 def _has_kernels() -> bool:
     try:
         host()
-    except NoKernels:
+    except NoKernelsError:
         return False
     return True
 

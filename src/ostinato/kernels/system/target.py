@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from llvmlite import binding as llvm
 
-from ostinato.errors import InputError, NoKernels, phrase
+from ostinato.errors import InputError, NoKernelsError, phrase
 
 _NAMES = ("host", "avx512", "avx2", "sse", "aarch64")
 _ITEM_BITS = {"float32": 32, "float64": 64}
@@ -46,7 +46,7 @@ def host() -> Target:
     """The target that kernels are compiled for and run on.
 
     The environment variable OSTINATO_TARGET (host, avx512, avx2, sse, aarch64) selects another one than the host's
-    best. Raises InputError when the name is unknown or this machine cannot run it, and NoKernels when this machine,
+    best. Raises InputError when the name is unknown or this machine cannot run it, and NoKernelsError when this machine,
     or the level asked for, has no fused multiply-add.
     """
     return _runnable(os.environ.get("OSTINATO_TARGET") or "host")
@@ -80,7 +80,7 @@ def target_by_name(name: str) -> Target:
     if name == "avx2":
         return Target("avx2", x86, "haswell", "", 256)
     if name == "sse":
-        raise NoKernels(_without_fma("sse"))
+        raise NoKernelsError(_without_fma("sse"))
     if name == "aarch64":
         arm = triple if triple.startswith(("aarch64", "arm64")) else "aarch64-unknown-linux-gnu"
         return Target("aarch64", arm, "generic", "", 128)
@@ -93,12 +93,12 @@ def _detect() -> Target:
     if triple.startswith(("aarch64", "arm64")):
         return Target("aarch64", triple, cpu, features, 128)
     if not triple.startswith("x86_64"):
-        raise NoKernels(f"Kernels exist for x86-64 and aarch64, and this machine is {triple}.")
+        raise NoKernelsError(f"Kernels exist for x86-64 and aarch64, and this machine is {triple}.")
     if _has("avx512"):
         return Target("avx512", triple, cpu, f"{features},{_WHOLE_VECTORS}", 512)
     if _has("avx2"):
         return Target("avx2", triple, cpu, features, 256)
-    raise NoKernels(_without_fma(cpu))
+    raise NoKernelsError(_without_fma(cpu))
 
 
 def _without_fma(what: str) -> str:

@@ -94,7 +94,7 @@ class CallLayout:
         return self.segment_index.gather(0, (self.lengths - 1)[None])[0]
 
 
-@bounded_cache(4 << 20, size_of=lambda found, steps, rows: tensor_bytes(found[:2]) + 64 * steps)
+@bounded_cache(4 << 20, size_of=lambda layout, steps, rows: tensor_bytes(layout[:2]) + 64 * steps)
 def _dense(steps: int, rows: int) -> tuple[Tensor, Tensor, list[int]]:
     """(segment_index, lengths, step_offsets) of a batch in which no row ends early; only ever read."""
     with torch.inference_mode(False):

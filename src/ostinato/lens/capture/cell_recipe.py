@@ -1,4 +1,4 @@
-"""What an observer needs to know of a cell, worked out once: its named values, its derivative, and evaluation plans."""
+"""What an observer derives from a cell, once: its named values, its derivative, and evaluation plans."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _id = attrgetter("id")
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """How the values of some nodes follow from what a forward pass saved."""
+    """How to compute the values of some nodes from the tensors that a forward pass saved."""
 
     saved: tuple[int, ...]
     """The node ids to take from the saved tensors."""
@@ -40,13 +40,13 @@ class WeightGroup:
     keys: tuple[tuple[str, str], ...]
     """(letter, gate) of each."""
     operand: Value
-    """What they are multiplied with."""
+    """The operand."""
 
 
 class CellRecipe:
     """One cell's plan of observation.
 
-    The cell is the one of the canonical text: saved tensors are known by the node ids of its graph.
+    The cell is the one of the canonical text: saved tensors are identified by the node ids of its graph.
     """
 
     def __init__(self, cell: Cell) -> None:
@@ -82,19 +82,19 @@ class CellRecipe:
         return tuple(WeightGroup(letter, tuple(k), operands[i]) for (letter, i), k in keys.items())
 
     def plan(self, nodes: Sequence[Value], saved: Iterable[int]) -> EvaluationPlan:
-        """How to evaluate `nodes` where the values of the node ids `saved` are at hand."""
+        """How to evaluate `nodes` where the values of the node ids `saved` are known."""
         key = tuple(map(_id, nodes)), tuple(saved)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._made_plan(nodes, frozenset(key[1]))
+            plan = self._plans[key] = self._new_plan(nodes, frozenset(key[1]))
         return plan
 
-    def _made_plan(self, nodes: Sequence[Value], saved: frozenset[int]) -> EvaluationPlan:
-        asked = needed(nodes, dict.fromkeys(saved))
-        computed = tuple(v for v in asked if v.id not in saved)
+    def _new_plan(self, nodes: Sequence[Value], saved: frozenset[int]) -> EvaluationPlan:
+        order = needed(nodes, dict.fromkeys(saved))
+        computed = tuple(v for v in order if v.id not in saved)
         states = {v.attr for v in computed if v.op == "state"}
         return EvaluationPlan(
-            tuple(v.id for v in asked if v.id in saved),
+            tuple(v.id for v in order if v.id in saved),
             computed,
             any(v.op == "x" for v in computed),
             tuple(s in states for s in self.states),
@@ -103,5 +103,5 @@ class CellRecipe:
 
 @bounded_cache(16 << 20, size_of=lambda recipe, cell: 2 * graph_bytes(recipe.named) + graph_bytes(cell))
 def cell_recipe(cell: Cell) -> CellRecipe:
-    """The recipe of a cell, made once."""
+    """The recipe of a cell, cached."""
     return CellRecipe(cell)

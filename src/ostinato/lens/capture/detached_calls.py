@@ -1,8 +1,8 @@
-"""A model's own computation, detached where a recurrence begins and ends.
+"""A model's computation with its recurrent layers cut out of the autograd graph.
 
-Inside `recorded(model)` every call of a recurrent layer returns the same values as ever, but as leaves: autograd sees
-the computation between the layers, and nothing of the layers themselves. A `DetachedCall` is one layer and direction of
-one call, with both of its ends.
+Inside `recorded(model)` every call of a recurrent layer returns its usual values as leaves: autograd records the
+computation between the layers, and not the layers themselves. A `DetachedCall` is one layer and direction of one call,
+with its inputs, which have a graph, and its outputs, which are leaves.
 
 Letters: T steps, B rows, C input features, H hidden units, L layers, D directions.
 """
@@ -36,11 +36,11 @@ class DetachedCall:
     weights: dict[str, Tensor]
     """Parameter name inside the model → the tensor, in the order of `cell.parameters`."""
     x: Tensor
-    """The input, [T, B, C], with the graph that autograd has of it."""
+    """The input, [T, B, C], with its autograd graph."""
     initial_states: tuple[Tensor, ...]
-    """The states before a row's first step, [B, H] each, with theirs."""
+    """The states before a row's first step, [B, H] each, with their graphs."""
     reset_states: tuple[Tensor, ...]
-    """The layer's own initial states, [B, H] each, with theirs; () without resets."""
+    """The layer's own initial states, [B, H] each, with their graphs; () without resets."""
     states: tuple[Tensor, ...]
     """Leaves: the states after each step, [T, B, H] each."""
     output: Tensor
@@ -54,8 +54,9 @@ class DetachedCall:
 
 @contextmanager
 def recorded(model: nn.Module) -> Iterator[list[DetachedCall]]:
-    """Calls of the recurrent layers inside `model` are recorded, in order. The layers stay as they are, and calls in
-    other threads are none of these."""
+    """Records the calls of the recurrent layers inside `model`, in order. The layers themselves are not changed, and
+    calls in other threads are not recorded.
+    """
     calls: list[DetachedCall] = []
     names = {module: name for name, module in model.named_modules() if isinstance(module, Layer)}
     recorders = {layer: _Recorder(layer, name, calls) for layer, name in names.items()}
@@ -82,9 +83,9 @@ class _Recorder:
         resets: Resets,
         return_states: bool,
     ) -> Any:
-        """The result of the call, as a `layers.standing.Answer`."""
+        """The result of the call, as a `layers.interception.Answer`."""
         with nothing_standing_in():
-            with torch.no_grad():  # checks the arguments, and refuses them as ever
+            with torch.no_grad():  # checks the arguments as a usual call does
                 layer._sequence(x, state, lengths, resets, return_states)
             if not isinstance(x, PackedSequence):
                 result = self._detached(x, state, lengths, resets)
@@ -95,7 +96,7 @@ class _Recorder:
         return result if return_states else result[:2]
 
     def _detached(self, x: Tensor, state: Any, lengths: Any, resets: Any) -> tuple[Any, Any, Any]:
-        """(output, final state, states) as the caller lays them out, computed from the leaves of new detached calls."""
+        """(output, final state, states) in the caller's layout, computed from the leaves of new detached calls."""
         layer = self.layer
         replays = replay(layer, x, state, lengths=lengths, resets=resets)
         inputs = normalize_inputs(layer, x, state, lengths, resets)

@@ -32,8 +32,8 @@ def evaluate(
     x                [..., C], such as [T, B, C]
     previous_states  s_{t-1} of each state, [..., H or P], such as `LayerReplay.previous_states`
     nodes            of one graph: of `cell.trace`, or of `lens.named_values(cell)`
-    known            node.id → its value, [..., H or P], where it is at hand
-    Returns a tensor [..., H or P] for each node; [..., 1] where one number stands for all units. They are
+    known            node.id → its value, [..., H or P], where it is known
+    Returns a tensor [..., H or P] for each node; [..., 1] for one number that all units share. They are
     differentiable with respect to weights, x and states. Units: those of the cell's equations.
     Cost: one step of a batch of T·B rows; the memory of every node on the way, [T, B, H] each.
     """

@@ -1,4 +1,4 @@
-"""The observer of one layer and direction of one call: norms and samples, small enough to keep until the report.
+"""The observer of one layer and direction of one call: it keeps norms and samples until the report.
 
 Letters: T steps and B rows of x, S packed steps of a piece, N segments, R packed rows of a piece (one for each step of
 each segment), M sampled ones, n sampled segments or rows, k steps of the sampled rows, H units.
@@ -25,7 +25,7 @@ from .weight_gradient_norms import weight_gradient_norms
 
 
 class Samples:
-    """What is kept of one piece. Packed rows are in the order of memory; `spread` ones are a sample of them, [M, H]."""
+    """Norms and samples of one piece. Packed rows are in memory order; `spread` means evenly sampled rows, [M, H]."""
 
     __slots__ = ("additive", "carries", "gates", "gradients", "inside", "probe", "states", "weights")
 
@@ -49,20 +49,20 @@ class Samples:
 
 
 class LayerObserver:
-    """Observes one layer and direction of one call, and samples what a report needs; a `layers.watching.Onlooker`."""
+    """Observes one layer and direction of one call, and samples the values of a report."""
 
     def __init__(self, cell: Cell, layout: CallLayout, reverse: bool) -> None:
         self.recipe, self.layout, self.reverse = cell_recipe(cell), layout, reverse
         self.looking = bool(layout.count)
-        """Whether it still observes; part of the protocol."""
+        """Whether it still observes; part of the observer protocol."""
         self.absent = (
             "no backward pass went through this call while it was watched" if self.looking else "the call has no steps"
         )
-        """Why there are no gradients, while there are none."""
+        """Why there are no gradients, until a backward pass is observed."""
         self.passes = 0
         """How many backward passes began."""
         self.pieces: dict[int, Samples] = {}
-        """The first step of a piece → what was kept of it."""
+        """The first step of a piece → its samples."""
         self.sampling = Sampling(layout)
         self._probe_carried: list[Tensor] = []
         self._additive_carried: list[tuple[Tensor, int]] = []
@@ -120,7 +120,7 @@ class LayerObserver:
                     self._only_last = False
                     break
         flat = [a.flatten(0, -2) for a in adjoints]
-        if self._only_last:  # what the loss sends is the probe
+        if self._only_last:  # the loss reads last steps alone, so its gradient is the probe
             self._probe_carried, probe = recorded.gradients.states, flat
             samples.probe = norms = row_norms(flat)
         else:
@@ -132,7 +132,7 @@ class LayerObserver:
         samples.additive = [self._additive_path(view, samples, k, a, at) for k, a in enumerate(probe)]
 
     def _probe(self, piece: Piece, upstream: Upstream, ending: Tensor, at: Tensor) -> list[Tensor]:
-        """The gradient of each state at every step, [R, H] each, of what arrives at the last step of each segment.
+        """The gradient of each state at every step, [R, H] each, of the gradient at each segment's last step alone.
 
         ending, at  as `_endings` gives them
         """
@@ -190,7 +190,7 @@ class LayerObserver:
         return norms
 
     def _additive_path_by_step(self, k: int, probe: Tensor, carry: Tensor, offsets: Sequence[int]) -> Tensor:
-        """`engine.path` in plain torch, a step at a time."""
+        """`_additive_path` in plain torch, one step at a time."""
         now, known = self._additive_carried[k]
         along = torch.empty_like(probe)
         steps = list(pairwise(offsets))
@@ -211,10 +211,10 @@ def _reaches_others(d: Tensor, at: Tensor) -> bool:
     if last - first == len(at) and (first == 0 or last == len(d)):  # the end of a dense batch
         others = d[last:] if first == 0 else d[:first]
     else:
-        apart = torch.ones(len(d), dtype=torch.bool, device=d.device)
-        apart[at.to(d.device)] = False
-        others = d[apart]
-    if bool(others[0].any()):  # mostly, this settles it
+        elsewhere = torch.ones(len(d), dtype=torch.bool, device=d.device)
+        elsewhere[at.to(d.device)] = False
+        others = d[elsewhere]
+    if bool(others[0].any()):  # usually decides it
         return True
     low, high = others.aminmax()
     return bool(low != 0) or bool(high != 0)

@@ -10,8 +10,8 @@ from ...caching import bounded_cache, graph_bytes
 from ...cells import Cell, as_cell
 from ...cells.derivative import carries
 from ...cells.gates import named_gates
-from ...cells.notation import Trace
 from ...cells.text import formula
+from ...cells.tracing import Trace
 from ...cells.value import Value
 
 
@@ -28,7 +28,7 @@ class NamedValues:
     """Gate → its activation, which the cell reads in place of that sum: sigmoid(…). A gate whose pre-activation is read
     in several places, or through no single activation, is absent."""
     carries: Mapping[str, Value]
-    """State → the diagonal of ∂new/∂old with products cut, as `carry` says it."""
+    """State → the diagonal of ∂new/∂old with products cut, as in `carry`."""
     names: Mapping[int, str]
     """node.id → how the text of another node names it: "f" for a gate, "a.f" for its pre-activation."""
 

@@ -1,4 +1,4 @@
-"""A piece of a call as an observer reads it: the value of any node of the cell's graph, at any of its packed rows.
+"""The value of any node of the cell's graph at any packed row of a piece, for observers.
 
 A piece is all of a call of one layer and direction, or a part of one that is checkpointed.
 
@@ -23,7 +23,7 @@ from .evaluate import compute
 
 
 class PieceView:
-    """What one piece has in memory, read by packed rows."""
+    """The tensors of one piece, by packed rows."""
 
     __slots__ = ("base", "end", "layout", "piece", "recipe", "steps", "_saved")
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from ..._renamed import RenamedAttribute
 from ...cells import Cell
-from ...errors import InputError, phrase
+from ...errors import USE_CONVERT, InputError, phrase
 from ...layers.base import Layer
 from ...layers.init import own
 from ...layers.modes import eval_mode
 from ...ragged.lengths import read_lengths, read_resets
-from ..renamed import RenamedAttribute
 from .evaluate import evaluate
 
 
@@ -116,8 +116,7 @@ def replay(
     state.
     """
     if not isinstance(layer, Layer):
-        remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
-        raise InputError(phrase("lens", "layer", "a recurrent layer of ostinato", type(layer).__name__, remedy))
+        raise InputError(phrase("lens", "layer", "a recurrent layer of ostinato", type(layer).__name__, USE_CONVERT))
     if isinstance(x, PackedSequence):
         x, lengths = pad_packed_sequence(x, layer.batch_first)
     with torch.no_grad(), eval_mode(layer):

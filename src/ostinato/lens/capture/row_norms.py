@@ -1,4 +1,4 @@
-"""Norms that are right where their squares leave the number type: a gradient of 1e-25 has a norm in float32 too."""
+"""Row norms that do not overflow or underflow: a float32 gradient of 1e-25 has a norm, although its square is 0."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> 
     return sample(steps, rows, first, count, stride)
 
 
-@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes((found.inside, found.spread, found.rows)))
+@bounded_cache(4 << 20, size_of=lambda sample, *_: tensor_bytes((sample.inside, sample.spread, sample.rows)))
 def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> DenseSample:
     with torch.inference_mode(False):
         kept = evenly(torch.arange(rows, device="cpu"))

@@ -15,7 +15,7 @@ from ...execution import backends
 from .cell_recipe import WeightGroup
 from .piece_view import PieceView
 
-_MOST_NUMBERS = 2**22  # held at a time where the gradients of some steps are made after all
+_MOST_NUMBERS = 2**22  # in memory at a time where the gradients of some steps are computed
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ def squared_norms(d: Tensor, z: Tensor, grams: dict[object, tuple[Tensor, Tensor
 def _gram(t: Tensor, grams: dict[object, tuple[Tensor, Tensor]]) -> Tensor:
     key = (t.data_ptr(), t.shape, t.stride())
     if key not in grams:
-        grams[key] = t, torch.bmm(t, t.transpose(1, 2))  # t stays, so that no other tensor gets its address
+        grams[key] = t, torch.bmm(t, t.transpose(1, 2))  # keeps t alive, so that no other tensor gets its address
     return grams[key][1]
 
 

@@ -1,4 +1,4 @@
-"""The lens beside a training run: a report every n steps, and a stop at the first value that is not finite."""
+"""The lens during a training run: a report every n steps, and a stop at the first value that is not finite."""
 
 from .live import Live
 from .logs import Log

@@ -1,4 +1,4 @@
-"""`lens.Live`: the lens beside a training run."""
+"""`lens.Live`: measurements every n steps of a training run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from ...errors import InputError, NotFinite, phrase
+from ...errors import InputError, NotFiniteError, phrase
 from ...layers.base import Layer
 from ...layers.hooks import hooked
 from ..result import Report
@@ -39,7 +39,7 @@ class Live:
     log        a folder for TensorBoard's event files (the package tensorboard must be installed), a name that ends in
                .jsonl for JSON lines, an open SummaryWriter, or an object with the methods of `Log`; None: nothing
     every      how many steps lie between two that are watched; the first is watched
-    stop       whether a gradient or weight that is inf or NaN raises `ostinato.errors.NotFinite`
+    stop       whether a gradient or weight that is inf or NaN raises `ostinato.errors.NotFiniteError`
 
     With `stop` the gradients are checked before each step of an optimiser: one that would carry inf or NaN into the
     weights is not taken. The message names the layer, the step, the row and the gate or state where it began, found by
@@ -150,7 +150,7 @@ class Live:
         recorded = tuple(calls)
         self._leave()  # before the calls run again, which hooks would record
         where = locate_nonfinite(recorded, self.model)
-        raise NotFinite(f"{_WHERE}: training step {self.steps} stopped {when} the update of the weights. {where}.")
+        raise NotFiniteError(f"{_WHERE}: training step {self.steps} stopped {when} the update of the weights. {where}.")
 
 
 class _Recorder:

@@ -1,4 +1,4 @@
-"""Where live measurements go: JSON lines, or TensorBoard's event files."""
+"""Writers of live measurements: JSON lines, or TensorBoard's event files."""
 
 from __future__ import annotations
 

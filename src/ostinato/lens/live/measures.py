@@ -1,4 +1,4 @@
-"""A report as scalars, histograms and sentences for a log, each under a name that stays the same."""
+"""A report as scalars, histograms and sentences for a log, each under a fixed name."""
 
 from __future__ import annotations
 

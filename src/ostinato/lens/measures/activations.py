@@ -48,7 +48,7 @@ class Activation:
         return self._at(a, self.cell.trace.output)
 
     def slope(self, a: Tensor) -> Tensor:
-        """φ'(a), [N] → [N], from the table of derivatives that the kernels are made of."""
+        """φ'(a), [N] → [N], from the table of derivatives that the kernels use."""
         return self._at(a, self._slope)
 
     @cached_property
@@ -102,14 +102,14 @@ ACTIVATIONS = (
     Activation("PReLU", _prelu, "a for a > 0, else p a", "1 for a > 0, else p", "(-∞, ∞)", 1.0, setting=0.25),
     Activation("softplus", _softplus, "log(1 + eᵃ)", "sigmoid(a)", "(0, ∞)", 1.0, math.log(FLAT / (1 - FLAT))),
 )
-"""In the order of the sheet. leaky ReLU is drawn with slope 0.1 (torch's default is 0.01); PReLU's slope p is learned,
-and drawn at 0.25, from which torch starts."""
+"""In the order of the sheet. leaky ReLU is drawn with slope 0.1 (torch's default is 0.01). PReLU's slope p is learned;
+it is drawn at 0.25, torch's initial value."""
 
 
 def sigmoid_again(a: Tensor, times: int) -> tuple[Tensor, Tensor]:
     """sigmoid(sigmoid(… a)), `times` times, and its derivative in a: [N] → ([N], [N]), without a unit.
 
-    The derivative is the product of the slopes on the way, each at most 1/4: at most 4^-times. The value goes to the
+    The derivative is the product of the slopes, each at most 1/4, so it is at most 4^-times. The value goes to the
     fixed point 0.6590, where the slope is 0.2247.
     """
     value, slope = a, torch.ones_like(a)
@@ -120,7 +120,7 @@ def sigmoid_again(a: Tensor, times: int) -> tuple[Tensor, Tensor]:
 
 
 def table() -> str:
-    """The table as Markdown: `python -m ostinato.lens.activations` prints it for docs/activations.md."""
+    """The table as Markdown: `python -m ostinato.lens.measures.activations` prints it for docs/activations.md."""
     head = ("activation φ(a)", "formula", "derivative φ'(a)", "φ' at most", "range", "flat for")
     rows = [head, ("---",) * len(head)]
     for one in ACTIVATIONS:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputError, phrase
+from ...errors import USE_CONVERT, InputError, phrase
 from ...layers.base import Layer
 from ...layers.modes import eval_mode
 from ..capture.detached_calls import DetachedCall, recorded
@@ -37,14 +37,13 @@ class AgeDecomposition:
 
     def __init__(self, model: nn.Module, loss_per_step: Loss, where: str) -> None:
         if not any(isinstance(module, Layer) for module in model.modules()):
-            remedy = "ostinato.convert(model) makes one of each of torch.nn's recurrent layers."
-            raise InputError(phrase(where, "model", "a model with a recurrent layer of ostinato", "none", remedy))
+            raise InputError(phrase(where, "model", "a model with a recurrent layer of ostinato", "none", USE_CONVERT))
         if any(isinstance(m, Layer) and m.options.clip_gradient is not None for m in model.modules()):
-            remedy = "A gradient that is bounded on its way is no sum over ages; measure with clip_gradient=None."
+            remedy = "A clipped gradient is not a sum over ages; measure with clip_gradient=None."
             raise InputError(phrase(where, "model", "one whose gradients are not bounded", "clip_gradient", remedy))
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if not parameters:
-            remedy = "Set requires_grad_() on those whose gradient is asked."
+            remedy = "Call requires_grad_() on the weights to measure."
             raise InputError(phrase(where, "model", "one with weights that learn", "only frozen ones", remedy))
         tensors = list(parameters.values())
         random = torch.random.get_rng_state()
@@ -57,7 +56,7 @@ class AgeDecomposition:
             torch.random.set_rng_state(random)
             if not torch.allclose(plain, loss, rtol=1e-3, equal_nan=True):
                 received = f"{plain.item():.6g} and {loss.item():.6g}"
-                remedy = "It is called twice; draw the batch before, outside of it."
+                remedy = "It is called twice; draw the batch outside of it."
                 raise InputError(phrase(where, "loss_per_step", "the same at each call", received, remedy))
             leaves = [leaf for call in self._calls for leaf in call.leaves]
             self._seeds = torch.autograd.grad(loss, [*leaves, *tensors], allow_unused=True, retain_graph=True)
@@ -74,9 +73,9 @@ class AgeDecomposition:
     def by_age(
         self, ages: Container[int] | None = None, last: int | None = None
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """(age, parameter's name → the part of its gradient) for those of `ages`, all without it, from 0 to `last`.
+        """(age, parameter's name → the part of its gradient) for the given `ages`, or all of them, up to `last`.
 
-        It ends where no gradient is left to propagate. Ages between those asked for cost less: no weights' gradients.
+        It ends where no gradient is left to propagate. For other ages no weight gradients are computed.
         """
         calls, at = self._calls, 0
         steps = [StepVJP(call.replay) for call in calls]
@@ -89,26 +88,27 @@ class AgeDecomposition:
         starting: list[list[Tensor | None]] = [[None] * len((*c.initial_states, *c.reset_states)) for c in calls]
         age = 0
         while any(windows) or any(g is not None for parts in (*arriving, *starting) for g in parts):
-            wanted = ages is None or age in ages
+            selected = ages is None or age in ages
             for k in reversed(range(len(calls))):
                 call, upstream = calls[k], _Upstream(None, starting[k], ())
                 window = _merged(call, windows[k], arriving[k])
                 windows[k], starting[k] = None, [None] * len(upstream.starts)
                 if window is not None:
-                    back = steps[k].vjp(window.d[0], window.d[1:], window.span, x=call.x.requires_grad, weights=wanted)
+                    back = steps[k].vjp(
+                        window.d[0], window.d[1:], window.span, x=call.x.requires_grad, weights=selected
+                    )
                     windows[k], starting[k] = _a_step_back(call, window.span, back.previous_states)
                     upstream.weights = back.weights
                     if back.x is not None:
                         upstream.x = torch.zeros_like(call.replay.x)
                         upstream.x[window.span] = back.x
-                to_leaves, to_parameters = self._sources[k].propagate(upstream, wanted)
+                to_leaves, to_parameters = self._sources[k].propagate(upstream, selected)
                 for (j, leaf), g in to_leaves.items():
                     arriving[j][leaf] = _plus(arriving[j][leaf], g)
                 for j, g in to_parameters.items():
                     gradients[j] = _plus(gradients.get(j), g)
-            if wanted:
-                found = {name: _zeros_if_none(gradients.get(k), self._tensors[k]) for k, name in self._names.items()}
-                yield age, found
+            if selected:
+                yield age, {n: _zeros_if_none(gradients.get(k), self._tensors[k]) for k, n in self._names.items()}
             if age == last:
                 return
             arriving, gradients, age = [[None] * len(call.leaves) for call in calls], {}, age + 1
@@ -116,18 +116,18 @@ class AgeDecomposition:
 
 @dataclass(slots=True)
 class _Upstream:
-    """Gradients of what a call read."""
+    """The gradients of the inputs of a call."""
 
     x: Tensor | None
     """Of its input, [T, B, C]."""
     starts: list[Tensor | None]
     """Of its initial states, then of its reset states, [B, H] each."""
     weights: tuple[Tensor, ...]
-    """Of its weights; () where they are not wanted."""
+    """Of its weights; () where they are not computed."""
 
 
 class _Source:
-    """What the input of a call depends on: leaves of calls before it, and parameters."""
+    """The leaves of earlier calls, and the parameters, that the inputs of a call depend on."""
 
     leaves: dict[tuple[int, int], Tensor]
     """(call, number of its leaf) → the leaf."""
@@ -172,7 +172,7 @@ class _Window:
 
 
 def _merged(call: DetachedCall, window: _Window | None, more: list[Tensor | None]) -> _Window | None:
-    """The gradients in a call: from its own next steps, and [T, B, ·] from elsewhere. Zero past a row's end."""
+    """The gradients in a call: from the call's later steps, and [T, B, ·] from other calls. Zero past a row's end."""
     if all(g is None for g in more):
         return window
     valid = call.replay.valid[..., None]

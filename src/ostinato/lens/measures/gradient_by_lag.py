@@ -1,4 +1,4 @@
-"""How far back a loss on the last step reaches: the gradient in each earlier state, by its lag."""
+"""The gradient of a loss on the last step in each earlier state, by lag."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,13 +53,14 @@ def gradient_by_lag(
     Cost: one forward and one backward pass of T steps called one by one, and their memory, O(T).
 
     `output.grad` of a layer called once on all steps is not this number: no loss but the last reads the outputs, so
-    it is 0 for every earlier step. Here the layer runs step by step and the states between the calls are asked for.
+    it is 0 for every earlier step. Here the layer is called step by step, and the gradients of the states between
+    the calls are taken.
 
-    Shapes: x [T, B, C], or [B, T, C] for a batch_first layer; state as the layer takes it, the layer's own start
-    without one. `head_loss` maps the last output [B, H] to a loss for each row [B] (or their sum; a mean over the
+    Shapes: x [T, B, C], or [B, T, C] for a batch_first layer; state as the layer takes it, by default the layer's own
+    initial state. `head_loss` maps the last output [B, H] to a loss for each row [B] (or their sum; a mean over the
     batch divides every norm by B). `lags` is K, at most and by default T - 1. Result: norms [K+1, B] for each state.
 
-    The layer is any with torch.nn's calling convention. Neither its weights' gradients nor its mode are touched; with
+    The layer may be any with torch.nn's calling convention. Its weights' gradients and its mode do not change; with
     dropout active in training mode, the gradient is that of one draw. Raises InputError for x of another rank or
     without a step, a bidirectional layer, lags out of range, and a head_loss that is not one number a row.
     """

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._renamed import RenamedAttribute
 from ...errors import InputError, phrase
 from ..capture.replay import LayerReplay, replay
-from ..renamed import RenamedAttribute
 from ..report.fields import quantity
 
 _WHERE = "lens.gradient_matrix"
-_MOST_NUMBERS = 2**24  # numbers in the gradients of a layer's output that are held at a time: 128 MiB
+_MOST_NUMBERS = 2**24  # numbers in the gradients of a layer's output in memory at a time: 128 MiB
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class GradientMatrix:
     norms: Tensor = field(metadata=quantity("loss per unit of the state", json="norms_loss_per_state_unit"))
     """[L·D, S, T, T, B]: t, then k; the first layer's directions first. In units of the loss per unit of the state, 0
     and up, counted as `s_k.grad` after `retain_grad()`: along every path from s_k to L_t, within the step too. 0 where
-    there is no path, as for k > t in the first direction of a single layer; NaN past a row's end. Healthy: rows that
-    stay of one order from k = t down to where the task's answer lies."""
+    there is no path, as for k > t in the first direction of a single layer; NaN past a row's end. Healthy: rows
+    of one order of magnitude from k = t down to the lag of the task's answer."""
 
     norms_loss_per_state_unit = RenamedAttribute("norms")
 
@@ -140,7 +140,7 @@ def _back(replayed: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor
     norms = arriving.new_zeros(len(carried), count, steps, rows)
     d_input = arriving.new_zeros(count, steps, rows, replayed.x.shape[-1]) if onward else None
     previous = replayed.previous_states
-    first, anew = replayed.segment_start_masks
+    first, reset = replayed.segment_start_masks
     order = range(steps) if replayed.reverse else reversed(range(steps))
     for k in order:
         old = [s[k].detach().requires_grad_() for s in previous]
@@ -149,10 +149,10 @@ def _back(replayed: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor
             output, new = replayed.cell.step(replayed.weights, x_k, old)
         roots = [(t, d) for t, d in zip((output, *new), (arriving[:, k], *carried)) if t.requires_grad]
         reached = [t for t in new if t.requires_grad]
-        asked = [*reached, *old, *([x_k] if onward else [])]
+        inputs = [*reached, *old, *([x_k] if onward else [])]
         gradients = torch.autograd.grad(
             [t for t, _ in roots],
-            asked,
+            inputs,
             [d for _, d in roots],
             is_grads_batched=True,
             allow_unused=True,
@@ -163,8 +163,8 @@ def _back(replayed: LayerReplay, arriving: Tensor, onward: bool) -> tuple[Tensor
         for s, t in enumerate(new):
             # A new state without a graph is a constant, whose gradient is the upstream one.
             norms[s, :, k] = (by_output.get(id(t), carried[s]) * here).norm(dim=-1)
-        goes_on = here & ~(first | anew)[k][:, None]
-        carried = [d * goes_on for d in gradients[len(reached) : len(reached) + len(old)]]
+        continues = here & ~(first | reset)[k][:, None]
+        carried = [d * continues for d in gradients[len(reached) : len(reached) + len(old)]]
         if d_input is not None:
             d_input[:, k] = gradients[-1] * here
     return norms, d_input

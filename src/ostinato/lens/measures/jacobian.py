@@ -23,7 +23,7 @@ from .long_matrix_products import LongProduct, frame, lyapunov_step
 from .pascanu import Pascanu, pascanu
 
 _WHERE = "lens.jacobian"
-_MOST_NUMBERS = 2**22  # numbers in the Jacobians held at a time: 32 MiB
+_MOST_NUMBERS = 2**22  # numbers in the Jacobians in memory at a time: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Jacobian:
     """(k, t) for each row, in steps taken: the product of all steps between is ∂s_t/∂s_k; s_0 is the state before any
     step."""
     log_singular_values: Tensor
-    """ln σ_i(J_t ⋯ J_{k+1}) [R, N], in nats, the largest first; -inf for a direction that is lost. Healthy: near 0, all
-    of them (dynamical isometry: M. Chen, J. Pennington, S. Schoenholz, ICML 2018)."""
+    """ln σ_i(J_t ⋯ J_{k+1}) [R, N], in nats, the largest first; -inf for a direction that is lost. Healthy: all near
+    0 (dynamical isometry: M. Chen, J. Pennington, S. Schoenholz, ICML 2018)."""
     lyapunov_exponents_per_step: Tensor
     """[R, N], in nats per step, the largest first: 1/T ln growth of a change, by the QR method. Below 0 a change fades,
     above 0 it grows, chaos. -inf for a direction that is lost. Healthy: the largest about 0."""
@@ -129,10 +129,10 @@ def jacobian(
     exponents leave it out. Raises InputError for options out of their range, and where a state or a Jacobian is inf or
     NaN.
     rows       which rows of the batch to measure, the first one without it
-    depth      which of the L layers, -1 the last. Its input is held fixed: paths through other layers do not count
+    depth      which of the L layers, -1 the last. Its input is constant: paths through other layers are left out
     direction  1 for the second direction, whose first step is a row's last
     between    (k, t): the product ∂s_t/∂s_k, in steps taken, s_0 before the first; the whole row without it
-    warm_up    steps that turn the frame of the Lyapunov exponents without being counted
+    warm_up    steps that align the frame of the Lyapunov exponents and are not counted
 
     Known answers: h_t = a h_{t-1} gives a for each step and k ln a for the product; a linear layer with an orthogonal U
     has all exponents 0. The largest exponent is the growth of one tangent vector pushed forward.
@@ -199,7 +199,7 @@ def step_jacobians(cell: Cell, weights: Sequence[Tensor], x: Tensor, previous_st
 
 
 def _jacobians(replayed: LayerReplay, row: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(steps, their Jacobians [M, N, N]) of a row, a bundle at a time, in the order in which the steps are taken."""
+    """(steps, their Jacobians [M, N, N]) of a row, several steps at a time, in the order of computation."""
     order = torch.arange(end, device=replayed.x.device)
     order = order.flip(0) if replayed.reverse else order
     previous = [s[:, row] for s in replayed.previous_states]

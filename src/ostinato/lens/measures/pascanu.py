@@ -1,4 +1,4 @@
-"""Pascanu's test: whether the size of U alone says that gradients must vanish."""
+"""Pascanu's test: whether gradients must vanish, by the largest singular value of U alone."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pascanu(cell: Cell, weights: Sequence[Tensor]) -> tuple[Pascanu | None, str]
 
 
 def _slope(cell: Cell) -> float | str:
-    """γ, or why the test says nothing about the cell."""
+    """γ, or why the test does not apply to the cell."""
     t = cell.trace
     if len(t.states) != 1:
         return f"the test is about one state, and the cell {cell.name} has {len(t.states)}: {' '.join(t.states)}"
@@ -78,7 +78,7 @@ def _slope(cell: Cell) -> float | str:
 
 
 def _terms(v: Value) -> list[Value]:
-    """What is added up to v, each value once."""
+    """The terms of the sum v, each value once."""
     seen: dict[int, Value] = {}
     stack = [v]
     while stack:
@@ -90,7 +90,7 @@ def _terms(v: Value) -> list[Value]:
 
 
 def _is_term(v: Value, old: Value) -> bool:
-    """U @ the old state itself, or what knows nothing of it."""
+    """Whether a term is U @ the old state, or does not depend on the state."""
     if v.op == "mm" and v.attr[0] == "U":
         return v.args[0] is old
     return v.id not in v.graph.from_state

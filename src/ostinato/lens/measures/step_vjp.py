@@ -24,11 +24,11 @@ class StepGradients:
     """The gradients before the steps of a span, t steps."""
 
     x: Tensor | None
-    """[t, B, C]; None where it was not asked for."""
+    """[t, B, C]; None where it was not requested."""
     previous_states: tuple[Tensor, ...]
     """[t, B, ·] for each state."""
     weights: tuple[Tensor, ...]
-    """Summed over steps and rows, in the order of `cell.parameters`; () where they were not asked for."""
+    """Summed over steps and rows, in the order of `cell.parameters`; () where they were not requested."""
 
 
 class StepVJP:
@@ -127,5 +127,5 @@ def _plan(cell: Cell) -> _Plan:
 
 
 def _expanded(value: Tensor, lead: torch.Size, width: int) -> Tensor:
-    """A number, [H] or [..., 1] → [*lead, width]: one that stands for all steps or units is repeated."""
+    """A number, [H] or [..., 1] → [*lead, width]: a value that all steps or units share is repeated."""
     return value.expand(*lead, width)

@@ -25,7 +25,7 @@ class TruncationBias:
 
     This is truncated backpropagation with k1 = 1. A window that moves on by k1 > 1 steps at a time gives its last loss
     k2 steps and its first only k2 - k1 + 1: it loses every age from k2 on too, and of the k1 - 1 ages below it the part
-    that the losses at the front of windows would have seen. Weights are constant here, as in one batch.
+    of the losses at the front of windows. Weights are constant here, as in one batch.
     Source: C. Tallec, Y. Ollivier, arXiv 1705.08209, on the bias of truncation; R. Williams, J. Peng, Neural
     Computation 2 (1990), for k1 and k2.
     """
@@ -87,8 +87,8 @@ def truncation_bias(model: nn.Module, loss_per_step: Loss, k2: int | Iterable[in
 
     model, loss_per_step  as for `by_age`
     k2                    a horizon in steps, or several; 1 is a step's own loss alone. Sequences should be longer than
-                          the largest, and as long as the dependencies that matter: steps that no loss in the data
-                          reaches back to are missing from the whole gradient too
+                          the largest, and as long as the dependencies that matter: steps beyond the
+                          reach of every loss in the data are missing from the whole gradient too
 
     The errors are relative, without a unit. Raises InputError as `by_age` does, and for a k2 below 1.
     Known answer: from k2 = T on, T the longest sequence, the error is 0.

@@ -92,7 +92,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ReportData:
-    """The numbers of a watched step; `lens.Report` adds how they are written, drawn and judged."""
+    """The numbers of a watched step; `lens.Report` adds text, pictures and the diagnosis."""
 
     layers: tuple[LayerReport, ...]
     """In the order of the calls; within a call in the order of the layers, of each the first direction first."""

@@ -1,4 +1,4 @@
-"""Gradients on their way back: the curve of the whole loss, the probe of the last step, the steps of each weight.
+"""Gradients of a backward pass: the curve of the whole loss, the probe of the last step, the steps of each weight.
 
 Letters: T steps, B rows, S states, N segments, K lags, Q quantiles; `lens.report` says what a segment and a lag are.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..renamed import RenamedAttribute
+from ..._renamed import RenamedAttribute
 from .fields import quantity
 from .statistics import LEVELS, half_life_steps, quantiles, quantiles_last
 
@@ -23,15 +23,15 @@ _STATE = "loss per unit of the state"
 class GradientCurve:
     """The gradient of the whole loss in each state, ‖δ_t‖ = ‖dL/ds_t‖, along every path from the state to the loss.
 
-    What `s_t.grad` would hold after `retain_grad()` in a loop of single steps: through the output and through the next
-    step. The gradient of an LSTM's c_t includes the path through h_t; that of h_t is what arrives at h_t itself.
+    The value of `s_t.grad` after `retain_grad()` in a loop of single steps: through the output and through the next
+    step. The gradient of an LSTM's c_t includes the path through h_t; that of h_t has no path through c_t.
     """
 
     states: tuple[str, ...]
     """Names of the states, in the order of the cell: S of them."""
     norms: Tensor = field(metadata=quantity(_STATE, json="norms_loss_per_state_unit", over_rows=True))
     """[S, T, B], ‖dL/ds_t‖ of each row, in the order of x, in units of the loss per unit of the state. Range: 0 and up;
-    0: nothing arrives there. Healthy: of one order over the steps that matter."""
+    0: no gradient reaches the step. Healthy: of one order of magnitude over the steps that matter."""
     underflowed_share: Tensor = field(metadata=quantity("share"))
     """[S], share of the entries of δ_t that are 0 or below the smallest normal number, from 0 to 1. Healthy: 0."""
     backward_passes: int
@@ -49,11 +49,11 @@ class GradientCurve:
 
 @dataclass(frozen=True)
 class Probe:
-    """How far back a gradient gets: the gradient that arrives at each segment's last step, propagated back alone.
+    """The gradient at each segment's last step, propagated back alone: how far back a gradient reaches.
 
-    Only what arrives at the last step (through the output, and as the gradient of the final state) goes back through
-    the layer's own recurrence; what the loss sends to earlier steps is left out, so the curve shows what the recurrence
-    does to a gradient and nothing else. NaN for segments whose last step receives no gradient.
+    Only the gradient at the last step (of the output, and of the final state) is propagated through the layer's own
+    recurrence. The loss's gradients at earlier steps are left out, so the curve shows the effect of the recurrence
+    alone. NaN for segments whose last step receives no gradient.
     """
 
     states: tuple[str, ...]
@@ -91,7 +91,7 @@ class Probe:
     def reach_steps(self, epsilon: float = 0.01) -> Tensor:
         """reach(ε): the largest lag whose ratio is at least ε, of each segment: [N] in steps.
 
-        NaN where nothing arrives. At most the segment's own length less 1.
+        NaN where the last step receives no gradient. At most the segment's own length less 1.
         """
         ratio = self.ratio_by_lag
         last = torch.where(ratio >= epsilon, self.lags[:, None], -1).amax(0).to(ratio)
@@ -101,7 +101,7 @@ class Probe:
     def half_life_steps(self) -> Tensor:
         """The first lag at which the ratio is at most 1/2, [N] in steps, interpolated on a logarithmic scale.
 
-        inf where it stays above; NaN where nothing arrives. For a ratio a^k: ln 2 / -ln a.
+        inf where it stays above; NaN where the last step receives no gradient. For a ratio a^k: ln 2 / -ln a.
         """
         return half_life_steps(self.ratio_by_lag)
 
@@ -113,7 +113,7 @@ class Probe:
 
     @property
     def mean_step_gain(self) -> Tensor:
-        """Geometric mean of the step gains of each segment, while something arrives: [N], no unit. Healthy: about 1."""
+        """Geometric mean of a segment's step gains over the lags with a gradient: [N], no unit. Healthy: about 1."""
         return self.step_gain_by_lag.log().where(self.step_gain_by_lag > 0, math.nan).nanmean(0).exp()
 
     @property

@@ -16,7 +16,7 @@ from .statistics import half_life_steps
 
 @dataclass(frozen=True)
 class Carry:
-    """What a state carries over by itself, per unit: the diagonal of ∂new/∂old with products cut, from the graph."""
+    """The carry of a state, per unit: the diagonal of ∂new/∂old with products cut, from the cell's graph."""
 
     state: str
     """The state's name."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..renamed import RenamedAttribute
+from ..._renamed import RenamedAttribute
 from .fields import quantity
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from ...errors import MissingPackage, phrase
+from ...errors import MissingPackageError, phrase
 
 
 def needed(name: str, where: str) -> ModuleType:
@@ -14,7 +14,7 @@ def needed(name: str, where: str) -> ModuleType:
         return import_module(name)
     except ImportError as error:
         remedy = f"Install it: pip install {name}, or pip install 'ostinato[program]' for all that training needs."
-        raise MissingPackage(phrase(where, f"the package {name}", "installed", "none", remedy)) from error
+        raise MissingPackageError(phrase(where, f"the package {name}", "installed", "none", remedy)) from error
 
 
 needed("polars", "reading a table")

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec as _find_spec
 
-from ...errors import MissingPackage, phrase
+from ...errors import MissingPackageError, phrase
 
 
 def _refuse_missing() -> None:
@@ -10,7 +10,7 @@ def _refuse_missing() -> None:
     for package, name in (("sklearn", "scikit-learn"), ("scipy", "scipy")):
         if _find_spec(package) is None:
             remedy = "Install what training from files needs: pip install 'ostinato[program]'."
-            raise MissingPackage(phrase("ostinato.program", f"the package {name}", "installed", "none", remedy))
+            raise MissingPackageError(phrase("ostinato.program", f"the package {name}", "installed", "none", remedy))
 
 
 _refuse_missing()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from ...errors import NotFinite, phrase
+from ...errors import NotFiniteError, phrase
 from ..options import FitOptions
 from ..tasks.task import Batch, Task
 from .seeds import derived
@@ -29,7 +29,7 @@ class Updater:
     def step(self, batch: Batch, update: int, learning_rate: float) -> float:
         """Makes the update with this number, counted from 0; returns the loss before it.
 
-        Masks of dropout and other noise are drawn from a seed that the number of the update gives. Raises NotFinite
+        Masks of dropout and other noise are drawn from a seed that the number of the update gives. Raises NotFiniteError
         before the weights change where the loss or its gradient is inf or NaN.
         """
         torch.manual_seed(derived(self.options.seed, "noise", update))
@@ -51,7 +51,7 @@ class Updater:
                 f"Lower --learning-rate ({self.options.learning_rate}) or --clip ({self.options.clip}), or look for "
                 "extreme values in the data with `ostinato check`; the weights before this update are kept."
             )
-            raise NotFinite(phrase("fit", f"{name} at update {update + 1}", "finite", value, remedy))
+            raise NotFiniteError(phrase("fit", f"{name} at update {update + 1}", "finite", value, remedy))
 
     def moments(self) -> dict[str, Tensor]:
         """Adam's averages [of each weight's shape] and counts of steps, by the name of the average and the weight."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ostinato
-from lens.made import made_probe, made_report, powers
+from lens.example_reports import example_probe, example_report, powers
 from lens.render.html.reading import Page
 from ostinato import lens
 from ostinato.errors import InputError
@@ -37,7 +37,7 @@ def odd(report):
 def html():
     """A page with everything that it can have on it, and names that need care."""
     torch.manual_seed(0)
-    report, model = odd(made_report()), ostinato.Recurrent("janet", 3, 4)
+    report, model = odd(example_report()), ostinato.Recurrent("janet", 3, 4)
     pictures = {
         "Model <b>": lens.fold(model, title=NAME),
         "Gates <i>": gates_picture({"f": torch.rand(60, 4)}, list("<b>&" * 15), title=""),
@@ -93,7 +93,7 @@ def test_light_dark_phone_and_paper(html):
 
 
 def test_what_was_measured_is_on_the_page(words_only):
-    report = made_report(probe=made_probe(powers(0.8)))
+    report = example_report(probe=example_probe(powers(0.8)))
     page = Page(report.to_html())
     reach, half = math.floor(math.log(0.01) / math.log(0.8)), math.log(0.5) / math.log(0.8)
     said = f"At least 1 % of the gradient at the last step arrives {reach} steps back, of 39; half of it is gone after"
@@ -106,13 +106,13 @@ def test_what_was_measured_is_on_the_page(words_only):
 
 
 def test_the_verdict_comes_first(words_only):
-    report = made_report(probe=made_probe(powers(0.4)))
+    report = example_report(probe=example_probe(powers(0.4)))
     (finding,) = report.verdict
     page = Page(report.to_html())
     said = page.text.index(finding.sentence)
     assert finding.source in page.text
     assert page.text.index("What to do") < said < page.text.index("At a glance") < page.text.index("rnn layer 0: janet")
-    well = Page(made_report(probe=made_probe(powers(0.99))).to_html())
+    well = Page(example_report(probe=example_probe(powers(0.99))).to_html())
     assert "No warnings." in well.text
     assert "arrives 39 steps back, of 39; half of it is never gone, and a step back multiplies it by 0.99" in well.text
 
@@ -121,7 +121,7 @@ def test_the_record_itself_is_behind_the_link(page):
     (link,) = page.all("a")
     content = base64.b64decode(link["href"].partition("base64,")[2]).decode()
     torch.manual_seed(0)
-    expected = odd(made_report()).to_dict()
+    expected = odd(example_report()).to_dict()
     found = json.loads(content)
     assert found["layers"][0]["module"] == NAME and link["download"] == "report.json"
     numbers = r"-?\d+\.?\d*(?:e-?\d+)?"
@@ -132,7 +132,7 @@ def test_the_record_itself_is_behind_the_link(page):
 
 
 def test_long_tables_show_evenly_spread_lines(words_only):
-    page = Page(made_report(probe=made_probe(powers(0.99, 250))).to_html())
+    page = Page(example_report(probe=example_probe(powers(0.99, 250))).to_html())
     assert "Gradients and retention by lag (250 lines, one line in 3)" in page.text
     assert re.search(r" 3 0\.9703 .* 6 0\.9415 ", page.text) and not re.search(r" 4 0\.9606 ", page.text)
 
@@ -182,7 +182,7 @@ def test_every_layer_direction_and_call_has_its_place(words_only):
 
 def test_files_by_their_ending(tmp_path, words_only, monkeypatch):
     monkeypatch.setattr(lens.Report, "picture", lambda report: figure(len(report.layers))[0])
-    report = made_report()
+    report = example_report()
     assert report.save(tmp_path / "a.html", title="T").read_text("utf-8") == report.to_html(title="T")
     assert json.loads(report.save(str(tmp_path / "a.json")).read_text("utf-8")) == report.to_dict()
     assert report.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ostinato
-from lens.made import made_probe, made_report, powers
+from lens.example_reports import example_probe, example_report, powers
 from ostinato import lens
 from ostinato.errors import InputError
 from ostinato.lens.pictures import field_picture, report_picture, svg
@@ -54,7 +54,7 @@ def test_reach_and_half_life_stand_where_they_were_measured(layer):
 
 
 def test_a_gradient_that_stays_has_its_level_in_sight():
-    axes = field(made_report(probe=made_probe(powers(0.99))).layers[0], "probe")
+    axes = field(example_report(probe=example_probe(powers(0.99))).layers[0], "probe")
     low, high = axes.get_ylim()
     assert low < 0.01 < 1 < high
     assert "reach 39 of 39 steps (1 %)    ○ never below half" in axes.texts[-1].get_text()
@@ -125,14 +125,14 @@ def test_an_empty_field_says_why(layer, name):
 
 
 def test_nothing_arrives_and_nothing_but_zeros():
-    nothing = made_report(probe=made_probe(torch.zeros(5, 2))).layers[0]
+    nothing = example_report(probe=example_probe(torch.zeros(5, 2))).layers[0]
     assert "no gradient arrives at the last step of any row" in field(nothing, "probe").texts[0].get_text()
     zeros = replace(nothing.gradient, norms=torch.zeros(1, 5, 2))
     assert field(replace(nothing, gradient=zeros), "gradient").texts[0].get_text() == "nothing but zeros"
 
 
 def test_a_sheet_has_six_fields_for_each_layer(layer):
-    report = replace(made_report(), layers=(layer, replace(layer, depth=1)))
+    report = replace(example_report(), layers=(layer, replace(layer, depth=1)))
     made = report.picture()
     assert len(made.axes) == 12 and len(report_picture(report, layers=[1], title="one").axes) == 6
     names = [part.get_suptitle() for part in made.subfigs]
@@ -145,7 +145,7 @@ def test_a_sheet_has_six_fields_for_each_layer(layer):
 
 
 def test_a_sheet_says_which_layers_it_leaves_out(layer):
-    report = replace(made_report(), layers=tuple(replace(layer, depth=k, carries=()) for k in range(9)))
+    report = replace(example_report(), layers=tuple(replace(layer, depth=k, carries=()) for k in range(9)))
     assert report_picture(report, title="deep").get_suptitle() == "deep\nthe first 8 of 9 layers"
 
 

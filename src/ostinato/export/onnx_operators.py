@@ -1,4 +1,4 @@
-"""RNN, GRU and LSTM of ONNX for the cells that they can say, known by their equations."""
+"""ONNX's operators RNN, GRU and LSTM, for the cells whose equations they compute."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
-from ..cells.vocabulary import spoken, write
-from .nodes import Name, Nodes
+from ..cells.gate_layouts import supported_as, write
+from .onnx_graph import GraphBuilder, Name
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "elman": ("RNN", {"activations": ["Tanh"]}),
@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "lstm_peephole": ("LSTM", {}),
     "lstm_coupled": ("LSTM", {"input_forget": 1}),
 }
-"""A cell of the catalogue → ONNX's operator and what it has to be told."""
+"""A cell of the catalogue → ONNX's operator and its attributes."""
 
 
 def kind_of(cell: Cell, dtype: torch.dtype) -> str | None:
@@ -32,11 +32,11 @@ def kind_of(cell: Cell, dtype: torch.dtype) -> str | None:
 
     ONNX Runtime has these operators for float32 alone, so float64 takes a Scan, which it runs.
     """
-    return spoken("onnx", cell) if dtype == torch.float32 else None
+    return supported_as("onnx", cell) if dtype == torch.float32 else None
 
 
 def operator(
-    nodes: Nodes,
+    nodes: GraphBuilder,
     cell: Cell,
     weights: Sequence[Sequence[Tensor]],
     x: Name,
@@ -70,7 +70,7 @@ def operator(
         **repeated,
     )
     if lengths is not None and states is not None:
-        # A row without a step ends where it starts; ONNX says nothing about it, and ONNX Runtime ends it at 0.
+        # A row of length 0 keeps its initial state; ONNX does not define it, and ONNX Runtime returns 0.
         living = nodes.unsqueeze(nodes.make("Greater", lengths, torch.tensor(0, device="cpu")), 1)
         finals = [nodes.make("Where", living, end, start) for end, start in zip(finals, states, strict=True)]
     if directions == 1:

@@ -1,4 +1,4 @@
-"""How well the gradient before training tells which runs learn: rank correlations, and the runs where it misleads."""
+"""How well the gradient before training predicts which runs learn: rank correlations, and the wrong predictions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,15 +38,15 @@ def learned(case: Case, result: Result) -> float:
 
 
 @dataclass(frozen=True)
-class Foresight:
+class PredictiveValue:
     """Over a set of runs. NaN where all runs went alike.
 
     runs          how many
     ratio         rank correlation of the gradient ratio at the lag with `learned`
     reach         rank correlation of reach / (lag - 1) with `learned`
     share         rank correlation of the cue's share of the gradient with `learned`; NaN where some record has none
-    lag           rank correlation of -lag with `learned`: what is known without any measurement
-    ratio_yes     of the gradient ratio with bridged or not: a perfect foresight of p bridged and q others stays below 1
+    lag           rank correlation of -lag with `learned`: the baseline without any measurement
+    ratio_yes     of the gradient ratio with bridged or not: a perfect prediction of p bridged and q others is below 1
     best_yes      the largest value that `ratio_yes` could have
     right         runs where reach ≥ lag - 1 and the lag was bridged, or neither
     """
@@ -61,14 +61,14 @@ class Foresight:
     right: int
 
 
-def foresight(results: Mapping[Case, Result]) -> Foresight:
-    """What the measurements before training say about these runs."""
+def predictive_value(results: Mapping[Case, Result]) -> PredictiveValue:
+    """How well the measurements before training predict these runs."""
     ratios = [result.reach.ratio for result in results.values()]
     reaches = [min(1.0, result.reach.steps / (case.lag - 1)) for case, result in results.items()]
     shares = [result.reach.share for result in results.values() if result.reach.share is not None]
     went = [learned(case, result) for case, result in results.items()]
     bridged = [float(result.bridged) for result in results.values()]
-    return Foresight(
+    return PredictiveValue(
         len(results),
         rank_correlation(ratios, went),
         rank_correlation(reaches, went),

@@ -18,22 +18,22 @@ from ..errors import InputError, phrase
 from ..layers import GRU, LSTM, RNN, Recurrent
 from ..layers.base import Layer
 from ..layers.modes import eval_mode
-from .model import captured
-from .nodes import IR, OPSET, WHERE, Nodes
-from .packages import needed
-from .whole import Inputs, described, output_size, own_type, state_sizes, write_layer
+from .onnx_graph import IR, OPSET, WHERE, GraphBuilder
+from .onnx_layer import Inputs, described, output_size, own_type, state_sizes, write_layer
+from .onnx_model import captured
+from .packages import require
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What a file holds: names of its inputs and outputs, and how each layer of this package was written."""
+    """The contents of a file: names of its inputs and outputs, and the operators of each layer of this package."""
 
     inputs: tuple[str, ...]
     """Names of the file's inputs, in their order."""
     outputs: tuple[str, ...]
     """Names of its outputs, in their order."""
     layers: dict[str, str]
-    """A layer's name in the model → the operator that computes it, in words."""
+    """A layer's name in the model → a description of the operator that computes it."""
 
     def __str__(self) -> str:
         lines = [f"{name or 'the model itself'}: {how}" for name, how in self.layers.items()]
@@ -58,10 +58,10 @@ def onnx(
     int64 [B], and initial_NAME [D·L, B, H] for each state NAME; it gives output and final_NAME. All of them are as in
     the call of the layer, whatever T and B are: lengths in any order, 0 allowed.
 
-    lengths, state     False leaves these inputs out: all rows have T steps, calls start at the layer's own start
+    lengths, state     False leaves these inputs out: all rows have T steps, and the initial state is the layer's own
 
-    Any other model is traced by torch.onnx on example arguments, with its layers of this package written as above; what
-    else it may hold is up to torch.onnx.
+    Any other model is traced by torch.onnx on example arguments, with its layers of this package written as above;
+    torch.onnx decides what other modules it accepts.
 
     args, kwargs       the example: a tensor, or a tuple of arguments, and keyword arguments (`lengths`, say)
     dynamic_shapes     as for torch.export; None lets every size of every tensor vary that can
@@ -69,14 +69,14 @@ def onnx(
 
     RNN, GRU and LSTM, and all cells with equations that ONNX has an operator for, become this operator; other cells,
     and all of them in float64, a Scan over one step. Needs the package onnx, and onnxscript for models.
-    Steps are counted by the first size of x. Raises InputError for what is no module and for a model without example
-    arguments, MissingPackage without those packages.
+    The number of steps is the first size of x. Raises InputError for anything but a module and for a model without
+    example arguments, MissingPackageError without those packages.
     """
     given: object = model
     if not isinstance(given, nn.Module):
         remedy = "Give the model, not its weights."
         raise InputError(phrase(WHERE, "model", "a torch.nn.Module", type(given).__name__, remedy))
-    library = needed("onnx", WHERE)
+    library = require("onnx", WHERE)
     parts = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
     with eval_mode(model), torch.no_grad():
         if isinstance(model, Layer) and args is None and kwargs is None and _as_it_is(model):
@@ -97,7 +97,7 @@ def onnx(
 
 def _layer_file(layer: Layer, lengths: bool, state: bool) -> Any:
     """onnx.ModelProto of one layer."""
-    nodes = Nodes(f"{layer.cell.name}/", own_type(layer))
+    nodes = GraphBuilder(f"{layer.cell.name}/", own_type(layer))
     lead = ("B", "T") if layer.batch_first else ("T", "B")
     inputs = [nodes.value("x", (*lead, layer.input_size))]
     if lengths:

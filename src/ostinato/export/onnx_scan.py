@@ -11,11 +11,11 @@ from ..cells import Cell
 from ..cells.operations import OPERATIONS
 from ..cells.operations.operation import numbers
 from ..cells.value import Value
-from .nodes import Name, Nodes
+from .onnx_graph import GraphBuilder, Name
 
 
 def scan(
-    nodes: Nodes,
+    nodes: GraphBuilder,
     cell: Cell,
     weights: Sequence[Tensor],
     x: Name,
@@ -72,7 +72,7 @@ def scan(
 class _Body:
     """The values of one step, in the order of the cell's graph."""
 
-    def __init__(self, nodes: Nodes, cell: Cell, parts: dict[str, dict[str, Tensor]]):
+    def __init__(self, nodes: GraphBuilder, cell: Cell, parts: dict[str, dict[str, Tensor]]):
         self.nodes, self.cell, self.parts = nodes, cell, parts
         self.known: dict[int, Name | Tensor] = {}
         self.products: dict[tuple[str, str], Name] = {}

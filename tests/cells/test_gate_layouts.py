@@ -9,8 +9,8 @@ from torch import nn, sigmoid, tanh
 
 from cells.compose import random_call
 from ostinato.cells import catalogue
+from ostinato.cells.gate_layouts import ORDERS, order, permute, read, write
 from ostinato.cells.reference import sequence
-from ostinato.cells.vocabulary import ORDERS, order, permute, read, write
 from ostinato.errors import InputError, ShapeError
 
 H = 6

@@ -1,4 +1,4 @@
-"""Whole models: torch.onnx writes all of a model but our layers, which stand in its graph as one node each.
+"""Whole models: torch.onnx writes everything but the layers of this package, which are one node each in its graph.
 
 The nodes are then replaced by what `whole` writes. A layer's weights are taken from the layer itself and so are
 constants of the file, computed ones (`parametrize`) too.
@@ -20,9 +20,9 @@ from ..layers.arguments import State, problem_with, state_shapes
 from ..layers.base import Layer
 from ..layers.interception import Answer, standing_in
 from ..ragged.lengths import Lengths, Resets
-from .nodes import OPSET, WHERE, Nodes
-from .packages import needed
-from .whole import Inputs, output_size, own_type, write_layer
+from .onnx_graph import OPSET, WHERE, GraphBuilder
+from .onnx_layer import Inputs, output_size, own_type, write_layer
+from .packages import require
 
 DOMAIN, OPERATOR = "ostinato", "Layer"
 _exporting = threading.Lock()
@@ -38,7 +38,7 @@ def captured(
     output_names: Sequence[str] | None,
 ) -> Any:
     """The model as onnx.ModelProto, each of our layers written out."""
-    needed("onnxscript", WHERE)
+    require("onnxscript", WHERE)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
     # torch's own, about its tree specifications, which no caller can act on. The filter stays: to put the filters back
     # as they were would undo what other threads do to them meanwhile.
@@ -68,11 +68,11 @@ def captured(
 
 
 def _own_reason(error: BaseException) -> OstinatoError | None:
-    """What a layer said against being exported, where that is why torch.onnx failed."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, OstinatoError):
-        found = found.__cause__ or found.__context__
-    return found
+    """A layer's own error, where it is the cause of the failure of torch.onnx."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OstinatoError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _one_node(layers: Mapping[str, Layer]) -> Callable[[Layer], Answer]:
@@ -136,7 +136,7 @@ def _node(layer: Layer, name: str, x: Tensor, state: State, lengths: Lengths) ->
 
 
 def _replace(proto: Any, layers: Mapping[str, Layer]) -> None:
-    """Each node that stands for a layer becomes the layer's nodes."""
+    """Replaces the placeholder node of each layer by the layer's nodes."""
     graph, kept, taken = proto.graph, [], set()
     for k, node in enumerate(list(graph.node)):
         if (node.domain, node.op_type) != (DOMAIN, OPERATOR):
@@ -144,7 +144,7 @@ def _replace(proto: Any, layers: Mapping[str, Layer]) -> None:
             continue
         name = next(a.s.decode() for a in node.attribute if a.name == "layer")
         layer = layers[name]
-        nodes = Nodes(f"{name or 'layer'}/{k}/", own_type(layer))
+        nodes = GraphBuilder(f"{name or 'layer'}/{k}/", own_type(layer))
         x, lengths, *states = [*node.input, ""][: max(2, len(node.input))]
         write_layer(nodes, layer, Inputs(x, lengths or None, states or None), node.output[0], node.output[1:])
         kept += nodes.nodes

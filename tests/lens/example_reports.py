@@ -1,4 +1,4 @@
-"""Records with a value in every place, made by hand."""
+"""Reports with a value in every field, for tests of text, pages and pictures."""
 
 import torch
 
@@ -16,7 +16,7 @@ from ostinato.lens import (
 )
 
 
-def made_probe(ratio, scale=3.0):
+def example_probe(ratio, scale=3.0):
     """One state, ratio [K, N]."""
     norms = scale * torch.as_tensor(ratio, dtype=torch.float64)[None]
     return Probe(("h",), norms, torch.zeros_like(norms))
@@ -26,10 +26,10 @@ def powers(a, lags=40):
     return torch.tensor([[a**k] for k in range(lags)], dtype=torch.float64)
 
 
-def made_report(probe=None, **changed):
+def example_report(probe=None, **changed):
     """A report of one layer with a value in every place."""
     double = {"dtype": torch.float64}
-    probe = made_probe(torch.cat([powers(0.5, 6), powers(0.9, 6)], 1)) if probe is None else probe
+    probe = example_probe(torch.cat([powers(0.5, 6), powers(0.9, 6)], 1)) if probe is None else probe
     steps, runs = probe.ratio_by_lag.shape
     unit = torch.linspace(0.1, 0.9, 4, **double)
     curve = GradientCurve(("h",), torch.rand(1, steps, runs, **double), torch.zeros(1, **double), 1, None)

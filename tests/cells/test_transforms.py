@@ -9,12 +9,12 @@ from torch.nn.functional import layer_norm
 from cells.compose import random_call
 from ostinato.cells import Cell, catalogue, cell
 from ostinato.cells.noise import draw
-from ostinato.cells.options import Wrapping, gate_values, wrapped
 from ostinato.cells.reference import sequence
+from ostinato.cells.transforms import CellTransform, gate_values, transformed_cell
 from ostinato.errors import CellError
 from tolerance import check
 
-EVERY = Wrapping(
+EVERY = CellTransform(
     layer_norm=True,
     recurrent_dropout=0.25,
     gate_dropout=(("g", 0.5),),
@@ -60,7 +60,7 @@ def lstm_by_hand(parts, x, h, c, o):
 
 
 def alone(**option):
-    return pytest.param(Wrapping(**option), id=next(iter(option)))
+    return pytest.param(CellTransform(**option), id=next(iter(option)))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def alone(**option):
     [pytest.param(EVERY, id="all"), *(alone(**{k: getattr(EVERY, k)}) for k in vars(EVERY) if k != "expected_zoneout")],
 )
 def test_against_a_loop_written_by_hand(options):
-    c = wrapped(catalogue()["lstm"], options)
+    c = transformed_cell(catalogue()["lstm"], options)
     x, states, weights = random_call(c, requires_grad=True)
     output, finals, _ = sequence(c, x, states, weights, noise=NOISE)
     expected = lstm_by_hand(c.split(weights), x, *states, options)
@@ -78,15 +78,15 @@ def test_against_a_loop_written_by_hand(options):
     found = torch.autograd.grad([output, *finals], list(leaves.values()), seeds)
     wanted = torch.autograd.grad(expected, list(leaves.values()), seeds)
     check("gradients", dict(zip(leaves, found)), dict(zip(leaves, wanted)))
-    if options != Wrapping(layer_norm=True):
-        plain = sequence(wrapped(c, Wrapping()), x, states, weights, noise=NOISE)
+    if options != CellTransform(layer_norm=True):
+        plain = sequence(transformed_cell(c, CellTransform()), x, states, weights, noise=NOISE)
         assert torch.equal(plain[0], output)
 
 
 def test_expected_zoneout_is_the_mean_over_masks():
     """In one step, where the mean over all masks is known: z · old + (1 - z) · new."""
     plain = catalogue()["gru"]
-    c = wrapped(plain, Wrapping(expected_zoneout=(("h", 0.25),)))
+    c = transformed_cell(plain, CellTransform(expected_zoneout=(("h", 0.25),)))
     x, (h,), weights = random_call(c, steps=1)
     _, (new,) = plain.step(weights, x[0], [h])
     assert c.random == ()
@@ -100,14 +100,14 @@ def test_right_in_expectation(option):
     kept = cell(lambda W, U, x, h: torch.tanh(W.g @ x + U.g @ h), name="kept")
     value = {"recurrent_dropout": 0.3, "gate_dropout": (("g", 0.3),), "zoneout": (("h", 0.3),)}[option]
     source = linear if option == "recurrent_dropout" else kept
-    c = wrapped(source, Wrapping(**{option: value}))
+    c = transformed_cell(source, CellTransform(**{option: value}))
     rows = 20_000
     _, (h,), weights = random_call(c, rows=1)
     x = torch.randn(1, 1, 4, dtype=torch.float64)
     noise = torch.tensor([3, 0, 0, *range(rows)])
     output, _, _ = sequence(c, x.expand(1, rows, 4), [h.expand(rows, 6)], weights, noise=noise)
-    without = Wrapping(expected_zoneout=value) if option == "zoneout" else Wrapping()
-    expected, _ = wrapped(source, without).step(weights, x[0], [h])
+    without = CellTransform(expected_zoneout=value) if option == "zoneout" else CellTransform()
+    expected, _ = transformed_cell(source, without).step(weights, x[0], [h])
     spread = output[0].std(0)
     assert (spread > 0).all()
     assert ((output[0].mean(0) - expected[0]).abs() <= 5 * spread / rows**0.5).all()
@@ -116,7 +116,7 @@ def test_right_in_expectation(option):
 @pytest.mark.parametrize("name", list(catalogue()))
 def test_weights_and_orders_stay(name):
     source = catalogue()[name]
-    options = Wrapping(
+    options = CellTransform(
         layer_norm=True,
         recurrent_dropout=0.5 if "U" in source.letters else 0.0,
         gate_dropout=tuple((g, 0.5) for g in gate_values(source)[:1]),
@@ -125,7 +125,7 @@ def test_weights_and_orders_stay(name):
         clip_state=((source.states[0], 2.0),),
     )
     for plain in (source, source.without_bias()):
-        c = wrapped(plain, options)
+        c = transformed_cell(plain, options)
         shapes = c.parameters(3, 5)
         assert {k: v for k, v in shapes.items() if not k.startswith("p_norm")} == plain.parameters(3, 5)
         assert {k: c.gates[k] for k in plain.gates if k != "p"} == {k: v for k, v in plain.gates.items() if k != "p"}
@@ -140,17 +140,17 @@ def test_weights_and_orders_stay(name):
 
 def test_without_options_a_cell_is_itself():
     c = catalogue()["lstm"]
-    assert wrapped(c, Wrapping()) is c
+    assert transformed_cell(c, CellTransform()) is c
 
 
 def test_clip_gradient_of_products_that_meet_behind_functions_alone():
     """Such a gate has no single pre-activation; each of its products is clamped."""
     apart = cell(lambda W, U, x, h: torch.tanh(W.a @ x) * torch.sigmoid(U.a @ h), name="apart")
-    c = wrapped(apart, Wrapping(clip_gradient=0.5))
+    c = transformed_cell(apart, CellTransform(clip_gradient=0.5))
     assert c.equations.count("clip_gradient") == 2
 
 
 def test_a_vector_of_the_name_of_a_gain_is_refused():
     taken = cell(lambda W, U, p, x, h: torch.tanh(W.h @ x + U.h @ h) * p.norm_W_h, name="taken")
     with pytest.raises(CellError, match=r"its vectors must be free of the name norm_W_h, got p\.norm_W_h\. Give the"):
-        wrapped(taken, Wrapping(layer_norm=True))
+        transformed_cell(taken, CellTransform(layer_norm=True))

@@ -1,4 +1,4 @@
-"""Old names of what was renamed: they keep working, with a DeprecationWarning that says the new one."""
+"""Aliases for renamed attributes and module members: the old name works and raises a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class RenamedAttribute:
-    """An attribute's old name, as a member of its class: `length = RenamedAttribute("lengths")`."""
+    """A descriptor for the old name of an attribute: `length = RenamedAttribute("lengths")`."""
 
     def __init__(self, new: str) -> None:
         self.new = new
@@ -24,7 +24,7 @@ class RenamedAttribute:
 
 
 def renamed_names(module: str, names: Mapping[str, tuple[str, Any]]) -> Callable[[str], Any]:
-    """The `__getattr__` of a module whose `names` are old name → (new name, the object)."""
+    """The `__getattr__` of a module; `names` maps an old name to (new name, object)."""
 
     def get(name: str) -> Any:
         if name not in names:

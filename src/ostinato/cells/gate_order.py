@@ -30,7 +30,7 @@ def gate_order(pinned: tuple[str, ...], used: dict[str, tuple[str, ...]]) -> tup
 
 
 def sort_names(used: dict[str, tuple[str, ...]], order: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """letter -> names as they are stacked; vectors p that share no gate's name come after, by the alphabet."""
+    """letter -> names as they are stacked; vectors p that share no gate's name come after, alphabetically."""
     rank = {n: k for k, n in enumerate(order)}
     return {k: tuple(sorted(v, key=lambda n: (rank.get(n, len(rank)), n))) for k, v in used.items()}
 
@@ -38,25 +38,25 @@ def sort_names(used: dict[str, tuple[str, ...]], order: tuple[str, ...]) -> dict
 def merge(orders: Iterable[tuple[str, ...]]) -> tuple[str, ...] | None:
     """The first order that agrees with all of `orders`; None where they contradict each other."""
     queues = [deque(o) for o in orders if o]
-    behind = Counter(n for q in queues for n in islice(q, 1, None))  # in how many orders a name comes after another
+    preceded = Counter(n for q in queues for n in islice(q, 1, None))  # in how many orders another name comes first
     merged: list[str] = []
     while queues:
-        head = next((q[0] for q in queues if not behind[q[0]]), None)
+        head = next((q[0] for q in queues if not preceded[q[0]]), None)
         if head is None:
             return None
         merged.append(head)
         for q in queues:
             if q[0] == head:
                 q.popleft()
-                behind.subtract(islice(q, 1))
+                preceded.subtract(islice(q, 1))
         queues = [q for q in queues if q]
     return tuple(merged)
 
 
-def _check_pinned(pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
-    known, listed = set(found), Counter(pinned)
+def _check_pinned(pinned: tuple[str, ...], gates: tuple[str, ...]) -> None:
+    known, listed = set(gates), Counter(pinned)
     unknown = [g for g in pinned if g not in known]
-    missing = [g for g in found if g not in listed]
+    missing = [g for g in gates if g not in listed]
     if unknown:
         fault = f"{unknown[0]} is in no equation"
     elif missing:
@@ -67,5 +67,5 @@ def _check_pinned(pinned: tuple[str, ...], found: tuple[str, ...]) -> None:
         return
     raise CellError(
         f'gates must list the names of the equations, each once, got "{" ".join(pinned)}": {fault}. '
-        f'Write gates="{" ".join(found)}", in the order in which you want them.'
+        f'Write gates="{" ".join(gates)}", in the order in which you want them.'
     )

@@ -7,7 +7,7 @@ One layer, one direction; tensors in the layout of the vocabulary:
     onnx    W [G·H, C], R [G·H, H], B [2·G·H], P [3·H]
     keras   kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], for gru [2, G·H]
     haste   kernel [C, G·H], recurrent_kernel [H, G·H], bias [G·H], for gru also recurrent_bias [G·H]
-    flax    the same as haste; `ostinato.export` takes it apart into Flax's own names
+    flax    the same as haste; `ostinato.export` splits it into Flax's own names
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ def permute(stacked: Tensor, given: Sequence[str], wanted: Sequence[str], dim: i
         raise ShapeError(phrase("permute", f"size {dim} of the tensor", expected, size))
     parts = dict(zip(given, stacked.chunk(len(given), dim), strict=True))
     zeros = torch.zeros_like(next(iter(parts.values())))
-    found = {**parts, **{f"-{n}": -p for n, p in parts.items()}, ".": zeros}
-    found.update({n.removeprefix("-"): -p for n, p in parts.items() if n.startswith("-")})
-    if missing := [n for n in wanted if n not in found]:
+    by_name = {**parts, **{f"-{n}": -p for n, p in parts.items()}, ".": zeros}
+    by_name.update({n.removeprefix("-"): -p for n, p in parts.items() if n.startswith("-")})
+    if missing := [n for n in wanted if n not in by_name]:
         raise InputError(phrase("permute", "wanted", f"names out of {' '.join(given)}", missing[0]))
-    return torch.cat([found[n] for n in wanted], dim)
+    return torch.cat([by_name[n] for n in wanted], dim)
 
 
-def spoken(vocabulary: str, cell: Cell) -> str | None:
-    """The catalogue's name of a cell that a vocabulary can say, known by its equations; None for all others."""
+def supported_as(vocabulary: str, cell: Cell) -> str | None:
+    """The catalogue's name of a cell that the library has, compared by equations; None for all other cells."""
     if vocabulary not in ORDERS:
         raise InputError(phrase("vocabulary", "name", f"one of {', '.join(ORDERS)}", repr(vocabulary)))
     return _by_equations(vocabulary).get(cell.equations)
@@ -80,7 +80,7 @@ def _by_equations(vocabulary: str) -> dict[str, str]:
 
 def order(vocabulary: str, cell: Cell) -> tuple[str, ...]:
     """The cell's gates in the order of a vocabulary."""
-    name = spoken(vocabulary, cell)
+    name = supported_as(vocabulary, cell)
     if name is None:
         known = ", ".join(ORDERS[vocabulary])
         remedy = "Cells are known by their equations, whatever they are called."
@@ -101,12 +101,12 @@ def read(vocabulary: str, cell: Cell, tensors: Mapping[str, Tensor]) -> list[Ten
         return [permute(plain[k], theirs if k != "V" else cell.gates[k], cell.gates[k]) for k in cell.letters]
     dim = 0 if vocabulary == "onnx" else 1
     w, u = (tensors[name] for name in _SIGNED[vocabulary])
-    found = {"W": permute(w, theirs, cell.gates["W"], dim), "U": permute(u, theirs, cell.gates["U"], dim)}
+    by_letter = {"W": permute(w, theirs, cell.gates["W"], dim), "U": permute(u, theirs, cell.gates["U"], dim)}
     if dim:
-        found = {k: m.t().contiguous() for k, m in found.items()}
+        by_letter = {k: m.t().contiguous() for k, m in by_letter.items()}
     first, second = (permute(v, theirs, cell.gates["W"]) for v in _biases(vocabulary, tensors, w.shape[dim], w))
-    found.update({"b": first, "d": second} if "d" in cell.letters else {"b": first + second})
-    weights = [found[k] for k in cell.letters if k != "p"]
+    by_letter.update({"b": first, "d": second} if "d" in cell.letters else {"b": first + second})
+    weights = [by_letter[k] for k in cell.letters if k != "p"]
     if "p" in cell.letters:
         weights += permute(tensors["P"], PEEPHOLES.split(), cell.gates["p"]).chunk(len(cell.gates["p"]))
     return weights
@@ -131,7 +131,7 @@ def write(vocabulary: str, cell: Cell, weights: Sequence[Tensor]) -> dict[str, T
             tensors["P"] = permute(vectors, cell.gates["p"], PEEPHOLES.split())
         return tensors
     tensors = {names[0]: moved["W"].t().contiguous(), names[1]: moved["U"].t().contiguous()}
-    if spoken(vocabulary, cell) != "gru":
+    if supported_as(vocabulary, cell) != "gru":
         return {**tensors, "bias": first + second}
     if vocabulary == "keras":
         return {**tensors, "bias": torch.stack([first, second])}

@@ -1,4 +1,4 @@
-"""The recurrent nodes of an ONNX file, whoever wrote it."""
+"""Reads the weights of the recurrent nodes of any ONNX file."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells.vocabulary import spoken
+from ..cells.gate_layouts import supported_as
 from ..errors import InputError, phrase
 from ..layers.base import Layer
-from .operators import KINDS
-from .packages import needed
+from .onnx_operators import KINDS
+from .packages import require
 
 WHERE = "export.from_onnx"
 
 
 def recurrent_nodes(path: str | PathLike[str], layer: Layer) -> list[dict[str, NDArray[Any]]]:
     """W, R, B and P of each RNN, GRU or LSTM node of a file. Refuses nodes of other equations than the layer's."""
-    onnx = needed("onnx", WHERE)
-    array, value = needed("onnx.numpy_helper", WHERE).to_array, onnx.helper.get_attribute_value
+    onnx = require("onnx", WHERE)
+    array, value = require("onnx.numpy_helper", WHERE).to_array, onnx.helper.get_attribute_value
     graph = onnx.load(path).graph
     constants = {t.name: array(t) for t in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             constants[node.output[0]] = array(node.attribute[0].t)
-    kind, settings = KINDS[spoken("onnx", layer.cell) or ""]
-    found = []
+    kind, settings = KINDS[supported_as("onnx", layer.cell) or ""]
+    weights = []
     for node in graph.node:
         if node.domain or node.op_type not in ("RNN", "GRU", "LSTM"):
             continue
@@ -39,12 +39,12 @@ def recurrent_nodes(path: str | PathLike[str], layer: Layer) -> list[dict[str, N
         if missing:
             remedy = "Weights that a graph computes are not read; fold the file's constants first."
             raise InputError(phrase(WHERE, "the weights of a node", "stored in the file", missing[0], remedy))
-        found.append({key: np.array(constants[name]) for key, name in parts.items()})
-    return found
+        weights.append({key: np.array(constants[name]) for key, name in parts.items()})
+    return weights
 
 
 def _check(op: str, given: dict[str, Any], peepholes: bool, kind: str, settings: dict[str, Any], layer: Layer) -> None:
-    """Whether a node computes what the layer does."""
+    """Raises InputError where a node and the layer have different equations."""
     words = [w.decode() for w in given.get("activations", [])]
     defaults = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}[op]
     directions = 2 if given.get("direction") == b"bidirectional" else 1

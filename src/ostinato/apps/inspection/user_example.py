@@ -33,11 +33,11 @@ def example(name: str) -> Example:
     module, _, function = name.partition(":")
     if not module or not function.isidentifier():
         raise InputError(phrase(WHERE, "MODEL", "a file, or MODULE:FUNCTION", repr(name), _REMEDY))
-    found = getattr(_imported(module, name), function, None)
-    if not callable(found):
-        received = f"{name}, which is not there" if found is None else f"{name}, a {type(found).__name__}"
+    value = getattr(_imported(module, name), function, None)
+    if not callable(value):
+        received = f"{name}, which is not there" if value is None else f"{name}, a {type(value).__name__}"
         raise InputError(phrase(WHERE, "MODULE:FUNCTION", "a function", received, _REMEDY))
-    returned = found()
+    returned = value()
     if not isinstance(returned, tuple) or len(returned) != 3:
         received = f"{len(returned)} values" if isinstance(returned, tuple) else type(returned).__name__
         raise InputError(phrase(WHERE, f"what {name} returns", "(model, batch, loss)", received, _REMEDY))
@@ -52,16 +52,16 @@ def example(name: str) -> Example:
 
 def loss_of(given: Example, name: str) -> Tensor:
     """The loss of one pass through the model, a single number with a gradient."""
-    found = given.loss(given.model(*given.batch))
-    if not isinstance(found, Tensor) or found.numel() != 1 or not found.requires_grad:
+    loss = given.loss(given.model(*given.batch))
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         received = (
-            type(found).__name__
-            if not isinstance(found, Tensor)
-            else f"{'one without a gradient' if found.numel() == 1 else f'a tensor of shape {list(found.shape)}'}"
+            type(loss).__name__
+            if not isinstance(loss, Tensor)
+            else f"{'one without a gradient' if loss.numel() == 1 else f'a tensor of shape {list(loss.shape)}'}"
         )
         remedy = "End it with .mean() or .sum(), of what the model computed."
         raise InputError(phrase(WHERE, f"the loss of {name}", "a single number with a gradient", received, remedy))
-    return found.sum()
+    return loss.sum()
 
 
 def _imported(module: str, name: str) -> Any:

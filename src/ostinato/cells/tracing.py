@@ -3,7 +3,7 @@
 W  weights on the input x             [G·H, C]      b, d  the two biases             [G·H]
 U  weights on anything from a state   [G·H, H]      p     per-unit vectors, each     [H]
 V  output projection                  [P, H]        (P = proj_size)
-R, S  random numbers in [0, 1), no parameters: one for each unit and row, in every step or once for a sequence
+R, S  random numbers in [0, 1), which are no parameters: one for each unit and row, in every step or once a sequence
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CellError
-from .letters import LETTERS, MATRICES, RANDOM, VECTORS, Letter, Zeros
+from .gate_order import gate_order, sort_names
+from .letters import LETTERS, MATRICES, RANDOM, VECTORS, Letter, ZeroLetter
 from .operations import COMPARISONS, OPERATIONS, known
-from .order import gate_order, sort_names
 from .source import quote, quote_error
 from .value import Graph, Value, is_number
 from .widths import WidthError, infer
@@ -31,12 +31,12 @@ RESERVED = frozenset((*LETTERS, "x", "y", "state", "self", "hx"))
 class Trace:
     """A cell's equations as a graph.
 
-    output   what a step puts out; where the first state is the output, new[0] itself
+    output   the output of a step; new[0] itself where the first state is the output
     old, new the states before and after the step, in the order of `states`
     gates    letter -> names in the order in which they are stacked
-    widths   node.id -> "H", "P", "C" or "1" (the same number for all units), for the nodes that count
+    widths   node.id -> "H", "P", "C" or "1" (the same number for all units), for the live nodes
     order    every gate's name, in the one order that all letters follow
-    random   (letter, name) of each random number, R before S, by the alphabet: their places in what is drawn
+    random   (letter, name) of each random number, in the order in which they are drawn: R before S, then by name
     """
 
     graph: Graph
@@ -90,12 +90,12 @@ def signature(fn: Callable, name: str) -> tuple[tuple[str, ...], tuple[str, ...]
     return tuple(letters), tuple(states)
 
 
-def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[str, ...] = ()) -> Trace:
-    """Runs the equations on values. `zeros`: letters that read as 0 (a layer without biases)."""
+def trace(fn: Callable, name: str, order: tuple[str, ...] = (), zeros: tuple[str, ...] = ()) -> Trace:
+    """Traces the equations to a graph. `zeros`: letters that read as 0 (a layer without biases)."""
     letters, states = signature(fn, name)
     graph = Graph(fn)
     used = {k: Letter(graph, k) for k in letters}
-    arguments: list[Any] = [Zeros(graph.const(0.0)) if k in zeros else used[k] for k in letters]
+    arguments: list[Any] = [ZeroLetter(graph.const(0.0)) if k in zeros else used[k] for k in letters]
     x = graph.make("x")
     old = tuple(graph.make("state", attr=s) for s in states)
     graph.open = True
@@ -127,18 +127,18 @@ def trace(fn: Callable, name: str, pinned: tuple[str, ...] = (), zeros: tuple[st
                 )
     random = tuple((k, n) for k in RANDOM for n in sorted(kept.pop(k, ())))
     try:
-        order = gate_order(pinned, kept)
+        gates = gate_order(order, kept)
     except CellError as e:
         raise CellError(f"cell {name}: {e}{quote(fn)}") from None
     try:
         widths = infer(live, old, new)
     except WidthError as e:
         raise CellError(f"cell {name}: {e}{quote(fn, graph.lines.get(e.node.id))}") from None
-    return Trace(graph, output, states, old, new, sort_names(kept, order), widths, order, random)
+    return Trace(graph, output, states, old, new, sort_names(kept, gates), widths, gates, random)
 
 
 def _from_torch(error: Exception) -> str:
-    """What Python or torch said, in one line, and for torch's own refusals what to write."""
+    """The message of Python or torch in one line, with a remedy where torch refused an operation."""
     said = str(error).splitlines()[0] if str(error) else ""
     called = said.partition("()")[0] if isinstance(error, TypeError) else ""
     row = OPERATIONS.get(called)

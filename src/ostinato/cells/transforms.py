@@ -1,7 +1,7 @@
-"""Options for any cell: what is put into its equations, defined once, as a new graph with the same weights.
+"""Options for any cell, as a transformation of its equations: a new graph with the same weights.
 
-The new cell is a cell like any other: its text, derivative, reference and kernels follow from its equations. What each
-option is for, and its source, is said where users read it, `ostinato.layers.Options`.
+The new cell is a cell like any other: its text, derivative, reference and kernels follow from its equations.
+`ostinato.layers.Options` documents the purpose and the source of each option.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from ..errors import CellError, phrase
 from .cell import Cell
 from .gates import named_gates
 from .noise import BITS
-from .notation import Trace
 from .text import body
+from .tracing import Trace
 from .value import Graph, Value, clip_gradient, norm
 
 ByName = tuple[tuple[str, float], ...]
-"""(name, number) of states or gates, by the alphabet."""
+"""(name, number) of states or gates, sorted by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapping:
-    """What is put into the equations of a cell; the defaults leave them as they are.
+class CellTransform:
+    """The options that are added to the equations of a cell; the defaults add none.
 
     layer_norm       each product with W or U becomes p.norm_W_NAME * norm(W.NAME @ x), its gain p starting from 1
-    recurrent_dropout  probability that a unit of what enters the products with U is 0, drawn once for a sequence
+    recurrent_dropout  probability that a unit of the operand of U is 0, drawn once for a sequence
     gate_dropout     gate -> probability that a unit of its value is 0, drawn in every step
     zoneout          state -> probability that a unit keeps its old value, drawn in every step
-    expected_zoneout the same probabilities; each unit takes the expected value instead: nothing is drawn
+    expected_zoneout the same probabilities; each unit takes the expected value, and nothing is drawn
     clip_gradient    largest size of the gradient of a gate's pre-activation
-    clip_state       state -> the largest size of its new value, for all that reads it
+    clip_state       state -> the largest size of its new value, also for other values of the step that read it
     """
 
     layer_norm: bool = False
@@ -47,28 +47,28 @@ class Wrapping:
 
     @property
     def name(self) -> str:
-        """What the options add to the name of a cell."""
+        """The suffix of the cell's name."""
         return "".join(f"_{k}" for k, default in _DEFAULTS.items() if getattr(self, k) != default)
 
 
-_DEFAULTS = {k: f.default for k, f in Wrapping.__dataclass_fields__.items()}
+_DEFAULTS = {k: f.default for k, f in CellTransform.__dataclass_fields__.items()}
 
 
-@bounded_cache(16 << 20, size_of=lambda found, cell, options: graph_bytes(found, cell))
-def wrapped(cell: Cell, options: Wrapping) -> Cell:
+@bounded_cache(16 << 20, size_of=lambda transformed, cell, options: graph_bytes(transformed, cell))
+def transformed_cell(cell: Cell, options: CellTransform) -> Cell:
     """The cell with the options in its equations; `cell` itself where there are none."""
-    return _Rewriting(cell, options).cell() if options != Wrapping() else cell
+    return _GraphRewriter(cell, options).cell() if options != CellTransform() else cell
 
 
 def gate_values(cell: Cell) -> tuple[str, ...]:
-    """The gates of a cell that have a value of their own, which can be dropped."""
+    """The gates of a cell whose value is one node, which gate_dropout can drop."""
     return tuple(named_gates(cell.trace)[1])
 
 
-class _Rewriting:
-    """The graph of a cell made anew, node by node, with the options where they belong."""
+class _GraphRewriter:
+    """Copies the graph of a cell node by node, and adds the options."""
 
-    def __init__(self, cell: Cell, options: Wrapping):
+    def __init__(self, cell: Cell, options: CellTransform):
         self.old, self.options, self.source = cell.trace, options, cell
         self.graph = Graph()
         self.made: dict[int, Value] = {}
@@ -77,14 +77,14 @@ class _Rewriting:
         sums, gates = named_gates(cell.trace)
         dropped = dict(options.gate_dropout)
         self.dropped = {v.id: (f"gate_{gate}", dropped[gate]) for gate, v in gates.items() if gate in dropped}
-        apart = [v for v in cell.trace.graph.nodes if v.op == "mm" and v.attr[0] != "V" and v.attr[1] not in sums]
-        self.clipped = {v.id for v in (*sums.values(), *apart)}
+        ungated = [v for v in cell.trace.graph.nodes if v.op == "mm" and v.attr[0] != "V" and v.attr[1] not in sums]
+        self.clipped = {v.id for v in (*sums.values(), *ungated)}
         bounds = dict(options.clip_state)
         self.bounded = {v.id: bounds[s] for s, v in zip(cell.states, cell.trace.new, strict=True) if s in bounds}
 
     def cell(self) -> Cell:
         old, source = self.old, self.source
-        for v in old.graph.nodes:  # in their order, which is that of the gates
+        for v in old.graph.nodes:  # in the order of the graph, which fixes the order of gates
             if v.id in old.widths and v.op != "x":
                 self._new(v)
         states = tuple(self._new(v) for v in old.old)
@@ -102,9 +102,9 @@ class _Rewriting:
         settings: dict[str, Any] = {"gates": " ".join(old.order), "init": init, **source.roles}
         written = f"@cell({', '.join(f'{k}={v!r}' for k, v in sorted(settings.items()))})\n"
         equations = Cell.from_text(f"{written}def {name}({', '.join((*letters, 'x', *old.states))}):\n{body(t)}\n")
-        found = Cell(equations.fn, name=name, source=source.source, differs=source.differs, **settings)
-        found.__doc__ = source.__doc__
-        return found
+        transformed = Cell(equations.fn, name=name, source=source.source, differs=source.differs, **settings)
+        transformed.__doc__ = source.__doc__
+        return transformed
 
     def _new(self, v: Value) -> Value:
         if v.id not in self.made:

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 import ostinato
-from lens.made import made_report
+from lens.example_reports import example_report
 from ostinato import lens
+from ostinato.apps import problems as tasks
+from ostinato.cells import gate_layouts
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ def test_a_name_that_never_was_is_refused():
 
 
 def test_old_attributes_of_a_report():
-    report = made_report()
+    report = example_report()
     layer, (weight,) = report.layers[0], report.weights
     pairs = [
         (layer.gradient, "norms_loss_per_state_unit", "norms"),
@@ -62,12 +64,33 @@ def test_old_attributes_of_a_replay_and_a_matrix():
         assert matrix.norms_loss_per_state_unit is matrix.norms
 
 
+def test_old_names_of_exceptions():
+    pairs = {"NoKernels": "NoKernelsError", "MissingPackage": "MissingPackageError", "NotFinite": "NotFiniteError"}
+    for old, new in pairs.items():
+        with pytest.warns(
+            DeprecationWarning, match=rf"ostinato\.errors\.{old} was renamed to ostinato\.errors\.{new};"
+        ):
+            assert getattr(ostinato.errors, old) is getattr(ostinato.errors, new)
+
+
+def test_the_old_name_of_the_gate_layouts():
+    with pytest.warns(DeprecationWarning, match=r"ostinato\.cells\.vocabulary was renamed to .*\.gate_layouts;"):
+        assert ostinato.cells.vocabulary is gate_layouts
+
+
+def test_the_old_name_of_the_chunks_of_a_stream():
+    tbptt = ostinato.TruncatedBPTT(ostinato.RNN(2, 3), k1=2, k2=2)
+    next(tbptt.windows([torch.zeros(3, 1, 2)]))
+    with pytest.warns(DeprecationWarning, match=r"TruncatedBPTT\.chunks was renamed to .*\.chunks_consumed;"):
+        assert tbptt.chunks == tbptt.chunks_consumed == 1
+
+
 def unit_of(record, name):
     return next(field.metadata.get("unit") for field in fields(record) if field.name == name)
 
 
 def test_keys_in_json_and_units_name_what_attributes_leave_out():
-    report = made_report()
+    report = example_report()
     written = json.loads(report.to_json())
     layer = written["layers"][0]
     assert list(layer["probe"])[:3] == [
@@ -82,3 +105,10 @@ def test_keys_in_json_and_units_name_what_attributes_leave_out():
     assert unit_of(lens.Probe, "norms") == unit_of(lens.GradientCurve, "norms") == "loss per unit of the state"
     assert unit_of(lens.WeightReport, "update_norm") == "units of the weight"
     assert unit_of(lens.Probe, "states") is None
+
+
+def test_the_old_names_of_the_masks_of_a_lag_task():
+    examples = tasks.TASKS["adding"].draw(3, 2, torch.Generator())
+    for old, new in {"counted": "loss_mask", "judged": "eval_mask"}.items():
+        with pytest.warns(DeprecationWarning, match=rf"Examples\.{old} was renamed to Examples\.{new};"):
+            assert getattr(examples, old) is getattr(examples, new)

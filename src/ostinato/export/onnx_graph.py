@@ -1,4 +1,4 @@
-"""Nodes of an ONNX graph, written down one after the other; everything that touches the package onnx in detail."""
+"""Builds the nodes of an ONNX graph. Only this file uses the details of the package onnx."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .packages import needed
+from .packages import require
 
 OPSET, IR = 18, 9
 """The version of ONNX's operators, and of its file format, that files are written in."""
@@ -18,25 +18,25 @@ Name = str
 """What a value is called within a graph."""
 
 
-class Nodes:
-    """A list of nodes in the making. Names begin with `prefix` and are never given twice.
+class GraphBuilder:
+    """Collects the nodes of a graph. Names begin with `prefix` and are unique.
 
     A tensor among the inputs of a node becomes a constant of the graph. Subgraphs (`inner`) share names and constants
     with the graph around them, which ONNX lets them read.
     """
 
     def __init__(self, prefix: str, dtype: torch.dtype):
-        self.onnx = needed("onnx", WHERE)
-        self.helper = needed("onnx.helper", WHERE)
+        self.onnx = require("onnx", WHERE)
+        self.helper = require("onnx.helper", WHERE)
         self.prefix, self.dtype = prefix, dtype
         self.nodes: list[Any] = []
         self.constants: dict[Name, Tensor] = {}
         self._known: dict[Any, Name] = {}
         self._count: dict[str, int] = {}
 
-    def inner(self) -> Nodes:
+    def inner(self) -> GraphBuilder:
         """The nodes of a subgraph."""
-        made = object.__new__(Nodes)
+        made = object.__new__(GraphBuilder)
         made.__dict__.update(self.__dict__, nodes=[])
         return made
 
@@ -100,7 +100,7 @@ class Nodes:
 
     def initializers(self) -> list[Any]:
         """The constants as ONNX stores them."""
-        convert = needed("onnx.numpy_helper", WHERE).from_array
+        convert = require("onnx.numpy_helper", WHERE).from_array
         return [convert(t.detach().cpu().contiguous().numpy(), name) for name, t in self.constants.items()]
 
     def _constant(self, value: Tensor, op: str) -> Name:

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..errors import InputError, phrase
 from ..layers import init
 from ..layers.base import Layer
-from .nodes import WHERE, Name, Nodes
-from .operators import KINDS, kind_of, operator
-from .steps import scan
+from .onnx_graph import WHERE, GraphBuilder, Name
+from .onnx_operators import KINDS, kind_of, operator
+from .onnx_scan import scan
 
 
 class Inputs(NamedTuple):
@@ -59,7 +59,7 @@ def output_size(layer: Layer) -> int:
     return width * (2 if layer.bidirectional else 1)
 
 
-def write_layer(nodes: Nodes, layer: Layer, given: Inputs, output: Name, finals: Sequence[Name]) -> None:
+def write_layer(nodes: GraphBuilder, layer: Layer, given: Inputs, output: Name, finals: Sequence[Name]) -> None:
     """What `layer.eval()` computes, from the values named in `given`, under the names `output` and `finals`."""
     cell, directions = layer.cell, 2 if layer.bidirectional else 1
     x = nodes.make("Transpose", given.x, perm=[1, 0, 2]) if layer.batch_first else given.x
@@ -87,7 +87,7 @@ def write_layer(nodes: Nodes, layer: Layer, given: Inputs, output: Name, finals:
 
 
 def _scans(
-    nodes: Nodes, layer: Layer, weights: list[list[Tensor]], x: Name, states: Sequence[Name], valid: Name | None
+    nodes: GraphBuilder, layer: Layer, weights: list[list[Tensor]], x: Name, states: Sequence[Name], valid: Name | None
 ) -> tuple[Name, list[Name]]:
     """All directions of one layer: output [T, B, D·H], final states [D, B, H]."""
     directions = len(weights)
@@ -102,7 +102,7 @@ def _scans(
     return nodes.concat(outputs, 2), [nodes.concat(s, 0) for s in zip(*finals, strict=True)]
 
 
-def _valid(nodes: Nodes, x: Name, lengths: Name) -> Name:
+def _valid(nodes: GraphBuilder, x: Name, lengths: Name) -> Name:
     """bool [T, B, 1]: whether a row has a step."""
     steps = nodes.squeeze(nodes.size(x, 0), 0)
     numbers = nodes.make("Range", torch.tensor(0, device="cpu"), steps, torch.tensor(1, device="cpu"))
@@ -110,14 +110,14 @@ def _valid(nodes: Nodes, x: Name, lengths: Name) -> Name:
     return nodes.unsqueeze(valid, 2)
 
 
-def _starts(nodes: Nodes, layer: Layer, x: Name) -> list[Name]:
+def _starts(nodes: GraphBuilder, layer: Layer, x: Name) -> list[Name]:
     """The layer's own start, [D·L, B, H] each: zeros, or what it learned."""
     probe = torch.zeros(1, 1, layer.input_size, dtype=nodes.dtype, device=next(layer.parameters()).device)
     own = [s.detach() for s in init.own(layer, probe, rows=1)]
-    rows, found = nodes.size(x, 1), []
+    rows, initial = nodes.size(x, 1), []
     for s in own:
         shape = nodes.make(
             "Concat", torch.tensor([s.shape[0]], device="cpu"), rows, torch.tensor([s.shape[2]], device="cpu"), axis=0
         )
-        found.append(nodes.make("Expand", s, shape))
-    return found
+        initial.append(nodes.make("Expand", s, shape))
+    return initial

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from ostinato.apps.lab import Case, Result
 from ostinato.apps.lab.experiment import Reach
-from ostinato.apps.lab.foresight import foresight, learned, misleading, rank_correlation, ranks
+from ostinato.apps.lab.predictive_value import learned, misleading, predictive_value, rank_correlation, ranks
 from ostinato.apps.lab.settings import Training
 
 pairs = st.lists(st.tuples(st.integers(0, 6), st.floats(-1e30, 1e30)), min_size=3, max_size=40)
@@ -53,19 +53,19 @@ def test_foresight_of_runs_that_follow_their_reach():
         case(seed=2): result(False, 0.1, 1000, 1e-3, 5),
         case(seed=3): result(False, 0.16, 1000, 1e-9, 3),
     }
-    found = foresight(runs)
+    found = predictive_value(runs)
     assert found.ratio == pytest.approx(1.0)
     assert found.ratio_yes == pytest.approx(found.best_yes) and found.best_yes < 1
     assert found.right == found.runs == 4
     assert misleading(runs) == ([], [])
-    assert np.isnan(foresight(dict([next(iter(runs.items()))])).ratio)
+    assert np.isnan(predictive_value(dict([next(iter(runs.items()))])).ratio)
 
 
 def test_runs_that_mislead_are_named():
     late, near = case(cell="lstm"), case(cell="elman")
     runs = {late: result(True, 0.001, 500, 1e-9, 3), near: result(False, 0.16, 1000, 0.4)}
     assert misleading(runs) == ([late], [near])
-    assert foresight(runs).right == 0
+    assert predictive_value(runs).right == 0
     assert str(late) == "adding at lag 10, lstm torch, seed 0"
 
 
@@ -75,6 +75,6 @@ def test_the_cues_share_and_the_lag_alone_stand_beside_the_ratio():
         case(lag=30): result(True, 0.001, 500, 0.9, share=0.2),
         case(lag=100): result(False, 0.1, 1000, 0.5, share=0.1),
     }
-    found = foresight(runs)
+    found = predictive_value(runs)
     assert (found.share, found.lag) == (pytest.approx(1.0), pytest.approx(1.0)) and found.ratio < 0
-    assert np.isnan(foresight({**runs, case(lag=50): result(False, 0.1)}).share)
+    assert np.isnan(predictive_value({**runs, case(lag=50): result(False, 0.1)}).share)
