@@ -24,7 +24,7 @@ from record import Point, Record, Run, code_digest
 from shapes import DEEPER, GRID, SHAPES, Shape, important_first
 
 from ostinato.kernels.system import compile_cache
-from ostinato.kernels.system.target import target_by_name
+from ostinato.kernels.system.target import host, target_by_name
 from test_bench import torch_twice
 
 TINY = (Shape("GRU", False, 4, 2, 3, 5), Shape("GRU", True, 4, 2, 3, 5, from_state=True))
@@ -108,7 +108,7 @@ def one_second_apart(monkeypatch):
 
 @pytest.mark.parametrize(("scalar", "bits"), [("float32", 32), ("float64", 64)])
 def test_peak_is_multiply_adds_of_the_threads_that_came_over_time(one_second_apart, scalar, bits):
-    target = machine.host()
+    target = host()
     lanes = target.vector_bits // bits
     of_a_thread = 2 * lanes * (target.registers * 3 // 4) * 2000
     assert peak(scalar, 0.0, rounds=2000) in [n * of_a_thread for n in range(1, torch.get_num_threads() + 1)]

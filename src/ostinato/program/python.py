@@ -47,9 +47,7 @@ def load(folder: str | Path) -> SequenceEstimator:
     """
     found = load_folder(Path(folder))
     task, network = restore(found, task_named(found.config.task))
-    config = found.config
-    options = TrainOptions(data=config.data, network=config.network, fit=config.fit)
-    estimator = estimator_of(task, network, options)
+    estimator = estimator_of(task, network, found.config.options)
     estimator.folder_ = Path(folder)
     return estimator
 

@@ -20,8 +20,7 @@ def save_estimator(estimator: Any, folder: Path) -> Path:
             task=estimator.task_,
             fitted=estimator.fitted_,
             cell=cell,
-            network=options.network,
-            fit=options.fit,
+            options=options,
             because=because,
         ),
     )

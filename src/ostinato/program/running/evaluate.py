@@ -84,10 +84,10 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
     loaded = load(model)
     task, network = restore(loaded, task_named(loaded.config.task))
     if data is not None:
-        examples, words = read(for_another_file(loaded.config.data, data)).examples, f"All rows of {data.name}."
+        examples, words = read(for_another_file(loaded.config.options.data, data)).examples, f"All rows of {data.name}."
         leaked: set[int] = set()
     else:
-        examples, leaked = test_rows(loaded.config.data, loaded.config.sources)
+        examples, leaked = test_rows(loaded.config.options.data, loaded.config.sources)
         words = f"The {len(examples)} test rows of the training."
     if examples.targets is None or not len(examples):
         remedy = "Give a file with the target column."

@@ -25,9 +25,9 @@ def predict_table(model: Path, data: Path | None = None) -> str:
     loaded = load(model)
     task, network = restore(loaded, task_named(loaded.config.task))
     if data is None:
-        examples, _ = test_rows(loaded.config.data, loaded.config.sources)
+        examples, _ = test_rows(loaded.config.options.data, loaded.config.sources)
     else:
-        examples = read(for_another_file(loaded.config.data, data), with_target=False).examples
+        examples = read(for_another_file(loaded.config.options.data, data), with_target=False).examples
     return predictions_csv(examples, predicted(task, network, examples))
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from ...cells import Cell
 from ...errors import InputError, OstinatoError, phrase
 from ..data.found import Data, read_data
-from ..data.row_keys import row_keys
+from ..data.row_keys import row_hashes
 from ..folder.config import Config
 from ..folder.documents import Results
 from ..folder.load import load, restore
@@ -238,9 +238,7 @@ def contents(run: Run, cell: Cell) -> Trained:
         task=prepared.task,
         fitted=run.fitted,
         cell=cell,
-        network=options.network,
-        fit=options.fit,
-        data=options.data,
+        options=options,
         because=dataset.because,
         sources=dataset.sources,
         notes=run.notes,
@@ -248,8 +246,7 @@ def contents(run: Run, cell: Cell) -> Trained:
         test=prepared.test if len(prepared.test) else None,
         predictions=run.predictions,
         split=prepared.data.split,
-        row_hashes=[key.hex() for key in row_keys(dataset.examples)],
-        private=options.run.private,
+        row_hashes=row_hashes(dataset.examples),
     )
 
 
@@ -295,9 +292,7 @@ def page_of(run: Run, cell: Cell) -> str:
 
 def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, Any]]:
     """The options and settings that repeat the run of a config.json."""
-    options = TrainOptions(data=config.data, network=config.network, fit=config.fit).but(
-        out=out, private=config.private
-    )
+    options = config.options.but(out=out)
     hashes = {str(s["file"]): str(s["sha256"]) for s in config.sources if "sha256" in s}
     return options, {"settings": config.settings, "weights_sha256": config.weights_sha256, "sources": hashes}
 

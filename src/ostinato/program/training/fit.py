@@ -33,8 +33,8 @@ def fit(
     evaluation point.
 
     Raises InputError for a part without rows, for class weights that the task does not have, and for a state to resume
-    that belongs to something else; NotFiniteError for a loss that is inf or NaN; StorageError where the first state cannot
-    be written (a later one that cannot is noted and the fit goes on).
+    that belongs to something else; NotFiniteError for a loss that is inf or NaN; StorageError where the first state
+    cannot be written (a later one that cannot is noted and the fit goes on).
     """
     where = surroundings or Surroundings()
     for name, part in (("training", train), ("validation", valid)):
