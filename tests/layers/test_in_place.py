@@ -89,7 +89,7 @@ def test_kernels_sort_rows_as_numpy_does(lengths, batch_first):
     assert sizes.tolist() == wanted.sizes.tolist() and places.count == len(wanted.rows)
     numbers = places.numbers[: len(lengths) + 2 * places.count].tolist()
     assert numbers == [*lengths, *wanted.starts.tolist(), *wanted.rows.tolist()]
-    assert (places.rows, places.steps, places.step) == (len(lengths), 9, wanted.stride) and places.by_rows
+    assert (places.rows, places.steps, places.row_stride) == (len(lengths), 9, wanted.stride) and places.by_rows
 
 
 @pytest.mark.parametrize("lengths", [[3, -1], [10, 2], [2**40], [-(2**40), 9, 9]])
