@@ -1,4 +1,4 @@
-"""What each command does: from what was typed to the text, or the document, that it prints, and its exit status."""
+"""The command `train`: its options, the text or document that it prints, and its exit status."""
 
 from __future__ import annotations
 

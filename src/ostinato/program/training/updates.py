@@ -29,8 +29,8 @@ class Updater:
     def step(self, batch: Batch, update: int, learning_rate: float) -> float:
         """Makes the update with this number, counted from 0; returns the loss before it.
 
-        Masks of dropout and other noise are drawn from a seed that the number of the update gives. Raises NotFiniteError
-        before the weights change where the loss or its gradient is inf or NaN.
+        Masks of dropout and other noise are drawn from a seed that the number of the update gives. Raises
+        NotFiniteError before the weights change where the loss or its gradient is inf or NaN.
         """
         torch.manual_seed(derived(self.options.seed, "noise", update))
         self._adam.zero_grad()
