@@ -46,8 +46,8 @@ def host() -> Target:
     """The target that kernels are compiled for and run on.
 
     The environment variable OSTINATO_TARGET (host, avx512, avx2, sse, aarch64) selects another one than the host's
-    best. Raises InputError when the name is unknown or this machine cannot run it, and NoKernelsError when this machine,
-    or the level asked for, has no fused multiply-add.
+    best. Raises InputError when the name is unknown or this machine cannot run it, and NoKernelsError when this
+    machine, or the level asked for, has no fused multiply-add.
     """
     return _runnable(os.environ.get("OSTINATO_TARGET") or "host")
 
