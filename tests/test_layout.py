@@ -198,6 +198,9 @@ def test_the_contributors_map_lists_the_folders_of_kernels():
 
 
 OPEN_SIGNATURES = {
+    "apps/cli/program.py check": "options that a decorator lists for the command line",
+    "apps/cli/program.py compare": "options that a decorator lists for the command line",
+    "apps/cli/program.py train": "options that a decorator lists for the command line",
     "apps/cli/flags.py with_flags.decorate.called": "a decorator: the parameters are those of the function",
     "bptt/chunks.py tree_map": "structures of one form, as many as the function has parameters",
     "bptt/truncated.py TruncatedBPTT.__call__": "the arguments of the user's model",
@@ -226,7 +229,11 @@ OPEN_SIGNATURES = {
     "apps/cli/program.py train": "flags are fields of the options",
     "apps/cli/program.py compare": "flags are fields of the options",
     "program/options.py TrainOptions.but": "fields of the options",
+<<<<<<< HEAD
     "program/python.py train": "fields of the options",
+=======
+    "program/python.py train": "options of a public function",
+>>>>>>> words
     "program/training/interruption.py Interruption.__exit__": "a context manager's exit",
     "lens/render/plots/style.py figure": "options of matplotlib's Figure",
     "lens/render/plots/style.py styled.under_rules": "a decorator: the parameters are those of the function",

@@ -48,7 +48,7 @@ def gru(**options):
     [
         (torch.relu, "model must be a torch.nn.Module, got builtin_function_or_method"),
         (nn.Linear(3, 5), "model must be one with recurrent layers of ostinato, got none in Linear. ostinato.convert"),
-        (Around(None, a=gru(), b=nn.LSTM(3, 5)), r"got torch.nn.LSTM in it. ostinato.convert\(model\) swaps"),
+        (Around(None, a=gru(), b=nn.LSTM(3, 5)), r"got torch.nn.LSTM in it. ostinato.convert\(model\) replaces"),
         (Around(None, a=gru(bidirectional=True)), "layer 'layers.a' must be one-directional, got bidirectional=True"),
         (gru(bidirectional=True), "the layer must be one-directional, got bidirectional=True. Its second direction"),
         (Around(None, a=gru(), b=gru(batch_first=True)), "batch_first must be given for this model, got None"),

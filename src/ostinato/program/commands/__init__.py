@@ -1,1 +1,1 @@
-"""What each command does: from what was typed to the text, or the document, that it prints, and its exit status."""
+"""The commands of the program: each reads what was typed and gives back text, a document and an exit status."""

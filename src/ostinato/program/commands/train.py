@@ -1,4 +1,4 @@
-"""What each command does: from what was typed to the text, or the document, that it prints, and its exit status."""
+"""The commands `train`, `evaluate`, `predict` and `compare`, as functions that give back what is printed."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def fit(
             received = "none" if not len(part.examples) else "rows without targets"
             raise InputError(phrase("fit", f"the {name} rows", "at least one, with a target", received, remedy))
     if options.class_weights == "balanced":
-        _balance(task)
+        _balance(task, train)
     elif options.class_weights != "none":
         remedy = "Write --class-weights balanced."
         raise InputError(phrase("fit", "class_weights", "none or balanced", repr(options.class_weights), remedy))
@@ -70,9 +70,9 @@ DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "class_weig
 """The options that the weights depend on, the time apart."""
 
 
-def _balance(task: Task) -> None:
+def _balance(task: Task, train: Part) -> None:
     balance = getattr(task, "balance", None)
     if balance is None:
         remedy = "Leave --class-weights out."
         raise InputError(phrase("fit", "class_weights", f"none for the task {task.name}", "balanced", remedy))
-    balance()
+    balance(train.examples)
