@@ -225,15 +225,8 @@ OPEN_SIGNATURES = {
     "lens/render/html/markup.py tag": "attributes and children of an HTML element",
     "lens/render/html/markup.py together": "parts of a page, any number",
     "lens/render/html/markup.py details": "children of an HTML element",
-    "apps/cli/program.py check": "flags are fields of the options",
-    "apps/cli/program.py train": "flags are fields of the options",
-    "apps/cli/program.py compare": "flags are fields of the options",
     "program/options.py TrainOptions.but": "fields of the options",
-<<<<<<< HEAD
     "program/python.py train": "fields of the options",
-=======
-    "program/python.py train": "options of a public function",
->>>>>>> words
     "program/training/interruption.py Interruption.__exit__": "a context manager's exit",
     "lens/render/plots/style.py figure": "options of matplotlib's Figure",
     "lens/render/plots/style.py styled.under_rules": "a decorator: the parameters are those of the function",
