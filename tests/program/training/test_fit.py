@@ -247,6 +247,11 @@ def test_the_advice_is_about_the_slope_of_the_last_evaluations():
     assert advice(flat, "patience", "mae", False) == (
         "More time would not have helped: mae on validation rows was best after update 0."
     )
+    learning = [replace(e, valid_loss=2 - e.update / 100) for e in flat]
+    assert advice(learning, "updates", "accuracy", True) == (
+        "More time might have helped: the best accuracy on validation rows did not improve over the last 4 of 5 "
+        "evaluations, but the loss there fell from 1.9 to 1.5."
+    )
     assert "raise --minutes" in advice(flat[:2], "minutes", "accuracy", True)
 
 

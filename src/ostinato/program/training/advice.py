@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from .records import Evaluation
 
 LAST = 4
-"""Evaluations before the last over which the slope of the metric is taken."""
+"""The last evaluations, which are compared with those before them."""
+FALL = 0.02
+"""The share of the validation loss by which it must fall to count where the metric does not improve."""
 
 
 def advice(history: Sequence[Evaluation], stopped: str, metric: str, higher_is_better: bool) -> str:
-    """One sentence, from the best values of the metric before and within the last evaluations."""
+    """One sentence, from the best values of the metric, and of the loss, before and within the last evaluations."""
     sign = 1 if higher_is_better else -1
     trained = [e for e in history if e.update]
     if len(trained) < 2:
@@ -27,6 +29,12 @@ def advice(history: Sequence[Evaluation], stopped: str, metric: str, higher_is_b
         return (
             f"More time would probably have helped: the best {metric} on validation rows {verb} by {gain:.3g} "
             f"over the last {count} of {len(trained)} evaluations."
+        )
+    before, after = (min(e.valid_loss for e in part) for part in (trained[:-count], trained[-count:]))
+    if after < (1 - FALL) * before:
+        return (
+            f"More time might have helped: the best {metric} on validation rows did not improve over the last {count} "
+            f"of {len(trained)} evaluations, but the loss there fell from {before:.3g} to {after:.3g}."
         )
     return (
         f"More time would probably not have helped: the best {metric} on validation rows did not improve "
