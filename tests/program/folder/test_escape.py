@@ -50,13 +50,17 @@ def test_any_text_in_markdown_is_one_line_without_markup(text):
     written = markdown(text)
     assert "\n" not in written and "<" not in written and ">" not in written
     bare = written.replace("\\\\", "")
-    assert all(k and bare[k - 1] == "\\" for k, c in enumerate(bare) if c in "`*_[](){}#|!")
+    assert all(k and bare[k - 1] == "\\" for k, c in enumerate(bare) if c in "`*_[]|!~$")
+    assert bare[:1] not in set("#+-=") and "://" not in bare
 
 
 def test_known_texts():
     assert html(EVIL) == "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"
-    assert markdown("a | b\n# c") == r"a \| b \# c"
-    assert markdown("[x](javascript:1)") == r"\[x\]\(javascript\:1\)"
+    assert markdown("a | b\n# c") == r"a \| b # c"
+    assert markdown("[x](javascript:1)") == r"\[x\](javascript:1)"
+    assert markdown("# c") == r"\# c" and markdown("1. c") == r"1\. c" and markdown("- c") == r"\- c"
+    assert markdown("see http://x.org, a@b.org") == r"see http:\//x.org, a\@b.org"
+    assert markdown("GunPoint-model: 96.7 (of 150)") == "GunPoint-model: 96.7 (of 150)"
     assert yaml('a: "b"\nc') == '"a: \\"b\\"\\nc"'
     assert shown("a\u202eb\x00c\td") == "a\ufffdb\ufffdc\td"
     assert json.loads(script([EVIL])) == [EVIL]

@@ -9,6 +9,9 @@ from typing import Any
 
 from ..running.outcome import Outcome, table_of
 
+TERMINAL_METRICS = 2
+"""Metrics of the table that is printed; the report page and metrics.json have all."""
+
 
 def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns of equal width, the first flush left, the others flush right."""
@@ -24,7 +27,7 @@ def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def outcome_text(outcome: Outcome, advice: str = "") -> str:
     """The table, and below it what recurrence gains and whether more time would have helped."""
-    return "\n\n".join(filter(None, [text_table(*table_of(outcome)), outcome.sentence(), advice]))
+    return "\n\n".join(filter(None, [text_table(*table_of(outcome, TERMINAL_METRICS)), outcome.sentence(), advice]))
 
 
 def document(content: Mapping[str, Any]) -> str:

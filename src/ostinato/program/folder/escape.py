@@ -9,7 +9,8 @@ from typing import Any
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters, and marks that reverse the direction of what follows; tab and line break are no such thing."""
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~^$:@])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~$!])|(?<=:)(?=//)|^(?=[#+\-=>])|(?<=^\d)(?=[.)])|(?<=\w)(?=@\w)")
+"""Where Markdown needs a backslash: markup anywhere; `://` and `@` of links without brackets; heads of lines."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
 
@@ -27,7 +28,7 @@ def html(text: object) -> str:
 def markdown(text: object) -> str:
     """For a line or a table's cell of Markdown, in which HTML is possible too: one line, no markup, no link."""
     line = " ".join(shown(text).split())
-    line = _MARKDOWN.sub(r"\\\1", line)
+    line = _MARKDOWN.sub(lambda m: "\\" + m[0], line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 

@@ -113,9 +113,12 @@ def interval_of(metric: Metric) -> str:
     return f"{metric.value:.4g} [{metric.low:.4g}, {metric.high:.4g}]"
 
 
-def table_of(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows) of the table: baselines first, the network last, the gain over each baseline beside it."""
-    metrics = [m.name for m in outcome.network.metrics]
+def table_of(outcome: Outcome, most: int | None = None) -> tuple[list[str], list[list[str]]]:
+    """(headings, rows) of the table: baselines first, the network last, the gain over each baseline beside it.
+
+    most: metrics that are shown, the task's own first; None: all.
+    """
+    metrics = [m.name for m in outcome.network.metrics][:most]
     gains = {g.baseline: g for g in outcome.gains}
     rows = []
     for scored in (*outcome.baselines, outcome.network):

@@ -11,20 +11,16 @@ from typing import Any
 from torch import nn
 
 from ...cells import Cell
-from ...errors import InputError, OstinatoError, phrase
+from ...errors import InputError, phrase
 from ..data.found import Data, read_data
-from ..data.row_keys import row_hashes
 from ..folder.config import Config
-from ..folder.documents import Results
 from ..folder.load import load, restore
 from ..folder.names import new_folder
-from ..folder.save import Trained, write
+from ..folder.save import write
 from ..options import TrainOptions
-from ..page.page import PageContent, report_page
 from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
 from ..tasks.registry import task_named
-from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
@@ -32,10 +28,9 @@ from ..training.seeds import new_network
 from .clock import seconds_since_start
 from .judge import Judged, fit_baselines, outcome_of
 from .listening import Listening
-from .look import look
-from .outcome import Outcome
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
+from .result import Run, contents, page_of
 
 WHERE = "ostinato train"
 RESUME, OPTIONS, PAGE = "resume", "options.json", "report.html"
@@ -60,28 +55,6 @@ class Beginning:
     """File name → SHA-256 of the data of the run that is repeated."""
     folder: Path | None = None
     """An unfinished folder whose training goes on; None: a new folder."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished training."""
-
-    folder: Path
-    prepared: Prepared
-    network: nn.Module
-    fitted: Fitted
-    outcome: Outcome | None
-    """None where there are no test rows."""
-    predictions: Predictions | None
-    options: TrainOptions
-    notes: tuple[str, ...]
-
-    @property
-    def status(self) -> int:
-        """0; 1 where the network is not certainly better than a trivial baseline; 130 where it was interrupted."""
-        if self.fitted.stopped == "interrupted":
-            return 130
-        return 0 if self.outcome is None else self.outcome.status
 
 
 def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
@@ -221,73 +194,6 @@ def finished(
     write(folder, contents(run, cell))
     write_bytes(folder / PAGE, page_of(run, cell).encode("utf-8", "xmlcharrefreplace"), WHERE)
     return run
-
-
-def contents(run: Run, cell: Cell) -> Trained:
-    """What the folder holds."""
-    prepared, options, outcome = run.prepared, run.options, run.outcome
-    results = None
-    if outcome is not None and run.predictions is not None:
-        extra = prepared.task.details(prepared.test, run.predictions)
-        table = {b.name: b.metrics for b in outcome.baselines}
-        results = Results(
-            model=outcome.network.metrics, baselines=table, sentence=outcome.sentence(), extra={"details": extra}
-        )
-    dataset = prepared.data.dataset
-    return Trained(
-        task=prepared.task,
-        fitted=run.fitted,
-        cell=cell,
-        options=options,
-        because=dataset.because,
-        sources=dataset.sources,
-        notes=run.notes,
-        results=results,
-        test=prepared.test if len(prepared.test) else None,
-        predictions=run.predictions,
-        split=prepared.data.split,
-        row_hashes=row_hashes(dataset.examples),
-    )
-
-
-def page_of(run: Run, cell: Cell) -> str:
-    """The report page."""
-    prepared, options, fitted = run.prepared, run.options, run.fitted
-    lens, absent = None, "The lens was turned off with --no-lens."
-    if options.run.lens:
-        try:
-            lens = look(prepared.task, run.network, prepared.valid.encoded)
-        except OstinatoError as error:
-            absent = f"The lens could not observe this network: {error}"
-    parts = (prepared.train.examples, prepared.valid.examples, prepared.test)
-    facts = {
-        "updates": f"{fitted.updates} of {fitted.planned_updates} planned",
-        "ended by": fitted.stopped,
-        "cell": cell.name,
-        "weights": sum(p.numel() for p in run.network.parameters()),
-        "rows of train, valid, test": ", ".join(str(len(part)) for part in parts),
-        "threads": fitted.settings.get("threads"),
-        "bits": fitted.settings.get("bits"),
-    }
-    return report_page(
-        PageContent(
-            title=run.folder.name,
-            because=prepared.data.dataset.because,
-            outcome=run.outcome,
-            history=fitted.history,
-            classes=prepared.task.classes,
-            metric=prepared.task.metric,
-            truth=prepared.test,
-            predictions=run.predictions,
-            advice=fitted.advice,
-            facts=facts,
-            notes=run.notes,
-            lens=lens,
-            lens_absent=absent,
-            repeat=f"ostinato train --config {run.folder.name}/config.json",
-            private=options.run.private,
-        )
-    )
 
 
 def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, Any]]:

@@ -1,0 +1,110 @@
+"""The result of a training: what the model folder holds of it, and its report page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from ...cells import Cell
+from ...errors import OstinatoError
+from ..data.row_keys import row_hashes
+from ..folder.documents import Results
+from ..folder.save import Trained
+from ..options import TrainOptions
+from ..page.page import PageContent, report_page
+from ..tasks.task import Predictions
+from ..training.fit import Fitted
+from .look import look
+from .outcome import Outcome
+from .prepare import Prepared
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    folder: Path
+    prepared: Prepared
+    network: nn.Module
+    fitted: Fitted
+    outcome: Outcome | None
+    """None where there are no test rows."""
+    predictions: Predictions | None
+    options: TrainOptions
+    notes: tuple[str, ...]
+
+    @property
+    def status(self) -> int:
+        """0; 1 where the network is not certainly better than a trivial baseline; 130 where it was interrupted."""
+        if self.fitted.stopped == "interrupted":
+            return 130
+        return 0 if self.outcome is None else self.outcome.status
+
+
+def contents(run: Run, cell: Cell) -> Trained:
+    """What the folder holds."""
+    prepared, options, outcome = run.prepared, run.options, run.outcome
+    results = None
+    if outcome is not None and run.predictions is not None:
+        extra = prepared.task.details(prepared.test, run.predictions)
+        table = {b.name: b.metrics for b in outcome.baselines}
+        results = Results(
+            model=outcome.network.metrics, baselines=table, sentence=outcome.sentence(), extra={"details": extra}
+        )
+    dataset = prepared.data.dataset
+    return Trained(
+        task=prepared.task,
+        fitted=run.fitted,
+        cell=cell,
+        options=options,
+        because=dataset.because,
+        sources=dataset.sources,
+        notes=run.notes,
+        results=results,
+        test=prepared.test if len(prepared.test) else None,
+        predictions=run.predictions,
+        split=prepared.data.split,
+        row_hashes=row_hashes(dataset.examples),
+    )
+
+
+def page_of(run: Run, cell: Cell) -> str:
+    """The report page."""
+    prepared, options, fitted = run.prepared, run.options, run.fitted
+    lens, absent = None, "The lens was turned off with --no-lens."
+    if options.run.lens:
+        try:
+            lens = look(prepared.task, run.network, prepared.valid.encoded)
+        except OstinatoError as error:
+            absent = f"The lens could not observe this network: {error}"
+    parts = (prepared.train.examples, prepared.valid.examples, prepared.test)
+    facts = {
+        "updates": f"{fitted.updates} of {fitted.planned_updates} planned",
+        "ended by": fitted.stopped,
+        "cell": cell.name,
+        "weights": sum(p.numel() for p in run.network.parameters()),
+        "rows of train, valid, test": ", ".join(str(len(part)) for part in parts),
+        "threads": fitted.settings.get("threads"),
+        "bits": fitted.settings.get("bits"),
+    }
+    return report_page(
+        PageContent(
+            title=run.folder.name,
+            because=prepared.data.dataset.because,
+            outcome=run.outcome,
+            history=fitted.history,
+            classes=prepared.task.classes,
+            metric=prepared.task.metric,
+            truth=prepared.test,
+            predictions=run.predictions,
+            advice=fitted.advice,
+            facts=facts,
+            notes=run.notes,
+            lens=lens,
+            lens_absent=absent,
+            repeat=f"ostinato train --config {run.folder.name}/config.json",
+            private=options.run.private,
+        )
+    )
