@@ -1,4 +1,4 @@
-"""A whole sequence as one node of torch's graph: its backward, and the backward of that."""
+"""A whole sequence as one node of the autograd graph, with its backward and double backward."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SequenceNode(NamedTuple):
     """Whether the backward pass reads the output; an output that it does not read is not kept alive for it."""
     rows: Any = None
     """As `SequenceCall.rows`."""
-    again: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
+    recompute: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
     """`backend.forward` as backward runs it once more; None for `backend.forward` itself."""
 
     def call(
@@ -148,7 +148,7 @@ class _Sequence(torch.autograd.Function):
             return None, None, None, *[next(found) if need else None for need in wanted]
         result = ForwardResult(output, [], [], kept)
         if changed:
-            result = (node.again or node.backend.forward)(call, True, node.histories)
+            result = (node.recompute or node.backend.forward)(call, True, node.histories)
         needs = Needs(wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
         gradients = node.backend.backward(call, result, upstream, needs)
         weights = gradients.weights or [None] * len(call.weights)

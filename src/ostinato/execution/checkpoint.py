@@ -23,7 +23,7 @@ from ..cells.noise import later
 from ..errors import InputError, ShapeError, phrase
 from ..sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from . import backends
-from .observer import Watched
+from .observer import ObservedBackend
 from .reference_backend import Tensors
 
 Checkpointing = int | str | None
@@ -101,14 +101,14 @@ def segment_steps(wanted: Checkpoint, call: SequenceCall) -> int:
     return blocks * block
 
 
-class Segments:
-    """A backend that runs `engine` in segments of `steps` steps, with the same bits.
+class CheckpointedBackend:
+    """A backend that runs `backends` in segments of `steps` steps, with the same bits.
 
     What is kept is one tensor [segments - 1, B, H] for each state: how each segment but the first one starts.
     """
 
-    def __init__(self, steps: int, watched: Watched | None = None):
-        self.steps, self.watched = steps, watched
+    def __init__(self, steps: int, observed: ObservedBackend | None = None):
+        self.steps, self.observed = steps, observed
 
     def _parts(self, x: Tensor, sizes: Tensor | None, reverse: bool) -> list[tuple[slice, Tensor | None, int]]:
         """(lines of x, sizes of their steps, the first of these) of each segment, in the order of work.
@@ -175,7 +175,7 @@ class Segments:
                 [None if d is None else d[lines] for d in upstream.histories],
             )
             found = _recompute(
-                backends if self.watched is None else self.watched.at(step),
+                backends if self.observed is None else self.observed.at(step),
                 _segment(call, lines, sizes, step, states),
                 part_upstream,
                 Needs(needs.x, needs.states or k > 0, needs.weights),

@@ -18,7 +18,7 @@ def noted(results: Sequence[Tensor]) -> Noted:
     as torch.utils.checkpoint has. Elsewhere nothing."""
     if not results or not _torch_private.saved_tensor_hooks_active():
         return []
-    return [(_version_alone(t), t._version) for t in results if type(t) is Tensor]
+    return [(_version_alone(t), _torch_private.version(t)) for t in results if type(t) is Tensor]
 
 
 def saved(ctx: Any, first: int, noted: Noted) -> tuple[tuple[Any, ...], bool]:
@@ -27,7 +27,7 @@ def saved(ctx: Any, first: int, noted: Noted) -> tuple[tuple[Any, ...], bool]:
     For the backward of an autograd.Function whose forward set `ctx.results_changed` to False. Those before `first` are
     its inputs: of a changed one torch's own error tells, with the name of what changed it.
     """
-    if noted and any(t._version != version for t, version in noted):
+    if noted and any(_torch_private.version(t) != version for t, version in noted):
         return ctx.saved_tensors, True
     if not ctx.results_changed:
         try:

@@ -119,4 +119,5 @@ def pulled_back(
 
 def autocast_on(device: str) -> bool:
     """Whether torch.autocast is on for this kind of device."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    available = device == "cpu" or torch.amp.is_autocast_available(device)  # the CPU always has it
+    return available and torch.is_autocast_enabled(device)

@@ -15,7 +15,7 @@ from ..caching import bounded_cache
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, ShapeError, phrase
 from ..execution.reference_backend import autocast_on
-from ..execution.routing import seen
+from ..execution.routing import needs_registered_op
 from ..ragged.lengths import Lengths
 from .structure import LayerStructure
 
@@ -28,20 +28,25 @@ _SIZE = "Build the layer with that input_size, or map x to it with nn.Linear."
 _AGAIN = "Give what an earlier call returned, or none to start at zeros."
 
 
-def state_shapes(layer: LayerStructure, x: Tensor | PackedSequence) -> list[tuple[int, ...]]:
+def state_shapes(layer: LayerStructure, x: Tensor | PackedSequence) -> tuple[tuple[int, ...], ...]:
     """[D·L, B, H] of each state as the caller gives it; [D·L, H] for one sequence; P for H behind a projection."""
     if isinstance(x, PackedSequence):
         rows = [int(x.batch_sizes[0])]
     else:
         rows = [] if x.dim() == 2 else [x.shape[0 if layer.batch_first else 1]]
-    count = layer.num_layers * (2 if layer.bidirectional else 1)
-    return [
-        (count, *rows, layer.cell.width(symbol, layer.input_size, layer.hidden_size, layer.proj_size))
-        for symbol in layer.cell.state_widths
-    ]
+    lead = (layer.num_layers * (2 if layer.bidirectional else 1), *rows)
+    # torch.compile cannot trace a cache, and its sizes may be symbols.
+    shapes = shapes_of_states.__wrapped__ if torch.compiler.is_compiling() else shapes_of_states
+    return shapes(layer.cell.state_widths, lead, layer.hidden_size, layer.proj_size)
 
 
-def problem_with(
+@bounded_cache(1 << 20, size_of=lambda found, *_: 256 * len(found))
+def shapes_of_states(widths: tuple[str, ...], lead: tuple[int, ...], H: int, P: int) -> tuple[tuple[int, ...], ...]:
+    """`lead` and the width of each state, H, or P for the state of a projection."""
+    return tuple([(*lead, (P or H) if w == "P" else H) for w in widths])
+
+
+def check_arguments(
     layer: LayerStructure, x: Any, state: State, weights: Sequence[Sequence[Tensor]], lengths: Lengths
 ) -> OstinatoError | None:
     """What is wrong with the arguments, if anything is."""
@@ -124,7 +129,7 @@ def _sizes_problem(where: str, x: PackedSequence) -> OstinatoError | None:
     if sizes.dtype is not torch.int64 or sizes.dim() != 1 or not sizes.shape[0] or sizes.device.type != "cpu":
         received = f"{sizes.dtype} {list(sizes.shape)} on {sizes.device}"
         return InputError(phrase(where, name, "an int64 tensor [T] on the CPU, T at least 1", received, remedy))
-    if seen([sizes]):
+    if needs_registered_op([sizes]):
         return None
     known, rows = sizes.numpy(), x.data.shape[0]
     if known[-1] < 0 or (known[1:] > known[:-1]).any() or known.sum() != rows:

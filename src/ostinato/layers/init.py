@@ -22,7 +22,7 @@ from .parameters import suffixes
 from .structure import LayerStructure
 
 
-def problem_with(layer: LayerStructure, where: str) -> OstinatoError | None:
+def check_options(layer: LayerStructure, where: str) -> OstinatoError | None:
     """What the layer's cell lacks for the layer's options, if anything."""
     cell, options = layer.cell, layer.options
     if options.init in ("orthogonal", "identity"):
@@ -57,7 +57,7 @@ def problem_with(layer: LayerStructure, where: str) -> OstinatoError | None:
     return None
 
 
-def start(layer: LayerStructure) -> None:
+def initialize(layer: LayerStructure) -> None:
     """Gives a layer whose parameters were drawn as torch draws them the first values that its options ask for."""
     cell, options = layer.cell, layer.options
     if options == Options():
@@ -98,7 +98,7 @@ def learned_names(layer: LayerStructure) -> list[list[str]]:
     return [[f"initial_{state}{end}" for end in ends] for state in layer.cell.states]
 
 
-def register(layer: LayerStructure, device: Any, dtype: torch.dtype | None) -> None:
+def add_parameters(layer: LayerStructure, device: Any, dtype: torch.dtype | None) -> None:
     """Adds the parameters that the layer's options bring: initial_NAME_lk, [H], or [P] for a projection's state."""
     for symbol, names in zip(layer.cell.state_widths, learned_names(layer)):
         width = layer.cell.width(symbol, layer.input_size, layer.hidden_size, layer.proj_size)
@@ -106,7 +106,7 @@ def register(layer: LayerStructure, device: Any, dtype: torch.dtype | None) -> N
             layer.register_parameter(name, nn.Parameter(torch.empty(width, device=device, dtype=dtype)))
 
 
-def own(layer: LayerStructure, x: Tensor | PackedSequence, rows: int | None = None) -> list[Tensor]:
+def initial_state(layer: LayerStructure, x: Tensor | PackedSequence, rows: int | None = None) -> list[Tensor]:
     """Where the rows of x start by themselves, zeros or the learned state: [D·L, B, H] of each state, as a caller would
     give it; [D·L, rows, H] where `rows` is given. Every row starts from the same."""
     data = x.data if isinstance(x, PackedSequence) else x
@@ -122,7 +122,7 @@ def own(layer: LayerStructure, x: Tensor | PackedSequence, rows: int | None = No
 
 def learned(layer: LayerStructure, x: Tensor | PackedSequence) -> State:
     """The learned state as a caller would give it."""
-    states = own(layer, x)
+    states = initial_state(layer, x)
     return states[0] if len(states) == 1 else tuple(states)
 
 

@@ -11,27 +11,34 @@ from typing import Any
 from torch import Tensor
 
 from ..execution import backends
-from ..execution.routing import KERNELS, way
+from ..execution.routing import KERNELS, choose_backend
 from ..ragged.batch import Batch, Ragged
-from ..ragged.index_tensors import Exact
+from ..ragged.index_tensors import DenseIndex
 from ..ragged.segments import Pieces
 from .structure import LayerStructure
 
 
-def stay(layer: LayerStructure, batch: Batch, given: Sequence[Tensor], weights: Sequence[Sequence[Tensor]]) -> None:
+def rows_can_stay(layer: LayerStructure) -> bool:
+    """Whether a ragged batch may stay where it is: segments of a checkpoint are cut from packed rows, and dropout
+    between layers is drawn for them."""
+    return layer.options.checkpoint is None and not (layer.num_layers > 1 and layer.dropout and layer.training)
+
+
+def try_in_place(
+    layer: LayerStructure, batch: Batch, states: Sequence[Tensor], weights: Sequence[Sequence[Tensor]]
+) -> None:
     """Leaves x as the caller has it, where kernels can read a ragged batch there and lay the output out as x.
 
-    Tracers, transforms, the reference and segments of steps want packed rows, and dropout is drawn for them.
-    given: the states as the caller has them, [D·L, B, H] each.
+    Tracers, transforms and the reference read packed rows.
+    states  as the caller has them, [D·L, B, H] each
     """
-    if not isinstance(batch, Ragged) or not isinstance(batch.layout, Exact) or not len(batch.sizes):
+    if not isinstance(batch, Ragged) or not isinstance(batch.layout, DenseIndex) or not len(batch.sizes):
         return
-    if layer.checkpoint is not None or (layer.num_layers > 1 and layer.dropout and layer.training):
+    x = batch.source
+    if not rows_can_stay(layer) or not backends.compiled(x):
         return
-    if not backends.compiled(batch.there):
-        return
-    if way([batch.there, *given, *(w for group in weights for w in group)]) == KERNELS:
-        batch.places = row_layout(batch.layout.pieces)
+    if choose_backend([x, *states, *(w for group in weights for w in group)], x.dtype) == KERNELS:
+        batch.row_layout = row_layout(batch.layout.pieces)
 
 
 def row_layout(pieces: Pieces) -> Any:

@@ -5,10 +5,11 @@ The forward pass (`base`) is built from helpers that read a layer; they take thi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -52,9 +53,16 @@ class LayerStructure(nn.Module):
     """Parameter's name → where each of its gates was before `load_state_dict` permuted it, until an optimiser steps."""
 
     @property
-    def running(self) -> Cell:
+    def active_cell(self) -> Cell:
         """The equations that a call runs now: in training some options put more into them."""
         return self.cell if self._equations is None else self._equations[self.training]
+
+    @property
+    def running(self) -> Cell:
+        """The earlier name of `active_cell`."""
+        message = "layer.running was renamed to layer.active_cell; the old name goes with the next release."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.active_cell
 
     @property
     def checkpoint(self) -> Checkpointing:
@@ -65,10 +73,14 @@ class LayerStructure(nn.Module):
     def checkpoint(self, value: Checkpointing) -> None:
         self.options = replace(self.options, where=type(self).__name__, checkpoint=value)
 
+    def _layers(self, stack: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Output, final states, and states after every step on demand, of a `stack_call.StackCall`."""
+        raise NotImplementedError
+
     def _weight_names(self) -> Sequence[Sequence[str]]:
         """For each layer and direction the parameters' names, in the order in which the cell takes them."""
         raise NotImplementedError
 
-    def _first_names(self) -> Sequence[str]:
-        """The parameters' names of the first layer and direction."""
-        return self._weight_names()[0]
+    def _cached_names(self) -> Sequence[Sequence[str]]:
+        """`_weight_names` for a small call, outside of torch.compile, which cannot look through a cache."""
+        return self._weight_names()

@@ -1,4 +1,4 @@
-"""`pick`: rows taken by number, with a gradient that is the same the other way round.
+"""`gather_rows`: rows taken by number, with a gradient that is the same the other way round.
 
 Letters: N rows that are there, M rows that are wanted, C numbers of a row.
 """
@@ -12,26 +12,26 @@ from torch import Tensor
 
 from .. import _torch_private
 from ..execution.custom_op import register
-from ..execution.routing import seen, transformed
+from ..execution.routing import needs_registered_op, under_functional_transform
 
 
-def pick(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+def gather_rows(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
     """rows [N, C], index [M] → [M, C]: row index[m] for each m, zeros where index[m] is N.
 
     No row is taken twice. `inverse` [N] is the same map read backwards, M where a row is not taken. With it the
     gradient is a gather too, where torch's own, `index_add`, adds row by row.
     """
-    if transformed():
+    if under_functional_transform():
         # torch.compile cannot trace a function of our own inside of a transform, and differentiates the gather itself.
         return _gather(rows, index) if torch.compiler.is_compiling() else _Pick.apply(rows, index, inverse)
-    if seen((rows,)):
+    if needs_registered_op((rows,)):
         return torch.ops.ostinato.pick(rows, index, inverse)
     return _Pick.apply(rows, index, inverse)
 
 
 def _gather(rows: Tensor, index: Tensor, *_: Tensor) -> Tensor:
     count = rows.shape[0]
-    if transformed() or not count or not rows.is_cpu:
+    if under_functional_transform() or not count or not rows.is_cpu:
         return torch.cat([rows, rows.new_zeros(1, rows.shape[1])]).index_select(0, index)
     # The same without a copy of all rows: half of the time, where counting what is missing costs no wait.
     found = rows.index_select(0, index.clamp(max=count - 1))
@@ -58,7 +58,7 @@ class _Pick(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        if not transformed() and seen((rows,)):
+        if not under_functional_transform() and needs_registered_op((rows,)):
             return torch.ops.ostinato.pick(rows, index, inverse)
         return _gather(rows, index)
 
@@ -70,12 +70,12 @@ class _Pick(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d: Tensor) -> tuple[Tensor, None, None]:
         index, inverse = ctx.saved_tensors
-        return pick(d[0], inverse, index), None, None
+        return gather_rows(d[0], inverse, index), None, None
 
     @staticmethod
     def jvp(ctx: Any, *d: Tensor) -> Tensor:
         index, inverse = ctx.saved_tensors
-        return pick(d[0], index, inverse)
+        return gather_rows(d[0], index, inverse)
 
 
 register(
