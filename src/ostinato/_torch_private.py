@@ -85,7 +85,7 @@ def check_rnn_arguments(*arguments: Any) -> None:
 
     A layer on the meta device is made for it: without storage nothing is drawn at random.
     """
-    nn.RNNBase("RNN_TANH", *arguments, device="meta")
+    nn.RNNBase("RNN_TANH", *arguments, device="meta")  # type: ignore[misc]
 
 
 def state_dict_metadata(destination: Any) -> dict[str, dict[str, Any]] | None:

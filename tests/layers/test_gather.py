@@ -56,7 +56,7 @@ def test_a_layout_for_any_lengths_begins_as_the_one_for_these(lengths, resets, b
     begins = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]) == 1 if resets else None
     told = (known, begins, 4, 3, batch_first, known.device)
     own, fixed = layout_of(*told), layout_for_any(*told, "layer")
-    for name in ("sizes", "index", "piece", "rows", "fresh"):
+    for name in ("sizes", "index", "piece", "rows", "starts_new"):
         a, b = getattr(own, name), getattr(fixed, name)
         if a is not None:
             assert torch.equal(b[: len(a)], a) and (b[len(a) :] == (12 if name == "index" else 0)).all()

@@ -326,9 +326,12 @@ def test_large_results_live_as_long_as_they_are_held(each_way):
     assert all(torch.equal(a, b) for a, b in zip(torch.autograd.grad(total, inputs), expected))
 
 
+@pytest.mark.parametrize("operator", [False, True])
 @pytest.mark.parametrize("sizes", [None, SIZES], ids=["padded", "packed"])
 @pytest.mark.parametrize("name", CELLS)
-def test_without_kernels_every_way_is_the_reference(no_kernels, each_way, name, sizes):
+def test_without_kernels_the_reference_runs_inside_the_operator_too(no_kernels, operator, name, sizes, monkeypatch):
+    if operator:
+        monkeypatch.setattr(dispatch, "choose_backend", lambda *_: routing.OPERATOR)
     cell, x, states, weights = draw(name, dtype=torch.float64, gradients=True)
     if sizes is not None:
         x = packed(x, sizes)

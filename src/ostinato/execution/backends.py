@@ -1,4 +1,4 @@
-"""The one seam to the kernels: the same calls, answered by compiled code where there is some, else by the reference."""
+"""Access to the kernels: each function runs compiled code where there is some for the tensors, else the reference."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compiled(x: Tensor) -> bool:
 
 
 def without_kernels(x: Tensor) -> None:
-    """Says, once per process and kind of device, that the reference runs in place of kernels."""
+    """Warns, once per process and kind of device, that the reference runs in place of kernels."""
     if x.device.type != "meta":
         _warn(x.device.type)
 
@@ -103,10 +103,10 @@ def blocks(sizes: Tensor, reverse: bool) -> list[int]:
 
 
 def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
-    """(sizes, `places`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, but in microseconds.
+    """(sizes, `Places`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, but in microseconds.
 
     Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
-    step. Without places where all rows have all steps.
+    step. None in the place of the second where all rows have all steps.
     """
     return kernels().sort_by_length(lengths, steps, batch_first)
 
@@ -117,7 +117,7 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> Tensor:
-    """Zeros on the CPU that are only ever read; small ones of one number are the same tensor again."""
+    """Zeros on the CPU that are only read; small ones of the same shape, dtype and number are one tensor."""
     return kernels().zeros(shape, dtype, number)
 
 

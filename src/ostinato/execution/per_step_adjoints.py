@@ -1,4 +1,4 @@
-"""What reaches every state and every product on the way back: the slow truth, one step of autograd after another.
+"""The gradient of every state and every product at every step, by one step of autograd after another: the reference.
 
 Letters: T steps, B rows of the batch, R packed rows.
 """
@@ -42,7 +42,7 @@ def record(call: SequenceCall, upstream: Upstream) -> tuple[list[Tensor], dict[t
         old = [s.detach().requires_grad_() for s in before[t]]
         with torch.enable_grad():
             products: dict[tuple[str, str], Tensor] = {}
-            # x asks for a gradient only so that all products are part of the graph.
+            # x requires a gradient only so that all products are part of the graph.
             output, new = cell.step(
                 fixed, inputs[t].requires_grad_(), old, products, drawn(cell, weights, states, noise, t, n)
             )

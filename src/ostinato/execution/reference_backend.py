@@ -1,4 +1,4 @@
-"""A sequence in plain torch: where there are no kernels, and under transforms that only torch's operations pass.
+"""A sequence in plain torch: where there are no kernels, and under transforms of torch's own operations.
 
 A backend with the functions of the compiled kernels. It saves nothing: backward runs the reference again.
 """
@@ -23,8 +23,8 @@ Tensors = Sequence[Tensor]
 def run(call: SequenceCall, histories: bool = False) -> ForwardResult:
     """The reference, differentiable any number of times. Nothing that it returns shares memory with anything else.
 
-    With `batch_sizes`, x may have lines beyond the last packed row, which are not read and come out as 0; steps of no
-    row may stand at the end, and rows without a step. Autocast has been dealt with before and changes nothing in here.
+    With `batch_sizes`, x may have lines beyond the last packed row, which are not read and whose output is 0;
+    steps without rows, at the end; and rows without a step. It runs without autocast: the types are decided before.
     """
     x, cell, rows, spare = call.x, call.cell, None, 0
     if call.batch_sizes is not None:
@@ -82,12 +82,12 @@ def backward_recorded(
     needs: Needs,
     accumulate_into: Tensors = (),
 ) -> RecordedGradients:
-    """`backward`, and beside it what `stepwise.record` finds."""
+    """`backward`, and the gradients of `per_step_adjoints.record`."""
     return RecordedGradients(backward(call, result, upstream, needs, accumulate_into), *record(call, upstream))
 
 
 def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
-    """Of `backward_recorded` what concerns the states."""
+    """The gradients of states in `backward_recorded`."""
     gradients = backward(call, result, upstream, Needs(False, True, False))
     return RecordedGradients(gradients, record(call, upstream)[0], {})
 
@@ -97,8 +97,8 @@ def pulled_back(
 ) -> list[Tensor]:
     """From the upstream gradients of `results(*given)` a gradient for each of `given`, zeros where nothing flows.
 
-    Where gradients are enabled, what comes out is differentiable itself. Inside of torch.func only its own levels know
-    what depends on what, so there it is torch.func that differentiates.
+    Where gradients are enabled, the results are differentiable. Inside torch.func the dependences are known only to its
+    own levels, so torch.func differentiates there.
     """
     if _torch_private.functorch_active() and any(d is not None for d in upstream):
         chosen = [k for k, d in enumerate(upstream) if d is not None]
@@ -106,7 +106,7 @@ def pulled_back(
         return list(pull(tuple(d for d in upstream if d is not None)))
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Views, because one tensor may stand in two places, and each place has a gradient of its own.
+        # Views, because one tensor may be two arguments, each with its own gradient.
         views = [t.view_as(t) for t in given]
         pairs = [(y, d) for y, d in zip(results(*views), upstream) if d is not None and y.requires_grad]
         if not pairs or not views:

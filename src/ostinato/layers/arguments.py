@@ -1,4 +1,4 @@
-"""The arguments of a call: the shapes that a state must have, and what is wrong with a call, in four parts."""
+"""Checks of a call's arguments, and the shapes that a state must have."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def shapes_of_states(widths: tuple[str, ...], lead: tuple[int, ...], H: int, P: 
 def check_arguments(
     layer: LayerStructure, x: Any, state: State, weights: Sequence[Sequence[Tensor]], lengths: Lengths
 ) -> OstinatoError | None:
-    """What is wrong with the arguments, if anything is."""
+    """The error for arguments that are wrong; None where they are right."""
     where, packed = type(layer).__name__, isinstance(x, PackedSequence)
     data = x.data if packed else x
     if not isinstance(data, Tensor):
@@ -80,10 +80,10 @@ def check_arguments(
 def weight_problem(
     layer: LayerStructure, weights: Sequence[Sequence[Tensor]], learned: Sequence[Sequence[str]]
 ) -> ShapeError | None:
-    """A weight, or a learned start, of another shape than the layer's sizes say. Kernels read them by these sizes.
+    """The error for a weight or a learned state of another shape than the layer's sizes say, which kernels rely on.
 
     weights  those of each layer and direction, as the cell takes them
-    learned  the names of each state's starts
+    learned  the parameters of each state's learned initial values
     """
     names, directions = layer._weight_names(), 2 if layer.bidirectional else 1
     width = layer.cell.width(layer.cell.output_width, layer.input_size, layer.hidden_size, layer.proj_size)
@@ -123,7 +123,7 @@ def _known_shapes(text: str, C: int, H: int, P: int) -> tuple[tuple[int, ...], .
 
 
 def _sizes_problem(where: str, x: PackedSequence) -> OstinatoError | None:
-    """What is wrong with the rows of each step, which a PackedSequence made by hand may have in any way."""
+    """The error for a PackedSequence whose batch_sizes are impossible: one made by hand may hold anything."""
     sizes, name = x.batch_sizes, "batch_sizes"
     remedy = "Let pack_padded_sequence or pack_sequence make the PackedSequence."
     if sizes.dtype is not torch.int64 or sizes.dim() != 1 or not sizes.shape[0] or sizes.device.type != "cpu":

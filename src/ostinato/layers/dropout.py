@@ -1,7 +1,7 @@
-"""What a layer draws at random in training: one seed for a call, and from it every mask by its place.
+"""Random masks of a layer in training: a call has one seed, and every mask is a function of the seed and a counter.
 
-The seed comes from torch's generator, so torch.manual_seed makes a call repeatable; all else is a function of the seed
-and of the place that a number is for (`ostinato.cells.noise`). `pinned` gives a call its seed and its first step.
+The seed is drawn from torch's generator, so torch.manual_seed makes a call repeatable; `ostinato.cells.noise` says how
+numbers follow from it. `pinned` sets the seed and the first step of a call.
 
 Letters: T steps, B rows of the batch, R packed rows, C features, H units.
 """
@@ -32,7 +32,7 @@ from .structure import LayerStructure, MaskSeed
 _INPUT, _WEIGHT = 1 << 16, 1 << 17
 """Beside the number of layer and direction: masks of inputs and of weights have numbers of their own."""
 _KEPT = 1 << 13
-"""Of how many rows, or units, at most a call's constants are kept for the next one: 128 KiB."""
+"""The constants of a call of at most so many rows, or units, are kept for the next one: 128 KiB."""
 MASK_CELLS = {
     letter: Cell.from_text(f"def factor({letter}, p, x, h):\n    return where({letter}.u < p.bound, 0.0, p.left)\n")
     for letter in "RS"
@@ -71,7 +71,7 @@ def pinned(layer: LayerStructure, seed: int | Tensor, first_step: int = 0) -> It
 
 
 def _pin(layer: LayerStructure, thread: int, pin: MaskSeed | None) -> None:
-    # A new dict each time: other threads may be reading the one that is there.
+    # A new dict each time: other threads may be reading the present one.
     with _pin_lock:
         others = {k: v for k, v in (layer._pinned or {}).items() if k != thread}
         if pin is not None:
@@ -83,11 +83,11 @@ def _pin(layer: LayerStructure, thread: int, pin: MaskSeed | None) -> None:
 
 
 def _seed_of(layer: LayerStructure) -> MaskSeed | None:
-    """What a call of `layer` draws from in this thread; None for torch's generator."""
+    """The seed that `pinned` has set for calls of `layer` in this thread; None where torch's generator draws one."""
     pins = layer._pinned
     if pins is None:
         return None
-    if torch.compiler.is_dynamo_compiling():  # it cannot ask for the number of the thread
+    if torch.compiler.is_dynamo_compiling():  # which cannot trace get_ident
         return next(iter(pins.values()))
     return pins.get(get_ident())
 
@@ -180,15 +180,15 @@ def _draw_seed(like: Tensor) -> Tensor:
 
 
 def _bound_and_factor(p: float) -> tuple[float, float]:
-    """The probability as random numbers can have it exactly, and the factor of what is left: p.bound and p.left, which
-    is the order of a cell's vectors, that of the alphabet."""
+    """The probability as random numbers can have it exactly, and the factor of the numbers that are left: p.bound and
+    p.left, in the alphabetical order of a cell's vectors."""
     bound = round(p * 2**BITS) / 2**BITS
     return bound, 1 / (1 - bound)
 
 
 @bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes([found]))
 def _counters(first_step: int, stream: int, rows: int) -> Tensor:
-    """int64 [2 + B], what `noise` holds behind the seed; only ever read."""
+    """int64 [2 + B], the entries of `noise` behind the seed; only read."""
     return torch.cat((torch.tensor((first_step, stream), device="cpu"), torch.arange(rows, device="cpu")))
 
 

@@ -1,4 +1,4 @@
-"""Whether the rows of a ragged batch can stay where the caller has them, so that nothing is gathered or scattered.
+"""Ragged batches without gather and scatter: kernels read the rows in the caller's x.
 
 Letters: B rows of the batch, H hidden units, L layers, D directions.
 """

@@ -1,4 +1,4 @@
-"""`Options`: what a layer can be told beyond torch.nn's own arguments."""
+"""`Options`: the options of a layer beyond torch.nn's arguments, and the equations that follow from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a batch of sequences is laid out for the layers, and the way back.
+"""The layout of a batch of sequences for the layers, and its inverse for their results.
 
 Layers read x [T, B, C], or packed rows [R, C] with `sizes`, the rows of each step, as in a PackedSequence: the longest
 sequences come first, so the rows of a step are the first ones of the step before.
@@ -126,7 +126,7 @@ class Ragged:
 
     source  the caller's x
     layout  where each step goes
-    row_layout  `no_gather.row_layout` where x is to stay as it is, and the output to be laid out as x
+    row_layout  `no_gather.row_layout` where x stays as it is, and the output is laid out as x
     packed  x, once it was gathered
     """
 
@@ -161,7 +161,7 @@ class Ragged:
 
     @property
     def _knows_rows(self) -> bool:
-        """Whether what runs the packed rows takes and gives states by the caller's rows."""
+        """Whether the backend takes and returns states by the caller's rows."""
         return self.row_layout is not None and self.row_layout.by_rows
 
     def start(self, state: Tensor, own: Tensor | None) -> Tensor:
@@ -174,7 +174,7 @@ class Ragged:
         return of_rows if own is None or starts_new is None else torch.where(starts_new[:, None], own, of_rows)
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
-        """A row without a step ends where it starts."""
+        """The final states; that of a row without a step is its initial state."""
         if self._knows_rows:
             return state if len(self.lead) == 2 else state.squeeze(1)
         batched = start if len(self.lead) == 2 else start.unsqueeze(1)

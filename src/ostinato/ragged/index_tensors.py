@@ -1,8 +1,8 @@
-"""Where each step of a batch with `lengths` or `resets` goes, as tensors: of their own sizes, or of fixed ones.
+"""The layout of a batch with `lengths` or `resets` as tensors, of their own sizes or of fixed ones.
 
-Tracers must know sizes before they know lengths. For them the same numbers come from one registered operator, in
-tensors that are large enough for any lengths: packed lines and steps that nobody has stand at the end, and pieces
-without a step behind all others. What runs the packed rows leaves these alone.
+Tracers need sizes that do not depend on lengths. For them one registered operator returns the same numbers in tensors
+that are large enough for any lengths: packed lines and steps that no row has come last, and so do pieces without a
+step. Backends do not read these.
 
 Letters: T steps, B rows of the caller's batch, N pieces, R steps of all pieces together, S steps of the longest piece.
 """
@@ -40,7 +40,7 @@ class Layout:
 
 
 class DenseIndex:
-    """The same in tensors of their own sizes: R, S and N. What has a number for each step is made when asked for."""
+    """`Layout` in tensors of their own sizes, R, S and N. Those with a number for each step are made on first use."""
 
     has_padding_rows = False
 
@@ -92,7 +92,7 @@ def layout_for_any(
 ) -> Layout:
     """The same through the registered operator: T·B for R, T for S, and for N, B, or T·B where there are resets.
 
-    lengths of any integer type, and resets, on any device. `where` is who refuses lengths that cannot be.
+    lengths of any integer type, and resets, on any device. `where` is the name in an error about lengths.
     """
     found = Layout(*torch.ops.ostinato.layout(lengths, resets, steps, rows, batch_first, device, where))
     return found if resets is not None else replace(found, starts_new=None)
@@ -117,7 +117,7 @@ def _fixed(
     device: torch.device,
     where: str,
 ) -> tuple[Tensor, ...]:
-    """The operator. Line numbers that are none are T·B, so that `gather_rows` puts zeros there."""
+    """The operator. An index of no line is T·B, for which `gather_rows` returns zeros."""
     known = None if lengths is None else known_lengths(lengths, steps, where)
     begins = None if resets is None else resets.detach().to("cpu")
     found, lines = _pieces(known, begins, steps, rows, batch_first), steps * rows

@@ -1,7 +1,7 @@
-"""Where rows are cut into pieces, and where each step of a piece goes: numbers only, no tensors of a network.
+"""How rows are cut into pieces at resets, and the packed layout of the pieces: index arithmetic on arrays.
 
 A row is cut at its resets. Pieces are then rows of their own, packed with the longest first, so the packed rows of a
-step are the first ones of the step before. The kernels know such rows; a piece has the bits of the same steps alone.
+step are the first ones of the step before. A piece has the bits of the same steps run alone.
 
 Letters: T steps, B rows of the caller's batch, N pieces, R steps of all pieces together, S steps of the longest piece.
 """
