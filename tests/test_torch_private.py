@@ -17,7 +17,7 @@ from ostinato import _torch_private
 SOURCES = Path(_torch_private.__file__).parent
 PRIVATE = re.compile(
     r"torch\.(\w+\.)*_(?!_)|from torch[\w.]* import (\w+, )*_|torch[\w.]*\._(?!_)\w* import|RNNBase\.\w|nn\.RNNBase\("
-    r"|\._(all_weights|flat_weights|update_flat_weights|orig_mod|metadata|version|current_level|modules)\b"
+    r"|(?<!ostinato)(?<=[\w\])])\._(all_weights|flat_weights|update_flat_weights|orig_mod|metadata|version|modules)\b"
     r"|(layer|module|model)\._(parameters|buffers)\b|\"(_orig_mod|_metadata|torch\._\w*)\""
 )
 """What private names of torch look like in code: in its modules, on its classes, on instances of them."""

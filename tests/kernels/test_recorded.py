@@ -7,7 +7,7 @@ import ostinato
 from kernels import calls
 from ostinato import kernels
 from ostinato.cells import Cell, catalogue
-from ostinato.execution.per_step_adjoints import record
+from ostinato.execution.reference_backend import record
 from ostinato.sequence import ForwardResult, Needs
 from tolerance import check
 

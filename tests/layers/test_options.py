@@ -361,3 +361,9 @@ def test_pins_are_refused_in_four_parts():
     with pytest.raises(InputError, match=r"pinned: first_step must be a step counted from 0, got -1. Leave it out."):
         with dropout.pinned(layer, 1, -1):
             pass
+
+
+def test_the_earlier_name_of_a_layers_active_cell_works_with_a_warning():
+    layer = ostinato.GRU(3, 4, zoneout=0.2)
+    with pytest.warns(DeprecationWarning, match="layer.running was renamed to layer.active_cell"):
+        assert layer.running is layer.active_cell

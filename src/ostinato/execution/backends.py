@@ -88,7 +88,7 @@ def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> R
 
 
 def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
-    """What `forward` kept, node by node of the trace of `Cell.from_text(cell.text)`; {} where it kept nothing."""
+    """The tensors that `forward` saved, by node of the trace of `Cell.from_text(cell.text)`; {} where it saved none."""
     return kernels().saved_values(cell, states, weights, kept) if kept and compiled(x) else {}
 
 
@@ -103,7 +103,7 @@ def blocks(sizes: Tensor, reverse: bool) -> list[int]:
 
 
 def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
-    """(sizes, `Places`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, but in microseconds.
+    """(sizes, `RowLayout`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, in microseconds.
 
     Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
     step. None in the place of the second where all rows have all steps.
@@ -122,7 +122,7 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> Tensor
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
-    """The shapes of what `forward` keeps, known without running it: tracers ask."""
+    """The shapes of the tensors that `forward` saves, without running it: tracers need them."""
     return kernels().saved_shapes(cell, x, states, weights) if compiled(x) else []
 
 

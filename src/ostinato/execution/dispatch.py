@@ -83,7 +83,7 @@ def execute(
 
     checkpoint  what is saved where gradients are recorded: all that backward reads, or the states at segment boundaries
     observer    observes the call; it changes no bit
-    `call.rows` is for kernels alone: `no_gather.try_in_place` holds the conditions. The result has no saved tensors.
+    `call.rows` is for kernels alone, as `layers.stack_call.try_in_place` says. The result holds no saved tensors.
     """
     if plan.direct and checkpoint is None and observer is None:
         return execute_direct(call, histories)

@@ -28,11 +28,10 @@ from . import init
 from .arguments import State, check_arguments, refuse_sharded, weight_problem
 from .dropout import Masks
 from .fx import is_value, leaf_for_fx, refuse_alone, step_node
-from .no_gather import try_in_place
 from .optimizer_state import expect
 from .options import Options
 from .parameters import gate_record, incoming, keep_true
-from .stack_call import StackCall, direct_call
+from .stack_call import StackCall, direct_call, try_in_place
 from .structure import LayerStructure
 from .torch_onnx import inside_torch_onnx, refuse_torch_onnx
 

@@ -18,8 +18,7 @@ from ..cells import Cell, as_cell, catalogue
 from ..errors import InputError, phrase
 from . import init
 from .base import Layer, precompute_derived
-from .cell_options import equations
-from .options import LayerOptions, Options, shows_options
+from .options import LayerOptions, Options, equations, shows_options
 from .parameters import GateOrder, gate_record, in_torch_order, suffixes
 
 _TORCHS = frozenset(catalogue()[name] for name in ("elman", "elman_relu", "gru", "lstm", "lstm_projected"))

@@ -19,11 +19,14 @@ from ..errors import InputError, ShapeError
 from ..execution import backends
 from ..execution.dispatch import DispatchPlan, execute_direct, plan_call
 from ..execution.observer import SequenceObserver
+from ..execution.routing import KERNELS, choose_backend
+from ..ragged.batch import Batch, Ragged
+from ..ragged.index_tensors import DenseIndex
 from ..ragged.lengths import Lengths, given_lengths
+from ..ragged.segments import Pieces
 from ..sequence import SequenceCall
 from .arguments import shapes_of_states
 from .dropout import Masks
-from .no_gather import rows_can_stay
 from .structure import LayerStructure
 
 _KEPT = 64
@@ -141,3 +144,36 @@ def _by_length(layer: LayerStructure, lengths: Lengths, shape: Sequence[int], ba
     if known.dtype is not torch.int64 or not known.is_cpu:
         return None
     return backends.by_length(known, steps, batch_first)
+
+
+def rows_can_stay(layer: LayerStructure) -> bool:
+    """Whether a ragged batch may stay where it is: segments of a checkpoint are cut from packed rows, and dropout
+    between layers is drawn for them."""
+    return layer.options.checkpoint is None and not (layer.num_layers > 1 and layer.dropout and layer.training)
+
+
+def try_in_place(
+    layer: LayerStructure, batch: Batch, states: Sequence[Tensor], weights: Sequence[Sequence[Tensor]]
+) -> None:
+    """Leaves x as the caller has it, where kernels can read a ragged batch there and lay the output out as x.
+
+    Tracers, transforms and the reference read packed rows.
+    states  as the caller has them, [D·L, B, H] each
+    """
+    if not isinstance(batch, Ragged) or not isinstance(batch.layout, DenseIndex) or not len(batch.sizes):
+        return
+    x = batch.source
+    if not rows_can_stay(layer) or not backends.compiled(x):
+        return
+    if choose_backend([x, *states, *(w for group in weights for w in group)], x.dtype) == KERNELS:
+        batch.row_layout = row_layout(batch.layout.pieces)
+
+
+def row_layout(pieces: Pieces) -> Any:
+    """Where the packed rows of a batch are in the caller's x, as kernels read it.
+
+    Where every row is one piece, states are those of the caller's rows; else those of the pieces.
+    """
+    by_rows = pieces.ends is None
+    layout = backends.kernels().RowLayout
+    return layout.of(pieces.lengths, pieces.starts, pieces.rows, pieces.steps, pieces.stride, by_rows)

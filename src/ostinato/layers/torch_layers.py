@@ -28,8 +28,7 @@ from ..ragged.lengths import Lengths, Resets
 from . import init
 from .arguments import State
 from .base import Layer, StackCall, precompute_derived
-from .cell_options import equations
-from .options import LayerOptions, Options, shows_options
+from .options import LayerOptions, Options, equations, shows_options
 from .parameters import suffixes
 
 _NAMES = {

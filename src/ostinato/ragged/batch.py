@@ -126,7 +126,7 @@ class Ragged:
 
     source  the caller's x
     layout  where each step goes
-    row_layout  `no_gather.row_layout` where x stays as it is, and the output is laid out as x
+    row_layout  `kernels.RowLayout` where x stays as it is, and the output is laid out as x
     packed  x, once it was gathered
     """
 
