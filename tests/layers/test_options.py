@@ -363,7 +363,6 @@ def test_pins_are_refused_in_four_parts():
             pass
 
 
-def test_the_earlier_name_of_a_layers_active_cell_works_with_a_warning():
+def test_the_earlier_name_of_a_layers_active_cell_works():
     layer = ostinato.GRU(3, 4, zoneout=0.2)
-    with pytest.warns(DeprecationWarning, match="layer.running was renamed to layer.active_cell"):
-        assert layer.running is layer.active_cell
+    assert layer.running is layer.active_cell and layer.eval().running is layer.cell

@@ -5,7 +5,6 @@ The forward pass (`base`) is built from helpers that read a layer; they take thi
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -60,9 +59,7 @@ class LayerStructure(nn.Module):
 
     @property
     def running(self) -> Cell:
-        """The earlier name of `active_cell`."""
-        message = "layer.running was renamed to layer.active_cell; the old name goes with the next release."
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        """The earlier name of `active_cell`. No warning: torch.jit.script and others read every property of a module."""
         return self.active_cell
 
     @property
