@@ -59,7 +59,7 @@ class LayerStructure(nn.Module):
 
     @property
     def running(self) -> Cell:
-        """The earlier name of `active_cell`. No warning: torch.jit.script and others read every property of a module."""
+        """The earlier name of `active_cell`, without a warning: torch.jit.script reads every property of a module."""
         return self.active_cell
 
     @property
