@@ -260,9 +260,9 @@ def test_flat_weights_are_those_that_were_set_last():
 def test_torchs_checks_of_a_layers_arguments_raise_its_errors():
     """nn.RNNBase without storage. Without it `Recurrent` would refuse in other words than torch.nn."""
     with pytest.raises(ValueError, match="hidden_size must be greater than zero"):
-        _torch_private.check_rnn_arguments(2, 0, 1, True, False, 0.0, False, 0)
+        _torch_private.check_rnn_arguments((2, 0, 1, True, False, 0.0, False, 0))
     before = torch.get_rng_state()
-    _torch_private.check_rnn_arguments(2, 3, 1, True, False, 0.0, False, 0)
+    _torch_private.check_rnn_arguments((2, 3, 1, True, False, 0.0, False, 0))
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -80,7 +80,7 @@ def rnn_repr(layer: nn.Module) -> str:
     return nn.RNNBase.extra_repr(layer)  # type: ignore[arg-type]
 
 
-def check_rnn_arguments(*arguments: Any) -> None:
+def check_rnn_arguments(arguments: Sequence[Any]) -> None:
     """torch.nn's own checks of a recurrent layer's arguments, in their order there, from input_size to proj_size.
 
     A layer on the meta device is made for it: without storage nothing is drawn at random.

@@ -42,23 +42,23 @@ INTERCEPTION: ContextVar[Interception | None] = ContextVar("ostinato_interceptio
 def replaced(find: Replace) -> Iterator[None]:
     """Calls inside, of `forward` and of `step`, are answered by what `find` returns, else by what did so before."""
     outer = current().replace
-    with _role(replace=find if outer is None else lambda layer: find(layer) or outer(layer)):
+    with _role("replace", find if outer is None else lambda layer: find(layer) or outer(layer)):
         yield
 
 
 def not_replaced() -> AbstractContextManager[None]:
     """Calls inside run the layers themselves."""
-    return _role(replace=None)
+    return _role("replace", None)
 
 
 def observed(observe: Observe) -> AbstractContextManager[None]:
     """Calls inside are observed as `observe` says, and by nothing that was set outside."""
-    return _role(observe=observe)
+    return _role("observe", observe)
 
 
 def not_observed() -> AbstractContextManager[None]:
     """Calls inside are not observed: trial calls, which are no part of a training step."""
-    return _role(observe=None)
+    return _role("observe", None)
 
 
 def current() -> Interception:
@@ -66,17 +66,17 @@ def current() -> Interception:
     return INTERCEPTION.get() or Interception()
 
 
-def _set(**roles: Any) -> None:
-    changed = dataclasses.replace(current(), **roles)
+def _set(name: str, role: Any) -> None:
+    changed = dataclasses.replace(current(), **{name: role})
     INTERCEPTION.set(None if changed == Interception() else changed)
 
 
 @contextmanager
-def _role(**role: Any) -> Iterator[None]:
+def _role(name: str, role: Any) -> Iterator[None]:
     """Sets one role, and sets it back: contexts of different roles need not end in the order in which they began."""
-    before = {name: getattr(current(), name) for name in role}
-    _set(**role)
+    before = getattr(current(), name)
+    _set(name, role)
     try:
         yield
     finally:
-        _set(**before)
+        _set(name, before)

@@ -73,7 +73,7 @@ class Recurrent(Layer):
         super().__init__()
         chosen = as_cell(cell, "Recurrent")
         sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
-        _torch_private.check_rnn_arguments(*sizes)  # in torch's own words
+        _torch_private.check_rnn_arguments(sizes)  # in torch's own words
         if proj_size and not chosen.projected:
             expected = f"0 for the cell {chosen.name}, which has no projection V"
             remedy = 'Use a cell that has one, such as "lstm_projected".'
