@@ -59,7 +59,8 @@ def bytes_kept(layer: nn.Module, size: Shape) -> int:
 def _watched() -> Iterator[list[int]]:
     """Bytes that each call of the kernels' forward pass returns."""
     found: list[int] = []
-    forward = backends.forward
+    kernels = backends.kernels()
+    forward = kernels.forward
 
     def watched(*arguments: Any) -> Any:
         result = forward(*arguments)
@@ -67,7 +68,7 @@ def _watched() -> Iterator[list[int]]:
         found.append(sum(t.nbytes for t in made))
         return result
 
-    with patch.object(backends, "forward", watched):
+    with patch.object(kernels, "forward", watched):
         yield found
 
 

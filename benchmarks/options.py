@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 import ostinato
 from ostinato.execution import dispatch, routing
-from ostinato.layers import fast_path
 from ostinato.layers.dropout import pinned
 
 CANDIDATE = {"LSTM": "g", "GRU": "n", "RNN": "h"}
@@ -77,11 +76,8 @@ def check(name: str, layer: nn.Module, x: Tensor, above: Tensor) -> None:
     with pinned(layer, 7):  # type: ignore[arg-type]
         found = {k: v.clone() for k, v in step(layer, x, above).items()}
     wide = x.detach().double().requires_grad_()
-    ways = (
-        patch.object(dispatch, "way", lambda *_: routing.REFERENCE),
-        patch.object(fast_path, "straight", lambda *_: False),
-    )
-    with pinned(layer.double(), 7), ways[0], ways[1]:  # type: ignore[arg-type]
+    reference = patch.object(dispatch, "choose_backend", lambda *_: routing.REFERENCE)
+    with pinned(layer.double(), 7), reference:  # type: ignore[arg-type]
         expected = step(layer, wide, above.double())
     layer.float()
     for kind, bound in (("output", OUTPUT_BOUND), ("gradient", GRADIENT_BOUND)):

@@ -1,14 +1,39 @@
 """Each private name of torch that is used: what it must do, and what breaks when a version of torch changes it."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import torch
+from torch import nn
 from torch.autograd import forward_ad
 from torch.func import grad, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ostinato import _torch_private
+
+SOURCES = Path(_torch_private.__file__).parent
+PRIVATE = re.compile(
+    r"torch\.(\w+\.)*_(?!_)|from torch[\w.]* import (\w+, )*_|torch[\w.]*\._(?!_)\w* import|RNNBase\.\w|nn\.RNNBase\("
+    r"|(?<!ostinato)(?<=[\w\])])\._(all_weights|flat_weights|update_flat_weights|orig_mod|metadata|version|modules)\b"
+    r"|(layer|module|model)\._(parameters|buffers)\b|\"(_orig_mod|_metadata|torch\._\w*)\""
+)
+"""What private names of torch look like in code: in its modules, on its classes, on instances of them."""
+
+
+def private_names(text):
+    """The private names of torch in code, comments and docstrings left out."""
+    code = re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
+    return [m[0] for line in code.splitlines() if (m := PRIVATE.search(line.partition("#")[0]))]
+
+
+def test_private_names_of_torch_are_used_in_one_file():
+    found = {path: private_names(path.read_text(encoding="utf-8")) for path in SOURCES.rglob("*.py")}
+    used = {path.relative_to(SOURCES).as_posix(): names for path, names in found.items() if names}
+    assert len(used.pop("_torch_private.py")) > 15  # they are found
+    assert used == {}
 
 
 class Quiet(TorchDispatchMode):
@@ -52,7 +77,7 @@ def test_dispatch_modes_are_noticed():
 
 
 def test_whatever_looks_on_is_noticed_at_once():
-    """The three above and torch._C._is_tracing. Without it the short way would be taken past whoever looks on."""
+    """The three above and torch._C._is_tracing. Without it kernels would run unseen by a tracer or a mode."""
     found = []
 
     def look(x):
@@ -209,3 +234,57 @@ def test_saved_tensors_can_be_forgotten_one_by_one():
         torch.autograd.grad(y.sum(), x)
     except RuntimeError as error:
         assert not _torch_private.is_changed_in_place(error), "a graph that is freed would look like a changed output"
+
+
+def test_the_modules_and_parameters_of_a_module_are_found():
+    """module._parameters, _modules. Without them a small call would take a microsecond more for each weight."""
+    linear = nn.Linear(2, 3)
+    assert _torch_private.own_parameters(linear)["weight"] is linear.weight
+    assert _torch_private.own_modules(nn.Sequential(linear)) == {"0": linear}
+
+
+def test_what_torch_compile_returns_is_known_by_its_attribute():
+    """_orig_mod. Without it reports would name layers as no user knows them."""
+    linear = nn.Linear(2, 3)
+    assert _torch_private.wraps_compiled(torch.compile(linear)) and not _torch_private.wraps_compiled(linear)
+    assert _torch_private.compiler_loaded()
+
+
+def test_flat_weights_are_those_that_were_set_last():
+    """_update_flat_weights, _flat_weights. Without them torch's own layers would run with weights of the past."""
+    layer = nn.GRU(2, 3)
+    layer.weight_hh_l0 = nn.Parameter(torch.ones(9, 3))
+    assert _torch_private.current_flat_weights(layer)[1] is layer.weight_hh_l0
+
+
+def test_torchs_checks_of_a_layers_arguments_raise_its_errors():
+    """nn.RNNBase without storage. Without it `Recurrent` would refuse in other words than torch.nn."""
+    with pytest.raises(ValueError, match="hidden_size must be greater than zero"):
+        _torch_private.check_rnn_arguments((2, 0, 1, True, False, 0.0, False, 0))
+    before = torch.get_rng_state()
+    _torch_private.check_rnn_arguments((2, 3, 1, True, False, 0.0, False, 0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_torchs_words_for_a_layer():
+    """nn.RNNBase.extra_repr. Without it a layer would print other options than torch.nn's."""
+    assert _torch_private.rnn_repr(nn.GRU(2, 3, bidirectional=True)) == "2, 3, bidirectional=True"
+
+
+def test_a_state_dict_has_metadata_and_a_dict_has_none():
+    """state_dict()._metadata. Without it the order of gates would be lost where torch.save keeps it."""
+    assert "" in _torch_private.state_dict_metadata(nn.Linear(2, 3).state_dict())
+    assert _torch_private.state_dict_metadata({}) is None
+
+
+def test_changes_in_place_are_counted():
+    """t._version. Without it a changed output would give wrong gradients under saved-tensor hooks."""
+    t = torch.zeros(3)
+    before = _torch_private.version(t)
+    t[:1].add_(1)
+    assert _torch_private.version(t) == before + 1
+
+
+def test_trees_are_mapped_leaf_by_leaf():
+    """torch.utils._pytree. Without it dynamic_shapes could not follow nested arguments."""
+    assert _torch_private.tree_map(lambda n: n + 1, {"a": [1, (2,)]}) == {"a": [2, (3,)]}

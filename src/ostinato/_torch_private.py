@@ -5,13 +5,15 @@ tests/test_torch_private.py tells what broke when a version of torch changes one
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.utils import _pytree
 
 
 def functorch_active() -> bool:
@@ -44,6 +46,61 @@ def unobserved() -> bool:
         or c._len_torch_dispatch_stack()
         or c._is_tracing()
     )
+
+
+def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """The parameters that a module itself holds, by name, without the microsecond that each attribute access takes."""
+    return module._parameters
+
+
+def own_modules(module: nn.Module) -> dict[str, nn.Module | None]:
+    """The modules that a module itself holds, by name."""
+    return module._modules
+
+
+def wraps_compiled(module: nn.Module) -> bool:
+    """Whether a module is what torch.compile returned for one: its class takes a second to import, so the name of its
+    attribute is looked for."""
+    return "_orig_mod" in module._modules
+
+
+def compiler_loaded() -> bool:
+    """Whether anything has been compiled with torch.compile in this process, or could have been."""
+    return "torch._dynamo" in sys.modules
+
+
+def current_flat_weights(layer: nn.RNNBase) -> Any:
+    """The weights of a recurrent layer of torch.nn, a list of tensors as its own implementation takes them."""
+    layer._update_flat_weights()
+    return layer._flat_weights
+
+
+def rnn_repr(layer: nn.Module) -> str:
+    """The sizes and options of a recurrent layer in the words of torch.nn; the layer need not be one of torch.nn."""
+    return nn.RNNBase.extra_repr(layer)  # type: ignore[arg-type]
+
+
+def check_rnn_arguments(arguments: Sequence[Any]) -> None:
+    """torch.nn's own checks of a recurrent layer's arguments, in their order there, from input_size to proj_size.
+
+    A layer on the meta device is made for it: without storage nothing is drawn at random.
+    """
+    nn.RNNBase("RNN_TANH", *arguments, device="meta")  # type: ignore[misc]
+
+
+def state_dict_metadata(destination: Any) -> dict[str, dict[str, Any]] | None:
+    """The metadata of a state_dict, which torch.save keeps; None for a plain dict."""
+    return getattr(destination, "_metadata", None)
+
+
+def version(t: Tensor) -> int:
+    """How often t, or a view of it, was changed in place."""
+    return t._version
+
+
+def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """A tree of containers with `fn` applied to its leaves, as torch.export reads trees."""
+    return _pytree.tree_map(fn, tree)
 
 
 def saved_tensor_hooks_active() -> bool:

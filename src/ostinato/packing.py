@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .errors import InputError, ShapeError, phrase
-from .ragged.gather import pick
+from .ragged.gather import gather_rows
 from .ragged.lengths import on_cpu
 from .ragged.segments import cut
 
@@ -35,7 +35,7 @@ def from_offsets(rows: Tensor, offsets: Tensor) -> PackedSequence:
         raise ShapeError(phrase(where, "offsets", expected, known.tolist(), remedy))
     index, inverse, sizes, order = _order(lengths)
     index, inverse, order = (t.to(rows.device) for t in (index, inverse, order))
-    return PackedSequence(pick(rows, index, inverse), sizes, order, torch.argsort(order))
+    return PackedSequence(gather_rows(rows, index, inverse), sizes, order, torch.argsort(order))
 
 
 def to_offsets(packed: PackedSequence) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def to_offsets(packed: PackedSequence) -> tuple[Tensor, Tensor]:
         # Sequences of equal length are in another order than ours, so the rows are indexed by the order of `packed`.
         index, inverse, _, _ = _order(lengths, packed.sorted_indices.cpu())
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).to(packed.data.device)
-    return pick(packed.data, inverse.to(packed.data.device), index.to(packed.data.device)), offsets
+    return gather_rows(packed.data, inverse.to(packed.data.device), index.to(packed.data.device)), offsets
 
 
 def from_nested(nested: Tensor) -> PackedSequence:

@@ -63,7 +63,7 @@ def test_where_a_step_is_cut():
 @pytest.mark.parametrize(("kind", "products"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
 def test_a_step_back_through_norms_takes_all_means_at_once_and_stores_no_products(kind: str, products: int):
     layer = getattr(ostinato, kind)(3, 5, layer_norm=True)
-    made = program(layer.running)
+    made = program(layer.active_cell)
     back = made.backward(d_histories=False)
     assert {s: len(means) for s, means in back.means.items()} == {1: 4 * products}, "two for each of W·x and U·h"
     between = [v.op for p in back.loops for v, s in p.stores if s.kind == "spill"]

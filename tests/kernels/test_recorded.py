@@ -7,7 +7,7 @@ import ostinato
 from kernels import calls
 from ostinato import kernels
 from ostinato.cells import Cell, catalogue
-from ostinato.execution.per_step_adjoints import record
+from ostinato.execution.reference_backend import record
 from ostinato.sequence import ForwardResult, Needs
 from tolerance import check
 
@@ -46,7 +46,7 @@ def test_recording_changes_no_bit_and_finds_what_single_steps_of_autograd_find(n
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", ["lstm_projected", "gru_reset_before", "layer-normed"])
 def test_rows_that_end_early_both_directions_and_gradients_of_every_state(name, reverse):
-    cell = ostinato.LSTM(3, 3, layer_norm=True).running if name == "layer-normed" else catalogue()[name]
+    cell = ostinato.LSTM(3, 3, layer_norm=True).active_cell if name == "layer-normed" else catalogue()[name]
     sizes = calls.lengths_to_sizes([70] * 5 + [31] * 7 + [3, 1])
     call = calls.draw(cell, B=14, P=5, sizes=sizes, reverse=reverse, histories=True, dtype=torch.float32)
     output, _, _, kept = call.forward()

@@ -98,8 +98,8 @@ CRASHED: dict[str, Odd] = {
 
 B, C, H = 3, 4, 5
 WAYS = {
-    "short": ({}, {}),
-    "short and ragged": ({}, {"lengths": torch.tensor([2, 6, 0])}),
+    "direct": ({}, {}),
+    "direct and ragged": ({}, {"lengths": torch.tensor([2, 6, 0])}),
     "general": ({"num_layers": 2, "bidirectional": True}, {"lengths": [6, 3, 4], "return_states": True}),
     "checkpoint": ({"checkpoint": 3}, {}),
     "watched": ({}, {}),
@@ -245,7 +245,7 @@ def survey(way: str, kinds: dict[str, Odd], dtype: torch.dtype) -> None:
     arguments(case, kinds)
     upstream(case, kinds)
     saved(case, kinds)
-    if way == "short":
+    if way == "direct":
         saved(case, kinds, twice=True)
 
 

@@ -14,7 +14,7 @@ from layers.small import CELLS, agree, draw, flat, run
 from ostinato import cells
 from ostinato.execution import dispatch, routing
 from ostinato.execution.checkpoint import Checkpoint
-from ostinato.execution.observer import WATCHER
+from ostinato.execution.interception import observed
 from tolerance import check
 
 SIZES = torch.tensor([3, 3, 2, 1, 1])
@@ -53,7 +53,7 @@ def same(batched, outputs, inputs):
 @pytest.mark.parametrize("way", [routing.KERNELS, routing.OPERATOR])
 @pytest.mark.parametrize("name", CELLS)
 def test_each_way(name, way, sizes, reverse, batched, monkeypatch):
-    monkeypatch.setattr(dispatch, "way", lambda *_: way)
+    monkeypatch.setattr(dispatch, "choose_backend", lambda *_: way)
     cell, x, states, weights = draw(name, dtype=torch.float64, gradients=True)
     if sizes is not None:
         x = torch.cat([x_t[:n] for x_t, n in zip(x, sizes.tolist())])
@@ -200,15 +200,15 @@ class Quiet(TorchDispatchMode):
         return operator(*args, **(kwargs or {}))
 
 
-class Looking:
-    """A watcher and its onlooker, who is told of no backward pass over several gradients."""
+class Observer:
+    """An observer, which is not called for a backward pass over several gradients."""
 
-    looking = True
+    active = True
 
-    def call(self, layer, batch):
+    def observe(self, layer, batch):
         return lambda depth, direction: self
 
-    def forward(self, piece):
+    def forward(self, record):
         pass
 
     def backward(self, *shown):
@@ -216,14 +216,11 @@ class Looking:
 
 
 @BATCHED
-def test_a_watched_call(batched):
-    token = WATCHER.set(Looking())
-    try:
-        layer = ostinato.LSTM(4, 6, num_layers=2, dtype=torch.float64)
-        x = torch.randn(5, 3, 4, dtype=torch.float64, requires_grad=True)
+def test_an_observed_call(batched):
+    layer = ostinato.LSTM(4, 6, num_layers=2, dtype=torch.float64)
+    x = torch.randn(5, 3, 4, dtype=torch.float64, requires_grad=True)
+    with observed(Observer().observe):
         output = layer(x, lengths=[5, 2, 3])[0]
-    finally:
-        WATCHER.reset(token)
     several = torch.randn(3, *output.shape, dtype=torch.float64)
     found = batched([output], [x], [several])
     expected = one_by_one([layer(x, lengths=[5, 2, 3])[0]], [x], [several])

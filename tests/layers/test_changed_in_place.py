@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 import ostinato
 from layers.small import agree, draw, loss, run
 from ostinato.execution import dispatch, routing
-from ostinato.execution.observer import WATCHER
+from ostinato.execution.interception import observed
 from tolerance import check
 
 WAYS = (routing.KERNELS, routing.OPERATOR)
@@ -98,7 +98,7 @@ def test_packed_and_ragged_rows(kind):
 @pytest.mark.parametrize("way", WAYS)
 def test_histories(way, name, monkeypatch):
     """Some of which are what backward reads."""
-    monkeypatch.setattr(dispatch, "way", lambda *_: way)
+    monkeypatch.setattr(dispatch, "choose_backend", lambda *_: way)
     cell, x, states, weights = draw(name, dtype=torch.float64, gradients=True)
     inputs = [x, *states, *weights]
     found = []
@@ -170,38 +170,35 @@ def test_hooks_that_keep_the_tensor_itself():
 
 
 class Counting:
-    """A watcher and its only onlooker."""
+    """The only observer of a call."""
 
-    looking = True
+    active = True
 
     def __init__(self):
-        self.pieces = []
+        self.records = []
 
-    def call(self, layer, batch):
+    def observe(self, layer, batch):
         return lambda depth, direction: self
 
-    def forward(self, piece):
-        self.pieces.append(("forward", piece.output.clone()))
+    def forward(self, record):
+        self.records.append(("forward", record.output.clone()))
 
-    def backward(self, piece, upstream, recorded):
-        self.pieces.append(("backward", piece.output.clone()))
+    def backward(self, record, upstream, recorded):
+        self.records.append(("backward", record.output.clone()))
 
 
-def test_an_onlooker_is_shown_forward_once_and_the_output_as_it_was():
+def test_an_observer_is_called_in_forward_once_and_the_output_as_it_was():
     def call(layer, x):
         y = layer(x)[0]
         y *= 2
         return [y]
 
     ours, theirs = both("GRU")
-    watcher = Counting()
-    token = WATCHER.set(watcher)
-    try:
+    observer = Counting()
+    with observed(observer.observe):
         found = gradients(ours, call)
-    finally:
-        WATCHER.reset(token)
     check("gradients", found, gradients(theirs, call))
-    (first, there), (second, back) = watcher.pieces
+    (first, there), (second, back) = observer.records
     assert (first, second) == ("forward", "backward") and torch.equal(there, back)
 
 

@@ -48,11 +48,11 @@ def results(layer, x, state, lengths, resets):
 def test_rows_that_stay_have_the_bits_of_packed_rows(options, dtype, monkeypatch):
     torch.manual_seed(0)
     layer = ostinato.Recurrent(**options, input_size=FEATURES, hidden_size=HIDDEN, dtype=dtype)
-    stay, short, seen = layers.stay, layers.short, []
+    try_in_place, direct_call, stayed = layers.try_in_place, layers.direct_call, []
 
     def watched(layer, batch, *rest):
-        stay(layer, batch, *rest)
-        seen.append(batch.places is not None)
+        try_in_place(layer, batch, *rest)
+        stayed.append(batch.row_layout is not None)
 
     for (steps, batch), resetting, stated in product([(9, 6), (80, 37), (5, 1)], [False, True], [False, True]):
         shape = (batch, steps) if layer.batch_first else (steps, batch)
@@ -63,14 +63,14 @@ def test_rows_that_stay_have_the_bits_of_packed_rows(options, dtype, monkeypatch
         resets = torch.rand(shape) < 0.1 if resetting else None
         start = [torch.rand_like(s) + 0.5 for s in parts(layer(torch.zeros_like(x))[1])]
         given = (layer, x, start if stated else None, lengths, resets)
-        monkeypatch.setattr(layers, "stay", watched)
+        monkeypatch.setattr(layers, "try_in_place", watched)
         found = [results(*given)]
-        monkeypatch.setattr(layers, "short", lambda *args: None)
+        monkeypatch.setattr(layers, "direct_call", lambda *args: None)
         found.append(results(*given))
-        assert seen and all(seen)
-        monkeypatch.setattr(layers, "stay", lambda *args: None)
+        assert stayed and all(stayed)
+        monkeypatch.setattr(layers, "try_in_place", lambda *args: None)
         expected = results(*given)
-        monkeypatch.setattr(layers, "short", short)
+        monkeypatch.setattr(layers, "direct_call", direct_call)
         for each in found:
             assert each.keys() == expected.keys()
             for name, value in each.items():

@@ -131,14 +131,14 @@ def test_a_given_state_comes_before_the_learned_one(cell):
 
 
 @pytest.mark.parametrize("cell", ["nn.LSTM", "gru"])
-def test_without_gradients_the_same_numbers_and_the_short_way_where_it_serves(cell, monkeypatch):
+def test_without_gradients_the_same_numbers_and_direct_calls_where_they_serve(cell, monkeypatch):
     layer, plain, x = build(cell), build(cell, learn=False), draw()
     output, state = layer(x)
     with torch.no_grad():
         found, last = layer(x)
         assert torch.equal(found, output) and all(map(torch.equal, parts(last), parts(state)))
         assert torch.equal(layer.step(x[0])[0], output[0])
-        monkeypatch.setattr(ostinato.layers.base.Layer, "_sequence", None)  # only the short way is left
+        monkeypatch.setattr(ostinato.layers.base.Layer, "_checked", None)  # only direct calls are left
         assert plain(x)[0].shape == output.shape and layer(x, state)[0].shape == output.shape
         assert plain.step(x[0])[0].shape == output[0].shape
 

@@ -17,7 +17,7 @@ WAYS = (routing.KERNELS, routing.OPERATOR)
 
 @pytest.fixture(params=WAYS)
 def each_way(request, monkeypatch):
-    monkeypatch.setattr(dispatch, "way", lambda *_: request.param)
+    monkeypatch.setattr(dispatch, "choose_backend", lambda *_: request.param)
     return request.param
 
 
@@ -168,9 +168,10 @@ def test_a_gradient_that_is_not_there_arrives_as_none(monkeypatch):
         arrived.extend([upstream.output, *upstream.final_states])
         return original(call, result, upstream, needs, accumulate_into)
 
-    original = backends.backward
-    monkeypatch.setattr(backends, "backward", spy)
-    monkeypatch.setattr(dispatch, "way", lambda *_: routing.KERNELS)
+    kernels = backends.kernels()
+    original = kernels.backward
+    monkeypatch.setattr(kernels, "backward", spy)
+    monkeypatch.setattr(dispatch, "choose_backend", lambda *_: routing.KERNELS)
     cell, x, states, weights = draw("lstm", gradients=True)
     run(cell, x, states, weights)[1][1].sum().backward()
     assert arrived[0] is None and arrived[1] is None and arrived[2] is not None
@@ -191,14 +192,15 @@ def test_only_what_is_needed_gets_a_gradient(each_way, wanted):
 @pytest.mark.parametrize("quiet", [torch.no_grad, torch.inference_mode])
 def test_without_gradients_nothing_is_kept(each_way, quiet, monkeypatch):
     kept, packed_for_backward = [], []
-    original = backends.forward
+    kernels = backends.kernels()
+    original = kernels.forward
 
     def spy(call, save, histories):
         result = original(call, save, histories)
         kept.append((save, result.saved))
         return result
 
-    monkeypatch.setattr(backends, "forward", spy)
+    monkeypatch.setattr(kernels, "forward", spy)
     cell, x, states, weights = draw("lstm", gradients=True)
     with torch.autograd.graph.saved_tensors_hooks(packed_for_backward.append, lambda t: t):
         with quiet():
@@ -231,7 +233,7 @@ def carries(W, U, x, h, k):
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("way", [*WAYS, routing.REFERENCE])
 def test_nothing_that_comes_out_shares_memory(way, steps, gradients, monkeypatch):
-    monkeypatch.setattr(dispatch, "way", lambda *_: way)
+    monkeypatch.setattr(dispatch, "choose_backend", lambda *_: way)
     states = [torch.randn(2, 3), torch.randn(2, 3)]
     weights = [torch.randn(3, 4, requires_grad=gradients), torch.randn(3, 3)]
     x = torch.randn(steps, 2, 4)
@@ -301,7 +303,7 @@ def test_every_way_in_training_and_in_inference_gives_the_same_bits(name, sizes,
         x = packed(x, sizes)
     results = []
     for chosen in WAYS:
-        monkeypatch.setattr(dispatch, "way", lambda *_, chosen=chosen: chosen)
+        monkeypatch.setattr(dispatch, "choose_backend", lambda *_, chosen=chosen: chosen)
         found = flat(run(cell, x, states, weights, sizes, histories=True))
         results.append([*found, *torch.autograd.grad(loss(found), [x, *states, *weights])])
         with torch.no_grad():
@@ -324,9 +326,12 @@ def test_large_results_live_as_long_as_they_are_held(each_way):
     assert all(torch.equal(a, b) for a, b in zip(torch.autograd.grad(total, inputs), expected))
 
 
+@pytest.mark.parametrize("operator", [False, True])
 @pytest.mark.parametrize("sizes", [None, SIZES], ids=["padded", "packed"])
 @pytest.mark.parametrize("name", CELLS)
-def test_without_kernels_every_way_is_the_reference(no_kernels, each_way, name, sizes):
+def test_without_kernels_the_reference_runs_inside_the_operator_too(no_kernels, operator, name, sizes, monkeypatch):
+    if operator:
+        monkeypatch.setattr(dispatch, "choose_backend", lambda *_: routing.OPERATOR)
     cell, x, states, weights = draw(name, dtype=torch.float64, gradients=True)
     if sizes is not None:
         x = packed(x, sizes)
@@ -362,7 +367,7 @@ def test_the_warning_comes_once(no_kernels):
 def test_spare_lines_steps_and_rows_are_left_alone(name, reverse, reference, monkeypatch):
     """NaN in them changes nothing; lines come out as 0, with gradients of 0, and rows end where they start."""
     if reference:
-        monkeypatch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
+        monkeypatch.setattr(dispatch, "choose_backend", lambda *_: routing.REFERENCE)
     cell, x, states, weights = draw(name, dtype=torch.float64)
     sizes, rows = torch.tensor([3, 2, 1]), x.flatten(0, 1)
     larger = [torch.cat([s, s[:2] + 1]) for s in states]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato.errors import InputError
 from ostinato.execution import dispatch, routing
-from ostinato.layers import dropout, fast_path
+from ostinato.layers import dropout
 from ostinato.layers.dropout import pinned
 from tolerance import check
 
@@ -55,8 +55,7 @@ def by_reference(monkeypatch):
     """Switches the reference on: every call then runs the equations in plain torch."""
 
     def switch():
-        monkeypatch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
-        monkeypatch.setattr(fast_path, "straight", lambda *_: False)
+        monkeypatch.setattr(dispatch, "choose_backend", lambda *_: routing.REFERENCE)
 
     yield switch
     monkeypatch.undo()
@@ -74,8 +73,7 @@ def test_kernels_draw_what_the_reference_draws(data):
     with pinned(layer, data.draw(st.integers(-(2**63), 2**63 - 1)), data.draw(st.integers(0, 5))):
         found = results(layer, x, lengths=lengths)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
-            patch.setattr(fast_path, "straight", lambda *_: False)
+            patch.setattr(dispatch, "choose_backend", lambda *_: routing.REFERENCE)
             expected = results(layer, x, lengths=lengths)
     agree(found, expected)
 
@@ -94,8 +92,8 @@ def test_repeatable_from_torchs_generator_and_off_in_evaluation(name):
     once, again = layer(x)[0], layer(x)[0]
     assert torch.equal(once, again) and torch.equal(before, torch.get_rng_state())
     for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert torch.equal(copied(x)[0], once) and copied.running == layer.running
-        assert copied.train().running == layer.train().running != layer.eval().running
+        assert torch.equal(copied(x)[0], once) and copied.active_cell == layer.active_cell
+        assert copied.train().active_cell == layer.train().active_cell != layer.eval().active_cell
     if not {"layer_norm", "clip_state", "activation", "zoneout"} & set(REGULARISED[name]):
         assert torch.equal(ostinato.Recurrent(name, 4, 6, num_layers=2).double()(x)[0], once)
 
@@ -163,7 +161,7 @@ def test_double_backward_through_a_clamped_gradient():
     for reference in (False, True):
         with pytest.MonkeyPatch.context() as patch, pinned(layer, 8):
             if reference:
-                patch.setattr(dispatch, "way", lambda *_: routing.REFERENCE)
+                patch.setattr(dispatch, "choose_backend", lambda *_: routing.REFERENCE)
             output = layer(x)[0]
             seed = torch.linspace(-1, 1, output.numel(), dtype=x.dtype).view_as(output)
             (first,) = torch.autograd.grad(output, x, seed, create_graph=True)
@@ -363,3 +361,8 @@ def test_pins_are_refused_in_four_parts():
     with pytest.raises(InputError, match=r"pinned: first_step must be a step counted from 0, got -1. Leave it out."):
         with dropout.pinned(layer, 1, -1):
             pass
+
+
+def test_the_earlier_name_of_a_layers_active_cell_works():
+    layer = ostinato.GRU(3, 4, zoneout=0.2)
+    assert layer.running is layer.active_cell and layer.eval().running is layer.cell

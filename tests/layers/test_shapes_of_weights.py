@@ -12,7 +12,7 @@ import ostinato
 from ostinato.errors import InputError, ShapeError
 
 CALLS = {
-    "short": ({}, {}),
+    "direct": ({}, {}),
     "lengths": ({}, {"lengths": [3, 5]}),
     "general": ({"num_layers": 2, "bidirectional": True}, {}),
     "states": ({}, {"return_states": True}),

@@ -176,21 +176,25 @@ def test_subclasses_are_respected_wherever_they_stand(kind, place):
         agree([output.inner, finals[0].inner], [expected[0], expected[1][0]])
 
 
-def test_the_way_is_chosen():
+def test_the_backend_is_chosen():
     cell, x, states, weights = draw("gru")
-    plain = routing.way([x, *states, *weights])
+
+    def choose(tensors):
+        return routing.choose_backend(tensors, x.dtype)
+
+    plain = choose([x, *states, *weights])
     assert plain == (routing.KERNELS if routing.backends.compiled(x) else routing.REFERENCE)
-    assert routing.way([nn.Parameter(t) for t in (x, *states, *weights)]) == plain
-    assert routing.way([x, *states, *weights[:-1], weights[-1].as_subclass(Named)]) == routing.OPERATOR
-    assert routing.way([x, Wrapped(states[0]), *weights]) == routing.OPERATOR
+    assert choose([nn.Parameter(t) for t in (x, *states, *weights)]) == plain
+    assert choose([x, *states, *weights[:-1], weights[-1].as_subclass(Named)]) == routing.OPERATOR
+    assert choose([x, Wrapped(states[0]), *weights]) == routing.OPERATOR
     with Seen():
-        assert routing.way([x, *states, *weights]) == routing.OPERATOR
+        assert choose([x, *states, *weights]) == routing.OPERATOR
     with forward_ad.dual_level():
-        assert routing.way([x, *states, *weights]) == routing.REFERENCE
+        assert choose([x, *states, *weights]) == routing.REFERENCE
     found = []
-    vmap(lambda x: found.append(routing.way([x, *states, *weights])) or x)(x[None])
+    vmap(lambda x: found.append(choose([x, *states, *weights])) or x)(x[None])
     assert found == [routing.REFERENCE]
-    assert routing.way([t.to("meta") for t in (x, *states, *weights)]) == routing.REFERENCE
+    assert choose([t.to("meta") for t in (x, *states, *weights)]) == routing.REFERENCE
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])

@@ -8,7 +8,7 @@ from torch import nn
 
 import ostinato
 from ostinato.errors import AnomalyError
-from ostinato.execution.observer import WATCHER
+from ostinato.execution.interception import INTERCEPTION
 
 NAN, INF = float("nan"), float("inf")
 
@@ -17,7 +17,7 @@ def found(model, x, state=None, loss=None, **given):
     with pytest.raises(AnomalyError) as caught, ostinato.detect_anomaly(model):
         output, _ = model(x, state, **given)
         (output.sum() if loss is None else loss(output)).backward()
-    assert WATCHER.get() is None
+    assert INTERCEPTION.get() is None
     return str(caught.value)
 
 
@@ -179,7 +179,7 @@ def test_nothing_wrong_nothing_said_no_bit_changed(x, options):
     with ostinato.detect_anomaly(watched):
         watched(x, lengths=[9, 4, 7])[0].square().sum().backward()
     assert all(torch.equal(a.grad, b.grad) for a, b in zip(plain.parameters(), watched.parameters()))
-    assert WATCHER.get() is None
+    assert INTERCEPTION.get() is None
 
 
 def test_a_call_that_cannot_be_looked_at(x):

@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 import ostinato
 from ostinato import lens
 from ostinato.cells import catalogue
-from ostinato.execution.observer import WATCHER
+from ostinato.execution.interception import INTERCEPTION
 from tolerance import check
 
 
@@ -97,13 +97,13 @@ def test_nothing_is_left_behind():
     hooks = sys.modules["torch.optim.optimizer"]
     earlier = dict(hooks._global_optimizer_pre_hooks), dict(hooks._global_optimizer_post_hooks)
     train(model, torch.randn(9, 4, 3), {}, watched=True, steps=1)
-    assert WATCHER.get() is None
+    assert INTERCEPTION.get() is None
     assert {name: dict(vars(m)) for name, m in model.named_modules()} == before
     assert all(not p._post_accumulate_grad_hooks for p in model.parameters())
     assert (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks) == earlier
     with pytest.raises(RuntimeError, match="in the step"), lens.watch(model):
         raise RuntimeError("in the step")
-    assert WATCHER.get() is None and hooks._global_optimizer_pre_hooks == earlier[0]
+    assert INTERCEPTION.get() is None and hooks._global_optimizer_pre_hooks == earlier[0]
 
 
 @pytest.mark.parametrize("name", list(catalogue()))

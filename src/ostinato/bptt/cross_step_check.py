@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, phrase
-from ..execution.observer import unwatched
+from ..execution.interception import not_observed
 from .chunks import span, tree_map, tree_tensors
 from .generators import Generators, rng_advanced
 from .state_injector import WHERE, Result, StateInjector, States
@@ -68,7 +68,7 @@ def refuse_other_steps(
         return {**seen, "its output": (axis, along_time(result, axis, steps - first))}
 
     before = generators.read()
-    with _buffers_kept(injector.model), generators.preserve_rng(), unwatched():
+    with _buffers_kept(injector.model), generators.preserve_rng(), not_observed():
         plain = _Record()
         expected = run(inputs, plain)
         random = rng_advanced(before, generators.read())

@@ -5,7 +5,6 @@ Letters: T steps, B rows of the batch, C input features, H hidden units, L layer
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from .._torch_private import compiler_loaded
 from ..errors import USE_CONVERT, InputError, ShapeError, phrase
 from ..layers.arguments import State
 from ..layers.base import Layer
@@ -103,7 +103,7 @@ def detached(states: States) -> States:
 
 def _uncompiled() -> AbstractContextManager[object]:
     """Compiled functions run uncompiled inside. Without torch._dynamo loaded nothing is compiled."""
-    if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
+    if not compiler_loaded() or torch.compiler.is_compiling():
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
 

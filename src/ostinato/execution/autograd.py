@@ -1,4 +1,4 @@
-"""A whole sequence as one node of torch's graph: its backward, and the backward of that."""
+"""A whole sequence as one node of the autograd graph, with its backward and double backward."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SequenceNode(NamedTuple):
     """Whether the backward pass reads the output; an output that it does not read is not kept alive for it."""
     rows: Any = None
     """As `SequenceCall.rows`."""
-    again: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
+    recompute: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
     """`backend.forward` as backward runs it once more; None for `backend.forward` itself."""
 
     def call(
@@ -60,15 +60,15 @@ def differentiable(
 
 
 def _rows(state: Tensor) -> Tensor:
-    """[B, H]: the short way hands states on as its caller has them, [1, B, H], and only kernels read them so."""
+    """[B, H]: a direct call passes states as its caller gave them, [1, B, H], which only kernels read."""
     return state if state.dim() == 2 else state.squeeze(0)
 
 
 def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -> list[Tensor]:
-    """The gradients of those of (x, states, weights) that are wanted, from torch's own operations alone."""
+    """The gradients of those of (x, states, weights) that are needed, by torch's own operations alone."""
     inputs, n, where = [call.x, *call.states, *call.weights], len(call.states), call.rows
     by_rows = where is not None and where.by_rows
-    # The reference reads packed rows, and knows of no others.
+    # The reference reads packed rows only.
     line = None if where is None else where.index(call.batch_sizes.tolist())  # type: ignore[union-attr]
 
     def packed(t: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -
         *upstream.histories,
     ]
     found = reference_backend.pulled_back(results, [t for t, need in zip(inputs, wanted) if need], entering)
-    if by_rows and where.count < where.rows:  # rows without a step end where they began
+    if by_rows and where.count < where.rows:  # the final state of a row without a step is its initial state
         at = int(wanted[0])
         for need, d in zip(wanted[1 : 1 + n], upstream.final_states):
             if need and d is not None:
@@ -100,18 +100,18 @@ def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -
 
 
 def _batched(d: Sequence[Tensor | None]) -> bool:
-    """Whether a transform runs this backward, or its upstream gradients are batched: kernels read neither."""
+    """Whether a transform runs this backward, or upstream gradients are batched: kernels compute neither."""
     if _torch_private.functorch_active() or _torch_private.forward_ad_active():
         return True
     return any(t is not None and _torch_private.batched(t) for t in d)
 
 
 class _Sequence(torch.autograd.Function):
-    """Everything that backward reads goes through save_for_backward: torch then notices what was changed in place
-    between forward and backward, frees the tensors with the graph, and offers them to saved-tensor hooks.
+    """Every tensor that backward reads is saved by save_for_backward: torch then detects changes in place between
+    forward and backward, frees the tensors with the graph, and passes them to saved-tensor hooks.
 
-    A changed input is torch's error. What forward computed may change, as it may where torch.nn's layers keep other
-    values: forward then runs again from the inputs."""
+    A changed input raises torch's error. A result of forward may be changed, as the output of torch.nn's layers may:
+    backward then runs forward again from the inputs."""
 
     @staticmethod
     def forward(
@@ -139,16 +139,16 @@ class _Sequence(torch.autograd.Function):
         sizes, random_state, x, *rest = read
         call = node.call(x, rest[:n], rest[n : ctx.parameters], sizes, random_state)
         output, *kept = rest[ctx.parameters :]
-        # What was dropped because it changed is computed again below, and not read.
+        # Results that changed in place were dropped; they are recomputed below.
         check_saved(call, ctx.read, read[:computed] if changed else read)
         upstream = Upstream(d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra])
         wanted = ctx.needs_input_grad[3:]
-        if torch.is_grad_enabled() or _batched(d):  # create_graph: what is returned must be differentiable itself
+        if torch.is_grad_enabled() or _batched(d):  # create_graph: the gradients must be differentiable
             found = iter(_reference(call, wanted, upstream))
             return None, None, None, *[next(found) if need else None for need in wanted]
         result = ForwardResult(output, [], [], kept)
         if changed:
-            result = (node.again or node.backend.forward)(call, True, node.histories)
+            result = (node.recompute or node.backend.forward)(call, True, node.histories)
         needs = Needs(wanted[0], any(wanted[1 : 1 + n]), any(wanted[1 + n :]))
         gradients = node.backend.backward(call, result, upstream, needs)
         weights = gradients.weights or [None] * len(call.weights)

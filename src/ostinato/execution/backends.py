@@ -1,4 +1,4 @@
-"""The one seam to the kernels: the same calls, answered by compiled code where there is some, else by the reference."""
+"""Access to the kernels: each function runs compiled code where there is some for the tensors, else the reference."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compiled(x: Tensor) -> bool:
 
 
 def without_kernels(x: Tensor) -> None:
-    """Says, once per process and kind of device, that the reference runs in place of kernels."""
+    """Warns, once per process and kind of device, that the reference runs in place of kernels."""
     if x.device.type != "meta":
         _warn(x.device.type)
 
@@ -88,7 +88,7 @@ def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> R
 
 
 def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
-    """What `forward` kept, node by node of the trace of `Cell.from_text(cell.text)`; {} where it kept nothing."""
+    """The tensors that `forward` saved, by node of the trace of `Cell.from_text(cell.text)`; {} where it saved none."""
     return kernels().saved_values(cell, states, weights, kept) if kept and compiled(x) else {}
 
 
@@ -103,10 +103,10 @@ def blocks(sizes: Tensor, reverse: bool) -> list[int]:
 
 
 def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
-    """(sizes, `places`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, but in microseconds.
+    """(sizes, `RowLayout`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, in microseconds.
 
     Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
-    step. Without places where all rows have all steps.
+    step. None in the place of the second where all rows have all steps.
     """
     return kernels().sort_by_length(lengths, steps, batch_first)
 
@@ -117,12 +117,12 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> Tensor:
-    """Zeros on the CPU that are only ever read; small ones of one number are the same tensor again."""
+    """Zeros on the CPU that are only read; small ones of the same shape, dtype and number are one tensor."""
     return kernels().zeros(shape, dtype, number)
 
 
 def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
-    """The shapes of what `forward` keeps, known without running it: tracers ask."""
+    """The shapes of the tensors that `forward` saves, without running it: tracers need them."""
     return kernels().saved_shapes(cell, x, states, weights) if compiled(x) else []
 
 

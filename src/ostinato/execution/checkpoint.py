@@ -1,9 +1,9 @@
-"""Checkpointing through time: a segment of steps runs again, keeping what backward reads, just before its own backward.
+"""Checkpointing through time: a segment of steps is recomputed, saving what backward reads, just before its backward.
 
 Between forward and backward only the states at the boundaries of segments are kept. Sources: T. Chen, B. Xu, C. Zhang,
 C. Guestrin, "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174v2, section 4 (√T segments); A. Gruslys,
 R. Munos, I. Danihelka, M. Lanctot, A. Graves, "Memory-Efficient Backpropagation Through Time", arXiv 1606.03401v1,
-section 3.1 (states alone are kept, and what a step computes inside is computed again).
+section 3.1 (only states are kept, and a step's intermediate values are recomputed).
 
 Letters: T steps, B rows of the batch, R packed rows.
 """
@@ -23,7 +23,7 @@ from ..cells.noise import later
 from ..errors import InputError, ShapeError, phrase
 from ..sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from . import backends
-from .observer import Watched
+from .observer import ObservedBackend
 from .reference_backend import Tensors
 
 Checkpointing = int | str | None
@@ -34,7 +34,7 @@ _EXPECTED = 'None, "sqrt", a number of segments, or a budget such as "2GB" or "5
 
 
 class Checkpoint(NamedTuple):
-    """What the option asks of each layer and direction. Three integers, which a registered operator can take."""
+    """The option as it applies to each layer and direction: three integers, which a registered operator can take."""
 
     segments: int
     """How many; 0 for √T."""
@@ -62,7 +62,7 @@ def read_checkpoint(option: Checkpointing, where: str, calls: int = 1) -> Checkp
 
 
 def segment_steps(wanted: Checkpoint, call: SequenceCall) -> int:
-    """Steps of a segment, the first one in the order of work apart, which has what is left; 0 where all may be kept.
+    """Steps of a segment, except the first in processing order, which has the rest; 0 where all may be kept.
 
     Whole blocks of the weights' gradients, which are counted from the end: their sums are then those of one call.
     """
@@ -87,7 +87,7 @@ def segment_steps(wanted: Checkpoint, call: SequenceCall) -> int:
     def bytes_kept(blocks: int) -> int:
         return boundary * (-(-T // (blocks * block)) - 1) + min(blocks * block * B, rows) * (kept + output)
 
-    # The longest segments that fit: fewer steps have more boundaries, so the step from one guess to the next is down.
+    # The longest segments that fit. Shorter segments have more boundaries, so each guess is below the one before.
     blocks = -(-T // block)
     while blocks and bytes_kept(blocks) > share:
         left = share - boundary * (-(-T // (blocks * block)) - 1)
@@ -101,14 +101,14 @@ def segment_steps(wanted: Checkpoint, call: SequenceCall) -> int:
     return blocks * block
 
 
-class Segments:
-    """A backend that runs `engine` in segments of `steps` steps, with the same bits.
+class CheckpointedBackend:
+    """A backend that runs `backends` in segments of `steps` steps, with the same bits.
 
     What is kept is one tensor [segments - 1, B, H] for each state: how each segment but the first one starts.
     """
 
-    def __init__(self, steps: int, watched: Watched | None = None):
-        self.steps, self.watched = steps, watched
+    def __init__(self, steps: int, observed: ObservedBackend | None = None):
+        self.steps, self.observed = steps, observed
 
     def _parts(self, x: Tensor, sizes: Tensor | None, reverse: bool) -> list[tuple[slice, Tensor | None, int]]:
         """(lines of x, sizes of their steps, the first of these) of each segment, in the order of work.
@@ -153,13 +153,12 @@ class Segments:
         needs: Needs,
         accumulate_into: Tensors = (),
     ) -> Gradients:
-        """The output is not read. Where `result.saved` is empty, the boundaries are made again first."""
+        """The output is not read. Where `result.saved` is empty, the boundaries are recomputed first."""
         parts, saved = self._parts(call.x, call.batch_sizes, call.reverse), result.saved
         if not saved and len(parts) > 1:
             saved = self.forward(call, True, False).saved
-        for s, boundary in zip(
-            call.states, saved
-        ):  # slices of them go on, of which no kernel can tell what they are of
+        # Kernels see only slices of the boundaries, so the shape of the whole is checked here.
+        for s, boundary in zip(call.states, saved):
             if boundary.shape != (len(parts) - 1, *s.shape):
                 expected = f"of shape {[len(parts) - 1, *s.shape]}"
                 remedy = "Saved-tensor hooks have to give back what they were given."
@@ -175,7 +174,7 @@ class Segments:
                 [None if d is None else d[lines] for d in upstream.histories],
             )
             found = _recompute(
-                backends if self.watched is None else self.watched.at(step),
+                backends if self.observed is None else self.observed.at(step),
                 _segment(call, lines, sizes, step, states),
                 part_upstream,
                 Needs(needs.x, needs.states or k > 0, needs.weights),
@@ -199,12 +198,12 @@ def _segment(
 def _recompute(
     backend: Any, call: SequenceCall, upstream: Upstream, needs: Needs, accumulate_into: Tensors
 ) -> Gradients:
-    """Forward and backward of one segment. The tensors that forward saves die with this call."""
+    """Forward and backward of one segment. The tensors that forward saves are freed when it returns."""
     return backend.backward(call, backend.forward(call, True, False), upstream, needs, accumulate_into)
 
 
 def _put(whole: list[Tensor], parts: Sequence[Tensor], x: Tensor, lines: slice) -> None:
-    """Lines of results into the whole, which is made by the first of them; a part that is the whole stays itself."""
+    """Copies rows of results into the whole, which the first part allocates; a part that is the whole is not copied."""
     if not whole:
         whole += [t if t.shape[0] == x.shape[0] else backends.empty((*x.shape[:-1], t.shape[-1]), t) for t in parts]
     for to, t in zip(whole, parts):

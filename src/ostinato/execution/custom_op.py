@@ -32,9 +32,9 @@ ReturnedGradients = tuple[Tensor, list[Tensor], list[Tensor]]
 Optional = Sequence[Tensor | None]
 
 
-def laid_out(t: Tensor, kind: torch.dtype) -> Tensor:
-    """t as kernels read it; t itself wherever it is so already, which keeps traced graphs free of idle nodes."""
-    t = t if t.dtype is kind else t.to(kind)
+def contiguous_as(t: Tensor, dtype: torch.dtype) -> Tensor:
+    """t of this number type and contiguous; t itself where it is both, which keeps traced graphs free of idle nodes."""
+    t = t if t.dtype is dtype else t.to(dtype)
     return t if t.is_contiguous() else t.contiguous()
 
 
@@ -49,9 +49,9 @@ def forward(
     keep: bool,
     noise: Tensor | None = None,
 ) -> Returned:
-    """The operator on real tensors; arguments as for `operator.run`."""
+    """The operator on real tensors; arguments as in `SequenceCall`."""
     n = len(states)
-    x, *tensors = [laid_out(t, x.dtype) for t in (x, *states, *weights)]
+    x, *tensors = [contiguous_as(t, x.dtype) for t in (x, *states, *weights)]
     call = SequenceCall(Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, noise)
     result = backends.forward(call, keep, histories)
     # What an operator returns must not be one tensor twice, and a history may be saved too.
@@ -93,7 +93,7 @@ def forward_autograd(
     keep: bool,
     noise: Tensor | None = None,
 ) -> Returned:
-    """The operator where gradients may be wanted. It keeps for backward by itself; `keep` only shows what was kept."""
+    """The operator under autograd. It saves for backward by itself; with `keep` it also returns what it saved."""
     if _torch_private.forward_ad_active():
         raise InputError(
             phrase(
@@ -127,9 +127,9 @@ def backward(
     needs: Sequence[bool],
     noise: Tensor | None = None,
 ) -> ReturnedGradients:
-    """The backward operator on real tensors. The gradient of x has no entries where it is not wanted."""
+    """The backward operator on real tensors. The gradient of x has no entries where it is not needed."""
     n = len(states)
-    x, output, *tensors = [laid_out(t, x.dtype) for t in (x, output, *states, *weights)]
+    x, output, *tensors = [contiguous_as(t, x.dtype) for t in (x, output, *states, *weights)]
     call = SequenceCall(Cell.from_text(cell), x, tensors[:n], tensors[n:], sizes, reverse, noise)
     result, upstream = ForwardResult(output, [], [], list(kept)), Upstream(d_output, d_finals, d_histories)
     found = backends.backward(call, result, upstream, Needs(*needs))
@@ -160,17 +160,26 @@ def backward_fake(
     )
 
 
+def run(call: SequenceCall, histories: bool) -> ForwardResult:
+    """The call through the registered operator, which has its own autograd implementation."""
+    return _forward(call, False, histories)
+
+
+def _forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+    return ForwardResult(
+        *torch.ops.ostinato.sequence(
+            call.x, call.states, call.weights, call.batch_sizes, call.cell.text, call.reverse, histories, save,
+            call.random_state,
+        )
+    )  # fmt: skip
+
+
 class OperatorBackend:
-    """A backend that runs a call through the registered operators, for tracers, modes and subclasses to see."""
+    """Runs a call through the registered operators below autograd: the backend of the operator's own node."""
 
     def forward(self, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
         with _torch_private.below_autograd():
-            return ForwardResult(
-                *torch.ops.ostinato.sequence(
-                    call.x, call.states, call.weights, call.batch_sizes, call.cell.text, call.reverse, histories, save,
-                    call.random_state,
-                )
-            )  # fmt: skip
+            return _forward(call, save, histories)
 
     def backward(
         self,
@@ -205,7 +214,7 @@ _library = torch.library.Library("ostinato", "DEF")
 def register(
     schema: str, real: Callable, fake: Callable, *tags: torch.Tag, differentiable: Callable | None = None
 ) -> None:
-    """Defines torch.ops.ostinato.NAME: on real tensors, on shapes alone, and where gradients may be wanted."""
+    """Defines torch.ops.ostinato.NAME: on real tensors, on shapes alone, and where gradients may be recorded."""
     name = _library.define(schema, tags=(torch.Tag.pt2_compliant_tag, *tags))
     _library.impl(name, real, "CompositeExplicitAutograd")
     torch.library.register_fake(f"ostinato::{name}", fake, lib=_library)

@@ -1,4 +1,4 @@
-"""Whether what a node of torch's graph computed and saved was changed in place between its forward and its backward."""
+"""Detects changes in place of results that an autograd node saved, between its forward and its backward."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 from .. import _torch_private
 
 Noted = list[tuple[Tensor, int]]
-"""Tensors without memory whose versions are those of others, and what these were."""
+"""(a tensor without memory that shares the version counter of a result, the version at the time of forward)."""
 
 
 def noted(results: Sequence[Tensor]) -> Noted:
-    """The versions of `results` as they are now, where torch will not check them by itself: under saved-tensor hooks,
-    as torch.utils.checkpoint has. Elsewhere nothing."""
+    """The present versions of `results` where torch does not check them: under saved-tensor hooks, such as those of
+    torch.utils.checkpoint. [] elsewhere."""
     if not results or not _torch_private.saved_tensor_hooks_active():
         return []
-    return [(_version_alone(t), t._version) for t in results if type(t) is Tensor]
+    return [(_version_alone(t), _torch_private.version(t)) for t in results if type(t) is Tensor]
 
 
 def saved(ctx: Any, first: int, noted: Noted) -> tuple[tuple[Any, ...], bool]:
-    """(`ctx.saved_tensors`, whether those from `first` on are not to be read, because they were changed since).
+    """(`ctx.saved_tensors`, whether those from `first` on were changed since and must not be read).
 
     For the backward of an autograd.Function whose forward set `ctx.results_changed` to False. Those before `first` are
-    its inputs: of a changed one torch's own error tells, with the name of what changed it.
+    its inputs: for a changed one torch raises its own error, which names the operation.
     """
-    if noted and any(t._version != version for t, version in noted):
+    if noted and any(_torch_private.version(t) != version for t, version in noted):
         return ctx.saved_tensors, True
     if not ctx.results_changed:
         try:
@@ -41,7 +41,7 @@ def saved(ctx: Any, first: int, noted: Noted) -> tuple[tuple[Any, ...], bool]:
 
 
 def _version_alone(t: Tensor) -> Tensor:
-    """A tensor that shares with t the count of its changes and no memory."""
+    """A tensor that shares t's version counter and none of its memory."""
     found = t.detach()
     found.data = t.new_empty(0)
     return found

@@ -1,57 +1,52 @@
-"""Which way a call goes, and in which number type: the one place where that is decided."""
+"""The rules of dispatch: which backend runs a call, and in which number type."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from .. import _torch_private
+from ..caching import bounded_cache
 from ..cells import Cell, catalogue
 from ..errors import InputError, phrase
 from . import backends, reference_backend
 
 REFERENCE, OPERATOR, KERNELS = "reference", "operator", "kernels"
-_NATIVE = (torch.float32, torch.float64)
+NATIVE = (torch.float32, torch.float64)
 _PLAIN = frozenset((Tensor, Parameter))
 _HALF = (torch.bfloat16, torch.float16)
 _WHERE = "ostinato"
 
 
-def way(tensors: Sequence[Tensor]) -> str:
-    """REFERENCE, OPERATOR or KERNELS, for a call with these tensors, x first.
+def choose_backend(tensors: Sequence[Tensor], dtype: torch.dtype) -> str:
+    """REFERENCE, OPERATOR or KERNELS, for a call with these tensors, x first, computed in `dtype`.
 
-    1 torch.func and forward-mode differentiation see torch's own operations and nothing else: the reference. (Through
-      an operator a jvp would be zero without a word.)
-    2 Tracers, dispatch modes and tensor subclasses want one operator that they can see: the registered one.
-    3 Else the short way, straight into the kernels; the reference where there are none.
+    1 Under torch.func and forward-mode differentiation, which understand torch's own operations alone: REFERENCE. (An
+      operator would give them a jvp of zero, without an error.)
+    2 Under tracers and dispatch modes, and with tensor subclasses, all of which see registered operators: OPERATOR.
+    3 Else KERNELS; REFERENCE where no kernels exist for this number type and device.
     """
-    if transformed():
-        return REFERENCE
-    if seen(tensors):
-        return OPERATOR
-    if backends.compiled(tensors[0]):
-        return KERNELS
-    backends.without_kernels(tensors[0])
-    return REFERENCE
+    if torch.compiler.is_dynamo_compiling():  # it cannot trace `unobserved`
+        return REFERENCE if under_functional_transform() else OPERATOR
+    if not _torch_private.unobserved() or not _PLAIN.issuperset(map(type, tensors)):
+        return REFERENCE if under_functional_transform() else OPERATOR
+    x = tensors[0]
+    x = x if x.dtype is dtype else x.new_empty(0, dtype=dtype)
+    return KERNELS if backends.compiled(x) else REFERENCE
 
 
-def straight(tensors: Sequence[Any]) -> bool:
-    """Whether `way` says KERNELS of tensors of a native type on a CPU, outside of compilation; False if one is None."""
-    return _torch_private.unobserved() and _PLAIN.issuperset(map(type, tensors)) and backends.compiled(tensors[0])
-
-
-def seen(tensors: Sequence[Tensor]) -> bool:
-    """Whether a tracer, a dispatch mode or one of the tensors wants to see operators."""
+def needs_registered_op(tensors: Sequence[Tensor]) -> bool:
+    """Whether a tracer, a dispatch mode or the class of one of the tensors must see registered operators."""
     return torch.compiler.is_dynamo_compiling() or torch.jit.is_tracing() or _observed(tensors)
 
 
 def traced(tensors: Sequence[Tensor]) -> bool:
-    """Whether this call is one that torch.compile or torch.export runs to see its operators.
+    """Whether torch.compile or torch.export executes this call in order to record its operators.
 
     torch.compiler.is_compiling() is True in every thread while one of them exports.
     """
@@ -62,8 +57,8 @@ def _observed(tensors: Sequence[Tensor]) -> bool:
     return _torch_private.dispatch_mode_active() or not _PLAIN.issuperset(map(type, tensors))
 
 
-def transformed() -> bool:
-    """Whether torch.func or forward-mode differentiation looks on, which understand only torch's own operations."""
+def under_functional_transform() -> bool:
+    """Whether torch.func or forward-mode differentiation is active; both understand torch's own operations alone."""
     return _torch_private.functorch_active() or _torch_private.forward_ad_active()
 
 
@@ -73,40 +68,34 @@ def number_types(cell: Cell, tensors: Sequence[Tensor], packed: bool) -> tuple[t
     float32 and float64 stay as they are. bfloat16 and float16 on a CPU, and whatever autocast reaches, are computed in
     float32 and returned in the type in which torch.nn returns them. Refuses a mixture of types or of devices.
     """
-    x, n = tensors[0], len(cell.states)
-    kind, device = x.dtype, x.device
-    if reference_backend.autocast_on(device.type) and kind is not torch.float64:
+    x = tensors[0]
+    kind, on_cpu = x.dtype, x.is_cpu
+    autocast = torch.is_autocast_enabled("cpu") if on_cpu else reference_backend.autocast_on(x.device.type)
+    if autocast and kind is not torch.float64:
         for t in tensors:
             if t.dtype is not torch.float32 and t.dtype not in _HALF:
                 _refuse_kind("float32, bfloat16 or float16 under autocast", t.dtype)
-        low, states = torch.get_autocast_dtype(device.type), tuple(s.dtype for s in tensors[1 : 1 + n])
+        low, states = torch.get_autocast_dtype(x.device.type), tuple(s.dtype for s in tensors[1 : 1 + len(cell.states)])
         return torch.float32, autocast_types(cell.text, low, states, packed)
     for t in tensors:
         if t.dtype is not kind:
-            raise InputError(
-                phrase(
-                    _WHERE,
-                    "x, states and weights",
-                    f"of one number type, that of x ({kind})",
-                    t.dtype,
-                    "Convert x with x.to(dtype) or the layer with layer.to(dtype).",
-                )
+            expected, remedy = (
+                f"of one number type, that of x ({kind})",
+                "x.to(dtype) or the layer with layer.to(dtype)",
             )
-        if t.device != device:
-            raise InputError(
-                phrase(
-                    _WHERE,
-                    "x, states and weights",
-                    f"on one device, that of x ({device})",
-                    t.device,
-                    "Move x with x.to(device) or the layer with layer.to(device).",
-                )
+            raise InputError(phrase(_WHERE, "x, states and weights", expected, t.dtype, f"Convert x with {remedy}."))
+        # Two devices are compared only where it must be: that costs more than asking for the CPU.
+        if not (on_cpu and t.is_cpu) and t.device != x.device:
+            expected, remedy = (
+                f"on one device, that of x ({x.device})",
+                "x.to(device) or the layer with layer.to(device)",
             )
-    if kind in _NATIVE:
+            raise InputError(phrase(_WHERE, "x, states and weights", expected, t.device, f"Move x with {remedy}."))
+    if kind in NATIVE:
         return kind, ()
     if kind not in _HALF:
         _refuse_kind("float32, float64, bfloat16 or float16", kind)
-    return (torch.float32, (kind,) * (1 + n)) if device.type == "cpu" else (kind, ())
+    return (torch.float32, (kind,) * (1 + len(cell.states))) if x.device.type == "cpu" else (kind, ())
 
 
 @_torch_private.constant_result
@@ -119,6 +108,14 @@ def autocast_types(
     float32 when its state is, a projected LSTM `low` for h and float32 for c. nn.LSTM itself is the exception: its
     bfloat16 runs in oneDNN on a CPU that has it, which returns bfloat16 for h and c, but not for packed input.
     """
+    return _autocast_types(text, low, states, packed)
+
+
+@bounded_cache(1 << 20, size_of=lambda found, text, *_: len(text) + 128 * len(found))
+def _autocast_types(
+    text: str, low: torch.dtype, states: tuple[torch.dtype, ...], packed: bool
+) -> tuple[torch.dtype, ...]:
+    """Cached beneath `autocast_types`: torch.compile refuses to look through a cache that it can see."""
     cell = Cell.from_text(text)
     onednn = low == torch.bfloat16 and not packed and _torch_private.onednn_has_bfloat16()
     if onednn and cell.equations in _onednn():

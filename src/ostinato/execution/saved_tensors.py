@@ -1,4 +1,4 @@
-"""What comes back from save_for_backward: saved-tensor hooks of the user may give back anything.
+"""Checks of tensors that save_for_backward returns: a user's saved-tensor hooks may return anything.
 
 Letters: T steps, B rows of the batch, C input features, R packed rows, H hidden units.
 """
@@ -23,8 +23,8 @@ def check_saved(call: SequenceCall, read: tuple[Sequence[int], torch.dtype], sav
 
     read   the shape and the number type of x when it was saved
     saved  sizes, noise, x, and all others, which are of the number type of x; None for what was not saved
-    Kernels look at the shapes of what they read by themselves; here it is done where plain torch runs instead, which
-    would spread a tensor of one row over all.
+    Kernels check the shapes of the tensors that they read. Where plain torch runs instead, shapes are checked here:
+    torch would broadcast a tensor of one row over all.
     """
     cell = call.cell
     sizes, noise, x, *others = saved
@@ -47,10 +47,10 @@ def check_saved(call: SequenceCall, read: tuple[Sequence[int], torch.dtype], sav
 
 
 def _check_shapes(call: SequenceCall) -> None:
-    """The same for each state and weight, by the sizes that they have together."""
+    """Checks each state and weight against the sizes that they have together."""
     cell, x, sizes, states, weights = call.cell, call.x, call.batch_sizes, call.states, call.weights
     try:
-        # There may be rows without a step, which are in no step's size.
+        # Rows without a step are in no step's size.
         rows = x.shape[1] if sizes is None else max(states[0].shape[-2], *sizes[:1].tolist())
         H = cell.size("H", weights, states)
         P = cell.size("P", weights, states) if cell.projected else H

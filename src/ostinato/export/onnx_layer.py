@@ -113,7 +113,7 @@ def _valid(nodes: GraphBuilder, x: Name, lengths: Name) -> Name:
 def _starts(nodes: GraphBuilder, layer: Layer, x: Name) -> list[Name]:
     """The layer's own start, [D·L, B, H] each: zeros, or what it learned."""
     probe = torch.zeros(1, 1, layer.input_size, dtype=nodes.dtype, device=next(layer.parameters()).device)
-    own = [s.detach() for s in init.own(layer, probe, rows=1)]
+    own = [s.detach() for s in init.initial_state(layer, probe, rows=1)]
     rows, initial = nodes.size(x, 1), []
     for s in own:
         shape = nodes.make(

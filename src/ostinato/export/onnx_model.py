@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import InputError, OstinatoError, phrase
-from ..layers.arguments import State, problem_with, state_shapes
+from ..execution.interception import Answer, replaced
+from ..layers.arguments import State, check_arguments, state_shapes
 from ..layers.base import Layer
-from ..layers.interception import Answer, standing_in
 from ..ragged.lengths import Lengths, Resets
 from .onnx_graph import OPSET, WHERE, GraphBuilder
 from .onnx_layer import Inputs, output_size, own_type, write_layer
@@ -43,7 +43,7 @@ def captured(
     # torch's own, about its tree specifications, which no caller can act on. The filter stays: to put the filters back
     # as they were would undo what other threads do to them meanwhile.
     warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
-    with _exporting, standing_in(_one_node(layers)):
+    with _exporting, replaced(_one_node(layers)):
         try:
             program = torch.onnx.export(
                 model,
@@ -97,7 +97,7 @@ def _one_node(layers: Mapping[str, Layer]) -> Callable[[Layer], Answer]:
         weights = [[getattr(layer, name) for name in group] for group in layer._weight_names()]
         if isinstance(x, PackedSequence):  # first of all: a tracer's batch_sizes are not those that a layer checks
             raise InputError(phrase(where, "x", "a tensor", "a PackedSequence", "Give the padded batch and lengths=."))
-        problem = problem_with(layer, x, state, weights, lengths)
+        problem = check_arguments(layer, x, state, weights, lengths)
         if problem is not None:
             raise problem
         if resets is not None:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from torch.utils import _pytree
 
+from .._torch_private import tree_map
 from .._version import __version__
 from ..errors import InputError, phrase
 from ..layers import GRU, LSTM, RNN, Recurrent
@@ -135,4 +135,4 @@ def _all_may_vary(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, 
         return dict.fromkeys(range(leaf.dim()), torch.export.Dim.AUTO) if isinstance(leaf, torch.Tensor) else None
 
     given = inspect.signature(model.forward).bind(*args, **kwargs).arguments
-    return {name: _pytree.tree_map(sizes, value) for name, value in given.items()}
+    return {name: tree_map(sizes, value) for name, value in given.items()}

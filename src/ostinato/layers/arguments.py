@@ -1,4 +1,4 @@
-"""The arguments of a call: the shapes that a state must have, and what is wrong with a call, in four parts."""
+"""Checks of a call's arguments, and the shapes that a state must have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..caching import bounded_cache
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, ShapeError, phrase
 from ..execution.reference_backend import autocast_on
-from ..execution.routing import seen
+from ..execution.routing import needs_registered_op
 from ..ragged.lengths import Lengths
 from .structure import LayerStructure
 
@@ -28,23 +28,28 @@ _SIZE = "Build the layer with that input_size, or map x to it with nn.Linear."
 _AGAIN = "Give what an earlier call returned, or none to start at zeros."
 
 
-def state_shapes(layer: LayerStructure, x: Tensor | PackedSequence) -> list[tuple[int, ...]]:
+def state_shapes(layer: LayerStructure, x: Tensor | PackedSequence) -> tuple[tuple[int, ...], ...]:
     """[D·L, B, H] of each state as the caller gives it; [D·L, H] for one sequence; P for H behind a projection."""
     if isinstance(x, PackedSequence):
         rows = [int(x.batch_sizes[0])]
     else:
         rows = [] if x.dim() == 2 else [x.shape[0 if layer.batch_first else 1]]
-    count = layer.num_layers * (2 if layer.bidirectional else 1)
-    return [
-        (count, *rows, layer.cell.width(symbol, layer.input_size, layer.hidden_size, layer.proj_size))
-        for symbol in layer.cell.state_widths
-    ]
+    lead = (layer.num_layers * (2 if layer.bidirectional else 1), *rows)
+    # torch.compile cannot trace a cache, and its sizes may be symbols.
+    shapes = shapes_of_states.__wrapped__ if torch.compiler.is_compiling() else shapes_of_states
+    return shapes(layer.cell.state_widths, lead, layer.hidden_size, layer.proj_size)
 
 
-def problem_with(
+@bounded_cache(1 << 20, size_of=lambda found, *_: 256 * len(found))
+def shapes_of_states(widths: tuple[str, ...], lead: tuple[int, ...], H: int, P: int) -> tuple[tuple[int, ...], ...]:
+    """`lead` and the width of each state, H, or P for the state of a projection."""
+    return tuple([(*lead, (P or H) if w == "P" else H) for w in widths])
+
+
+def check_arguments(
     layer: LayerStructure, x: Any, state: State, weights: Sequence[Sequence[Tensor]], lengths: Lengths
 ) -> OstinatoError | None:
-    """What is wrong with the arguments, if anything is."""
+    """The error for arguments that are wrong; None where they are right."""
     where, packed = type(layer).__name__, isinstance(x, PackedSequence)
     data = x.data if packed else x
     if not isinstance(data, Tensor):
@@ -75,10 +80,10 @@ def problem_with(
 def weight_problem(
     layer: LayerStructure, weights: Sequence[Sequence[Tensor]], learned: Sequence[Sequence[str]]
 ) -> ShapeError | None:
-    """A weight, or a learned start, of another shape than the layer's sizes say. Kernels read them by these sizes.
+    """The error for a weight or a learned state of another shape than the layer's sizes say, which kernels rely on.
 
     weights  those of each layer and direction, as the cell takes them
-    learned  the names of each state's starts
+    learned  the parameters of each state's learned initial values
     """
     names, directions = layer._weight_names(), 2 if layer.bidirectional else 1
     width = layer.cell.width(layer.cell.output_width, layer.input_size, layer.hidden_size, layer.proj_size)
@@ -118,13 +123,13 @@ def _known_shapes(text: str, C: int, H: int, P: int) -> tuple[tuple[int, ...], .
 
 
 def _sizes_problem(where: str, x: PackedSequence) -> OstinatoError | None:
-    """What is wrong with the rows of each step, which a PackedSequence made by hand may have in any way."""
+    """The error for a PackedSequence whose batch_sizes are impossible: one made by hand may hold anything."""
     sizes, name = x.batch_sizes, "batch_sizes"
     remedy = "Let pack_padded_sequence or pack_sequence make the PackedSequence."
     if sizes.dtype is not torch.int64 or sizes.dim() != 1 or not sizes.shape[0] or sizes.device.type != "cpu":
         received = f"{sizes.dtype} {list(sizes.shape)} on {sizes.device}"
         return InputError(phrase(where, name, "an int64 tensor [T] on the CPU, T at least 1", received, remedy))
-    if seen([sizes]):
+    if needs_registered_op([sizes]):
         return None
     known, rows = sizes.numpy(), x.data.shape[0]
     if known[-1] < 0 or (known[1:] > known[:-1]).any() or known.sum() != rows:

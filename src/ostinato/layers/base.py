@@ -5,58 +5,35 @@ Letters: T steps, B rows of the batch, C input features, H hidden units, L layer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from .. import _torch_private
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
 from ..execution.checkpoint import read_checkpoint
-from ..execution.dispatch import run
-from ..execution.observer import WATCHER, Onlooker
+from ..execution.dispatch import converted, execute, execute_direct, plan_call
+from ..execution.interception import INTERCEPTION
+from ..execution.observer import Observe
 from ..execution.routing import traced
-from ..ragged.batch import lay_out, packed_like
+from ..ragged.batch import packed_like, prepare_batch
 from ..ragged.lengths import Lengths, Resets
-from ..sequence import SequenceCall
+from ..sequence import ForwardResult, SequenceCall
 from . import init
-from .arguments import State, problem_with, refuse_sharded, weight_problem
+from .arguments import State, check_arguments, refuse_sharded, weight_problem
 from .dropout import Masks
-from .fast_path import short
 from .fx import is_value, leaf_for_fx, refuse_alone, step_node
-from .interception import inside_torch_onnx, refuse_torch_onnx, stand_in
-from .no_gather import stay
 from .optimizer_state import expect
 from .options import Options
 from .parameters import gate_record, incoming, keep_true
+from .stack_call import StackCall, direct_call, try_in_place
 from .structure import LayerStructure
-
-
-@dataclass(slots=True)
-class StackCall:
-    """What all layers and directions of one call share."""
-
-    x: Tensor
-    """[T, B, C] or packed rows [R, C]; laid out as the caller has it with `places`."""
-    states: Sequence[Tensor]
-    """The initial states, [D·L, B, ·] each."""
-    weights: Sequence[Sequence[Tensor]]
-    """Of each layer and direction, as the cell takes them."""
-    sizes: Tensor | None
-    """As `SequenceCall.batch_sizes`."""
-    places: Any
-    """As `SequenceCall.rows`."""
-    spare: bool
-    """Whether packed rows may come with lines, steps and rows that belong to no sequence."""
-    histories: bool
-    """Whether the states after every step are returned."""
-    looking: Callable[[int, int], Onlooker] | None = None
-    """(layer, direction) → its observer."""
-    masks: Masks | None = None
+from .torch_onnx import inside_torch_onnx, refuse_torch_onnx
 
 
 class Layer(LayerStructure):
@@ -101,12 +78,7 @@ class Layer(LayerStructure):
                 refuse_alone(self)
             remedy = "hx is torch's name for the same argument."
             raise InputError(phrase(type(self).__name__, "state", "given once", "state and hx", remedy))
-        state = hx if state is None else state
-        if resets is None and not return_states:
-            found = short(self, x, state, lengths)
-            if found is not None:
-                return found
-        return self._sequence(x, state, lengths, resets, return_states)
+        return self._sequence(x, hx if state is None else state, lengths, resets, return_states)
 
     def step(self, x_t: Tensor, state: State = None) -> tuple[Tensor, State]:
         """One step of all layers: x_t [B, C], state as in `forward` → (output_t [B, H], new state). Or [C] → [H].
@@ -126,48 +98,66 @@ class Layer(LayerStructure):
             raise InputError(phrase(where, "x_t", "a tensor [B, C] or [C]", received, "Give the input of one step."))
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
         x = x_t.unsqueeze(time)
-        output, state = short(self, x, state) or self._sequence(x, state, None, None, False)
+        output, state = self._sequence(x, state, None, None, False)
         return output.squeeze(time), state
 
     def _sequence(
         self, x: Tensor | PackedSequence, state: State, lengths: Lengths, resets: Resets, return_states: bool
     ) -> Any:
-        answer = stand_in(self)
-        if answer is not None:
-            return answer(self, x, state, lengths, resets, return_states)
+        """The call, intercepted where its context says so; torch.compile cannot trace that question."""
+        observe = None
+        if not torch.compiler.is_dynamo_compiling():
+            roles = INTERCEPTION.get()
+            if roles is not None:
+                observe, answer = roles.observe, roles.replace and roles.replace(self)
+                if answer is not None:
+                    return answer(self, x, state, lengths, resets, return_states)
+            if observe is None and resets is None and not return_states:
+                found = direct_call(self, x, state, lengths)
+                if found is not None:
+                    return found
+        return self._checked(x, state, lengths, resets, return_states, observe)
+
+    def _checked(
+        self,
+        x: Tensor | PackedSequence,
+        state: State,
+        lengths: Lengths,
+        resets: Resets,
+        return_states: bool,
+        observe: Observe | None,
+    ) -> Any:
+        """A call of any kind, its arguments checked, its rows laid out as the layers read them."""
         if inside_torch_onnx(x):
             refuse_torch_onnx(self)
         if isinstance(x, PackedSequence) and resets is not None and lengths is None:
             padded, known = pad_packed_sequence(x, self.batch_first)
-            output, *rest = self._sequence(padded, state, known, resets, return_states)
+            output, *rest = self._checked(padded, state, known, resets, return_states, observe)
             return packed_like(x, output, self.batch_first), *rest
-        cell, where = self.running, type(self).__name__
+        cell, where = self.active_cell, type(self).__name__
         weights = [[getattr(self, name) for name in group] for group in self._weight_names()]
         if not torch.compiler.is_compiling():
             refuse_sharded(self, x, weights)
-        problem = problem_with(self, x, state, weights, lengths)
+        problem = check_arguments(self, x, state, weights, lengths)
         if problem is not None:
             self._refuse(problem, x, state, lengths)
         wrong = weight_problem(self, weights, init.learned_names(self))
         if wrong is not None:
             raise wrong
-        batch = lay_out(x, lengths, resets, self.batch_first, where)
+        batch = prepare_batch(x, lengths, resets, self.batch_first, where)
         if state is None:
-            given: Sequence[Tensor] = init.own(self, x)
+            given: Sequence[Tensor] = init.initial_state(self, x)
             own: Sequence[Tensor | None] = [None] * len(given)
         else:
             given = (state,) if len(cell.states) == 1 else state
-            own = [None] * len(given) if resets is None else init.own(self, x, rows=1)
-        watcher = None if traced([batch.x]) else WATCHER.get()
-        looking = None if watcher is None else watcher.call(self, batch)
+            own = [None] * len(given) if resets is None else init.initial_state(self, x, rows=1)
+        observers = None if observe is None or traced([batch.x]) else observe(self, batch)
         masks = Masks(self, batch.x, batch.sequences(), batch.lines) if self._draws and self.training else None
-        packed = return_states or looking is not None or masks is not None
-        if not packed:
-            stay(self, batch, given, weights)
+        if not return_states and observers is None and masks is None:
+            try_in_place(self, batch, given, weights)
         starts = [batch.start(s, o) for s, o in zip(given, own)]
-        stack = StackCall(
-            batch.x, starts, weights, batch.sizes, batch.places, batch.spare, return_states, looking, masks
-        )
+        stack = StackCall(cell, batch.x, starts, weights, batch.sizes, batch.row_layout, None, masks)
+        stack.has_padding_rows, stack.histories, stack.observers = batch.has_padding_rows, return_states, observers
         y, finals, every = self._layers(stack)
         ends = tuple(batch.final(s, start) for s, start in zip(finals, given, strict=True))
         output, new = batch.output(y), ends if len(ends) > 1 else ends[0]
@@ -178,9 +168,17 @@ class Layer(LayerStructure):
 
     def _layers(self, stack: StackCall) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Output, final states, and states after every step on demand."""
-        cell, directions, x, masks = self.running, 2 if self.bidirectional else 1, stack.x, stack.masks
-        starts = [s.unbind(0) for s in stack.states]
-        wanted = read_checkpoint(self.checkpoint, type(self).__name__, self.num_layers * directions)
+        cell, x, plan, masks = stack.cell, stack.x, stack.plan, stack.masks
+        directions = 2 if self.bidirectional else 1
+        count, direct = self.num_layers * directions, plan is not None
+        if plan is None:
+            tensors = [x, *stack.states, *(w for group in stack.weights for w in group)]
+            plan = plan_call(cell, tensors, stack.sizes is not None)
+        # Kernels take the states of the only sequence as they are, [1, B, H].
+        starts = [stack.states] if direct and count == 1 else [*zip(*[s.unbind(0) for s in stack.states])]
+        checkpoint = None
+        if self.options.checkpoint is not None:
+            checkpoint = read_checkpoint(self.options.checkpoint, type(self).__name__, count)
         finals: list[list[Tensor]] = []
         every: list[list[Tensor]] = []
         for layer in range(self.num_layers):
@@ -189,41 +187,44 @@ class Layer(LayerStructure):
             outputs = []
             for direction in range(directions):
                 k = layer * directions + direction
-                onlooker = None if stack.looking is None else stack.looking(layer, direction)
-                given, own, noise = x, stack.weights[k], None
+                observer = None if stack.observers is None else stack.observers(layer, direction)
+                read, weights, noise = x, stack.weights[k], None
                 if masks is not None:
-                    given, own, noise = masks.inputs(x, k), masks.weights(cell, own, k), masks.noise(k)
-                run_from = [s[k] for s in starts]
-                call = SequenceCall(cell, given, run_from, own, stack.sizes, direction == 1, noise, stack.places)
-                result = run(call, stack.histories, wanted, onlooker)
-                output, history = result.output, result.histories
-                if stack.histories and cell.output_state is not None:
-                    history = [*history[: cell.output_state], output, *history[cell.output_state :]]
-                outputs.append(output)
+                    read, weights = masks.inputs(x, k), masks.weights(cell, weights, k)
+                    noise = masks.noise(k) if cell.random or not direct else None
+                call = SequenceCall(cell, read, starts[k], weights, stack.sizes, direction == 1, noise, stack.rows)
+                if direct:
+                    result = execute_direct(call)
+                else:
+                    result = execute(plan, converted(plan, call), stack.histories, checkpoint, observer)
+                outputs.append(result.output)
                 finals.append(result.final_states)
-                every.append(history)
+                if stack.histories:
+                    every.append(_with_output(cell, result))
             x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
+        if direct and count == 1:
+            return x, finals[0], []
         return x, _stacked(finals), _stacked(every)
 
     def extra_repr(self) -> str:
-        return ", ".join([nn.RNNBase.extra_repr(self), *self.options.changed()])  # type: ignore[arg-type]
+        return ", ".join([_torch_private.rnn_repr(self), *self.options.changed()])
 
-    def _take(self, options: Options, device: Any, dtype: torch.dtype | None) -> None:
+    def _apply_options(self, options: Options, device: Any, dtype: torch.dtype | None) -> None:
         """Keeps the options of the constructor, and registers the parameters that they bring."""
         where = type(self).__name__
         if options != Options():
             self.options, self._draws = options, options.draws
-            problem = init.problem_with(self, where)
+            problem = init.check_options(self, where)
             if problem is not None:
                 raise problem
-            init.register(self, device, dtype)
+            init.add_parameters(self, device, dtype)
 
     def _refuse(self, problem: OstinatoError, x: Any, state: State, lengths: Lengths) -> None:
         raise problem
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        metadata = getattr(destination, "_metadata", None)
+        metadata = _torch_private.state_dict_metadata(destination)
         if metadata is not None:
             metadata.setdefault(prefix[:-1], {})["gates"] = gate_record(self.cell)
 
@@ -260,11 +261,17 @@ class Layer(LayerStructure):
             expect(self)
 
 
-def settled(cell: Cell) -> Cell:
-    """`cell` with all that a call asks of it worked out: torch.compile cannot trace a cached property's first read."""
-    for derived in ("state_widths", "output_width", "output_state", "text"):
+def precompute_derived(cell: Cell) -> Cell:
+    """`cell` with the properties that a call reads: torch.compile cannot trace a cached property's first read."""
+    for derived in ("state_widths", "output_width", "output_state", "text", "random", "projected"):
         getattr(cell, derived)
     return cell
+
+
+def _with_output(cell: Cell, result: ForwardResult) -> list[Tensor]:
+    """The states after every step, in the order of the cell: the one that is the output, too."""
+    k = cell.output_state
+    return result.histories if k is None else [*result.histories[:k], result.output, *result.histories[k:]]
 
 
 def _stacked(parts: list[list[Tensor]]) -> list[Tensor]:

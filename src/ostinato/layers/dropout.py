@@ -1,7 +1,7 @@
-"""What a layer draws at random in training: one seed for a call, and from it every mask by its place.
+"""Random masks of a layer in training: a call has one seed, and every mask is a function of the seed and a counter.
 
-The seed comes from torch's generator, so torch.manual_seed makes a call repeatable; all else is a function of the seed
-and of the place that a number is for (`ostinato.cells.noise`). `pinned` gives a call its seed and its first step.
+The seed is drawn from torch's generator, so torch.manual_seed makes a call repeatable; `ostinato.cells.noise` says how
+numbers follow from it. `pinned` sets the seed and the first step of a call.
 
 Letters: T steps, B rows of the batch, R packed rows, C features, H units.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from threading import Lock, get_ident
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +24,7 @@ from ..execution import backends
 from ..execution.custom_op import draw_seed
 from ..execution.dispatch import run
 from ..execution.reference_backend import autocast_on
-from ..execution.routing import transformed
+from ..execution.routing import under_functional_transform
 from ..sequence import SequenceCall
 from .options import Options
 from .structure import LayerStructure, MaskSeed
@@ -33,13 +32,13 @@ from .structure import LayerStructure, MaskSeed
 _INPUT, _WEIGHT = 1 << 16, 1 << 17
 """Beside the number of layer and direction: masks of inputs and of weights have numbers of their own."""
 _KEPT = 1 << 13
-"""Of how many rows, or units, at most a call's constants are kept for the next one: 128 KiB."""
-FACTORS = {
+"""The constants of a call of at most so many rows, or units, are kept for the next one: 128 KiB."""
+MASK_CELLS = {
     letter: Cell.from_text(f"def factor({letter}, p, x, h):\n    return where({letter}.u < p.bound, 0.0, p.left)\n")
     for letter in "RS"
 }
 """Cells whose state is a mask: `run` draws whole tensors with them, on kernels, while compiling, anywhere. With R each
-step has numbers of its own, four of which cost what one costs."""
+step has its own numbers, and four of them cost what one costs."""
 _pin_lock = Lock()
 
 
@@ -72,7 +71,7 @@ def pinned(layer: LayerStructure, seed: int | Tensor, first_step: int = 0) -> It
 
 
 def _pin(layer: LayerStructure, thread: int, pin: MaskSeed | None) -> None:
-    # A new dict each time: other threads may be reading the one that is there.
+    # A new dict each time: other threads may be reading the present one.
     with _pin_lock:
         others = {k: v for k, v in (layer._pinned or {}).items() if k != thread}
         if pin is not None:
@@ -83,12 +82,12 @@ def _pin(layer: LayerStructure, thread: int, pin: MaskSeed | None) -> None:
             vars(layer).pop("_pinned", None)
 
 
-def _pin_of(layer: LayerStructure) -> MaskSeed | None:
-    """What a call of `layer` draws from in this thread; None for torch's generator."""
+def _seed_of(layer: LayerStructure) -> MaskSeed | None:
+    """The seed that `pinned` has set for calls of `layer` in this thread; None where torch's generator draws one."""
     pins = layer._pinned
     if pins is None:
         return None
-    if torch.compiler.is_dynamo_compiling():  # it cannot ask for the number of the thread
+    if torch.compiler.is_dynamo_compiling():  # which cannot trace get_ident
         return next(iter(pins.values()))
     return pins.get(get_ident())
 
@@ -96,14 +95,26 @@ def _pin_of(layer: LayerStructure) -> MaskSeed | None:
 class Masks:
     """The masks of one call of a layer in training."""
 
-    def __init__(self, layer: LayerStructure, x: Tensor, sequences: Tensor, lines: Callable[[], Tensor] | None):
-        """x, as the layers read it; sequences, int64 [B], the number of each row's sequence; lines() → int64 [R], which
-        row each packed line is of, None where all rows have all steps."""
-        pin = _pin_of(layer)
-        self.seed = (_seed(x) if pin is None else pin.seed.to(x.device)).reshape(1)
-        self.first_step = 0 if pin is None else pin.first_step
-        self.rows, self.sequences, self.lines = sequences.shape[0], sequences, lines
-        self.options = layer.options
+    def __init__(
+        self,
+        layer: LayerStructure,
+        x: Tensor,
+        sequences: Tensor | int,
+        lines: Callable[[], Tensor] | None = None,
+        direct: bool = False,
+    ):
+        """Draws the seed of the call.
+
+        x          as the layers read it
+        sequences  int64 [B], the number of each row's sequence, or B, for the numbers from 0
+        lines      () → int64 [R], which row each packed line is of; None where all rows have all steps
+        direct     whether the call's plan is: kernels draw, and constants of small calls are kept for the next one
+        """
+        seed = _seed_of(layer)
+        drawn = (draw_seed if direct else _draw_seed)(x) if seed is None else seed.seed.to(x.device)
+        self.seed, self.first_step = drawn.reshape(1), 0 if seed is None else seed.first_step
+        self.sequences, self.lines, self.direct, self.options = sequences, lines, direct, layer.options
+        self.rows = sequences if isinstance(sequences, int) else sequences.shape[0]
 
     def noise(self, stream: int) -> Tensor:
         """int64 [3 + B], as `run` takes it, for layer and direction number `stream`."""
@@ -118,7 +129,7 @@ class Masks:
         u = weights[k]
         lines, width = u.shape
         rows = -(-lines // WORDS)
-        mask = self._mask("R", self._counted(stream | _WEIGHT, rows), (WORDS, rows, width), p, u)
+        mask = self._mask("R", self._noise(0, stream | _WEIGHT, rows), (WORDS, rows, width), p, u)
         return [*weights[:k], u * mask.view(-1, width)[:lines], *weights[k + 1 :]]
 
     def inputs(self, x: Tensor, stream: int) -> Tensor:
@@ -129,80 +140,59 @@ class Masks:
         mask = self._mask("S", self.noise(stream | _INPUT), (1, self.rows, x.shape[-1]), p, x)[0]
         return x * (mask if self.lines is None else mask.index_select(0, self.lines()))
 
-    def _noise(self, first_step: int, stream: int, rows: Tensor) -> Tensor:
-        return torch.cat([self.seed, torch.tensor((first_step, stream), device=self.seed.device), rows])
-
-    def _counted(self, stream: int, rows: int) -> Tensor:
-        """`noise` for rows 0 … of something that is no batch."""
-        return self._noise(0, stream, torch.arange(rows, device=self.seed.device))
+    def _noise(self, first_step: int, stream: int, rows: Tensor | int) -> Tensor:
+        """rows: the number of each, or how many, numbered from 0."""
+        if self.direct:
+            assert isinstance(rows, int)
+            return torch.cat(
+                (self.seed, (_counters if rows <= _KEPT else _counters.__wrapped__)(first_step, stream, rows))
+            )
+        device = self.seed.device
+        numbers = torch.arange(rows, device=device) if isinstance(rows, int) else rows
+        return torch.cat([self.seed, torch.tensor((first_step, stream), device=device), numbers])
 
     def _mask(self, letter: str, noise: Tensor, shape: tuple[int, int, int], p: float, like: Tensor) -> Tensor:
         """[T, B, width] of the number type of `like`: 0 with probability p, else 1 / (1 - p)."""
         steps, rows, width = shape
+        if self.direct:
+            x, h = backends.empty((steps, rows, 1), like), backends.empty((rows, width), like)
+            kept = (_vectors if width <= _KEPT else _vectors.__wrapped__)(p, width, like.dtype)
+            call = SequenceCall(MASK_CELLS[letter], x, [h], kept, random_state=noise)
+            return backends.forward(call, False, False).output
         kind = like.dtype if like.dtype == torch.float64 else torch.float32
         x, h = (torch.empty(size, dtype=kind, device=like.device) for size in ((steps, rows, 1), (rows, width)))
-        vectors = [torch.full((width,), value, dtype=kind, device=like.device) for value in _bound_and_left(p)]
+        vectors = [torch.full((width,), value, dtype=kind, device=like.device) for value in _bound_and_factor(p)]
         with torch.autocast(like.device.type, enabled=False) if autocast_on(like.device.type) else nullcontext():
-            mask = run(SequenceCall(FACTORS[letter], x, [h], vectors, random_state=noise)).output
+            mask = run(SequenceCall(MASK_CELLS[letter], x, [h], vectors, random_state=noise)).output
         return mask if kind is like.dtype else mask.to(like.dtype)
-
-
-class DenseMasks(Masks):
-    """The same, asking nothing, where kernels run on a dense batch in float32 or float64, and nobody looks on."""
-
-    def __init__(self, layer: LayerStructure, x: Tensor, rows: int):
-        """x, as the layer reads it; rows, B. This draws the seed: nothing may turn the call away from kernels now."""
-        pin = _pin_of(layer)
-        self.seed = (draw_seed(x) if pin is None else pin.seed.to(x.device)).view(1)
-        self.first_step = 0 if pin is None else pin.first_step
-        self.rows, self.lines = rows, None
-        self.options = layer.options
-
-    def noise(self, stream: int) -> Tensor:
-        return self._noise(self.first_step, stream, self.rows)
-
-    def _counted(self, stream: int, rows: int) -> Tensor:
-        return self._noise(0, stream, rows)
-
-    def _noise(self, first_step: int, stream: int, rows: Any) -> Tensor:
-        """rows: how many, numbered from 0."""
-        places = _places if rows <= _KEPT else _places.__wrapped__
-        return torch.cat((self.seed, places(first_step, stream, rows)))
-
-    def _mask(self, letter: str, noise: Tensor, shape: tuple[int, int, int], p: float, like: Tensor) -> Tensor:
-        steps, rows, width = shape
-        x, h = backends.empty((steps, rows, 1), like), backends.empty((rows, width), like)
-        vectors = (_vectors if width <= _KEPT else _vectors.__wrapped__)(p, width, like.dtype)
-        call = SequenceCall(FACTORS[letter], x, [h], vectors, random_state=noise)
-        return backends.forward(call, False, False).output
 
 
 def mask_cells(options: Options) -> list[Cell]:
     """The cells that masks of weights and of inputs are drawn with."""
-    return [FACTORS["R"]] * bool(options.weight_dropout) + [FACTORS["S"]] * bool(options.input_dropout)
+    return [MASK_CELLS["R"]] * bool(options.weight_dropout) + [MASK_CELLS["S"]] * bool(options.input_dropout)
 
 
-def _seed(like: Tensor) -> Tensor:
+def _draw_seed(like: Tensor) -> Tensor:
     """64 bits of torch's generator, on the device of `like`. Under torch.func vmap asks for its `randomness`."""
-    if transformed() or not (torch.compiler.is_compiling() or _torch_private.dispatch_mode_active()):
+    if under_functional_transform() or not (torch.compiler.is_compiling() or _torch_private.dispatch_mode_active()):
         return draw_seed(like)
     return torch.ops.ostinato.draw_seed(like)
 
 
-def _bound_and_left(p: float) -> tuple[float, float]:
-    """The probability as random numbers can have it exactly, and the factor of what is left: p.bound and p.left, which
-    is the order of a cell's vectors, that of the alphabet."""
+def _bound_and_factor(p: float) -> tuple[float, float]:
+    """The probability as random numbers can have it exactly, and the factor of the numbers that are left: p.bound and
+    p.left, in the alphabetical order of a cell's vectors."""
     bound = round(p * 2**BITS) / 2**BITS
     return bound, 1 / (1 - bound)
 
 
 @bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes([found]))
-def _places(first_step: int, stream: int, rows: int) -> Tensor:
-    """int64 [2 + B], what `noise` holds behind the seed; only ever read."""
+def _counters(first_step: int, stream: int, rows: int) -> Tensor:
+    """int64 [2 + B], the entries of `noise` behind the seed; only read."""
     return torch.cat((torch.tensor((first_step, stream), device="cpu"), torch.arange(rows, device="cpu")))
 
 
 @bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes(found))
 def _vectors(p: float, width: int, kind: torch.dtype) -> tuple[Tensor, ...]:
     """A mask's vectors; only ever read."""
-    return tuple(torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_left(p))
+    return tuple(torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_factor(p))

@@ -1,4 +1,4 @@
-"""Layers as torch.fx sees them: leaves, which are one node of a traced graph, as those of torch.nn are."""
+"""Layers under torch.fx: leaves, one node of a traced graph each, as those of torch.nn are."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from .structure import LayerStructure
 def leaf_for_fx(module: nn.Module) -> None:
     """Makes tracers of torch.fx take `module` for a leaf: hooks, parametrizations and options stay inside of it.
 
-    A tracer asks the instance for the name of its module, and whether that begins with torch.nn. This is the one place
-    where it can be told; the class keeps its own name, by which it is pickled. torch.compile asks for "torch.nn.", with
-    the dot, and goes on tracing what the layer does.
+    A tracer tests whether the instance's `__module__` begins with torch.nn, so that is set on the instance; the class
+    keeps its own name, by which it is pickled. torch.compile tests for "torch.nn.", with the dot, and traces the layer.
     """
     vars(module)["__module__"] = "torch.nn"
 
@@ -27,7 +26,7 @@ def is_value(x: object) -> TypeGuard[Proxy]:
 
 
 def refuse_alone(layer: LayerStructure) -> None:
-    """For a trace of a layer's own forward, which depends on what its arguments hold."""
+    """Raises InputError for a trace of a layer's own forward, which depends on the values of its arguments."""
     remedy = "Trace a model that holds the layer, of which it becomes one node."
     raise InputError(phrase(type(layer).__name__, "torch.fx's trace", "of a model", "the layer by itself", remedy))
 

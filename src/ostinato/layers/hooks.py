@@ -1,4 +1,4 @@
-"""Hooks on modules that others may be calling at the same time."""
+"""Forward hooks for the calls of one thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ After = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], Any]
 def hooked(module: nn.Module, before: Before | None, after: After | None) -> Iterator[None]:
     """Calls of `module` inside, in this thread, run `before` and `after`, as torch's forward hooks with keywords.
 
-    Calls in other threads find the hooks too, and pass them by.
+    Calls in other threads do not run them.
     """
     handles = []
     try:
@@ -36,8 +36,8 @@ def _here_alone(hook: Callable[..., Any]) -> Callable[..., Any]:
     own = get_ident()
 
     def run(*given: Any) -> Any:
-        # torch notes in a second step that a hook takes keywords: between the two another thread calls it without.
-        # torch.compile, which cannot ask for the number of the thread, traces in the one that calls.
+        # torch registers in a second step that a hook takes keywords; until then another thread may call it without.
+        # torch.compile cannot trace get_ident, and traces in the thread that calls.
         if torch.compiler.is_dynamo_compiling() or get_ident() == own:
             return hook(*given)
         return None

@@ -22,8 +22,8 @@ from .parameters import suffixes
 from .structure import LayerStructure
 
 
-def problem_with(layer: LayerStructure, where: str) -> OstinatoError | None:
-    """What the layer's cell lacks for the layer's options, if anything."""
+def check_options(layer: LayerStructure, where: str) -> OstinatoError | None:
+    """The error for options that the layer's cell does not support; None where it supports them."""
     cell, options = layer.cell, layer.options
     if options.init in ("orthogonal", "identity"):
         if "U" not in cell.letters:
@@ -57,8 +57,8 @@ def problem_with(layer: LayerStructure, where: str) -> OstinatoError | None:
     return None
 
 
-def start(layer: LayerStructure) -> None:
-    """Gives a layer whose parameters were drawn as torch draws them the first values that its options ask for."""
+def initialize(layer: LayerStructure) -> None:
+    """Sets the first values that the options ask for, on parameters that were drawn as torch draws them."""
     cell, options = layer.cell, layer.options
     if options == Options():
         return
@@ -98,17 +98,17 @@ def learned_names(layer: LayerStructure) -> list[list[str]]:
     return [[f"initial_{state}{end}" for end in ends] for state in layer.cell.states]
 
 
-def register(layer: LayerStructure, device: Any, dtype: torch.dtype | None) -> None:
-    """Adds the parameters that the layer's options bring: initial_NAME_lk, [H], or [P] for a projection's state."""
+def add_parameters(layer: LayerStructure, device: Any, dtype: torch.dtype | None) -> None:
+    """Adds the parameters of the layer's options: initial_NAME_lk, [H], or [P] for a projection's state."""
     for symbol, names in zip(layer.cell.state_widths, learned_names(layer)):
         width = layer.cell.width(symbol, layer.input_size, layer.hidden_size, layer.proj_size)
         for name in names:
             layer.register_parameter(name, nn.Parameter(torch.empty(width, device=device, dtype=dtype)))
 
 
-def own(layer: LayerStructure, x: Tensor | PackedSequence, rows: int | None = None) -> list[Tensor]:
-    """Where the rows of x start by themselves, zeros or the learned state: [D·L, B, H] of each state, as a caller would
-    give it; [D·L, rows, H] where `rows` is given. Every row starts from the same."""
+def initial_state(layer: LayerStructure, x: Tensor | PackedSequence, rows: int | None = None) -> list[Tensor]:
+    """The initial state of the rows of x without a given one, zeros or the learned state: [D·L, B, H] for each state;
+    [D·L, rows, H] where `rows` is given. It is the same for every row."""
     data = x.data if isinstance(x, PackedSequence) else x
     shapes = [s if rows is None else (s[0], rows, s[-1]) for s in state_shapes(layer, x)]
     if not layer.options.learn_initial_state:
@@ -122,7 +122,7 @@ def own(layer: LayerStructure, x: Tensor | PackedSequence, rows: int | None = No
 
 def learned(layer: LayerStructure, x: Tensor | PackedSequence) -> State:
     """The learned state as a caller would give it."""
-    states = own(layer, x)
+    states = initial_state(layer, x)
     return states[0] if len(states) == 1 else tuple(states)
 
 

@@ -1,4 +1,4 @@
-"""Modules in evaluation for a while, also where several threads ask for it at once."""
+"""Modules in eval mode inside a context, also where contexts of several threads overlap."""
 
 from __future__ import annotations
 

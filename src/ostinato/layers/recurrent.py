@@ -13,12 +13,12 @@ from typing import Any, Unpack
 import torch
 from torch import nn
 
+from .. import _torch_private
 from ..cells import Cell, as_cell, catalogue
 from ..errors import InputError, phrase
 from . import init
-from .base import Layer, settled
-from .cell_options import equations
-from .options import LayerOptions, Options, shows_options
+from .base import Layer, precompute_derived
+from .options import LayerOptions, Options, equations, shows_options
 from .parameters import GateOrder, gate_record, in_torch_order, suffixes
 
 _TORCHS = frozenset(catalogue()[name] for name in ("elman", "elman_relu", "gru", "lstm", "lstm_projected"))
@@ -72,28 +72,17 @@ class Recurrent(Layer):
     ) -> None:
         super().__init__()
         chosen = as_cell(cell, "Recurrent")
-        # torch's own checks of these options, in its own words. Without storage nothing is drawn at random.
-        nn.RNNBase(
-            "RNN_TANH",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            proj_size,
-            "meta",
-        )
+        sizes = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        _torch_private.check_rnn_arguments(sizes)  # in torch's own words
         if proj_size and not chosen.projected:
             expected = f"0 for the cell {chosen.name}, which has no projection V"
             remedy = 'Use a cell that has one, such as "lstm_projected".'
             raise InputError(phrase("Recurrent", "proj_size", expected, proj_size, remedy))
         told = Options.of("Recurrent", options)
         cells = equations(chosen if bias else chosen.without_bias(), told, "Recurrent")
-        self.cell = settled(cells[0])
+        self.cell = precompute_derived(cells[0])
         if cells[1] != cells[0]:
-            self._equations = self.cell, settled(cells[1])
+            self._equations = self.cell, precompute_derived(cells[1])
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -109,7 +98,7 @@ class Recurrent(Layer):
         if chosen not in _TORCHS and any(len(names) > 1 for names in gate_record(chosen).values()):
             self.gate_order = GateOrder(self.cell)
             self.knows_order = catalogue().get(chosen.name) == chosen
-        self._take(told, device, dtype)
+        self._apply_options(told, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -124,7 +113,7 @@ class Recurrent(Layer):
                 nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.constant_(parameter, value)
-        init.start(self)
+        init.initialize(self)
 
     def flatten_parameters(self) -> None:
         """Does nothing: kernels read each parameter where it lies. torch.nn's layers have this call, for cuDNN."""
@@ -132,10 +121,10 @@ class Recurrent(Layer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for cell in (self.cell, *(self._equations or ())):
-            settled(cell)
+            precompute_derived(cell)
 
     def __repr__(self) -> str:
-        own = self._modules.keys() <= {"gate_order"}
+        own = _torch_private.own_modules(self).keys() <= {"gate_order"}
         return f"{self._get_name()}({self.extra_repr()})" if own else super().__repr__()
 
     def extra_repr(self) -> str:

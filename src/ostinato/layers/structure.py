@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ from .options import Options
 
 
 class MaskSeed(NamedTuple):
-    """What a layer draws its masks from while `dropout.pinned` is on."""
+    """The seed of a layer's masks inside `dropout.pinned`."""
 
     seed: Tensor
     """int64 without dimensions."""
@@ -39,36 +39,46 @@ class LayerStructure(nn.Module):
     bidirectional: bool
     proj_size: int
     options: Options = Options()
-    """What the layer was told beyond torch.nn's arguments. An instance has its own where that is anything at all."""
+    """Options beyond torch.nn's. The default is the class's; an instance has its own where an option was given."""
     _equations: tuple[Cell, Cell] | None = None
     """The cell in evaluation and in training, where options are in the equations."""
     _draws = False
     """Whether a call in training draws anything at random."""
     _pinned: Mapping[int, MaskSeed] | None = None
-    """The number of a thread → what calls in it draw from, while `dropout.pinned` is on there."""
+    """The number of a thread → the seed of calls in it, inside `dropout.pinned`. An attribute of the layer, on which
+    a graph of torch.compile can depend."""
     knows_order = True
-    """Whether weights that come without a word on the order of their gates are in this cell's: as torch.nn's are."""
+    """Whether weights without a record of the order of their gates are in this cell's order, as torch.nn's are."""
     moved: Mapping[str, list[int]] = MappingProxyType({})
     """Parameter's name → where each of its gates was before `load_state_dict` permuted it, until an optimiser steps."""
 
     @property
-    def running(self) -> Cell:
-        """The equations that a call runs now: in training some options put more into them."""
+    def active_cell(self) -> Cell:
+        """The equations of a call in the present mode: in training some options add to them."""
         return self.cell if self._equations is None else self._equations[self.training]
 
     @property
+    def running(self) -> Cell:
+        """The earlier name of `active_cell`, without a warning: torch.jit.script reads every property of a module."""
+        return self.active_cell
+
+    @property
     def checkpoint(self) -> Checkpointing:
-        """What is kept between forward and backward; the one option that may be set at any time."""
+        """What is saved between forward and backward; the one option that may be set at any time."""
         return self.options.checkpoint
 
     @checkpoint.setter
     def checkpoint(self, value: Checkpointing) -> None:
         self.options = replace(self.options, where=type(self).__name__, checkpoint=value)
 
+    def _layers(self, stack: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Output, final states, and states after every step on demand, of a `stack_call.StackCall`."""
+        raise NotImplementedError
+
     def _weight_names(self) -> Sequence[Sequence[str]]:
         """For each layer and direction the parameters' names, in the order in which the cell takes them."""
         raise NotImplementedError
 
-    def _first_names(self) -> Sequence[str]:
-        """The parameters' names of the first layer and direction."""
-        return self._weight_names()[0]
+    def _cached_names(self) -> Sequence[Sequence[str]]:
+        """`_weight_names` for a small call, outside of torch.compile, which cannot look through a cache."""
+        return self._weight_names()

@@ -18,16 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from .. import _torch_private
+from ..caching import bounded_cache
 from ..cells import Cell, catalogue
 from ..errors import InputError, OstinatoError, phrase
 from ..execution import backends
-from ..execution.routing import transformed
+from ..execution.routing import under_functional_transform
 from ..ragged.lengths import Lengths, Resets
 from . import init
 from .arguments import State
-from .base import Layer, StackCall, settled
-from .cell_options import equations
-from .options import LayerOptions, Options, shows_options
+from .base import Layer, StackCall, precompute_derived
+from .options import LayerOptions, Options, equations, shows_options
 from .parameters import suffixes
 
 _NAMES = {
@@ -38,21 +39,21 @@ _NAMES = {
     ("LSTM", True): "lstm_projected",
 }
 _CELLS: dict[tuple[str, bool, bool], Cell] = {
-    (*key, bias): settled(catalogue()[name] if bias else catalogue()[name].without_bias())
+    (*key, bias): precompute_derived(catalogue()[name] if bias else catalogue()[name].without_bias())
     for key, name in _NAMES.items()
     for bias in (True, False)
 }
-_FIRST_NAMES = {
-    (bias, projected): (
-        "weight_ih_l0",
-        "weight_hh_l0",
-        *["weight_hr_l0"] * projected,
-        *["bias_ih_l0", "bias_hh_l0"] * bias,
-    )
-    for bias in (True, False)
-    for projected in (True, False)
-}
 _TORCH = {"RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu, "GRU": torch.gru, "LSTM": torch.lstm}
+
+
+@bounded_cache(1 << 20, size_of=lambda names, *_: 512 * len(names))
+def weight_names(
+    bias: bool, projected: bool, layers: int, bidirectional: bool, vectors: tuple[str, ...]
+) -> tuple[tuple[str, ...], ...]:
+    """For each layer and direction the parameters' names in the cell's order, W U V b d p; torch's is W U b d V."""
+    stems = ["weight_ih", "weight_hh", *["weight_hr"] * projected, *["bias_ih", "bias_hh"] * bias]
+    stems += [f"p_{name}" for name in vectors]
+    return tuple([tuple([stem + end for stem in stems]) for end in suffixes(layers, bidirectional)])
 
 
 @lru_cache(maxsize=1)
@@ -81,10 +82,10 @@ class TorchLayer(Layer, nn.RNNBase):
             raise InputError(phrase(where, "activation", expected, repr(told.activation), remedy))
         cells = equations(plain, told, where)
         if cells != (plain, plain):
-            self._equations = settled(cells[0]), settled(cells[1])
+            self._equations = precompute_derived(cells[0]), precompute_derived(cells[1])
             self._register_vectors(**factory)
-        self._take(told, **factory)
-        init.start(self)
+        self._apply_options(told, **factory)
+        init.initialize(self)
 
     def _register_vectors(self, device: Any = None, dtype: torch.dtype | None = None) -> None:
         """The vectors p of the equations, which torch's module does not know of."""
@@ -113,63 +114,62 @@ class TorchLayer(Layer, nn.RNNBase):
 
         `state` is another name for hx; `lengths`, `resets` and `return_states` are those of `Recurrent.forward`.
         """
-        return super().forward(input, state, hx=hx, lengths=lengths, resets=resets, return_states=return_states)
+        if state is not None:
+            return super().forward(input, state, hx=hx, lengths=lengths, resets=resets, return_states=return_states)
+        return self._sequence(input, hx, lengths, resets, return_states)
 
     def reset_parameters(self) -> None:
         """Draws all parameters anew, as torch does and as the options ask."""
         super().reset_parameters()
-        init.start(self)
+        init.initialize(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for cell in self._equations or ():
-            settled(cell)
+            precompute_derived(cell)
 
     def _weight_names(self) -> Sequence[Sequence[str]]:
-        # torch's order is ih, hh, two biases, hr; the cell's is W U V b d.
-        names = [[*group[:2], *group[4:], *group[2:4]] for group in self._all_weights]
-        vectors = self.cell.gates.get("p", ())
-        if vectors:
-            ends = suffixes(self.num_layers, self.bidirectional)
-            return [[*group, *(f"p_{v}{end}" for v in vectors)] for group, end in zip(names, ends, strict=True)]
-        return names
+        vectors = () if self._equations is None else self._equations[0].gates.get("p", ())
+        names = weight_names.__wrapped__
+        return names(self.bias, self.proj_size > 0, self.num_layers, self.bidirectional, vectors)
 
-    def _first_names(self) -> Sequence[str]:
-        if self._equations is not None:
-            return self._weight_names()[0]
-        return _FIRST_NAMES[self.bias, self.proj_size > 0]
+    def _cached_names(self) -> Sequence[Sequence[str]]:
+        vectors = () if self._equations is None else self._equations[0].gates.get("p", ())
+        return weight_names(self.bias, self.proj_size > 0, self.num_layers, self.bidirectional, vectors)
 
     def _layers(self, stack: StackCall) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        x, looking = stack.x, stack.looking
-        # torch's layers know none of these
-        own = stack.masks is not None or self._equations is not None or stack.spare or stack.histories
-        checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own keep everything
-        if own or checkpointed or _runs_here(x) or transformed():
+        if stack.plan is not None:
             return super()._layers(stack)
-        if looking is not None:
+        x, observers = stack.x, stack.observers
+        # torch's layers have none of these
+        ours = stack.masks is not None or self._equations is not None or stack.has_padding_rows or stack.histories
+        checkpointed = self.checkpoint is not None and torch.is_grad_enabled()  # torch's own save everything
+        if ours or checkpointed or _runs_here(x) or under_functional_transform():
+            return super()._layers(stack)
+        if observers is not None:
             for depth in range(self.num_layers):
                 for direction in range(2 if self.bidirectional else 1):
-                    looking(depth, direction).unseen(f"torch's own implementation ran it on {x.device}")
+                    observers(depth, direction).not_observed(f"torch's own implementation ran it on {x.device}")
         return self._torch_layers(x, stack.states, stack.sizes)
 
     def _torch_layers(
         self, x: Tensor, states: Sequence[Tensor], sizes: Tensor | None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """torch's own implementation: cuDNN and its like, on devices for which there are no kernels."""
-        self._update_flat_weights()
+        weights = _torch_private.current_flat_weights(self)
         start = tuple(states) if len(states) > 1 else states[0]
         shape = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
         layers: Any = _TORCH[self.mode]
         if sizes is None:
-            output, *finals = layers(x, start, self._flat_weights, *shape, False)
+            output, *finals = layers(x, start, weights, *shape, False)
         else:
-            output, *finals = layers(x, sizes, start, self._flat_weights, *shape)
+            output, *finals = layers(x, sizes, start, weights, *shape)
         return output, finals, []
 
     def _refuse(self, problem: OstinatoError, x: Any, state: State, lengths: Lengths) -> None:
         """Raises torch's own error where torch checks these arguments; where it would merely crash, `problem`."""
         if isinstance(x, PackedSequence):  # checked, not run: nn.LSTM reads packed rows of any width without a check
-            self._update_flat_weights()
+            _torch_private.current_flat_weights(self)
         try:
             if isinstance(x, PackedSequence):
                 if x.batch_sizes.dtype is not torch.int64:

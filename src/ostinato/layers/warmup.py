@@ -1,4 +1,4 @@
-"""`warmup`: the kernels of a model before its first call."""
+"""`warmup`: compiles the kernels of a model before its first call."""
 
 from __future__ import annotations
 

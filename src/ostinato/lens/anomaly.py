@@ -17,7 +17,8 @@ from ..cells.cell import PARAMETER
 from ..cells.text import expression, is_short
 from ..cells.value import Value
 from ..errors import AnomalyError
-from ..execution.observer import WATCHER, Onlooker, Piece
+from ..execution.interception import observed
+from ..execution.observer import SequenceObserver, SequenceRecord
 from ..layers.base import Layer
 from ..ragged.batch import Batch
 from ..sequence import RecordedGradients, Upstream
@@ -83,50 +84,49 @@ def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
     devices) cannot be checked, which a warning says.
     """
     names = {} if model is None else {id(m): n for n, m in modules_by_name(model) if isinstance(m, Layer) and n}
-    watcher = _Watcher(names)
-    token = WATCHER.set(watcher)
+    locators = _Locators(names)
     try:
-        yield
+        with observed(locators.observe):
+            yield
     finally:
-        WATCHER.reset(token)
-        for locator in watcher.locators:
-            locator.looking = False
+        for locator in locators.made:
+            locator.active = False
 
 
-class _Watcher:
+class _Locators:
     """Observes every call of every layer."""
 
     def __init__(self, names: dict[int, str]) -> None:
         self.names = names
-        self.locators: list[AnomalyLocator] = []
+        self.made: list[AnomalyLocator] = []
 
-    def call(self, layer: Layer, batch: Batch) -> Callable[[int, int], Onlooker]:
+    def observe(self, layer: Layer, batch: Batch) -> Callable[[int, int], SequenceObserver]:
         layout, kind = CallLayout(batch), type(layer).__name__
         name = f"{self.names[id(layer)]} ({kind})" if id(layer) in self.names else kind
 
-        def observer(depth: int, direction: int) -> Onlooker:
+        def observer(depth: int, direction: int) -> SequenceObserver:
             locator = AnomalyLocator(layer, layout, _Where(name, depth, direction == 1))
-            self.locators.append(locator)
+            self.made.append(locator)
             return locator
 
         return observer
 
 
 class AnomalyLocator:
-    """Locates the first value that is not finite in one layer and direction of one call; an `Onlooker`."""
+    """Locates the first value that is not finite in one layer and direction of one call; a `SequenceObserver`."""
 
     def __init__(self, layer: Layer, layout: CallLayout, where: _Where) -> None:
         self.recipe = cell_recipe(layer.cell)
         self.cell, self.named = self.recipe.cell, self.recipe.named
         self.layout, self.reverse, self.where = layout, where.reverse, where
-        self.looking = True
+        self.active = True
         """Whether it still observes; part of the protocol."""
 
-    def unseen(self, why: str) -> None:
+    def not_observed(self, why: str) -> None:
         """The call is executed in a way that cannot be observed."""
         warnings.warn(f"detect_anomaly: {self.where} was not looked at: {why}.", stacklevel=2)
 
-    def forward(self, piece: Piece) -> None:
+    def forward(self, piece: SequenceRecord) -> None:
         """Raises AnomalyError where a value of the piece is not finite."""
         # x too: saturated gates turn an infinite x into finite values, and their weights' gradients into NaN.
         tensors = [t.flatten(0, -2) for t in (piece.output, *piece.histories, piece.x)]
@@ -206,7 +206,7 @@ class AnomalyLocator:
         ends = [n.pre_activations, n.gates]
         return next((g for g in self.cell.trace.order if any(g in v and v[g].id in dependent for v in ends)), None)
 
-    def backward(self, piece: Piece, upstream: Upstream, recorded: RecordedGradients) -> None:
+    def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Raises AnomalyError where a gradient of the piece is not finite."""
         gradients, adjoints, gate_gradients = recorded.gradients, recorded.adjoints, recorded.products
         entering = [t for t in (upstream.output, *upstream.histories) if t is not None]
@@ -258,7 +258,7 @@ class AnomalyLocator:
                     return f"{name} of gate {gate} ({_kind(t)})"
         return ""
 
-    def _first_row(self, piece: Piece, tensors: Sequence[Tensor], last: bool) -> int:
+    def _first_row(self, piece: SequenceRecord, tensors: Sequence[Tensor], last: bool) -> int:
         """The first packed row of the first step, or with `last` of the last one, at which a tensor is not finite."""
         bad = torch.stack([~t.isfinite().all(1) for t in tensors]).any(0).cpu()
         rows, base = torch.nonzero(bad)[:, 0], self.layout.step_offsets[piece.first]
@@ -268,7 +268,7 @@ class AnomalyLocator:
         begin = int(offsets[torch.searchsorted(offsets, rows[-1], right=True) - 1])
         return int(rows[rows >= begin][0])
 
-    def _position(self, piece: Piece, row: int) -> str:
+    def _position(self, piece: SequenceRecord, row: int) -> str:
         at = row + self.layout.step_offsets[piece.first]
         step, row_of_x = torch.nonzero(self.layout.x_index == at)[0].tolist()
         return f"at step {step}, row {row_of_x}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Token
+from contextlib import ExitStack
 from types import TracebackType
 
 from torch import nn
 
 from .._torch_private import inside_backward
 from ..errors import USE_CONVERT, InputError, phrase
-from ..execution.observer import WATCHER, Onlooker, Watcher
+from ..execution.interception import current, observed
+from ..execution.observer import Observe, SequenceObserver
 from ..layers.base import Layer
 from ..ragged.batch import Batch
 from .capture.call_layout import CallLayout
@@ -39,37 +40,37 @@ class Watch:
         self._observed: list[ObservedCall] = []
         self._calls: dict[int, int] = {}
         self._monitor = OptimizerMonitor(model, modules)
-        self._token: Token[Watcher | None] | None = None
-        self._outer: Watcher | None = None
+        self._context = ExitStack()
+        self._entered = False
+        self._outer: Observe | None = None
 
     def __enter__(self) -> Watch:
-        if self._token is not None or self._observed:
+        if self._entered:
             raise InputError(phrase(_WHERE, "the watch", "entered once", "a second time", "Call lens.watch again."))
-        self._outer = WATCHER.get()
-        self._token = WATCHER.set(self)
+        self._entered, self._outer = True, current().observe
+        self._context.enter_context(observed(self._observe))
         self._monitor.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            WATCHER.reset(self._token)
+        self._context.close()
         self._monitor.end()
-        for observed in self._observed:
-            observed.observer.looking = False
+        for call in self._observed:
+            call.observer.active = False
 
-    def call(self, layer: Layer, batch: Batch) -> Callable[[int, int], Onlooker] | None:
-        """Makes the observers of a call; part of the protocol of `execution.observer.WATCHER`."""
+    def _observe(self, layer: Layer, batch: Batch) -> Callable[[int, int], SequenceObserver] | None:
+        """An `execution.observer.Observe`: a layer of another model is observed by an outer watch, if there is one."""
         name = self._names.get(id(layer))
         if name is None:
-            return None if self._outer is None else self._outer.call(layer, batch)
+            return None if self._outer is None else self._outer(layer, batch)
         number, recomputation = self._calls.get(id(layer), 0), inside_backward()
         self._calls[id(layer)] = number + (not recomputation)
-        layout, cell, kind = CallLayout(batch), layer.running, type(layer).__name__
+        layout, cell, kind = CallLayout(batch), layer.active_cell, type(layer).__name__
         names, directions = layer._weight_names(), 2 if layer.bidirectional else 1
 
-        def observer(depth: int, direction: int) -> Onlooker:
+        def observer(depth: int, direction: int) -> SequenceObserver:
             one = LayerObserver(cell, layout, direction == 1)
             parameters = tuple(names[depth * directions + direction])
             self._observed.append(

@@ -1,4 +1,4 @@
-"""How a batch of sequences is laid out for the layers, and the way back.
+"""The layout of a batch of sequences for the layers, and its inverse for their results.
 
 Layers read x [T, B, C], or packed rows [R, C] with `sizes`, the rows of each step, as in a PackedSequence: the longest
 sequences come first, so the rows of a step are the first ones of the step before.
@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..errors import InputError, phrase
-from ..execution.routing import seen, transformed
-from .gather import pick
-from .index_tensors import Exact, Layout, layout_for_any, layout_of
+from ..execution.routing import needs_registered_op, under_functional_transform
+from .gather import gather_rows
+from .index_tensors import DenseIndex, Layout, layout_for_any, layout_of
 from .lengths import Lengths, Resets, given_lengths, given_resets, known_lengths
 
 
@@ -26,23 +26,23 @@ from .lengths import Lengths, Resets, given_lengths, given_resets, known_lengths
 class Padded:
     """Every row has T steps. The caller's x is [T, B, C], [B, T, C] with batch_first, or [T, C] without a batch.
 
-    fresh    bool [B], the rows that start anew at their first step; None where no row does
+    starts_new    bool [B], the rows that start anew at their first step; None where no row does
     """
 
     x: Tensor
     batched: bool
     batch_first: bool
-    fresh: Tensor | None = None
+    starts_new: Tensor | None = None
     sizes = None
     lines = None
-    spare = False
-    places = None
+    has_padding_rows = False
+    row_layout = None
 
     @classmethod
-    def of(cls, x: Tensor, batch_first: bool, fresh: Tensor | None = None) -> Padded:
+    def of(cls, x: Tensor, batch_first: bool, starts_new: Tensor | None = None) -> Padded:
         if x.dim() == 2:
-            return cls(x.unsqueeze(1), False, False, fresh)
-        return cls(x.transpose(0, 1) if batch_first else x, True, batch_first, fresh)
+            return cls(x.unsqueeze(1), False, False, starts_new)
+        return cls(x.transpose(0, 1) if batch_first else x, True, batch_first, starts_new)
 
     def start(self, state: Tensor, own: Tensor | None) -> Tensor:
         """The states of the rows of x, from the caller's, [D·L, B, H] or [D·L, H], and the layer's own, [D·L, 1, H].
@@ -50,7 +50,9 @@ class Padded:
         `own` is None where the caller gave no state: `state` is then the layer's own already.
         """
         batched = state if self.batched else state.unsqueeze(1)
-        return batched if own is None or self.fresh is None else torch.where(self.fresh[:, None], own, batched)
+        return (
+            batched if own is None or self.starts_new is None else torch.where(self.starts_new[:, None], own, batched)
+        )
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
         """The rows' last state as the caller counts rows; `start` is the caller's state."""
@@ -75,8 +77,8 @@ class Packed:
     """torch's PackedSequence: its data are rows already, and `sorted_indices` says whose they are."""
 
     sequence: PackedSequence
-    spare = False
-    places = None
+    has_padding_rows = False
+    row_layout = None
 
     @property
     def x(self) -> Tensor:
@@ -122,31 +124,31 @@ class Ragged:
     rows, `x`, and scattered once at the end. A row's final state is that of its last piece, in both directions: what a
     call on this piece alone returns.
 
-    there   the caller's x
+    source  the caller's x
     layout  where each step goes
-    places  `no_gather.row_layout` where x is to stay as it is, and the output to be laid out as x
+    row_layout  `kernels.RowLayout` where x stays as it is, and the output is laid out as x
     packed  x, once it was gathered
     """
 
-    there: Tensor
-    layout: Layout | Exact
+    source: Tensor
+    layout: Layout | DenseIndex
     batch_first: bool
-    places: Any = None
+    row_layout: Any = None
     packed: Tensor | None = None
 
     @property
     def lead(self) -> tuple[int, ...]:
         """The caller's leading sizes: (T, B), (B, T) with batch_first, or (T,) without a batch."""
-        return tuple(self.there.shape[:-1])
+        return tuple(self.source.shape[:-1])
 
     @property
     def x(self) -> Tensor:
         """[R, C], gathered when first asked for; as the caller has it where it stays."""
-        if self.places is not None:
-            return self.there
+        if self.row_layout is not None:
+            return self.source
         if self.packed is None:
-            x = self.there
-            self.packed = pick(x if x.dim() == 2 else x.flatten(0, 1), self.layout.index, self.layout.inverse)
+            x = self.source
+            self.packed = gather_rows(x if x.dim() == 2 else x.flatten(0, 1), self.layout.index, self.layout.inverse)
         return self.packed
 
     @property
@@ -154,13 +156,13 @@ class Ragged:
         return self.layout.sizes
 
     @property
-    def spare(self) -> bool:
-        return self.layout.spare
+    def has_padding_rows(self) -> bool:
+        return self.layout.has_padding_rows
 
     @property
     def _knows_rows(self) -> bool:
-        """Whether what runs the packed rows takes and gives states by the caller's rows."""
-        return self.places is not None and self.places.by_rows
+        """Whether the backend takes and returns states by the caller's rows."""
+        return self.row_layout is not None and self.row_layout.by_rows
 
     def start(self, state: Tensor, own: Tensor | None) -> Tensor:
         """The start of each piece: the state of its row, or the layer's own."""
@@ -168,11 +170,11 @@ class Ragged:
         if self._knows_rows:
             return batched
         of_rows = batched.index_select(1, self.layout.rows)
-        fresh = self.layout.fresh
-        return of_rows if own is None or fresh is None else torch.where(fresh[:, None], own, of_rows)
+        starts_new = self.layout.starts_new
+        return of_rows if own is None or starts_new is None else torch.where(starts_new[:, None], own, of_rows)
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
-        """A row without a step ends where it starts."""
+        """The final states; that of a row without a step is its initial state."""
         if self._knows_rows:
             return state if len(self.lead) == 2 else state.squeeze(1)
         batched = start if len(self.lead) == 2 else start.unsqueeze(1)
@@ -191,8 +193,8 @@ class Ragged:
     def output(self, y: Tensor) -> Tensor:
         return (
             y
-            if self.places is not None
-            else pick(y, self.layout.inverse, self.layout.index).view(*self.lead, y.shape[-1])
+            if self.row_layout is not None
+            else gather_rows(y, self.layout.inverse, self.layout.index).view(*self.lead, y.shape[-1])
         )
 
     def steps(self, states: Tensor) -> Tensor:
@@ -203,7 +205,7 @@ class Ragged:
 Batch = Padded | Packed | Ragged
 
 
-def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_first: bool, where: str) -> Batch:
+def prepare_batch(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_first: bool, where: str) -> Batch:
     """The batch as the layers read it. x [T, B, C], [B, T, C] with batch_first, [T, C], or a PackedSequence."""
     if isinstance(x, PackedSequence):
         if lengths is not None:
@@ -216,7 +218,7 @@ def lay_out(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, batch_
     steps, rows = x.shape[time], x.shape[1 - time] if x.dim() == 3 else 1
     known = None if lengths is None else given_lengths(lengths, rows, x.dim() == 3, where)
     begins = None if resets is None else given_resets(resets, tuple(x.shape[:-1]), batch_first, where)
-    if not transformed() and seen([x, *[t for t in (known, begins) if t is not None]]):
+    if not under_functional_transform() and needs_registered_op([x, *[t for t in (known, begins) if t is not None]]):
         return Ragged(x, layout_for_any(known, begins, steps, rows, time == 1, x.device, where), time == 1)
     known = None if known is None else known_lengths(known, steps, where)
     if begins is None:

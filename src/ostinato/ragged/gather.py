@@ -1,6 +1,6 @@
-"""`pick`: rows taken by number, with a gradient that is the same the other way round.
+"""`gather_rows`: rows by index, with a gradient that is a gather by the inverse index.
 
-Letters: N rows that are there, M rows that are wanted, C numbers of a row.
+Letters: N rows of the source, M rows of the result, C numbers of a row.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from torch import Tensor
 
 from .. import _torch_private
 from ..execution.custom_op import register
-from ..execution.routing import seen, transformed
+from ..execution.routing import needs_registered_op, under_functional_transform
 
 
-def pick(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+def gather_rows(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
     """rows [N, C], index [M] → [M, C]: row index[m] for each m, zeros where index[m] is N.
 
-    No row is taken twice. `inverse` [N] is the same map read backwards, M where a row is not taken. With it the
-    gradient is a gather too, where torch's own, `index_add`, adds row by row.
+    No row is taken twice. `inverse` [N] is the inverse map, M where a row is not taken. With it the gradient is a
+    gather too, where torch's own, `index_add`, adds row by row.
     """
-    if transformed():
-        # torch.compile cannot trace a function of our own inside of a transform, and differentiates the gather itself.
-        return _gather(rows, index) if torch.compiler.is_compiling() else _Pick.apply(rows, index, inverse)
-    if seen((rows,)):
+    if under_functional_transform():
+        # torch.compile cannot trace an autograd.Function inside a transform; it differentiates the gather itself.
+        return _gather(rows, index) if torch.compiler.is_compiling() else _GatherRows.apply(rows, index, inverse)
+    if needs_registered_op((rows,)):
         return torch.ops.ostinato.pick(rows, index, inverse)
-    return _Pick.apply(rows, index, inverse)
+    return _GatherRows.apply(rows, index, inverse)
 
 
 def _gather(rows: Tensor, index: Tensor, *_: Tensor) -> Tensor:
     count = rows.shape[0]
-    if transformed() or not count or not rows.is_cpu:
+    if under_functional_transform() or not count or not rows.is_cpu:
         return torch.cat([rows, rows.new_zeros(1, rows.shape[1])]).index_select(0, index)
-    # The same without a copy of all rows: half of the time, where counting what is missing costs no wait.
+    # Without a copy of all rows: half of the time, on a device where counting the missing rows is not a wait.
     found = rows.index_select(0, index.clamp(max=count - 1))
     missing = (index == count).nonzero().view(-1)
     return found.index_fill_(0, missing, 0.0) if len(missing) else found
@@ -44,21 +44,21 @@ def _gather_fake(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _gather_autograd(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    """The operator where gradients may be wanted; nothing else stands between torch's graph and its backward."""
+    """The operator where gradients may be recorded."""
     if torch.is_grad_enabled() and rows.requires_grad:
-        return _Pick.apply(rows, index, inverse)
+        return _GatherRows.apply(rows, index, inverse)
     with _torch_private.below_autograd():
         return torch.ops.ostinato.pick(rows, index, inverse)
 
 
-class _Pick(torch.autograd.Function):
-    """Its own backward with index and inverse exchanged, and so differentiable any number of times."""
+class _GatherRows(torch.autograd.Function):
+    """Its backward is itself with index and inverse exchanged: differentiable any number of times."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        if not transformed() and seen((rows,)):
+        if not under_functional_transform() and needs_registered_op((rows,)):
             return torch.ops.ostinato.pick(rows, index, inverse)
         return _gather(rows, index)
 
@@ -70,12 +70,12 @@ class _Pick(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d: Tensor) -> tuple[Tensor, None, None]:
         index, inverse = ctx.saved_tensors
-        return pick(d[0], inverse, index), None, None
+        return gather_rows(d[0], inverse, index), None, None
 
     @staticmethod
     def jvp(ctx: Any, *d: Tensor) -> Tensor:
         index, inverse = ctx.saved_tensors
-        return pick(d[0], index, inverse)
+        return gather_rows(d[0], index, inverse)
 
 
 register(

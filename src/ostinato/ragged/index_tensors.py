@@ -1,8 +1,8 @@
-"""Where each step of a batch with `lengths` or `resets` goes, as tensors: of their own sizes, or of fixed ones.
+"""The layout of a batch with `lengths` or `resets` as tensors, of their own sizes or of fixed ones.
 
-Tracers must know sizes before they know lengths. For them the same numbers come from one registered operator, in
-tensors that are large enough for any lengths: packed lines and steps that nobody has stand at the end, and pieces
-without a step behind all others. What runs the packed rows leaves these alone.
+Tracers need sizes that do not depend on lengths. For them one registered operator returns the same numbers in tensors
+that are large enough for any lengths: packed lines and steps that no row has come last, and so do pieces without a
+step. Backends do not read these.
 
 Letters: T steps, B rows of the caller's batch, N pieces, R steps of all pieces together, S steps of the longest piece.
 """
@@ -26,29 +26,29 @@ from .segments import Pieces, cut
 
 @dataclass(frozen=True)
 class Layout:
-    """`Pieces` as tensors: `sizes` on the CPU, all others on the device of x. `fresh` is None where no piece is."""
+    """`Pieces` as tensors: `sizes` on the CPU, all others on the device of x. `starts_new` is None where none does."""
 
     sizes: Tensor
     index: Tensor
     inverse: Tensor
     piece: Tensor
     rows: Tensor
-    fresh: Tensor | None
+    starts_new: Tensor | None
     last: Tensor
-    spare: bool = True
+    has_padding_rows: bool = True
     """Whether the tensors may be larger than they need to be."""
 
 
-class Exact:
-    """The same in tensors of their own sizes: R, S and N. What has a number for each step is made when asked for."""
+class DenseIndex:
+    """`Layout` in tensors of their own sizes, R, S and N. Those with a number for each step are made on first use."""
 
-    spare = False
+    has_padding_rows = False
 
     def __init__(self, pieces: Pieces, device: torch.device):
         self.pieces, self.device = pieces, device
         self.sizes = torch.from_numpy(pieces.sizes)
-        fresh = pieces.fresh
-        self.fresh = None if fresh is None or not fresh.any() else self._tensor(fresh)
+        starts_new = pieces.starts_new
+        self.starts_new = None if starts_new is None or not starts_new.any() else self._tensor(starts_new)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
@@ -76,9 +76,9 @@ class Exact:
 
 def layout_of(
     lengths: Tensor | None, resets: Tensor | None, steps: int, rows: int, batch_first: bool, device: torch.device
-) -> Exact:
+) -> DenseIndex:
     """lengths int64 [B], resets bool [T, B], both on the CPU."""
-    return Exact(_pieces(lengths, resets, steps, rows, batch_first), device)
+    return DenseIndex(_pieces(lengths, resets, steps, rows, batch_first), device)
 
 
 def layout_for_any(
@@ -92,10 +92,10 @@ def layout_for_any(
 ) -> Layout:
     """The same through the registered operator: T·B for R, T for S, and for N, B, or T·B where there are resets.
 
-    lengths of any integer type, and resets, on any device. `where` is who refuses lengths that cannot be.
+    lengths of any integer type, and resets, on any device. `where` is the name in an error about lengths.
     """
     found = Layout(*torch.ops.ostinato.layout(lengths, resets, steps, rows, batch_first, device, where))
-    return found if resets is not None else replace(found, fresh=None)
+    return found if resets is not None else replace(found, starts_new=None)
 
 
 def _pieces(lengths: Tensor | None, resets: Tensor | None, steps: int, rows: int, batch_first: bool) -> Pieces:
@@ -117,7 +117,7 @@ def _fixed(
     device: torch.device,
     where: str,
 ) -> tuple[Tensor, ...]:
-    """The operator. Line numbers that are none are T·B, so that `pick` puts zeros there."""
+    """The operator. An index of no line is T·B, for which `gather_rows` returns zeros."""
     known = None if lengths is None else known_lengths(lengths, steps, where)
     begins = None if resets is None else resets.detach().to("cpu")
     found, lines = _pieces(known, begins, steps, rows, batch_first), steps * rows
@@ -136,7 +136,7 @@ def _fixed(
         torch.from_numpy(inverse).to(device),
         made(found.piece, lines),
         made(found.rows, pieces),
-        made(np.zeros(count, np.bool_) if found.fresh is None else found.fresh, pieces),
+        made(np.zeros(count, np.bool_) if found.starts_new is None else found.starts_new, pieces),
         torch.from_numpy(last).to(device),
     )
 

@@ -1,4 +1,4 @@
-"""`lengths` and `resets` as people give them: read, and refused where they cannot be what they should.
+"""`lengths` and `resets` as users give them: checked, and converted to tensors.
 
 Letters: T steps, B rows of the batch.
 """
@@ -24,7 +24,7 @@ def on_cpu(values: Any) -> Tensor:
 
 
 def given_lengths(lengths: Lengths, rows: int, batched: bool, where: str) -> Tensor:
-    """`lengths` as a tensor of integers [B] wherever it is; refuses what is no integer, and another count than B."""
+    """`lengths` as a tensor of integers [B] on its own device; refuses other values than integers, and other counts."""
     if type(lengths) is Tensor and lengths.dtype is torch.int64 and lengths.shape == (rows,):
         return lengths
     remedy = "Give a list, an array or an integer tensor."
@@ -52,12 +52,12 @@ def known_lengths(given: Tensor, steps: int, where: str) -> Tensor:
 
 
 def read_lengths(lengths: Lengths, rows: int, steps: int, batched: bool, where: str) -> Tensor:
-    """`lengths` as int64 [B] on the CPU; refuses all that is wrong with them."""
+    """`lengths` as int64 [B] on the CPU; refuses wrong types, counts and values."""
     return known_lengths(given_lengths(lengths, rows, batched, where), steps, where)
 
 
 def given_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where: str) -> Tensor:
-    """`resets` as bool [T, B] wherever it is; refuses what is no bool, and other sizes than x has, which are `lead`."""
+    """`resets` as bool [T, B] on its own device; refuses other types, and other sizes than `lead`, those of x."""
     remedy = "Give a bool for each step of each row of x, True where a new sequence starts."
     letters = "[T]" if len(lead) == 1 else "[B, T]" if batch_first else "[T, B]"
     try:

@@ -1,7 +1,7 @@
-"""Where rows are cut into pieces, and where each step of a piece goes: numbers only, no tensors of a network.
+"""How rows are cut into pieces at resets, and the packed layout of the pieces: index arithmetic on arrays.
 
 A row is cut at its resets. Pieces are then rows of their own, packed with the longest first, so the packed rows of a
-step are the first ones of the step before. The kernels know such rows; a piece has the bits of the same steps alone.
+step are the first ones of the step before. A piece has the bits of the same steps run alone.
 
 Letters: T steps, B rows of the caller's batch, N pieces, R steps of all pieces together, S steps of the longest piece.
 """
@@ -19,26 +19,24 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pieces:
-    """How the steps of a batch are laid out as packed rows.
-
-    sizes    [S], the packed rows of each step: N first, never growing
-    starts   [N], where each piece's first step stands among the T·B steps of the caller's x
-    stride   how far from there its next step stands
-    rows     [N], the row that each piece was cut from
-    lengths  [B], the steps of each row
-    steps    T
-    fresh    [N], whether it starts from the layer's own start, and not where the row's state stands; None: no piece
-    ends     [N], whether it is the last piece of its row; None where every row is one piece
-    """
+    """How the steps of a batch are laid out as packed rows."""
 
     sizes: Integers
+    """[S], the packed rows of each step: N first, never growing."""
     starts: Integers
+    """[N], the index of each piece's first step among the T·B steps of the caller's x."""
     stride: int
+    """The distance from the index of a step to that of the next."""
     rows: Integers
+    """[N], the row that each piece was cut from."""
     lengths: Integers
+    """[B], the steps of each row."""
     steps: int
-    fresh: NDArray[np.bool_] | None = None
+    """T."""
+    starts_new: NDArray[np.bool_] | None = None
+    """[N], whether the piece starts from the layer's initial state, not from the row's; None where no piece does."""
     ends: NDArray[np.bool_] | None = None
+    """[N], whether it is the last piece of its row; None where every row is one piece."""
 
     @property
     def dense(self) -> bool:
@@ -94,10 +92,10 @@ def cut(lengths: Integers, resets: NDArray[np.bool_] | None, steps: int, batch_f
     rows, begins = np.nonzero(begin.T)  # row by row, each from its first step on
     ends = np.append(rows[1:] != rows[:-1], np.ones(min(1, len(rows)), np.bool_))
     sizes = np.where(ends, lengths[rows], np.append(begins[1:], 0)[: len(rows)]) - begins
-    fresh = resets[begins, rows]
+    starts_new = resets[begins, rows]
     order = np.argsort(-sizes, kind="stable")
-    rows, begins, fresh, sizes, ends = rows[order], begins[order], fresh[order], sizes[order], ends[order]
+    rows, begins, starts_new, sizes, ends = rows[order], begins[order], starts_new[order], sizes[order], ends[order]
     longest = int(sizes[0]) if len(rows) else 0
     living = len(rows) - np.cumsum(np.bincount(sizes, minlength=longest + 1))[:longest]
     starts = rows * steps + begins if batch_first else begins * batch + rows
-    return Pieces(living, starts, stride, rows, lengths, steps, fresh, ends)
+    return Pieces(living, starts, stride, rows, lengths, steps, starts_new, ends)

@@ -104,7 +104,10 @@ def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
     """The launch plan of these sizes. That the tensors have them is checked by the plan's `guards`."""
     x, states, weights = call.x, call.states, call.weights
     try:
-        H, P = hidden_sizes(compiled.program.cell, states, weights)
+        if compiled.projected:
+            H, P = hidden_sizes(compiled.program.cell, states, weights)
+        else:
+            H = P = states[0].shape[-1]
         B, C = states[0].shape[-2], x.shape[-1]
     except IndexError:
         where, shapes = f"cell {compiled.program.cell.name}", [list(t.shape) for t in (x, *states, *weights)]
@@ -163,7 +166,7 @@ def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
     c = compiled_forward(cell, SCALARS[call.x.dtype], save, histories)
     if call.batch_sizes is not None or call.random_state is not None:
         call = _checked_integers(call)
-    if _without_steps(call):
+    if (call.batch_sizes is not None or not call.x.numel()) and _without_steps(call):
         return _empty_result(c, call, save, histories)
     plan = _plan(c, call)
     if not plan.guards.pass_guards(None, (call.x, *call.states, *call.weights)):

@@ -6,7 +6,6 @@ that follows from the sizes alone is in the `LaunchPlan` and its `CompiledKernel
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,6 @@ from torch import Tensor
 from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from .launch_plan import LaunchPlan
-from .row_layout import RowLayout
 from .tensor_checks import addresses
 
 
@@ -31,20 +29,14 @@ class Record:
     """The gradients of all products at every step, side by side in a line; None if they are not recorded."""
 
 
-def _entries(plan: LaunchPlan, rows: RowLayout | None) -> array:
-    """A copy of the plan's argument block."""
-    entries = plan.block.entries[:]
-    if rows is not None:
-        rows.fill(entries, plan.compiled.layout)
-    return entries
-
-
 def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
     """`api.forward` of one call. Lines of x that belong to no row are not written."""
     c, x, states, dtype = plan.compiled, call.x, call.states, call.x.dtype
     output = memory_pool.empty(plan.output_shape or (*x.shape[:-1], plan.output_width), dtype)
-    finals = [torch.empty_like(v) for v in states]
-    entries = _entries(plan, call.rows)
+    finals = [*map(torch.empty_like, states)]
+    entries = plan.block.entries[:]  # a copy
+    if call.rows is not None:
+        call.rows.fill(entries, c.layout)
     for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *call.weights))):
         entries[index] = address
     entries[c.output] = output.data_ptr()
@@ -99,7 +91,9 @@ def backward(
             memory_pool.empty(w.shape, dtype) if fully_written else torch.zeros_like(w)
             for w, fully_written in zip(weights, p.fully_written)
         ]
-    entries = _entries(plan, call.rows)
+    entries = plan.block.entries[:]
+    if call.rows is not None:
+        call.rows.fill(entries, c.layout)
     lines = (upstream.output, *upstream.histories)
     present = [(index, d) for (index, _), d in zip(c.upstream, lines) if d is not None]
     read = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])

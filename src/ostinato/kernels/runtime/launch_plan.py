@@ -44,6 +44,7 @@ class CompiledKernel:
         self.kernel: Kernel = kernel
         self.program: Program = kernel.program
         self.layout = kernel.layout
+        self.projected = kernel.program.cell.projected
         cell = self.program.cell
         key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
         self.library = compile_cache.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)

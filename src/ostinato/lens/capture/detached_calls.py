@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from ...execution.interception import Answer, not_replaced, replaced
 from ...layers.arguments import State
 from ...layers.base import Layer
-from ...layers.interception import Answer, nothing_standing_in, standing_in
 from ...ragged.lengths import Lengths, Resets
 from .replay import LayerReplay, normalize_inputs, replay
 
@@ -64,7 +64,7 @@ def recorded(model: nn.Module) -> Iterator[list[DetachedCall]]:
     def recorder(layer: Layer) -> Answer | None:
         return recorders[layer].call if layer in recorders and torch.is_grad_enabled() else None
 
-    with standing_in(recorder):
+    with replaced(recorder):
         yield calls
 
 
@@ -83,8 +83,8 @@ class _Recorder:
         resets: Resets,
         return_states: bool,
     ) -> Any:
-        """The result of the call, as a `layers.interception.Answer`."""
-        with nothing_standing_in():
+        """The result of the call, as a `execution.interception.Answer`."""
+        with not_replaced():
             with torch.no_grad():  # checks the arguments as a usual call does
                 layer._sequence(x, state, lengths, resets, return_states)
             if not isinstance(x, PackedSequence):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...cells import Cell
 from ...execution import backends
-from ...execution.observer import Piece
+from ...execution.observer import SequenceRecord
 from ...sequence import ForwardResult, RecordedGradients, Upstream
 from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
@@ -53,10 +53,10 @@ class LayerObserver:
 
     def __init__(self, cell: Cell, layout: CallLayout, reverse: bool) -> None:
         self.recipe, self.layout, self.reverse = cell_recipe(cell), layout, reverse
-        self.looking = bool(layout.count)
+        self.active = bool(layout.count)
         """Whether it still observes; part of the observer protocol."""
         self.absent = (
-            "no backward pass went through this call while it was watched" if self.looking else "the call has no steps"
+            "no backward pass went through this call while it was watched" if self.active else "the call has no steps"
         )
         """Why there are no gradients, until a backward pass is observed."""
         self.passes = 0
@@ -68,11 +68,11 @@ class LayerObserver:
         self._additive_carried: list[tuple[Tensor, int]] = []
         self._only_last = True
 
-    def unseen(self, why: str) -> None:
+    def not_observed(self, why: str) -> None:
         """The call is executed in a way that cannot be observed."""
         self.absent = why
 
-    def forward(self, piece: Piece) -> None:
+    def forward(self, piece: SequenceRecord) -> None:
         """Samples the gates, carries and states of a piece after it ran."""
         recipe, view = self.recipe, PieceView(self.recipe, self.layout, piece)
         sampling, dense = self.sampling, self.layout.dense
@@ -102,7 +102,7 @@ class LayerObserver:
             samples.states.append((norm, s[spread[0] :: sampling.stride].clone() if m else s[:0]))
         self.pieces[piece.first] = samples
 
-    def backward(self, piece: Piece, upstream: Upstream, recorded: RecordedGradients) -> None:
+    def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Takes the norms of a piece's gradients, and propagates the probe through it."""
         d_finals, adjoints = upstream.final_states, recorded.adjoints
         samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
@@ -131,7 +131,7 @@ class LayerObserver:
         samples.gradients = [(norm, a[offset::stride].clone()) for norm, a in zip(norms, flat)]
         samples.additive = [self._additive_path(view, samples, k, a, at) for k, a in enumerate(probe)]
 
-    def _probe(self, piece: Piece, upstream: Upstream, ending: Tensor, at: Tensor) -> list[Tensor]:
+    def _probe(self, piece: SequenceRecord, upstream: Upstream, ending: Tensor, at: Tensor) -> list[Tensor]:
         """The gradient of each state at every step, [R, H] each, of the gradient at each segment's last step alone.
 
         ending, at  as `_endings` gives them

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-_WRAPPED = "_orig_mod"
-"""What torch.compile calls the module that it wraps; looked for by name, because importing its class takes a second."""
+from ..._torch_private import wraps_compiled
 
 
 def modules_by_name(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -21,7 +20,7 @@ def modules_by_name(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for full, module in model.named_modules():
         parts = full.split(".")
         yield ".".join(part for k, part in enumerate(parts) if ".".join(parts[:k]) not in wrappers), module
-        if isinstance(module, DistributedDataParallel | DataParallel) or _WRAPPED in module._modules:
+        if isinstance(module, DistributedDataParallel | DataParallel) or wraps_compiled(module):
             wrappers.add(full)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...cells.reference import drawn
 from ...cells.value import Value
 from ...execution import backends
-from ...execution.observer import Piece
+from ...execution.observer import SequenceRecord
 from .call_layout import CallLayout, chosen_rows, gathered
 from .cell_recipe import CellRecipe
 from .evaluate import compute
@@ -27,7 +27,7 @@ class PieceView:
 
     __slots__ = ("base", "end", "layout", "piece", "recipe", "steps", "_saved")
 
-    def __init__(self, recipe: CellRecipe, layout: CallLayout, piece: Piece) -> None:
+    def __init__(self, recipe: CellRecipe, layout: CallLayout, piece: SequenceRecord) -> None:
         self.recipe, self.layout, self.piece = recipe, layout, piece
         self.steps = len(piece.x if piece.sizes is None else piece.sizes)
         """S."""

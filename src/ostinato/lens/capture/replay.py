@@ -16,7 +16,7 @@ from ..._renamed import RenamedAttribute
 from ...cells import Cell
 from ...errors import USE_CONVERT, InputError, phrase
 from ...layers.base import Layer
-from ...layers.init import own
+from ...layers.init import initial_state
 from ...layers.modes import eval_mode
 from ...ragged.lengths import read_lengths, read_resets
 from .evaluate import evaluate
@@ -166,8 +166,8 @@ class CallInputs:
 
 def normalize_inputs(layer: Layer, x: Tensor, state: Any, lengths: Any, resets: Any) -> CallInputs:
     """The arguments of a call as the layer takes them, and as it has checked them; no PackedSequence."""
-    initial = own(layer, x) if state is None else [state] if isinstance(state, Tensor) else list(state)
-    reset_states = [] if resets is None else own(layer, x)
+    initial = initial_state(layer, x) if state is None else [state] if isinstance(state, Tensor) else list(state)
+    reset_states = [] if resets is None else initial_state(layer, x)
     batched = x.dim() == 3
     cut = None if resets is None else read_resets(resets, tuple(x.shape[:-1]), layer.batch_first, "lens").to(x.device)
     if not batched:

@@ -1,4 +1,4 @@
-"""The short way and the way that asks about everything: the same bits, and torch's generator in the same place."""
+"""Direct calls, and the same calls with all arguments checked and laid out: the same bits, the same random numbers."""
 
 import pytest
 import torch
@@ -40,14 +40,14 @@ def call(layer, x, state=None, learning=True):
     return [*found, torch.get_rng_state()]
 
 
-def ways(monkeypatch, layer, run, short=True):
-    """What `run` gives on the short way, which nothing else stands in for, and on the other."""
+def both(monkeypatch, layer, run, direct=True):
+    """What `run` returns as a direct call, where nothing else is left to run it, and what the checked call returns."""
     with monkeypatch.context() as patch:
-        if short:
-            patch.setattr(type(layer), "_sequence", None)
+        if direct:
+            patch.setattr(type(layer), "_checked", None)
         found = run()
     with monkeypatch.context() as patch:
-        patch.setattr(layers, "short", lambda *_: None)
+        patch.setattr(layers, "direct_call", lambda *_: None)
         return found, run()
 
 
@@ -58,25 +58,34 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
-def test_short_equals_long_to_the_bit(name, monkeypatch):
+def test_direct_and_checked_calls_have_the_same_bits(name, monkeypatch):
     for more, learning in (({}, True), ({"batch_first": True, "dtype": torch.float64}, True), ({}, False)):
         layer = made(name, **more)
         x = torch.randn(5, 3, 4, dtype=more.get("dtype"))
-        same(*ways(monkeypatch, layer, lambda: call(layer, x, learning=learning)))  # noqa: B023
+        same(*both(monkeypatch, layer, lambda: call(layer, x, learning=learning)))  # noqa: B023
     layer, state = (
         made(name),
         [torch.rand(1, 3, s) + 0.5 for s in [3 if w == "P" else 6 for w in layer.cell.state_widths]],
     )
     state = tuple(state) if len(state) > 1 else state[0]
     with pinned(layer, torch.tensor(-5), 3):
-        same(*ways(monkeypatch, layer, lambda: call(layer, x.float(), state)))
+        same(*both(monkeypatch, layer, lambda: call(layer, x.float(), state)))
+
+
+@pytest.mark.parametrize("more", [{"num_layers": 2, "dropout": 0.3}, {"bidirectional": True}])
+@pytest.mark.parametrize("learning", [False, True])
+def test_stacks_are_direct_too(more, learning, monkeypatch):
+    for name, plain in (("lstm_projected", False), ("elman", False), ("gru", True)):
+        layer = ostinato.GRU(4, 6, **more) if plain else made(name, **more)
+        x = torch.randn(5, 3, 4)
+        same(*both(monkeypatch, layer, lambda: call(layer, x, learning=learning)))  # noqa: B023
 
 
 @pytest.mark.parametrize("more", [{"num_layers": 2, "dropout": 0.3}, {"bidirectional": True}, {"checkpoint": 2}])
-def test_what_is_turned_away_draws_once(more, monkeypatch):
+def test_a_call_draws_its_seed_once(more, monkeypatch):
     for name in ("lstm_projected", "elman"):
         layer, x = made(name, **more), torch.randn(5, 3, 4)
-        same(*ways(monkeypatch, layer, lambda: call(layer, x), short=False))  # noqa: B023
+        same(*both(monkeypatch, layer, lambda: call(layer, x), direct=False))  # noqa: B023
 
 
 @pytest.mark.parametrize("name", ["lstm", "elman", "gru_reset_before", "elman_relu"])
@@ -89,13 +98,13 @@ def test_second_derivatives_are_the_same(name, monkeypatch):
         first = torch.autograd.grad(layer(x)[0].square().sum(), leaves, create_graph=True)
         return [*first, *torch.autograd.grad(sum(g.square().sum() for g in first), leaves, materialize_grads=True)]
 
-    same(*ways(monkeypatch, layer, twice))
+    same(*both(monkeypatch, layer, twice))
 
 
 def test_inference_mode_draws_too_and_evaluation_does_not(monkeypatch):
     layer, x = made("lstm_projected"), torch.randn(5, 2, 4)
     with torch.inference_mode():
-        same(*ways(monkeypatch, layer, lambda: call(layer, x, learning=False)))
+        same(*both(monkeypatch, layer, lambda: call(layer, x, learning=False)))
     found = call(layer, x)  # what the calls above have kept is no tensor of inference mode
     assert not torch.equal(found[0], call(layer.eval(), x)[0])
     before = torch.get_rng_state()
