@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..folder.documents import Results
 from ..folder.save import Trained
 from ..options import TrainOptions
 from ..page.page import PageContent, report_page
-from ..tasks.task import Predictions
+from ..tasks.task import Metric, Predictions
 from ..training.fit import Fitted
 from .look import look
 from .outcome import Outcome
@@ -34,6 +35,8 @@ class Run:
     predictions: Predictions | None
     options: TrainOptions
     notes: tuple[str, ...]
+    clean: Sequence[Metric] | None = None
+    """The network's metrics without the test rows whose input is a training row's, too; None where there are none."""
 
     @property
     def status(self) -> int:
@@ -48,11 +51,11 @@ def contents(run: Run, cell: Cell) -> Trained:
     prepared, options, outcome = run.prepared, run.options, run.outcome
     results = None
     if outcome is not None and run.predictions is not None:
-        extra = prepared.task.details(prepared.test, run.predictions)
+        extra = {"details": prepared.task.details(prepared.test, run.predictions)}
+        if run.clean is not None:
+            extra["without_leaked"] = {m.name: {"value": m.value, "low": m.low, "high": m.high} for m in run.clean}
         table = {b.name: b.metrics for b in outcome.baselines}
-        results = Results(
-            model=outcome.network.metrics, baselines=table, sentence=outcome.sentence(), extra={"details": extra}
-        )
+        results = Results(model=outcome.network.metrics, baselines=table, sentence=outcome.sentence(), extra=extra)
     dataset = prepared.data.dataset
     return Trained(
         task=prepared.task,

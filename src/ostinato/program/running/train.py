@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ from ..options import TrainOptions
 from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
 from ..tasks.registry import task_named
+from ..tasks.task import Metric, Predictions
 from ..training.evaluate import predict
 from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
 from ..training.seeds import new_network
 from .clock import seconds_since_start
+from .evaluate import taken
 from .judge import Judged, fit_baselines, outcome_of
 from .listening import Listening
+from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
 from .result import Run, contents, page_of
@@ -190,10 +193,25 @@ def finished(
     if len(test):
         predictions, _ = predict(task, network, task.encode(test), options.fit.device)
         outcome = outcome_of(task, cell.name, test, predictions, baselines, begin.clock())
-    run = Run(folder, prepared, network, fitted, outcome, predictions, options, tuple(notes))
+    clean = None if predictions is None else without_leaked(prepared, predictions)
+    if clean:
+        name = clean[0].name
+        notes.append(f"Without the test rows that train has, too, the {title_of(name)} is {interval_of(clean[0])}.")
+        begin.progress.say(notes[-1])
+    run = Run(folder, prepared, network, fitted, outcome, predictions, options, tuple(notes), clean)
     write(folder, contents(run, cell))
     write_bytes(folder / PAGE, page_of(run, cell).encode("utf-8", "xmlcharrefreplace"), WHERE)
     return run
+
+
+def without_leaked(prepared: Prepared, predictions: Predictions) -> Sequence[Metric] | None:
+    """The metrics without the rows of a given test part that the training rows have, too; None where there are none."""
+    parts = prepared.data.split
+    leaked = {int(r) for r in parts.leaked}
+    clean = [k for k, row in enumerate(parts.test) if int(row) not in leaked]
+    if not clean or len(clean) == len(parts.test):
+        return None
+    return prepared.task.metrics(prepared.test.take(clean), taken(predictions, clean))
 
 
 def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, Any]]:
