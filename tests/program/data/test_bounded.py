@@ -108,3 +108,10 @@ def test_unknown_extensions_are_refused_and_spreadsheets_get_a_remedy(tmp_path):
     assert "Save a spreadsheet as CSV" in refusal(tmp_path, "a.xlsx", b"x")
     assert "the extension must be one of .csv" in refusal(tmp_path, "a.pkl", b"x")
     assert "got none" in refusal(tmp_path, "data", b"x")
+
+
+def test_a_missing_file_is_said_once():
+    with pytest.raises(InputError) as error:
+        bounded.local(Path("no such file.csv"))
+    expected = "read: a path must be an existing file or folder, got 'no such file.csv', which is none."
+    assert str(error.value) == expected

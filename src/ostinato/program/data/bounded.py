@@ -28,13 +28,14 @@ def local(path: Path) -> Path:
             "read", "a path", "a file or folder of this machine", shown(str(path)), "Download the file first."
         )
     try:
-        if not path.exists():
-            remedy = "A pattern such as *.csv is expanded by the shell, never here." if "*" in str(path) else ""
-            raise refused("read", "a path", "an existing file or folder", f"{shown(str(path))}, which is none", remedy)
-        if not (path.is_file() or path.is_dir()):
-            raise refused(path, "the file", "a regular file", "a device or a pipe", "Write it to a file first.")
+        exists, regular = path.exists(), path.is_file() or path.is_dir()
     except (OSError, ValueError) as error:
         raise refused("read", "a path", "a readable file or folder", f"{shown(str(path))} ({error})") from error
+    if not exists:
+        remedy = "A pattern such as *.csv is expanded by the shell, never here." if "*" in str(path) else ""
+        raise refused("read", "a path", "an existing file or folder", f"{shown(str(path))}, which is none", remedy)
+    if not regular:
+        raise refused(path, "the file", "a regular file", "a device or a pipe", "Write it to a file first.")
     return path
 
 

@@ -80,7 +80,7 @@ class Outcome:
             return f"The network gains {amount} over the best baseline, {best.name} ({interval})."
         if gain.high < 0:
             return f"The network is worse than {best.name} by {amount} ({interval}): use the baseline."
-        order = "; the order of the steps matters little here" if best.without_order else ""
+        order = "; the order of the steps matters little here" if best.without_order and not best.trivial else ""
         return f"On {self.n} rows the network gains nothing certain over {best.name} ({interval}){order}."
 
 
