@@ -147,3 +147,17 @@ def test_random_tables_are_read_or_refused(tmp_path, rows, task, data):
         read_and_describe(options(path, task=task, **named))
     except OstinatoError as error:
         assert ", got " in str(error)
+
+
+def test_rows_that_may_be_steps_of_series_are_pointed_out(tmp_path):
+    """A table of one step a row is read row by row unless --group says otherwise; the finding says what to write."""
+    lines = ["id,t,x,label", *(f"{k // 5},{k % 5},{k * 0.5},{'ab'[(k // 5) % 2]}" for k in range(40))]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines) + "\n")
+    found = {f.sentence for f in read(DataOptions(paths=(path,), target="label", features=("id", "t", "x"))).findings}
+    expected = (
+        "Column id has 8 values, each in a block of rows. If a block is one series, write --group id --series t,x."
+    )
+    assert expected in found
+    grouped = read(DataOptions(paths=(path,), target="label", series=("t", "x"), group="id"))
+    assert len(grouped.examples) == 8 and expected not in {f.sentence for f in grouped.findings}

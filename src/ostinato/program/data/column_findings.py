@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..options import DataOptions
 from .columns import MOST, Column
 from .examples import Origin
 from .findings import Finding, many
@@ -57,3 +58,23 @@ def broken_dates(column: Column, origins: Sequence[Origin]) -> Iterator[Finding]
     if dates.sum() >= MOST * column.filled and len(rows):
         sentence = f"Column {column.name} has {many(len(rows), 'cell')} that cannot be read as a date, "
         yield Finding("warning", sentence + f"the first {first_at(rows, column, origins)}.", len(rows))
+
+
+def steps_in_rows(columns: Mapping[str, Column], options: DataOptions) -> Iterator[Finding]:
+    """A table read row by row in which a column of names numbers blocks of rows: each block may be one series."""
+    if options.group is not None or not options.features:
+        return
+    for name in options.features:
+        column = columns.get(name)
+        if column is None or name.lower() not in SERIES_NAMES:
+            continue
+        values = column.numbers
+        blocks = 1 + int((values[1:] != values[:-1]).sum()) if len(values) else 0
+        if blocks == column.distinct and 1 < blocks <= len(values) // 3:
+            others = ",".join(n for n in options.features if n != name)
+            sentence = f"Column {name} has {blocks:,} values, each in a block of rows. If a block is one series, "
+            yield Finding("warning", f"{sentence}write --group {name} --series {others}.", blocks)
+
+
+SERIES_NAMES = ("id", "series", "series_id", "unique_id", "item_id", "unit", "subject", "session", "sequence", "case")
+"""Names that columns of series' names have, in small letters."""

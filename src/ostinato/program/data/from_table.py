@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..options import DataOptions
-from .column_findings import column_findings
+from .column_findings import column_findings, steps_in_rows
 from .columns import Column, columns_of
 from .findings import Finding, many
 from .infer import Inputs, Reading, Seen, infer
@@ -113,7 +113,7 @@ def assembled(
         groups,
         parts,
         notes,
-        column_findings(columns, origins),
+        [*column_findings(columns, origins), *steps_in_rows(columns, resolved)],
     )
     return Read(rows, replace(reading, because=because), resolved)
 
