@@ -3,13 +3,16 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test bench bench-full bits stream lint format clean
+.PHONY: run test test-slow bench bench-full bits stream lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 -m slow
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py

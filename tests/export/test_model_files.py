@@ -207,6 +207,7 @@ def with_shared_parameters():
     return pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

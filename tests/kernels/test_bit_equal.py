@@ -347,6 +347,7 @@ def modules(cell: Cell, scalar: str) -> list[str]:
     return [str(k.module()) for k in kernels]
 
 
+@pytest.mark.slow
 @EVERY
 def test_no_flag_in_what_is_emitted(cell: Cell):
     for scalar in ("float32", "float64"):

@@ -52,6 +52,7 @@ def emitted(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     return count, lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", CELLS)
 def test_code_grows_with_the_nodes(shape: str, monkeypatch: pytest.MonkeyPatch):
     # Multiples of four gates: the products of all are tiles of one kind, whose code is there once.

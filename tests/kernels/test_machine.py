@@ -321,6 +321,7 @@ print(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(21), compile_cac
 """
 
 
+@pytest.mark.slow
 def test_another_process_loads_what_the_first_has_compiled():
     outputs = [
         subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60).stdout

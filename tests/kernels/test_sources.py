@@ -34,6 +34,7 @@ def zipped(path, changed=""):
     return str(path)
 
 
+@pytest.mark.slow
 def test_two_builds_in_zips_share_no_kernel(tmp_path):
     found = []
     for path in (zipped(tmp_path / "a.zip"), zipped(tmp_path / "b.zip", "\n# changed\n"), str(tmp_path / "a.zip")):

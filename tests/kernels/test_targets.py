@@ -62,6 +62,7 @@ def check_elsewhere(cache: Path, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not X86, reason="AVX2 belongs to x86-64, and this machine is none")
 def test_avx2_forced(tmp_path: Path):
     names = ("lstm", "gru_reset_before", "slstm", "elman_prelu", "lstm_projected")
@@ -70,6 +71,7 @@ def test_avx2_forced(tmp_path: Path):
     assert len(list(tmp_path.glob("*.o"))) == 24
 
 
+@pytest.mark.slow
 def test_vectors_as_narrow_as_those_of_aarch64(tmp_path: Path):
     """Four and two lanes, run here: what depends on the number of lanes is right on aarch64 as well."""
     printed = check_elsewhere(tmp_path, "narrow", "lstm", "gru_reset_before")

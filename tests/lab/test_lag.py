@@ -146,6 +146,7 @@ def test_when_the_time_is_up_the_case_is_saved_and_resumed(settings, monkeypatch
     assert told(settings.out) == told(settings.out / "whole")
 
 
+@pytest.mark.slow
 def test_workers_find_the_same_and_are_told_to_stop(settings):
     """An interrupt of the whole group, as a terminal sends it, in the middle; then two workers to the end."""
     words = (

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*")
 both = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_what_can_be_read_gives_what_a_contiguous_copy_gives(way, dtype):
@@ -26,6 +27,7 @@ def test_what_cannot_be_read_is_refused(way, dtype):
     survey(way, REFUSED, dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_no_tensor_ends_the_process(way):
     """In a process of its own: an address that leads nowhere ends it."""

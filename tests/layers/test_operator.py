@@ -114,6 +114,7 @@ def test_gradcheck(each_way, name):
     assert gradcheck(call, (x, *states, *weights))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_gradgradcheck(each_way, name):
     cell, x, states, weights = draw(name, 3, 2, 2, 2, projected=1, dtype=torch.float64, gradients=True)

@@ -39,6 +39,7 @@ torch.save(found, f"{place}/found{rank}.pt")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_sharded_layers(count, tmp_path):
     torch.manual_seed(0)

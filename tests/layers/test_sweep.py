@@ -155,6 +155,7 @@ def batch(steps, rows, kinds):
 GRAPHS = [("own", "dense"), ("own", "lengths"), ("own", "resets"), ("options", "both")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer, call", GRAPHS, indirect=True)
 def test_one_graph_for_all_sizes_and_lengths(layer, call):
     torch._dynamo.reset()

@@ -52,6 +52,7 @@ def test_names_by_naive_bayes():
     assert round(tally.value("accuracy"), 3) == 0.826 and round(tally.value("macro_f1"), 3) == 0.538
 
 
+@pytest.mark.slow
 def test_reviews_by_naive_bayes():
     parts = {"train": ([], []), "test": ([], [])}
     for line in lines("sentiment/imdb.jsonl.gz"):

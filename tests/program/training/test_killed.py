@@ -104,6 +104,7 @@ PLANS = [
 """Each write has two files; each file fsync, replace, fsync of the folder."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
 def test_killed_at_any_moment_and_resumed_the_weights_have_the_same_bits(tmp_path):
     expected, _ = fitted(FitOptions(updates=40, seed=3))
