@@ -1,6 +1,6 @@
 """The thread policy: how many threads run a call and what they divide, and the measured constants behind it.
 
-Constants that fix the order of a sum are no costs and are not here: see `launch_plan.BLOCK_ROWS`.
+Constants that fix the order of a sum are no costs and are not here: see `row_partition.BLOCK_ROWS`.
 
 Letters: T steps, B rows of the first step, R packed rows of all steps together, H units.
 """

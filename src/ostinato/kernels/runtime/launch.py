@@ -34,7 +34,7 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     c, x, states, dtype = plan.compiled, call.x, call.states, call.x.dtype
     output = memory_pool.empty(plan.output_shape or (*x.shape[:-1], plan.output_width), dtype)
     finals = [*map(torch.empty_like, states)]
-    entries = plan.block.entries[:]  # a copy
+    entries = plan.entries[:]  # a copy
     if call.rows is not None:
         call.rows.fill(entries, c.layout)
     for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *call.weights))):
@@ -46,7 +46,7 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     saved: list[Tensor] = []
     if save or histories:
         p, output_state = c.program, c.program.cell.output_state
-        lead = x.shape[:-1] if call.rows is None else (plan.partition.step_offsets[-1],)
+        lead = x.shape[:-1] if call.rows is None else (plan.partition.num_lines,)
         if save and p.saved:
             saved.append(memory_pool.empty((*lead, plan.saved_width), dtype))
             entries[c.saved] = saved[0].data_ptr()
@@ -91,7 +91,7 @@ def backward(
             memory_pool.empty(w.shape, dtype) if fully_written else torch.zeros_like(w)
             for w, fully_written in zip(weights, p.fully_written)
         ]
-    entries = plan.block.entries[:]
+    entries = plan.entries[:]
     if call.rows is not None:
         call.rows.fill(entries, c.layout)
     lines = (upstream.output, *upstream.histories)
@@ -118,7 +118,7 @@ def backward(
     with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
         for index, stride in absent:  # one line of zeros, read for every row with stride 0
-            entries[index] = address + plan.block.entries[c.zeros]
+            entries[index] = address + plan.entries[c.zeros]
             entries[stride] = 0
         if not one_thread:
             plan.launch(entries, "pack")
