@@ -24,7 +24,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 ORDER = """
     _version _renamed errors _torch_private caching
-    cells sequence
+    cells ragged_layout sequence
     kernels
     execution
     ragged

@@ -170,9 +170,9 @@ def same_kind(tensors: Sequence[Tensor], any_size: Container[int] = ()) -> Calla
     A nested tensor must not be given: torch raises a C++ exception then that nothing on the way to Python catches.
     """
     try:
-        free = [[None] * t.dim() if k in any_size else None for k, t in enumerate(tensors)]
-        sizes = [none or [*t.shape] for none, t in zip(free, tensors)]
-        strides = [none or [*t.stride()] for none, t in zip(free, tensors)]
+        free = [k in any_size for k in range(len(tensors))]
+        sizes: list[Any] = [[None] * t.dim() if any_ else [*t.shape] for any_, t in zip(free, tensors)]
+        strides: list[Any] = [[None] * t.dim() if any_ else [*t.stride()] for any_, t in zip(free, tensors)]
         guards: Any = torch._C._dynamo.guards  # the stubs describe another call
         found: Any = guards.TensorGuards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides)
     except (AttributeError, TypeError):

@@ -28,6 +28,7 @@ from .launch import Record
 from .launch_plan import LaunchPlan
 from .named_tensors import checked, checked_backward
 from .plan_template import PlanTemplate
+from .row_layout import check_rows, copy_empty_rows
 from .row_partition import RowPartition
 from .standalone_kernel import SCALARS
 
@@ -65,7 +66,7 @@ class RaggedKey(NamedTuple):
     """Threads that the call may use."""
     reverse: bool
     strided_rows: bool
-    """Whether the steps of a row are where the caller has them, as a `RowLayout` says, and not packed."""
+    """Whether the steps of a row are where the caller has them, as a `RaggedLayout` says, and not packed."""
 
 
 def _clear_plans() -> None:
@@ -133,7 +134,7 @@ def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
     ragged_plan = _ragged_plan if len(sizes) + B <= _MAX_CACHED_ROWS else _ragged_plan.__wrapped__
     plan = ragged_plan(compiled, RaggedKey(sizes.tobytes(), B, C, H, P, workers, call.reverse, call.rows is not None))
     if call.rows is not None:
-        call.rows.check(x, states, plan.partition.B)
+        check_rows(call.rows, x, states, plan.partition.B)
     return plan
 
 
@@ -206,7 +207,7 @@ def _copy_empty_rows(
 ) -> None:
     """Copies the initial states of rows of length 0 into the final states."""
     if call.rows is not None:
-        call.rows.copy_empty_rows(first, last)
+        copy_empty_rows(call.rows, first, last)
     else:
         n = partition.step_offsets[1]
         for a, b in zip(first, last):

@@ -16,6 +16,7 @@ from torch import Tensor
 from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from .launch_plan import LaunchPlan
+from .row_layout import set_rows
 from .tensor_checks import addresses
 
 
@@ -36,7 +37,7 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     finals = [*map(torch.empty_like, states)]
     entries = plan.entries[:]  # a copy
     if call.rows is not None:
-        call.rows.fill(entries, c.layout)
+        set_rows(call.rows, entries, c.layout)
     for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *call.weights))):
         entries[index] = address
     entries[c.output] = output.data_ptr()
@@ -93,7 +94,7 @@ def backward(
         ]
     entries = plan.entries[:]
     if call.rows is not None:
-        call.rows.fill(entries, c.layout)
+        set_rows(call.rows, entries, c.layout)
     lines = (upstream.output, *upstream.histories)
     present = [(index, d) for (index, _), d in zip(c.upstream, lines) if d is not None]
     read = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])

@@ -41,7 +41,7 @@ class PlanTemplate:
     """
 
     def __init__(self, compiled: CompiledKernel, C: int, H: int, P: int, reverse: bool, strided_rows: bool = False):
-        """strided_rows: whether the rows of x are the caller's, with a `RowLayout`, and not packed."""
+        """strided_rows: whether the rows of x are the caller's, with a `RaggedLayout`, and not packed."""
         self.compiled, self.reverse = compiled, reverse
         self.kernel, program, cell = compiled.kernel, compiled.program, compiled.program.cell
         kernel, at, k = compiled.kernel, compiled.layout, KernelArgs
