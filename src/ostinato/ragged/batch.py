@@ -27,7 +27,7 @@ from .segments import DenseIndex, PaddedIndex, layout_for_any, layout_of
 class Padded:
     """Every row has T steps. The caller's x is [T, B, C], [B, T, C] with batch_first, or [T, C] without a batch.
 
-    starts_new    bool [B], the rows that start anew at their first step; None where no row does
+    starts_new    bool [B], the rows that start from the initial state at their first step; None where no row does
     """
 
     x: Tensor

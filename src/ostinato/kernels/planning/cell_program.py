@@ -139,18 +139,18 @@ class Program:
 
     def columns(self, widths: Sequence[str]) -> list[tuple[int, int]]:
         """The first columns of values of these widths, side by side in a line, in units of (H, P)."""
-        places, h, p = [], 0, 0
+        offsets, h, p = [], 0, 0
         for w in widths:
-            places.append((h, p))
+            offsets.append((h, p))
             h, p = (h + 1, p) if w == "H" else (h, p + 1)
-        return places
+        return offsets
 
     @cached_property
     def saved_locations(self) -> dict[int, Location]:
         """node id -> its location in the tensor of saved values."""
         widths, (h, p, ones) = self._saved_widths, self.saved_width
-        places = [*self.columns(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
-        return {v.id: Location("tensor", "saved", 0, w, o) for v, w, o in zip(self.saved, widths, places)}
+        offsets = [*self.columns(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
+        return {v.id: Location("tensor", "saved", 0, w, o) for v, w, o in zip(self.saved, widths, offsets)}
 
     @property
     def saved_width(self) -> tuple[int, int, int]:
@@ -198,8 +198,8 @@ class Program:
         inputs.update({v.id: Location("const") for v in self.trace.graph.nodes if v.op == "const"})
         letters = [letter for letter, _ in self.trace.random]
         first = {letter: letters.index(letter) for letter in set(letters)}
-        places = {place: k - first[place[0]] for k, place in enumerate(self.trace.random)}
-        inputs.update({v.id: Location("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
+        numbers = {place: k - first[place[0]] for k, place in enumerate(self.trace.random)}
+        inputs.update({v.id: Location("random", v.attr[0], numbers[v.attr]) for v in self.live if v.op == "random"})
         return inputs
 
     # backward
