@@ -3,17 +3,30 @@
     .venv/bin/python benchmarks/call_cost.py --against COMMIT
 
 prints, for each layer and kind of call, the median time on both sides in microseconds and the median of their ratios.
+
+    .venv/bin/python benchmarks/call_cost.py --new-sizes
+
+prints what a call of a size not seen before costs beyond the same call again: microseconds of this thread, as the lower
+quartile of many sizes and their median, and Python calls, which no load of the machine changes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import ostinato
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = """
@@ -68,11 +81,77 @@ class Side:
         return line
 
 
+ROWS, FEATURES = 5, 16
+_REPEATS = 6
+"""Calls of one size, after which it counts as known."""
+
+
+def _whole_call(layer: ostinato.Recurrent, steps: int, lengths: Tensor | None, training: bool) -> Callable[[], None]:
+    """The forward pass, and in training the backward pass, on sequences of this many steps."""
+    x = torch.randn(steps, ROWS, FEATURES)
+
+    def call() -> None:
+        with torch.set_grad_enabled(training):
+            output = layer(x, lengths=lengths)[0]
+        if training:
+            output.backward(torch.ones_like(output))
+
+    return call
+
+
+def _python_calls(call: Callable[[], None]) -> int:
+    count = 0
+
+    def profile(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    begin = time.thread_time()
+    call()
+    return time.thread_time() - begin
+
+
+def new_sizes(kind: str, ragged: bool, training: bool, count: int = 120) -> str:
+    """The cost of new sizes of a layer of this cell, as one line of the table."""
+    torch.manual_seed(0)
+    layer = ostinato.Recurrent(kind, FEATURES, FEATURES)
+    extra, python_calls = [], []
+    for steps in range(4, 4 + count):
+        lengths = torch.randint(1, steps + 1, (ROWS,)) if ragged else None
+        call = _whole_call(layer, steps, lengths, training)
+        if steps % 10 == 9:
+            new = _python_calls(call)
+            for _ in range(_REPEATS):
+                call()
+            python_calls.append(new - _python_calls(call))
+        else:
+            new_seconds = _seconds(call)
+            extra.append((new_seconds - min(_seconds(call) for _ in range(_REPEATS))) * 1e6)
+    low, median, _ = statistics.quantiles(extra[20:])
+    way, batch = "training" if training else "inference", "lengths" if ragged else "dense"
+    times = f"{low:.0f} us in the lower quartile, {median:.0f} in the median"
+    return f"{kind}, {batch}, {way}: {times}, {python_calls[-1]} Python calls"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--against", default="HEAD", help="the commit to compare the working tree with")
     parser.add_argument("--pairs", type=int, default=30, help="how often both sides are timed, in turns")
+    parser.add_argument("--new-sizes", action="store_true", help="measure calls of sizes not seen before instead")
     given = parser.parse_args()
+    if given.new_sizes:
+        for kind, ragged, training in itertools.product(("lstm", "gru"), (False, True), (False, True)):
+            print(new_sizes(kind, ragged, training), flush=True)
+        return
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", tree, given.against], check=True, stdout=-3)

@@ -24,7 +24,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 ORDER = """
     _version _renamed errors _torch_private caching
-    cells sequence
+    cells ragged_layout sequence
     kernels
     execution
     ragged
@@ -263,6 +263,10 @@ BANNED = {
     "cells": "wrapping rewriting spoken meeting anew told",
     "export": "spoken told anew",
     "lens": "meeting passage detective sight anew told",
+    "kernels": "meeting onlooker piece places told anew",
+    "execution": "onlooker watcher piece places told anew",
+    "ragged": "piece places told anew",
+    "layers": "onlooker watcher piece places told anew",
     "apps": "shelf deaf crew heed put_down take_up",
 }
 """Folder → private words that have a standard term, which the code uses instead; docs/glossary.md has those left."""

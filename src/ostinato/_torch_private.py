@@ -6,7 +6,7 @@ tests/test_torch_private.py tells what broke when a version of torch changes one
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -159,16 +159,20 @@ def constant_result(fn: Callable[..., Any]) -> Callable[..., Any]:
     return fn
 
 
-def same_kind(tensors: Sequence[Tensor]) -> Callable[..., bool] | None:
+def same_kind(tensors: Sequence[Tensor], any_size: Container[int] = ()) -> Callable[..., bool] | None:
     """(other tensors) → whether each has the class, number type, device, shape, strides and dispatch keys of the one in
     its place, and no two are one tensor: the compiler's own check of a graph's inputs, less than a microsecond for all.
+
+    any_size: the numbers of tensors of which only the count of dimensions is compared, and no shape and no strides.
 
     Dispatch keys tell of layouts, lazy negation and conjugation, zeros without memory, and the mode of autograd. False
     is no proof of a difference. None where torch has no such check any more: ask the public questions then.
     A nested tensor must not be given: torch raises a C++ exception then that nothing on the way to Python catches.
     """
     try:
-        sizes, strides = [list(t.shape) for t in tensors], [list(t.stride()) for t in tensors]
+        free = [k in any_size for k in range(len(tensors))]
+        sizes: list[Any] = [[None] * t.dim() if any_ else [*t.shape] for any_, t in zip(free, tensors)]
+        strides: list[Any] = [[None] * t.dim() if any_ else [*t.stride()] for any_, t in zip(free, tensors)]
         guards: Any = torch._C._dynamo.guards  # the stubs describe another call
         found: Any = guards.TensorGuards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides)
     except (AttributeError, TypeError):

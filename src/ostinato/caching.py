@@ -33,21 +33,23 @@ def bounded_cache(
     """
 
     def decorate(function: Callable[..., R]) -> _lru_cache_wrapper[R]:
-        sizes: list[int] = []  # appended to and emptied without a lock, which a fork could leave locked
+        # Without a lock, which a fork could leave locked: two threads that add an entry at once may count one alone.
+        held = 0
 
         @cache
         @wraps(function)
         def cached(*args: Any, **kwargs: Any) -> R:
+            nonlocal held
             value = function(*args, **kwargs)
             size = ENTRY_BYTES + size_of(value, *args, **kwargs)
             if not cached.cache_info().currsize:  # emptied by the caller
-                sizes.clear()
-            if sum(sizes) + size > max_bytes:
-                sizes.clear()
+                held = 0
+            if held + size > max_bytes:
+                held = 0
                 cached.cache_clear()
                 if and_clear is not None:
                     and_clear()
-            sizes.append(size)
+            held += size
             return value
 
         cached.__wrapped__ = function

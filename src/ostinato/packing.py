@@ -71,7 +71,9 @@ def to_nested(packed: PackedSequence) -> Tensor:
 
 def _order(lengths: Tensor, order: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(row of each packed row, the inverse, rows of each step, whose they are) of int64 lengths [B] on the CPU."""
-    order = torch.from_numpy(cut(lengths.numpy(), None, int(lengths.max()), False).rows) if order is None else order
+    order = (
+        torch.from_numpy(cut(lengths.numpy(), None, int(lengths.max()), False).source_row) if order is None else order
+    )
     begins = lengths.cumsum(0) - lengths
     step = torch.arange(int(lengths.max()), device="cpu")[:, None]
     inside = step < lengths[order]

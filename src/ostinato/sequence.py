@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from .cells import Cell
+from .ragged_layout import RaggedLayout
 
 
 @dataclass(slots=True)
@@ -32,8 +33,8 @@ class SequenceCall:
     """From the last step to the first; a packed row then starts at its own last step."""
     random_state: Tensor | None = None
     """int64 [3 + B], as `cells.noise` says, for a cell that draws random numbers."""
-    rows: Any = None
-    """`kernels.RowLayout` where packed rows stay in the caller's x, and the output is laid out as x. Kernels only."""
+    rows: RaggedLayout | None = None
+    """Where packed rows stay in the caller's x: the output is then laid out as x. Kernels only."""
 
 
 @dataclass(slots=True)

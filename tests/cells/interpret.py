@@ -82,9 +82,10 @@ def bptt(
     x_node = next(v for v in cell.trace.graph.nodes if v.op == "x")
     rows, steps, now, outputs = x.shape[1], [], list(states), []
     for x_t in x:
-        values = {x_node.id: x_t, **{o.id: s for o, s in zip(cell.trace.old, now, strict=True)}}
+        values = {x_node.id: x_t, **{o.id: s for o, s in zip(cell.trace.previous_states, now, strict=True)}}
         now = [
-            evaluate(v, values, names).expand(rows, s.shape[-1]) for v, s in zip(cell.trace.new, states, strict=True)
+            evaluate(v, values, names).expand(rows, s.shape[-1])
+            for v, s in zip(cell.trace.next_states, states, strict=True)
         ]
         outputs.append(evaluate(cell.trace.output, values, names).expand(rows, d_output.shape[-1]))
         steps.append(values)

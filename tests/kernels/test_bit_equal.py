@@ -23,6 +23,7 @@ from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import program
 from ostinato.kernels.runtime import api, cost_model
 from ostinato.kernels.runtime import launch_plan as kernel_call
+from ostinato.kernels.runtime.row_partition import BLOCK_ROWS
 from ostinato.kernels.system import compile_cache
 from ostinato.kernels.system.target import host, target_by_name
 
@@ -146,7 +147,7 @@ def test_the_cuts_above_cross_what_a_call_is_cut_into():
 @BOTH
 def test_gradients_of_weights_are_sums_over_blocks_from_the_end(name: str, reverse: bool):
     B = 24
-    steps = kernel_call.BLOCK_ROWS // B
+    steps = BLOCK_ROWS // B
     T = 2 * steps + 5
     assert steps > 1, "a block has several steps"
     call = draw(CELLS[name], T=T, B=B, C=4, H=9, P=3, dtype=torch.float32, reverse=reverse)
@@ -252,7 +253,7 @@ def test_blocks_and_threads(in_threads: tuple[list[tuple[int, bool]], bool]):
     """More than one block of backpropagation, cut among threads."""
     started, shared = in_threads
     for name in ("lstm", "gru_reset_before"):
-        call = draw(CELLS[name], T=2 * kernel_call.BLOCK_ROWS // 12 + 7, B=12, C=3, H=9, dtype=torch.float32)
+        call = draw(CELLS[name], T=2 * BLOCK_ROWS // 12 + 7, B=12, C=3, H=9, dtype=torch.float32)
         torch.set_num_threads(1)
         wanted = results(call)
         started.clear()

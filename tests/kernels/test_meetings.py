@@ -10,8 +10,10 @@ from ostinato.cells import catalogue
 from ostinato.kernels.codegen.kernel_args import KernelArgs
 from ostinato.kernels.runtime import api, cost_model
 from ostinato.kernels.runtime import barrier_cost as barrier_cost
-from ostinato.kernels.runtime import launch_plan as kernel_call
 from ostinato.kernels.runtime.barrier_cost import run_barriers
+from ostinato.kernels.runtime.launch_plan import LaunchPlan
+from ostinato.kernels.runtime.plan_template import PlanTemplate
+from ostinato.kernels.runtime.row_partition import RowPartition
 from ostinato.kernels.system import openmp
 
 pytestmark = pytest.mark.skipif(openmp.num_threads_address() is None, reason="torch brings no OpenMP library here")
@@ -50,7 +52,7 @@ def test_a_step_of_one_row_is_shared_where_barriers_are_cheap(
 
     monkeypatch.setattr(cost_model, "barrier_seconds", known)
     compiled = api.compiled_forward(catalogue()["lstm"], "float32", False, False)
-    found = kernel_call.LaunchPlan(compiled, kernel_call.RowPartition(200, rows, None), 64, 64, 64, 2, False)
+    found = LaunchPlan(PlanTemplate(compiled, 64, 64, 64, False), RowPartition(200, rows, None), 2)
     assert found.threads == (2 if shared or rows > 1 else 1)
     assert found.block[KernelArgs.shared] == shared
 
@@ -62,7 +64,6 @@ def test_a_barrier_is_timed_only_where_its_cost_decides(monkeypatch: pytest.Monk
     monkeypatch.setattr(cost_model, "barrier_seconds", unasked)
     compiled = api.compiled_forward(catalogue()["lstm"], "float32", False, False)
     for H, shared in ((32, False), (256, True)):
-        call = kernel_call.LaunchPlan(
-            compiled, kernel_call.RowPartition(1000 if H == 32 else 40, 1, None), 4, H, H, 2, False
-        )
+        partition = RowPartition(1000 if H == 32 else 40, 1, None)
+        call = LaunchPlan(PlanTemplate(compiled, 4, H, H, False), partition, 2)
         assert call.block[KernelArgs.shared] == shared

@@ -27,7 +27,7 @@ from ostinato.errors import InputError
 from ostinato.execution import backends, reference_backend
 from ostinato.execution.checkpoint import Checkpoint, segment_steps
 from ostinato.kernels.runtime import api as kernels_run
-from ostinato.kernels.runtime import cost_model, launch_plan
+from ostinato.kernels.runtime import cost_model, row_partition
 from ostinato.kernels.system import memory_pool
 from ostinato.sequence import SequenceCall
 
@@ -47,7 +47,7 @@ the lines of 4, 11 (and so all), 6, 4 and 2 full steps."""
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
     """Blocks of BLOCK rows, and memory full of NaN."""
-    monkeypatch.setattr(launch_plan, "BLOCK_ROWS", BLOCK)
+    monkeypatch.setattr(row_partition, "BLOCK_ROWS", BLOCK)
     monkeypatch.setattr(memory_pool, "_POISON", True)
     forget()
     yield
@@ -121,7 +121,7 @@ def test_layers_have_the_bits_of_layers_without(name, lengths, count, shape, blo
     inputs = [x, *start, *layer.parameters()]
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch_plan, "BLOCK_ROWS", block)
+        patch.setattr(row_partition, "BLOCK_ROWS", block)
         patch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, min_macs_per_thread=0))
         found = []
         try:

@@ -5,7 +5,7 @@ import torch
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from ostinato.ragged.gather import gather_rows
-from ostinato.ragged.index_tensors import layout_for_any, layout_of
+from ostinato.ragged.segments import layout_for_any, layout_of
 
 
 def gather():
@@ -56,11 +56,11 @@ def test_a_layout_for_any_lengths_begins_as_the_one_for_these(lengths, resets, b
     begins = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]) == 1 if resets else None
     told = (known, begins, 4, 3, batch_first, known.device)
     own, fixed = layout_of(*told), layout_for_any(*told, "layer")
-    for name in ("sizes", "index", "piece", "rows", "starts_new"):
+    for name in ("sizes", "index", "segment", "source_row", "starts_new"):
         a, b = getattr(own, name), getattr(fixed, name)
         if a is not None:
             assert torch.equal(b[: len(a)], a) and (b[len(a) :] == (12 if name == "index" else 0)).all()
-    pieces = len(own.rows)
-    assert len(fixed.rows) == (12 if resets else 3) and len(fixed.sizes) == 4 and len(fixed.index) == 12
+    segments = len(own.source_row)
+    assert len(fixed.source_row) == (12 if resets else 3) and len(fixed.sizes) == 4 and len(fixed.index) == 12
     assert torch.equal(fixed.inverse, own.inverse.where(own.inverse < len(own.index), 12))
-    assert torch.equal(fixed.last, own.last.where(own.last < pieces, own.last + len(fixed.rows) - pieces))
+    assert torch.equal(fixed.last, own.last.where(own.last < segments, own.last + len(fixed.source_row) - segments))

@@ -10,10 +10,11 @@ import ostinato
 from kernels.calls import same_bits
 from layers.pairs import parts
 from ostinato.errors import ShapeError
-from ostinato.kernels import RowLayout, sort_by_length
+from ostinato.kernels import sort_by_length
 from ostinato.kernels.runtime import api
 from ostinato.layers import base as layers
 from ostinato.ragged.segments import cut
+from ostinato.ragged_layout import RaggedLayout
 from ostinato.sequence import SequenceCall
 
 FEATURES, HIDDEN = 5, 19
@@ -85,11 +86,12 @@ def test_kernels_sort_rows_as_numpy_does(lengths, batch_first):
     assert (found is None) == (not wanted.sizes.size) and (found is None or (found[1] is None) == wanted.dense)
     if found is None or found[1] is None:
         return
-    sizes, places = found
-    assert sizes.tolist() == wanted.sizes.tolist() and places.count == len(wanted.rows)
-    numbers = places.numbers[: len(lengths) + 2 * places.count].tolist()
-    assert numbers == [*lengths, *wanted.starts.tolist(), *wanted.rows.tolist()]
-    assert (places.rows, places.steps, places.row_stride) == (len(lengths), 9, wanted.stride) and places.by_rows
+    sizes, layout = found
+    assert sizes.tolist() == layout.sizes.tolist() == wanted.sizes.tolist() and layout.count == wanted.count
+    numbers = layout.numbers[: len(lengths) + 2 * layout.count].tolist()
+    assert numbers == [*lengths, *wanted.starts.tolist(), *wanted.source_row.tolist()]
+    assert (layout.rows, layout.steps, layout.stride) == (len(lengths), 9, wanted.stride) and layout.by_rows
+    assert layout.address == layout.numbers.ctypes.data
 
 
 @pytest.mark.parametrize("lengths", [[3, -1], [10, 2], [2**40], [-(2**40), 9, 9]])
@@ -114,14 +116,13 @@ def test_second_derivatives_of_rows_that_stay():
     assert torch.autograd.gradgradcheck(lambda x: layer(x, lengths=[2, 4, 0])[0].tanh(), x)
 
 
-def test_places_of_another_x_are_refused():
+def test_the_layout_of_another_x_is_refused():
     layer, x = ostinato.GRU(3, 4), torch.randn(5, 2, 3)
-    lengths, starts = np.array([2, 5]), np.array([1, 0])
-    places = RowLayout.of(lengths, starts, starts, 5, 2, by_rows=True)
+    layout = RaggedLayout(np.array([2, 5, 1, 0, 1, 0]), np.array([2, 2, 1, 1, 1]), 2, 2, 5, 2)
     cell, weights = layer.cell, [getattr(layer, name).detach() for name in layer._weight_names()[0]]
     sizes, state = torch.tensor([2, 2, 1, 1, 1]), torch.zeros(2, 4)
-    api.forward(SequenceCall(cell, x, [state], weights, sizes, rows=places), False, False)
+    api.forward(SequenceCall(cell, x, [state], weights, sizes, rows=layout), False, False)
     message = r"kernels: rows must be x of 10 lines and 2 rows, 2 of which are packed, got \[{}, 2, 3\].* and 2. Give"
     for wrong in ((torch.randn(4, 2, 3), state), (x, torch.zeros(3, 4))):
         with pytest.raises(ShapeError, match=message.format(len(wrong[0]))):
-            api.forward(SequenceCall(cell, wrong[0], [wrong[1]], weights, sizes, rows=places), False, False)
+            api.forward(SequenceCall(cell, wrong[0], [wrong[1]], weights, sizes, rows=layout), False, False)

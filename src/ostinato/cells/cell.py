@@ -97,7 +97,7 @@ class Cell:
     @cached_property
     def state_widths(self) -> tuple[str, ...]:
         """ "H" or "P" of each state."""
-        return tuple(self.trace.widths[o.id] for o in self.trace.old)
+        return tuple(self.trace.widths[o.id] for o in self.trace.previous_states)
 
     @cached_property
     def random_widths(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Cell:
     @cached_property
     def output_state(self) -> int | None:
         """The index of the state that is also the output; None where the output is another value."""
-        return next((k for k, v in enumerate(self.trace.new) if v is self.trace.output), None)
+        return next((k for k, v in enumerate(self.trace.next_states) if v is self.trace.output), None)
 
     @property
     def projected(self) -> bool:

@@ -17,14 +17,14 @@ from .value import Value
 class Derivative:
     """One step of backpropagation, appended to the graph of the forward step.
 
-    seed_output  the upstream gradient of the output, a node "seed" with attr "output"
-    seed_states  the upstream gradient of each new state, nodes "seed" with the state's name
-    states       the gradient of each old state
-    news         the adjoint of each new state: its upstream gradient, plus the gradients through the output and the
-                 other new states of the same step
-    products     (letter, name) -> (gradient of the product W.i @ x, its operand): the weight's gradient is their outer
-                 product, summed over rows and steps
-    vectors      (letter, name) -> the gradient of a per-unit vector, before the sum over rows and steps
+    seed_output     the upstream gradient of the output, a node "seed" with attr "output"
+    seed_states     the upstream gradient of each next state, nodes "seed" with the state's name
+    states          the gradient of each previous state
+    products        (letter, name) -> (gradient of the product W.i @ x, its operand): the weight's gradient is their
+                    outer product, summed over rows and steps
+    vectors         (letter, name) -> the gradient of a per-unit vector, before the sum over rows and steps
+    state_adjoints  the adjoint of each next state: its upstream gradient, plus the gradients through the output and the
+                    other next states of the same step
 
     The gradient of a value of width 1 is kept as one share for each unit; the derivative is the sum of the shares. A
     gradient that itself has width 1 is the same share in every unit.
@@ -35,7 +35,7 @@ class Derivative:
     states: tuple[Value, ...]
     products: dict[tuple[str, str], tuple[Value, Value]]
     vectors: dict[tuple[str, str], Value]
-    news: tuple[Value, ...]
+    state_adjoints: tuple[Value, ...]
 
 
 def differentiate(t: Trace) -> Derivative:
@@ -44,13 +44,14 @@ def differentiate(t: Trace) -> Derivative:
     seed_output = graph.make("seed", attr="output")
     seed_states = tuple(graph.make("seed", attr=s) for s in t.states)
     live = [v for v in graph.nodes if v.id in t.widths]
-    gradient = _backward(live, [(t.output, seed_output), *zip(t.new, seed_states, strict=True)])
+    gradient = _backward(live, [(t.output, seed_output), *zip(t.next_states, seed_states, strict=True)])
     reached = [v for v in reversed(live) if v.id in gradient]
     products = {v.attr: (gradient[v.id], v.args[0]) for v in reached if v.op == "mm"}
     vectors = {v.attr: gradient[v.id] for v in reached if v.op == "vec"}
     zero = graph.const(0.0)
-    states, news = tuple(gradient.get(o.id, zero) for o in t.old), tuple(gradient[v.id] for v in t.new)
-    return Derivative(seed_output, seed_states, states, products, vectors, news)
+    states = tuple(gradient.get(o.id, zero) for o in t.previous_states)
+    state_adjoints = tuple(gradient[v.id] for v in t.next_states)
+    return Derivative(seed_output, seed_states, states, products, vectors, state_adjoints)
 
 
 def carries(t: Trace) -> tuple[Value, ...]:
@@ -65,12 +66,14 @@ def carries(t: Trace) -> tuple[Value, ...]:
     one, zero = graph.const(1.0), graph.const(0.0)
     return tuple(
         _backward(live, [(new, one)], within_units=True).get(old.id, zero)
-        for old, new in zip(t.old, t.new, strict=True)
+        for old, new in zip(t.previous_states, t.next_states, strict=True)
     )
 
 
-def _backward(live: list[Value], seeds: list[tuple[Value, Value]], within_units: bool = False) -> dict[int, Value]:
-    """node.id -> its gradient, for every node that the gradients of `seeds` reach.
+def _backward(
+    live: list[Value], output_gradients: list[tuple[Value, Value]], within_units: bool = False
+) -> dict[int, Value]:
+    """node.id -> its gradient, for every node that the gradients of `output_gradients` reach.
 
     within_units  do not propagate through products and means, which mix units
     """
@@ -80,7 +83,7 @@ def _backward(live: list[Value], seeds: list[tuple[Value, Value]], within_units:
         if d is not None:
             gradient[v.id] = gradient[v.id] + d if v.id in gradient else d
 
-    for seeded, seed in seeds:
+    for seeded, seed in output_gradients:
         send(seeded, seed)
     for v in reversed(live):
         d = gradient.get(v.id)

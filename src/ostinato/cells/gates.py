@@ -38,7 +38,7 @@ def _readers(live: list[Value], t: Trace) -> dict[int, list[Value | None]]:
     for v in live:
         for a in dict.fromkeys(v.args):
             readers[a.id].append(v)
-    for v in dict.fromkeys((t.output, *t.new)):
+    for v in dict.fromkeys((t.output, *t.next_states)):
         readers[v.id].append(None)
     return readers
 

@@ -42,7 +42,7 @@ _LONG = 512
 
 def body(t: Trace) -> str:
     """The equations, one line for each function and each value that is read more than once, then the return."""
-    roots = (t.output, *t.new) if t.output is not t.new[0] else t.new
+    roots = (t.output, *t.next_states) if t.output is not t.next_states[0] else t.next_states
     lines, texts = _lines(roots, {}, t.states)
     return "\n".join([f"    {name} = {text}" for name, text in lines] + [f"    return {', '.join(texts)}"])
 

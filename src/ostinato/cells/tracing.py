@@ -31,19 +31,20 @@ RESERVED = frozenset((*LETTERS, "x", "y", "state", "self", "hx"))
 class Trace:
     """A cell's equations as a graph.
 
-    output   the output of a step; new[0] itself where the first state is the output
-    old, new the states before and after the step, in the order of `states`
-    gates    letter -> names in the order in which they are stacked
-    widths   node.id -> "H", "P", "C" or "1" (the same number for all units), for the live nodes
-    order    every gate's name, in the one order that all letters follow
-    random   (letter, name) of each random number, in the order in which they are drawn: R before S, then by name
+    output           the output of a step; next_states[0] itself where the first state is the output
+    previous_states  the states before the step, in the order of `states`
+    next_states      the states after the step, in the same order
+    gates            letter -> names in the order in which they are stacked
+    widths           node.id -> "H", "P", "C" or "1" (the same number for all units), for the live nodes
+    order            every gate's name, in the one order that all letters follow
+    random           (letter, name) of each random number, in the order of drawing: R before S, then by name
     """
 
     graph: Graph
     output: Value
     states: tuple[str, ...]
-    old: tuple[Value, ...]
-    new: tuple[Value, ...]
+    previous_states: tuple[Value, ...]
+    next_states: tuple[Value, ...]
     gates: dict[str, tuple[str, ...]]
     widths: dict[int, str]
     order: tuple[str, ...]

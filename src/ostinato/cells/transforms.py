@@ -80,15 +80,17 @@ class _GraphRewriter:
         ungated = [v for v in cell.trace.graph.nodes if v.op == "mm" and v.attr[0] != "V" and v.attr[1] not in sums]
         self.clipped = {v.id for v in (*sums.values(), *ungated)}
         bounds = dict(options.clip_state)
-        self.bounded = {v.id: bounds[s] for s, v in zip(cell.states, cell.trace.new, strict=True) if s in bounds}
+        self.bounded = {
+            v.id: bounds[s] for s, v in zip(cell.states, cell.trace.next_states, strict=True) if s in bounds
+        }
 
     def cell(self) -> Cell:
         old, source = self.old, self.source
         for v in old.graph.nodes:  # in the order of the graph, which fixes the order of gates
             if v.id in old.widths and v.op != "x":
                 self._new(v)
-        states = tuple(self._new(v) for v in old.old)
-        new = [self._new(v) for v in old.new]
+        states = tuple(self._new(v) for v in old.previous_states)
+        new = [self._new(v) for v in old.next_states]
         output = self._new(old.output)
         for k, name in enumerate(old.states):
             new[k] = self._zoned(name, states[k], new[k])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import _torch_private
 from ..cells import Cell
+from ..ragged_layout import RaggedLayout
 from ..sequence import Backend, ForwardResult, Needs, SequenceCall, Upstream
 from . import reference_backend
 from .output_versions import noted, saved
@@ -30,7 +31,7 @@ class SequenceNode(NamedTuple):
     """Whether `differentiable` returns the saved tensors."""
     reads_output: bool = True
     """Whether the backward pass reads the output; an output that it does not read is not kept alive for it."""
-    rows: Any = None
+    rows: RaggedLayout | None = None
     """As `SequenceCall.rows`."""
     recompute: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
     """`backend.forward` as backward runs it once more; None for `backend.forward` itself."""
@@ -67,15 +68,15 @@ def _rows(state: Tensor) -> Tensor:
 def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -> list[Tensor]:
     """The gradients of those of (x, states, weights) that are needed, by torch's own operations alone."""
     inputs, n, where = [call.x, *call.states, *call.weights], len(call.states), call.rows
-    by_rows = where is not None and where.by_rows
     # The reference reads packed rows only.
-    line = None if where is None else where.index(call.batch_sizes.tolist())  # type: ignore[union-attr]
+    line = None if where is None else torch.from_numpy(where.index)
+    source_row = torch.from_numpy(where.source_row) if where is not None and where.by_rows else None
 
     def packed(t: Tensor) -> Tensor:
         return t if line is None else t.reshape(-1, t.shape[-1]).index_select(0, line)
 
     def rows(state: Tensor) -> Tensor:
-        return _rows(state).index_select(0, where.source_row) if by_rows else _rows(state)
+        return _rows(state) if source_row is None else _rows(state).index_select(0, source_row)
 
     def results(*given: Tensor) -> list[Tensor]:
         given_or_fixed = iter(given)
@@ -90,11 +91,13 @@ def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -
         *upstream.histories,
     ]
     found = reference_backend.pulled_back(results, [t for t, need in zip(inputs, wanted) if need], entering)
-    if by_rows and where.count < where.rows:  # the final state of a row without a step is its initial state
-        at = int(wanted[0])
+    if (
+        where is not None and where.by_rows and where.count < where.rows
+    ):  # the final state of a row without a step is its initial state
+        at, empty_rows = int(wanted[0]), torch.from_numpy(where.lengths == 0)[:, None]
         for need, d in zip(wanted[1 : 1 + n], upstream.final_states):
             if need and d is not None:
-                found[at] = found[at] + torch.where(where.empty_rows[:, None], d, d.new_zeros(()))
+                found[at] = found[at] + torch.where(empty_rows, d, d.new_zeros(()))
             at += need
     return found
 

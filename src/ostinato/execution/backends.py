@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..ragged_layout import RaggedLayout
 from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
 from . import reference_backend
 from .reference_backend import Tensors
@@ -102,8 +102,8 @@ def blocks(sizes: Tensor, reverse: bool) -> list[int]:
     return kernels().block_starts(sizes, reverse)
 
 
-def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, Any] | None:
-    """(sizes, `RowLayout`) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, in microseconds.
+def by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tensor, RaggedLayout | None] | None:
+    """(sizes, layout) of rows with lengths int64 [B] on the CPU, as `segments.cut` has them, in microseconds.
 
     Only where there are kernels. None where a length is not between 0 and `steps`, and where there is no
     step. None in the place of the second where all rows have all steps.

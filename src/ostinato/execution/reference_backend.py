@@ -115,7 +115,7 @@ def record(call: SequenceCall, upstream: Upstream) -> tuple[list[Tensor], dict[t
             now = [torch.cat([s, old[rows[t] :]]) for s, old in zip(new, now)]
     carried = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(states, upstream.final_states)]
     adjoints: list[dict[int, Tensor]] = [{} for _ in states]
-    sent: dict[tuple[str, str], dict[int, Tensor]] = {}
+    pre_gradients: dict[tuple[str, str], dict[int, Tensor]] = {}
     for t in reversed(order):
         n = rows[t]
         old = [s.detach().requires_grad_() for s in before[t]]
@@ -141,14 +141,16 @@ def record(call: SequenceCall, upstream: Upstream) -> tuple[list[Tensor], dict[t
         for adjoint in adjoints:
             adjoint[t] = next(each)
         for key in products:
-            sent.setdefault(key, {})[t] = next(each)
+            pre_gradients.setdefault(key, {})[t] = next(each)
         for c in carried:
             c[:n] = next(each)
     join = torch.stack if sizes is None else torch.cat
     steps = range(len(rows))
     if not rows:
         return [x.new_zeros(*x.shape[:-1], s.shape[-1]) for s in states], {}
-    return [join([a[t] for t in steps]) for a in adjoints], {k: join([g[t] for t in steps]) for k, g in sent.items()}
+    return [join([a[t] for t in steps]) for a in adjoints], {
+        k: join([g[t] for t in steps]) for k, g in pre_gradients.items()
+    }
 
 
 def pulled_back(

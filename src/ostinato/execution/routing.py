@@ -120,7 +120,7 @@ def _autocast_types(
     onednn = low == torch.bfloat16 and not packed and _torch_private.onednn_has_bfloat16()
     if onednn and cell.equations in _onednn():
         return (low,) * (1 + len(states))
-    kinds = {v.id: kind for v, kind in zip(cell.trace.old, states, strict=True)}
+    kinds = {v.id: kind for v, kind in zip(cell.trace.previous_states, states, strict=True)}
     for v in cell.trace.graph.nodes:  # each after those that it reads
         if v.op == "vec":
             kinds[v.id] = torch.float32 if v.attr[0] == "p" else low
@@ -128,7 +128,7 @@ def _autocast_types(
             kinds[v.id] = low
             for a in v.args if v.op != "mm" else ():
                 kinds[v.id] = torch.promote_types(kinds[v.id], kinds[a.id])
-    return kinds[cell.trace.output.id], *[torch.promote_types(kinds[v.id], low) for v in cell.trace.new]
+    return kinds[cell.trace.output.id], *[torch.promote_types(kinds[v.id], low) for v in cell.trace.next_states]
 
 
 @lru_cache(maxsize=1)

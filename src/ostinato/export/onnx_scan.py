@@ -85,7 +85,7 @@ class _Body:
     def run(self, step: Name | None, old: Sequence[Name], sizes: Sequence[int], valid: Name | None) -> list[Name]:
         """Names of the new states and of the output: what the step computes where `valid`, else the old and 0."""
         nodes, trace = self.nodes, self.cell.trace
-        self.known.update({v.id: name for v, name in zip(trace.old, old, strict=True)})
+        self.known.update({v.id: name for v, name in zip(trace.previous_states, old, strict=True)})
         if step is not None:
             units = next(iter(self.parts["W"].values())).shape[0]
             pieces = nodes.split(step, len(self.parts["W"]), units, axis=1)
@@ -95,7 +95,7 @@ class _Body:
                 self.known[v.id] = self._write(v)
         results = []
         others: list[Name | Tensor] = [*old, torch.zeros(1, sizes[-1], dtype=nodes.dtype, device="cpu")]
-        for v, other, size in zip([*trace.new, trace.output], others, sizes, strict=True):
+        for v, other, size in zip([*trace.next_states, trace.output], others, sizes, strict=True):
             value = self.known[v.id]
             if valid is not None:
                 results.append(nodes.make("Where", valid, value, other, out=nodes.name("new")))

@@ -64,8 +64,8 @@ class Layer(LayerStructure):
                        end, and the second direction starts there
         resets         bool [T, B] as x has its steps, [T] for one sequence: where it is True, a new sequence starts at
                        this step, in both directions, from zeros or the learned state and never from `state`. The same
-                       as cutting the row there and calling the layer on each piece, on the first one with `state`
-                       unless the row's first step is a reset too; the row's final state is that of its last piece, in
+                       as cutting the row there and calling the layer on each segment, on the first one with `state`
+                       unless the row's first step is a reset too; the row's final state is that of its last segment, in
                        both directions. What stands past a row's length is not read. With a PackedSequence, as
                        pad_packed_sequence would lay out its steps and rows
         return_states  also return the states after every step

@@ -1,4 +1,4 @@
-"""The state of an optimiser, such as Adam's moments, after weights were loaded whose gates had to change places.
+"""The state of an optimiser, such as Adam's moments, after weights were loaded whose gates had to be reordered.
 
 torch tells a layer nothing of its optimisers, and an optimiser's state_dict nothing of gates. So layers that permuted
 their weights are kept here until the next step of an optimiser that has these weights: with a state that was not
@@ -87,13 +87,13 @@ def permute_optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) 
     if not known:
         return []
     if not optimizer.state:
-        remedy = "Call it after optimizer.load_state_dict(...); an optimiser that starts anew has nothing to permute."
+        remedy = "Call it after optimizer.load_state_dict(...); a new optimiser has nothing to permute."
         raise InputError(phrase(_WHERE, "optimizer", "one whose state is loaded", "no state", remedy))
     for parameter, key, value in _foreign(optimizer):
         expected = f"one whose state of a weight {list(parameter.shape)} has its shape"
         found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         received = f"{type(optimizer).__name__}, whose {key} is {found}"
-        raise InputError(phrase(_WHERE, "optimizer", expected, received, "Start this optimiser anew."))
+        raise InputError(phrase(_WHERE, "optimizer", expected, received, "Make a new optimiser."))
     for parameter, (_, layer, name) in known:
         for value in filter(_has_rows, _state(optimizer, parameter)):
             if value.shape[0] == parameter.shape[0]:

@@ -69,8 +69,8 @@ class Options:
                          each gate apart, the state c not
     recurrent_dropout    in training, a number: probability that a unit of what enters the products with U is 0, one
                          mask for a sequence (Y. Gal, Z. Ghahramani, arXiv 1512.05287, section 4.1, one mask
-                         for all gates). A dict such as {"g": 0.25}: probability that a unit of a gate's value is 0, in
-                         every step anew (S. Semeniuta, A. Severyn, E. Barth, arXiv 1603.05118)
+                         for all gates). A dict such as {"g": 0.25}: probability that a unit of a gate's value is 0,
+                         drawn at every step (S. Semeniuta, A. Severyn, E. Barth, arXiv 1603.05118)
     zoneout              in training, probability that a unit of a state keeps its old value in a step; in evaluation
                          the expected value of that. A number for all states, or a dict of states. D. Krueger et al.,
                          arXiv 1606.01305

@@ -151,7 +151,7 @@ def incoming(
 
 
 def _rows(value: Any, letter: str, made: str) -> bool | None:
-    """Whether the rows of an entry are the weight's; None where that cannot be told.
+    """Whether the rows of an entry are the weight's; None where the entry does not say.
 
     made   what torch.nn.utils' weight_norm ("_g", "_v"), spectral_norm ("_orig", "_u", "_v") or prune ("_orig",
            "_mask") appended to the parameter's name

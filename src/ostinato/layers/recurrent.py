@@ -78,8 +78,8 @@ class Recurrent(Layer):
             expected = f"0 for the cell {chosen.name}, which has no projection V"
             remedy = 'Use a cell that has one, such as "lstm_projected".'
             raise InputError(phrase("Recurrent", "proj_size", expected, proj_size, remedy))
-        told = Options.of("Recurrent", options)
-        cells = equations(chosen if bias else chosen.without_bias(), told, "Recurrent")
+        given_options = Options.of("Recurrent", options)
+        cells = equations(chosen if bias else chosen.without_bias(), given_options, "Recurrent")
         self.cell = precompute_derived(cells[0])
         if cells[1] != cells[0]:
             self._equations = self.cell, precompute_derived(cells[1])
@@ -98,11 +98,11 @@ class Recurrent(Layer):
         if chosen not in _TORCHS and any(len(names) > 1 for names in gate_record(chosen).values()):
             self.gate_order = GateOrder(self.cell)
             self.knows_order = catalogue().get(chosen.name) == chosen
-        self._apply_options(told, device, dtype)
+        self._apply_options(given_options, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws all parameters anew: U(-1/√H, 1/√H), the values that the cell names, and those that the options ask."""
+        """Draws all parameters: U(-1/√H, 1/√H), the values that the cell names, and those that the options ask."""
         bound = 1 / math.sqrt(self.hidden_size)
         values = {key.replace(".", "_"): value for key, value in self.cell.init.items()}
         for name, parameter in self.named_parameters():

@@ -21,9 +21,9 @@ from ..execution.dispatch import DispatchPlan, execute_direct, plan_call
 from ..execution.observer import SequenceObserver
 from ..execution.routing import KERNELS, choose_backend
 from ..ragged.batch import Batch, Ragged
-from ..ragged.index_tensors import DenseIndex
 from ..ragged.lengths import Lengths, given_lengths
-from ..ragged.segments import Pieces
+from ..ragged.segments import DenseIndex
+from ..ragged_layout import RaggedLayout
 from ..sequence import SequenceCall
 from .arguments import shapes_of_states
 from .dropout import Masks
@@ -47,7 +47,7 @@ class StackCall:
     """Of each layer and direction, as the cell takes them."""
     sizes: Tensor | None = None
     """As `SequenceCall.batch_sizes`."""
-    rows: Any = None
+    rows: RaggedLayout | None = None
     """As `SequenceCall.rows`."""
     plan: DispatchPlan | None = None
     """How the sequences run, where that is known and all tensors are contiguous; else `Layer._layers` plans them."""
@@ -160,20 +160,10 @@ def try_in_place(
     Tracers, transforms and the reference read packed rows.
     states  as the caller has them, [D·L, B, H] each
     """
-    if not isinstance(batch, Ragged) or not isinstance(batch.layout, DenseIndex) or not len(batch.sizes):
+    if not isinstance(batch, Ragged) or not isinstance(batch.index, DenseIndex) or not len(batch.sizes):
         return
     x = batch.source
     if not rows_can_stay(layer) or not backends.compiled(x):
         return
     if choose_backend([x, *states, *(w for group in weights for w in group)], x.dtype) == KERNELS:
-        batch.row_layout = row_layout(batch.layout.pieces)
-
-
-def row_layout(pieces: Pieces) -> Any:
-    """Where the packed rows of a batch are in the caller's x, as kernels read it.
-
-    Where every row is one piece, states are those of the caller's rows; else those of the pieces.
-    """
-    by_rows = pieces.ends is None
-    layout = backends.kernels().RowLayout
-    return layout.of(pieces.lengths, pieces.starts, pieces.rows, pieces.steps, pieces.stride, by_rows)
+        batch.row_layout = batch.index.layout

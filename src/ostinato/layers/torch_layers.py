@@ -75,16 +75,16 @@ class TorchLayer(Layer, nn.RNNBase):
     def __init__(self, *arguments: Any, options: Mapping[str, Any], **factory: Any) -> None:
         super().__init__(*arguments, **factory)
         where, plain = type(self).__name__, self.cell
-        told = Options.of(where, options)
-        if told.activation is not None and self.mode == "RNN_RELU":
+        chosen = Options.of(where, options)
+        if chosen.activation is not None and self.mode == "RNN_RELU":
             expected = "None with nonlinearity='relu'"
             remedy = "Both name the activation; leave one of them out."
-            raise InputError(phrase(where, "activation", expected, repr(told.activation), remedy))
-        cells = equations(plain, told, where)
+            raise InputError(phrase(where, "activation", expected, repr(chosen.activation), remedy))
+        cells = equations(plain, chosen, where)
         if cells != (plain, plain):
             self._equations = precompute_derived(cells[0]), precompute_derived(cells[1])
             self._register_vectors(**factory)
-        self._apply_options(told, **factory)
+        self._apply_options(chosen, **factory)
         init.initialize(self)
 
     def _register_vectors(self, device: Any = None, dtype: torch.dtype | None = None) -> None:
@@ -119,7 +119,7 @@ class TorchLayer(Layer, nn.RNNBase):
         return self._sequence(input, hx, lengths, resets, return_states)
 
     def reset_parameters(self) -> None:
-        """Draws all parameters anew, as torch does and as the options ask."""
+        """Draws all parameters, as torch does and as the options ask."""
         super().reset_parameters()
         init.initialize(self)
 

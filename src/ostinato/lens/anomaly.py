@@ -155,7 +155,7 @@ class AnomalyLocator:
         x, before  the input [1, C] and the states [1, H] of one packed row
         """
         n, weights = self.named, view.piece.weights
-        roots = [n.trace.output, *n.trace.new]
+        roots = [n.trace.output, *n.trace.next_states]
         nodes = needed(roots)
         values = evaluate(self.cell, weights, x, before, nodes)
         bad = {v.id: value for v, value in zip(nodes, values) if not _finite(value)}
@@ -171,7 +171,7 @@ class AnomalyLocator:
         if not is_short(node, names):
             names = {**{a.id: "…" for a in node.args if a.args}, **names}
         gate = self._gate(node)
-        state = next((s for s, v in zip(self.cell.states, n.trace.new) if v.id == node.id), None)
+        state = next((s for s, v in zip(self.cell.states, n.trace.next_states) if v.id == node.id), None)
         role = f"gate {gate}" if gate else f"the new state {state}" if state else "the step"
         return f"{role}, {expression(node, names)}, becomes {_kind(bad[node.id])}", self._remedy(view, node, flushed)
 
@@ -181,7 +181,7 @@ class AnomalyLocator:
             return "flushed" if flushed else node.op
         # An operand of 0 may come from an earlier step, whose new state was flushed.
         piece, before = view.piece, [view.state_before(k) for k in range(len(self.cell.states))]
-        new = evaluate(self.cell, piece.weights, piece.x.flatten(0, -2), before, self.named.trace.new)
+        new = evaluate(self.cell, piece.weights, piece.x.flatten(0, -2), before, self.named.trace.next_states)
         return "flushed" if any(_subnormal(v) for v in new) else node.op
 
     def _bad_when_flushed(

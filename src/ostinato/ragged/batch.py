@@ -9,24 +9,25 @@ Letters: T steps, B rows of the batch, C input features, H units of a state, R s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..errors import InputError, phrase
 from ..execution.routing import needs_registered_op, under_functional_transform
+from ..ragged_layout import RaggedLayout
 from .gather import gather_rows
-from .index_tensors import DenseIndex, Layout, layout_for_any, layout_of
 from .lengths import Lengths, Resets, given_lengths, given_resets, known_lengths
+from .segments import DenseIndex, PaddedIndex, layout_for_any, layout_of
 
 
 @dataclass
 class Padded:
     """Every row has T steps. The caller's x is [T, B, C], [B, T, C] with batch_first, or [T, C] without a batch.
 
-    starts_new    bool [B], the rows that start anew at their first step; None where no row does
+    starts_new    bool [B], the rows that start from the initial state at their first step; None where no row does
     """
 
     x: Tensor
@@ -37,6 +38,7 @@ class Padded:
     lines = None
     has_padding_rows = False
     row_layout = None
+    ragged = None
 
     @classmethod
     def of(cls, x: Tensor, batch_first: bool, starts_new: Tensor | None = None) -> Padded:
@@ -77,6 +79,7 @@ class Packed:
     """torch's PackedSequence: its data are rows already, and `sorted_indices` says whose they are."""
 
     sequence: PackedSequence
+    batch_first = False
     has_padding_rows = False
     row_layout = None
 
@@ -95,6 +98,17 @@ class Packed:
     def final(self, state: Tensor, start: Tensor) -> Tensor:
         order = self.sequence.unsorted_indices
         return state if order is None else state.index_select(1, order)
+
+    @property
+    def ragged(self) -> RaggedLayout:
+        """The layout of the rows in a padded x [T, B, ·]."""
+        sizes, order = self.sizes.numpy(), self.sequence.sorted_indices
+        rows = int(sizes[0]) if len(sizes) else 0
+        source_row = np.arange(rows) if order is None else order.cpu().numpy()
+        lengths = np.empty(rows, np.int64)
+        lengths[source_row] = (sizes[:, None] > np.arange(rows)).sum(0)
+        numbers = np.concatenate([lengths, source_row, source_row])
+        return RaggedLayout(numbers, sizes, rows, rows, len(sizes), rows)
 
     def sequences(self) -> Tensor:
         order = self.sequence.sorted_indices
@@ -120,21 +134,27 @@ class Ragged:
     """Rows that end early, in any order, and rows that are cut at resets. Steps past a row's end are never read, and
     come back as 0.
 
-    Kernels read the steps of all pieces where they are (`in_place`). For all others they are gathered once into packed
-    rows, `x`, and scattered once at the end. A row's final state is that of its last piece, in both directions: what a
-    call on this piece alone returns.
+    Kernels read the steps of all segments where they are, if `layers.stack_call.try_in_place` lets them. Otherwise they
+    are gathered once into packed rows, `x`, and scattered once at the end. A row's final state is that of its last
+    segment, in both directions: what a call on this segment alone returns.
 
     source  the caller's x
-    layout  where each step goes
-    row_layout  `kernels.RowLayout` where x stays as it is, and the output is laid out as x
+    index   where each step goes
+    row_layout  where x stays as it is, and the output is laid out as x
     packed  x, once it was gathered
     """
 
     source: Tensor
-    layout: Layout | DenseIndex
+    index: PaddedIndex | DenseIndex
     batch_first: bool
-    row_layout: Any = None
+    row_layout: RaggedLayout | None = None
     packed: Tensor | None = None
+
+    @property
+    def ragged(self) -> RaggedLayout:
+        """The layout; tracers, which have none, do not ask for it."""
+        assert isinstance(self.index, DenseIndex)
+        return self.index.layout
 
     @property
     def lead(self) -> tuple[int, ...]:
@@ -148,16 +168,16 @@ class Ragged:
             return self.source
         if self.packed is None:
             x = self.source
-            self.packed = gather_rows(x if x.dim() == 2 else x.flatten(0, 1), self.layout.index, self.layout.inverse)
+            self.packed = gather_rows(x if x.dim() == 2 else x.flatten(0, 1), self.index.index, self.index.inverse)
         return self.packed
 
     @property
     def sizes(self) -> Tensor:
-        return self.layout.sizes
+        return self.index.sizes
 
     @property
     def has_padding_rows(self) -> bool:
-        return self.layout.has_padding_rows
+        return self.index.has_padding_rows
 
     @property
     def _knows_rows(self) -> bool:
@@ -165,12 +185,12 @@ class Ragged:
         return self.row_layout is not None and self.row_layout.by_rows
 
     def start(self, state: Tensor, own: Tensor | None) -> Tensor:
-        """The start of each piece: the state of its row, or the layer's own."""
+        """The start of each segment: the state of its row, or the layer's own."""
         batched = state if len(self.lead) == 2 else state.unsqueeze(1)
         if self._knows_rows:
             return batched
-        of_rows = batched.index_select(1, self.layout.rows)
-        starts_new = self.layout.starts_new
+        of_rows = batched.index_select(1, self.index.source_row)
+        starts_new = self.index.starts_new
         return of_rows if own is None or starts_new is None else torch.where(starts_new[:, None], own, of_rows)
 
     def final(self, state: Tensor, start: Tensor) -> Tensor:
@@ -178,23 +198,24 @@ class Ragged:
         if self._knows_rows:
             return state if len(self.lead) == 2 else state.squeeze(1)
         batched = start if len(self.lead) == 2 else start.unsqueeze(1)
-        whole = torch.cat([state, batched], 1).index_select(1, self.layout.last)
+        whole = torch.cat([state, batched], 1).index_select(1, self.index.last)
         return whole if len(self.lead) == 2 else whole.squeeze(1)
 
     def sequences(self) -> Tensor:
-        """A row's first piece has the row's number, a piece from a later step one that no other piece has."""
-        rows, first = self.layout.rows, self.layout.index[: self.layout.rows.shape[0]]
+        """A row's first segment has the row's number, one from a later step a number that no other segment has."""
+        rows = self.index.source_row
+        first = self.index.index[: rows.shape[0]]
         return rows + self.lead[0] * (first % self.lead[1]) if self.batch_first else first  # step · B + row
 
     def lines(self) -> Tensor:
-        """Which piece each packed line is of: [R]."""
-        return self.layout.piece
+        """Which segment each packed line is of: [R]."""
+        return self.index.segment
 
     def output(self, y: Tensor) -> Tensor:
         return (
             y
             if self.row_layout is not None
-            else gather_rows(y, self.layout.inverse, self.layout.index).view(*self.lead, y.shape[-1])
+            else gather_rows(y, self.index.inverse, self.index.index).view(*self.lead, y.shape[-1])
         )
 
     def steps(self, states: Tensor) -> Tensor:
@@ -222,8 +243,8 @@ def prepare_batch(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, 
         return Ragged(x, layout_for_any(known, begins, steps, rows, time == 1, x.device, where), time == 1)
     known = None if known is None else known_lengths(known, steps, where)
     if begins is None:
-        layout = layout_of(known, None, steps, rows, time == 1, x.device)
-        return Padded.of(x, batch_first) if layout.pieces.dense else Ragged(x, layout, time == 1)
+        index = layout_of(known, None, steps, rows, time == 1, x.device)
+        return Padded.of(x, batch_first) if index.layout.dense else Ragged(x, index, time == 1)
     begins = begins.detach().to("cpu")
     if steps and (known is None or bool((known == steps).all())):
         if not begins.any():

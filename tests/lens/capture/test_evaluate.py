@@ -23,7 +23,7 @@ def test_new_states_so_computed_are_those_of_the_run(name):
     cell, x, states, weights = draw(name, dtype=torch.float64)
     output, _, histories = sequence(cell, x, states, weights)
     previous = [before_each_step(h, s) for h, s in zip(histories, states)]
-    found = evaluate(cell, weights, x, previous, [cell.trace.output, *cell.trace.new])
+    found = evaluate(cell, weights, x, previous, [cell.trace.output, *cell.trace.next_states])
     expected = [output, *histories]
     check("outputs", dict(enumerate(found)), dict(enumerate(expected)), name)
 
@@ -35,7 +35,7 @@ def test_any_cell(seed):
     x, states, weights = random_call(cell, projected=2 if cell.projected else 0, seed=seed)
     output, _, histories = sequence(cell, x, states, weights)
     previous = [before_each_step(h, s) for h, s in zip(histories, states)]
-    found = evaluate(cell, weights, x, previous, [cell.trace.output, *cell.trace.new])
+    found = evaluate(cell, weights, x, previous, [cell.trace.output, *cell.trace.next_states])
     expected = [output, *histories]
     found = [f.expand(e.shape) for f, e in zip(found, expected)]
     check("outputs", dict(enumerate(found)), dict(enumerate(expected)), cell.text)
@@ -76,7 +76,7 @@ def test_a_bias_that_the_layer_does_not_have():
 
 def test_gradients_flow_through():
     cell, x, states, weights = draw("gru_reset_before", dtype=torch.float64, gradients=True)
-    found = evaluate(cell, weights, x, [s.expand(5, 3, 6) for s in states], [cell.trace.new[0]])[0]
+    found = evaluate(cell, weights, x, [s.expand(5, 3, 6) for s in states], [cell.trace.next_states[0]])[0]
     expected = torch.stack([cell.step(weights, x_t, states)[0] for x_t in x])
     for a, b in zip(torch.autograd.grad(found.sum(), weights), torch.autograd.grad(expected.sum(), weights)):
         torch.testing.assert_close(a, b)
@@ -122,7 +122,7 @@ def test_runs_of_a_layer_lead_from_step_to_step(options, lengths):
     last = torch.cat([r.output for r in found if r.depth == layer.num_layers - 1], -1)
     torch.testing.assert_close(last, output.transpose(0, 1) if layer.batch_first else output)
     for k, run in enumerate(found):
-        new = evaluate(run.cell, run.weights, run.x, run.previous_states, run.cell.trace.new)
+        new = evaluate(run.cell, run.weights, run.x, run.previous_states, run.cell.trace.next_states)
         for s in range(2):
             torch.testing.assert_close(new[s][run.valid], run.states[s][run.valid])
             assert not run.states[s][~run.valid].any() and not run.previous_states[s][~run.valid].any()

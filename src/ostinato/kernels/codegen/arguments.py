@@ -214,9 +214,10 @@ class Block:
 
     __slots__ = ("entries", "layout")
 
-    def __init__(self, layout: Layout):
+    def __init__(self, layout: Layout, entries: array | None = None):
+        """entries: those of an argument block of this layout; new ones, all 0, where they are not given."""
         self.layout = layout
-        self.entries = array("q", bytes(8 * (layout.unused + 1)))
+        self.entries = array("q", bytes(8 * (layout.unused + 1))) if entries is None else entries
 
     def __setitem__(self, field: Field, value: int) -> None:
         self.entries[self.layout[field]] = value

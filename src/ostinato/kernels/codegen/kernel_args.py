@@ -37,14 +37,14 @@ class KernelArgs(BarrierArgs):
 
     # Where rows lie.
     step_offsets = Address("int64 [T + 1]: the packed line at which each step begins, and R; plan.")
-    row_base = Address("int64 [B]: each row's first line in tensors with the layout of x; plan or `RowLayout`.")
+    row_base = Address("int64 [B]: each row's first line in tensors with the layout of x; plan or `RaggedLayout`.")
     identity = Address("int64 [B]: 0, 1, … B - 1, for tensors that are packed; plan.")
-    state_row = Address("int64 [B]: each packed row's row in the initial and final states; plan or `RowLayout`.")
+    state_row = Address("int64 [B]: each packed row's row in the initial and final states; plan or `RaggedLayout`.")
     row_stride = Integer("Lines from one step of a row to its next one in the caller's x; 0 if x is packed.")
     gathered_x = Workspace("[Q, padded_C]: the chunk's rows of x, gathered, if x is the caller's.")
     caller_steps = Integer("Steps of the caller's x, padding included; 0 if x is packed.")
     caller_rows = Integer("N, rows of the caller's x; 0 if x is packed.")
-    caller_lengths = Address("int64 [N]: steps of each row of the caller's x; `RowLayout`.")
+    caller_lengths = Address("int64 [N]: steps of each row of the caller's x; `RaggedLayout`.")
 
     # The range of steps of one launch, and how it is run.
     begin = Integer("First step, counted in the order of work; call.")

@@ -90,8 +90,8 @@ class GemmFunctions:
             a, lda, panel, line, depth, start, ldstart, c, ldc = code.arguments
             ska = code.int_const(1)
         b, lanes = code.builder, code.lanes
-        places = [(m, v) for m in range(rows) for v in range(columns)]
-        sums = [lanes.zero if column else start.at(ldstart * m + v * self.lanes).load() for m, v in places]
+        positions = [(m, v) for m in range(rows) for v in range(columns)]
+        sums = [lanes.zero if column else start.at(ldstart * m + v * self.lanes).load() for m, v in positions]
         bases = [a if column else a.at(lda * m) for m in range(rows)]
         before, loop, after = (
             b.block,
@@ -101,7 +101,7 @@ class GemmFunctions:
         b.cbranch((depth > 0).value, loop, after)
         b.position_at_end(loop)
         k, offset, pointer = b.phi(I64), b.phi(I64), b.phi(PTR)
-        phis = [b.phi(lanes.V) for _ in places]
+        phis = [b.phi(lanes.V) for _ in positions]
         for phi, first in (
             (k, ir.Constant(I64, 0)),
             (offset, ir.Constant(I64, 0)),
@@ -123,11 +123,11 @@ class GemmFunctions:
             phi.add_incoming(value, loop)
         b.cbranch((following < depth).value, loop, after)
         b.position_at_end(after)
-        totals = [b.phi(lanes.V) for _ in places]
+        totals = [b.phi(lanes.V) for _ in positions]
         for total, first, value in zip(totals, sums, new):
             total.add_incoming(first, before)
             total.add_incoming(value, loop)
-        for (m, v), total in zip(places, totals):
+        for (m, v), total in zip(positions, totals):
             c.at(ldc * m + v * self.lanes).store(total)
         return code.close()
 

@@ -125,43 +125,43 @@ class StepFunction:
                 self._product_tile(q, block, first, height, scratch[id(q)], panels[id(q)])
             with code.range(height) as j:
                 for v in range(p.span):
-                    places = {
+                    addresses = {
                         value.id: scratch[id(q)].at(j * (q.columns * n) + (g * q.span + v) * n)
                         for q in p.products
                         for g, value in enumerate(q.outputs)
                     }
                     row, u = self._row(first + j), (block * p.span + v) * n
                     if v == 0:
-                        self._vector_of_units(p, stage_nodes, row, u, width, places)
+                        self._vector_of_units(p, stage_nodes, row, u, width, addresses)
                     else:
                         with code.if_(u < width):
-                            self._vector_of_units(p, stage_nodes, row, u, width, places)
+                            self._vector_of_units(p, stage_nodes, row, u, width, addresses)
 
     def _vector_of_units(
-        self, p: FusedLoop, stage_nodes: set[int], row: RowIndex, u: Int, width: Int, places: dict[int, Ptr]
+        self, p: FusedLoop, stage_nodes: set[int], row: RowIndex, u: Int, width: Int, addresses: dict[int, Ptr]
     ) -> None:
         with self.code.if_else(u + self.lanes <= width) as (whole, tail):
             with whole:
-                self._emit_stores(p, stage_nodes, row, u, None, places)
+                self._emit_stores(p, stage_nodes, row, u, None, addresses)
             with tail:
-                self._emit_stores(p, stage_nodes, row, u, self.code.lanes.tail_mask((width - u).value), places)
+                self._emit_stores(p, stage_nodes, row, u, self.code.lanes.tail_mask((width - u).value), addresses)
 
     def _emit_stores(
-        self, p: FusedLoop, stage_nodes: set[int], row: RowIndex, u: Int, mask: Any, places: dict[int, Ptr]
+        self, p: FusedLoop, stage_nodes: set[int], row: RowIndex, u: Int, mask: Any, addresses: dict[int, Ptr]
     ) -> None:
-        body = self._emitter(row, u, mask, places)
+        body = self._emitter(row, u, mask, addresses)
         values = [(body(v, stage_nodes), s) for v, s in p.stores]  # all loads come before all stores
         for value, s in values:
             body.store(value, s)
 
-    def _emitter(self, row: RowIndex, u: Int, mask: Any, places: dict[int, Ptr]) -> PointwiseEmitter:
+    def _emitter(self, row: RowIndex, u: Int, mask: Any, addresses: dict[int, Ptr]) -> PointwiseEmitter:
         return PointwiseEmitter(
             self.step,
             self.args,
             row,
             u,
             mask,
-            lambda v: places.get(v.id),
+            lambda v: addresses.get(v.id),
             self._pregemm_address,
             lambda m: self._mean_address(m, row),
         )

@@ -44,7 +44,7 @@ class Program:
         self.derivative = differentiate(cell.trace)
         t = self.trace
         self.live = [v for v in t.graph.nodes if v.id in t.widths]
-        roots = [*t.new] if cell.output_state is not None else [t.output, *t.new]
+        roots = [*t.next_states] if cell.output_state is not None else [t.output, *t.next_states]
         self.uses = use_counts([v for v in self.live if v.args], roots)
         self.widths = self._widths()
         self.backward_nodes = self._backward_nodes()
@@ -81,7 +81,7 @@ class Program:
     def _choose_saved(self) -> tuple[list[Value], list[int]]:
         """(values that forward saves in one tensor, numbers of the states whose histories it saves)."""
         t = self.trace
-        state_of = {v.id: k for k, v in reversed(list(enumerate(t.new)))}
+        state_of = {v.id: k for k, v in reversed(list(enumerate(t.next_states)))}
         live = {v.id for v in self.live}
         d = self.derivative
         required = {a.id: a for v in self.backward_nodes for a in v.args if a.id in live}
@@ -139,18 +139,18 @@ class Program:
 
     def columns(self, widths: Sequence[str]) -> list[tuple[int, int]]:
         """The first columns of values of these widths, side by side in a line, in units of (H, P)."""
-        places, h, p = [], 0, 0
+        offsets, h, p = [], 0, 0
         for w in widths:
-            places.append((h, p))
+            offsets.append((h, p))
             h, p = (h + 1, p) if w == "H" else (h, p + 1)
-        return places
+        return offsets
 
     @cached_property
     def saved_locations(self) -> dict[int, Location]:
         """node id -> its location in the tensor of saved values."""
         widths, (h, p, ones) = self._saved_widths, self.saved_width
-        places = [*self.columns(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
-        return {v.id: Location("tensor", "saved", 0, w, o) for v, w, o in zip(self.saved, widths, places)}
+        offsets = [*self.columns(widths[: len(widths) - ones]), *((h, p, k) for k in range(ones))]
+        return {v.id: Location("tensor", "saved", 0, w, o) for v, w, o in zip(self.saved, widths, offsets)}
 
     @property
     def saved_width(self) -> tuple[int, int, int]:
@@ -177,17 +177,17 @@ class Program:
         inputs = self._parameter_inputs()
         with_x = [v for v in self.live if v.op == "mm" and v.attr[0] == "W"]
         inputs.update({v.id: Location("pregemm", index=k) for k, v in enumerate(with_x)})
-        for k, v in enumerate(t.old):
+        for k, v in enumerate(t.previous_states):
             inputs[v.id] = Location("previous", index=k, width=cell.state_widths[k])
-        outputs = [(v, Location("next", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.new)]
+        outputs = [(v, Location("next", index=k, width=cell.state_widths[k])) for k, v in enumerate(t.next_states)]
         outputs.append((t.output, Location("tensor", "output", width=cell.output_width)))
         stored = self.state_histories if save else []
         if histories:
-            stored = [k for k in range(len(t.new)) if k != cell.output_state]
-        outputs += [(t.new[k], Location("tensor", f"history_{k}", width=cell.state_widths[k])) for k in stored]
+            stored = [k for k in range(len(t.next_states)) if k != cell.output_state]
+        outputs += [(t.next_states[k], Location("tensor", f"history_{k}", width=cell.state_widths[k])) for k in stored]
         if save:
             outputs += [(v, self.saved_locations[v.id]) for v in self.saved]
-        return StepSchedule(outputs, inputs, self.widths, t.old, self.uses)
+        return StepSchedule(outputs, inputs, self.widths, t.previous_states, self.uses)
 
     def _parameter_inputs(self) -> dict[int, Location]:
         inputs = {
@@ -198,8 +198,8 @@ class Program:
         inputs.update({v.id: Location("const") for v in self.trace.graph.nodes if v.op == "const"})
         letters = [letter for letter, _ in self.trace.random]
         first = {letter: letters.index(letter) for letter in set(letters)}
-        places = {place: k - first[place[0]] for k, place in enumerate(self.trace.random)}
-        inputs.update({v.id: Location("random", v.attr[0], places[v.attr]) for v in self.live if v.op == "random"})
+        numbers = {place: k - first[place[0]] for k, place in enumerate(self.trace.random)}
+        inputs.update({v.id: Location("random", v.attr[0], numbers[v.attr]) for v in self.live if v.op == "random"})
         return inputs
 
     # backward
@@ -288,13 +288,13 @@ class Program:
         """node id -> the location from which a backward step reads it."""
         t, d, cell = self.trace, self.derivative, self.cell
         inputs = self._parameter_inputs()
-        for k, v in enumerate(t.new):
+        for k, v in enumerate(t.next_states):
             if k == cell.output_state or k in self.state_histories:
                 inputs.setdefault(v.id, Location("tensor", self.state_tensor(k), width=cell.state_widths[k]))
         if cell.output_state is None:
             inputs.setdefault(t.output.id, Location("tensor", "output", width=cell.output_width))
         inputs.update(self.saved_locations)
-        for k, v in enumerate(t.old):
+        for k, v in enumerate(t.previous_states):
             inputs[v.id] = Location("recorded", self.state_tensor(k), k, cell.state_widths[k])
         for k, v in enumerate(d.seed_states):
             extra = f"d_history_{k}" if d_histories and k != cell.output_state else ""
@@ -316,7 +316,9 @@ class Program:
         step = StepSchedule(outputs, inputs, self.widths, d.seed_states, None, operands)
         if not record:
             return step
-        outputs += [(v, Location("tensor", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.news)]
+        outputs += [
+            (v, Location("tensor", f"adjoint_{k}", width=cell.state_widths[k])) for k, v in enumerate(d.state_adjoints)
+        ]
         return StepSchedule(outputs, inputs, self.widths, d.seed_states, step.uses, operands)
 
     @cached_property

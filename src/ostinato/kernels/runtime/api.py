@@ -23,13 +23,15 @@ from ..planning.saved_layout import hidden_sizes, saved_shapes
 from ..system import memory_pool, openmp
 from ..system.target import host
 from . import launch
+from .compiled_kernel import CompiledKernel
 from .launch import Record
-from .launch_plan import CompiledKernel, LaunchPlan, RowPartition
-from .named_tensors import named, named_backward
+from .launch_plan import LaunchPlan
+from .named_tensors import checked, checked_backward
+from .plan_template import PlanTemplate
+from .row_layout import check_rows, copy_empty_rows
+from .row_partition import RowPartition
 from .standalone_kernel import SCALARS
 
-_SIZES = "Give tensors of one size and number type, as the cell's parameters are."
-_SAVED = "Saved-tensor hooks have to give back what they were given, and gradients are as what they are gradients of."
 _POOL_THRESHOLD = 1 << 17
 """Minimum size in bytes for which recorded adjoints come from the pool: they are short-lived, and fresh memory costs a
 page fault per page at every observed step."""
@@ -64,13 +66,14 @@ class RaggedKey(NamedTuple):
     """Threads that the call may use."""
     reverse: bool
     strided_rows: bool
-    """Whether the steps of a row are where the caller has them, as a `RowLayout` says, and not packed."""
+    """Whether the steps of a row are where the caller has them, as a `RaggedLayout` says, and not packed."""
 
 
 def _clear_plans() -> None:
     """Launch plans keep their kernels alive: when the cache of kernels is cleared, plans are cleared with it."""
     _dense_plan.cache_clear()
     _ragged_plan.cache_clear()
+    _template.cache_clear()
 
 
 @bounded_cache(64 << 20, size_of=lambda made, *_: made.nbytes, and_clear=_clear_plans)
@@ -87,17 +90,25 @@ def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool =
 
 
 @bounded_cache(8 << 20, size_of=lambda made, *_: made.nbytes)
+def _template(
+    compiled: CompiledKernel, C: int, H: int, P: int, reverse: bool, strided_rows: bool = False
+) -> PlanTemplate:
+    return PlanTemplate(compiled, C, H, P, reverse, strided_rows)
+
+
+@bounded_cache(8 << 20, size_of=lambda made, *_: made.nbytes)
 def _dense_plan(
     compiled: CompiledKernel, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool
 ) -> LaunchPlan:
-    return LaunchPlan(compiled, RowPartition(T, B, None), C, H, P, workers, reverse)
+    return LaunchPlan(_template(compiled, C, H, P, reverse), RowPartition(T, B, None), workers)
 
 
 @bounded_cache(8 << 20, size_of=lambda plan, compiled, key: plan.nbytes + len(key.batch_sizes))
 def _ragged_plan(compiled: CompiledKernel, key: RaggedKey) -> LaunchPlan:
     sizes = np.frombuffer(key.batch_sizes, np.int64)
     partition = RowPartition(len(sizes), key.B, sizes)
-    return LaunchPlan(compiled, partition, key.C, key.H, key.P, key.workers, key.reverse, key.strided_rows)
+    template = _template(compiled, key.C, key.H, key.P, key.reverse, key.strided_rows)
+    return LaunchPlan(template, partition, key.workers)
 
 
 def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
@@ -123,7 +134,7 @@ def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
     ragged_plan = _ragged_plan if len(sizes) + B <= _MAX_CACHED_ROWS else _ragged_plan.__wrapped__
     plan = ragged_plan(compiled, RaggedKey(sizes.tobytes(), B, C, H, P, workers, call.reverse, call.rows is not None))
     if call.rows is not None:
-        call.rows.check(x, states, plan.partition.B)
+        check_rows(call.rows, x, states, plan.partition.B)
     return plan
 
 
@@ -148,7 +159,7 @@ def _without_steps(call: SequenceCall) -> bool:
 
 def _zero_tail(plan: LaunchPlan, tensors: Sequence[Tensor]) -> None:
     """Zeros the lines past the last packed row."""
-    lines = plan.partition.step_offsets[-1]
+    lines = plan.partition.num_lines
     for t in tensors:
         if lines < len(t):
             t[lines:] = 0
@@ -170,9 +181,7 @@ def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
         return _empty_result(c, call, save, histories)
     plan = _plan(c, call)
     if not plan.guards.pass_guards(None, (call.x, *call.states, *call.weights)):
-        x, *rest = plan.guards.check(None, named(plan, call), _SIZES)
-        n = len(call.states)
-        call = replace(call, x=x, states=rest[:n], weights=rest[n:])
+        call = checked(plan, call)
     result = launch.forward(plan, call, save, histories)
     if call.batch_sizes is not None:
         _copy_empty_rows(call, plan.partition, call.states, result.final_states)
@@ -198,7 +207,7 @@ def _copy_empty_rows(
 ) -> None:
     """Copies the initial states of rows of length 0 into the final states."""
     if call.rows is not None:
-        call.rows.copy_empty_rows(first, last)
+        copy_empty_rows(call.rows, first, last)
     else:
         n = partition.step_offsets[1]
         for a, b in zip(first, last):
@@ -278,14 +287,10 @@ def _backward(
     which = (len(accumulate_into), *[d is None for d in entering])
     upstream = Upstream(entering[0], entering[1:n], entering[n:])
     if not plan.guards.pass_guards(which, read):
-        checked = iter(plan.guards.check(which, named_backward(plan, call, result, upstream, accumulate_into), _SAVED))
-        x, states, weights = next(checked), [next(checked) for _ in call.states], [next(checked) for _ in call.weights]
-        call = replace(call, x=x, states=states, weights=weights)
-        result = ForwardResult(next(checked), [], [], [next(checked) for _ in result.saved])
-        entering = tuple(d if d is None else next(checked) for d in entering)
-        accumulate_into = list(checked)
-    finals = [memory_pool.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(call.states, entering[1:n])]
-    upstream = Upstream(entering[0], finals, entering[n:])
+        call, result, upstream, accumulate_into = checked_backward(plan, which, call, result, upstream, accumulate_into)
+    d_finals = upstream.final_states
+    finals = [memory_pool.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(call.states, d_finals)]
+    upstream = Upstream(upstream.output, finals, upstream.histories)
     gradients = launch.backward(plan, call, result, upstream, needs, accumulate_into, record)
     if call.batch_sizes is not None:
         _copy_empty_rows(call, plan.partition, finals, gradients.states)

@@ -1,6 +1,6 @@
 """The thread policy: how many threads run a call and what they divide, and the measured constants behind it.
 
-Constants that fix the order of a sum are no costs and are not here: see `launch_plan.BLOCK_ROWS`.
+Constants that fix the order of a sum are no costs and are not here: see `row_partition.BLOCK_ROWS`.
 
 Letters: T steps, B rows of the first step, R packed rows of all steps together, H units.
 """
@@ -22,7 +22,7 @@ class CostModel:
     panel_at_once_rows: int = 64
     """Rows of a block of steps up to which all operand panels fit, and weight gradients are written row by row."""
     unpacked_rows: int = 4
-    """Forward: R up to which weights are read unpacked; their columns are transposed anew for every two rows."""
+    """Forward: R up to which weights are read unpacked; their columns are transposed once more for every two rows."""
     unpacked_rows_backward: int = 64
     """Backward: R up to which weights are read unpacked; their rows cost no more than packed ones."""
     pack_per_use_steps: int = 4

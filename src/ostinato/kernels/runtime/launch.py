@@ -16,6 +16,7 @@ from torch import Tensor
 from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from .launch_plan import LaunchPlan
+from .row_layout import set_rows
 from .tensor_checks import addresses
 
 
@@ -34,9 +35,9 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     c, x, states, dtype = plan.compiled, call.x, call.states, call.x.dtype
     output = memory_pool.empty(plan.output_shape or (*x.shape[:-1], plan.output_width), dtype)
     finals = [*map(torch.empty_like, states)]
-    entries = plan.block.entries[:]  # a copy
+    entries = plan.entries[:]  # a copy
     if call.rows is not None:
-        call.rows.fill(entries, c.layout)
+        set_rows(call.rows, entries, c.layout)
     for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *call.weights))):
         entries[index] = address
     entries[c.output] = output.data_ptr()
@@ -46,7 +47,7 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
     saved: list[Tensor] = []
     if save or histories:
         p, output_state = c.program, c.program.cell.output_state
-        lead = x.shape[:-1] if call.rows is None else (plan.partition.step_offsets[-1],)
+        lead = x.shape[:-1] if call.rows is None else (plan.partition.num_lines,)
         if save and p.saved:
             saved.append(memory_pool.empty((*lead, plan.saved_width), dtype))
             entries[c.saved] = saved[0].data_ptr()
@@ -91,9 +92,9 @@ def backward(
             memory_pool.empty(w.shape, dtype) if fully_written else torch.zeros_like(w)
             for w, fully_written in zip(weights, p.fully_written)
         ]
-    entries = plan.block.entries[:]
+    entries = plan.entries[:]
     if call.rows is not None:
-        call.rows.fill(entries, c.layout)
+        set_rows(call.rows, entries, c.layout)
     lines = (upstream.output, *upstream.histories)
     present = [(index, d) for (index, _), d in zip(c.upstream, lines) if d is not None]
     read = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])
@@ -118,7 +119,7 @@ def backward(
     with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
         for index, stride in absent:  # one line of zeros, read for every row with stride 0
-            entries[index] = address + plan.block.entries[c.zeros]
+            entries[index] = address + plan.entries[c.zeros]
             entries[stride] = 0
         if not one_thread:
             plan.launch(entries, "pack")

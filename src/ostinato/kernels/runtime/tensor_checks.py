@@ -17,9 +17,10 @@ from ... import _torch_private
 from ...errors import InputError, ShapeError, phrase
 
 Shape = tuple[int, ...]
-_IS_NESTED = attrgetter("is_nested")
+_IS_NESTED, _SHAPE = attrgetter("is_nested"), attrgetter("shape")
 Named = list[tuple[str, Tensor, Shape]]
 """(name, tensor, the shape that it must have) of each tensor."""
+_Guards = dict[Hashable, tuple[Callable[..., bool], ...]]
 
 # Guards that are kept for one plan: parameters or plain tensors, with or without gradients, in inference mode, with
 # other strides along a dimension of one entry.
@@ -75,7 +76,7 @@ class TensorGuards:
 
     def __init__(self, where: str, kind: torch.dtype):
         self._where, self._kind = where, kind
-        self._passed: dict[Hashable, tuple[Callable[..., bool], ...]] = {}
+        self._passed: _Guards = {}
 
     def pass_guards(self, which: Hashable, tensors: Sequence[Tensor]) -> bool:
         """Whether the tensors pass a guard.
@@ -93,10 +94,52 @@ class TensorGuards:
         """Checks tensors one by one, and adds a guard if all pass unchanged; returns tensors that kernels can read."""
         found = [readable_tensor(self._where, name, t, shape, self._kind, remedy) for name, t, shape in named]
         given = [t for _, t, _ in named]
-        same = _torch_private.same_kind(given) if all(a is b for a, b in zip(found, given)) else None
-        if same is not None:
-            self._passed[which] = (same, *self._passed.get(which, ()))[:_MAX_GUARDS]
+        if all(a is b for a, b in zip(found, given)):
+            self.add(which, given)
         return found
+
+    def add(self, which: Hashable, tensors: Sequence[Tensor]) -> None:
+        """Adds a guard of tensors that passed the checks unchanged."""
+        _add_guard(self._passed, which, _torch_private.same_kind(tensors))
+
+
+class SizeFreeGuards:
+    """Guards of the tensors of all launch plans of one layer: of what does not depend on the sizes of a call.
+
+    They compare what `TensorGuards` compares except the shapes and strides of sized tensors, those whose shapes depend
+    on T or B. These are compared with the shapes that the plan demands, must be contiguous, and have all their memory.
+    """
+
+    def __init__(self) -> None:
+        self._passed: _Guards = {}
+
+    def pass_guards(
+        self, which: Hashable, sized: Sequence[Tensor], fixed: Sequence[Tensor], shapes: Sequence[Shape]
+    ) -> bool:
+        """Whether the tensors pass a guard. shapes: of the sized tensors; fixed: all others, weights for instance."""
+        tensors = (*sized, *fixed)
+        if any(map(_IS_NESTED, tensors)):
+            return False
+        for same in self._passed.get(which, ()):
+            if same(*tensors):
+                break
+        else:
+            return False
+        if [*map(_SHAPE, sized)] != shapes or not all(map(Tensor.is_contiguous, sized)):
+            return False
+        for t in sized:  # `_held` of contiguous tensors
+            if (t.storage_offset() + t.numel()) * t.itemsize > t.untyped_storage().nbytes():
+                return False
+        return True
+
+    def add(self, which: Hashable, sized: Sequence[Tensor], fixed: Sequence[Tensor]) -> None:
+        """Adds a guard of tensors that passed the checks of a plan unchanged."""
+        _add_guard(self._passed, which, _torch_private.same_kind((*sized, *fixed), range(len(sized))))
+
+
+def _add_guard(passed: _Guards, which: Hashable, guard: Callable[..., bool] | None) -> None:
+    if guard is not None:
+        passed[which] = (guard, *passed.get(which, ()))[:_MAX_GUARDS]
 
 
 def _dense(t: Tensor, kind: torch.dtype) -> bool:

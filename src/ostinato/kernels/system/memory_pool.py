@@ -19,6 +19,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,8 +29,8 @@ from ...caching import bounded_cache, tensor_bytes
 # Smaller requests go to malloc, which reuses memory of this size.
 _SMALLEST = 1 << 20
 # torch.empty_like takes half the time of torch.empty, which parses a shape and a type: up to this many bytes there is a
-# prototype of every shape and type.
-_TINY = 1 << 16
+# prototype of every shape and type, from the second request on: most shapes of a program on texts come once.
+_TINY, _REQUESTS = 1 << 16, 2
 # Up to this many bytes the workspace is reused by the calls of one thread.
 _SCRATCH = 1 << 18
 # The alignment of torch and of the widest vector: no load crosses a cache line.
@@ -46,12 +47,16 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST)
     With OSTINATO_POISON=1 in the environment it is filled with NaN (integers: with all bits set), so that a read
     of memory that was never written is noticed.
     """
-    example = _prototype(shape, dtype)
-    if example is not None:
-        return torch.empty_like(example)
+    requests = _requests(shape, dtype)
+    if requests.prototype is not None:
+        return torch.empty_like(requests.prototype)
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < smallest:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
+        requests.count += 1
+        if requests.count == _REQUESTS and nbytes <= _TINY and not _POISON:
+            with torch.inference_mode(False):
+                requests.prototype = torch.empty(shape, dtype=dtype, device="cpu")
     else:
         storage = torch.from_numpy(_pool.acquire(nbytes)).untyped_storage()
         # Not a view, as a result of autograd must be. torch's stubs require the strides, torch does not.
@@ -108,13 +113,18 @@ def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-@bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))
-def _prototype(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
-    """A tensor for torch.empty_like, where that is faster; its memory is never touched."""
-    if _POISON or math.prod(shape) * dtype.itemsize > _TINY:
-        return None
-    with torch.inference_mode(False):
-        return torch.empty(shape, dtype=dtype, device="cpu")
+@dataclass(slots=True)
+class _Requests:
+    """The requests for small tensors of one shape and type."""
+
+    count: int = 0
+    prototype: torch.Tensor | None = None
+    """For torch.empty_like; its memory is never touched."""
+
+
+@bounded_cache(4 << 20, size_of=lambda _, shape, dtype: min(_TINY, math.prod(shape) * dtype.itemsize))
+def _requests(shape: tuple[int, ...], dtype: torch.dtype) -> _Requests:
+    return _Requests()
 
 
 @bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,24 +39,21 @@ class CallLayout:
     """Whether every row has T steps, and is one segment."""
 
     def __init__(self, batch: Batch):
-        x, sizes = batch.x, batch.sizes
-        self.dense = sizes is None
-        if sizes is None:
-            T, B = x.shape[:2]
+        ragged = batch.ragged
+        self.dense = ragged is None
+        if ragged is None:
+            T, B = batch.x.shape[:2]
             dense = _dense if T * (B + 1) <= _CACHED_ROWS else _dense.__wrapped__
             self.segment_index, self.lengths, self.step_offsets = dense(T, B)
             self.x_index = self.segment_index
             return
-        per_step = sizes.to(torch.int64)
-        segments = int(per_step[0]) if len(per_step) else 0
-        inside = torch.arange(segments, device="cpu") < per_step[:, None]
-        first = per_step.cumsum(0) - per_step
-        self.segment_index = torch.where(inside, first[:, None] + torch.arange(segments, device="cpu"), -1)
-        self.lengths = inside.sum(0)
-        numbers = torch.arange(1, x.shape[0] + 1, dtype=torch.float64, device=x.device).view(1, -1, 1)
-        index = batch.steps(numbers)[0, ..., 0].to("cpu", torch.int64) - 1
-        self.x_index = index if index.dim() == 2 else index[:, None]
-        self.step_offsets = [0, *per_step.cumsum(0).tolist()]
+        sizes, segments = ragged.sizes, np.arange(ragged.count)
+        inside, offsets = segments < sizes[:, None], np.cumsum(sizes)
+        self.segment_index = torch.from_numpy(np.where(inside, (offsets - sizes)[:, None] + segments, -1))
+        self.lengths = torch.from_numpy(inside.sum(0))
+        packed_row = ragged.packed_row(batch.batch_first)
+        self.x_index = torch.from_numpy(np.where(packed_row < len(ragged.index), packed_row, -1))
+        self.step_offsets = [0, *offsets.tolist()]
 
     @property
     def count(self) -> int:

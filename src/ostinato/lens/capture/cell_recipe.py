@@ -61,7 +61,7 @@ class CellRecipe:
         self.random = tuple(v for v in self.named.trace.graph.nodes if v.op == "random")
         """The nodes that are random numbers."""
         self.new_states = tuple(
-            (k, v.id) for k, v in enumerate(self.named.trace.new) if v.op not in ("state", "const", "x", "vec")
+            (k, v.id) for k, v in enumerate(self.named.trace.next_states) if v.op not in ("state", "const", "x", "vec")
         )
         """(state, node.id) of the new states that a step computes."""
         self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], EvaluationPlan] = {}

@@ -64,7 +64,7 @@ def _slope(cell: Cell) -> float | str:
     products = cell.gates.get("U", ())
     if len(products) != 1:
         return f"the test is about one product with U, and the cell {cell.name} has {len(products)}"
-    new = t.new[0]
+    new = t.next_states[0]
     row = OPERATIONS.get(new.op)
     if new.op in ("add", "mm"):
         slope, inner = 1.0, new
@@ -72,7 +72,7 @@ def _slope(cell: Cell) -> float | str:
         slope, inner = row.greatest_slope(*numbers(new.attr)), new.args[0]
     else:
         return f"the new state of the cell {cell.name} is no activation of bounded slope of a sum ({new.op})"
-    if not all(_is_term(v, t.old[0]) for v in _terms(inner)):
+    if not all(_is_term(v, t.previous_states[0]) for v in _terms(inner)):
         return f"the state enters the cell {cell.name} otherwise than by U alone"
     return slope
 

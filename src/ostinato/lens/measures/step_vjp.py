@@ -77,23 +77,23 @@ class StepVJP:
 
     def _of_x(self, values: dict[int, Tensor], lead: torch.Size) -> Tensor:
         total = self.replay.x.new_zeros(*lead, self.replay.x.shape[-1])
-        for (letter, name), (sent, _) in self._plan.derivative.products.items():
+        for (letter, name), (pre_gradient, _) in self._plan.derivative.products.items():
             if letter == "W":
                 part = self._parts[letter][name]
-                total = total + _expanded(values[sent.id], lead, len(part)) @ part
+                total = total + _expanded(values[pre_gradient.id], lead, len(part)) @ part
         return total
 
     def _of_weights(self, values: dict[int, Tensor], lead: torch.Size) -> tuple[Tensor, ...]:
         """In the order of `cell.parameters`."""
         d, parts = self._plan.derivative, self._parts
         each: dict[tuple[str, str], Tensor] = {}
-        for (letter, name), (sent, operand) in d.products.items():
+        for (letter, name), (pre_gradient, operand) in d.products.items():
             part = parts[letter][name]
-            rows = _expanded(values[sent.id], lead, len(part)).flatten(0, 1)
+            rows = _expanded(values[pre_gradient.id], lead, len(part)).flatten(0, 1)
             read = _expanded(values[operand.id], lead, part.shape[1]).flatten(0, 1)
             each[letter, name] = rows.t() @ read
-        for (letter, name), sent in d.vectors.items():
-            each[letter, name] = _expanded(values[sent.id], lead, len(parts[letter][name])).sum((0, 1))
+        for (letter, name), pre_gradient in d.vectors.items():
+            each[letter, name] = _expanded(values[pre_gradient.id], lead, len(parts[letter][name])).sum((0, 1))
         result: list[Tensor] = []
         for letter in self.replay.cell.letters:
             blocks = [each.get((letter, n), torch.zeros_like(parts[letter][n])) for n in parts[letter]]
@@ -113,7 +113,7 @@ class _Plan:
 @bounded_cache(16 << 20, size_of=lambda plan, cell: graph_bytes(plan.derivative.seed_output.graph, cell))
 def _plan(cell: Cell) -> _Plan:
     d = differentiate(cell.retrace())
-    results = [*d.states, *[sent for sent, _ in d.products.values()], *d.vectors.values()]
+    results = [*d.states, *[pre_gradient for pre_gradient, _ in d.products.values()], *d.vectors.values()]
     operands = [operand for _, operand in d.products.values()]
     seeds = {v.id for v in (d.seed_output, *d.seed_states)}
     dependent, order, read = set(seeds), [], {v.id: v for v in operands}

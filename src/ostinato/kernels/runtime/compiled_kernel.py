@@ -1,0 +1,51 @@
+"""`CompiledKernel`: the machine code of a cell's kernel, and the entries of its argument block by what they are for."""
+
+from __future__ import annotations
+
+from ...caching import graph_bytes
+from ..codegen.kernel_args import KernelArgs
+from ..emit.time_loop import Kernel, parameter_keys
+from ..planning.cell_program import Program
+from ..system import compile_cache
+
+# An upper bound in bytes: the names and indices of a kernel.
+_NAME_BYTES = 32 << 10
+
+
+class CompiledKernel:
+    """A compiled kernel and the addresses of its entry points. `nbytes`: an upper bound of its code, plan and cell."""
+
+    def __init__(self, kernel: Kernel, kind: str):
+        self.kernel: Kernel = kernel
+        self.program: Program = kernel.program
+        self.layout = kernel.layout
+        self.projected = kernel.program.cell.projected
+        cell = self.program.cell
+        key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
+        self.library = compile_cache.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
+        self.nbytes = self.library.nbytes + graph_bytes(cell) + _NAME_BYTES
+        self.entry_points = {name: self.library.address(name) for name in (*kernel.entry_points(), "fused")}
+        states, at, k = range(len(cell.states)), self.layout, KernelArgs
+        self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
+        self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
+        weights = parameter_keys(cell)
+        arguments = [k.row["x"], *(f[n] for f in (k.start_state, k.final_state) for n in states)]
+        arguments += [*(k.weight[n] for n in weights), *(k.first_state[n] for n in states if k.first_state[n] in at)]
+        self.argument_indices = [at[f] for f in arguments]
+        """Indices of x, of the start and final states, of the weights and, in backward, of the initial states of the
+        forward pass."""
+        self.draws = k.random_state in at
+        self.output, self.saved, self.dx, self.random_state = (
+            at[f] for f in (k.row["output"], k.row["saved"], k.row["dx"], k.random_state)
+        )
+        self.histories = [at[k.row[f"history_{n}"]] for n in states]
+        saved = [self.saved] * bool(self.program.saved)
+        self.saved_tensors = [self.output, *saved, *(self.histories[n] for n in self.program.state_histories)]
+        """Indices of the output and of what forward saved, as backward reads them."""
+        self.d_weights = [at[k.d_weight[n]] for n in weights if k.d_weight[n] in at]
+        names = ["d_output", *(f"d_history_{n}" for n in states if n != cell.output_state)]
+        self.upstream = [(at[k.row[n]], at[k.stride[n]]) for n in names]
+        """Indices of the address and of the stride of each upstream gradient of a row tensor."""
+        self.adjoints = [at[k.row[f"adjoint_{n}"]] for n in states]
+        self.compute_dx, self.overwrite = at[k.compute_dx], at[k.overwrite]
+        self.gate_gradients, self.zeros = at[k.gate_gradients], at[k.zeros]

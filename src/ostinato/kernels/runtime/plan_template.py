@@ -1,0 +1,163 @@
+"""`PlanTemplate`: what a launch plan has that does not depend on the number of steps and rows, cached once per layer.
+
+Letters: T steps, B rows of the first step, C input features, H hidden units, P projected units, R packed rows.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import torch
+
+from ...cells.noise import WORDS
+from ..codegen.arguments import Block, Field, Workspace
+from ..codegen.ir_builder import Ptr
+from ..codegen.kernel_args import KernelArgs
+from ..emit.barrier import set_barrier_functions
+from ..emit.forward import Forward
+from ..planning.operands import Product
+from .compiled_kernel import CompiledKernel
+from .tensor_checks import SizeFreeGuards
+
+# Upper bounds in bytes: a template without its blocks, and its guards.
+_TEMPLATE_BYTES, _GUARD_BYTES = 8 << 10, 16 << 10
+
+ALIGNMENT = 16
+"""Fields of the workspace begin on cache lines: at multiples of so many numbers."""
+PLAN_FIELDS = (
+    *(KernelArgs.T, KernelArgs.end, KernelArgs.B, KernelArgs.step_offsets, KernelArgs.first_step),
+    *(KernelArgs.row_base, KernelArgs.identity, KernelArgs.state_row),
+    *(KernelArgs.unpacked_weights, KernelArgs.pack_per_use),
+    *(KernelArgs.shared, KernelArgs.work_items, KernelArgs.row_splits),
+)
+"""The fields that each launch plan writes, in its order."""
+
+
+class PlanTemplate:
+    """The launch plans of one kernel and one layer's widths have these in common, for any T and B.
+
+    The workspace begins with the fields of fixed size. Each plan reserves after them those that hold a number for each
+    row, then those that hold one for each line of a chunk (forward) or of a block of steps (backward).
+    """
+
+    def __init__(self, compiled: CompiledKernel, C: int, H: int, P: int, reverse: bool, strided_rows: bool = False):
+        """strided_rows: whether the rows of x are the caller's, with a `RaggedLayout`, and not packed."""
+        self.compiled, self.reverse = compiled, reverse
+        self.kernel, program, cell = compiled.kernel, compiled.program, compiled.program.cell
+        kernel, at, k = compiled.kernel, compiled.layout, KernelArgs
+        self.where = f"cell {cell.name}"
+        self.dtype = getattr(torch, kernel.scalar)
+        self.guards = SizeFreeGuards()
+        self.lanes, self.itemsize = kernel.target.lanes(kernel.scalar), 4 if kernel.scalar == "float32" else 8
+        self.width = {"C": C, "H": H, "P": P}
+        self.state_widths = [self.width[w] for w in cell.state_widths]
+        self.output_width = self.width[cell.output_width]
+        self.saved_width = self.count(program.saved_width)
+        self.forwards = isinstance(kernel, Forward)
+        self.in_order = self.forwards != reverse
+        """Whether the time loop runs from the first step to the last."""
+        states = sum(len(v) for letter, v in cell.gates.items() if letter in "UV") * H
+        self.macs_per_row = (states + len(cell.gates.get("W", ())) * C + 16) * H
+        self.product_blocks = tuple(self._blocks(p) for _, p in kernel.numbered_products)
+        """Blocks of units of each product."""
+        units = max(self.padded("H"), self.padded("P"))
+        row_fields: list[tuple[Field[Ptr], int]] = [
+            (k.spill, kernel.step.spill_count * units),
+            (k.means, kernel.step.mean_count),
+        ]
+        if kernel.random_blocks:
+            row_fields.append((k.random_buffer, len(kernel.random_blocks) * WORDS * units))
+        for n, w in enumerate(cell.state_widths):
+            row_fields.append((k.even[n], self.padded(w)))
+            if kernel.step.double_buffered[n]:
+                row_fields.append((k.odd[n], self.padded(w)))
+        line_fields: list[tuple[Field[Ptr], int]] = []
+        self.stride, self.panel_columns = 0, 0
+        if self.forwards:
+            if strided_rows:
+                line_fields.append((k.gathered_x, self.padded("C")))
+            for q in kernel.step.hoisted:
+                size = -(-H // (q.span * self.lanes)) * q.columns * self.lanes
+                line_fields.append((k.pregemm[kernel.product_index[id(q)]], size))
+        else:
+            self.stride = self.count(program.workspace_width)
+            self.panel_columns = max(self.padded(w) for w in self.width) // (2 * self.lanes)
+            line_fields += [(k.gate_gradients, self.stride), (k.gradient_columns, self.stride)]
+        self.row_fields = [(_workspace_index(compiled, f), size) for f, size in row_fields]
+        """(index, numbers for each row) of the fields of this kind."""
+        self.line_fields = [(_workspace_index(compiled, f), size) for f, size in line_fields]
+        """(index, numbers for each line of a chunk or block) of the fields of this kind."""
+        self.operand_panel = _workspace_index(compiled, k.operand_panel)
+        self.chunk, self.chunk_rows, self.panel_size, self.panels = (
+            at[f] for f in (k.chunk, k.chunk_rows, k.panel_size, k.panels)
+        )
+        self.plan_fields = [at[f] for f in PLAN_FIELDS]
+        self._fixed: dict[int, tuple[array, int]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """An upper bound of its memory in bytes, with the blocks of a few numbers of threads."""
+        return 4 * 8 * (self.compiled.layout.unused + 1) + _TEMPLATE_BYTES + _GUARD_BYTES
+
+    def fixed_part(self, panels_per_use: int) -> tuple[array, int]:
+        """(the entries of an argument block, numbers of the workspace), with all that does not depend on T and B.
+
+        panels_per_use: the threads, where a panel of weights is packed in every step that uses it; 0 where all are
+        packed ahead.
+        """
+        found = self._fixed.get(panels_per_use)
+        if found is None:
+            found = self._fixed[panels_per_use] = self._fixed_part(panels_per_use)
+        return found
+
+    def _fixed_part(self, panels_per_use: int) -> tuple[array, int]:
+        kernel, block, k = self.kernel, Block(self.compiled.layout), KernelArgs
+        block[k.C], block[k.H], block[k.P] = self.width["C"], self.width["H"], self.width["P"]
+        block[k.padded_C], block[k.padded_H], block[k.padded_P] = self.padded("C"), self.padded("H"), self.padded("P")
+        block[k.padded_units] = units = max(self.padded("H"), self.padded("P"))
+        block[k.step_sign] = 1 if self.in_order else -1
+        set_barrier_functions(block)
+        self._set_strides(block)
+        fields: list[tuple[Field[Ptr], int]] = []
+        for (number, p), blocks in zip(kernel.numbered_products, self.product_blocks):
+            depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.operands)
+            panels = panels_per_use if panels_per_use and p.transposed else blocks
+            fields.append((k.panel[number], panels * depth * p.columns * self.lanes))
+            fields.append((k.bias[number], blocks * p.columns * self.lanes))
+        fields += [(k.vector[name], units) for name in kernel.vectors]
+        if not self.forwards:
+            fields.append((k.zeros, units))
+        size = 0
+        for field, count in fields:
+            block.entries[_workspace_index(self.compiled, field)] = size * self.itemsize
+            size += -(-count // ALIGNMENT) * ALIGNMENT
+        return block.entries, size
+
+    def _set_strides(self, block: Block) -> None:
+        """Sets the stride between lines of each tensor."""
+        lines = {"x": self.width["C"], "output": self.output_width, "saved": self.saved_width}
+        for n, w in enumerate(self.state_widths):
+            lines |= {f"history_{n}": w, f"adjoint_{n}": w}
+        for name, count in lines.items():
+            block[KernelArgs.stride[name]] = block[KernelArgs.stride[f"d_{name}"]] = count
+        block[KernelArgs.stride["dx"]] = self.width["C"]
+        if not self.forwards:
+            block[KernelArgs.stride["gate_gradients"]] = self.stride
+
+    def _blocks(self, p: Product) -> int:
+        """Blocks of units of a product, including a partial last one."""
+        return -(-self.width[p.width] // (p.span * self.lanes))
+
+    def padded(self, width: str) -> int:
+        """A width rounded up to whole pairs of vectors."""
+        n = 2 * self.lanes
+        return -(-self.width[width] // n) * n
+
+    def count(self, columns: tuple[int, ...]) -> int:
+        """Columns in numbers, from columns in units of (H, P, 1)."""
+        return columns[0] * self.width["H"] + columns[1] * self.width["P"] + sum(columns[2:])
+
+
+def _workspace_index(compiled: CompiledKernel, field: Field[Ptr]) -> int:
+    assert isinstance(field, Workspace), field.name
+    return compiled.layout[field]
