@@ -70,7 +70,7 @@ class FitOptions:
     class_weights: str = _flag("none", "none or balanced.")
     seed: int = _flag(0, "Of the split, the first weights, the order of rows and dropout.")
     device: str = _flag("cpu", "Where the network runs, as torch names it.")
-    threads: int | None = _flag(None, "Threads of torch and of the kernels. [default: torch's]")
+    threads: int | None = _flag(None, "Threads of the kernels. [default: torch's, or one where that is faster]")
 
 
 @dataclass(frozen=True, kw_only=True)

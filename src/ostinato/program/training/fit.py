@@ -12,7 +12,7 @@ from ..tasks.task import Task
 from .loop import Loop
 from .records import Evaluation, Fitted, Part, Surroundings
 from .state import read_state
-from .threads import torch_on_one_thread
+from .threads import ThreadCount, torch_on_one_thread
 
 __all__ = ["Evaluation", "Fitted", "Part", "Surroundings", "fit"]
 
@@ -59,10 +59,11 @@ def fit(
             raise InputError(phrase("fit", "folder", "the folder of the state to resume", "none"))
         state = read_state(where.folder, identity)
     recorded = state.threads if state is not None else (where.settings or {}).get("threads")
-    threads = options.threads or recorded or torch.get_num_threads()
+    given = options.threads or recorded
+    threads = ThreadCount.fixed(given) if given else ThreadCount.chosen_by_time(torch.get_num_threads())
     devices = [] if options.device == "cpu" else [torch.device(options.device)]
     network.to(options.device)
-    with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads):
+    with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
         return Loop((task, network), (train, valid), options, where, identity, threads).run(state)
 
 
