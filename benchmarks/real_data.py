@@ -68,7 +68,7 @@ def names(data: Path, made: Path) -> Given:
         lines = [f"{a}\t{b}\n" for a, b in pairs if (b in held_out) == (path == paths[1])]
         path.write_text("".join(lines), encoding="utf-8")
     columns = {"columns": "language,name", "text": "name", "target": "language", "group": "name"}
-    return {"paths": paths[:1], "test": paths[1], "unit": "char", **columns}
+    return {"paths": paths[:1], "test": paths[1], **columns}
 
 
 _COUNTED = "counted, no training; repeated in tests/program/tasks/test_counted_figures.py"

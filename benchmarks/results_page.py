@@ -84,14 +84,14 @@ def section(task: RealTask, record: Mapping[str, Any]) -> list[str]:
     table.append(["**ours**", *(spread([run["metrics"][m] for run in runs]) for m in metrics)])
     lines += ["", *markdown_table(["in the program's own table", *(m.replace("_", " ") for m in metrics)], table)]
     machine = record["environment"]
-    ended = sorted({run["stopped"] for run in runs})
-    planned = sorted({run["planned_updates"] for run in runs})
+    ended = " or ".join(sorted({run["stopped"] for run in runs}))
+    planned = ", ".join(map(str, sorted({run["planned_updates"] for run in runs})))
+    loads = ", ".join("{} to {}".format(*run["load"]) for run in runs)
     lines += [
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['vector unit']}, torch {machine['torch']}, ostinato "
-        f"{machine['ostinato']}; threads of the kernels: {runs[0]['threads']}. Planned updates: "
-        f"{', '.join(map(str, planned))}; ended by {' or '.join(ended)}. Load averages of the machine before and after each run: "
-        f"{', '.join('{} to {}'.format(*run['load']) for run in runs)}.",
+        f"{machine['ostinato']}; threads of the kernels: {runs[0]['threads']}. Planned updates: {planned}; ended by "
+        f"{ended}. Load averages of the machine before and after each run: {loads}.",
     ]
     return lines
 

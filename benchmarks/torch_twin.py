@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +16,18 @@ from ostinato.program.data.found import read_data
 from ostinato.program.options import TrainOptions
 from ostinato.program.running.prepare import prepare
 from ostinato.program.tasks.task import Batch
-from ostinato.program.training.batches import Batches
+from ostinato.program.training.batches import Batches, usual_batch
 from ostinato.program.training.seeds import derived, new_network
 from ostinato.program.training.threads import torch_on_one_thread
 from ostinato.program.training.updates import Updater
 
-LAYERS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+LAYERS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
 
 class Packed(nn.Module):
     """torch.nn's layer over packed sequences, called as ours is with lengths."""
 
-    def __init__(self, layer: ostinato.Recurrent, kind: type[nn.RNNBase]) -> None:
+    def __init__(self, layer: ostinato.Recurrent, kind: Any) -> None:
         super().__init__()
         self.bidirectional, self.cell, self.input_size = layer.bidirectional, layer.cell, layer.input_size
         self.layer = kind(
@@ -72,7 +73,8 @@ def compare(options: TrainOptions, updates: int, threads: int, where: str = "res
     prepared = prepare(read_data(options.data), options.network, where)
     network = new_network(prepared.task, options.network, options.fit.seed)
     pair = [Updater(prepared.task, made, options.fit) for made in (network, twin(network))]
-    order = Batches(prepared.train.encoded.lengths, options.fit.batch, derived(options.fit.seed, "order"))
+    lengths = prepared.train.encoded.lengths
+    order = Batches(lengths, options.fit.batch or usual_batch(lengths), derived(options.fit.seed, "order"))
     seconds: list[tuple[float, float]] = []
     for update in range(updates + 1):
         batch = prepared.task.batch(prepared.train.encoded, [int(r) for r in order.rows(update)])

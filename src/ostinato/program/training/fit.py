@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -9,6 +11,7 @@ from ...errors import InputError, phrase
 from ..digest import examples_sha256, json_sha256
 from ..options import FitOptions
 from ..tasks.task import Task
+from .batches import usual_batch
 from .loop import Loop
 from .records import Evaluation, Fitted, Part, Surroundings
 from .state import read_state
@@ -47,6 +50,7 @@ def fit(
     elif options.class_weights != "none":
         remedy = "Write --class-weights balanced."
         raise InputError(phrase("fit", "class_weights", "none or balanced", repr(options.class_weights), remedy))
+    options = replace(options, batch=options.batch or usual_batch(train.encoded.lengths))
     identity = {
         "options": json_sha256({name: getattr(options, name) for name in DECISIVE}),
         "training rows": examples_sha256(train.examples),

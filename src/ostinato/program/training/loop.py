@@ -16,7 +16,7 @@ from ..digest import weights_sha256
 from ..options import FitOptions
 from ..tasks.task import Predictions, Task
 from .advice import advice
-from .batches import Batches
+from .batches import Batches, usual_batch
 from .evaluate import first, predict, to_device
 from .plan import Plan, Speed, of_time, of_updates, repeated
 from .records import Evaluation, Fitted, Part, Surroundings
@@ -47,7 +47,8 @@ class Loop:
         self.options, self.where, self.identity, self.threads = options, where, identity, threads
         self.seconds_on: dict[int, float] = {}
         """Threads that the fit may choose between → seconds of an update on them; empty where the count is fixed."""
-        self.batches = Batches(self.train.encoded.lengths, options.batch, derived(options.seed, "order"))
+        batch = options.batch or usual_batch(self.train.encoded.lengths)
+        self.batches = Batches(self.train.encoded.lengths, batch, derived(options.seed, "order"))
         self.updater = Updater(self.task, self.network, options)
         self.begun = where.clock()
         self.before = 0.0
