@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from ..training.evaluate import predict
 from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
 from ..training.seeds import new_network
-from .clock import seconds_since_start
+from .clock import seconds_since_start, slowness
 from .evaluate import taken
 from .judge import Judged, fit_baselines, outcome_of
 from .listening import Listening
@@ -40,7 +41,7 @@ RESUME, OPTIONS, PAGE = "resume", "options.json", "report.html"
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
 REPORT_SECONDS = 6.0
-"""Of the pictures, the lens and the files that follow the fit; measured on two cores, and kept from the fit's time."""
+"""Of the pictures, the lens and the files that follow the fit, on idle cores; kept from the fit's time."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Beginning:
     progress: Progress = field(default_factory=Silent)
     clock: Callable[[], float] = seconds_since_start
     """Seconds since the command began."""
+    processor_clock: Callable[[], float] = time.process_time
+    """Seconds of the processor that the command has used."""
     settings: Mapping[str, Any] | None = None
     """`Fitted.settings` of the run that is repeated; None: a new plan."""
     weights_sha256: str | None = None
@@ -158,10 +161,11 @@ def around(
     """What the fit runs in: the time that is left of the command, and what follows the fit."""
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
+    report = REPORT_SECONDS * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,
         seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
-        reserve=lambda evaluation: REPORT_SECONDS + evaluation * (per_row + 1),
+        reserve=lambda evaluation: report + evaluation * (per_row + 1),
         listener=Listening(begin.progress, metric),
         interruption=stop,
         folder=folder / RESUME,
