@@ -22,6 +22,6 @@ def test_a_clock_from_now_begins_at_zero():
 
 @pytest.mark.parametrize(("both", "seconds"), [(False, 4.5), (True, 7.5)])
 def test_the_time_of_the_report_grows_with_the_layers_and_directions_that_the_lens_draws(both, seconds):
-    network = torch.nn.Sequential(ostinato.GRU(2, 3, bidirectional=both), torch.nn.Linear(3, 2))
+    network = torch.nn.Sequential(ostinato.Recurrent("gru", 2, 3, bidirectional=both), torch.nn.Linear(3, 2))
     assert report_seconds(network, lens=True) == seconds
     assert report_seconds(network, lens=False) == 1.5
