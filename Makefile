@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow bench bench-full bits stream lint format clean
+.PHONY: run test test-slow bench bench-full bits stream results lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -31,6 +31,12 @@ bits: $(STAMP)
 
 stream: $(STAMP)
 	$(BIN)/python benchmarks/stream.py
+
+DATA ?= $(or $(OSTINATO_DATA),../shared/data)
+
+# ONLY=imdb runs one task; what was run before is kept.
+results: $(STAMP)
+	$(BIN)/python benchmarks/results.py --data $(DATA) $(if $(ONLY),--only $(ONLY))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ def test_another_value_of_an_option():
         ({"minutes": 0}, "minutes must be a number above 0, got 0"),
         ({"updates": 0}, "updates must be 1 or more, got 0. Leave it out to plan them from minutes."),
         ({"dropout": 1.0}, "dropout must be a share from 0 up to, not including, 1, got 1.0"),
-        ({"unit": "bpe"}, "unit must be word or char, got 'bpe'"),
+        ({"unit": "bpe"}, "unit must be auto, word or char, got 'bpe'"),
         ({"class_weights": "all"}, "class_weights must be none or balanced, got 'all'"),
         ({"valid_share": 0}, "valid_share must be a share between 0 and 1, got 0"),
         ({"valid_share": 0.5, "test_share": 0.5}, "must be below 1, got 1.0. Leave rows to train on."),

@@ -38,7 +38,7 @@ class SequenceEstimator(BaseEstimator):
     both_directions  whether the layers also read from the end
     embedding        numbers of a word's vector
     dropout          share of the numbers between layers that training sets to 0
-    unit, lowercase  what a text is divided into, word or char; whether capitals become small letters
+    unit, lowercase  what a text is divided into, word, char or auto; whether capitals become small letters
     minutes, updates time for `fit`, or exactly so many updates
     batch, learning_rate, clip, patience   of the fit, as the flags of `ostinato train`
     seed             of the first weights, the order of rows and dropout
@@ -59,11 +59,11 @@ class SequenceEstimator(BaseEstimator):
         both_directions: bool = True,
         embedding: int = 64,
         dropout: float = 0.3,
-        unit: str = "word",
+        unit: str = "auto",
         lowercase: bool = False,
         minutes: float = 5.0,
         updates: int | None = None,
-        batch: int = 32,
+        batch: int | None = None,
         learning_rate: float = 3e-3,
         clip: float = 1.0,
         patience: int = 8,

@@ -50,7 +50,7 @@ class NetworkOptions:
     both_directions: bool = _flag(True, "Whether the layers also read from the end.")
     embedding: int = _flag(64, "Numbers of a word's, or character's, vector.")
     dropout: float = _flag(0.3, "Share of the numbers between layers that training sets to 0.")
-    unit: str = _flag("word", "word or char: what a text is divided into.")
+    unit: str = _flag("auto", "word, char, or auto: char where most texts have at most two words.")
     lowercase: bool = _flag(False, "Whether capitals are read as small letters.")
     vocabulary: int = _flag(50_000, "Most frequent words of the training rows with a vector; others share one.")
     vectors: Path | None = _flag(None, "Word vectors to begin with: a word and its numbers on each line.")
@@ -63,14 +63,14 @@ class FitOptions:
 
     minutes: float = _flag(10.0, "Time for the whole command.")
     updates: int | None = _flag(None, "Exactly so many updates, whatever time they take.")
-    batch: int = _flag(32, "Rows of an update.")
+    batch: int | None = _flag(None, "Rows of an update. [default: 32; up to 256 where rows are short and many]")
     learning_rate: float = _flag(3e-3, "Adam's first; it falls to 0 at the last update.")
     clip: float = _flag(1.0, "Largest norm of the gradient.")
     patience: int = _flag(8, "Evaluations without a better metric after which training ends.")
     class_weights: str = _flag("none", "none or balanced.")
     seed: int = _flag(0, "Of the split, the first weights, the order of rows and dropout.")
     device: str = _flag("cpu", "Where the network runs, as torch names it.")
-    threads: int | None = _flag(None, "Threads of torch and of the kernels. [default: torch's]")
+    threads: int | None = _flag(None, "Threads of the kernels. [default: torch's, or one where that is faster]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def _check(where: str, made: TrainOptions) -> None:
     whole = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
     for record, name in [*whole, (fit, "batch"), (fit, "patience")]:
         value = getattr(record, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if (name, value) != ("batch", None) and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise InputError(phrase(where, name, "a whole number of 1 or more", repr(value)))
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):
         if not isinstance(number, int | float) or not 0 < number < float("inf"):
@@ -174,8 +174,8 @@ def _check(where: str, made: TrainOptions) -> None:
         raise InputError(phrase(where, "updates", "1 or more", fit.updates, "Leave it out to plan them from minutes."))
     if not 0 <= network.dropout < 1:
         raise InputError(phrase(where, "dropout", "a share from 0 up to, not including, 1", network.dropout))
-    if network.unit not in ("word", "char"):
-        raise InputError(phrase(where, "unit", "word or char", repr(network.unit)))
+    if network.unit not in ("auto", "word", "char"):
+        raise InputError(phrase(where, "unit", "auto, word or char", repr(network.unit)))
     if fit.class_weights not in ("none", "balanced"):
         raise InputError(phrase(where, "class_weights", "none or balanced", repr(fit.class_weights)))
     for name, share in (("valid_share", data.valid_share), ("test_share", data.test_share)):

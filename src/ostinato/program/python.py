@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def train(*paths: str | Path, **options: Any) -> SequenceEstimator:
         if isinstance(given.get(name), str):
             given[name] = (given[name],)
     made = TrainOptions.of("ostinato.train", {"paths": tuple(Path(p) for p in paths), **given})
-    run = train_run(made, Beginning(progress=Silent(), clock=clock_from_now()))
+    used = clock_from_now(time.process_time)
+    run = train_run(made, Beginning(progress=Silent(), clock=clock_from_now(), processor_clock=used))
     estimator = estimator_of(run.prepared.task, run.network, run.options)
     estimator.fitted_, estimator.folder_, estimator.outcome_ = run.fitted, run.folder, run.outcome
     estimator.history_ = list(run.fitted.history)

@@ -1,5 +1,7 @@
 """Texts as numbers: units, vocabularies, word vectors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,16 @@ def test_entries_are_the_most_frequent_words_and_zero_stands_for_all_others():
 def test_an_unknown_unit_is_refused():
     with pytest.raises(InputError, match="--unit: unit must be word or char, got 'bpe'. Write --unit word"):
         TextInputs.of(texts(4), NetworkOptions(unit="bpe"))
+
+
+def test_short_texts_such_as_names_are_read_by_characters_where_no_unit_is_given():
+    sentences, names = (
+        texts(6),
+        replace(texts(6), inputs=["Ada", "Grace Hopper", "Emmy", "Alan", "an odd long name", "Kurt"]),
+    )
+    assert TextInputs.of(sentences, NetworkOptions()).unit == "word"
+    assert TextInputs.of(names, NetworkOptions()).unit == "char"
+    assert TextInputs.of(names, NetworkOptions(unit="word")).unit == "word"
 
 
 def test_vectors_start_the_embedding_with_and_without_a_header(tmp_path):

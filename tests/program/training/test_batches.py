@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostinato.errors import InputError
-from ostinato.program.training.batches import Batches, by_length, shuffled
+from ostinato.program.training.batches import Batches, by_length, shuffled, usual_batch
 
 LENGTHS = np.random.default_rng(0).integers(1, 60, 1025)
 
@@ -63,3 +63,10 @@ def test_rows_without_gradients_come_with_the_longest_first():
 def test_no_rows_and_batches_of_none_are_refused(lengths, batch, message):
     with pytest.raises(InputError, match=message):
         Batches(np.array(lengths), batch, 0)
+
+
+def test_batches_have_more_rows_where_rows_are_short_and_many():
+    found = [usual_batch(np.full(count, steps)) for count, steps in ((20_000, 300), (20_000, 40), (20_000, 7))]
+    assert found == [32, 64, 256]
+    assert usual_batch(np.full(13_000, 7)) == 128
+    assert usual_batch(np.full(300, 7)) == usual_batch(np.zeros(0, int)) == 32

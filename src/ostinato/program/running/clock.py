@@ -27,7 +27,16 @@ def _process_start() -> float | None:
     return time.monotonic() - (uptime - ticks / os.sysconf("SC_CLK_TCK"))
 
 
-def clock_from_now() -> Callable[[], float]:
+SLOWEST = 5.0
+"""The largest factor that `slowness` gives: a process that waited for a disk or a user is not slow later."""
+
+
+def slowness(seconds: float, processor_seconds: float) -> float:
+    """How many times longer work takes than on idle cores: seconds by the processor's, from 1 to SLOWEST."""
+    return min(SLOWEST, max(1.0, seconds / processor_seconds)) if processor_seconds > 0 else 1.0
+
+
+def clock_from_now(clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
     """A clock that is 0 now, for a call from a program that began long before."""
-    began = time.monotonic()
-    return lambda: time.monotonic() - began
+    began = clock()
+    return lambda: clock() - began

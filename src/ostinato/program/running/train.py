@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import nn
 
 from ...cells import Cell
 from ...errors import InputError, phrase
+from ...layers import Recurrent
+from ...lens.render.html.page import MOST_DRAWN
 from ..data.found import Data, read_data
 from ..folder.config import Config
 from ..folder.load import load, restore
@@ -26,7 +29,7 @@ from ..training.evaluate import predict
 from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
 from ..training.seeds import new_network
-from .clock import seconds_since_start
+from .clock import seconds_since_start, slowness
 from .evaluate import taken
 from .judge import Judged, fit_baselines, outcome_of
 from .listening import Listening
@@ -39,8 +42,8 @@ WHERE = "ostinato train"
 RESUME, OPTIONS, PAGE = "resume", "options.json", "report.html"
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
-REPORT_SECONDS = 6.0
-"""Of the pictures, the lens and the files that follow the fit; measured on two cores, and kept from the fit's time."""
+FILES_SECONDS, LAYER_SECONDS = 1.5, 3.0
+"""Of the files and pictures that follow the fit, and of what the lens draws of a layer and direction, on idle cores."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Beginning:
     progress: Progress = field(default_factory=Silent)
     clock: Callable[[], float] = seconds_since_start
     """Seconds since the command began."""
+    processor_clock: Callable[[], float] = time.process_time
+    """Seconds of the processor that the command has used."""
     settings: Mapping[str, Any] | None = None
     """`Fitted.settings` of the run that is repeated; None: a new plan."""
     weights_sha256: str | None = None
@@ -88,7 +93,7 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
             prepared.train,
             prepared.valid,
             options.fit,
-            around(options, begin, folder, prepared, stop),
+            around(options, begin, folder, (prepared, network), stop),
         )
         begin.progress.close()
         return finished(options, cell, prepared, network, fitted, baselines, (begin, folder))
@@ -153,21 +158,30 @@ def begin_from(model: Path | None, network: nn.Module, prepared: Prepared) -> No
 
 
 def around(
-    options: TrainOptions, begin: Beginning, folder: Path, prepared: Prepared, stop: Interruption
+    options: TrainOptions, begin: Beginning, folder: Path, made: tuple[Prepared, nn.Module], stop: Interruption
 ) -> Surroundings:
     """What the fit runs in: the time that is left of the command, and what follows the fit."""
+    prepared, network = made
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
+    seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,
         seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
-        reserve=lambda evaluation: REPORT_SECONDS + evaluation * (per_row + 1),
+        reserve=lambda evaluation: seconds + evaluation * (per_row + 1),
         listener=Listening(begin.progress, metric),
         interruption=stop,
         folder=folder / RESUME,
         resume=begin.folder is not None and (folder / RESUME / "state.safetensors").exists(),
         settings=begin.settings,
     )
+
+
+def report_seconds(network: nn.Module, lens: bool) -> float:
+    """Seconds of what follows the fit on idle cores; where other processes use them, `slowness` multiplies it."""
+    layers = [m for m in network.modules() if isinstance(m, Recurrent)] if lens else []
+    drawn = sum(layer.num_layers * (2 if layer.bidirectional else 1) for layer in layers)
+    return FILES_SECONDS + LAYER_SECONDS * min(drawn, MOST_DRAWN)
 
 
 def finished(

@@ -23,6 +23,9 @@ from .vocabulary import Vocabulary, WordVectors, check_unit, read_vectors, units
 LEAST_OFTEN = 2
 """Occurrences in the training rows from which on a word has an entry of its own; others teach the unknown entry."""
 
+MOST_WORDS_OF_NAMES = 2
+"""Texts of at most so many words are read by their characters, because most of their words are new in other rows."""
+
 
 @dataclass(frozen=True)
 class TextInputs:
@@ -42,15 +45,16 @@ class TextInputs:
     @classmethod
     def of(cls, train: Examples, options: NetworkOptions, least: int = LEAST_OFTEN) -> TextInputs:
         """From training rows; words that occur less than `least` times have no entry unless a file gives vectors."""
-        check_unit(options.unit, "--unit")
-        rows = [_units(train.kind, row, options.unit, options.lowercase) for row in train.inputs]
-        if (options.unit == "char" and train.kind == "text") or options.vectors is not None:
+        unit = _usual_unit(train) if options.unit == "auto" else options.unit
+        check_unit(unit, "--unit")
+        rows = [_units(train.kind, row, unit, options.lowercase) for row in train.inputs]
+        if (unit == "char" and train.kind == "text") or options.vectors is not None:
             least = 1
         vocabulary = Vocabulary.of(rows, options.vocabulary, least)
         if options.vectors is None:
-            return cls(train.kind, options.unit, options.lowercase, vocabulary, options.embedding)
+            return cls(train.kind, unit, options.lowercase, vocabulary, options.embedding)
         vectors = read_vectors(options.vectors, vocabulary)
-        return cls(train.kind, options.unit, options.lowercase, vocabulary, vectors.width, vectors)
+        return cls(train.kind, unit, options.lowercase, vocabulary, vectors.width, vectors)
 
     def encode(self, examples: Examples) -> Encoded:
         _same_kind(self.kind, examples)
@@ -132,6 +136,14 @@ def padded(rows: Sequence[np.ndarray], kind: Any) -> np.ndarray:
     for b, row in enumerate(rows):
         whole[: len(row), b] = row
     return whole
+
+
+def _usual_unit(train: Examples) -> str:
+    """char for texts of which more than half have at most two words, such as names; word for all other rows."""
+    if train.kind != "text" or not len(train.inputs):
+        return "word"
+    short = sum(len(row.split()) <= MOST_WORDS_OF_NAMES for row in train.inputs)
+    return "char" if 2 * short > len(train.inputs) else "word"
 
 
 def _units(kind: InputKind, row: Any, unit: str, lowercase: bool) -> list[str]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ class Vocabulary:
 
     def numbers(self, row: Sequence[str]) -> np.ndarray:
         """int64 [T]: the entry of each unit."""
-        places = self.places
-        return np.fromiter((places.get(word, UNKNOWN) for word in row), np.int64, len(row))
+        return np.fromiter(map(self.places.get, row, repeat(UNKNOWN)), np.int64, len(row))
 
     def to_json(self) -> dict[str, Any]:
         return {"entries": list(self.entries), "seen_once": self.seen_once}

@@ -16,6 +16,22 @@ POOL = 50
 """Batches whose rows are sorted by length together: more of them waste less time, fewer of them mix rows better."""
 
 
+LEAST_ROWS, MOST_ROWS = 32, 256
+"""Rows of an update where the user gives no number."""
+STEPS_OF_BATCH = 2000
+"""Steps of a batch below which the cost of calls outweighs that of arithmetic, so that more rows cost little."""
+LEAST_BATCHES = 64
+"""Updates of an epoch that larger batches must leave."""
+
+
+def usual_batch(lengths: np.ndarray) -> int:
+    """Rows of an update for rows of such lengths: 32, or twice or more of that where rows are short and many."""
+    rows, mean = LEAST_ROWS, float(np.mean(lengths)) if len(lengths) else 0.0
+    while rows < MOST_ROWS and rows * mean < STEPS_OF_BATCH and len(lengths) >= 2 * rows * LEAST_BATCHES:
+        rows *= 2
+    return rows
+
+
 def shuffled(count: int, seed: int) -> np.ndarray:
     """int64 [count]: 0 … count - 1 in an order that the seed alone decides, the same with every version of NumPy."""
     return np.argsort(np.random.Philox(key=seed).random_raw(count), kind="stable")

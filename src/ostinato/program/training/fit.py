@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -9,10 +11,11 @@ from ...errors import InputError, phrase
 from ..digest import examples_sha256, json_sha256
 from ..options import FitOptions
 from ..tasks.task import Task
+from .batches import usual_batch
 from .loop import Loop
 from .records import Evaluation, Fitted, Part, Surroundings
 from .state import read_state
-from .threads import torch_on_one_thread
+from .threads import ThreadCount, torch_on_one_thread
 
 __all__ = ["Evaluation", "Fitted", "Part", "Surroundings", "fit"]
 
@@ -47,6 +50,7 @@ def fit(
     elif options.class_weights != "none":
         remedy = "Write --class-weights balanced."
         raise InputError(phrase("fit", "class_weights", "none or balanced", repr(options.class_weights), remedy))
+    options = replace(options, batch=options.batch or usual_batch(train.encoded.lengths))
     identity = {
         "options": json_sha256({name: getattr(options, name) for name in DECISIVE}),
         "training rows": examples_sha256(train.examples),
@@ -59,10 +63,11 @@ def fit(
             raise InputError(phrase("fit", "folder", "the folder of the state to resume", "none"))
         state = read_state(where.folder, identity)
     recorded = state.threads if state is not None else (where.settings or {}).get("threads")
-    threads = options.threads or recorded or torch.get_num_threads()
+    given = options.threads or recorded
+    threads = ThreadCount.fixed(given) if given else ThreadCount.chosen_by_time(torch.get_num_threads())
     devices = [] if options.device == "cpu" else [torch.device(options.device)]
     network.to(options.device)
-    with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads):
+    with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
         return Loop((task, network), (train, valid), options, where, identity, threads).run(state)
 
 

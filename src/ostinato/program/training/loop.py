@@ -11,17 +11,18 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...errors import StorageError
+from ...kernels.system.openmp import kernel_threads
 from ..digest import weights_sha256
 from ..options import FitOptions
 from ..tasks.task import Predictions, Task
 from .advice import advice
-from .batches import Batches
+from .batches import Batches, usual_batch
 from .evaluate import first, predict, to_device
 from .plan import Plan, Speed, of_time, of_updates, repeated
 from .records import Evaluation, Fitted, Part, Surroundings
 from .seeds import derived
 from .state import State, write_state
-from .threads import BITS
+from .threads import BITS, ThreadCount
 from .updates import Updater
 
 TIMED, TIMED_SHARE = 8, 0.05
@@ -40,11 +41,14 @@ class Loop:
         options: FitOptions,
         where: Surroundings,
         identity: Mapping[str, str],
-        threads: int,
+        threads: ThreadCount,
     ) -> None:
         (self.task, self.network), (self.train, self.valid) = trained, parts
         self.options, self.where, self.identity, self.threads = options, where, identity, threads
-        self.batches = Batches(self.train.encoded.lengths, options.batch, derived(options.seed, "order"))
+        self.seconds_on: dict[int, float] = {}
+        """Threads that the fit may choose between → seconds of an update on them; empty where the count is fixed."""
+        batch = options.batch or usual_batch(self.train.encoded.lengths)
+        self.batches = Batches(self.train.encoded.lengths, batch, derived(options.seed, "order"))
         self.updater = Updater(self.task, self.network, options)
         self.begun = where.clock()
         self.before = 0.0
@@ -75,7 +79,7 @@ class Loop:
             "interval": self.plan.interval,
             "updates": self.update,
             "patience": self.plan.patience,
-            "threads": self.threads,
+            "threads": self.threads.count,
             "bits": BITS if self.options.device == "cpu" else "per device",
         }
         sentence = advice(self.history, stopped, self.task.metric, self.higher_is_better)
@@ -122,7 +126,7 @@ class Loop:
         self.speed, self.higher_is_better = state.speed, state.higher_is_better
 
     def _time_updates(self) -> float:
-        """Seconds of an update: the mean over batches of all lengths, on a copy of the network."""
+        """Seconds of a mean update over batches of all lengths, on a copy of the network; chooses the threads by it."""
         clock, trial = self.where.clock, Updater(self.task, copy.deepcopy(self.network), self.options)
         limit = TIMED_SHARE * self._seconds_left()
         epoch = [self.batches.rows(u) for u in range(self.batches.per_epoch)]
@@ -134,14 +138,17 @@ class Loop:
         chosen = [epoch[order[p]] for p in sorted(places, key=lambda p: abs(p - len(order) / 2))]
         begun = clock()
         self._one_update(trial, chosen[0], 0)  # compiles the kernels, fills the caches
-        found: list[float] = []
+        found: dict[int, list[float]] = {count: [] for count in self.threads.candidates}
         for rows in chosen:
-            if found and clock() - begun > limit:
+            if found[self.threads.candidates[-1]] and clock() - begun > limit:
                 break
-            start = clock()
-            self._one_update(trial, rows, 0)
-            found.append(clock() - start)
-        return float(np.mean(found))
+            for count, seconds in found.items():
+                start = clock()
+                self._one_update(trial, rows, 0, count)
+                seconds.append(clock() - start)
+        for count, seconds in found.items():
+            self.threads.took(count, float(np.mean(seconds)))
+        return float(np.mean(found[self.threads.count]))
 
     # Updates and evaluations.
 
@@ -172,15 +179,19 @@ class Loop:
             if plan.is_point(self.update):
                 now = where.clock()
                 per_update = (now - begun) / (self.update - since)
+                self.threads.took(self.threads.count, per_update)
                 self._evaluated()
                 self._save()
                 since, begun = self.update, where.clock()
                 self.speed = Speed(per_update, begun - now)
         return "updates"
 
-    def _one_update(self, updater: Updater, rows: np.ndarray, update: int) -> tuple[float, int]:
+    def _one_update(
+        self, updater: Updater, rows: np.ndarray, update: int, threads: int | None = None
+    ) -> tuple[float, int]:
         batch = to_device(self.task.batch(self.train.encoded, [int(r) for r in rows]), self.options.device)
-        loss = updater.step(batch, update, self.plan.learning_rate(self.options.learning_rate, update))
+        with kernel_threads(threads or self.threads.count):
+            loss = updater.step(batch, update, self.plan.learning_rate(self.options.learning_rate, update))
         return loss, batch.weight
 
     def _evaluated(self) -> None:
@@ -189,7 +200,8 @@ class Loop:
 
     def _evaluate(self) -> None:
         """Adds a line to the history, and keeps the weights where it is the best."""
-        predictions, loss = predict(self.task, self.network, self.valid.encoded, self.options.device)
+        with kernel_threads(self.threads.count):
+            predictions, loss = predict(self.task, self.network, self.valid.encoded, self.options.device)
         if not self.history:
             self._ask_direction(predictions)
         metric = float(self.task.score(self.valid.examples, predictions))
@@ -253,7 +265,7 @@ class Loop:
         return State(
             update=self.update,
             plan=self.plan,
-            threads=self.threads,
+            threads=self.threads.count,
             history=self.history,
             loss_sum=self.loss_sum,
             loss_units=self.loss_units,

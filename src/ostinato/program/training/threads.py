@@ -8,7 +8,7 @@ share in another way. They are a small part of the cost of a recurrent network, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -32,3 +32,31 @@ def torch_on_one_thread(threads: int) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+class ThreadCount:
+    """How many threads the kernels of a fit run on: the fastest of some counts, as the updates on each of them went.
+
+    The bits do not depend on it, so the clock may decide. On cores that other processes use, threads that wait for each
+    other at every step of a sequence are several times slower than one.
+    """
+
+    def __init__(self, candidates: Sequence[int]) -> None:
+        self.candidates = list(candidates)
+        self.count = self.candidates[0]
+        self._seconds: dict[int, float] = {}
+
+    @classmethod
+    def fixed(cls, count: int) -> ThreadCount:
+        """No choice."""
+        return cls([count])
+
+    @classmethod
+    def chosen_by_time(cls, most: int) -> ThreadCount:
+        """`most` threads or one."""
+        return cls([most, 1] if most > 1 else [1])
+
+    def took(self, count: int, seconds: float) -> None:
+        """Notes what a mean update on `count` threads took last, and changes to the fastest count that is known."""
+        self._seconds[count] = seconds
+        self.count = min(self._seconds, key=lambda known: (self._seconds[known], self.candidates.index(known)))

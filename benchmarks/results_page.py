@@ -1,0 +1,100 @@
+"""docs/results.md from what has been run."""
+
+from collections.abc import Mapping
+from statistics import mean, stdev
+from typing import Any
+
+from real_data import TASKS, RealTask
+from report import markdown_table
+
+HEAD = """# Results on real data
+
+`make results DATA=FOLDER` runs the program on the files of a folder and writes this page; no row of the data is in the
+project. Each seed is one call of `ostinato train`; a task's section names its options. *ours* is the mean over seeds on
+the test rows, with the standard deviation over seeds. *minutes* are of the whole command, with data, baselines and
+report. *torch.nn* is the same network with `torch.nn`'s layers in place of ours, over packed sequences: {updates}
+updates of both on the same batches in turns give the ratio of their times, and the minutes are what the command would
+take with as many updates. *load* is the highest load average of the machine beside the runs: above its number of
+cores, other processes took a share of the time.
+"""
+
+
+def page(records: Mapping[str, Any]) -> str:
+    """The whole page."""
+    done = [task for task in TASKS if records.get(task.name, {}).get("runs")]
+    updates = max((records[task.name].get("torch", {}).get("updates", 0) for task in done), default=0)
+    lines = [HEAD.format(updates=updates or "some")]
+    headings = ["task", "aim", "best baseline", "ours", "seeds", "updates", "minutes", "torch.nn", "ratio", "load"]
+    lines += markdown_table(headings, [row for task in done for row in rows(task, records[task.name])])
+    missing = [task.title for task in TASKS if task not in done]
+    if missing:
+        lines += ["", f"Not run: {'; '.join(missing)}."]
+    for task in done:
+        lines += ["", *section(task, records[task.name])]
+    return "\n".join(lines) + "\n"
+
+
+def rows(task: RealTask, record: Mapping[str, Any]) -> list[list[str]]:
+    """A row of the first table for each aim."""
+    runs, found = record["runs"], []
+    for number, (metric, aim) in enumerate(task.aims):
+        ours = [run["metrics"][metric] for run in runs]
+        name, best = best_baseline(record, metric)
+        met = "" if mean(ours) >= aim else ", not reached"
+        shared = ["", "", "", "", "", ""] if number else counts(record)
+        title = f"{task.name}, {metric.replace('_', ' ')}"
+        found.append([title, f"{aim:.3f}{met}", f"{best} {name}".strip(), spread(ours), *shared])
+    return found
+
+
+def counts(record: Mapping[str, Any]) -> list[str]:
+    """Seeds, updates, minutes, minutes of torch.nn, ratio, load."""
+    runs, torch = record["runs"], record.get("torch")
+    updates, seconds = mean(run["updates"] for run in runs), mean(run["seconds"] for run in runs)
+    load = max(max(run["load"]) for run in runs)
+    theirs = "" if torch is None else f"{(seconds + updates * (torch['theirs'] - torch['ours'])) / 60:.1f}"
+    ratio = "" if torch is None else f"{torch['ratio']:.1f}"
+    return [str(len(runs)), f"{updates:,.0f}", f"{seconds / 60:.1f}", theirs, ratio, f"{load:.1f}"]
+
+
+def best_baseline(record: Mapping[str, Any], metric: str) -> tuple[str, str]:
+    """(name, value) of the baseline with the highest value; empty where none was fitted."""
+    baselines = record["runs"][0]["baselines"]
+    known = {name: found[metric] for name, found in baselines.items() if metric in found}
+    if not known:
+        return "", ""
+    name = max(known, key=lambda key: known[key])
+    return name, f"{known[name]:.3f}"
+
+
+def spread(found: list[float]) -> str:
+    """Mean ± deviation."""
+    return f"{mean(found):.3f}" + (f" ± {stdev(found):.3f}" if len(found) > 1 else "")
+
+
+def section(task: RealTask, record: Mapping[str, Any]) -> list[str]:
+    """Published figures, baselines and ours, then the machine."""
+    runs = record["runs"]
+    metrics = [name for name in runs[0]["metrics"] if name != "log_loss"]
+    lines = [f"## {task.title}", "", f"`{runs[0]['command']}`, and `--seed`.", ""]
+    if task.note:
+        lines += [task.note, ""]
+    lines += markdown_table(["published", "figure", "source"], [[p.what, p.figure, p.source] for p in task.published])
+    table = [[name, *(number(found.get(m)) for m in metrics)] for name, found in runs[0]["baselines"].items()]
+    table.append(["**ours**", *(spread([run["metrics"][m] for run in runs]) for m in metrics)])
+    lines += ["", *markdown_table(["in the program's own table", *(m.replace("_", " ") for m in metrics)], table)]
+    machine = record["environment"]
+    ended = " or ".join(sorted({run["stopped"] for run in runs}))
+    planned = ", ".join(map(str, sorted({run["planned_updates"] for run in runs})))
+    loads = ", ".join("{} to {}".format(*run["load"]) for run in runs)
+    lines += [
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['vector unit']}, torch {machine['torch']}, ostinato "
+        f"{machine['ostinato']}; threads of the kernels: {runs[0]['threads']}. Planned updates: {planned}; ended by "
+        f"{ended}. Load averages of the machine before and after each run: {loads}.",
+    ]
+    return lines
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
