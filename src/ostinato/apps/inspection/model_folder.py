@@ -1,7 +1,5 @@
-"""A folder that `ostinato train` wrote: its network under the lens, on the validation rows of its training or others."""
+"""A folder that `ostinato train` wrote: its network under the lens, on validation rows of the training or others."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ def folder_page(folder: Path, data: Path | None, rows: int) -> tuple[Report, dic
     """The report of a trained network, and what `Report.to_html` takes besides.
 
     One pass forward and back over at most `rows` rows, evenly spread by length: of `data`, which has the columns of
-    the training with targets, or the validation rows of the training. Nothing is learned, and the folder stays as it is.
+    the training with targets, or the validation rows of the training. Nothing is learned or written.
 
     Raises InputError for a folder that cannot be loaded, and for rows without targets.
     """
