@@ -158,9 +158,11 @@ def test_the_inspection_gets_what_was_typed_and_says_what_it_found(ostinato, tmp
     )
     status, out, _ = ostinato("inspect", "m.safetensors")
     assert (status, out) == (0, "REPORT\n\nWritten: page.html\n")
-    ostinato("inspect", "a:b", "--text", tmp_path, "--out", tmp_path / "o.html", "--rows", 3, "--steps", 9)
-    assert seen[0] == (("m.safetensors",), {"text": None, "out": None, "rows": 16, "steps": 100})
-    assert seen[1] == (("a:b",), {"text": tmp_path, "out": tmp_path / "o.html", "rows": 3, "steps": 9})
+    typed = ("--text", tmp_path, "--data", "d.csv", "--out", tmp_path / "o.html", "--rows", 3, "--steps", 9)
+    ostinato("inspect", "a:b", *typed)
+    assert seen[0] == (("m.safetensors",), {"text": None, "data": None, "out": None, "rows": 16, "steps": 100})
+    expected = {"text": tmp_path, "data": Path("d.csv"), "out": tmp_path / "o.html", "rows": 3, "steps": 9}
+    assert seen[1] == (("a:b",), expected)
 
 
 def test_a_model_that_is_missing_is_refused_in_one_message(ostinato, tmp_path, monkeypatch):

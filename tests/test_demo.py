@@ -7,13 +7,15 @@ import struct
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ostinato.apps.demo import Settings, experiment, run
+from ostinato.apps.demo import Settings, digits, experiment, run
+from ostinato.apps.demo.page import index_page
 from ostinato.apps.reading import language_reference
 from ostinato.apps.training import Text, Trainer, bits_per_character
 from ostinato.errors import InputError
@@ -22,6 +24,7 @@ CONTENT = "the quick brown fox jumps over the lazy dog; " * 150
 FILES = {
     "gradient-by-lag.png",
     "gru.safetensors",
+    "index.html",
     "inspect.html",
     "loss.png",
     "lstm.safetensors",
@@ -44,6 +47,13 @@ def pages_without_pictures(request, monkeypatch):
     """Pictures of a page take seconds; one test has them."""
     if "page_with_pictures" not in request.fixturenames:
         monkeypatch.setattr("ostinato.lens.render.html.page.MOST_DRAWN", 0)
+
+
+@pytest.fixture(autouse=True)
+def no_digits(request, monkeypatch):
+    """The training on a file takes seconds; one test has it."""
+    if "digits" not in request.node.name:
+        monkeypatch.setattr("ostinato.apps.demo.digits.seconds_for", lambda seconds: 0.0)
 
 
 @pytest.fixture
@@ -106,7 +116,36 @@ def test_everything_is_written_and_agrees(settings, page_with_pictures):
     page = (settings.out / "inspect.html").read_text(encoding="utf-8")
     assert f"<title>{best}, after training</title>" in page and page.count("<svg") == 9
     assert f"{results['cells'][best]['bits']:.4g}" in page and "held out" in page
-    assert printed(console).splitlines()[-1].endswith("inspect.html, a page for a browser.")
+    assert printed(console).splitlines()[-1].endswith("index.html, a page for a browser.")
+
+
+def test_a_network_learns_digits_within_its_share_of_the_time(tmp_path):
+    """The clock is a second for every time that it is read, so that the plan is of few updates on any machine."""
+    now = iter(range(10**6))
+    found = digits.train_digits(tmp_path, 400.0, lambda: float(next(now)))
+    assert found.page == "digits-model/report.html" and (tmp_path / found.page).exists()
+    metrics = json.loads((tmp_path / "digits-model/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["test"]["model"]["value"] > 0.1 and metrics["n"] > 100
+    assert found.headings[0] == "model" and found.rows[0][0] == "majority" and found.rows[-1][0] == "gru"
+    with np.load(tmp_path / "digits.npz") as file:
+        assert file["series"].shape == (1797, 8, 8)
+    page = index_page([], "<script>", found)
+    assert 'href="digits-model/report.html"' in page and "<script" not in page and "majority" in page
+
+
+def test_digits_have_a_tenth_of_the_time_where_that_is_enough(tmp_path):
+    assert digits.seconds_for(230.0) == pytest.approx(23.0)
+    assert digits.seconds_for(60.0) == 0.0
+    found = digits.train_digits(tmp_path, 0.0, lambda: 0.0)
+    assert found.sentences == ("Not run, because it would have less than 10 seconds: give more --seconds.",)
+    assert found.page == "" and "Not run" in index_page([], "text", found) and not list(tmp_path.iterdir())
+
+
+def test_without_the_programs_libraries_digits_are_left_out_and_the_page_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(digits, "find_spec", lambda name: None if name == "sklearn" else object())
+    assert digits.seconds_for(230.0) == 0.0
+    found = digits.train_digits(tmp_path, 23.0, lambda: 0.0)
+    assert found.sentences == ("Not run, because scikit-learn is missing: pip install 'ostinato[program]'.",)
 
 
 def test_pictures_are_pictures_of_a_readable_size(settings):
@@ -228,6 +267,7 @@ def test_interrupt_keeps_what_was_finished_and_says_so_in_one_line(settings, mon
         "gru.safetensors",
         "lstm.safetensors",
         "inspect.html",
+        "index.html",
     }
     assert list(json.loads((settings.out / "results.json").read_text(encoding="utf-8"))["cells"]) == ["RNN"]
     last = printed(console).splitlines()[-1]

@@ -433,8 +433,9 @@ def test_commands_in_documents_exist(words):
         assert words[2] in catalogue()
 
 
-def test_the_first_command_of_the_readme_is_the_main_job():
-    first, *rest = [parameter.values[0] for parameter in commands() if parameter.id.startswith("README.md")]
+def test_the_first_commands_of_the_readme_are_a_training_on_a_file_and_the_main_job():
+    training, first, *rest = [parameter.values[0] for parameter in commands() if parameter.id.startswith("README.md")]
+    assert training[:2] == ["ostinato", "train"]
     assert first == ["make", "run"]
     assert {words[0] for words in rest} == {"make", "ostinato"}
 

@@ -43,6 +43,8 @@ def test_another_value_of_an_option():
         ({"unit": "bpe"}, "unit must be auto, word or char, got 'bpe'"),
         ({"class_weights": "all"}, "class_weights must be none or balanced, got 'all'"),
         ({"valid_share": 0}, "valid_share must be a share between 0 and 1, got 0"),
+        ({"valid_share": 0}, "valid_share must be a share between 0 and 1, got 0."),
+        ({"test_share": 1}, "test_share must be a share from 0 up to, not including, 1, got 1."),
         ({"valid_share": 0.5, "test_share": 0.5}, "must be below 1, got 1.0. Leave rows to train on."),
         ({"zoneout": 2}, "zoneout must be"),
     ],

@@ -7,7 +7,7 @@ DataFrame. Letters: N rows, T steps, C features, K classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,11 +17,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..cells import Cell
-from ..errors import InputError, phrase
 from .data.examples import DataSet, Examples, TargetKind
-from .data.from_python import examples_from
+from .data.from_python import examples_from, rows_of
 from .data.split import split
 from .options import TrainOptions
+from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
 from .tasks.task import Predictions
 from .training.evaluate import predict
@@ -45,7 +45,7 @@ class SequenceEstimator(BaseEstimator):
     valid_share      share of the rows of `fit` that choose the weights and end the training
     options          options of the layers by name: {"zoneout": 0.1}
 
-    After `fit`: task_, network_, history_ (a list of Evaluation), fitted_.
+    After `fit`: task_, network_, history_ (a list of Evaluation), fitted_; classes_ of a classifier, sorted.
     """
 
     task_name: ClassVar[str]
@@ -105,11 +105,6 @@ class SequenceEstimator(BaseEstimator):
         options = self._options()
         made = split(DataSet(examples, self.task_name, ""), options.data)
         train, valid = examples.take(made.train), examples.take(made.valid)
-        if not len(valid):
-            remedy = "Give more rows, or a larger valid_share."
-            raise InputError(
-                phrase(type(self).__name__, "the rows", "enough for a validation part", len(train), remedy)
-            )
         task = task_named(self.task_name).encode_from(train, options.network)
         network = new_network(task, options.network, self.seed)
         parts = Part(train, task.encode(train)), Part(valid, task.encode(valid))
@@ -127,7 +122,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _options(self) -> TrainOptions:
         given = {name: value for name, value in self.get_params().items() if name not in ("valid_share", "cell")}
-        given["cell"] = self.cell.text if isinstance(self.cell, Cell) else self.cell
+        given["cell"] = (self.cell if isinstance(self.cell, Cell) else resolve_cell(self.cell)).text
         given["options"] = dict(self.options or {})
         made = TrainOptions.of(type(self).__name__, given)
         return made.but(valid_share=self.valid_share, test_share=0.0)
@@ -149,6 +144,16 @@ class SequenceEstimator(BaseEstimator):
         return save_estimator(self, Path(folder))
 
 
+CLASS_TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": "True".__eq__}
+"""Types of y whose values `predict` gives back; a model folder keeps the name of the type and the classes as text."""
+
+
+def type_of_classes(values: Sequence[Any]) -> str:
+    """int, float or bool where all of y is of that type, numpy's included; else str."""
+    kinds = {"bool": (bool, np.bool_), "int": (int, np.integer), "float": (float, np.floating)}
+    return next((n for n, kind in kinds.items() if values and all(isinstance(v, kind) for v in values)), "str")
+
+
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     """A class for each row: y [N] strings or numbers, or a list of tuples of labels for several a row."""
 
@@ -163,19 +168,30 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """[N, K] float64, columns in the order of `classes_`."""
-        return np.asarray(self._predictions(X).probabilities, np.float64)
+        found = np.asarray(self._predictions(X).probabilities, np.float64)
+        return found[:, self._columns]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of N rows whose prediction is y; where rows have several labels, all of them must be."""
+        said = self.predict(X)
+        same = [set(a) == set(b) if isinstance(a, tuple) else a == b for a, b in zip(said, rows_of(y), strict=True)]
+        return float(np.average(same, weights=sample_weight))
 
     def fit(self, X: Any, y: Any) -> Self:
-        values = list(y)
-        numbers = bool(values) and not isinstance(values[0], str | tuple | list)
-        self._kinds = {str(v): v for v in values} if numbers else {}
-        super().fit(X, [str(v) for v in values] if numbers else values)
-        if numbers:
-            self.classes_ = np.array([self._kinds[str(c)] for c in self.classes_])
-        return self
+        values = rows_of(y)
+        self.class_type_ = type_of_classes(values)
+        return super().fit(X, values if self.class_type_ == "str" else [str(v) for v in values])
+
+    def keep(self, task: Any, network: torch.nn.Module, options: TrainOptions) -> None:
+        super().keep(task, network, options)
+        convert = CLASS_TYPES[getattr(self, "class_type_", "str")]
+        self._values = {name: convert(name) for name in task.classes}
+        values = list(self._values.values())
+        self._columns = sorted(range(len(values)), key=values.__getitem__)
+        self.classes_ = np.array([values[k] for k in self._columns], object if convert is str else None)
 
     def _class(self, name: str) -> Any:
-        return getattr(self, "_kinds", {}).get(name, name)
+        return self._values[name]
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):

@@ -27,7 +27,7 @@ class DataOptions:
     valid: Path | None = _flag(None, "A file of validation rows; without it a share of the rows.")
     test: Path | None = _flag(None, "A file of test rows; without it a share of the rows.")
     valid_share: float = _flag(0.1, "Share of the rows that choose the weights and end the training.")
-    test_share: float = _flag(0.1, "Share of the rows that only the final figures are of.")
+    test_share: float = _flag(0.1, "Share of the rows that only the final figures are of; 0: none.")
     target: str | None = _flag(None, "The column to predict.")
     text: str | None = _flag(None, "The column of texts to read.")
     series: Sequence[str] = _flag((), "Columns of series to read, with commas between.")
@@ -178,9 +178,10 @@ def _check(where: str, made: TrainOptions) -> None:
         raise InputError(phrase(where, "unit", "auto, word or char", repr(network.unit)))
     if fit.class_weights not in ("none", "balanced"):
         raise InputError(phrase(where, "class_weights", "none or balanced", repr(fit.class_weights)))
-    for name, share in (("valid_share", data.valid_share), ("test_share", data.test_share)):
-        if not 0 < share < 1:
-            raise InputError(phrase(where, name, "a share between 0 and 1", share))
+    if not 0 < data.valid_share < 1:
+        raise InputError(phrase(where, "valid_share", "a share between 0 and 1", data.valid_share))
+    if not 0 <= data.test_share < 1:
+        raise InputError(phrase(where, "test_share", "a share from 0 up to, not including, 1", data.test_share))
     if data.valid_share + data.test_share >= 1:
         remedy = "Leave rows to train on."
         raise InputError(

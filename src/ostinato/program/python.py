@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..errors import InputError, phrase
 from .estimators import ESTIMATORS, SequenceEstimator
 from .folder.load import load as load_folder
 from .folder.load import restore
@@ -49,7 +50,7 @@ def load(folder: str | Path) -> SequenceEstimator:
     """
     found = load_folder(Path(folder))
     task, network = restore(found, task_named(found.config.task))
-    estimator = estimator_of(task, network, found.config.options)
+    estimator = estimator_of(task, network, found.config.options, found.config.class_type)
     estimator.folder_ = Path(folder)
     return estimator
 
@@ -57,13 +58,24 @@ def load(folder: str | Path) -> SequenceEstimator:
 _PATHS = ("valid", "test", "vectors", "out", "from_model")
 
 
-def estimator_of(task: Any, network: nn.Module, options: TrainOptions) -> SequenceEstimator:
-    """The estimator of a trained network, with the options that it was trained with."""
+def estimator_of(task: Any, network: nn.Module, options: TrainOptions, class_type: str = "str") -> SequenceEstimator:
+    """The estimator of a trained network, with the options that it was trained with.
+
+    Raises InputError where the classes are not of the type that the folder names.
+    """
     kind = ESTIMATORS[task.name]
     names = set(kind().get_params())
     given: dict[str, Any] = {}
     for record, part in ((NetworkOptions, options.network), (FitOptions, options.fit)):
         given |= {n: getattr(part, n) for n in record.__dataclass_fields__ if n in names}
     estimator = kind(**given, valid_share=options.data.valid_share)
-    estimator.keep(task, network, options)
+    estimator.class_type_ = class_type
+    try:
+        estimator.keep(task, network, options)
+    except (KeyError, ValueError):
+        received = f"{class_type} for {', '.join(map(repr, task.classes[:3]))}"
+        remedy = "Copy the folder again from where it was made."
+        raise InputError(
+            phrase("ostinato.load", "config.json's class_type", "that of the classes", received, remedy)
+        ) from None
     return estimator

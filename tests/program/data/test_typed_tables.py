@@ -141,7 +141,7 @@ def test_parquet_gives_typed_columns(tmp_path):
     found = read(options(tmp_path / "a.parquet"))
     assert found.examples.inputs == frame["t"].to_list()
     assert found.examples.targets == ["a", "b"] * 4
-    assert found.examples.origins[0] == Origin("a.parquet", 0)
+    assert found.examples.origins[0] == Origin("a.parquet", 0) and found.examples.origins[1].place == "row 2"
     assert found.sources[0].lines == 0
 
 

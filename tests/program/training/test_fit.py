@@ -252,6 +252,10 @@ def test_the_advice_is_about_the_slope_of_the_last_evaluations():
         "More time might have helped: the best accuracy on validation rows did not improve over the last 4 of 5 "
         "evaluations, but the loss there fell from 1.9 to 1.5."
     )
+    perfect = [*flat[:4], line(40, 1.0), line(50, 1.0)]
+    assert advice(perfect, "updates", "accuracy", True) == (
+        "More time would probably not have helped: accuracy on validation rows reached its largest value, 1."
+    )
     assert "raise --minutes" in advice(flat[:2], "minutes", "accuracy", True)
 
 

@@ -69,22 +69,27 @@ def inspect(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A file that `demo` saved, or MODULE:FUNCTION, which returns (model, batch, loss)."
+            metavar="MODEL",
+            help="A model folder, a file that `demo` saved, or MODULE:FUNCTION, which returns (model, batch, loss).",
         ),
     ],
     text: Annotated[
-        Path | None, typer.Option(help="For a saved model: a UTF-8 text file. [default: Python's language reference]")
+        Path | None, typer.Option(help="For a saved file: a UTF-8 text file. [default: Python's language reference]")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="For a folder: rows with targets. [default: the validation rows of its training]"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A new .html, .json, .png or .svg file. [default: the model's name .html]")
     ] = None,
-    rows: Annotated[int, typer.Option(help="For a saved model: windows of the text that are read.")] = 16,
-    steps: Annotated[int, typer.Option(help="Characters of a window.")] = 100,
+    rows: Annotated[int, typer.Option(help="Windows of the text, or rows of a folder's data, that are read.")] = 16,
+    steps: Annotated[int, typer.Option(help="For a saved file: characters of a window.")] = 100,
 ) -> None:
     """Look into a model: a verdict, and a page with everything that was measured."""
     from ostinato.apps.inspection import inspect as look
 
-    report, written = look(model, text=text, out=out, rows=rows, steps=steps)
+    report, written = look(model, text=text, data=data, out=out, rows=rows, steps=steps)
     print(report)
     print(f"\nWritten: {written}")
 

@@ -17,28 +17,42 @@ KINDS = (".html", ".json", ".png", ".svg")
 
 
 def inspect(
-    model: str, *, text: Path | None = None, out: Path | None = None, rows: int = ROWS, steps: int = STEPS
+    model: str,
+    *,
+    text: Path | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    rows: int = ROWS,
+    steps: int = STEPS,
 ) -> tuple[Report, Path]:
     """Looks into a model and writes the page; returns what was measured, and where it is.
 
-    model       the file of a character model that `ostinato demo` saved, or "module:function", which returns
-                (model, batch, loss): any torch model, what it is called with, and a function from what it returns to a
-                single number
-    text        for a saved model: a UTF-8 file; by default Python's language reference. The last 7 % are read, which
+    model       a folder that `ostinato train` wrote; the file of a character model that `ostinato demo` saved; or
+                "module:function", which returns (model, batch, loss): any torch model, what it is called with, and a
+                function from what it returns to a single number
+    text        for a saved file: a UTF-8 file; by default Python's language reference. The last 7 % are read, which
                 the demo holds out
+    data        for a folder: rows with targets; by default the validation rows of its training
     out         a file that is not there yet: .html, or .json, .png, .svg as `Report.save`; by default named after the
                 model
-    rows, steps for a saved model: how many windows of the text, and of how many characters
+    rows, steps for a saved file: how many windows of the text, and of how many characters; rows also of a folder
 
     Raises InputError for everything that cannot serve, before a file is written.
     """
     from_file = Path(model).exists() or Path(model).suffix == ".safetensors" or ":" not in model
-    name = Path(model).stem if from_file else model.partition(":")[2]
+    folder = Path(model).is_dir()
+    name = Path(model).resolve().name if folder else Path(model).stem if from_file else model.partition(":")[2]
+    _only_beside("--text", text, from_file and not folder, "a file that `ostinato demo` saved")
+    _only_beside("--data", data, folder, "a folder that `ostinato train` wrote")
     target = _free(Path(f"{name or 'inspect'}.html") if out is None else out)
-    if from_file:
-        for option, value, least in (("--rows", rows, 1), ("--steps", steps, 2)):
-            if value < least:
-                raise InputError(phrase(WHERE, option, f"{least} or more", value))
+    for option, value, least in (("--rows", rows, 1), ("--steps", steps, 2)) if from_file else ():
+        if value < least:
+            raise InputError(phrase(WHERE, option, f"{least} or more", value))
+    if folder:
+        from .model_folder import folder_page  # needs the libraries of the program
+
+        report, options = folder_page(Path(model), data, rows)
+    elif from_file:
         saved = load_model(Path(model))
         source, ids = _ids(saved, text, rows, steps)
         about = {"model": model, "text": source, "characters of it that were at hand": len(ids)}
@@ -46,13 +60,16 @@ def inspect(
             saved.model, saved.alphabet, ids, title=Path(model).name, about=about, rows=rows, steps=steps
         )
     else:
-        if text is not None:
-            remedy = "MODULE:FUNCTION brings its own batch; leave --text out."
-            raise InputError(phrase(WHERE, "--text", "absent beside MODULE:FUNCTION", text, remedy))
         given = example(model)
         check_finite(given.model)
         report, options = example_page(given, model)
     return report, report.save(target, **(options if target.suffix.lower() == ".html" else {}))
+
+
+def _only_beside(option: str, value: Path | None, fits: bool, kind: str) -> None:
+    """Refuses an option of one kind of model beside another."""
+    if value is not None and not fits:
+        raise InputError(phrase(WHERE, option, f"absent unless MODEL is {kind}", value, "Leave it out."))
 
 
 def _free(path: Path) -> Path:

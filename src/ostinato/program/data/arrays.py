@@ -53,7 +53,7 @@ def read_arrays(path: Path, target: str | None, group: str | None, with_target: 
         groups = [str(g) for g in vector(arrays[one_of(arrays, [group], path, "--group")], group, len(x), path)]
     parts = [str(p) for p in vector(arrays["split"], "split", len(x), path)] if "split" in arrays else None
     what = f"the array {name} of {path.name} has shape {list(x.shape)}"
-    origins = [Origin(path.name, 0)] * len(x)
+    origins = [Origin(path.name, 0, row) for row in range(1, len(x) + 1)]
     channels = [f"channel_{c}" for c in range(1, inputs[0].shape[-1] + 1)]
     source = [Source(path, digest, len(x), 0)]
     return Rows(kind, inputs, y, None, what, origins, source, channels, chosen, groups, parts)

@@ -28,6 +28,13 @@ class Origin:
 
     file: str
     line: int
+    row: int = field(default=0, compare=False)
+    """Which row of the file, counted from 1, where the format has no lines."""
+
+    @property
+    def place(self) -> str:
+        """`line 12`, or `row 12` where the format has no lines."""
+        return f"line {self.line}" if self.line else f"row {self.row}"
 
 
 @dataclass(frozen=True)

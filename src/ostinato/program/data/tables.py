@@ -34,7 +34,12 @@ class Table:
     def origins(self) -> list[Origin]:
         """[N]: file and line of each row."""
         names = [source.path.name for source in self.sources]
-        return [Origin(names[f], line) for f, line in zip(self.files.tolist(), self.lines.tolist())]
+        rows = [0] * len(names)
+        found = []
+        for file, line in zip(self.files.tolist(), self.lines.tolist()):
+            rows[file] += 1
+            found.append(Origin(names[file], line, rows[file]))
+        return found
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ class Config:
     sources: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
     begun_with: Mapping[str, Any] = field(default_factory=dict)
-    """The files of word vectors and weights that the training began with, where there were any; nobody reads them."""
+    """The files of word vectors and weights that the training began with, where there were any; for `--config`."""
+    class_type: str = "str"
+    """Of the classes that `predict` of the estimator gives: str, int, float or bool."""
     environment: Mapping[str, Any] | None = None
     """Versions and machine of the run."""
 

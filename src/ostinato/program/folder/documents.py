@@ -95,7 +95,7 @@ def predictions_csv(truth: Examples, predictions: Predictions) -> str:
     writer.writerow(["id", "truth", "prediction", "probability"])
     for row, value in enumerate(predictions.values):
         origin = truth.origins[row] if len(truth.origins) else None
-        name = f"{origin.file}:{origin.line}" if origin is not None else str(row)
+        name = f"{origin.file}:{origin.line or origin.row}" if origin is not None else str(row)
         known = "" if truth.targets is None else _written(truth.targets[row])
         found = None if predictions.probabilities is None else predictions.probabilities[row]
         cells = [name, known, _written(value), _probability(found)]

@@ -22,5 +22,6 @@ def save_estimator(estimator: Any, folder: Path) -> Path:
             cell=cell,
             options=options,
             because=because,
+            class_type=getattr(estimator, "class_type_", "str"),
         ),
     )

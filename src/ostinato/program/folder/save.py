@@ -46,6 +46,8 @@ class Trained:
     predictions: Predictions | None = None
     """For the rows of `test`."""
     split: Split | None = None
+    class_type: str = "str"
+    """Of the classes that `predict` of the estimator gives: str, int, float or bool."""
     row_hashes: Sequence[str] | None = None
     """Of each row of the data set that `split` divides."""
 
@@ -101,6 +103,7 @@ def _config(trained: Trained, files: Mapping[str, str]) -> Config:
         sources=[described(source, options.run.private) for source in trained.sources],
         notes=[*trained.notes, *trained.fitted.notes],
         begun_with={name: str(path) for name, path in begun_with.items() if path is not None},
+        class_type=trained.class_type,
         environment=environment(),
     )
 

@@ -121,6 +121,4 @@ def series_headings(truth: Examples, found: Sequence[Mistake]) -> list[tuple[np.
 
 
 def _where(truth: Examples, row: int) -> str:
-    if len(truth.origins) > row and truth.origins[row].line:
-        return f"line {truth.origins[row].line}"
-    return str(row + 1)
+    return truth.origins[row].place if len(truth.origins) > row else str(row + 1)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...lens.render.plots.style import FAINT, GRID, INK, SHADES, SMALL, STYLES, WIDTH, styled
-from ..running.outcome import PERCENT, Outcome, title_of
+from ..running.outcome import Outcome
+from ..tasks.metric_names import PERCENT, title_of
 from ..training.fit import Evaluation
 
 MOST_CLASSES = 24

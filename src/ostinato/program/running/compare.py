@@ -11,13 +11,14 @@ from ...errors import InputError, phrase
 from ..commands.closing import text_table
 from ..data.found import read_data
 from ..options import TrainOptions
+from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from ..training.fit import Surroundings, fit
 from ..training.seeds import new_network
 from .clock import seconds_since_start
 from .judge import fit_baselines
-from .outcome import Scored, interval_of, shown, signed, title_of
+from .outcome import Scored, interval_of, shown, signed
 from .prepare import Prepared, prepare
 from .progress import Progress
 from .train import with_cell

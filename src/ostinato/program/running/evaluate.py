@@ -11,15 +11,16 @@ import numpy as np
 
 from ...errors import InputError, phrase
 from ..commands.closing import text_table
-from ..data.examples import Examples
+from ..data.examples import Examples, Split
 from ..data.read import read
 from ..data.split import split
 from ..folder.load import load, restore
 from ..options import DataOptions
+from ..tasks.metric_names import title_of
 from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions, Task
 from ..training.evaluate import predict
-from .outcome import interval_of, shown, title_of
+from .outcome import interval_of, shown
 from .unlabelled import for_another_file
 
 WHERE = "ostinato evaluate"
@@ -60,7 +61,7 @@ class Evaluated:
         by_class = self.details.get("by_class")
         if isinstance(by_class, Mapping) and by_class:
             keys = list(next(iter(by_class.values())))
-            body = [[str(c), *(_cell(values.get(k)) for k in keys)] for c, values in by_class.items()]
+            body = [[str(c), *(_cell(k, values.get(k)) for k in keys)] for c, values in by_class.items()]
             lines += ["", text_table(["class", *keys], body)]
         return "\n".join(lines)
 
@@ -106,19 +107,24 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
     )
 
 
-def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, set[int]]:
-    """The test rows of a training, read again, and the numbers of those whose input is also a training row's."""
+def rows_again(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, Split]:
+    """All rows of a training and their split, read again. Refuses files that have changed since."""
     dataset = read(options)
     for source in dataset.sources:
         known = {str(s["file"]): s.get("sha256") for s in sources}.get(source.path.name)
         if known is not None and known != source.sha256:
-            remedy = "Give the file with the rows to evaluate as DATA."
+            remedy = "Give the file with the rows to read as DATA."
             raise InputError(
                 phrase(WHERE, str(source.path), "the file of the training", "one that has changed", remedy)
             )
-    parts = split(dataset, options)
+    return dataset.examples, split(dataset, options)
+
+
+def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, set[int]]:
+    """The test rows of a training, read again, and the numbers of those whose input is also a training row's."""
+    examples, parts = rows_again(options, sources)
     inside = {int(r) for r in parts.leaked}
-    return dataset.examples.take(parts.test), {k for k, r in enumerate(parts.test) if int(r) in inside}
+    return examples.take(parts.test), {k for k, r in enumerate(parts.test) if int(r) in inside}
 
 
 def taken(predictions: Predictions, rows: Sequence[int]) -> Predictions:
@@ -150,5 +156,7 @@ def _metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
     return {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in metrics}
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if name == "rows" else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ...lens import watch
-from ...lens.report.data import ReportData
+from ...lens import Report, watch
 from ..tasks.task import Encoded, Task
 
 MOST_ROWS = 32
 """Rows of the pass."""
 
 
-def look(task: Task, network: nn.Module, encoded: Encoded, most_rows: int = MOST_ROWS) -> ReportData:
+def look(task: Task, network: nn.Module, encoded: Encoded, most_rows: int = MOST_ROWS) -> Report:
     """What `lens.watch` measures in one batch of rows, evenly spread over them by length; gradients are as before.
 
     The network is in evaluation, so dropout is off; nothing is learned.

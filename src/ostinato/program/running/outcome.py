@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..tasks.metric_names import PERCENT, title_of
 from ..tasks.task import Metric
-
-PERCENT = ("accuracy", "macro_f1", "micro_f1", "span_f1", "known_accuracy", "unknown_accuracy")
-"""Metrics that are shares; they are shown in percent, their differences in points."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,6 @@ class Outcome:
         return f"On {self.n} rows the network gains nothing certain over {best.name} ({interval}){order}."
 
 
-def title_of(metric: str) -> str:
-    """accuracy, macro F1, mean absolute error: a metric's name in words."""
-    words = {"mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²", "ece": "calibration error"}
-    return words.get(metric, metric.replace("_f1", " F1").replace("_", " "))
-
-
 def shown(metric: str, value: float) -> str:
     """A value as the table has it: percent of shares, four digits of all else."""
     return f"{100 * value:.1f} %" if metric in PERCENT else f"{value:.4g}"
@@ -106,8 +99,10 @@ def amount_of(metric: str, value: float) -> str:
 
 
 def interval_of(metric: Metric) -> str:
-    """`87.1 % [86.6, 87.5]`: a value with its 95 % interval."""
+    """`87.1 % [86.6, 87.5]`: a value with its 95 % interval; - where no row counts for the metric."""
     name = metric.name
+    if math.isnan(metric.value):
+        return "-"
     if name in PERCENT:
         return f"{100 * metric.value:.1f} % [{100 * metric.low:.1f}, {100 * metric.high:.1f}]"
     return f"{metric.value:.4g} [{metric.low:.4g}, {metric.high:.4g}]"

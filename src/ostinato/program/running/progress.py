@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ..tasks.metric_names import title_of
 from ..training.fit import Evaluation
-from .outcome import shown, title_of
+from .outcome import shown
 
 
 class Progress(Protocol):

@@ -229,8 +229,12 @@ def without_leaked(prepared: Prepared, predictions: Predictions) -> Sequence[Met
 
 
 def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, Any]]:
-    """The options and settings that repeat the run of a config.json."""
-    options = config.options.but(out=out)
+    """The options and settings that repeat the run of a config.json, with the vectors and weights that it began with.
+
+    These are read as the data are: the hash of the weights says at the end whether they are the same.
+    """
+    begun = {name: Path(str(path)) for name, path in config.begun_with.items()}
+    options = config.options.but(out=out, vectors=begun.get("vectors"), from_model=begun.get("weights"))
     hashes = {str(s["file"]): str(s["sha256"]) for s in config.sources if "sha256" in s}
     return options, {"settings": config.settings, "weights_sha256": config.weights_sha256, "sources": hashes}
 

@@ -58,6 +58,11 @@ class Tag:
         classes = sorted(counts)
         return cls(words, letters, classes, [counts[c] for c in classes])
 
+    @property
+    def inputs(self) -> TextInputs:
+        """What the task reads: words."""
+        return self.words
+
     def balance(self, train: Examples) -> None:
         """Weighs each tag by tokens / (K · tokens of the tag), so that all tags count alike in the loss."""
         found = _counts(targets_of(train, "tag"))

@@ -13,8 +13,14 @@ FALL = 0.02
 
 
 def advice(history: Sequence[Evaluation], stopped: str, metric: str, higher_is_better: bool) -> str:
-    """One sentence, from the best values of the metric, and of the loss, before and within the last evaluations."""
+    """One sentence, from the best values of the metric, and of the loss, before and within the last evaluations.
+
+    metric            its name in words
+    higher_is_better  whether it is; the largest value of every such metric is 1
+    """
     sign = 1 if higher_is_better else -1
+    if higher_is_better and max((e.metric for e in history), default=0.0) >= 1:
+        return f"More time would probably not have helped: {metric} on validation rows reached its largest value, 1."
     trained = [e for e in history if e.update]
     if len(trained) < 2:
         return "The time was enough for one evaluation or none, so more time would probably help: raise --minutes."

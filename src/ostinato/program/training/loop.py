@@ -14,6 +14,7 @@ from ...errors import StorageError
 from ...kernels.system.openmp import kernel_threads
 from ..digest import weights_sha256
 from ..options import FitOptions
+from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions, Task
 from .advice import advice
 from .batches import Batches, usual_batch
@@ -82,7 +83,7 @@ class Loop:
             "threads": self.threads.count,
             "bits": BITS if self.options.device == "cpu" else "per device",
         }
-        sentence = advice(self.history, stopped, self.task.metric, self.higher_is_better)
+        sentence = advice(self.history, stopped, title_of(self.task.metric), self.higher_is_better)
         found = weights_sha256(self.best)
         return Fitted(
             self.best,

@@ -8,7 +8,7 @@ from html import escape
 
 from ...report.format import number
 
-_VOID = frozenset({"meta", "br", "hr"})
+_VOID = frozenset({"meta", "br", "hr", "img"})
 
 
 class Html(str):
