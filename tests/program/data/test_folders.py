@@ -13,7 +13,7 @@ from program.data.made import options, write
 def test_a_folder_for_each_class(tmp_path):
     for place, text in [("pos/1.txt", "fine\n"), ("pos/2.txt", "a joy"), ("neg/1.txt", "dull"), ("neg/b.md", "x")]:
         write(tmp_path, place, text)
-    write(tmp_path, "neg/2.txt.gz", gzip.compress(b"bad"))
+    write(tmp_path, "neg/2.txt.gz", gzip.compress(b"bad", mtime=0))
     found = read(options(tmp_path))
     assert found.examples.inputs == ["dull", "bad", "fine", "a joy"]
     assert found.examples.targets == ["neg", "neg", "pos", "pos"]
@@ -24,7 +24,7 @@ def test_a_folder_for_each_class(tmp_path):
 
 def test_a_file_for_each_class_has_a_row_on_each_line(tmp_path):
     write(tmp_path, "Russian.txt", "Ivanov\r\nPetrov\r\n")
-    write(tmp_path, "Greek.txt.gz", gzip.compress("Παπάς\n\nLouka".encode()))
+    write(tmp_path, "Greek.txt.gz", gzip.compress("Παπάς\n\nLouka".encode(), mtime=0))
     found = read(options(tmp_path))
     assert found.examples.inputs == ["Παπάς", "Louka", "Ivanov", "Petrov"]
     assert found.examples.targets == ["Greek", "Greek", "Russian", "Russian"]
