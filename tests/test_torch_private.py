@@ -168,6 +168,11 @@ def test_tensors_of_one_kind_are_known_at_once():
     assert not any(same(other, p) for other in others), "a tensor would be read as what it is not"
     with torch.inference_mode():
         assert not same(torch.randn(2, 3), p)
+    any_size = _torch_private.same_kind([t, p], any_size=[0])
+    assert any_size is not None and any_size(torch.randn(7, 4), p) and any_size(t.t(), p)
+    others = (torch.randn(6), t.double(), torch._neg_view(t), torch._efficientzerotensor((2, 3)), t.to("meta"), p)
+    assert not any(any_size(other, p) for other in others), "a tensor would be read as what it is not"
+    assert not any_size(t, torch.nn.Parameter(torch.randn(4)))
 
 
 def test_batched_tensors_are_noticed():

@@ -11,7 +11,14 @@ from ostinato import _torch_private, kernels
 from ostinato.cells import catalogue
 from ostinato.errors import InputError, ShapeError
 from ostinato.execution import backends
-from ostinato.kernels.runtime.tensor_checks import TensorGuards, addresses, in_memory, readable_tensor, rows_in_memory
+from ostinato.kernels.runtime.tensor_checks import (
+    SizeFreeGuards,
+    TensorGuards,
+    addresses,
+    in_memory,
+    readable_tensor,
+    rows_in_memory,
+)
 from ostinato.sequence import SequenceCall
 
 SHAPE, KIND = (4, 3), torch.float32
@@ -165,3 +172,41 @@ def test_lengths_and_sizes_are_integers_on_the_cpu():
             kernels.forward(SequenceCall(cell, x, [h], weights, sizes), False, False)
     with pytest.raises(ShapeError, match="cell elman: the tensors must be x .* Give each its dimensions"):
         kernels.forward(SequenceCall(cell, x[None], [h[0, 0]], weights), False, False)
+
+
+def test_guards_of_any_size_compare_all_but_the_sizes():
+    guards, weight = SizeFreeGuards(), nn.Parameter(torch.randn(4, 3))
+    x = torch.randn(5, 2, 3)
+    assert not guards.pass_guards(None, [x], [weight], [(5, 2, 3)])
+    guards.add(None, [x], [weight])
+    for T, B in ((5, 2), (9, 2), (1, 7)):
+        assert guards.pass_guards(None, [torch.randn(T, B, 3)], [weight], [(T, B, 3)])
+    assert not guards.pass_guards("another list", [x], [weight], [(5, 2, 3)])
+    assert not guards.pass_guards(None, [x], [weight], [(5, 2, 4)])
+    assert not guards.pass_guards(None, [x], [nn.Parameter(torch.randn(3, 4))], [(5, 2, 3)])
+    assert not guards.pass_guards(None, [x], [torch.randn(4, 3).double()], [(5, 2, 3)])
+    larger = torch.randn(6, 2, 3)
+    shrunk = larger[:]
+    larger.untyped_storage().resize_(4)
+    others = [
+        torch.randn(2, 6, 3).transpose(0, 1),
+        torch.randn(1, 2, 3).expand(6, 2, 3),
+        torch.randn(6, 2, 3).double(),
+        torch.randn(12, 3),
+        torch._neg_view(torch.randn(6, 2, 3)),
+        torch._efficientzerotensor((6, 2, 3)),
+        torch.empty(6, 2, 3, device="meta"),
+        torch.randn(6, 2, 3).to_sparse(),
+        shrunk,
+    ]
+    for t in others:
+        assert not guards.pass_guards(None, [t], [weight], [tuple(t.shape)])
+    assert guards.pass_guards(None, [torch.randn(6, 2, 3)], [weight], [(6, 2, 3)])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_guards_of_any_size_do_not_ask_a_nested_tensor_for_its_shape():
+    guards, plain = SizeFreeGuards(), torch.zeros(SHAPE)
+    guards.add(None, [plain], [])
+    nested = torch.nested.as_nested_tensor([torch.zeros(2, 3), torch.zeros(1, 3)])
+    assert not guards.pass_guards(None, [nested], [], [SHAPE])
