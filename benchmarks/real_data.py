@@ -67,7 +67,7 @@ def names(data: Path, made: Path) -> Given:
     for path in paths:
         lines = [f"{a}\t{b}\n" for a, b in pairs if (b in held_out) == (path == paths[1])]
         path.write_text("".join(lines), encoding="utf-8")
-    columns = {"columns": "language,name", "text": "name", "target": "language", "group": "name"}
+    columns = {"columns": "language,name", "text": "name", "target": "language", "group": "name", "dropout": 0.5}
     return {"paths": paths[:1], "test": paths[1], **columns}
 
 

@@ -50,7 +50,7 @@ def trained(task: RealTask, seed: int, folder: Path, data: Path, limits: Mapping
     if ended.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)}\n{ended.stderr}")
     document = json.loads(ended.stdout)
-    tests = document["metrics"]["test"]
+    tests = document["metrics"]["all"]
     config = json.loads((Path(document["folder"]) / "config.json").read_text(encoding="utf-8"))
     history = (Path(document["folder"]) / "history.jsonl").read_text(encoding="utf-8").splitlines()
     return {

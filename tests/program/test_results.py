@@ -1,6 +1,7 @@
 """The benchmark on real data: its made files, the twin on torch.nn, and the page. No real data is read here."""
 
 import gzip
+import json
 
 import pytest
 import real_data
@@ -78,3 +79,28 @@ def test_a_folder_that_is_absent_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["results.py", "--data", str(tmp_path / "none")])
     with pytest.raises(SystemExit, match="none is no folder. Give the folder of the data"):
         results.main()
+
+
+@pytest.mark.slow
+def test_a_run_is_recorded_with_the_metrics_of_network_and_baselines_and_is_not_repeated(monkeypatch, tmp_path, capsys):
+    rows = [f"{k % 2}.5,{k % 2},{k % 3}:{'ab'[k % 2]}" for k in range(40)]
+    for part in ("TRAIN", "TEST"):
+        text = "\n".join(["@univariate true", "@classLabel true a b", "@data", *rows]) + "\n"
+        (tmp_path / f"Made_{part}.ts").write_text(text, encoding="utf-8")
+
+    def given(data, made):
+        return {"paths": [data / "Made_TRAIN.ts"], "test": data / "Made_TEST.ts"}
+
+    task = real_data.RealTask("made", "Made", given, 1.0, 1, (("accuracy", 0.5),), ())
+    monkeypatch.setattr(results, "RECORDS", tmp_path / "records")
+    words = ["--data", str(tmp_path), "--updates", "3", "--threads", "1", "--twin-updates", "2"]
+    results.run(task, results.arguments(words))
+    found = json.loads((tmp_path / "records" / "made.json").read_text(encoding="utf-8"))
+    (run,) = found["runs"]
+    assert (
+        set(run["metrics"]) == {"accuracy", "macro_f1", "log_loss"} and run["baselines"]["majority"]["accuracy"] == 0.5
+    )
+    assert run["updates"] == 3 and found["torch"]["updates"] == 2
+    assert run["command"] == "ostinato train Made_TRAIN.ts --test Made_TEST.ts --updates 3 --threads 1"
+    monkeypatch.setattr(results, "trained", None)
+    results.run(task, results.arguments(words))
