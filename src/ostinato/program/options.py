@@ -66,7 +66,7 @@ class FitOptions:
     batch: int | None = _flag(None, "Rows of an update. [default: 32; up to 256 where rows are short and many]")
     learning_rate: float = _flag(3e-3, "Adam's first; it falls to 0 at the last update.")
     clip: float = _flag(1.0, "Largest norm of the gradient.")
-    patience: int = _flag(8, "Evaluations without a better metric after which training ends.")
+    patience: int = _flag(8, "Evaluations, of 300 updates or more, without a better metric that end the training.")
     class_weights: str = _flag("none", "none or balanced.")
     seed: int = _flag(0, "Of the split, the first weights, the order of rows and dropout.")
     device: str = _flag("cpu", "Where the network runs, as torch names it.")

@@ -166,7 +166,15 @@ def test_the_timed_updates_change_neither_weights_nor_masks():
     assert again.sha256 == found.sha256 and again.stopped == "updates"
 
 
-def test_patience_ends_a_fit_whose_metric_no_longer_improves():
+def test_patience_waits_three_hundred_updates_at_the_least():
+    plan = of_time(replace(TIMED, patience=8), 1000, Speed(0.1, 0.1), per_epoch=4)
+    assert plan.interval == 50 and plan.patience == 8  # 400 updates
+    short = of_time(replace(TIMED, patience=8), 40, Speed(0.1, 0.1), per_epoch=4)
+    assert short.interval * (short.patience - 1) < 300 <= short.interval * short.patience
+
+
+def test_patience_ends_a_fit_whose_metric_no_longer_improves(monkeypatch):
+    monkeypatch.setattr("ostinato.program.training.plan.LEAST_WAIT", 1)
     machine = Machine(row=0.05)
     machine.task.score = lambda truth, predictions: 0.5
     machine.task.loss = lambda outputs, batch: (outputs - 1).square().mean()

@@ -21,6 +21,9 @@ MARGIN = 0.95
 EPOCHS, UPDATES = 60, 2000
 """A plan from the time alone has at most so many epochs, or so many updates where that is more."""
 
+LEAST_WAIT = 300
+"""Updates without a better evaluation that never end a run: a network may stay on its first plateau for so long."""
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -69,7 +72,8 @@ def of_time(options: FitOptions, seconds: float, speed: Speed, per_epoch: int) -
     count = max(1, min(MOST_EVALUATIONS, int(affordable)))
     possible = (seconds - count * speed.evaluation) / speed.update if speed.update > 0 else math.inf
     total = int(max(1, min(possible, max(UPDATES, EPOCHS * per_epoch))))
-    return Plan(total, math.ceil(total / count), total, options.patience)
+    interval = math.ceil(total / count)
+    return Plan(total, interval, total, max(options.patience, math.ceil(LEAST_WAIT / interval)))
 
 
 def repeated(settings: Mapping[str, Any]) -> Plan:
