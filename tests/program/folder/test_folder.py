@@ -303,7 +303,7 @@ def spoil(folder, how):
         ("newer", r"config\.json's version must be at most 1, got 2\. Install the version of ostinato that wrote it"),
         ("foreign", r"config\.json's format must be 'ostinato model', got None\. Give a folder that `ostinato train`"),
         ("missing", r"config\.json's settings must be there, got none\."),
-        ("type", r"config\.json's batch must be int, got '32'\."),
+        ("type", r"config\.json's batch must be int \| None, got '32'\."),
         ("option", r"an option of config\.json must be one of .*, got bach\. Did you mean 'batch'\?"),
         ("no mapping", r"config\.json's options\.fit must be .*Mapping.*, got \[1\]\."),
         ("range", r"the model folder: batch must be a whole number of 1 or more, got 0\."),
