@@ -319,7 +319,7 @@ def test_a_budget_gives_the_longest_segments_that_fit(T, B, calls, budget, data)
         x = x.flatten(0, 1)[: sizes.sum()]
     R, block = x.shape[:-1].numel(), max(1, BLOCK // B)
     boundary, kept, output = 2 * B * 6 * 4, 6 * 6 * 4, 6 * 4  # i f g o and tanh(c), and c; the output again
-    assert kept == 4 * sum(s[-1] for s in backends.kept_shapes(cell, x, states, weights))
+    assert kept == 4 * sum(s[-1] for s in backends.saved_shapes(cell, x, states, weights))
     share = budget // calls
     fitting = [n for n in range(block, T + block, block) if bytes_of(n, T, B, R, boundary, kept + output) <= share]
     asked, call = Checkpoint(0, budget, calls), SequenceCall(cell, x, states, weights, sizes)

@@ -87,7 +87,7 @@ def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> R
     return _backend(call.x).adjoints(call, result, upstream)
 
 
-def kept_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
+def saved_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
     """The tensors that `forward` saved, by node of the trace of `Cell.from_text(cell.text)`; {} where it saved none."""
     return kernels().saved_values(cell, states, weights, kept) if kept and compiled(x) else {}
 
@@ -121,7 +121,7 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> Tensor
     return kernels().zeros(shape, dtype, number)
 
 
-def kept_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
+def saved_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> list[tuple[int, ...]]:
     """The shapes of the tensors that `forward` saves, without running it: tracers need them."""
     return kernels().saved_shapes(cell, x, states, weights) if compiled(x) else []
 

@@ -78,7 +78,7 @@ def segment_steps(wanted: Checkpoint, call: SequenceCall) -> int:
         expected = '"sqrt" or a number of segments where no kernels run, and what a step keeps is not known'
         raise InputError(phrase("checkpoint", "the option", expected, f"{wanted.budget} bytes", remedy))
     boundary = sum(s.numel() for s in states) * x.element_size()
-    kept = sum(s[-1] for s in backends.kept_shapes(cell, x, states, weights)) * x.element_size()
+    kept = sum(s[-1] for s in backends.saved_shapes(cell, x, states, weights)) * x.element_size()
     output = cell.output_size(weights, states) * x.element_size()
     share = wanted.budget // wanted.calls
     if rows * kept <= share:

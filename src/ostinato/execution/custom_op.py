@@ -73,7 +73,7 @@ def forward_fake(
     """The shapes of what `forward` returns."""
     c, steps = Cell.from_text(cell), x.shape[:-1]
     others = [s for k, s in enumerate(states) if k != c.output_state] if histories else []
-    shapes = backends.kept_shapes(c, x, states, weights) if keep else []
+    shapes = backends.saved_shapes(c, x, states, weights) if keep else []
     return (
         x.new_empty(*steps, c.output_size(weights, states)),
         [s.new_empty(s.shape) for s in states],

@@ -37,7 +37,7 @@ class SequenceRecord:
     reverse: bool
     output: Tensor
     kept: Tensors
-    """The tensors that forward saved; `backends.kept_values` names them."""
+    """The tensors that forward saved; `backends.saved_values` names them."""
     histories: Tensors
     """The states after each step, in the order of the cell, laid out as the output."""
     noise: Tensor | None = None

@@ -78,6 +78,7 @@ class Scratch:
     """The workspace of one call: `with Scratch(bytes) as address`. Its content is undefined before and after.
 
     A small one belongs to the thread and is taken from it meanwhile: a nested call finds none and allocates its own.
+    A large one is a tensor of the pool, which gets it back when this object is freed, at the end of the call.
     """
 
     def __init__(self, nbytes: int):

@@ -40,7 +40,7 @@ class PieceView:
         """node.id → what forward saved of it: views, laid out as the output."""
         if self._saved is None:
             p = self.piece
-            self._saved = backends.kept_values(p.cell, p.x, p.states, p.weights, p.kept)
+            self._saved = backends.saved_values(p.cell, p.x, p.states, p.weights, p.kept)
             for k, i in self.recipe.new_states:
                 self._saved[i] = p.histories[k]
             if self.recipe.random:

@@ -1,6 +1,6 @@
 """Which task a file is for: a table of rules, each of which gives the readings that fit what was seen.
 
-A new task is a new rule in `RULES`, and, once it can be trained, its name in `TRAINED`.
+A new task is a new rule in `RULES`, and its name in `TRAINED`; CONTRIBUTING.md says what else it needs.
 """
 
 from __future__ import annotations
