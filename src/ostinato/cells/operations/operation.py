@@ -117,7 +117,8 @@ class _Code:
     """How an operation is compiled and exported. Builders are passed in, so that no row imports llvmlite or onnx.
 
     vector         (v, nodes and settings) → vector code; v is a `MathLanes` of `kernels.codegen.math_functions`,
-                   with the instructions of `kernels.codegen.vector_ops.Lanes`. None where kernels write it together with its neighbours
+                   with the instructions of `kernels.codegen.vector_ops.Lanes`. None where
+                   kernels write it together with its neighbours
     onnx           (g, nodes and settings) → the result's name; g has `make(operator, *inputs, **attributes)` and
                    `number(value)`, as `export.onnx_graph.GraphBuilder`
     rematerialize  whether backward computes the value again instead of reading it from memory: "always" what takes an

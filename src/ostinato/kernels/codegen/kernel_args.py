@@ -89,8 +89,8 @@ class KernelArgs(BarrierArgs):
     compute_dx = Integer("1 if the gradient of x is computed; call.")
     overwrite = Integer("1 if weight gradients are written, 0 if they are added to; call.")
     gate_gradients = Workspace(
-        "[Q, stride]: gradients of products and vectors of one block of steps, and operands. Where they are recorded, the "
-        "memory of the record, as its distance from the workspace."
+        "[Q, stride]: gradients of products and vectors of one block of steps, and operands. Where they are recorded, "
+        "the memory of the record, as its distance from the workspace."
     )
     operand_panel = Workspace("[threads, panel_size]: lines of an operand, packed for the weight gradients.")
     gradient_columns = Workspace("[width, Q]: gate_gradients transposed tile by tile.")
