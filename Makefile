@@ -32,11 +32,9 @@ bits: $(STAMP)
 stream: $(STAMP)
 	$(BIN)/python benchmarks/stream.py
 
-DATA ?= $(or $(OSTINATO_DATA),../shared/data)
-
-# ONLY=imdb runs one task; what was run before is kept.
+# DATA=FOLDER names the files, ONLY=imdb one task; what was run before is kept.
 results: $(STAMP)
-	$(BIN)/python benchmarks/results.py --data $(DATA) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python benchmarks/results.py $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

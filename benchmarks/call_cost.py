@@ -99,7 +99,8 @@ def _whole_call(layer: ostinato.Recurrent, steps: int, lengths: Tensor | None, t
     return call
 
 
-def _python_calls(call: Callable[[], None]) -> int:
+def python_calls(call: Callable[[], None]) -> int:
+    """Of one call; the load of the machine does not change it."""
     count = 0
 
     def profile(frame: object, event: str, argument: object) -> None:
@@ -133,18 +134,18 @@ def new_sizes(kind: str, ragged: bool, training: bool, count: int = 160) -> str:
     for call in known_calls:
         for _ in range(_REPEATS):
             call()
-    extra, python_calls = [], []
+    extra, counts = [], []
     for number, (size, known_call) in enumerate(zip(sizes, known_calls)):
         call = _whole_call(layer, *size, training)
         known_call()
         if number % 10 == 9:
-            python_calls.append(_python_calls(call) - _python_calls(known_call))
+            counts.append(python_calls(call) - python_calls(known_call))
         else:
             extra.append((_seconds(call) - _seconds(known_call)) * 1e6)
     low, median, _ = statistics.quantiles(extra[20:])
     way, batch = "training" if training else "inference", "lengths" if ragged else "dense"
     times = f"{low:.0f} us in the lower quartile, {median:.0f} in the median"
-    return f"{kind}, {batch}, {way}: {times}, {python_calls[-1]} Python calls"
+    return f"{kind}, {batch}, {way}: {times}, {counts[-1]} Python calls"
 
 
 def main() -> None:

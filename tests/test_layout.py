@@ -8,7 +8,6 @@ import runpy
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 from torch import nn
@@ -16,11 +15,7 @@ from torch import nn
 import ostinato
 from ostinato.apps.cli import app
 from ostinato.cells import catalogue
-
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "src" / "ostinato"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+from source_files import DOCUMENTS, PACKAGE, ROOT, SOURCES, identify
 
 ORDER = """
     _version _renamed errors _torch_private caching
@@ -46,10 +41,6 @@ PUBLIC = [(ostinato, name) for name in ostinato.__all__ if not name.startswith("
 PUBLIC += [(chapter, name) for chapter in CHAPTERS for name in chapter.__all__]
 RECORDS = [(c, n) for c, n in PUBLIC if c in CHAPTERS and dataclasses.is_dataclass(getattr(c, n))]
 FUNCTIONS = [(c, n) for c, n in PUBLIC if c in CHAPTERS and inspect.isfunction(getattr(c, n))]
-
-
-def identify(path):
-    return str(path.relative_to(ROOT))
 
 
 def part(path):
@@ -141,43 +132,6 @@ def test_the_contributors_map_lists_every_chapter():
     assert there <= set(RANK) and set(RANK) - there == NOT_LISTED
 
 
-EXEMPT = {
-    "cells/cell.py Cell.__init__": "settings of the decorator",
-    "apps/cli/app.py lag": "options of a command",
-    "export/onnx_writer.py onnx": "options of a public function",
-    "layers/torch_layers.py RNN.__init__": "torch.nn's constructor",
-    "layers/torch_layers.py GRU.__init__": "torch.nn's constructor",
-    "layers/torch_layers.py LSTM.__init__": "torch.nn's constructor",
-    "layers/recurrent.py Recurrent.__init__": "torch.nn's constructor",
-    "execution/custom_op.py forward": "the operator's schema",
-    "execution/custom_op.py forward_fake": "the operator's schema",
-    "execution/custom_op.py forward_autograd": "the operator's schema",
-    "execution/custom_op.py backward": "the operator's schema",
-    "execution/custom_op.py backward_fake": "the operator's schema",
-    "lens/measures/jacobian.py jacobian": "options of a public function",
-    "loss.py sequence_loss": "options of a public function",
-    "program/estimators.py SequenceEstimator.__init__": "options of a public class",
-}
-"""Functions of more than eight parameters, and why they have them."""
-
-
-def long_signatures(path):
-    """(name with its class, parameters) of every function of a file that has more than eight, self apart."""
-
-    def walk(node, owner):
-        for child in ast.iter_child_nodes(node):
-            name = f"{owner}{child.name}" if hasattr(child, "name") else owner
-            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                a = child.args
-                names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
-                count = len(names) - (names[:1] in (["self"], ["cls"]))
-                if count > 8:
-                    yield f"{path.relative_to(PACKAGE).as_posix()} {name}", count
-            yield from walk(child, f"{name}." if hasattr(child, "name") else owner)
-
-    yield from walk(ast.parse(path.read_text(encoding="utf-8")), "")
-
-
 KERNEL_ORDER = ["codegen", "planning", "system", "emit", "runtime", "lens_kernels"]
 """The folders of kernels: each imports those before it, and `__init__` all."""
 
@@ -195,106 +149,6 @@ def test_the_contributors_map_lists_the_folders_of_kernels():
     table = text[text.index("| folder |") :].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == KERNEL_ORDER
     assert set(KERNEL_ORDER) == {path.parent.name for path in (PACKAGE / "kernels").glob("*/*.py")}
-
-
-OPEN_SIGNATURES = {
-    "apps/cli/program.py check": "options that a decorator lists for the command line",
-    "apps/cli/program.py compare": "options that a decorator lists for the command line",
-    "apps/cli/program.py train": "options that a decorator lists for the command line",
-    "apps/cli/flags.py with_flags.decorate.called": "a decorator: the parameters are those of the function",
-    "bptt/chunks.py tree_map": "structures of one form, as many as the function has parameters",
-    "bptt/truncated.py TruncatedBPTT.__call__": "the arguments of the user's model",
-    "caching.py bounded_cache.decorate.cached": "a decorator: the parameters are those of the function",
-    "caching.py graph_bytes": "graphs and cells, any number",
-    "cells/cell.py Cell.__call__": "the parameters are those of the equations",
-    "cells/cell.py cell": "a decorator: the settings of Cell",
-    "cells/text.py parse.equations": "the parameters are those of the equations",
-    "cells/value.py Value.__array_ufunc__": "numpy's protocol",
-    "export/onnx_graph.py GraphBuilder.make": "attributes of an ONNX node",
-    "kernels/emit/gemm.py _RowTiles.__exit__": "a context manager's exit",
-    "kernels/emit/time_loop.py _RowSpans.__exit__": "a context manager's exit",
-    "kernels/runtime/precompile.py _new": "arguments of a cached function",
-    "kernels/system/memory_pool.py Scratch.__exit__": "a context manager's exit",
-    "layers/base.py Layer.__new__": "the parameters are those of the subclass",
-    "layers/hooks.py _here_alone.run": "torch calls a hook with or without keyword arguments",
-    "layers/parameters.py GateOrder._load_from_state_dict": "overrides a method of torch.nn.Module",
-    "layers/torch_layers.py TorchLayer.__init__": "torch.nn's constructor",
-    "lens/render/diagram/__init__.py fold": "the arguments of the user's model",
-    "lens/render/diagram/__init__.py unfold": "the arguments of the user's model",
-    "lens/render/diagram/svg.py Svg.add": "attributes of an SVG element",
-    "lens/render/html/markup.py tag": "attributes and children of an HTML element",
-    "lens/render/html/markup.py together": "parts of a page, any number",
-    "lens/render/html/markup.py details": "children of an HTML element",
-    "program/options.py TrainOptions.but": "fields of the options",
-    "program/python.py train": "fields of the options",
-    "program/training/interruption.py Interruption.__exit__": "a context manager's exit",
-    "lens/render/plots/style.py figure": "options of matplotlib's Figure",
-    "lens/render/plots/style.py styled.under_rules": "a decorator: the parameters are those of the function",
-}
-"""Functions whose signature has `*args` of any type or `**kwargs`, and why their parameters are not listed."""
-
-
-def open_signatures(path):
-    """The functions of a file that take `**kwargs`, or `*args` without a type; `*d: Tensor` says what it takes."""
-
-    def walk(node, owner):
-        for child in ast.iter_child_nodes(node):
-            name = f"{owner}{child.name}" if hasattr(child, "name") else owner
-            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                positional, keyword = child.args.vararg, child.args.kwarg
-                untyped = positional and ast.unparse(positional.annotation or ANY) in ("Any", "object", "P.args")
-                if untyped or (keyword and not ast.unparse(keyword.annotation or ANY).startswith("Unpack")):
-                    yield f"{path.relative_to(PACKAGE).as_posix()} {name}"
-            yield from walk(child, f"{name}." if hasattr(child, "name") else owner)
-
-    yield from walk(ast.parse(path.read_text(encoding="utf-8")), "")
-
-
-ANY = ast.Name("Any")
-
-
-def test_signatures_list_their_parameters():
-    """`*args` and `**kwargs` hide a function's parameters from editors, type checkers and readers."""
-    assert {name for path in SOURCES for name in open_signatures(path)} == OPEN_SIGNATURES.keys()
-
-
-BANNED = {
-    "bptt": "carrier tap walls left_alone stepwise told anew",
-    "cells": "wrapping rewriting spoken meeting anew told",
-    "export": "spoken told anew",
-    "lens": "meeting passage detective sight anew told",
-    "kernels": "meeting onlooker piece places told anew",
-    "execution": "onlooker watcher piece places told anew",
-    "ragged": "piece places told anew",
-    "layers": "onlooker watcher piece places told anew",
-    "apps": "shelf deaf crew heed put_down take_up",
-}
-"""Folder → private words that have a standard term, which the code uses instead; docs/glossary.md has those left."""
-
-
-@pytest.mark.parametrize("folder", BANNED)
-def test_private_words_are_gone(folder):
-    """From names, also as parts of names, and from docstrings, comments and messages."""
-    texts = {identify(path): path.read_text(encoding="utf-8") for path in (PACKAGE / folder).rglob("*.py")}
-    assert texts
-    assert {path: words for path, text in texts.items() if (words := private_words(text, BANNED[folder]))} == {}
-
-
-def private_words(text, banned):
-    """The words of `banned` in a text, also in the plural and between the underscores of a name."""
-    return re.findall(rf"(?<![A-Za-z])(?:{'|'.join(banned.split())})s?(?![A-Za-z])", text, re.IGNORECASE)
-
-
-def test_private_words_are_found():
-    """The test above would pass on anything if its pattern found nothing."""
-    found = private_words("def of_meetings(Shelf, shelfmark): # meeting", "meeting shelf")
-    assert found == ["meetings", "Shelf", "meeting"]
-
-
-def test_what_travels_together_is_one_record():
-    """Beyond eight parameters a function gets a typed record instead; these are the ones that a user's options fill."""
-    found = dict(pair for path in SOURCES for pair in long_signatures(path))
-    assert found.keys() == EXEMPT.keys(), found
 
 
 def test_the_order_is_read_from_real_imports():

@@ -1,30 +1,14 @@
 """Calls of sizes not seen before: what they share with the sizes before them, and what they cost in Python calls."""
 
-import sys
-
 import pytest
 import torch
+from call_cost import python_calls
 
 import ostinato
 from kernels.calls import same_bits
 from ostinato.kernels.runtime import api, named_tensors
 from ostinato.kernels.runtime.launch_plan import LaunchPlan
 from ostinato.kernels.runtime.plan_template import PlanTemplate
-
-
-def python_calls(call):
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(profile)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def whole_call(layer, T, lengths, training, B=4):

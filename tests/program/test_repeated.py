@@ -66,6 +66,22 @@ def test_config_refuses_changed_data_and_other_options(place):
     assert evaluated.status == 2 and "must be the file of the training, got one that has changed" in evaluated.err
 
 
+def test_two_files_of_one_name_are_each_compared_with_their_own(place):
+    """The hashes were once kept by name, so that a run on train/a.csv and test/a.csv could not be repeated."""
+    for folder, seed in (("train", 0), ("test", 1)):
+        (place / folder).mkdir()
+        made.reviews(place / folder / "a.csv", 80, seed=seed)
+    command = ("train", "train/a.csv", "--test", "test/a.csv", *COMMAND[2:])
+    assert ostinato(place, *command, *SMALL).status in (0, 1)
+    repeated = ostinato(place, "train", "--config", "model/config.json", "--out", "again", "--quiet")
+    assert repeated.status in (0, 1), repeated
+    assert sha(place, "model") == sha(place, "again")
+    assert ostinato(place, "evaluate", "model").status == 0
+    made.reviews(place / "test" / "a.csv", 80, seed=2)
+    refused = ostinato(place, "train", "--config", "model/config.json", "--out", "third", "--quiet")
+    assert refused.status == 2 and "The file has changed since" in str(refused)
+
+
 def test_a_cell_of_a_file_runs_when_it_is_typed_and_never_again(place):
     (place / "my_cells.py").write_text(CELL, encoding="utf-8")
     options = ("--cell", "my_cells.py:leaky", "--zoneout", "0.1", *SMALL)

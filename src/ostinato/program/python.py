@@ -10,14 +10,12 @@ from torch import nn
 
 from ..errors import InputError, phrase
 from .estimators import ESTIMATORS, SequenceEstimator
-from .folder.load import load as load_folder
-from .folder.load import restore
 from .options import FitOptions, NetworkOptions, TrainOptions
 from .running.clock import clock_from_now
+from .running.model import open_model
 from .running.progress import Silent
 from .running.train import Beginning
 from .running.train import train as train_run
-from .tasks.registry import task_named
 
 
 def train(*paths: str | Path, **options: Any) -> SequenceEstimator:
@@ -48,9 +46,8 @@ def load(folder: str | Path) -> SequenceEstimator:
 
     Raises InputError for a folder that `ostinato train` or `save` did not write, or that was changed since.
     """
-    found = load_folder(Path(folder))
-    task, network = restore(found, task_named(found.config.task))
-    estimator = estimator_of(task, network, found.config.options, found.config.class_type)
+    found = open_model(Path(folder))
+    estimator = estimator_of(found.task, found.network, found.config.options, found.config.class_type)
     estimator.folder_ = Path(folder)
     return estimator
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from ostinato.errors import InputError, phrase
-from ostinato.layers.options import Options
 
 _NEGATIVE = {"both_directions": "--one-direction"}
 """Flags whose opposite has a word of its own; others have --no- before them."""
@@ -95,8 +94,3 @@ def _number(flag: str, text: str) -> float | int:
         return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
     except ValueError:
         raise InputError(phrase("ostinato", flag, "a number", repr(text))) from None
-
-
-def layer_flags() -> Mapping[str, Any]:
-    """The options of the layers: names to fields of their record."""
-    return {f.name: f for f in fields(Options)}

@@ -68,7 +68,7 @@ def evaluate(
     json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Metrics of a model folder with intervals, by class and by length."""
-    from ostinato.program.commands.train import evaluate_model
+    from ostinato.program.commands.model import evaluate_model
 
     _end(json, lambda: evaluate_model(model, data))
 
@@ -80,7 +80,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="A new file for the table. [default: printed]")] = None,
 ) -> None:
     """Predict the rows of a file: a table in, a table out. With - every line is answered at once."""
-    from ostinato.program.commands.train import predict_rows
+    from ostinato.program.commands.model import predict_rows
 
     raise typer.Exit(predict_rows(model, data, out))
 

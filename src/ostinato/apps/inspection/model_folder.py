@@ -7,11 +7,10 @@ from ostinato.errors import InputError, phrase
 from ostinato.lens import Report
 from ostinato.program.data.examples import Examples
 from ostinato.program.data.read import read
-from ostinato.program.folder.load import load, restore
 from ostinato.program.running.evaluate import rows_again
 from ostinato.program.running.look import look
+from ostinato.program.running.model import open_model
 from ostinato.program.running.unlabelled import for_another_file
-from ostinato.program.tasks.registry import task_named
 
 from .saved import WHERE, check_finite
 
@@ -24,9 +23,8 @@ def folder_page(folder: Path, data: Path | None, rows: int) -> tuple[Report, dic
 
     Raises InputError for a folder that cannot be loaded, and for rows without targets.
     """
-    loaded = load(folder)
-    config = loaded.config
-    task, network = restore(loaded, task_named(config.task))
+    opened = open_model(folder)
+    config, task, network = opened.config, opened.task, opened.network
     check_finite(network)
     if data is None:
         examples, words = _validation_rows(config.options.data, config.sources), "validation rows of the training"

@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate`, `predict` and `compare`, as functions that give back what is printed."""
+"""The commands `train` and `compare`, as functions that give back what is printed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..folder.load import load
+from ..folder.load import read_json
 from ..options import TrainOptions
 from ..running.progress import Progress, on
 from ..running.train import Beginning, Run, repeated, resumed, train
@@ -23,7 +23,6 @@ def train_on(given: Mapping[str, Any], quiet: bool = False) -> Ended:
 def repeat_training(config: Path, out: Path | None, quiet: bool = False) -> Ended:
     """`ostinato train --config config.json`: the same run, to the same hash."""
     from ..folder.config import from_json
-    from ..folder.load import read_json
 
     options, more = repeated(from_json(read_json(config)), out)
     return _trained(options, Beginning(progress=_progress(quiet), **more))
@@ -51,7 +50,7 @@ def _advice_text(run: Run) -> str:
 
 
 def _content(run: Run) -> dict[str, Any]:
-    found = load(run.folder)
+    metrics = run.folder / "metrics.json"
     return {
         "folder": str(run.folder),
         "task": run.prepared.task.name,
@@ -60,7 +59,7 @@ def _content(run: Run) -> dict[str, Any]:
         "stopped": run.fitted.stopped,
         "weights_sha256": run.fitted.sha256,
         "notes": list(run.notes),
-        "metrics": found.metrics,
+        "metrics": read_json(metrics) if metrics.exists() else None,
         "status": run.status,
     }
 
@@ -72,28 +71,3 @@ def compare_cells(given: Mapping[str, Any], cells: Sequence[str], seeds: int, qu
     options = TrainOptions.of("ostinato compare", given)
     compared = compare(options, cells, seeds, _progress(quiet))
     return Ended(compared.text(), compared.content())
-
-
-def evaluate_model(model: Path, data: Path | None) -> Ended:
-    """`ostinato evaluate`: metrics with intervals, by class and by length."""
-    from ..running.evaluate import evaluate
-
-    found = evaluate(model, data)
-    return Ended(found.text(), found.content())
-
-
-def predict_rows(model: Path, data: str | None, out: Path | None) -> int:
-    """`ostinato predict`: a table, or with - an answer to every line."""
-    from ..running.predict import predict_lines, predict_table
-
-    if data == "-":
-        return predict_lines(model, sys.stdin, sys.stdout)
-    text = predict_table(model, None if data is None else Path(data))
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        from ..running.predict import write_new
-
-        write_new(out, text)
-        print(f"Written: {out}", file=sys.stderr)
-    return 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..options import DataOptions
 from .check import check
-from .examples import DataSet, Split
+from .examples import DataSet, Source, Split
 from .findings import Finding
 from .read import read
 from .split import split
@@ -33,3 +34,14 @@ def read_data(options: DataOptions) -> Data:
     dataset = read(options)
     parts = split(dataset, options)
     return Data(dataset, parts, check(dataset, parts))
+
+
+def changed_source(sources: Sequence[Source], recorded: Sequence[Mapping[str, Any]]) -> Source | None:
+    """The first file that is not the one of an earlier run; None where all are, or where no hash was recorded.
+
+    recorded: as config.json lists them, in the order of the files of the command; two of them may have one name.
+    """
+    for source, known in zip(sources, recorded):
+        if known.get("sha256") not in (None, source.sha256):
+            return source
+    return None

@@ -12,14 +12,14 @@ import numpy as np
 from ...errors import InputError, phrase
 from ..commands.closing import text_table
 from ..data.examples import Examples, Split
+from ..data.found import changed_source
 from ..data.read import read
 from ..data.split import split
-from ..folder.load import load, restore
 from ..options import DataOptions
 from ..tasks.metric_names import title_of
-from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions, Task
 from ..training.evaluate import predict
+from .model import open_model
 from .outcome import interval_of, shown
 from .unlabelled import for_another_file
 
@@ -82,13 +82,13 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
 
     Raises InputError for rows without targets, and where the training's files are no longer there or have changed.
     """
-    loaded = load(model)
-    task, network = restore(loaded, task_named(loaded.config.task))
+    opened = open_model(model)
+    task, network = opened.task, opened.network
     if data is not None:
-        examples, words = read(for_another_file(loaded.config.options.data, data)).examples, f"All rows of {data.name}."
+        examples, words = read(for_another_file(opened.config.options.data, data)).examples, f"All rows of {data.name}."
         leaked: set[int] = set()
     else:
-        examples, leaked = test_rows(loaded.config.options.data, loaded.config.sources)
+        examples, leaked = test_rows(opened.config.options.data, opened.config.sources)
         words = f"The {len(examples)} test rows of the training."
     if examples.targets is None or not len(examples):
         remedy = "Give a file with the target column."
@@ -110,13 +110,10 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
 def rows_again(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, Split]:
     """All rows of a training and their split, read again. Refuses files that have changed since."""
     dataset = read(options)
-    for source in dataset.sources:
-        known = {str(s["file"]): s.get("sha256") for s in sources}.get(source.path.name)
-        if known is not None and known != source.sha256:
-            remedy = "Give the file with the rows to read as DATA."
-            raise InputError(
-                phrase(WHERE, str(source.path), "the file of the training", "one that has changed", remedy)
-            )
+    changed = changed_source(dataset.sources, sources)
+    if changed is not None:
+        remedy = "Give the file with the rows to evaluate as DATA."
+        raise InputError(phrase(WHERE, str(changed.path), "the file of the training", "one that has changed", remedy))
     return dataset.examples, split(dataset, options)
 
 

@@ -9,12 +9,11 @@ from ...errors import InputError, OstinatoError, phrase
 from ..data.examples import Examples
 from ..data.read import read
 from ..folder.documents import predictions_csv
-from ..folder.load import load, restore
 from ..storage import write_bytes
-from ..tasks.registry import task_named
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from .evaluate import test_rows
+from .model import open_model
 from .unlabelled import for_another_file, from_line
 
 WHERE = "ostinato predict"
@@ -22,22 +21,22 @@ WHERE = "ostinato predict"
 
 def predict_table(model: Path, data: Path | None = None) -> str:
     """The predictions of the rows of `data`, or of the test rows of the training, as CSV."""
-    loaded = load(model)
-    task, network = restore(loaded, task_named(loaded.config.task))
+    opened = open_model(model)
+    task, network = opened.task, opened.network
     if data is None:
-        examples, _ = test_rows(loaded.config.options.data, loaded.config.sources)
+        examples, _ = test_rows(opened.config.options.data, opened.config.sources)
     else:
-        examples = read(for_another_file(loaded.config.options.data, data), with_target=False).examples
+        examples = read(for_another_file(opened.config.options.data, data), with_target=False).examples
     return predictions_csv(examples, predicted(task, network, examples))
 
 
 def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
-    """Answers every line at once; a line that cannot be read is answered on stderr's behalf with `error: …`.
+    """Answers every line at once, a line that cannot be read with `error: …`.
 
     Returns 2 where some line could not be read, else 0.
     """
-    loaded = load(model)
-    task, network = restore(loaded, task_named(loaded.config.task))
+    opened = open_model(model)
+    task, network = opened.task, opened.network
     kind, channels = line_kind(task)
     status = 0
     for line in lines:

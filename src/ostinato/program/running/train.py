@@ -15,15 +15,14 @@ from ...cells import Cell
 from ...errors import InputError, phrase
 from ...layers import Recurrent
 from ...lens.render.html.page import MOST_DRAWN
-from ..data.found import Data, read_data
+from ..data.found import Data, changed_source, read_data
 from ..folder.config import Config
-from ..folder.load import load, restore
+from ..folder.load import load
 from ..folder.names import new_folder
 from ..folder.save import write
 from ..options import TrainOptions
 from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
-from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions
 from ..training.evaluate import predict
 from ..training.fit import Fitted, Surroundings, fit
@@ -59,8 +58,8 @@ class Beginning:
     """`Fitted.settings` of the run that is repeated; None: a new plan."""
     weights_sha256: str | None = None
     """Of the run that is repeated, to compare with."""
-    sources: Mapping[str, str] | None = None
-    """File name → SHA-256 of the data of the run that is repeated."""
+    sources: Sequence[Mapping[str, Any]] = ()
+    """The files of the run that is repeated, as config.json lists them."""
     folder: Path | None = None
     """An unfinished folder whose training goes on; None: a new folder."""
 
@@ -93,10 +92,10 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
             prepared.train,
             prepared.valid,
             options.fit,
-            around(options, begin, folder, (prepared, network), stop),
+            around(options, begin, folder, prepared, network, stop),
         )
         begin.progress.close()
-        return finished(options, cell, prepared, network, fitted, baselines, (begin, folder))
+        return finished(options, cell, prepared, network, fitted, baselines, begin, folder)
 
 
 def with_cell(options: TrainOptions, typed: bool) -> tuple[TrainOptions, Cell]:
@@ -105,14 +104,12 @@ def with_cell(options: TrainOptions, typed: bool) -> tuple[TrainOptions, Cell]:
     return options.but(cell=cell.text), cell
 
 
-def same_sources(data: Data, expected: Mapping[str, str] | None) -> None:
+def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
     """Refuses to repeat a run on other data."""
-    for source in data.dataset.sources if expected else ():
-        known = (expected or {}).get(source.path.name)
-        if known is not None and known != source.sha256:
-            remedy = "The file has changed since: train anew, without --config."
-            expected_hash, received = f"the one of the run, SHA-256 {known[:12]}", f"SHA-256 {source.sha256[:12]}"
-            raise InputError(phrase(WHERE, str(source.path), expected_hash, received, remedy))
+    changed = changed_source(data.dataset.sources, recorded)
+    if changed is not None:
+        remedy = "The file has changed since: train anew, without --config."
+        raise InputError(phrase(WHERE, str(changed.path), "the file of the run", "another content", remedy))
 
 
 def started_folder(options: TrainOptions) -> Path:
@@ -158,10 +155,14 @@ def begin_from(model: Path | None, network: nn.Module, prepared: Prepared) -> No
 
 
 def around(
-    options: TrainOptions, begin: Beginning, folder: Path, made: tuple[Prepared, nn.Module], stop: Interruption
+    options: TrainOptions,
+    begin: Beginning,
+    folder: Path,
+    prepared: Prepared,
+    network: nn.Module,
+    stop: Interruption,
 ) -> Surroundings:
     """What the fit runs in: the time that is left of the command, and what follows the fit."""
-    prepared, network = made
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
@@ -191,10 +192,10 @@ def finished(
     network: nn.Module,
     fitted: Fitted,
     baselines: list[Judged],
-    place: tuple[Beginning, Path],
+    begin: Beginning,
+    folder: Path,
 ) -> Run:
     """Judges the network on the test rows and writes the folder, the page last."""
-    begin, folder = place
     task, test = prepared.task, prepared.test
     notes = [*prepared.data.notes, *fitted.notes]
     if begin.weights_sha256 is not None:
@@ -206,7 +207,7 @@ def finished(
     outcome = predictions = None
     if len(test):
         predictions, _ = predict(task, network, task.encode(test), options.fit.device)
-        outcome = outcome_of(task, cell.name, test, predictions, baselines, begin.clock())
+        outcome = outcome_of(task, cell.name, test, predictions, baselines, fitted.history[-1].seconds)
     clean = None if predictions is None else without_leaked(prepared, predictions)
     if clean:
         name = clean[0].name
@@ -235,8 +236,8 @@ def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, 
     """
     begun = {name: Path(str(path)) for name, path in config.begun_with.items()}
     options = config.options.but(out=out, vectors=begun.get("vectors"), from_model=begun.get("weights"))
-    hashes = {str(s["file"]): str(s["sha256"]) for s in config.sources if "sha256" in s}
-    return options, {"settings": config.settings, "weights_sha256": config.weights_sha256, "sources": hashes}
+    known = {"settings": config.settings, "weights_sha256": config.weights_sha256, "sources": config.sources}
+    return options, known
 
 
 def resumed(folder: Path) -> TrainOptions:
@@ -251,10 +252,3 @@ def resumed(folder: Path) -> TrainOptions:
     except ValueError as error:
         raise InputError(phrase(WHERE, str(path), "JSON", str(error), "Train again.")) from None
     return TrainOptions.from_json(content if isinstance(content, dict) else {}, str(path))
-
-
-def loaded_network(folder: Path) -> tuple[Any, nn.Module, Config]:
-    """(task, network in evaluation, config) of a model folder."""
-    found = load(folder)
-    task, network = restore(found, task_named(found.config.task))
-    return task, network, found.config

@@ -68,7 +68,7 @@ def fit(
     devices = [] if options.device == "cpu" else [torch.device(options.device)]
     network.to(options.device)
     with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
-        return Loop((task, network), (train, valid), options, where, identity, threads).run(state)
+        return Loop(task, network, train, valid, options, where, identity, threads).run(state)
 
 
 DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "class_weights", "seed")

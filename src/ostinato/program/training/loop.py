@@ -37,14 +37,16 @@ class Loop:
 
     def __init__(
         self,
-        trained: tuple[Task, nn.Module],
-        parts: tuple[Part, Part],
+        task: Task,
+        network: nn.Module,
+        train: Part,
+        valid: Part,
         options: FitOptions,
         where: Surroundings,
         identity: Mapping[str, str],
         threads: ThreadCount,
     ) -> None:
-        (self.task, self.network), (self.train, self.valid) = trained, parts
+        self.task, self.network, self.train, self.valid = task, network, train, valid
         self.options, self.where, self.identity, self.threads = options, where, identity, threads
         self.seconds_on: dict[int, float] = {}
         """Threads that the fit may choose between → seconds of an update on them; empty where the count is fixed."""
