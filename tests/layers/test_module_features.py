@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import ostinato
 from layers.pairs import BATCH, FEATURES, HIDDEN, PAIRS, STEPS, named, pair, parts
-from ostinato.layers import torch_layers
+from ostinato.layers import stack_call, torch_layers
 from tolerance import check
 
 
@@ -250,6 +251,19 @@ def test_autocast_gives_torchs_number_types(kind, options):
     for name, b in expected.items():
         assert found[name].dtype == b.dtype, name
         assert (found[name].float() - b.float()).abs().max() < 0.05
+
+
+def test_what_torch_jit_traces_leaves_nothing_in_caches():
+    layer = ostinato.GRU(FEATURES, HIDDEN, dtype=torch.float64)
+    x, t = torch.randn(2, STEPS, 3, FEATURES, dtype=torch.float64).unbind(0)
+    before = stack_call._zeros.cache_info().currsize
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(layer, (x,), check_trace=False)
+    assert stack_call._zeros.cache_info().currsize == before
+    layer(x.new_zeros(STEPS, 5, FEATURES))
+    torch.func.jvp(lambda x: layer(x)[0], (x,), (t,))
 
 
 def test_forward_mode_through_layers_and_lengths():

@@ -76,7 +76,9 @@ def direct_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> 
     if type(x) is not Tensor or not x.is_cpu:
         return None
     shape, batch_first, draws = x.shape, layer.batch_first, layer._draws and layer.training
-    if len(shape) != 3 or shape[2] != layer.input_size or 0 in shape:
+    if len(shape) != 3 or type(shape[0]) is not int:  # torch.jit.trace gives sizes as tensors, which no cache may hold
+        return None
+    if shape[2] != layer.input_size or 0 in shape:
         return None
     if layer.options.checkpoint is not None and torch.is_grad_enabled():
         return None
