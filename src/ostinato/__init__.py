@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import cells
 from ._version import __version__
-from .bptt import TruncatedBPTT
 from .cells import Cell, cell, clip_gradient, mean, norm
 from .layers import GRU, LSTM, RNN, Recurrent, convert, gate_order, permute_optimizer_state, warmup
 from .loss import sequence_loss
 
 if TYPE_CHECKING:
     from . import export, lens
+    from .bptt import TruncatedBPTT
     from .lens import detect_anomaly
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
     from .program.python import load, train
@@ -46,6 +46,7 @@ __all__ = [
 
 
 _LATER = {
+    "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
     "load": ".program.python",
     "train": ".program.python",
