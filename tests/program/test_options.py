@@ -28,6 +28,13 @@ def test_json_gives_back_the_same_options():
     assert TrainOptions.from_json(made.to_json(), "config.json").data.test == Path("b.csv")
 
 
+def test_a_task_has_defaults_of_its_own_for_what_is_not_given():
+    made = options(hidden=7).for_task({"hidden": 256, "cell": "lstm", "batch": 64})
+    assert (made.network.hidden, made.network.cell, made.fit.batch) == (7, "lstm", 64)
+    again = TrainOptions.from_json(made.to_json(), "config.json").for_task({"cell": "rnn", "batch": 8})
+    assert again.to_json() == made.to_json()
+
+
 def test_another_value_of_an_option():
     assert options(hidden=7).but(hidden=9, minutes=1).network.hidden == 9
 
@@ -40,7 +47,14 @@ def test_another_value_of_an_option():
         ({"minutes": 0}, "minutes must be a number above 0, got 0"),
         ({"updates": 0}, "updates must be 1 or more, got 0. Leave it out to plan them from minutes."),
         ({"dropout": 1.0}, "dropout must be a share from 0 up to, not including, 1, got 1.0"),
-        ({"unit": "bpe"}, "unit must be auto, word or char, got 'bpe'"),
+        (
+            {"unit": "bpe"},
+            "unit must be auto, word, char, or bpe: with a number of entries such as bpe:8000",
+        ),
+        ({"k1": 0}, "k1 must be a whole number of 1 or more, got 0"),
+        ({"horizon": 1.5}, "horizon must be a whole number of 1 or more, got 1.5"),
+        ({"levels": (0,)}, "levels must be percent above 0 and below 100, got 0. Write --levels 80,95."),
+        ({"scale": "sqrt"}, "scale must be auto, none or log, got 'sqrt'"),
         ({"class_weights": "all"}, "class_weights must be none or balanced, got 'all'"),
         ({"valid_share": 0}, "valid_share must be a share between 0 and 1, got 0"),
         ({"valid_share": 0}, "valid_share must be a share between 0 and 1, got 0."),

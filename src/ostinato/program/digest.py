@@ -45,6 +45,8 @@ def _bytes(value: Any) -> bytes:
     elif isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
         content = json.dumps([str(array.dtype), array.shape]).encode() + array.tobytes()
+    elif hasattr(value, "sha256"):  # a passage of a text, a window of a series
+        content = value.sha256()
     elif isinstance(value, Sequence):
         content = b"".join(map(_bytes, value))
     else:

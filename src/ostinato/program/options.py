@@ -5,12 +5,15 @@ A field's `help` is what `--help` prints of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, did_you_mean, phrase
+
+_BPE = re.compile(r"bpe:[1-9]\d{2,6}")
 
 
 def _flag(default: Any, help: str) -> Any:
@@ -36,7 +39,13 @@ class DataOptions:
     group: str | None = _flag(None, "A column whose equal values stay in one part of the split.")
     encoding: str | None = _flag(None, "Of text files that are neither UTF-8 nor UTF-16, such as latin-1.")
     label_separator: str | None = _flag(None, "Between the labels of one cell, where a row may have several.")
-    task: str | None = _flag(None, "classify, regress or tag, where the file does not say.")
+    task: str | None = _flag(None, "The task, where the file does not say, such as classify or forecast.")
+    given: Sequence[str] = _flag((), "Columns that a target text is generated from, with commas between.")
+    time: str | None = _flag(None, "The column of times of a forecast.")
+    id: str | None = _flag(None, "The column that names the series of a forecast, where a file holds several.")
+    horizon: int | None = _flag(None, "Steps to forecast.")
+    future: Sequence[str] = _flag((), "Columns whose values are known ahead, with commas between.")
+    origins: int | None = _flag(None, "The last origins, which are the test part of a forecast.")
     split_seed: int = _flag(0, "Of the split by hash; the same seed puts a row into the same part.")
 
 
@@ -50,10 +59,13 @@ class NetworkOptions:
     both_directions: bool = _flag(True, "Whether the layers also read from the end.")
     embedding: int = _flag(64, "Numbers of a word's, or character's, vector.")
     dropout: float = _flag(0.3, "Share of the numbers between layers that training sets to 0.")
-    unit: str = _flag("auto", "word, char, or auto: char where most texts have at most two words.")
+    unit: str = _flag("auto", "word, char, bpe:8000, or auto: char where most texts have at most two words.")
     lowercase: bool = _flag(False, "Whether capitals are read as small letters.")
     vocabulary: int = _flag(50_000, "Most frequent words of the training rows with a vector; others share one.")
     vectors: Path | None = _flag(None, "Word vectors to begin with: a word and its numbers on each line.")
+    context: int | None = _flag(None, "Steps that a forecast reads. [default: by the period of the series]")
+    levels: Sequence[float] = _flag((80.0, 95.0), "Percent that the bands of a forecast cover, with commas between.")
+    scale: str = _flag("auto", "none, log or auto: log where a forecast's series grows with its amplitude.")
     options: Mapping[str, Any] = _flag({}, "Options of the layers by name: zoneout, layer_norm, ...")
 
 
@@ -67,6 +79,8 @@ class FitOptions:
     learning_rate: float = _flag(3e-3, "Adam's first; it falls to 0 at the last update.")
     clip: float = _flag(1.0, "Largest norm of the gradient.")
     patience: int = _flag(8, "Evaluations, of 300 updates or more, without a better metric that end the training.")
+    k1: int = _flag(128, "Steps of a text between two updates of a language model.")
+    k2: int | None = _flag(None, "Steps that gradients of a language model reach back. [default: k1]")
     class_weights: str = _flag("none", "none or balanced.")
     seed: int = _flag(0, "Of the split, the first weights, the order of rows and dropout.")
     device: str = _flag("cpu", "Where the network runs, as torch names it.")
@@ -92,6 +106,8 @@ class TrainOptions:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     fit: FitOptions = field(default_factory=FitOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    chosen: frozenset[str] = field(default=frozenset(), compare=False)
+    """The options that the user gave by name; a task has defaults of its own for others."""
 
     @classmethod
     def of(cls, where: str, given: Mapping[str, Any]) -> TrainOptions:
@@ -102,7 +118,7 @@ class TrainOptions:
         from ..layers.options import Options
 
         layer_options = {f.name for f in fields(Options)}
-        parts: dict[str, dict[str, Any]] = {part.name: {} for part in fields(cls)}
+        parts: dict[str, dict[str, Any]] = {part: {} for part in _RECORDS}
         options: dict[str, Any] = dict(given.get("options") or {})
         for name, value in given.items():
             part = _PART_OF.get(name)
@@ -115,9 +131,13 @@ class TrainOptions:
                 raise InputError(phrase(where, "an option", "a known one", repr(name), did_you_mean(name, known)))
         parts["network"]["options"] = options
         Options.of(where, options)
-        made = cls(**{name: _RECORDS[name](**values) for name, values in parts.items()})
+        made = cls(**{name: _RECORDS[name](**values) for name, values in parts.items()}, chosen=frozenset(given))
         _check(where, made)
         return made
+
+    def for_task(self, defaults: Mapping[str, Any]) -> TrainOptions:
+        """The same with a task's own defaults for the options that the user has not given."""
+        return self.but(**{name: value for name, value in defaults.items() if name not in self.chosen})
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it: paths as text."""
@@ -162,11 +182,19 @@ def _plain(value: Any) -> Any:
 def _check(where: str, made: TrainOptions) -> None:
     """Refuses numbers that no training can use."""
     network, fit, data = made.network, made.fit, made.data
-    whole = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
-    for record, name in [*whole, (fit, "batch"), (fit, "patience")]:
+    whole: list[tuple[Any, str]] = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
+    whole += [(fit, "patience"), (fit, "k1")]
+    optional = [(fit, "batch"), (fit, "k2"), (data, "horizon"), (data, "origins"), (network, "context")]
+    for record, name in [*whole, *(pair for pair in optional if getattr(*pair) is not None)]:
         value = getattr(record, name)
-        if (name, value) != ("batch", None) and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(phrase(where, name, "a whole number of 1 or more", repr(value)))
+    for level in network.levels:
+        if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 100:
+            remedy = "Write --levels 80,95."
+            raise InputError(phrase(where, "levels", "percent above 0 and below 100", repr(level), remedy))
+    if network.scale not in ("auto", "none", "log"):
+        raise InputError(phrase(where, "scale", "auto, none or log", repr(network.scale)))
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):
         if not isinstance(number, int | float) or not 0 < number < float("inf"):
             raise InputError(phrase(where, name, "a number above 0", repr(number)))
@@ -174,8 +202,9 @@ def _check(where: str, made: TrainOptions) -> None:
         raise InputError(phrase(where, "updates", "1 or more", fit.updates, "Leave it out to plan them from minutes."))
     if not 0 <= network.dropout < 1:
         raise InputError(phrase(where, "dropout", "a share from 0 up to, not including, 1", network.dropout))
-    if network.unit not in ("auto", "word", "char"):
-        raise InputError(phrase(where, "unit", "auto, word or char", repr(network.unit)))
+    if network.unit not in ("auto", "word", "char") and not _BPE.fullmatch(network.unit):
+        expected = "auto, word, char, or bpe: with a number of entries such as bpe:8000"
+        raise InputError(phrase(where, "unit", expected, repr(network.unit)))
     if fit.class_weights not in ("none", "balanced"):
         raise InputError(phrase(where, "class_weights", "none or balanced", repr(fit.class_weights)))
     if not 0 < data.valid_share < 1:

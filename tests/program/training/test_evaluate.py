@@ -8,7 +8,7 @@ import torch
 
 from ostinato.program.tasks.task import Batch, Predictions
 from ostinato.program.training import evaluate
-from ostinato.program.training.evaluate import first, predict, to_device
+from ostinato.program.training.evaluate import predict, to_device
 from ostinato.program.training.seeds import new_network
 from program.training import made
 
@@ -59,7 +59,7 @@ def test_rows_of_tags_keep_their_own_lengths(network):
     found, loss = predict(task, network, encoded)
     assert [len(tags) for tags in found.values] == encoded.lengths.tolist() == [len(p) for p in found.probabilities]
     assert math.isnan(loss)
-    few = first(found, 3)
+    few = found.take(range(3))
     assert few.values == found.values[:3] and len(few.probabilities) == 3
 
 
@@ -69,7 +69,7 @@ def test_numbers_have_no_probabilities(network):
             return Predictions(outputs[:, 0].tolist())
 
     found, _ = predict(Numbers(), network, made.parts(made.Signs())[1].encoded)
-    assert found.probabilities is None and first(found, 2).probabilities is None and len(found.values) == 40
+    assert found.probabilities is None and found.take(range(2)).probabilities is None and len(found.values) == 40
 
 
 def test_a_batch_moves_to_a_device_but_its_lengths_do_not():

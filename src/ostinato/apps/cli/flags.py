@@ -54,7 +54,8 @@ def _parameter(f: Field[Any]) -> inspect.Parameter:
     name = "--" + f.name.replace("_", "-")
     default = None if f.default is MISSING else f.default
     if default not in (None, (), {}) and not isinstance(default, bool):
-        text += f" [default: {default}]"
+        shown = ",".join(f"{value:g}" for value in default) if isinstance(default, tuple) else default
+        text += f" [default: {shown}]"
     if kind == "bool":
         opposite = _NEGATIVE.get(f.name, "--no-" + name[2:])
         text += f" [default: {name if default else opposite}]"
@@ -74,7 +75,8 @@ def _read(f: Field[Any], value: Any) -> Any:
     if value is None or kind in _KINDS or kind == "bool":
         return value
     if kind.startswith("Sequence"):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        return tuple(_number(f"--{f.name}", part) for part in parts) if kind == "Sequence[float]" else parts
     return _layer_value(f.name, value)
 
 

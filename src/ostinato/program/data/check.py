@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .examples import DataSet, Examples, Split
+from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
 from .refusals import listed
 from .row_keys import row_keys
@@ -34,7 +34,7 @@ def labels_of(target: Any) -> tuple[str, ...]:
 
 def empty_inputs(examples: Examples) -> Iterator[Finding]:
     """Texts without a character, sentences without a token, series without a step."""
-    if examples.kind == "features":
+    if examples.kind not in ("text", "tokens", "series"):
         return
     noun = {"text": "text", "tokens": "sentence", "series": "series"}[examples.kind]
     if examples.kind == "text":
@@ -66,6 +66,8 @@ def missing_numbers(examples: Examples) -> Iterator[Finding]:
 def constant_channels(examples: Examples) -> Iterator[Finding]:
     """Channels of one value, or of none, in all rows; texts that are all the same."""
     steps = stacked(examples)
+    if examples.kind in ("passage", "window"):
+        return
     if steps is None:
         same = {tuple(x) if isinstance(x, list) else x for x in examples.inputs}
         if len(same) == 1 < len(examples):
@@ -83,6 +85,8 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
 
 def duplicates(examples: Examples) -> Iterator[Finding]:
     """Rows equal to an earlier one, and rows of one input with different targets."""
+    if examples.successive:
+        return
     keys = row_keys(examples)
     targets = [None] * len(keys) if examples.targets is None else [repr(target) for target in examples.targets]
     whole = Counter(zip(keys, targets))
@@ -107,6 +111,8 @@ def targets(examples: Examples) -> Iterator[Finding]:
     if examples.target_kind == "number":
         if len(set(examples.targets)) == 1:
             yield Finding("error", f"{examples.target_name} is {examples.targets[0]:g} in every row.", len(examples))
+        return
+    if examples.target_kind not in LABELLED:
         return
     counts = Counter(label for target in examples.targets for label in labels_of(target))
     if len(counts) == 1 and examples.target_kind != "labels":
@@ -160,7 +166,7 @@ def groups_across(examples: Examples, split: Split) -> Iterator[Finding]:
 
 def labels_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
     """Labels that no training row has."""
-    if examples.targets is None or examples.target_kind == "number":
+    if examples.targets is None or examples.target_kind not in LABELLED:
         return
     counted = {
         name: Counter(label for row in rows for label in labels_of(examples.targets[row]))

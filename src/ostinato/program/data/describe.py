@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .check import labels_of
-from .examples import DataSet, Split
+from .examples import LABELLED, DataSet, Split
 from .findings import Finding, many
 from .refusals import listed
 
@@ -23,12 +23,13 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         lines.append(f"{source.path.name}: {', '.join(details)}")
     parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
     how = "given" if split.given else "by a hash of each " + ("group" if examples.groups is not None else "row")
+    how = "successive" if examples.successive else how
     lines.append(f"split ({how}): " + ", ".join(f"{name} {len(rows):,}" for name, rows in parts))
-    if examples.targets is not None and examples.target_kind != "number":
+    if examples.targets is not None and examples.target_kind in LABELLED:
         counts = Counter(label for target in examples.targets for label in labels_of(target))
         named = [f"{label} {count:,}" for label, count in counts.most_common()]
         lines.append(f"{examples.target_name}: {listed(named)}")
-    elif examples.targets is not None:
+    elif examples.targets is not None and examples.target_kind == "number":
         lines.append(f"{examples.target_name}: from {min(examples.targets):g} to {max(examples.targets):g}")
     if examples.kind in ("series", "features"):
         lines.append(f"{many(len(examples.channels), 'channel')}: {listed(examples.channels)}")

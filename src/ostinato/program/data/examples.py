@@ -15,10 +15,14 @@ import numpy as np
 from ..options import DataOptions
 from .findings import Finding
 
-InputKind = Literal["text", "tokens", "series", "features"]
-"""text: a string. tokens: a list of strings. series: float64 [T, C]. features: float64 [C], one step."""
-TargetKind = Literal["class", "labels", "number", "tags"]
-"""class: a string. labels: a tuple of strings, any number of them. number: a float. tags: a string for each token."""
+InputKind = Literal["text", "tokens", "series", "features", "passage", "given", "window"]
+"""text: a string. tokens: a list of strings. series: float64 [T, C]. features: float64 [C], one step. passage: a
+`Passage` of a text. given: a tuple of strings, one for each column of `channels`. window: a `Window` of a series."""
+TargetKind = Literal["class", "labels", "number", "tags", "text", "future"]
+"""class: a string. labels: a tuple of strings, any number of them. number: a float. tags: a string for each token.
+text: a string that is generated; of a passage itself. future: float64 [H, K], the H steps after a window."""
+LABELLED: Sequence[TargetKind] = ("class", "labels", "tags")
+"""Kinds of targets whose values are names out of a set."""
 PARTS = ("train", "valid", "test")
 
 
@@ -56,6 +60,8 @@ class Examples:
     """[N]: rows of one group belong in one part of a split; None: every row is its own."""
     parts: Sequence[str] | None = None
     """[N]: train, valid or test, where the user gave the split; None: the program splits."""
+    successive: bool = False
+    """Whether `parts` are successive parts of a text or of time, which a reader has cut as the options say."""
 
     def __len__(self) -> int:
         return len(self.inputs)

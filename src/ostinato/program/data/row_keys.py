@@ -12,11 +12,13 @@ from .examples import Examples, InputKind
 
 def row_key(kind: InputKind, value: Any) -> bytes:
     """SHA-256 of one input; equal inputs, and no others, have equal keys. A missing number equals a missing one."""
+    if kind in ("passage", "window"):
+        return value.sha256()
     if kind == "text":
         return hashlib.sha256(b"text\0" + value.encode("utf-8", "surrogatepass")).digest()
-    if kind == "tokens":
+    if kind in ("tokens", "given"):
         lengths = ",".join(str(len(token)) for token in value)
-        return hashlib.sha256(f"tokens\0{lengths}\0{''.join(value)}".encode("utf-8", "surrogatepass")).digest()
+        return hashlib.sha256(f"{kind}\0{lengths}\0{''.join(value)}".encode("utf-8", "surrogatepass")).digest()
     array = np.asarray(value, np.float64) + 0.0  # -0.0 becomes 0.0
     array = np.where(np.isnan(array), np.nan, array)  # one of the many bit patterns of NaN
     return hashlib.sha256(f"{kind}\0{array.shape}\0".encode() + array.astype("<f8").tobytes()).digest()

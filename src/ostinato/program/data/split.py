@@ -23,13 +23,16 @@ from .row_keys import row_keys
 def split(dataset: DataSet, options: DataOptions) -> Split:
     """The rows of each part.
 
-    A part that the user did not give is taken from the training rows; rows of it that are also in train are
-    removed, and counted in `notes`. A part that the user gave is never altered: rows of it that are also among
-    the training rows as the user gave them are in `leaked`.
+    Successive parts of a text or of time stay as they are. A part that the user did not give is taken from the
+    training rows; rows of it that are also in train are removed, and counted in `notes`. A part that the user gave is
+    never altered: rows of it that are also among the training rows as the user gave them are in `leaked`.
 
     Raises InputError for shares that leave no training row, and for fewer different rows than parts.
     """
     examples = dataset.examples
+    if examples.successive:
+        train, valid, test = (_rows_of(examples, name) for name in PARTS)
+        return Split(train, valid, test, given=False, leaked=np.array([], np.int64))
     shares = {"valid": options.valid_share, "test": options.test_share}
     for name, share in shares.items():
         if not 0 <= share < 1:
@@ -55,6 +58,10 @@ def split(dataset: DataSet, options: DataOptions) -> Split:
     rows = {name: np.flatnonzero(parts == name).astype(np.int64) for name in PARTS}
     given = examples.parts is not None
     return Split(rows["train"], rows["valid"], rows["test"], given, np.array(leaked, np.int64), notes)
+
+
+def _rows_of(examples: Examples, part: str) -> np.ndarray:
+    return np.array([row for row, name in enumerate(examples.parts or ()) if name == part], np.int64)
 
 
 def unit_keys(examples: Examples, keys: Sequence[bytes]) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from ...lens.render.html.markup import Html, listed, table, tag, together
 from ...lens.render.html.page import sections
 from ...lens.render.html.style import STYLE
 from ...lens.report.data import ReportData
-from ..data.examples import Examples
+from ..data.examples import Examples, TargetKind
 from ..running.outcome import Outcome, table_of
 from ..tasks.task import Predictions
 from ..training.fit import Evaluation
@@ -112,27 +112,29 @@ def _task_pictures(content: PageContent) -> Html:
     predictions = content.predictions
     if content.truth.targets is None or not len(content.truth) or predictions is None:
         return Html("")
-    parts: list[Any] = [tag("h2", "Test rows")]
-    kind = content.truth.target_kind
-    if kind == "class":
-        parts += _of_classes(content, predictions)
-    elif kind == "number":
-        targets = [float(t) for t in content.truth.targets]
-        values = [float(v) for v in predictions.values]
-        picture = pictures.numbers_picture(targets, values, content.truth.target_name)
-        parts.append(drawn(picture, "numbers", "Predicted against true"))
-        if not content.private:
-            parts.append(shown.number_table(content.truth, predictions))
-    elif kind == "tags":
-        flat_truth = [t for row in content.truth.targets for t in row]
-        flat_said = [p for row in predictions.values for p in row]
-        parts.append(_confusion(flat_truth, flat_said, content.classes))
-        if not content.private:
-            parts.append(tag("h3", "Sentences with most mistakes"))
-            parts.append(shown.tagged_sentences(content.truth, predictions))
-    else:
-        parts.append(tag("p", f"Labels: {', '.join(content.classes)}."))
-    return tag("section", *parts)
+    return tag("section", tag("h2", "Test rows"), *SECTIONS[content.truth.target_kind](content, predictions))
+
+
+def _of_numbers(content: PageContent, predictions: Predictions) -> list[Any]:
+    targets = [float(t) for t in content.truth.targets or []]
+    values = [float(v) for v in predictions.values]
+    picture = pictures.numbers_picture(targets, values, content.truth.target_name)
+    found = drawn(picture, "numbers", "Predicted against true")
+    return [found] if content.private else [found, shown.number_table(content.truth, predictions)]
+
+
+def _of_tags(content: PageContent, predictions: Predictions) -> list[Any]:
+    flat_truth = [t for row in content.truth.targets or [] for t in row]
+    flat_said = [p for row in predictions.values for p in row]
+    parts: list[Any] = [_confusion(flat_truth, flat_said, content.classes)]
+    if not content.private:
+        parts.append(tag("h3", "Sentences with most mistakes"))
+        parts.append(shown.tagged_sentences(content.truth, predictions))
+    return parts
+
+
+def _of_labels(content: PageContent, predictions: Predictions) -> list[Any]:
+    return [tag("p", f"Labels: {', '.join(content.classes)}.")]
 
 
 def _of_classes(content: PageContent, predictions: Predictions) -> list[Any]:
@@ -170,3 +172,12 @@ def _lens(content: PageContent) -> list[Html]:
         return [tag("section", tag("h2", "Inside the network"), tag("p", content.lens_absent))]
     lead = "One pass forward and back on validation rows, after training, in evaluation."
     return [tag("section", tag("h2", "Inside the network"), tag("p", lead, class_="lead")), *sections(content.lens)]
+
+
+SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] = {
+    "class": _of_classes,
+    "labels": _of_labels,
+    "number": _of_numbers,
+    "tags": _of_tags,
+}
+"""What the page shows of the test rows, by the kind of their targets."""

@@ -12,6 +12,7 @@ from ..commands.closing import text_table
 from ..data.found import read_data
 from ..options import TrainOptions
 from ..tasks.metric_names import title_of
+from ..tasks.registry import task_named
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from ..training.fit import Surroundings, fit
@@ -82,8 +83,9 @@ def compare(options: TrainOptions, cells: Sequence[str], seeds: int, progress: P
     if not cells or seeds < 1:
         received = f"{len(cells)} cells and {seeds} seeds"
         raise InputError(phrase(WHERE, "--cells and --seeds", "at least one of each", received))
-    named = [with_cell(options.but(cell=cell), typed=True) for cell in cells]
     data = read_data(options.data)
+    options = options.for_task(task_named(data.dataset.task).defaults)
+    named = [with_cell(options.but(cell=cell), typed=True) for cell in cells]
     progress.say(data.dataset.because)
     prepared = prepare(data, options.network, WHERE)
     if not len(prepared.test):

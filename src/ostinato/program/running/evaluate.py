@@ -95,7 +95,7 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
         raise InputError(phrase(WHERE, "the rows", "rows with targets", "none", remedy))
     predictions, _ = predict(task, network, task.encode(examples))
     clean = [row for row in range(len(examples)) if row not in leaked]
-    without = task.metrics(examples.take(clean), taken(predictions, clean)) if leaked and clean else []
+    without = task.metrics(examples.take(clean), predictions.take(clean)) if leaked and clean else []
     details = task.details(examples, predictions)
     return Evaluated(
         words,
@@ -124,16 +124,6 @@ def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tup
     return examples.take(parts.test), {k for k, r in enumerate(parts.test) if int(r) in inside}
 
 
-def taken(predictions: Predictions, rows: Sequence[int]) -> Predictions:
-    """The predictions of some rows."""
-    chances = predictions.probabilities
-    if isinstance(chances, np.ndarray):
-        chances = chances[list(rows)]
-    elif chances is not None:
-        chances = [chances[r] for r in rows]
-    return Predictions([predictions.values[r] for r in rows], chances)
-
-
 def by_length(task: Task, examples: Examples, predictions: Predictions) -> list[tuple[str, int, float]]:
     """(lengths, rows, metric) of parts of about equal size, from short to long; one where all lengths are equal."""
     lengths = task.encode(examples).lengths
@@ -143,7 +133,7 @@ def by_length(task: Task, examples: Examples, predictions: Predictions) -> list[
     for high in bounds[1:] if len(bounds) > 1 else bounds:
         rows = [int(r) for r in np.flatnonzero((lengths >= low) & (lengths <= high))]
         if rows:
-            value = task.score(examples.take(rows), taken(predictions, rows))
+            value = task.score(examples.take(rows), predictions.take(rows))
             found.append((f"{low} to {int(high)}" if low != high else f"{low}", len(rows), value))
         low = int(high) + 1
     return found

@@ -23,13 +23,13 @@ from ..folder.save import write
 from ..options import TrainOptions
 from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
+from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions
 from ..training.evaluate import predict
 from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
 from ..training.seeds import new_network
 from .clock import seconds_since_start, slowness
-from .evaluate import taken
 from .judge import Judged, fit_baselines, outcome_of
 from .listening import Listening
 from .outcome import interval_of, title_of
@@ -71,9 +71,9 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
     """
     begin = beginning or Beginning()
     say = begin.progress.say
-    options, cell = with_cell(options, typed=begin.folder is None and begin.settings is None)
     data = read_data(options.data)
-    options = replace(options, data=data.dataset.options)
+    options = replace(options, data=data.dataset.options).for_task(task_named(data.dataset.task).defaults)
+    options, cell = with_cell(options, typed=begin.folder is None and begin.settings is None)
     say(data.dataset.because)
     for note in data.notes:
         say(note)
@@ -226,7 +226,7 @@ def without_leaked(prepared: Prepared, predictions: Predictions) -> Sequence[Met
     clean = [k for k, row in enumerate(parts.test) if int(row) not in leaked]
     if not clean or len(clean) == len(parts.test):
         return None
-    return prepared.task.metrics(prepared.test.take(clean), taken(predictions, clean))
+    return prepared.task.metrics(prepared.test.take(clean), predictions.take(clean))
 
 
 def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, Any]]:

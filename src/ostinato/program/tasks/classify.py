@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class Classify:
     """The task of one class a row, or of several labels a row where the targets are tuples."""
 
     name = "classify"
+    defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self, inputs: TextInputs | SeriesInputs, classes: Sequence[str], counts: Sequence[int], several: bool

@@ -6,7 +6,7 @@ Letters: N rows, B rows of a batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class Regress:
     """The task of one number a row. The network's output is the target less its mean, in standard deviations."""
 
     name = "regress"
+    defaults: ClassVar[Mapping[str, Any]] = {}
     metric = "mae"
     classes: Sequence[str] = ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class Tag:
     """The task of one tag for every token."""
 
     name = "tag"
+    defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, words: TextInputs, letters: Vocabulary, classes: Sequence[str], counts: Sequence[int]) -> None:
         self.words, self.letters, self.classes, self.counts = words, letters, classes, counts

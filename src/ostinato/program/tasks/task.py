@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -27,7 +27,12 @@ class Batch:
     target: Tensor | None
     """As the task's loss takes it."""
     weight: int
-    """The units that the loss is a mean over: rows, or tokens of a tagger."""
+    """The units that the loss is a mean over: rows, tokens of a tagger, characters of a language model."""
+    resets: Tensor | None = None
+    """bool [T, B] of a window of a stream: True where a new document begins. The states of all other rows are carried
+    over from the window before. None of rows, each of which begins with the initial state."""
+    begins: bool = False
+    """Whether this window is the first of its streams."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,19 @@ class Encoded:
     """[N]: the task's own record of a row."""
     lengths: np.ndarray
     """[N] int64: steps of each row, by which batches are formed."""
+    streams: Stream | None = None
+    """Of a text that is trained on as parallel streams instead of as rows; `rows` and `lengths` are those of an
+    evaluation."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A long text, which B parallel streams read side by side, window after window."""
+
+    units: np.ndarray
+    """[N] unsigned or int32: the entry of each unit; may be a memory map of a file."""
+    begins: np.ndarray
+    """[D] int64: where the documents begin, rising, the first at 0. No state crosses from one to the next."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +63,23 @@ class Predictions:
     """What a model, or a baseline, says about N rows."""
 
     values: Sequence[Any]
-    """[N]: a class, a tuple of labels, a number, or a list of tags."""
+    """[N]: a class, a tuple of labels, a number, a list of tags, the nats of each unit of a text [T], or the median
+    forecast [H, K] of each of H steps and K series."""
     probabilities: Any = None
-    """[N, K] float64 for classes and labels; a list of [T, K] for tags; None for numbers."""
+    """[N, K] float64 for classes and labels; a list of [T, K] for tags; None for others."""
+    quantiles: Any = None
+    """float64 [N, H, K, Q] of forecasts, rising along Q; None for others."""
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Predictions:
+        """The predictions of some rows, in this order."""
+        chosen = [int(row) for row in rows]
+
+        def pick(found: Any) -> Any:
+            if isinstance(found, np.ndarray):
+                return found[chosen]
+            return None if found is None else [found[row] for row in chosen]
+
+        return Predictions([self.values[row] for row in chosen], pick(self.probabilities), pick(self.quantiles))
 
 
 @dataclass(frozen=True)
@@ -87,6 +119,8 @@ class Task(Protocol):
     """The name of the metric that stops the fit early and chooses the weights."""
     classes: Sequence[str]
     """[K]; empty for numbers."""
+    defaults: ClassVar[Mapping[str, Any]]
+    """Options of the network and the fit, by name, whose default is another for this task."""
 
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Task:

@@ -6,6 +6,7 @@ Letters: N rows, T steps, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def to_device(batch: Batch, device: str) -> Batch:
     if device == "cpu":
         return batch
     target = None if batch.target is None else batch.target.to(device)
-    return Batch({name: x.to(device) for name, x in batch.x.items()}, batch.lengths, target, batch.weight)
+    resets = None if batch.resets is None else batch.resets.to(device)
+    return replace(batch, x={name: x.to(device) for name, x in batch.x.items()}, target=target, resets=resets)
 
 
 def predict(task: Task, network: nn.Module, encoded: Encoded, device: str = "cpu") -> tuple[Predictions, float]:
@@ -34,6 +36,7 @@ def predict(task: Task, network: nn.Module, encoded: Encoded, device: str = "cpu
     """
     values: list[Any] = [None] * len(encoded.rows)
     probabilities: list[Any] = [None] * len(encoded.rows)
+    quantiles: list[Any] = [None] * len(encoded.rows)
     loss, weight, training = 0.0, 0, network.training
     network.eval()
     try:
@@ -49,15 +52,12 @@ def predict(task: Task, network: nn.Module, encoded: Encoded, device: str = "cpu
                     values[row] = found.values[place]
                     if found.probabilities is not None:
                         probabilities[row] = found.probabilities[place]
+                    if found.quantiles is not None:
+                        quantiles[row] = found.quantiles[place]
     finally:
         network.train(training)
-    return Predictions(values, _together(probabilities)), loss / weight if weight else float("nan")
-
-
-def first(predictions: Predictions, count: int) -> Predictions:
-    """The predictions for the first `count` rows."""
-    probabilities = predictions.probabilities
-    return Predictions(predictions.values[:count], None if probabilities is None else probabilities[:count])
+    bands = None if not quantiles or quantiles[0] is None else np.stack(quantiles)
+    return Predictions(values, _together(probabilities), bands), loss / weight if weight else float("nan")
 
 
 def _together(found: Sequence[Any]) -> Any:

@@ -50,7 +50,8 @@ def fit(
     elif options.class_weights != "none":
         remedy = "Write --class-weights balanced."
         raise InputError(phrase("fit", "class_weights", "none or balanced", repr(options.class_weights), remedy))
-    options = replace(options, batch=options.batch or usual_batch(train.encoded.lengths))
+    if train.encoded.streams is None:
+        options = replace(options, batch=options.batch or usual_batch(train.encoded.lengths))
     identity = {
         "options": json_sha256({name: getattr(options, name) for name in DECISIVE}),
         "training rows": examples_sha256(train.examples),
@@ -71,7 +72,7 @@ def fit(
         return Loop(task, network, train, valid, options, where, identity, threads).run(state)
 
 
-DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "class_weights", "seed")
+DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "k1", "k2", "class_weights", "seed")
 """The options that the weights depend on, the time apart."""
 
 

@@ -17,11 +17,10 @@ from ..options import FitOptions
 from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions, Task
 from .advice import advice
-from .batches import Batches, usual_batch
-from .evaluate import first, predict, to_device
+from .evaluate import predict, to_device
+from .feeds import feed_of
 from .plan import Plan, Speed, of_time, of_updates, repeated
 from .records import Evaluation, Fitted, Part, Surroundings
-from .seeds import derived
 from .state import State, write_state
 from .threads import BITS, ThreadCount
 from .updates import Updater
@@ -50,8 +49,7 @@ class Loop:
         self.options, self.where, self.identity, self.threads = options, where, identity, threads
         self.seconds_on: dict[int, float] = {}
         """Threads that the fit may choose between → seconds of an update on them; empty where the count is fixed."""
-        batch = options.batch or usual_batch(self.train.encoded.lengths)
-        self.batches = Batches(self.train.encoded.lengths, batch, derived(options.seed, "order"))
+        self.feed = feed_of(task, train.encoded, options)
         self.updater = Updater(self.task, self.network, options)
         self.begun = where.clock()
         self.before = 0.0
@@ -111,7 +109,7 @@ class Loop:
         if where.settings is not None:
             self.plan = repeated(where.settings)
         elif timed:
-            self.plan = of_time(self.options, self._seconds_left(), self.speed, self.batches.per_epoch)
+            self.plan = of_time(self.options, self._seconds_left(), self.speed, self.feed.per_epoch)
         else:
             self.plan = of_updates(self.options)
         self.history[0] = replace(self.history[0], learning_rate=self.plan.learning_rate(self.options.learning_rate, 0))
@@ -123,6 +121,7 @@ class Loop:
     def _restore(self, state: State) -> None:
         self.network.load_state_dict(state.weights)
         self.updater.set_moments(state.moments)
+        self.updater.set_carried(state.carried)
         self.best = {name: t.to(self.options.device) for name, t in state.best.items()}
         self.plan, self.update, self.history = state.plan, state.update, list(state.history)
         self.loss_sum, self.loss_units, self.before = state.loss_sum, state.loss_units, state.seconds
@@ -132,22 +131,20 @@ class Loop:
         """Seconds of a mean update over batches of all lengths, on a copy of the network; chooses the threads by it."""
         clock, trial = self.where.clock, Updater(self.task, copy.deepcopy(self.network), self.options)
         limit = TIMED_SHARE * self._seconds_left()
-        epoch = [self.batches.rows(u) for u in range(self.batches.per_epoch)]
-        steps = [int(np.sum(self.batches.lengths[rows])) for rows in epoch]
-        order = np.argsort(steps, kind="stable")
+        order = np.argsort([self.feed.steps(u) for u in range(self.feed.per_epoch)], kind="stable")
         count = min(TIMED, len(order))
         places = [int((k + 0.5) * len(order) / count) for k in range(count)]
         # From the middle outwards: where time is short, the batches of middling cost are the ones that are timed.
-        chosen = [epoch[order[p]] for p in sorted(places, key=lambda p: abs(p - len(order) / 2))]
+        chosen = [int(order[p]) for p in sorted(places, key=lambda p: abs(p - len(order) / 2))]
         begun = clock()
-        self._one_update(trial, chosen[0], 0)  # compiles the kernels, fills the caches
+        self._one_update(trial, chosen[0])  # compiles the kernels, fills the caches
         found: dict[int, list[float]] = {count: [] for count in self.threads.candidates}
-        for rows in chosen:
+        for update in chosen:
             if found[self.threads.candidates[-1]] and clock() - begun > limit:
                 break
             for count, seconds in found.items():
                 start = clock()
-                self._one_update(trial, rows, 0, count)
+                self._one_update(trial, update, count)
                 seconds.append(clock() - start)
         for count, seconds in found.items():
             self.threads.took(count, float(np.mean(seconds)))
@@ -171,8 +168,7 @@ class Loop:
                 return "interrupted"
             if at_point and not self._time_for_interval():
                 return "minutes"
-            rows = self.batches.rows(self.update)
-            loss, units = self._one_update(self.updater, rows, self.update)
+            loss, units = self._one_update(self.updater, self.update)
             self.loss_sum, self.loss_units = self.loss_sum + loss * units, self.loss_units + units
             self.update += 1
             where.listener.updated(self.update)
@@ -189,10 +185,10 @@ class Loop:
                 self.speed = Speed(per_update, begun - now)
         return "updates"
 
-    def _one_update(
-        self, updater: Updater, rows: np.ndarray, update: int, threads: int | None = None
-    ) -> tuple[float, int]:
-        batch = to_device(self.task.batch(self.train.encoded, [int(r) for r in rows]), self.options.device)
+    def _one_update(self, updater: Updater, update: int, threads: int | None = None) -> tuple[float, int]:
+        batch = to_device(self.feed.batch(update), self.options.device)
+        if updater is not self.updater and batch.resets is not None:
+            batch = replace(batch, begins=True)  # timed out of turn
         with kernel_threads(threads or self.threads.count):
             loss = updater.step(batch, update, self.plan.learning_rate(self.options.learning_rate, update))
         return loss, batch.weight
@@ -222,7 +218,7 @@ class Loop:
     def _ask_direction(self, predictions: Predictions) -> None:
         count = min(50, len(self.valid.examples))
         few = self.valid.examples.take(range(count))
-        self.higher_is_better = self.task.metrics(few, first(predictions, count))[0].higher_is_better
+        self.higher_is_better = self.task.metrics(few, predictions.take(range(count)))[0].higher_is_better
 
     def _order(self, evaluation: Evaluation) -> tuple[float, float]:
         """Greater is better: the metric, and among equal ones the loss. NaN is the worst."""
@@ -279,6 +275,7 @@ class Loop:
             weights=self.network.state_dict(),
             best=self.best,
             moments=self.updater.moments(),
+            carried=self.updater.carried(),
         )
 
     def _save(self) -> None:

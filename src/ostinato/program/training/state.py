@@ -53,6 +53,8 @@ class State:
     """The best weights so far, likewise."""
     moments: Mapping[str, Tensor]
     """Adam's averages and counts, as `Updater.moments` gives them."""
+    carried: Mapping[str, Any] | None = None
+    """What the next window of a stream depends on, as `Updater.carried` gives it; None of rows."""
 
 
 def write_state(folder: Path, state: State) -> None:
@@ -73,7 +75,9 @@ def write_state(folder: Path, state: State) -> None:
         "higher_is_better": state.higher_is_better,
         "identity": dict(state.identity),
     }
-    groups = {"weights": state.weights, "best": state.best, "moments": state.moments}
+    carried: dict[str, Tensor] = {}
+    document["carried"] = without_tensors(state.carried, carried)
+    groups = {"weights": state.weights, "best": state.best, "moments": state.moments, "carried": carried}
     tensors = {f"{group}/{n}": t.detach().cpu().clone() for group, ts in groups.items() for n, t in ts.items()}
     written = json.dumps(document, indent=1)
     write_bytes(folder / TENSORS, save(tensors, {"state": written}), "train")
@@ -122,11 +126,13 @@ def evaluation_of(found: Mapping[str, Any]) -> Evaluation:
 
 
 def _state(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
-    groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "moments": {}}
+    groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "moments": {}, "carried": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
         groups[group][rest] = tensor
+    carried = with_tensors(document.get("carried"), groups.pop("carried"))
     return State(
+        carried=carried,
         update=int(document["update"]),
         plan=Plan(**document["plan"]),
         threads=int(document["threads"]),
@@ -139,3 +145,34 @@ def _state(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
         identity=document["identity"],
         **groups,
     )
+
+
+TENSOR, TUPLE = "a tensor", "a tuple"
+"""The keys under which JSON names a tensor, and holds the values of a tuple."""
+
+
+def without_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """The value as JSON holds it; its tensors go into `tensors`, under names that stand in their places."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value
+        return {TENSOR: name}
+    if isinstance(value, Mapping):
+        return {key: without_tensors(inner, tensors) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        inside = [without_tensors(inner, tensors) for inner in value]
+        return inside if isinstance(value, list) else {TUPLE: inside}
+    return value
+
+
+def with_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """What `without_tensors` was given."""
+    if isinstance(value, Mapping):
+        if TENSOR in value:
+            return tensors[value[TENSOR]]
+        if TUPLE in value:
+            return tuple(with_tensors(inner, tensors) for inner in value[TUPLE])
+        return {key: with_tensors(inner, tensors) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [with_tensors(inner, tensors) for inner in value]
+    return value

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from ...bptt import TruncatedBPTT
 from ...errors import NotFiniteError, phrase
 from ..options import FitOptions
 from ..tasks.task import Batch, Task
@@ -25,6 +27,7 @@ class Updater:
         self._named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
         self._parameters = [p for _, p in self._named]
         self._adam = torch.optim.Adam(self._parameters, lr=options.learning_rate, fused=True)
+        self._streams: TruncatedBPTT | None = None
 
     def step(self, batch: Batch, update: int, learning_rate: float) -> float:
         """Makes the update with this number, counted from 0; returns the loss before it.
@@ -34,7 +37,7 @@ class Updater:
         """
         torch.manual_seed(derived(self.options.seed, "noise", update))
         self._adam.zero_grad()
-        loss = self.task.loss(self.network(batch.x, batch.lengths), batch)
+        loss = self.task.loss(self._outputs(batch), batch)
         value = loss.item()
         self._check("the loss", value, update)
         loss.backward()
@@ -44,6 +47,31 @@ class Updater:
             group["lr"] = learning_rate
         self._adam.step()
         return value
+
+    def _outputs(self, batch: Batch) -> Any:
+        """The network's outputs; of a window of streams with gradients that reach k2 steps back."""
+        if batch.resets is None:
+            return self.network(batch.x, batch.lengths)
+        if self._streams is None:
+            self._streams = self._truncated()
+        if batch.begins:
+            self._streams.restart()
+        return self._streams(batch.x, resets=batch.resets)
+
+    def _truncated(self) -> TruncatedBPTT:
+        k1 = self.options.k1
+        return TruncatedBPTT(self.network, k1, self.options.k2 or k1, batch_first=False)
+
+    def carried(self) -> Mapping[str, Any] | None:
+        """What the next window of the streams depends on; None of rows, which carry nothing."""
+        return None if self._streams is None else self._streams.state_dict()
+
+    def set_carried(self, saved: Mapping[str, Any] | None) -> None:
+        """Goes on with the streams as `carried` gave them; sets torch's generators, as they were then."""
+        self._streams = None
+        if saved is not None:
+            self._streams = self._truncated()
+            self._streams.load_state_dict(saved)
 
     def _check(self, name: str, value: float, update: int) -> None:
         if not math.isfinite(value):
