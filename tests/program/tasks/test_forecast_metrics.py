@@ -1,6 +1,7 @@
 """The metrics of forecasts against scoringrules and utilsforecast, and by hand."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import scoringrules
 from utilsforecast import losses
 
+from ostinato.errors import InputError
 from ostinato.program.tasks.forecast_metrics import sums_of, tally_of
 from ostinato.program.tasks.forecast_reference import QUANTILES, TrainReference, reference_of
 from ostinato.program.tasks.task import Predictions
@@ -152,3 +154,13 @@ def test_metrics_do_not_depend_on_how_many_windows_are_read_at_a_time(monkeypatc
     whole = sums_of(rows, found, reference)
     monkeypatch.setattr("ostinato.program.tasks.forecast_metrics._CHUNK", 200)
     assert (sums_of(rows, found, reference) == whole).all()
+
+
+def test_other_quantiles_than_those_of_the_reference_are_refused():
+    rows = windows(series(seasonal()), 150, 160, 24, 12)
+    message = (
+        "tally_of: the quantiles must be as many as the 3 shares 0.1, 0.5, 0.9, got 5. "
+        "Predict with the levels that the reference names."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        tally_of(rows, noisy(rows), reference_of(rows, 12, (0.1, 0.5, 0.9)))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from ...errors import InputError, phrase
 from ..data.windows import Window
 from .blocks import Blocks, block_length
 from .forecast_reference import TrainReference
@@ -82,6 +83,10 @@ def _sums(windows: Sequence[Window], predictions: Predictions, reference: TrainR
 def _of_quantiles(truth: np.ndarray, quantiles: np.ndarray, reference: TrainReference) -> list[np.ndarray]:
     """[N, H, K] each: the mean loss of the Q quantiles; and of each band hits, width and interval score."""
     shares = np.asarray(reference.quantiles)
+    if quantiles.shape[-1:] != shares.shape:
+        expected = f"as many as the {len(shares)} shares {', '.join(f'{q:g}' for q in shares)}"
+        remedy = "Predict with the levels that the reference names."
+        raise InputError(phrase("tally_of", "the quantiles", expected, quantiles.shape[-1], remedy))
     above = truth[..., None] - quantiles
     columns = [np.maximum(shares * above, (shares - 1) * above).mean(-1)]
     for percent, low, high in reference.levels:

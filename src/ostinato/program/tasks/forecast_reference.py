@@ -89,14 +89,19 @@ class TrainReference:
 
 
 def reference_of(windows: Sequence[Window], season: int = 1, quantiles: Sequence[float] = QUANTILES) -> TrainReference:
-    """Of the training windows: of each series all values from its first window's past to its last window's future."""
+    """Of the training windows, from `training_parts`."""
+    scales = {name: scale_of(values, season) for name, values in training_parts(windows).items()}
+    return TrainReference(season, tuple(quantiles), scales)
+
+
+def training_parts(windows: Sequence[Window]) -> dict[str, np.ndarray]:
+    """float64 [N, K] of each series by name: its values from the first window's past to the last window's future."""
     spans: dict[str, tuple[Series, int, int]] = {}
     for window in windows:
         start, stop = max(window.origin - window.length, 0), window.origin + window.horizon
         _, low, high = spans.get(window.series.name, (None, start, stop))
         spans[window.series.name] = (window.series, min(low, start), max(high, stop))
-    scales = {name: scale_of(series.values[low:high], season) for name, (series, low, high) in spans.items()}
-    return TrainReference(season, tuple(quantiles), scales)
+    return {name: series.values[low:high] for name, (series, low, high) in spans.items()}
 
 
 def scale_of(values: np.ndarray, season: int) -> Scale:
