@@ -165,7 +165,7 @@ def _ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
 
 def for_forecasts(season: int, quantiles: Sequence[float]) -> list[Baseline]:
     """The baselines of a forecast, unfitted, the trivial ones first; seasonal ones where there is a season."""
-
-    kinds: list[type[ForecastBaseline]] = [Naive, TrainingMean, WindowMean]
-    kinds += [SeasonalNaive, SeasonalDrift] if season > 1 else []
-    return [kind(season, quantiles) for kind in (*kinds, Autoregression, LinearMap)]
+    trivial: list[Baseline] = [kind(season, quantiles) for kind in (Naive, TrainingMean, WindowMean)]
+    seasonal: list[Baseline] = [kind(season, quantiles) for kind in (SeasonalNaive, SeasonalDrift)]
+    fitted: list[Baseline] = [kind(season, quantiles) for kind in (Autoregression, LinearMap)]
+    return [*trivial, *(seasonal if season > 1 else []), *fitted]
