@@ -78,16 +78,21 @@ class StreamFeed:
         # [T, B] places of the text; a stream that passes the end goes on at the beginning.
         places = shift + np.arange(start, stop)[:, None] + np.arange(self.streams)[None, :] * self.length
         places %= len(self.stream.units) - 1
-        resets = np.isin(places, self.stream.begins)
+        resets = self._begins(places)
         if window == 0:
             resets[0] = True
         units = torch.from_numpy(self.stream.units[places].astype(np.int64))
         # The first unit of a document is not predicted from the one before it, which is another document's.
         target = self.stream.units[places + 1].astype(np.int64)
-        target[np.isin(places + 1, self.stream.begins)] = IGNORED
+        target[self._begins(places + 1)] = IGNORED
         lengths = torch.full((self.streams,), stop - start)
         weight = int((target != IGNORED).sum())
         return Batch({"units": units}, lengths, torch.from_numpy(target), weight, torch.from_numpy(resets), window == 0)
+
+    def _begins(self, places: np.ndarray) -> np.ndarray:
+        """bool [T, B]: where a document begins."""
+        begins = self.stream.begins
+        return begins[np.searchsorted(begins, places).clip(max=len(begins) - 1)] == places
 
     def steps(self, update: int) -> int:
         window = update % self.per_epoch
