@@ -76,8 +76,10 @@ def compare(options: TrainOptions, updates: int, threads: int, where: str = "res
     feed = feed_of(prepared.task, prepared.train.encoded, options.fit)
     seconds: list[tuple[float, float]] = []
     for update in range(updates + 1):
+        read = feed.batch(update)
+        assert read is not None  # one process reads every row
         # Windows of streams begin with states of zeros in both: TruncatedBPTT carries states of our layers alone.
-        batch = replace(feed.batch(update), resets=None)
+        batch = replace(read, resets=None)
         with torch_on_one_thread(threads):
             ours = timed(pair[0], batch, update, options.fit.learning_rate)
         torch.set_num_threads(threads)
