@@ -58,8 +58,9 @@ def _progress(quiet: bool, world: World) -> Progress:
 
 def _trained(options: TrainOptions, beginning: Beginning) -> Ended:
     if beginning.world.rank:
-        status = 130 if join(options, beginning).stopped == "interrupted" else 0
-        return Ended("", {}, status, printed=False)
+        join(options, beginning)
+        # Status 0 whatever came of it: torchrun ends rank 0, which still writes, where another rank has another status.
+        return Ended("", {}, printed=False)
     run = train(options, beginning)
     text = _advice_text(run)
     return Ended(f"{text}\n\nWritten: {run.folder}", _content(run), run.status)

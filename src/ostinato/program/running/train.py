@@ -132,8 +132,8 @@ def interruption(begin: Beginning) -> Interruption:
     """Receives Ctrl-C; of several processes also the signal that torchrun sends after the end of one of them."""
 
     def told() -> None:
-        begin.world.look()
-        begin.progress.say("Finishing the step, then evaluating and saving. Ctrl-C again stops at once.")
+        if begin.world.all_run():
+            begin.progress.say("Finishing the step, then evaluating and saving. Ctrl-C again stops at once.")
 
     alone = begin.world.size == 1
     return Interruption(told, (signal.SIGINT,) if alone else (signal.SIGINT, signal.SIGTERM))
@@ -151,6 +151,7 @@ def fitted_network(ready: Readied, begin: Beginning, folder: Path | None, stop: 
     if len(test):
         with kernel_threads(world.threads()):
             found = predict_shared(task, network, task.encode(test), options.fit.device, world)
+    world.close()
     return Trained(network, fitted, None if found is None else found[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -94,7 +95,8 @@ def _resumed(where: Surroundings, identity: Mapping[str, str]) -> State | None:
         state = read_state(where.folder, identity)
     if where.world.size == 1:
         return state
-    return state_of(*where.world.agree(None if state is None else parts_of(state)))
+    document, tensors = where.world.agree(None if state is None else parts_of(state))
+    return state_of(json.loads(document), tensors)
 
 
 def _balance(task: Task, train: Part) -> None:

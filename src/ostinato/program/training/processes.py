@@ -94,12 +94,11 @@ class Processes:
     def name_folder(self, folder: str) -> None:
         self.roll_call.remedy = f"Go on with the same torchrun and `-m ostinato train --resume {folder}`."
 
-    def look(self) -> None:
-        """Raises RankError where another rank has ended already; waits for nothing."""
-        if self.open:
-            error = self.roll_call.at_once()
-            if error is not None:
-                raise error
+    def all_run(self) -> bool:
+        error = self.roll_call.at_once() if self.open else None
+        if error is not None:
+            raise error
+        return self.roll_call.said is None
 
     def speaks(self, error: str) -> bool:
         """Whether this rank is the one that prints an error: the lowest that is left. Ends the communication."""
@@ -107,7 +106,6 @@ class Processes:
         return self.roll_call.is_lowest(error)
 
     def close(self) -> None:
-        """Ends the communication, so that a rank which waits for this one gets an error at once."""
         if self.open:
             self.open = False
             with suppress(RuntimeError):  # of a connection that another rank has closed before

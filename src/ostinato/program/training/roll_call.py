@@ -31,6 +31,7 @@ class RollCall:
     def lost(self, error: Exception) -> RankError:
         """Says that this rank has lost another one, waits for what the others say, and names the lost one."""
         self._set("end", "")
+        self.said = {}
         said = self.said = self._said(range(self.size), WAIT)
         absent = [rank for rank in range(self.size) if rank not in said]
         causes = [(rank, text) for rank, text in said.items() if text]

@@ -63,14 +63,13 @@ def write_state(folder: Path, state: State) -> None:
 
     Raises StorageError where the disk is full or the folder cannot be written.
     """
-    document, tensors = parts_of(state)
-    written = json.dumps(document, indent=1)
+    written, tensors = parts_of(state)
     write_bytes(folder / TENSORS, save(tensors, {"state": written}), "train")
     write_bytes(folder / READABLE, written.encode(), "train")
 
 
-def parts_of(state: State) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The state as JSON and as tensors by name, from which `state_of` makes it again."""
+def parts_of(state: State) -> tuple[str, dict[str, Tensor]]:
+    """The state as a JSON document and as tensors by name, from which `state_of` makes it again."""
     document = {
         "format": FORMAT,
         "update": state.update,
@@ -87,7 +86,8 @@ def parts_of(state: State) -> tuple[dict[str, Any], dict[str, Tensor]]:
     carried: dict[str, Tensor] = {}
     document["carried"] = without_tensors(state.carried, carried)
     groups = {"weights": state.weights, "best": state.best, "moments": state.moments, "carried": carried}
-    return document, {f"{group}/{n}": t.detach().cpu().clone() for group, ts in groups.items() for n, t in ts.items()}
+    tensors = {f"{group}/{n}": t.detach().cpu().clone() for group, ts in groups.items() for n, t in ts.items()}
+    return json.dumps(document, indent=1), tensors
 
 
 def read_state(folder: Path, identity: Mapping[str, str]) -> State:

@@ -48,7 +48,7 @@ class Updater:
         Masks of dropout and other noise are drawn from a seed that the number of the update and the rank give. Raises
         NotFiniteError before the weights change where the loss or its gradient is inf or NaN.
         """
-        value, units = self._reduction(*self.gradient(batch, update))
+        value, units = self.gradient(batch, update)
         self._check("the loss", value, update)
         norm = clip_grad_norm_(self._parameters, self.options.clip or math.inf)
         self._check("the norm of the gradient", norm.item(), update)
@@ -58,7 +58,13 @@ class Updater:
         return value, units
 
     def gradient(self, batch: Batch | None, update: int) -> tuple[float, int]:
-        """Puts the gradients of this rank's mean loss into the parameters; returns the loss and its units."""
+        """Puts the gradients of the mean loss over the shares of all ranks into the parameters.
+
+        Returns that loss and its units.
+        """
+        return self._reduction(*self._own_gradient(batch, update))
+
+    def _own_gradient(self, batch: Batch | None, update: int) -> tuple[float, int]:
         torch.manual_seed(derived(self.options.seed, self._purpose, update))
         self._adam.zero_grad()
         if batch is None:

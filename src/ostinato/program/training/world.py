@@ -40,8 +40,14 @@ class World(Protocol):
     def name_folder(self, folder: str) -> None:
         """Says which folder the user resumes after a rank is lost."""
 
-    def look(self) -> None:
-        """Raises RankError where another rank is known to have ended; waits for nothing."""
+    def all_run(self) -> bool:
+        """Whether no rank is lost, as far as this one knows without waiting.
+
+        Raises RankError where one is that was not known to be.
+        """
+
+    def close(self) -> None:
+        """Ends the communication; a rank that waits for this one gets an error at once."""
 
 
 class Alone:
@@ -64,7 +70,10 @@ class Alone:
     def name_folder(self, folder: str) -> None:
         pass
 
-    def look(self) -> None:
+    def all_run(self) -> bool:
+        return True
+
+    def close(self) -> None:
         pass
 
 
