@@ -30,19 +30,24 @@ def possible(length: int, season: int) -> list[str]:
     return found
 
 
-def guess(name: str, whole: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """[B, H, K] of [B, L, K] without missing values."""
+def guess(name: str, values: np.ndarray, horizon: int, season: int) -> np.ndarray:
+    """[B, H, K] of [B, L, K], of which NaN are missing."""
+    whole = filled(values)
     if name == "last":
         return np.repeat(whole[:, -1:], horizon, 1)
     if name == "mean":
-        return np.repeat(whole.mean(1, keepdims=True), horizon, 1)
+        there = ~np.isnan(values)
+        mean = np.where(there, values, 0.0).sum(1) / np.maximum(there.sum(1), 1)
+        return np.repeat(mean[:, None], horizon, 1)
     ahead, length = np.arange(horizon), whole.shape[1]
     found = whole[:, length - season + ahead % season]
     if name == "season":
         return found
     steps = _steps(name, season)
-    growth = (whole[:, -steps:] - whole[:, length - season - steps : length - season]).mean(1, keepdims=True)
-    return found + growth * (1 + ahead // season)[:, None]
+    growth = values[:, -steps:] - values[:, length - season - steps : length - season]
+    there = ~np.isnan(growth)
+    mean = np.where(there, growth, 0.0).sum(1) / np.maximum(there.sum(1), 1)
+    return found + mean[:, None] * (1 + ahead // season)[:, None]
 
 
 def filled(values: np.ndarray) -> np.ndarray:

@@ -17,8 +17,9 @@ PENALTIES = tuple(10.0 ** (k / 2) for k in range(6, -9, -1))
 """By mean square of the past; the strongest first, so that of equal ones the stronger is taken."""
 HELD = 0.25
 """The share of the training windows, the last ones, by which the guess and the penalty are chosen."""
-LEAST_WINDOWS = 20
-"""Windows to fit on, and to choose by; with fewer of them there is no linear map."""
+LEAST_ROWS, LEAST_HELD = 8, 20
+"""Windows of single series, for each step of the past, to fit on, and windows to choose by; with fewer of them there is
+no linear map."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +43,23 @@ def none(length: int, horizon: int) -> Linear:
     return Linear(np.zeros((length, horizon)), np.zeros(horizon))
 
 
-def by_held_out(past: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """(the mean absolute error on the last windows, the penalty that gave it; infinity for no map).
+def penalty_of(past: np.ndarray, errors: np.ndarray) -> float:
+    """The penalty with the least mean absolute error on the last windows; infinity where no map is better.
 
     past [N, L, K], errors [N, H, K]. The windows that are fitted end before the first future of those that are held
     out begins.
     """
     count, horizon = len(past), errors.shape[1]
     held = max(1, int(HELD * count))
-    least = count - held
-    stop = least - horizon + 1
-    plain = float(np.abs(errors[least:]).mean())
-    if min(held, stop) < LEAST_WINDOWS:
-        return plain, np.inf
-    best = (plain, np.inf)
+    first = count - held
+    stop = first - horizon + 1
+    if stop * past.shape[2] < LEAST_ROWS * past.shape[1] or held < LEAST_HELD:
+        return np.inf
+    least, best = float(np.abs(errors[first:]).mean()), np.inf
     for penalty, fitted in _fits(past[:stop], errors[:stop]):
-        found = float(np.abs(errors[least:] - fitted.apply(past[least:])).mean())
-        if found < best[0]:
-            best = (found, penalty)
+        found = float(np.abs(errors[first:] - fitted.apply(past[first:])).mean())
+        if found < least:
+            least, best = found, penalty
     return best
 
 

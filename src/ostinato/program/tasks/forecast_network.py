@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..options import NetworkOptions
-from .forecast_linear import Linear, none
+from .forecast_linear import Linear
 from .networks import output_width, recurrent
 
 
@@ -44,16 +44,20 @@ class ForecastNetwork(nn.Module):
 
     The past is cut into segments of S steps, and a segment is one step of the recurrent layers. From their last state
     one more step is made for each segment of the future, all of them side by side; its input is the place of the
-    segment, the series and what is known ahead. A linear map of the past is added. (SegRNN, arXiv 2308.11200, has the
-    segments and the steps side by side; LSTNet, arXiv 1703.07015, adds a linear path.) The last layers are 0 at first,
-    so that an untrained network gives the reference of the window.
+    segment, the series and what is known ahead. A linear map of the past, which is fitted before and stays as it is, is
+    added. (SegRNN, arXiv 2308.11200, has the segments and the steps side by side; LSTNet, arXiv 1703.07015, adds a
+    linear path.) The last layer is 0 at first: an untrained network gives the guess of the window, the linear map and
+    the usual errors of both.
 
     Called as network(x, lengths) with float32
-        own      [B, L, K, 1 or 2]: scaled values less the last one, 0 where missing, and where they are there
-        start    [H, Q]: the quantiles of the reference's errors
+        own      [B, L, K, 1 or 2]: scaled values less the last one, and 1 where one is there, 0 where it is filled
+        error    [K], start [H, Q]: the size of the guess's errors, and their quantiles in it
         past     [B, L, P], known [B, L + H, F], absent where there are none
-    → [B, H, K, Q], in units of the scaled error of the reference.
+    → [B, H, K, Q]: the errors of the guess, in `error`.
     """
+
+    linear_weight: Tensor
+    linear_bias: Tensor
 
     def __init__(self, shape: Shape, options: NetworkOptions, linear: Linear | None = None) -> None:
         super().__init__()
@@ -70,9 +74,11 @@ class ForecastNetwork(nn.Module):
         self.head = nn.Linear(output_width(self.layers), s.segment * s.quantiles)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        found = none(s.length, s.horizon) if linear is None else linear
-        self.register_buffer("linear_weight", torch.from_numpy(found.weight).to(torch.float32))
-        self.register_buffer("linear_bias", torch.from_numpy(found.bias).to(torch.float32))
+        self.register_buffer("linear_weight", torch.zeros(s.length, s.horizon))
+        self.register_buffer("linear_bias", torch.zeros(s.horizon))
+        if linear is not None:
+            self.linear_weight.copy_(torch.from_numpy(linear.weight))
+            self.linear_bias.copy_(torch.from_numpy(linear.bias))
 
     def forward(self, x: Mapping[str, Tensor], lengths: Tensor | None = None) -> Tensor:
         s, own = self.shape, x["own"]
@@ -88,8 +94,7 @@ class ForecastNetwork(nn.Module):
         y, _ = self.layers(self._asked(x, batch).reshape(1, rows * self.segments, -1), self._repeated(state))
         found = self.head(self.dropout(y)).reshape(batch, s.series, self.segments * s.segment, s.quantiles)
         found = found[:, :, : s.horizon].transpose(1, 2)
-        linear = own[..., 0].transpose(1, 2) @ self.linear_weight + self.linear_bias
-        linear = (linear / x["error"]).transpose(1, 2)
+        linear = (own[..., 0].transpose(1, 2) @ self.linear_weight + self.linear_bias).transpose(1, 2) / x["error"]
         return found + linear.unsqueeze(-1) + x["start"][:, None, :]
 
     def _asked(self, x: Mapping[str, Tensor], batch: int) -> Tensor:
