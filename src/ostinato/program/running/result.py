@@ -12,6 +12,7 @@ from ...cells import Cell
 from ...errors import OstinatoError
 from ..data.row_keys import row_hashes
 from ..folder.documents import Results
+from ..folder.forecasts import left_out_note
 from ..folder.save import Trained
 from ..options import TrainOptions
 from ..page.page import PageContent, report_page
@@ -64,7 +65,7 @@ def contents(run: Run, cell: Cell) -> Trained:
         options=options,
         because=dataset.because,
         sources=dataset.sources,
-        notes=run.notes,
+        notes=[*run.notes, *([] if run.predictions is None else left_out_note(prepared.test, run.predictions))],
         results=results,
         test=prepared.test if len(prepared.test) else None,
         predictions=run.predictions,
