@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..tasks.metric_names import PERCENT, title_of
+from ..tasks.metric_names import is_share, title_of
 from ..tasks.task import Metric
 
 
@@ -85,17 +85,17 @@ class Outcome:
 
 def shown(metric: str, value: float) -> str:
     """A value as the table has it: percent of shares, four digits of all else."""
-    return f"{100 * value:.1f} %" if metric in PERCENT else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.4g}"
 
 
 def signed(metric: str, value: float) -> str:
     """A difference with its sign: in points of shares."""
-    return f"{100 * value:+.1f}" if metric in PERCENT else f"{value:+.3g}"
+    return f"{100 * value:+.1f}" if is_share(metric) else f"{value:+.3g}"
 
 
 def amount_of(metric: str, value: float) -> str:
     """The size of a difference: `1.2 points` of shares."""
-    return f"{100 * value:.1f} points" if metric in PERCENT else f"{value:.3g}"
+    return f"{100 * value:.1f} points" if is_share(metric) else f"{value:.3g}"
 
 
 def interval_of(metric: Metric) -> str:
@@ -103,7 +103,7 @@ def interval_of(metric: Metric) -> str:
     name = metric.name
     if math.isnan(metric.value):
         return "-"
-    if name in PERCENT:
+    if is_share(name):
         return f"{100 * metric.value:.1f} % [{100 * metric.low:.1f}, {100 * metric.high:.1f}]"
     return f"{metric.value:.4g} [{metric.low:.4g}, {metric.high:.4g}]"
 

@@ -79,6 +79,8 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
         say(note)
     same_sources(data, begin.sources)
     prepared = prepare(data, options.network, WHERE)
+    for note in getattr(prepared.task, "notes", ()):
+        say(note)
     with Interruption(
         lambda: say("Finishing the step, then evaluating and saving. Ctrl-C again stops at once.")
     ) as stop:
@@ -197,7 +199,7 @@ def finished(
 ) -> Run:
     """Judges the network on the test rows and writes the folder, the page last."""
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *fitted.notes]
+    notes = [*prepared.data.notes, *getattr(task, "notes", ()), *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."

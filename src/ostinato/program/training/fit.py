@@ -12,6 +12,7 @@ from ..digest import examples_sha256, json_sha256
 from ..options import FitOptions
 from ..tasks.task import Task
 from .batches import usual_batch
+from .evaluate import predict
 from .loop import Loop
 from .records import Evaluation, Fitted, Part, Surroundings
 from .state import read_state
@@ -29,6 +30,8 @@ def fit(
     surroundings: Surroundings | None = None,
 ) -> Fitted:
     """Trains `network` in place on the rows of `train`, and leaves it with the best weights by the rows of `valid`.
+
+    A task that has `calibrate` is given these rows and what the network with the best weights predicts of them.
 
     The same arguments and the same number of updates give the same bits of the weights, on any number of threads of one
     kind of machine, in one run or in several that a kill divides. Evaluation points, learning rate and early stopping
@@ -69,7 +72,11 @@ def fit(
     devices = [] if options.device == "cpu" else [torch.device(options.device)]
     network.to(options.device)
     with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
-        return Loop(task, network, train, valid, options, where, identity, threads).run(state)
+        found = Loop(task, network, train, valid, options, where, identity, threads).run(state)
+        calibrate = getattr(task, "calibrate", None)
+        if calibrate is not None:
+            calibrate(valid.examples, predict(task, network, valid.encoded, options.device)[0])
+        return found
 
 
 DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "k1", "k2", "class_weights", "seed")
