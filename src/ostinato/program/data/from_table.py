@@ -30,7 +30,7 @@ def rows_from_table(
     file = listed(source.path.name for source in table.sources)
     asked = options
     if options.task == "forecast" or (options.task is None and options.horizon is not None):
-        return windows_from_table(table, columns_of(table.frame, table.typed), options, "", file_parts)
+        return windows_from_table(table, columns_of(table.frame, table.typed), options, "", file_parts, with_target)
     refuse_two_roles(options, file)
     findings = line_findings(table, bool(options.columns))
     if options.series and options.group:

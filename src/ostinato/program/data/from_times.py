@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..options import DataOptions
+from .ahead import ahead_windows
 from .columns import Column
 from .examples import Origin
 from .findings import Finding, many
@@ -21,7 +22,7 @@ from .series_findings import series_findings
 from .tables import Table
 from .time_column import Times, times_of
 from .time_parts import given_parts
-from .time_roles import TimeRoles, find_roles
+from .time_roles import TimeRoles, find_roles, numbers_of
 from .time_split import UNUSED, cut_as_given, cut_by_time, windows_of
 from .windows import Series, Window
 
@@ -35,8 +36,9 @@ def windows_from_table(
     options: DataOptions,
     because: str = "",
     file_parts: Sequence[str] | None = None,
+    with_target: bool = True,
 ) -> Read:
-    """The windows of a table, with the part of each.
+    """The windows of a table, with the part of each; without targets, the last window of each series.
 
     Raises InputError for columns, times or series that no forecast can be trained on.
     """
@@ -44,6 +46,8 @@ def windows_from_table(
     roles = find_roles(columns, options, file)
     rows, notes = timed_rows(table, columns, roles, file)
     grids = grids_of(rows)
+    if not with_target:
+        return _continued(table, grids, roles, options, notes)
     given = given_parts(table, columns, options, file_parts, file)
     horizon = options.horizon
     if horizon is None:
@@ -79,24 +83,32 @@ def windows_from_table(
     frequency = f"one step is {grids.frequency.words}" if roles.time else "one row is one step"
     asked = because or ("--task forecast asks for it" if options.horizon is None else "--horizon asks for it")
     reading = Reading("forecast", None, "future", "; ".join([asked, *roles.said, frequency]))
-    origins = [place_of(table, grids.rows[at], window) for at, window in zip(found[2], found[0])]
-    made = Rows(
-        "window",
-        found[0],
-        [window.future for window in found[0]],
-        "future",
-        "",
-        origins,
-        table.sources,
-        roles.targets,
-        named.target or "",
-        None,
-        found[1],
-        [*table.notes, *notes, sentence],
-        [*grids.findings, *series_findings(series, codes, roles, horizon), *left_out(found[3])],
-        successive=True,
+    origins = [place_of(table, grids.rows[at], window.origin) for at, window in zip(found[2], found[0])]
+    made = replace(
+        _rows(table, roles, found[0], origins),
+        targets=[window.future for window in found[0]],
+        parts=found[1],
+        notes=[*table.notes, *notes, sentence],
+        findings=[*grids.findings, *series_findings(series, codes, roles, horizon), *left_out(found[3])],
     )
     return Read(made, reading, named)
+
+
+def _rows(table: Table, roles: TimeRoles, found: list[Window], origins: Sequence[Origin]) -> Rows:
+    """Windows as rows, without targets."""
+    name = ",".join(roles.targets)
+    return Rows("window", found, None, "future", "", origins, table.sources, roles.targets, name, successive=True)
+
+
+def _continued(table: Table, grids: Grids, roles: TimeRoles, options: DataOptions, notes: list[str]) -> Read:
+    """The window after the end of each series. Raises InputError where values that are known ahead are not given."""
+    file = listed(source.path.name for source in table.sources)
+    if options.horizon is None:
+        raise refused(file, "--horizon", "the steps of the training", "none", "Give --horizon.")
+    found = ahead_windows(grids.series, options.horizon, roles.known, file)
+    origins = [place_of(table, rows, window.origin - 1) for rows, window in zip(grids.rows, found)]
+    made = replace(_rows(table, roles, found, origins), notes=[*table.notes, *notes], findings=grids.findings)
+    return Read(made, Reading("forecast", None, None, "the series are continued after their ends"), options)
 
 
 def timed_rows(table: Table, columns: Mapping[str, Column], roles: TimeRoles, file: str) -> tuple[TimedRows, list[str]]:
@@ -120,7 +132,8 @@ def timed_rows(table: Table, columns: Mapping[str, Column], roles: TimeRoles, fi
         times = times_of(columns[roles.time], file, place)
 
     def numbers(chosen: Sequence[str]) -> np.ndarray:
-        found = [columns[name].numbers for name in chosen]
+        read = [numbers_of(columns[name]) for name in chosen]
+        found = [column for column in read if column is not None]  # `find_roles` has refused the others
         return np.stack(found, axis=1) if found else np.empty((len(table), 0))
 
     values, past, known = numbers(roles.targets), numbers(roles.past), numbers(roles.known)
@@ -160,7 +173,7 @@ def windows(
     series: Sequence[Series], codes: Sequence[np.ndarray], horizon: int, length: int
 ) -> tuple[list[Window], list[str], list[int], int]:
     """(windows, the part of each, the number of its series, origins that were left out) of all series."""
-    least = min(length, max(series[0].season, horizon))
+    least = min(length, max(series[0].season, horizon, length // 2))
     found: list[Window] = []
     parts: list[str] = []
     numbers: list[int] = []
@@ -174,9 +187,9 @@ def windows(
     return found, parts, numbers, left
 
 
-def place_of(table: Table, rows: np.ndarray, window: Window) -> Origin:
-    """The row of a window's first target."""
-    row = int(rows[window.origin])
+def place_of(table: Table, rows: np.ndarray, step: int) -> Origin:
+    """The row of a step, which is the first target of a window."""
+    row = int(rows[step])
     source = int(table.files[row])
     first = int(np.searchsorted(table.files, source))
     return Origin(table.sources[source].path.name, int(table.lines[row]), row - first + 1)

@@ -12,6 +12,8 @@ LEAST = 3
 """Whole seasons that the training values must hold for a season to be found."""
 PEAK = 0.2
 """The least autocorrelation at a season."""
+ERRORS, MANY_ERRORS = 2.5, 3
+"""Standard errors, of noise, that it has to exceed too: of a season of the calendar, and of one that was searched."""
 CLEARLY = 0.05
 """By how much the autocorrelation of a longer season has to be larger."""
 
@@ -37,27 +39,58 @@ def season_of(series: Sequence[np.ndarray], frequency: Frequency) -> tuple[int, 
     """The steps of a season, 1 where there is none, and a sentence that says so.
 
     series: float64 [N, K] of the training values of each series, NaN where missing.
-    The autocorrelation of the values without their trend is averaged over series and columns. The calendar's shortest
-    season is taken whose correlation is at least `PEAK` and above the mean of those at a half and at one and a half
-    seasons; a longer one instead where its correlation is larger by `CLEARLY`. Without such a season it is the first
-    peak of at least `PEAK` after the correlation has fallen below 0.
+    A season is a lag at which the values without their moving mean over a season have an autocorrelation of at least
+    `PEAK` and of some standard errors. The calendar's shortest season is taken, a longer one instead where its
+    correlation is larger by `CLEARLY`; without one, the first peak of the autocorrelation after it has fallen below 0.
     """
     longest = max((len(values) for values in series), default=0)
-    most = longest // LEAST
-    correlation = autocorrelation(series, most)
-    usual = [lag for lag in usual_seasons(frequency) if 2 <= lag <= most]
-    found, how = 1, "by the calendar"
-    for lag in usual:
-        around = (correlation[lag // 2] + correlation[min(lag + lag // 2, most)]) / 2
-        better = found == 1 or correlation[lag] > correlation[found] + CLEARLY
-        if correlation[lag] >= PEAK and correlation[lag] > around and better:
-            found = lag
+    found, best, how = 1, 0.0, "by the calendar"
+    for lag in usual_seasons(frequency):
+        if 2 <= lag <= longest // LEAST:
+            here, error = seasonal_correlation(series, lag, lag // 4)
+            if here >= max(PEAK, ERRORS * error) and (found == 1 or here > best + CLEARLY):
+                found, best = lag, here
     if found == 1:
-        found, how = _first_peak(correlation), "by the autocorrelation"
-    if found < 2:
+        lag, how = _first_peak(autocorrelation(series, longest // LEAST)), "by the autocorrelation"
+        if lag > 1:
+            best, error = seasonal_correlation(series, lag, lag // 2)
+            found = lag if best >= max(PEAK, MANY_ERRORS * error) else 1
+    if found == 1:
         return 1, "The training values show no season."
-    sentence = f"The season is {found} steps, {how}: training values so far apart have the correlation "
-    return found, f"{sentence}{correlation[found]:.2f}, the trend removed."
+    sentence = f"The season is {found} steps, {how}: training values so far apart have the correlation {best:.2f}, "
+    return found, f"{sentence}their moving mean removed."
+
+
+def seasonal_correlation(series: Sequence[np.ndarray], lag: int, near: int) -> tuple[float, float]:
+    """(autocorrelation at a lag, its standard error) of the values without their moving mean, the mean over columns.
+
+    The error is Bartlett's, by the correlations at lags up to `near`: neighbours that are alike are fewer independent
+    pairs.
+    """
+    found = []
+    for values in series:
+        for column in values.T:
+            rest = column - moving_mean(column, lag)
+            given = np.isfinite(rest)
+            pairs = int((given[lag:] & given[:-lag]).sum())
+            rest = np.where(given, rest, 0.0)
+            if pairs >= 4 and np.abs(rest).max() > 1e-9 * np.abs(column[given]).max():
+                lagged = _lagged(rest, given.astype(np.float64), lag)
+                error = np.sqrt((1 + 2 * np.square(lagged[1 : near + 1]).sum()) / pairs)
+                found.append((lagged[lag], error))
+    mean = np.mean(found, axis=0) if found else np.zeros(2)
+    return float(mean[0]), float(mean[1])
+
+
+def moving_mean(column: np.ndarray, lag: int) -> np.ndarray:
+    """float64 [N]: the mean of the given values among the lag, or lag + 1, around each step; fewer at the ends."""
+    given = np.isfinite(column)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(given, column, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(given)])
+    places, half = np.arange(len(column)), lag // 2
+    low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(column))
+    number = counts[high] - counts[low]
+    return np.where(number > 0, (sums[high] - sums[low]) / np.maximum(number, 1), np.nan)
 
 
 def autocorrelation(series: Sequence[np.ndarray], most: int) -> np.ndarray:

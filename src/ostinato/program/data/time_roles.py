@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..options import DataOptions
 from .columns import TIME_NAMES, Column
+from .libraries import polars as pl
 from .refusals import listed, refused
 from .roles import require
 
@@ -61,12 +64,25 @@ def find_roles(columns: Mapping[str, Column], options: DataOptions, file: str) -
         raise refused(file, f"the column {twice[0]}", "in one role", "two", remedy)
     for one in (*targets, *options.future, *options.series):
         require(one, columns, file)
-        if columns[one].kind not in (*NUMBERS, "empty") or (columns[one].kind == "empty" and one in targets):
-            kind = "empty" if columns[one].kind == "empty" else f"{columns[one].kind} ({columns[one].values.dtype})"
+        kind = columns[one].kind
+        if numbers_of(columns[one]) is None or (kind == "empty" and one in targets):
+            found = "empty" if kind == "empty" else f"{kind} ({columns[one].values.dtype})"
             remedy = "Give classes as numbers, such as 0 and 1, or name other columns."
-            raise refused(file, f"the column {one}", "of numbers", kind, remedy)
+            raise refused(file, f"the column {one}", "of numbers", found, remedy)
     left = [n for n in columns if n not in named and n != "split"]
     return TimeRoles(time, name, targets, tuple(options.future), tuple(options.series), left, said)
+
+
+def numbers_of(column: Column) -> np.ndarray | None:
+    """float64 [R]: the numbers of a column, 1 and 0 of true and false; None of a column of something else."""
+    if column.kind in (*NUMBERS, "empty"):
+        return column.numbers
+    if column.kind != "string":
+        return None
+    words = column.cells.str.to_lowercase()
+    if not words.drop_nulls().is_in(["true", "false"]).all():
+        return None
+    return (words == "true").cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def _time(columns: Mapping[str, Column], options: DataOptions, file: str, said: list[str]) -> str | None:
