@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..options import DataOptions
 from .column_findings import column_findings, steps_in_rows
 from .columns import Column, columns_of
 from .findings import Finding, many
+from .from_times import windows_from_table
 from .infer import Inputs, Reading, Seen, infer
 from .input_values import input_values, target_values
 from .long_tables import whole_series
 from .refusals import listed, refused
 from .roles import find_target, group_values, input_choices, named_columns, refuse_two_roles, require, split_parts
-from .rows import Rows
+from .rows import Read, Rows
 from .tables import Table
-
-
-@dataclass(frozen=True)
-class Read:
-    """A table as rows, what was inferred, and the options with every column named."""
-
-    rows: Rows
-    reading: Reading
-    options: DataOptions
 
 
 def rows_from_table(
@@ -37,6 +29,8 @@ def rows_from_table(
     """
     file = listed(source.path.name for source in table.sources)
     asked = options
+    if options.task == "forecast" or (options.task is None and options.horizon is not None):
+        return windows_from_table(table, columns_of(table.frame, table.typed), options, "", file_parts, with_target)
     refuse_two_roles(options, file)
     findings = line_findings(table, bool(options.columns))
     if options.series and options.group:
@@ -52,6 +46,8 @@ def rows_from_table(
     inputs = input_choices(rest, options, file)
     if target is not None:
         reading = infer(Seen("table", file, options, "", inputs, columns, target))
+        if reading.task == "forecast":
+            return windows_from_table(table, columns, options, reading.because, file_parts)
     else:
         reading = known_reading(inputs, options, file)
     named = replace(options, target=target.name if target else options.target)

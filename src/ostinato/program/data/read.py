@@ -17,7 +17,7 @@ from .delimited import read_delimited
 from .examples import DataSet, Examples
 from .findings import Finding, many
 from .folders import read_folder
-from .from_table import Read, rows_from_table
+from .from_table import rows_from_table
 from .infer import Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
@@ -25,7 +25,7 @@ from .libraries import polars as pl
 from .parquet import read_parquet
 from .parts import PART_NAMES
 from .refusals import listed, refused
-from .rows import Rows
+from .rows import Read, Rows
 from .tables import Table, Text, joined
 from .token_columns import looks_like_sentences, read_token_columns
 from .ts import read_ts
@@ -200,8 +200,9 @@ def data_set(found: Read, with_target: bool) -> DataSet:
         rows.origins,
         rows.groups,
         rows.parts,
+        rows.successive,
     )
-    if with_target and rows.targets is not None:
+    if with_target and not rows.successive and rows.targets is not None:
         kept = [row for row, y in enumerate(rows.targets) if not (y is None or y == "" or y != y)]
         dropped = len(rows) - len(kept)
         if not kept:

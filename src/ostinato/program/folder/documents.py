@@ -20,6 +20,7 @@ from ..tasks.task import Metric, Predictions
 from ..training.records import Evaluation
 from ..training.state import line
 from .escape import table_cell
+from .forecasts import held_out_csv
 
 FORMAT = 1
 
@@ -84,12 +85,15 @@ def split_json(split: Split, hashes: Sequence[str] | None, private: bool) -> dic
     return found
 
 
-def predictions_csv(truth: Examples, predictions: Predictions) -> str:
+def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[float] = ()) -> str:
     """predictions.csv: id, truth, prediction and the probability that the network gives to its prediction, N rows.
 
     Labels of one row are divided by `;`, tags by a space; their probability is the mean. A cell that a spreadsheet
-    would run as a formula has an apostrophe in front.
+    would run as a formula has an apostrophe in front. Of windows: the table of forecasts, with bands of
+    `levels` percent.
     """
+    if truth.kind == "window":
+        return held_out_csv(truth, predictions, levels)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["id", "truth", "prediction", "probability"])

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...lens.render.plots.style import FAINT, GRID, INK, SHADES, SMALL, STYLES, WIDTH, styled
 from ..running.outcome import Outcome
-from ..tasks.metric_names import PERCENT, title_of
+from ..tasks.metric_names import is_share, title_of
 from ..training.fit import Evaluation
 
 MOST_CLASSES = 24
@@ -18,11 +18,11 @@ MOST_CLASSES = 24
 
 
 def _scaled(metric: str, value: float) -> float:
-    return 100 * value if metric in PERCENT else value
+    return 100 * value if is_share(metric) else value
 
 
 def _unit(metric: str) -> str:
-    return f"{title_of(metric)} (%)" if metric in PERCENT else title_of(metric)
+    return f"{title_of(metric)} (%)" if is_share(metric) else title_of(metric)
 
 
 @styled

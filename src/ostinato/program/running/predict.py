@@ -13,6 +13,7 @@ from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from .evaluate import test_rows
+from .forecasts import continued, refuse_lines
 from .model import open_model
 from .unlabelled import for_another_file, from_line
 
@@ -20,8 +21,11 @@ WHERE = "ostinato predict"
 
 
 def predict_table(model: Path, data: Path | None = None) -> str:
-    """The predictions of the rows of `data`, or of the test rows of the training, as CSV."""
+    """The predictions of the rows of `data`, or of the test rows of the training, as CSV; a forecast goes on after the
+    end of the series."""
     opened = open_model(model)
+    if opened.task.name == "forecast":
+        return continued(opened, data)
     task, network = opened.task, opened.network
     if data is None:
         examples, _ = test_rows(opened.config.options.data, opened.config.sources)
@@ -36,6 +40,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     Returns 2 where some line could not be read, else 0.
     """
     opened = open_model(model)
+    refuse_lines(opened.task)
     task, network = opened.task, opened.network
     kind, channels = line_kind(task)
     status = 0

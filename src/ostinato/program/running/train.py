@@ -125,7 +125,10 @@ def readied(options: TrainOptions, begin: Beginning) -> Readied:
     for note in data.notes:
         say(note)
     same_sources(data, begin.sources)
-    return Readied(options, cell, prepare(data, options.network, WHERE))
+    prepared = prepare(data, options.network, WHERE)
+    for note in getattr(prepared.task, "notes", ()):
+        say(note)
+    return Readied(options, cell, prepared)
 
 
 def interruption(begin: Beginning) -> Interruption:
@@ -248,7 +251,7 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
     options, cell, prepared = ready.options, ready.cell, ready.prepared
     network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *fitted.notes]
+    notes = [*prepared.data.notes, *getattr(task, "notes", ()), *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."

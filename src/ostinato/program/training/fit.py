@@ -14,6 +14,7 @@ from ..digest import examples_sha256, json_sha256, weights_sha256
 from ..options import FitOptions
 from ..tasks.task import Task
 from .batches import usual_batch
+from .evaluate import predict
 from .loop import Loop
 from .records import Evaluation, Fitted, Part, Surroundings
 from .state import State, parts_of, read_state, state_of
@@ -32,6 +33,8 @@ def fit(
     surroundings: Surroundings | None = None,
 ) -> Fitted:
     """Trains `network` in place on the rows of `train`, and leaves it with the best weights by the rows of `valid`.
+
+    A task that has `calibrate` is given these rows and what the network with the best weights predicts of them.
 
     The same arguments and the same number of updates give the same bits of the weights, on any number of threads of one
     kind of machine, in one run or in several that a kill divides. Evaluation points, learning rate and early stopping
@@ -74,7 +77,11 @@ def fit(
     if state is None and where.world.size > 1:
         check_same(where.world, {**identity, "first weights": weights_sha256(network.state_dict())})
     with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
-        return Loop(task, network, train, valid, options, where, identity, threads).run(state)
+        found = Loop(task, network, train, valid, options, where, identity, threads).run(state)
+        calibrate = getattr(task, "calibrate", None)
+        if calibrate is not None:
+            calibrate(valid.examples, predict(task, network, valid.encoded, options.device)[0])
+        return found
 
 
 DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "k1", "k2", "class_weights", "seed")
