@@ -18,6 +18,7 @@ from ..data.windows import Window
 from ..options import NetworkOptions
 from .baselines.regressions import for_forecasts
 from .conformal import corrections, moved
+from .forecast_details import details_of
 from .forecast_fitting import fitted, reached_by
 from .forecast_linear import Linear
 from .forecast_metrics import tally_of
@@ -48,6 +49,11 @@ class Forecast:
         """float64 [H, J], outermost first: how far `calibrate` moves the ends of each band; None before it."""
         self.notes: list[str] = []
         """What was chosen from the training rows, and what `calibrate` did, a sentence each."""
+
+    @property
+    def levels(self) -> list[float]:
+        """Percent that the bands cover, the narrowest first."""
+        return [percent for percent, _, _ in self.reference.levels]
 
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Forecast:
@@ -137,9 +143,11 @@ class Forecast:
         return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
 
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
-        """What the scaling chose."""
+        """By step ahead and by series, and what was chosen from the training rows."""
         own = self.scaling
-        return {"guess": own.guess, "log": own.log, "season": own.season, "segment": own.shape.segment}
+        chosen = {"guess": own.guess, "log": own.log, "season": own.season, "segment": own.shape.segment}
+        found = details_of(truth.inputs, predictions, self.reference, truth.channels)
+        return {"chosen": chosen, **found}
 
     def baselines(self) -> list[Baseline]:
         return for_forecasts(self.scaling.season, self.quantiles)
