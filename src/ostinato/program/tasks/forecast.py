@@ -6,6 +6,7 @@ Letters: N windows, B windows of a batch, H steps of the future, K series of a w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,7 +68,9 @@ class Forecast:
     def encode(self, examples: Examples) -> Encoded:
         shape, covariates = self.scaling.shape, (self.scaling.past, self.scaling.known)
         expected = (shape.length, shape.horizon, shape.series, *(0 if s is None else len(s.mean) for s in covariates))
-        for window in examples.inputs:
+        # Another file has another usual length; what its windows read is the training's.
+        windows = [w if w.length == shape.length else replace(w, length=shape.length) for w in examples.inputs]
+        for window in windows:
             found = _sizes(window)
             if found != expected:
                 remedy = "Give the columns of the training file."
@@ -75,7 +78,7 @@ class Forecast:
                 received = ", ".join(map(str, found))
                 wished = names + ", ".join(map(str, expected))
                 raise InputError(phrase("forecast", "a window", wished, received, remedy))
-        return Encoded(examples.inputs, np.full(len(examples), shape.length, np.int64))
+        return Encoded(windows, np.full(len(examples), shape.length, np.int64))
 
     def batch(self, encoded: Encoded, rows: Sequence[int]) -> Batch:
         windows = [encoded.rows[r] for r in rows]
