@@ -61,7 +61,14 @@ def forecast_frame(windows: Sequence[Window], predictions: Predictions, columns:
             low, high = places_of(level, columns.levels)
             found[f"{columns.band}lo-{level:g}"] = quantiles[:, low]
             found[f"{columns.band}hi-{level:g}"] = quantiles[:, high]
-    return pl.DataFrame({name: pl.Series(name, list(v) if v.dtype == object else v) for name, v in found.items()})
+    return pl.DataFrame([column_of(name, values) for name, values in found.items()])
+
+
+def column_of(name: str, values: np.ndarray) -> pl.Series:
+    """A column of strings, numbers or times."""
+    if values.dtype == object:
+        return pl.Series(name, values.tolist(), dtype=pl.String)
+    return pl.Series(name, values.astype("datetime64[us]") if values.dtype.kind == "M" else values)
 
 
 def unique_id(series: str, target: str, targets: int, lone: bool) -> str:

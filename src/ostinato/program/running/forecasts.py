@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError, phrase
@@ -49,9 +48,10 @@ def last_windows(model: Model, data: Path | None) -> Examples:
     return dataset.examples
 
 
-def levels_of(task: Task) -> Sequence[float]:
-    """The percent that the bands of a task's quantiles cover."""
-    return list(getattr(task, "levels", ()))
+def levels_of(task: Task) -> list[float]:
+    """The percent that the bands of a task's quantiles cover, the narrowest first."""
+    shares = list(getattr(task, "quantiles", ()))
+    return [round(100 * (1 - 2 * low), 8) for low in reversed(shares[: len(shares) // 2])]
 
 
 def refuse_lines(task: Task) -> None:
