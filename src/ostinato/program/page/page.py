@@ -17,7 +17,7 @@ from ..running.outcome import Outcome, table_of
 from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
-from . import pictures
+from . import forecasts, pictures
 
 _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
@@ -153,6 +153,10 @@ def _of_classes(content: PageContent, predictions: Predictions) -> list[Any]:
     return parts
 
 
+def _of_futures(content: PageContent, predictions: Predictions) -> list[Any]:
+    return [*forecasts.sections_of(content.truth, predictions, content.outcome, content.private)]
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -179,5 +183,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "labels": _of_labels,
     "number": _of_numbers,
     "tags": _of_tags,
+    "future": _of_futures,
 }
 """What the page shows of the test rows, by the kind of their targets."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
@@ -24,13 +24,20 @@ class Prepared:
     test: Examples
 
 
+def with_context(examples: Examples, context: int | None) -> Examples:
+    """Windows of so many steps before the origin, for the network and its baselines alike; other rows as they are."""
+    if context is None or examples.kind != "window":
+        return examples
+    return replace(examples, inputs=[replace(window, length=context) for window in examples.inputs])
+
+
 def prepare(data: Data, network: NetworkOptions, where: str) -> Prepared:
     """The task, fitted on training rows alone. Refuses data on which no network can be trained or judged."""
     errors = [f.sentence for f in data.findings if f.severity == "error"]
     if errors:
         remedy = "`ostinato check` says all that was found."
         raise InputError(phrase(where, "the data", "fit to train on", errors[0].rstrip("."), remedy))
-    examples, parts = data.dataset.examples, data.split
+    examples, parts = with_context(data.dataset.examples, network.context), data.split
     train, valid = examples.take(parts.train), examples.take(parts.valid)
     task = task_named(data.dataset.task).encode_from(train, network)
     return Prepared(

@@ -2,7 +2,8 @@
 
 Y. Romano, E. Patterson and E. Candès, "Conformalized Quantile Regression", 2019 (arXiv 1905.03222): of n calibration
 rows, a band is moved outwards by the ⌈(n + 1) · level⌉-th smallest of the distances by which the truth lies outside it,
-negative inside (`NARROWED` says when). If the rows to come and the calibration rows are exchangeable, it then covers with at least its level.
+negative inside (`NARROWED` says when). If the rows to come and the calibration rows are exchangeable, it then covers
+with at least its level.
 Windows of a series overlap and follow each other, so here that holds about.
 
 Letters: N windows, H steps of the future, K series of a window, Q quantiles, J bands.
@@ -13,7 +14,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
 
 NARROWED = 20
 """Whole horizons that the calibration windows must span for a band to be narrowed: few and overlapping windows may all

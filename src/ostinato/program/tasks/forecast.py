@@ -19,6 +19,7 @@ from ..data.windows import Window
 from ..options import NetworkOptions
 from .baselines.regressions import for_forecasts
 from .conformal import corrections, moved
+from .forecast_details import details_of
 from .forecast_fitting import fitted, reached_by
 from .forecast_linear import Linear
 from .forecast_metrics import tally_of
@@ -50,10 +51,17 @@ class Forecast:
         self.notes: list[str] = []
         """What was chosen from the training rows, and what `calibrate` did, a sentence each."""
 
+    @property
+    def levels(self) -> list[float]:
+        """Percent that the bands cover, the narrowest first."""
+        return [percent for percent, _, _ in self.reference.levels]
+
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Forecast:
         targets_of(train, "forecast")
         windows, quantiles = train.inputs, quantiles_of(options.levels)
+        if options.context is not None:
+            windows = [replace(window, length=options.context) for window in windows]
         parts = [series.values[:end] for series, end in reached_by(windows).values()]
         log = options.scale == "log"
         if log:
@@ -66,19 +74,19 @@ class Forecast:
         return task
 
     def encode(self, examples: Examples) -> Encoded:
+        """The windows, as long as those of the training, whatever their own length is."""
         shape, covariates = self.scaling.shape, (self.scaling.past, self.scaling.known)
-        expected = (shape.length, shape.horizon, shape.series, *(0 if s is None else len(s.mean) for s in covariates))
-        # Another file has another usual length; what its windows read is the training's.
-        windows = [w if w.length == shape.length else replace(w, length=shape.length) for w in examples.inputs]
-        for window in windows:
+        expected = (shape.horizon, shape.series, *(0 if s is None else len(s.mean) for s in covariates))
+        for window in examples.inputs:
             found = _sizes(window)
             if found != expected:
                 remedy = "Give the columns of the training file."
-                names = "steps before, steps ahead, targets, past covariates, covariates known ahead: "
+                names = "steps ahead, targets, past covariates, covariates known ahead: "
                 received = ", ".join(map(str, found))
                 wished = names + ", ".join(map(str, expected))
                 raise InputError(phrase("forecast", "a window", wished, received, remedy))
-        return Encoded(windows, np.full(len(examples), shape.length, np.int64))
+        rows = [w if w.length == shape.length else replace(w, length=shape.length) for w in examples.inputs]
+        return Encoded(rows, np.full(len(rows), shape.length, np.int64))
 
     def batch(self, encoded: Encoded, rows: Sequence[int]) -> Batch:
         windows = [encoded.rows[r] for r in rows]
@@ -140,9 +148,11 @@ class Forecast:
         return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
 
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
-        """What the scaling chose."""
+        """By step ahead and by series, and what was chosen from the training rows."""
         own = self.scaling
-        return {"guess": own.guess, "log": own.log, "season": own.season, "segment": own.shape.segment}
+        chosen = {"guess": own.guess, "log": own.log, "season": own.season, "segment": own.shape.segment}
+        found = details_of(truth.inputs, predictions, self.reference, truth.channels)
+        return {"chosen": chosen, **found}
 
     def baselines(self) -> list[Baseline]:
         return for_forecasts(self.scaling.season, self.quantiles)
@@ -175,7 +185,7 @@ def _futures(windows: Sequence[Window]) -> np.ndarray:
 def _sizes(window: Window) -> tuple[int, ...]:
     """What a window must have in common with the training windows."""
     series = window.series
-    return window.length, window.horizon, *(part.shape[1] for part in (series.values, series.past, series.known))
+    return window.horizon, *(part.shape[1] for part in (series.values, series.past, series.known))
 
 
 def _refuse_without_logarithm(parts: Sequence[np.ndarray]) -> None:

@@ -7,7 +7,8 @@ Letters: N windows, H steps ahead, K series that are forecast together, Q quanti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -19,9 +20,9 @@ from .forecast_reference import TrainReference
 from .intervals import Tally, Value
 from .task import Predictions
 
-_CHUNK = 4_000_000
-"""Numbers of truth and quantiles that are in memory at a time."""
-_POINTS = ("known", "abs", "square", "symmetric", "truth", "scaled", "mase", "normal", "z_abs", "z_square")
+_CHUNK = 100_000
+"""Numbers of truth that are read at a time: few enough for a processor's cache."""
+POINTS = ("known", "abs", "square", "symmetric", "truth", "scaled", "mase", "normal", "z_abs", "z_square")
 """The first M sums; those of quantiles and bands follow."""
 
 
@@ -50,60 +51,107 @@ def blocks_of(windows: Sequence[Window], season: int) -> tuple[np.ndarray, Block
 
 def sums_of(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> np.ndarray:
     """float64 [N, H, M]: what each step of each window adds to the sums, over its K series."""
+    return count(windows, predictions, reference).steps
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The sums of some forecasts."""
+
+    steps: np.ndarray
+    """float64 [N, H, M], over K series"""
+    channels: np.ndarray
+    """float64 [K, M], over windows and steps"""
+
+
+def count(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> Counted:
+    """What each step of N windows, and each of their K series, adds to the sums."""
     reference = reference.beside(windows)
-    wide = len(reference.quantiles) if predictions.quantiles is not None else 1
-    each = windows[0].horizon * windows[0].series.values.shape[1] * wide if len(windows) else 1
-    rows = max(1, _CHUNK // each)
-    parts = [
-        _sums(windows[k : k + rows], predictions.take(range(k, min(k + rows, len(windows)))), reference)
-        for k in range(0, len(windows), rows)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, 1, len(_POINTS)))
+    many = len(POINTS) + (1 + 3 * len(reference.levels) if predictions.quantiles is not None else 0)
+    horizon, channels = windows[0].future.shape if len(windows) else (1, 1)
+    counted = Counted(np.zeros((len(windows), horizon, many)), np.zeros((channels, many)))
+    rows = max(1, _CHUNK // (horizon * channels))
+    for k in range(0, len(windows), rows):
+        chosen = predictions.take(range(k, min(k + rows, len(windows))))
+        for place, column in enumerate(_columns(windows[k : k + rows], chosen, reference)):
+            counted.steps[k : k + rows, :, place] = column.sum(0)
+            counted.channels[:, place] += column.sum((1, 2))
+    return counted
 
 
-def _sums(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> np.ndarray:
-    truth = np.stack([window.future for window in windows])
-    points = np.stack([np.asarray(v, np.float64) for v in predictions.values])
+def _columns(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> Iterator[np.ndarray]:
+    """float64 [K, N, H], M times: what every number adds to each sum; 0 where the truth is missing."""
+    truth = _channels_first(np.stack([window.future for window in windows]))
+    points = _channels_first(np.stack([np.asarray(v, np.float64) for v in predictions.values]))
     known = np.isfinite(truth)
-    error, size = points - truth, np.abs(points) + np.abs(truth)
-    naive, _, deviation = (
-        np.array([getattr(reference.of(w), name) for w in windows])[:, None] for name in ("naive", "mean", "deviation")
+    naive, deviation = (
+        np.array([getattr(reference.of(w), name) for w in windows]).T[..., None] for name in ("naive", "deviation")
     )
-    symmetric = np.divide(np.abs(error), size, out=np.zeros_like(size), where=size > 0)
-    columns = [known * 1.0, np.abs(error), error**2, symmetric, np.abs(truth)]
-    scaled, normal = known & np.isfinite(naive), known & np.isfinite(deviation)
-    z = error / deviation
-    columns += [scaled * 1.0, np.where(scaled, np.abs(error) / naive, 0.0)]
-    columns += [normal * 1.0, np.where(normal, np.abs(z), 0.0), np.where(normal, z**2, 0.0)]
+    error = np.where(known, points - truth, 0.0)
+    distance, truth_size = np.abs(error), np.where(known, np.abs(truth), 0.0)
+    size = np.abs(points) + truth_size
+    scaled, normal = np.where(np.isfinite(naive), 1 / naive, 0.0), np.where(np.isfinite(deviation), 1 / deviation, 0.0)
+    yield known.astype(np.float64)
+    yield distance
+    yield error**2
+    yield np.divide(distance, size, out=np.zeros_like(size), where=size != 0)
+    yield truth_size
+    yield (known & (scaled > 0)).astype(np.float64)
+    yield distance * scaled
+    yield (known & (normal > 0)).astype(np.float64)
+    yield distance * normal
+    yield (error * normal) ** 2
     if predictions.quantiles is not None:
-        columns += _of_quantiles(truth, np.asarray(predictions.quantiles, np.float64), reference)
-    return np.stack([np.where(known, column, 0.0).sum(-1) for column in columns], -1)
+        quantiles = np.asarray(predictions.quantiles, np.float64)
+        yield from _of_quantiles(truth, known, np.ascontiguousarray(np.moveaxis(quantiles, (3, 2), (0, 1))), reference)
 
 
-def _of_quantiles(truth: np.ndarray, quantiles: np.ndarray, reference: TrainReference) -> list[np.ndarray]:
-    """[N, H, K] each: the mean loss of the Q quantiles; and of each band hits, width and interval score."""
-    shares = np.asarray(reference.quantiles)
-    if quantiles.shape[-1:] != shares.shape:
-        expected = f"as many as the {len(shares)} shares {', '.join(f'{q:g}' for q in shares)}"
+def _of_quantiles(
+    truth: np.ndarray, known: np.ndarray, quantiles: np.ndarray, reference: TrainReference
+) -> Iterator[np.ndarray]:
+    """[K, N, H] each: the mean loss of the quantiles [Q, K, N, H]; and of each band hits, width and interval score."""
+    if len(quantiles) != len(reference.quantiles):
+        expected = f"as many as the {len(reference.quantiles)} shares "
+        expected += ", ".join(f"{share:g}" for share in reference.quantiles)
         remedy = "Predict with the levels that the reference names."
-        raise InputError(phrase("tally_of", "the quantiles", expected, quantiles.shape[-1], remedy))
-    above = truth[..., None] - quantiles
-    columns = [np.maximum(shares * above, (shares - 1) * above).mean(-1)]
+        raise InputError(phrase("tally_of", "the quantiles", expected, len(quantiles), remedy))
+    loss = np.zeros_like(truth)
+    for share, quantile in zip(reference.quantiles, quantiles):
+        above = np.where(known, truth - quantile, 0.0)
+        loss += np.maximum(share * above, (share - 1) * above)
+    yield loss / len(quantiles)
     for percent, low, high in reference.levels:
-        below, over = quantiles[..., low] - truth, truth - quantiles[..., high]
-        width = quantiles[..., high] - quantiles[..., low]
-        outside = np.maximum(below, 0) + np.maximum(over, 0)
-        columns += [(below <= 0) & (over <= 0), width, width + 2 / (1 - percent / 100) * outside]
-    return columns
+        below, over = quantiles[low] - truth, truth - quantiles[high]
+        width = np.where(known, quantiles[high] - quantiles[low], 0.0)
+        outside = np.where(known, np.maximum(below, 0) + np.maximum(over, 0), 0.0)
+        yield (known & (below <= 0) & (over <= 0)).astype(np.float64)
+        yield width
+        yield width + 2 / (1 - percent / 100) * outside
+
+
+def _channels_first(values: np.ndarray) -> np.ndarray:
+    """[K, N, H] of [N, H, K], side by side in memory, so that sums over K are fast."""
+    return np.ascontiguousarray(np.moveaxis(values, 2, 0))
+
+
+def scaled_errors(windows: Sequence[Window], points: Sequence[np.ndarray], reference: TrainReference) -> np.ndarray:
+    """float64 [N, H, 2]: the sums `mase` and `scaled` of `POINTS`, alone, of forecasts [H, K] of N windows."""
+    reference = reference.beside(windows)
+    found = np.zeros((len(windows), windows[0].horizon, 2))
+    for row, (window, said) in enumerate(zip(windows, points, strict=True)):
+        errors = np.abs(said - window.future) / np.asarray(reference.of(window).naive)
+        there = np.isfinite(window.future) & np.isfinite(reference.of(window).naive)
+        found[row, :, 0], found[row, :, 1] = np.where(there, errors, 0.0).sum(1), there.sum(1)
+    return found
 
 
 def values_of(reference: TrainReference, quantiles: bool) -> dict[str, tuple[Value, bool]]:
     """Metric → (its function of the M sums, whether higher is better)."""
-    at = {name: place for place, name in enumerate(_POINTS)}
+    at = {name: place for place, name in enumerate(POINTS)}
     losses: dict[str, tuple[Value, bool]] = {}
     bands: dict[str, tuple[Value, bool]] = {}
     if quantiles:
-        loss = len(_POINTS)
+        loss = len(POINTS)
         losses["quantile_loss"] = (_ratio(loss, at["known"]), False)
         losses["crps"] = (_ratio(loss, at["known"], 2), False)
         losses["wql"] = (_ratio(loss, at["truth"], 2), False)

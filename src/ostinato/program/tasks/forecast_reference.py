@@ -63,12 +63,7 @@ class TrainReference:
     @property
     def levels(self) -> list[tuple[float, int, int]]:
         """(percent, place of the lower, place of the upper quantile) of each band, the narrowest first."""
-        found = []
-        for low, share in enumerate(self.quantiles):
-            high = len(self.quantiles) - 1 - low
-            if low < high and abs(share + self.quantiles[high] - 1) < 1e-9:
-                found.append((round(100 * (self.quantiles[high] - share), 6), low, high))
-        return found[::-1]
+        return bands_of(self.quantiles)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it; NaN as null."""
@@ -86,6 +81,16 @@ class TrainReference:
             for name, scale in content["series"].items()
         }
         return cls(int(content["season"]), tuple(float(q) for q in content["quantiles"]), scales)
+
+
+def bands_of(quantiles: Sequence[float]) -> list[tuple[float, int, int]]:
+    """(percent, place of the lower, of the upper) of each pair of Q shares that adds to 1, the narrowest first."""
+    found = []
+    for low, share in enumerate(quantiles):
+        high = len(quantiles) - 1 - low
+        if low < high and abs(share + quantiles[high] - 1) < 1e-9:
+            found.append((round(100 * (quantiles[high] - share), 6), low, high))
+    return found[::-1]
 
 
 def reference_of(windows: Sequence[Window], season: int = 1, quantiles: Sequence[float] = QUANTILES) -> TrainReference:

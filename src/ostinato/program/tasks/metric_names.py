@@ -14,6 +14,8 @@ _WORDS = {
     "crps": "CRPS",
     "wql": "WQL",
     "mase": "MASE",
+    "mase_of_last_value": "MASE of the last value",
+    "mase_of_seasonal_naive": "MASE of the season before",
     "smape": "sMAPE",
     "scaled_mse": "scaled MSE",
     "scaled_mae": "scaled MAE",

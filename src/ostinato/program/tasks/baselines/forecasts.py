@@ -67,8 +67,12 @@ class ForecastBaseline(ABC):
     def predict(self, examples: Examples) -> Predictions:
         windows: Sequence[Window] = examples.inputs
         reference = self._reference.beside(windows)
-        points = list(self._points(windows, reference)) if len(windows) else []
+        points = self.point_predictions(windows, reference).values
         return Predictions(points, None, Bands(points, _units(windows, reference), self._spread))
+
+    def point_predictions(self, windows: Sequence[Window], reference: TrainReference) -> Predictions:
+        """Without bands; of a baseline that learns nothing also before `fit`."""
+        return Predictions(list(self._points(windows, reference.beside(windows))) if len(windows) else [])
 
     def learn(self, windows: Sequence[Window], reference: TrainReference) -> None:
         """What is read from training windows beside the bands; here nothing, for forecasts that need only the past."""

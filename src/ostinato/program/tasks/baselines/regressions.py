@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from ...data.windows import Window
 from ..forecast_reference import TrainReference, training_parts
@@ -88,10 +89,10 @@ class LinearMap(ForecastBaseline):
         penalty = PENALTIES[-2]
         if 0 < held < len(x):
             steps = np.unique(np.linspace(0, y.shape[1] - 1, min(_STEPS, y.shape[1])).astype(int))
-            tried = [_ridge(x[:held], y[:held, steps], p) for p in PENALTIES]
+            tried = _ridge(x[:held], y[:held, steps], PENALTIES)
             losses = [np.nanmean((x[held:] @ weights - y[held:, steps]) ** 2) for weights in tried]
             penalty = PENALTIES[int(np.nanargmin(losses))] if np.isfinite(losses).any() else penalty
-        self.weights = _ridge(x, y, penalty)
+        self.weights = _ridge(x, y, [penalty])[0]
         self.note = f"ridge penalty {penalty:g} times the rows"
 
     def points(self, windows: Sequence[Window], reference: TrainReference) -> np.ndarray:
@@ -135,8 +136,9 @@ def _least_aic(problems: Sequence[tuple[np.ndarray, np.ndarray]], most: int) -> 
     for x, y in problems:
         if len(x) <= most + 1:
             return 1
-        q, _ = np.linalg.qr(x)
-        explained = np.cumsum((q.T @ y) ** 2)[1:]  # by the one and so many lags, which the columns of q span
+        gram = x.T @ x
+        gram += 1e-10 * np.trace(gram) / len(gram) * np.eye(len(gram))  # a wave without noise has a gram of lower rank
+        explained = np.cumsum(solve_triangular(np.linalg.cholesky(gram), x.T @ y, lower=True) ** 2)[1:]
         left = np.maximum(y @ y - explained, 1e-12 * max(y @ y, 1e-300))
         total += len(y) * np.log(left / len(y)) + 2 * (np.arange(1, most + 1) + 1)
     return int(total.argmin()) + 1
@@ -144,22 +146,25 @@ def _least_aic(problems: Sequence[tuple[np.ndarray, np.ndarray]], most: int) -> 
 
 def _solved(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """[P + 1]: least squares, of least norm where several solve it."""
-    return np.linalg.lstsq(x, y, rcond=None)[0]
+    return np.linalg.lstsq(x.T @ x, x.T @ y, rcond=None)[0]
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
-    """[L + 1, H]: least squares with `penalty` · n on all but the last weight; every column on its known rows."""
+def _ridge(x: np.ndarray, y: np.ndarray, penalties: Sequence[float]) -> list[np.ndarray]:
+    """[L + 1, H] for each penalty, times n, on all but the last weight; every column of y on its known rows."""
     gram, free = x.T @ x, np.eye(x.shape[1])
     free[-1, -1] = 0.0
     known = np.isfinite(y)
     cross = x.T @ np.where(known, y, 0.0)
-    ridge = penalty * len(x) * free
-    if known.all():
-        return np.linalg.lstsq(gram + ridge, cross, rcond=None)[0]
-    found = np.zeros_like(cross)
-    for step in range(y.shape[1]):
+    found = [np.zeros_like(cross) for _ in penalties]
+    whole = known.all(0)
+    for weights, penalty in zip(found, penalties):
+        ridge = penalty * len(x) * free
+        weights[:, whole] = np.linalg.lstsq(gram + ridge, cross[:, whole], rcond=None)[0]
+    for step in np.flatnonzero(~whole):
         lacking = x[~known[:, step]]
-        found[:, step] = np.linalg.lstsq(gram - lacking.T @ lacking + ridge, cross[:, step], rcond=None)[0]
+        left = gram - lacking.T @ lacking
+        for weights, penalty in zip(found, penalties):
+            weights[:, step] = np.linalg.lstsq(left + penalty * len(x) * free, cross[:, step], rcond=None)[0]
     return found
 
 
