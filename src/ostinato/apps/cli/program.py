@@ -123,5 +123,6 @@ def _end(json: bool, run: Any) -> None:
         if json:
             print(document({"error": str(error), "status": 2}))
         raise
-    print(document(found.content) if json else found.text, file=sys.stdout)
+    if found.printed:
+        print(document(found.content) if json else found.text, file=sys.stdout)
     raise typer.Exit(found.status)
