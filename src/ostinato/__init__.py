@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .bptt import TruncatedBPTT
     from .lens import detect_anomaly
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
+    from .program.forecaster import Forecaster
     from .program.python import load, train
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "Cell",
+    "Forecaster",
     "Recurrent",
     "SequenceClassifier",
     "SequenceRegressor",
@@ -46,6 +48,7 @@ __all__ = [
 
 
 _LATER = {
+    "Forecaster": ".program.forecaster",
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
     "load": ".program.python",

@@ -50,6 +50,12 @@ class SequenceEstimator(BaseEstimator):
 
     task_name: ClassVar[str]
     target_kind: ClassVar[TargetKind | None] = None
+    hidden: int | None
+    layers: int | None
+    dropout: float | None
+    learning_rate: float | None
+    clip: float | None
+    patience: int | None
 
     def __init__(
         self,

@@ -10,7 +10,8 @@ from torch import nn
 
 from ..errors import InputError, phrase
 from .estimators import ESTIMATORS, SequenceEstimator
-from .options import FitOptions, NetworkOptions, TrainOptions
+from .forecaster import Forecaster
+from .options import DataOptions, FitOptions, NetworkOptions, TrainOptions
 from .running.clock import clock_from_now
 from .running.model import open_model
 from .running.progress import Silent
@@ -29,7 +30,7 @@ def train(*paths: str | Path, **options: Any) -> SequenceEstimator:
     without test rows). Raises InputError for data or options that cannot be used.
     """
     given = {name: Path(v) if name in _PATHS and v is not None else v for name, v in options.items()}
-    for name in ("series", "features", "columns"):
+    for name in ("series", "features", "columns", "future"):
         if isinstance(given.get(name), str):
             given[name] = (given[name],)
     made = TrainOptions.of("ostinato.train", {"paths": tuple(Path(p) for p in paths), **given})
@@ -60,12 +61,13 @@ def estimator_of(task: Any, network: nn.Module, options: TrainOptions, class_typ
 
     Raises InputError where the classes are not of the type that the folder names.
     """
-    kind = ESTIMATORS[task.name]
+    kind = {**ESTIMATORS, "forecast": Forecaster}[task.name]
     names = set(kind().get_params())
     given: dict[str, Any] = {}
-    for record, part in ((NetworkOptions, options.network), (FitOptions, options.fit)):
+    records = ((DataOptions, options.data), (NetworkOptions, options.network), (FitOptions, options.fit))
+    for record, part in records:
         given |= {n: getattr(part, n) for n in record.__dataclass_fields__ if n in names}
-    estimator = kind(**given, valid_share=options.data.valid_share)
+    estimator = kind(**given)
     estimator.class_type_ = class_type
     try:
         estimator.keep(task, network, options)
