@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from .bptt import TruncatedBPTT
     from .lens import detect_anomaly
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
+    from .program.language_models import LanguageModel
     from .program.python import load, train
 
 __all__ = [
     "GRU",
     "LSTM",
+    "LanguageModel",
     "RNN",
     "Cell",
     "Recurrent",
@@ -48,6 +50,7 @@ __all__ = [
 _LATER = {
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
+    "LanguageModel": ".program.language_models",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

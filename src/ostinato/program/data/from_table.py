@@ -17,6 +17,9 @@ from .roles import find_target, group_values, input_choices, named_columns, refu
 from .rows import Rows
 from .tables import Table
 
+NOUNS = {"given": "given values"}
+"""Kinds of inputs whose name is no noun."""
+
 
 @dataclass(frozen=True)
 class Read:
@@ -92,13 +95,16 @@ def assembled(
     if left:
         notes.append(f"{many(len(left), 'column')} left out: {listed(left)}.")
     kind, chosen = reading.inputs.kind, reading.inputs.columns
-    because = f"{reading.because}, and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {kind}"
+    because = reading.because
+    if chosen:
+        because += f", and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {NOUNS.get(kind, kind)}"
     resolved = replace(
         options,
         task=reading.task,
         text=chosen[0] if kind in ("text", "tokens") else None,
         series=tuple(chosen) if kind == "series" else (),
         features=tuple(chosen) if kind == "features" else (),
+        given=tuple(chosen) if kind == "given" else (),
     )
     rows = Rows(
         kind,

@@ -13,7 +13,8 @@ from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from .evaluate import test_rows
-from .model import open_model
+from .model import Model, open_model
+from .predict_items import items_table, line_answer
 from .unlabelled import for_another_file, from_line
 
 WHERE = "ostinato predict"
@@ -23,6 +24,8 @@ def predict_table(model: Path, data: Path | None = None) -> str:
     """The predictions of the rows of `data`, or of the test rows of the training, as CSV."""
     opened = open_model(model)
     task, network = opened.task, opened.network
+    if task.name == "generate":
+        return items_table(opened, data)
     if data is None:
         examples, _ = test_rows(opened.config.options.data, opened.config.sources)
     else:
@@ -36,18 +39,23 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     Returns 2 where some line could not be read, else 0.
     """
     opened = open_model(model)
-    task, network = opened.task, opened.network
-    kind, channels = line_kind(task)
     status = 0
-    for line in lines:
+    for number, line in enumerate(lines):
         try:
-            one = predicted(task, network, from_line(line.rstrip("\r\n"), kind, channels, WHERE))
-            answers.write(written(one) + "\n")
+            answers.write(answer(opened, line.rstrip("\r\n"), number) + "\n")
         except OstinatoError as error:
             answers.write(f"error: {error}\n")
             status = 2
         answers.flush()
     return status
+
+
+def answer(opened: Model, line: str, number: int) -> str:
+    """The answer to the line with this number."""
+    if opened.task.name == "generate":
+        return line_answer(opened, line, number)
+    kind, channels = line_kind(opened.task)
+    return written(predicted(opened.task, opened.network, from_line(line, kind, channels, WHERE)))
 
 
 def line_kind(task: Any) -> tuple[Any, int]:

@@ -30,7 +30,7 @@ from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
 from ..training.seeds import new_network
 from .clock import seconds_since_start, slowness
-from .judge import Judged, fit_baselines, outcome_of
+from .judge import Judged, ablations, fit_baselines, outcome_of
 from .listening import Listening
 from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
@@ -79,6 +79,8 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
         say(note)
     same_sources(data, begin.sources)
     prepared = prepare(data, options.network, WHERE)
+    for note in prepared.notes:
+        say(note)
     with Interruption(
         lambda: say("Finishing the step, then evaluating and saving. Ctrl-C again stops at once.")
     ) as stop:
@@ -197,7 +199,7 @@ def finished(
 ) -> Run:
     """Judges the network on the test rows and writes the folder, the page last."""
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *fitted.notes]
+    notes = [*prepared.data.notes, *prepared.notes, *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."
@@ -207,7 +209,8 @@ def finished(
     outcome = predictions = None
     if len(test):
         predictions, _ = predict(task, network, task.encode(test), options.fit.device)
-        outcome = outcome_of(task, cell.name, test, predictions, baselines, fitted.history[-1].seconds)
+        judged = [*baselines, *ablations(task, network, test, options.fit.device)]
+        outcome = outcome_of(task, cell.name, test, predictions, judged, fitted.history[-1].seconds)
     clean = None if predictions is None else without_leaked(prepared, predictions)
     if clean:
         name = clean[0].name

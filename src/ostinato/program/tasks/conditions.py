@@ -114,7 +114,8 @@ class Conditions:
         if not fitting:  # values that no training row has together: the others are of any row
             fitting = list(self.counts)
         left = position * sum(n for _, n in fitting)
-        found = next((row for row, upto in zip(fitting, np.cumsum([n for _, n in fitting])) if left < upto), fitting[-1])
+        upto = np.cumsum([n for _, n in fitting])
+        found = fitting[min(int((upto <= left).sum()), len(fitting) - 1)]
         return tuple(places.get(k, value) for k, value in enumerate(found[0]))
 
     def row(self, values: Sequence[Any]) -> Examples:
