@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from ostinato.errors import StorageError
 from program import made_files
 from program.commands import ostinato
 from program.tasks.made_items import letters
@@ -106,6 +107,41 @@ def test_a_private_model_compares_with_the_file_as_it_is_and_its_folder_holds_no
     assert "Written items" not in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
     ended = ostinato(tmp_path, "generate", "model", "--given", "letter=a")
     assert "The folder keeps no hash of the training file, so it is compared with as it is now." in ended.err
+
+
+def test_a_text_is_written_at_each_evaluation_and_kept(place):
+    lines = [json.loads(line) for line in (place / "model" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    history = [json.loads(line) for line in (place / "model" / "history.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == [line["update"] for line in history][1:]
+    assert set(lines[-1]["text"].rstrip("0123456789")) == {lines[-1]["given"]["letter"]}
+
+
+def test_texts_on_the_way_are_shown_unless_quiet_and_change_no_bit_of_the_weights(tmp_path, monkeypatch):
+    write_letters(tmp_path / "words.csv", 200)
+    words = ("train", "words.csv", "--target", "word", "--given", "letter", "--updates", 30, *SMALL, "--no-baselines")
+    shown = ostinato(tmp_path, *words, "--dropout", "0.3", "--out", "one", "--json")
+    assert "\nwritten (letter: " in shown.err
+    quiet = ostinato(tmp_path, *words, "--dropout", "0.3", "--out", "two", "--json", "--quiet")
+    assert quiet.err == ""
+    monkeypatch.setattr("ostinato.program.running.train.samples_of", lambda *_: None)
+    without = ostinato(tmp_path, *words, "--dropout", "0.3", "--out", "three", "--json")
+    assert "written" not in without.err and not (tmp_path / "three" / "samples.jsonl").exists()
+    hashes = {ended.document["weights_sha256"] for ended in (shown, quiet, without)}
+    assert len(hashes) == 1
+
+
+def test_samples_that_cannot_be_kept_are_said_and_end_no_training(tmp_path, monkeypatch):
+    write_letters(tmp_path / "words.csv", 200)
+
+    def full(path, content, where):
+        raise StorageError(f"{where}: the file must be writable, got {path.name} (no space).")
+
+    monkeypatch.setattr("ostinato.program.running.training_samples.write_bytes", full)
+    words = ("train", "words.csv", "--target", "word", "--given", "letter", "--updates", 20, *SMALL, "--no-baselines")
+    ended = ostinato(tmp_path, *words, "--out", "model")
+    assert ended.status == 0, ended.err
+    said = "Samples are not kept any more: train: the file must be writable, got samples.jsonl (no space)."
+    assert ended.err.count(said) == 1
 
 
 def test_the_page_shows_written_items_beside_test_rows(place):

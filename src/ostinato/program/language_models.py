@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..cells import Cell
 from ..errors import InputError, phrase
 from .data.examples import Examples
+from .data.findings import many
 from .data.from_python import rows_of
 from .estimators import NetworkEstimator
 from .options import TrainOptions
@@ -136,8 +137,9 @@ class LanguageModel(NetworkEstimator):
         values = [given] if isinstance(given, str) or not hasattr(given, "__len__") else list(given)
         columns = self.task_.conditions.columns
         if len(values) != len(columns):
-            expected = f"values of {len(columns)} columns, or {{column: value}}"
-            raise InputError(phrase(WHERE, "given", expected, f"{len(values)} values", "Pass {column: value}."))
+            expected = f"{many(len(columns), 'value')}, one for each column, or {{column: value}}"
+            received = many(len(values), "value")
+            raise InputError(phrase(WHERE, "given", expected, received, "Pass {column: value}."))
         return dict(zip(columns, map(str, values)))
 
     def _metric(self, X: Any, given: Any, name: str) -> float:
@@ -188,4 +190,5 @@ class LanguageModel(NetworkEstimator):
 
 def _is_text(value: Any) -> bool:
     """Whether a condition is a string or has one; numbers are none."""
-    return isinstance(value, str) or (hasattr(value, "__len__") and any(isinstance(v, str) for v in value))
+    listed = isinstance(value, list | tuple | np.ndarray)
+    return isinstance(value, str) or (listed and any(isinstance(v, str) for v in value))

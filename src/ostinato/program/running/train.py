@@ -36,6 +36,7 @@ from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
 from .result import Run, contents, page_of
+from .training_samples import samples_of
 
 WHERE = "ostinato train"
 RESUME, OPTIONS, PAGE = "resume", "options.json", "report.html"
@@ -167,12 +168,13 @@ def around(
     """What the fit runs in: the time that is left of the command, and what follows the fit."""
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
+    kept = None if options.run.private else folder
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,
         seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
         reserve=lambda evaluation: seconds + evaluation * (per_row + 1),
-        listener=Listening(begin.progress, metric),
+        listener=Listening(begin.progress, metric, samples_of(prepared.task, network, kept)),
         interruption=stop,
         folder=folder / RESUME,
         resume=begin.folder is not None and (folder / RESUME / "state.safetensors").exists(),
