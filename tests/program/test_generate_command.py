@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from ostinato.errors import StorageError
+from ostinato.program.running.listening import Listening
 from program import made_files
 from program.commands import ostinato
 from program.tasks.made_items import letters
@@ -235,3 +236,26 @@ def test_what_cannot_be_written_is_refused_with_one_message_and_no_text(place, w
     assert (ended.status, ended.out) == (2, "") and ended.err.startswith(message), ended.err
     document = ostinato(place, "generate", "model", *words, "--json").document
     assert document["error"] == ended.err.strip() and document["status"] == 2
+
+
+def test_a_training_that_broke_off_goes_on_to_the_same_bits_and_the_same_texts(tmp_path, monkeypatch):
+    write_letters(tmp_path / "words.csv", 200)
+    words = ("train", "words.csv", "--target", "word", "--given", "letter", "--updates", 40, *SMALL, "--no-baselines")
+    whole = ostinato(tmp_path, *words, "--out", "whole", "--json", "--quiet").document
+
+    def broken(self, update):
+        if update == 27:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        patched.setattr(Listening, "updated", broken)
+        ostinato(tmp_path, *words, "--out", "broken", "--quiet")
+    # A kill after the sample and before the state leaves a line that the state does not know.
+    with (tmp_path / "broken" / "samples.jsonl").open("a") as file:
+        file.write('{"update": 28, "given": {}, "text": "lost"}\n')
+    again = ostinato(tmp_path, "train", "--resume", "broken", "--json", "--quiet").document
+    assert again["weights_sha256"] == whole["weights_sha256"]
+    texts = [(tmp_path / name / "samples.jsonl").read_text(encoding="utf-8") for name in ("whole", "broken")]
+    assert texts[0] == texts[1] and "lost" not in texts[1]
+    folders = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "broken")]
+    assert folders[0]["test"] == folders[1]["test"]
