@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..options import DataOptions
 from .column_findings import column_findings, steps_in_rows
 from .columns import Column, columns_of
 from .findings import Finding, many
+from .from_times import windows_from_table
 from .infer import Inputs, Reading, Seen, infer
 from .input_values import input_values, target_values
 from .long_tables import whole_series
 from .refusals import listed, refused
 from .roles import find_target, group_values, input_choices, named_columns, refuse_two_roles, require, split_parts
-from .rows import Rows
+from .rows import Read, Rows
 from .tables import Table
 
-
-@dataclass(frozen=True)
-class Read:
-    """A table as rows, what was inferred, and the options with every column named."""
-
-    rows: Rows
-    reading: Reading
-    options: DataOptions
+NOUNS = {"given": "given values"}
+"""Kinds of inputs whose name is no noun."""
 
 
 def rows_from_table(
@@ -37,6 +32,8 @@ def rows_from_table(
     """
     file = listed(source.path.name for source in table.sources)
     asked = options
+    if options.task == "forecast" or (options.task is None and options.horizon is not None):
+        return windows_from_table(table, columns_of(table.frame, table.typed), options, "", file_parts, with_target)
     refuse_two_roles(options, file)
     findings = line_findings(table, bool(options.columns))
     if options.series and options.group:
@@ -52,6 +49,8 @@ def rows_from_table(
     inputs = input_choices(rest, options, file)
     if target is not None:
         reading = infer(Seen("table", file, options, "", inputs, columns, target))
+        if reading.task == "forecast":
+            return windows_from_table(table, columns, options, reading.because, file_parts)
     else:
         reading = known_reading(inputs, options, file)
     named = replace(options, target=target.name if target else options.target)
@@ -92,13 +91,16 @@ def assembled(
     if left:
         notes.append(f"{many(len(left), 'column')} left out: {listed(left)}.")
     kind, chosen = reading.inputs.kind, reading.inputs.columns
-    because = f"{reading.because}, and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {kind}"
+    because = reading.because
+    if chosen:
+        because += f", and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {NOUNS.get(kind, kind)}"
     resolved = replace(
         options,
         task=reading.task,
         text=chosen[0] if kind in ("text", "tokens") else None,
         series=tuple(chosen) if kind == "series" else (),
         features=tuple(chosen) if kind == "features" else (),
+        given=tuple(chosen) if kind == "given" else (),
     )
     rows = Rows(
         kind,

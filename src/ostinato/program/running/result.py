@@ -13,11 +13,13 @@ from ...cells import Cell
 from ...errors import OstinatoError
 from ..data.row_keys import row_hashes
 from ..folder.documents import Results
+from ..folder.forecasts import left_out_note
 from ..folder.save import Trained
 from ..options import TrainOptions
 from ..page.page import PageContent, report_page
 from ..tasks.task import Metric, Predictions
 from ..training.fit import Fitted
+from .item_samples import item_samples
 from .look import look
 from .outcome import Outcome, Scored
 from .prepare import Prepared
@@ -67,7 +69,7 @@ def contents(run: Run, cell: Cell) -> Trained:
         options=options,
         because=dataset.because,
         sources=dataset.sources,
-        notes=run.notes,
+        notes=[*run.notes, *([] if run.predictions is None else left_out_note(prepared.test, run.predictions))],
         results=results,
         test=prepared.test if len(prepared.test) else None,
         predictions=run.predictions,
@@ -116,6 +118,7 @@ def page_of(run: Run, cell: Cell) -> str:
             lens=lens,
             lens_absent=absent,
             repeat=f"ostinato train --config {run.folder.name}/config.json",
+            samples=None if options.run.private else item_samples(prepared, run.network),
             private=options.run.private,
         )
     )

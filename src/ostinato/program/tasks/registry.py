@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
+from .forecast import Forecast
+from .generate import Generate
 from .regress import Regress
 from .tag import Tag
 from .task import Task
@@ -12,6 +14,8 @@ TASKS: dict[str, type[Task]] = {
     "classify": Classify,
     "regress": Regress,
     "tag": Tag,
+    "forecast": Forecast,
+    "generate": Generate,
 }
 
 
