@@ -18,6 +18,9 @@ from .roles import find_target, group_values, input_choices, named_columns, refu
 from .rows import Read, Rows
 from .tables import Table
 
+NOUNS = {"given": "given values"}
+"""Kinds of inputs whose name is no noun."""
+
 
 def rows_from_table(
     table: Table, options: DataOptions, with_target: bool, file_parts: Sequence[str] | None = None
@@ -88,13 +91,16 @@ def assembled(
     if left:
         notes.append(f"{many(len(left), 'column')} left out: {listed(left)}.")
     kind, chosen = reading.inputs.kind, reading.inputs.columns
-    because = f"{reading.because}, and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {kind}"
+    because = reading.because
+    if chosen:
+        because += f", and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {NOUNS.get(kind, kind)}"
     resolved = replace(
         options,
         task=reading.task,
         text=chosen[0] if kind in ("text", "tokens") else None,
         series=tuple(chosen) if kind == "series" else (),
         features=tuple(chosen) if kind == "features" else (),
+        given=tuple(chosen) if kind == "given" else (),
     )
     rows = Rows(
         kind,
