@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from .lens import detect_anomaly
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
     from .program.forecaster import Forecaster
+    from .program.language_models import LanguageModel
     from .program.python import load, train
 
 __all__ = [
     "GRU",
     "LSTM",
+    "LanguageModel",
     "RNN",
     "Cell",
     "Forecaster",
@@ -51,6 +53,7 @@ _LATER = {
     "Forecaster": ".program.forecaster",
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
+    "LanguageModel": ".program.language_models",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

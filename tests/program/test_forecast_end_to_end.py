@@ -37,7 +37,9 @@ def model(tmp_path_factory):
 def test_a_season_is_forecast_better_than_by_any_trivial_baseline(model):
     place, ended = model
     assert ended.status == 0, ended.err
-    assert {"scaling.json", "predictions.csv", "report.html", "metrics.json"} <= {p.name for p in (place / "model").iterdir()}
+    assert {"scaling.json", "predictions.csv", "report.html", "metrics.json"} <= {
+        p.name for p in (place / "model").iterdir()
+    }
     assert "The network learns what is left of the value one season before" in ended.err
 
 

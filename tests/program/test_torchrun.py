@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from ostinato.program.commands.launched import Launched, launched
 from program import made_files as made
 from program.commands import ostinato
 from program.training.in_ranks import run_jobs
+from source_files import ROOT
 
 DATA = ("train", "reviews.csv", "--text", "review", "--target", "label")
 COMMAND = (*DATA, "--no-lens", "--quiet", *made.SMALL, "--updates", "24", "--json")
@@ -150,23 +152,17 @@ def test_commands_that_do_not_share_their_work_refuse_torchrun_once(ended, name)
 
 
 @pytest.mark.slow
-def test_torchrun_itself_starts_a_training(place, ended):
-    """The command of the documents; its end tells the agent that all processes ended well."""
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "ostinato",
-    ]
+def test_the_commands_with_torchrun_of_the_documents_run(place):
+    lines = re.findall(r"^torchrun --.*", (ROOT / "docs" / "program.md").read_text(encoding="utf-8"), re.MULTILINE)
+    made.reviews(place / "things.csv", 120)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": "lo"}
-    words = [*launcher, *COMMAND, "--no-baselines", "--out", "launched"]
-    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["weights_sha256"] == sha(place, "launched") == sha(place, "whole")
+    assert len(lines) == 2
+    for line in lines:
+        more = [] if "--config" in line else ["--text", "review", "--target", "label", *made.SMALL, "--no-lens"]
+        words = [sys.executable, "-m", "torch.distributed.run", *line.split()[1:], *more, "--quiet", "--json"]
+        done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=3000)
+        assert done.returncode == json.loads(done.stdout)["status"] <= 1, done.stderr
+    assert sha(place, "together") == sha(place, "things-model")
 
 
 TORCHRUN = {

@@ -27,7 +27,7 @@ from .data.read import data_set, read
 from .data.split import split
 from .data.tables import Table
 from .data.time_asked import ALL
-from .estimators import SequenceEstimator
+from .estimators import NetworkEstimator
 from .folder.forecasts import Columns, forecast_frame
 from .options import TrainOptions
 from .running.forecasts import levels_of
@@ -43,7 +43,7 @@ MODEL = "ostinato"
 """The column of the median."""
 
 
-class Forecaster(SequenceEstimator):
+class Forecaster(NetworkEstimator):
     """The H next values of series, with bands.
 
     horizon          steps H to forecast; None: one season, or a tenth of the series

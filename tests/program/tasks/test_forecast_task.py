@@ -231,7 +231,6 @@ def test_metrics_begin_with_the_quantile_loss_and_the_gain_over_itself_is_0():
     assert "seasonal naive with drift" in names and "linear" in names
     details = task.details(valid, found)
     assert details["chosen"]["season"] == 12 and len(details["by_step"]) == 6
-    assert task.levels == [80, 95]
 
 
 def test_the_quantiles_of_bands():

@@ -1,4 +1,7 @@
-"""The commands on users' files: check, train, evaluate, predict, compare. Each calls one function of `program`."""
+"""The commands on users' files: check, train, evaluate, predict, generate, compare.
+
+Each calls one function of `program`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import typer
 
 from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.layers.options import Options
-from ostinato.program.options import DataOptions, FitOptions, NetworkOptions, RunOptions
+from ostinato.program.options import DataOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
 
 from .flags import with_flags
 
@@ -23,7 +26,7 @@ _ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [d
 
 def add_program(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (check, train, evaluate, predict, compare):
+    for command in (check, train, evaluate, predict, generate, compare):
         app.command()(command)
 
 
@@ -83,6 +86,21 @@ def predict(
     from ostinato.program.commands.model import predict_rows
 
     raise typer.Exit(predict_rows(model, data, out))
+
+
+@with_flags([WritingOptions])
+def generate(
+    model: Annotated[Path, _MODEL],
+    given: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE of the training, once for each. [default: drawn]")
+    ] = None,
+    json: Annotated[bool, _JSON] = False,
+    **options: Any,
+) -> None:
+    """Write texts with a model of texts or items, and say how much of them is in its training text."""
+    from ostinato.program.commands.generate import write_texts
+
+    _end(json, lambda: write_texts(model, given or (), options, json))
 
 
 @with_flags(

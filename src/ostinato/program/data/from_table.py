@@ -19,6 +19,9 @@ from .rows import Read, Rows
 from .tables import Table
 from .time_asked import asked_by
 
+NOUNS = {"given": "given values"}
+"""Kinds of inputs whose name is no noun."""
+
 
 def rows_from_table(
     table: Table, options: DataOptions, with_target: bool, file_parts: Sequence[str] | None = None
@@ -96,13 +99,16 @@ def assembled(
     if left:
         notes.append(f"{many(len(left), 'column')} left out: {listed(left)}.")
     kind, chosen = reading.inputs.kind, reading.inputs.columns
-    because = f"{reading.because}, and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {kind}"
+    because = reading.because
+    if chosen:
+        because += f", and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {NOUNS.get(kind, kind)}"
     resolved = replace(
         options,
         task=reading.task,
         text=chosen[0] if kind in ("text", "tokens") else None,
         series=tuple(chosen) if kind == "series" else (),
         features=tuple(chosen) if kind == "features" else (),
+        given=tuple(chosen) if kind == "given" else (),
     )
     rows = Rows(
         kind,

@@ -198,7 +198,7 @@ def place_of(table: Table, rows: np.ndarray, step: int) -> Origin:
     """The row of a step, which is the first target of a window."""
     row = int(rows[step])
     source = int(table.files[row])
-    first = int(np.searchsorted(table.files, source))
+    first = sum(one.rows for one in table.sources[:source])
     return Origin(table.sources[source].path.name, int(table.lines[row]), row - first + 1)
 
 

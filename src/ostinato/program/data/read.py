@@ -14,11 +14,11 @@ from .columns import Column
 from .conllu import read_conllu
 from .decoding import count_lines, decode
 from .delimited import read_delimited
-from .examples import DataSet, Examples
+from .examples import DataSet, Examples, InputKind
 from .findings import Finding, many
 from .folders import read_folder
 from .from_table import rows_from_table
-from .infer import Reading, Seen, infer
+from .infer import Inputs, Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
 from .libraries import polars as pl
@@ -152,11 +152,23 @@ def read_rows(
         column = (
             None if joint.declared else Column(joint.target_name, pl.Series(joint.target_name, joint.targets), True)
         )
-        reading = infer(Seen("rows", file, options, joint.what, target=column, declared=joint.declared))
+        options = with_given_array(options, joint.kind, file)
+        own = [Inputs(joint.kind, joint.channels, "")]
+        reading = infer(Seen("rows", file, options, joint.what, own, target=column, declared=joint.declared))
         joint = replace(joint, targets=settled(joint.targets, reading, column, options), declared=reading.target_kind)
     text = options.text or (joint.channels[0] if joint.kind == "text" else None)
     named = replace(options, task=reading.task, target=options.target or joint.target_name, text=text)
     return Read(joint, reading, named)
+
+
+def with_given_array(options: DataOptions, kind: InputKind, file: str) -> DataOptions:
+    """The options where --given names the array of features that a text is generated from."""
+    if not options.given:
+        return options
+    if kind != "features" or tuple(options.given) not in (("features",), ("X",), ("x",)):
+        received = f"{listed(options.given)} of a file of {kind}"
+        raise refused(file, "--given", "the array features", received, "Give a table, or an .npz file with features.")
+    return replace(options, given=(), task=options.task or "generate")
 
 
 def settled(targets: list[Any], reading: Reading, column: Column | None, options: DataOptions) -> list[Any]:

@@ -18,6 +18,7 @@ from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
 from . import forecasts, pictures
+from .items import Samples, items_section
 
 _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
@@ -52,6 +53,8 @@ class PageContent:
     """Why there is no report of the lens."""
     repeat: str = ""
     """The command that repeats the run."""
+    samples: Samples | None = None
+    """Of a network that writes items."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -157,6 +160,10 @@ def _of_futures(content: PageContent, predictions: Predictions) -> list[Any]:
     return [*forecasts.sections_of(content.truth, predictions, content.outcome, content.private)]
 
 
+def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
+    return [] if content.private else [*items_section(content.samples)]
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -184,5 +191,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "number": _of_numbers,
     "tags": _of_tags,
     "future": _of_futures,
+    "text": _of_texts,
 }
 """What the page shows of the test rows, by the kind of their targets."""

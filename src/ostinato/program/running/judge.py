@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
 
 from ..data.examples import Examples
 from ..tasks.task import Predictions, Task
+from ..training.evaluate import predict
 from .outcome import Gain, Outcome, Scored
 
 
@@ -42,6 +46,17 @@ def fit_baselines(
         scored = Scored(baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, note, details)
         found.append(Judged(scored, predictions))
     return found
+
+
+def ablations(task: Task, network: nn.Module, test: Examples, device: str = "cpu") -> list[Judged]:
+    """The network itself without a part of its input, where the task knows one: what the condition of a text gains."""
+    without: Any = getattr(task, "without_condition", None)
+    found = None if without is None else without(test, lambda encoded: predict(task, network, encoded, device)[0])
+    if found is None:
+        return []
+    predictions, note = found
+    scored = Scored("network, not given the condition", task.metrics(test, predictions), ablation=True, note=note)
+    return [Judged(scored, predictions)]
 
 
 def outcome_of(

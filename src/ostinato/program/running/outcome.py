@@ -27,6 +27,8 @@ class Scored:
     note: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What the task counts beside its metrics, for the network; of forecasts, for each baseline too."""
+    ablation: bool = False
+    """Whether it is the network itself without a part of its input, which is no baseline to beat."""
 
     @property
     def metric(self) -> Metric:
@@ -64,10 +66,11 @@ class Outcome:
     @property
     def best_baseline(self) -> Scored | None:
         """The best of them by the task's metric."""
-        if not self.baselines:
+        others = [b for b in self.baselines if not b.ablation]
+        if not others:
             return None
         sign = 1 if self.network.metric.higher_is_better else -1
-        return max(self.baselines, key=lambda b: sign * b.metric.value)
+        return max(others, key=lambda b: sign * b.metric.value)
 
     def sentence(self) -> str:
         """What recurrence gains over the best baseline, with its 95 % interval, also where that is nothing.

@@ -14,7 +14,8 @@ from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from .evaluate import test_rows
 from .forecasts import continued, refuse_lines
-from .model import open_model
+from .model import Model, open_model
+from .predict_items import items_table, line_answer
 from .unlabelled import for_another_file, from_line
 
 WHERE = "ostinato predict"
@@ -27,6 +28,8 @@ def predict_table(model: Path, data: Path | None = None) -> str:
     if opened.task.name == "forecast":
         return continued(opened, data)
     task, network = opened.task, opened.network
+    if task.name == "generate":
+        return items_table(opened, data)
     if data is None:
         examples, _ = test_rows(opened.config.options.data, opened.config.sources)
     else:
@@ -41,18 +44,23 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     """
     opened = open_model(model)
     refuse_lines(opened.task)
-    task, network = opened.task, opened.network
-    kind, channels = line_kind(task)
     status = 0
-    for line in lines:
+    for number, line in enumerate(lines):
         try:
-            one = predicted(task, network, from_line(line.rstrip("\r\n"), kind, channels, WHERE))
-            answers.write(written(one) + "\n")
+            answers.write(answer(opened, line.rstrip("\r\n"), number) + "\n")
         except OstinatoError as error:
             answers.write(f"error: {error}\n")
             status = 2
         answers.flush()
     return status
+
+
+def answer(opened: Model, line: str, number: int) -> str:
+    """The answer to the line with this number."""
+    if opened.task.name == "generate":
+        return line_answer(opened, line, number)
+    kind, channels = line_kind(opened.task)
+    return written(predicted(opened.task, opened.network, from_line(line, kind, channels, WHERE)))
 
 
 def line_kind(task: Any) -> tuple[Any, int]:

@@ -19,6 +19,7 @@ from ..options import TrainOptions
 from ..page.page import PageContent, report_page
 from ..tasks.task import Metric, Predictions
 from ..training.fit import Fitted
+from .item_samples import item_samples
 from .look import look
 from .outcome import Outcome, Scored
 from .prepare import Prepared
@@ -117,6 +118,7 @@ def page_of(run: Run, cell: Cell) -> str:
             lens=lens,
             lens_absent=absent,
             repeat=f"ostinato train --config {run.folder.name}/config.json",
+            samples=None if options.run.private else item_samples(prepared, run.network),
             private=options.run.private,
         )
     )

@@ -33,12 +33,13 @@ from ..training.interruption import Interruption
 from ..training.seeds import new_network
 from ..training.world import Alone, World, check_size
 from .clock import seconds_since_start, slowness
-from .judge import Judged, fit_baselines, outcome_of
+from .judge import Judged, ablations, fit_baselines, outcome_of
 from .listening import Listening
 from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
 from .result import Run, contents, page_of
+from .training_samples import samples_of
 
 WHERE = "ostinato train"
 RESUME, OPTIONS, STATE, PAGE = "resume", "options.json", "state.safetensors", "report.html"
@@ -126,7 +127,7 @@ def readied(options: TrainOptions, begin: Beginning) -> Readied:
         say(note)
     same_sources(data, begin.sources)
     prepared = prepare(data, options.network, WHERE)
-    for note in getattr(prepared.task, "notes", ()):
+    for note in (*getattr(prepared.task, "notes", ()), *prepared.notes):
         say(note)
     return Readied(options, cell, prepared)
 
@@ -225,12 +226,13 @@ def around(
     options, prepared = ready.options, ready.prepared
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
+    kept = None if options.run.private else folder
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,
         seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
         reserve=lambda evaluation: seconds + evaluation * (per_row + 1),
-        listener=Listening(begin.progress, metric),
+        listener=Listening(begin.progress, metric, samples_of(prepared.task, network, kept)),
         interruption=stop,
         folder=None if folder is None else folder / RESUME,
         resume=begin.folder is not None and folder is not None and (folder / RESUME / STATE).exists(),
@@ -251,7 +253,7 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
     options, cell, prepared = ready.options, ready.cell, ready.prepared
     network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *getattr(task, "notes", ()), *fitted.notes]
+    notes = [*prepared.data.notes, *getattr(task, "notes", ()), *prepared.notes, *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."
@@ -260,7 +262,8 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
         begin.progress.say(notes[-1])
     outcome = None
     if predictions is not None:
-        outcome = outcome_of(task, cell.name, test, predictions, baselines, fitted.history[-1].seconds)
+        judged = [*baselines, *ablations(task, network, test, options.fit.device)]
+        outcome = outcome_of(task, cell.name, test, predictions, judged, fitted.history[-1].seconds)
     clean = None if predictions is None else without_leaked(prepared, predictions)
     if clean:
         name = clean[0].name

@@ -51,11 +51,6 @@ class Forecast:
         self.notes: list[str] = []
         """What was chosen from the training rows, and what `calibrate` did, a sentence each."""
 
-    @property
-    def levels(self) -> list[float]:
-        """Percent that the bands cover, the narrowest first."""
-        return [percent for percent, _, _ in self.reference.levels]
-
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Forecast:
         targets_of(train, "forecast")

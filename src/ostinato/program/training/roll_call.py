@@ -87,6 +87,8 @@ class RollCall:
     # Rank 0 may hold the store: where it has ended, nothing can be written or read any more.
 
     def _set(self, kind: str, text: str) -> None:
+        if self.store is None:
+            return
         try:
             self.store.set(f"{kind}/{self.rank}", text)
         except RuntimeError:
