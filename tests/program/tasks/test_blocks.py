@@ -18,13 +18,25 @@ def test_every_resample_has_as_many_units_as_there_are_in_whole_blocks():
     assert (np.abs(edges).sum(1) <= 2 * 5).all()  # five blocks begin and end
 
 
-def test_blocks_stay_in_their_series_and_every_unit_is_as_likely_as_another():
-    numbers = np.repeat([0, 1, 2], [30, 7, 3])
-    found = Blocks(numbers, 7).weights(np.random.default_rng(0), 20_000)
-    assert (found.sum(1) == 40).all() and (found >= 0).all()
-    assert found.mean(0) == pytest.approx(np.ones(40), abs=0.12)
-    alone = found[:, 37:]
-    assert (alone.min(1) >= alone.max(1) - 1).all()  # a series of three units is drawn whole, but for a cut at the end
+def test_every_series_keeps_its_share_and_every_unit_is_as_likely_as_another():
+    blocks = Blocks(np.repeat([0, 1, 2], [30, 7, 3]), 7)
+    found = blocks.weights(np.random.default_rng(0), 20_000)
+    assert blocks.apart and (found >= 0).all()
+    for part, units in ((slice(30), 30), (slice(30, 37), 7), (slice(37, 40), 3)):
+        assert (found[:, part].sum(1) == units).all()
+    assert found.mean(0) == pytest.approx(np.ones(40), abs=0.05)
+    assert found[:, 30:37].var() > 0.5  # of seven units there are blocks of two
+
+
+def test_many_series_of_few_origins_are_drawn_whole():
+    numbers = np.repeat(np.arange(12), [2] * 11 + [4])
+    blocks = Blocks(numbers, 5)
+    found = blocks.weights(np.random.default_rng(0), 20_000)
+    assert not blocks.apart and (found.sum(1) == 26).all()
+    assert found.mean(0) == pytest.approx(np.ones(26), abs=0.12)
+    first = found[:, :2]
+    assert (np.abs(first[:, 0] - first[:, 1]) <= 1).all()  # only the last block of a resample is cut
+    assert found[:, 22:].sum(1).var() > 4
 
 
 def test_blocks_of_one_unit_draw_units():
@@ -33,12 +45,17 @@ def test_blocks_of_one_unit_draw_units():
     assert found.var() == pytest.approx(1, abs=0.05)
 
 
-def test_a_block_is_as_long_as_horizon_or_season_and_at_most_a_third_of_the_origins():
-    assert block_length(2785, 96) == 96
-    assert block_length(36, 12) == 12 and block_length(12, 12) == 4
+def test_a_block_is_as_long_as_horizon_or_season():
+    assert block_length(2785, 96) == 96 and block_length(36, 12) == 12
     assert block_length(1000, 1) == 10
     assert block_length(100, 12, stride=6) == 5  # the cube root of 100
-    assert block_length(1, 12) == 1
+    assert block_length(1, 12) == 12
+
+
+def test_few_origins_are_drawn_in_at_least_three_blocks():
+    found = Blocks(np.zeros(12, np.int64), 12).weights(np.random.default_rng(0), 500)
+    edges = np.abs(np.diff(np.concatenate([found[:, -1:], found], 1), axis=1)).sum(1)
+    assert (found.sum(1) == 12).all() and edges.max() <= 2 * 3 and edges.min() < edges.max()
 
 
 def test_windows_are_ordered_by_series_and_origin():

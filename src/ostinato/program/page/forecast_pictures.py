@@ -31,6 +31,9 @@ class Fan:
     """One field: values over time, and what is forecast of the last of them."""
 
     heading: str
+    """Of the series; empty where there is one."""
+    unit: str
+    """Of the values, as the axis names it."""
     times: np.ndarray
     """[n] datetime64 or int64 of the values that are known."""
     values: np.ndarray
@@ -44,8 +47,8 @@ class Fan:
 
 
 @styled
-def fan_picture(fans: Sequence[Fan], unit: str) -> Figure:
-    """The past, the truth, the median and its bands; one field a series. unit: of the values, as the axis names it."""
+def fan_picture(fans: Sequence[Fan]) -> Figure:
+    """The past, the truth, the median and its bands; one field a series or column."""
     figure = Figure(figsize=(WIDTH, 0.5 + 2.0 * len(fans)), layout="constrained")
     fields = figure.subplots(len(fans), 1, squeeze=False)[:, 0]
     for axes, fan in zip(fields, fans, strict=True):
@@ -59,13 +62,16 @@ def fan_picture(fans: Sequence[Fan], unit: str) -> Figure:
         axes.plot(fan.times, fan.values, color=INK, linewidth=1.1, label="true values")
         style: dict[str, Any] = {**STYLES[1], "marker": "^" if len(fan.ahead) <= 24 else None}
         axes.plot(fan.ahead, fan.median, markersize=4, linewidth=1.4, label="forecast", **style)
-        if len(fan.ahead) > 1 and len(fan.times):
+        if len(fan.times) > len(fan.ahead) > 1:
             axes.axvline(fan.ahead[0], color="0.75", linewidth=0.8)
         axes.set_title(fan.heading, loc="right", fontsize=SMALL)
         _times(axes, fan.times)
         axes.grid(color=GRID)
-        axes.set_ylabel(short(unit))
-    fields[0].legend(ncols=4, **LEGEND)
+        axes.set_ylabel(short(fan.unit))
+    figure.align_ylabels(fields)
+    figure.legend(
+        *fields[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize=SMALL
+    )
     return figure
 
 
@@ -83,15 +89,11 @@ def steps_picture(lines: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], key:
         steps = [record["step"] for record in records]
         values = [np.nan if record[key] is None else record[key] for record in records]
         marked = [k for k, record in enumerate(records) if f"{key}_low" in record]
-        every = {"markevery": marked[:: max(1, len(marked) // 12)], "markersize": 4}
+        every: dict[str, Any] = {"markevery": marked[:: max(1, len(marked) // 12)], "markersize": 4}
         axes.plot(steps, values, linewidth=2 if last else 1.3, label=short(name, 26), **every, **style)
         low, high = ([_number(records[k][f"{key}_{end}"]) for k in marked] for end in ("low", "high"))
         at = [steps[k] for k in marked]
-        if len(at) > 1:
-            axes.fill_between(at, low, high, color=style["color"], alpha=0.13, linewidth=0)
-        elif at:
-            axes.errorbar(at, [values[marked[0]]], [[values[marked[0]] - low[0]], [high[0] - values[marked[0]]]],
-                          color=style["color"], capsize=4)  # fmt: skip
+        axes.fill_between(at, low, high, color=style["color"], alpha=0.13, linewidth=0)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("steps ahead")
@@ -103,7 +105,7 @@ def steps_picture(lines: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], key:
 
 @styled
 def coverage_picture(records: Sequence[Mapping[str, Any]], levels: Sequence[float]) -> Figure:
-    """By step ahead, the share of true values inside each band; the grey line with the band's name is what it says."""
+    """By step ahead, the share of true values inside each band; the dotted line of its colour is what it says."""
     figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     axes = figure.subplots()
     steps = [record["step"] for record in records]
@@ -111,8 +113,12 @@ def coverage_picture(records: Sequence[Mapping[str, Any]], levels: Sequence[floa
     for number, level in enumerate(levels):
         values = [_number(record[f"coverage_{level:g}"]) for record in records]
         lowest = min([lowest, level / 100, *(v for v in values if np.isfinite(v))])
-        style = {**STYLES[(1, 0, 3)[number % 3]], "markersize": 4, "markevery": max(1, len(steps) // 24)}
-        axes.axhline(level / 100, color="0.45", linewidth=1, linestyle=":")
+        style: dict[str, Any] = {
+            **STYLES[(1, 0, 3)[number % 3]],
+            "markersize": 4,
+            "markevery": max(1, len(steps) // 24),
+        }
+        axes.axhline(level / 100, color=style["color"], linewidth=1, linestyle=":")
         axes.plot(steps, values, label=f"{level:g} % band", linewidth=1.4, **style)
     axes.set_ylim(max(0.0, lowest - 0.08), 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

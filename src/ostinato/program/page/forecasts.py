@@ -28,6 +28,7 @@ PAST = 3
 LEAST_PAST = 36
 SHORT = 3
 """Horizons below it are drawn as forecasts of the first step from many origins, instead of a fan of so few points."""
+_ROLLING = "The truth, and the forecast one step ahead from each of the last test origins"
 MOST_ROWS = 30
 """Series that a table lists."""
 BESIDE = ("last value", "seasonal naive")
@@ -41,17 +42,18 @@ def sections_of(truth: Examples, predictions: Predictions, outcome: Outcome | No
     shares = details.get("quantiles", [])
     fans, left_out = fans_of(truth, predictions, shares)
     if fans and not private:
-        caption = "The last test windows: the past, the truth, and the forecast"
+        whole = len(fans[0].times) > len(fans[0].ahead)
+        caption = "The past, the truth, and the forecast of the last test window" if whole else _ROLLING
         caption += f"; {len(fans)} of {len(fans) + left_out} series" if left_out else ""
-        unit = truth.target_name if len(truth.channels) < 2 else "value"
-        found.append(drawn(fan_picture(fans, unit), "fans", caption))
+        found.append(drawn(fan_picture(fans), "fans", caption))
     if outcome is None or "by_step" not in details:
         return found
-    found += _by_step(outcome, truth)
-    levels = [percent for percent, _, _ in bands_of(shares)]
-    if levels:
-        caption = "Coverage by step ahead; dotted: what the band says"
-        found.append(drawn(coverage_picture(details["by_step"], levels), "coverage", caption))
+    if len(details["by_step"]) > 1:
+        found += _by_step(outcome, truth)
+        levels = [percent for percent, _, _ in bands_of(shares) if f"coverage_{percent:g}" in details["by_step"][0]]
+        if levels:
+            caption = "Coverage by step ahead; dotted: what the band says"
+            found.append(drawn(coverage_picture(details["by_step"], levels), "coverage", caption))
     for key, heading in (("by_series", "series"), ("by_channel", "column")):
         if key in details and not (private and key == "by_series"):
             found.append(_table(details[key], heading))
@@ -87,8 +89,9 @@ def fans_of(truth: Examples, predictions: Predictions, shares: Sequence[float]) 
     places = [(row, channel) for row in last.values() for channel in range(len(names))]
     fans = []
     for row, channel in places[:MOST_FANS]:
-        words = [truth.inputs[row].series.name] * (len(last) > 1) + [names[channel]] * (len(names) > 1)
-        fans.append(_fan(", ".join(words), _points(truth.inputs, row), channel, predictions, shares))
+        heading = truth.inputs[row].series.name if len(last) > 1 else ""
+        points = _points(truth.inputs, row, heading, names[channel])
+        fans.append(_fan(points, channel, predictions, shares))
     return fans, len(places) - len(fans)
 
 
@@ -96,6 +99,8 @@ def fans_of(truth: Examples, predictions: Predictions, shares: Sequence[float]) 
 class _Points:
     """What is forecast in one field."""
 
+    heading: str
+    unit: str
     series: Series
     rows: Sequence[int]
     """The window of each point."""
@@ -106,20 +111,20 @@ class _Points:
     """The step of the series with which the field begins; it ends with the last point."""
 
 
-def _points(windows: Sequence[Window], row: int) -> _Points:
+def _points(windows: Sequence[Window], row: int, heading: str, unit: str) -> _Points:
     """All steps of a window; of short horizons the first step of the last windows of its series."""
     window = windows[row]
     horizon = window.horizon
     if horizon >= SHORT:
         start = max(window.origin - max(PAST * horizon, LEAST_PAST), 0)
-        return _Points(window.series, [row] * horizon, range(horizon), window.times[-horizon:], start)
+        return _Points(heading, unit, window.series, [row] * horizon, range(horizon), window.times[-horizon:], start)
     of = [k for k, other in enumerate(windows) if other.series is window.series]
     rows = sorted(of, key=lambda k: windows[k].origin)[-LEAST_PAST:]
     times = np.array([windows[k].times[windows[k].length] for k in rows])
-    return _Points(window.series, rows, [0] * len(rows), times, windows[rows[0]].origin)
+    return _Points(heading, unit, window.series, rows, [0] * len(rows), times, windows[rows[0]].origin)
 
 
-def _fan(heading: str, points: _Points, channel: int, predictions: Predictions, shares: Sequence[float]) -> Fan:
+def _fan(points: _Points, channel: int, predictions: Predictions, shares: Sequence[float]) -> Fan:
     each = list(zip(points.rows, points.steps))
     stop = points.start + int(np.searchsorted(points.series.times[points.start :], points.times[-1], side="right"))
     stop = min(stop, len(points.series.values))
@@ -129,7 +134,8 @@ def _fan(heading: str, points: _Points, channel: int, predictions: Predictions, 
         ends = np.array([np.asarray(predictions.quantiles[k])[step, channel][[low, high]] for k, step in each])
         bands.append((percent, ends[:, 0], ends[:, 1]))
     known = slice(points.start, stop)
-    return Fan(heading, points.series.times[known], points.series.values[known, channel], points.times, median, bands)
+    values = points.series.values[known, channel]
+    return Fan(points.heading, points.unit, points.series.times[known], values, points.times, median, bands)
 
 
 def _table(records: Mapping[str, Mapping[str, Any]], heading: str) -> Html:

@@ -42,7 +42,7 @@ def details_of(
     values = {
         name: function
         for name, (function, _) in values_of(reference, predictions.quantiles is not None).items()
-        if name in ("quantile_loss", "mase", "mae", "scaled_mae") or name.startswith("coverage_")
+        if name in ("quantile_loss", "sql", "mase", "mae", "scaled_mae") or name.startswith("coverage_")
     }
     _, blocks = blocks_of(windows, reference.season)
     steps = windows[0].series.values.shape[1] * len(windows) * windows[0].horizon if len(windows) else 0
@@ -51,7 +51,7 @@ def details_of(
         "season": reference.season,
         "quantiles": list(reference.quantiles),
         "origins": len(windows),
-        "origins_of_a_block": blocks.length,
+        "origins_of_a_block": min(blocks.length, len(windows)),
         "known": known,
         "missing": steps - known,
         "by_step": _by_step(windows, sums, values, reference, seed),

@@ -29,8 +29,8 @@ POINTS = ("known", "abs", "square", "symmetric", "truth", "scaled", "mase", "nor
 def tally_of(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> Tally:
     """The metrics of N windows with intervals by blocks of successive origins; quantile_loss first where there is one.
 
-    quantile_loss, crps, wql, mase, smape, mae, mse, rmse, scaled_mae, scaled_mse, and of every band coverage_L, width_L
-    and interval_score_L with L its percent.
+    quantile_loss, mase, smape, mae, mse, rmse, scaled_mae, scaled_mse, crps, sql, wql; and of every band coverage_L,
+    width_L and interval_score_L with L its percent.
     """
     order, blocks = blocks_of(windows, reference.season)
     sums = sums_of(windows, predictions, reference).sum(1)[order]
@@ -46,7 +46,8 @@ def blocks_of(windows: Sequence[Window], season: int) -> tuple[np.ndarray, Block
     apart = np.diff(origins[order])[np.diff(series[order]) == 0]
     stride = int(apart[apart > 0].min()) if (apart > 0).any() else 1
     horizon = max((w.horizon for w in windows), default=1)
-    return order, Blocks(series[order], block_length(len(windows), max(horizon, season), stride))
+    longest = int(np.bincount(series).max()) if len(series) else 1
+    return order, Blocks(series[order], block_length(longest, max(horizon, season), stride))
 
 
 def sums_of(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> np.ndarray:
@@ -67,7 +68,7 @@ class Counted:
 def count(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> Counted:
     """What each step of N windows, and each of their K series, adds to the sums."""
     reference = reference.beside(windows)
-    many = len(POINTS) + (1 + 3 * len(reference.levels) if predictions.quantiles is not None else 0)
+    many = len(POINTS) + (2 + 3 * len(reference.levels) if predictions.quantiles is not None else 0)
     horizon, channels = windows[0].future.shape if len(windows) else (1, 1)
     counted = Counted(np.zeros((len(windows), horizon, many)), np.zeros((channels, many)))
     rows = max(1, _CHUNK // (horizon * channels))
@@ -103,13 +104,17 @@ def _columns(windows: Sequence[Window], predictions: Predictions, reference: Tra
     yield (error * normal) ** 2
     if predictions.quantiles is not None:
         quantiles = np.asarray(predictions.quantiles, np.float64)
-        yield from _of_quantiles(truth, known, np.ascontiguousarray(np.moveaxis(quantiles, (3, 2), (0, 1))), reference)
+        yield from _of_quantiles(truth, scaled, np.ascontiguousarray(np.moveaxis(quantiles, (3, 2), (0, 1))), reference)
 
 
 def _of_quantiles(
-    truth: np.ndarray, known: np.ndarray, quantiles: np.ndarray, reference: TrainReference
+    truth: np.ndarray, scaled: np.ndarray, quantiles: np.ndarray, reference: TrainReference
 ) -> Iterator[np.ndarray]:
-    """[K, N, H] each: the mean loss of the quantiles [Q, K, N, H]; and of each band hits, width and interval score."""
+    """[K, N, H] each: the mean loss of the quantiles [Q, K, N, H] and the same scaled; and of each band three.
+
+    scaled: [K, N, 1] what the loss is multiplied with. Of each band: hits, width and interval score.
+    """
+    known = np.isfinite(truth)
     if len(quantiles) != len(reference.quantiles):
         expected = f"as many as the {len(reference.quantiles)} shares "
         expected += ", ".join(f"{share:g}" for share in reference.quantiles)
@@ -119,7 +124,9 @@ def _of_quantiles(
     for share, quantile in zip(reference.quantiles, quantiles):
         above = np.where(known, truth - quantile, 0.0)
         loss += np.maximum(share * above, (share - 1) * above)
-    yield loss / len(quantiles)
+    loss /= len(quantiles)
+    yield loss
+    yield loss * scaled
     for percent, low, high in reference.levels:
         below, over = quantiles[low] - truth, truth - quantiles[high]
         width = np.where(known, quantiles[high] - quantiles[low], 0.0)
@@ -148,29 +155,25 @@ def scaled_errors(windows: Sequence[Window], points: Sequence[np.ndarray], refer
 def values_of(reference: TrainReference, quantiles: bool) -> dict[str, tuple[Value, bool]]:
     """Metric → (its function of the M sums, whether higher is better)."""
     at = {name: place for place, name in enumerate(POINTS)}
-    losses: dict[str, tuple[Value, bool]] = {}
-    bands: dict[str, tuple[Value, bool]] = {}
-    if quantiles:
-        loss = len(POINTS)
-        losses["quantile_loss"] = (_ratio(loss, at["known"]), False)
-        losses["crps"] = (_ratio(loss, at["known"], 2), False)
-        losses["wql"] = (_ratio(loss, at["truth"], 2), False)
-        for k, (percent, _, _) in enumerate(reference.levels):
-            hits = loss + 1 + 3 * k
-            for place, name in enumerate(("coverage", "width", "interval_score")):
-                bands[f"{name}_{percent:g}"] = (_ratio(hits + place, at["known"]), name == "coverage")
-    mean_squares = _ratio(at["square"], at["known"])
-    return {
-        **losses,
-        "mase": (_ratio(at["mase"], at["scaled"]), False),
-        "smape": (_ratio(at["symmetric"], at["known"]), False),
-        "mae": (_ratio(at["abs"], at["known"]), False),
-        "mse": (mean_squares, False),
-        "rmse": (lambda s: np.sqrt(mean_squares(s)), False),
-        "scaled_mae": (_ratio(at["z_abs"], at["normal"]), False),
-        "scaled_mse": (_ratio(at["z_square"], at["normal"]), False),
-        **bands,
+    known, loss = at["known"], len(POINTS)
+    mean_squares = _ratio(at["square"], known)
+    points: dict[str, Value] = {
+        "mase": _ratio(at["mase"], at["scaled"]),
+        "smape": _ratio(at["symmetric"], known),
+        "mae": _ratio(at["abs"], known),
+        "mse": mean_squares,
+        "rmse": lambda s: np.sqrt(mean_squares(s)),
+        "scaled_mae": _ratio(at["z_abs"], at["normal"]),
+        "scaled_mse": _ratio(at["z_square"], at["normal"]),
     }
+    if not quantiles:
+        return {name: (value, False) for name, value in points.items()}
+    found = {"quantile_loss": _ratio(loss, known), **points, "crps": _ratio(loss, known, 2)}
+    found |= {"sql": _ratio(loss + 1, at["scaled"], 2), "wql": _ratio(loss, at["truth"], 2)}
+    for k, (percent, _, _) in enumerate(reference.levels):
+        for place, name in enumerate(("coverage", "width", "interval_score")):
+            found[f"{name}_{percent:g}"] = _ratio(loss + 2 + 3 * k + place, known)
+    return {name: (value, name.startswith("coverage")) for name, value in found.items()}
 
 
 def _ratio(numerator: int, denominator: int, factor: float = 1.0) -> Value:

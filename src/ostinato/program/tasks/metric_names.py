@@ -12,6 +12,7 @@ _WORDS = {
     "ece": "calibration error",
     "quantile_loss": "mean quantile loss",
     "crps": "CRPS",
+    "sql": "SQL",
     "wql": "WQL",
     "mase": "MASE",
     "mase_of_last_value": "MASE of the last value",
