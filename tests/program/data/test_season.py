@@ -93,9 +93,14 @@ def test_the_season_is_of_the_training_values_alone(tmp_path):
     assert {w.series.season for data in found for w in data.examples.inputs} == {12}
 
 
-def test_the_usual_context_is_two_seasons_within_the_training_values():
-    assert usual_context(12, 12, 100) == 24
-    assert usual_context(24, 96, 8_640) == 96
+def test_the_usual_context_has_more_seasons_where_the_training_values_are_many():
+    assert usual_context(12, 12, 576) == 48
+    assert usual_context(12, 12, 575) == 24
+    assert usual_context(12, 12, 288) == 24
+    assert usual_context(12, 12, 287) == 15
+    assert usual_context(24, 24, 8_640) == 96
+    assert usual_context(24, 168, 8_640) == 168
+    assert usual_context(11, 1, 199) == 14
     assert usual_context(1, 1, 100) == 8
     assert usual_context(12, 12, 30) == 10
     assert usual_context(1, 1, 3) == 2

@@ -14,6 +14,8 @@ PEAK = 0.2
 """The least autocorrelation at a season."""
 ERRORS, MANY_ERRORS = 2.5, 3
 """Standard errors, of noise, that it has to exceed too: of a season of the calendar, and of one that was searched."""
+CONTEXTS = 12
+"""Training values by the steps that a forecast reads: with fewer of them a map of what it reads is not learned."""
 CLEARLY = 0.05
 """By how much the autocorrelation of a longer season has to be larger."""
 
@@ -138,9 +140,15 @@ def _first_peak(correlation: np.ndarray) -> int:
 
 
 def usual_context(season: int, horizon: int, steps: int) -> int:
-    """Steps that a forecast reads where the user does not say: two seasons or the horizon, and at least 8.
+    """Steps that a forecast reads where the user does not say.
+
+    Four seasons, or two, where the training values hold `CONTEXTS` times as many steps; otherwise a season and a
+    quarter, from which the growth over a season can be told. At least the horizon, and at least 8.
 
     steps: of the longest series' training values; at most a third of them are read, but at least 2.
     """
-    wished = max(2 * season, horizon, 8)
-    return max(2, min(wished, steps // 3))
+    wished = season + -(-season // 4)
+    for seasons in (2, 4):
+        if steps >= CONTEXTS * seasons * season:
+            wished = seasons * season
+    return max(2, min(max(wished, horizon, 8), steps // 3))

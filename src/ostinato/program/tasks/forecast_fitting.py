@@ -20,8 +20,8 @@ from .forecast_rules import segment_of
 from .forecast_scaling import ForecastScaling, scale_of
 from .scaling import Scaling
 
-MOST_ROWS = 30_000
-"""Training windows times K, at equal distances, from which guess, linear map and errors are found."""
+MOST_NUMBERS = 8_000_000
+"""Numbers of the training windows, at equal distances, from which guess, linear map and errors are found."""
 BETTER = 0.98
 """The share of the error of a guess below which a guess that is later in the list must stay."""
 
@@ -43,7 +43,7 @@ def fitted(windows: Sequence[Window], quantiles: Sequence[float], log: bool) -> 
     """From training windows, all of one length and horizon."""
     bare = _bare(windows, quantiles, log)
     shape, middle = bare.shape, list(quantiles).index(0.5)
-    chosen = _spaced(windows, shape.series)
+    chosen = _spaced(windows, max(1, MOST_NUMBERS // (shape.series * (shape.length + shape.horizon))))
     centre, spread = bare.centre_and_spread(chosen)
     values, futures = (
         (np.stack([bare.logged(getattr(w, name)) for w in chosen]) - centre) / spread for name in ("values", "future")
@@ -61,7 +61,8 @@ def fitted(windows: Sequence[Window], quantiles: Sequence[float], log: bool) -> 
     left = np.where(np.isnan(futures), np.nan, errors - linear.apply(past))
     error = np.array([_mean_size(left[..., k]) for k in range(shape.series)])
     start = np.array([_quantiles(left[:, step] / error, quantiles) for step in range(shape.horizon)])
-    flagged = any(bool(np.isnan(bare.logged(w.values)).any()) for w in windows)
+    gaps = any(np.isnan(bare.logged(series.values[:end])).any() for series, end in reached_by(windows).values())
+    flagged = bool(gaps) or any(w.origin < w.length for w in windows)
     shape = replace(shape, own=2 if flagged else 1)
     start -= start[:, [middle]]
     return replace(bare, guess=best, flagged=flagged, error=error, start=start, shape=shape), linear
@@ -90,11 +91,10 @@ def _bare(windows: Sequence[Window], quantiles: Sequence[float], log: bool) -> F
     return replace(bare, scales={n: scale_of(bare.logged(s.values[:end])) for n, (s, end) in reached.items()})
 
 
-def _spaced(windows: Sequence[Window], series: int) -> list[Window]:
+def _spaced(windows: Sequence[Window], most: int) -> list[Window]:
     """Windows at equal distances, by origin; only those that do not begin before their series, if there are some."""
     inside = [w for w in windows if w.origin >= w.length] or list(windows)
-    count = max(1, min(len(inside), MOST_ROWS // series))
-    places = [int(k) for k in np.unique(np.linspace(0, len(inside) - 1, count).astype(int))]
+    places = [int(k) for k in np.unique(np.linspace(0, len(inside) - 1, min(len(inside), most)).astype(int))]
     return sorted((inside[k] for k in places), key=lambda w: w.origin)
 
 
