@@ -21,7 +21,7 @@ _DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of folde
 _MODEL = typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
 _JSON = typer.Option("--json", help="Print one JSON document instead of text.")
 _QUIET = typer.Option("--quiet", help="Print no progress.")
-_ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [default: the test rows]")
+_ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [default: the test rows; of a forecast, after the end]")
 
 
 def add_program(app: typer.Typer) -> None:
