@@ -21,7 +21,7 @@ _DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of folde
 _MODEL = typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
 _JSON = typer.Option("--json", help="Print one JSON document instead of text.")
 _QUIET = typer.Option("--quiet", help="Print no progress.")
-_ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [default: the test rows; of a forecast, after the end]")
+_ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [default: the test rows]")
 
 
 def add_program(app: typer.Typer) -> None:
@@ -82,7 +82,7 @@ def predict(
     data: Annotated[str | None, _ROWS] = None,
     out: Annotated[Path | None, typer.Option(help="A new file for the table. [default: printed]")] = None,
 ) -> None:
-    """Predict the rows of a file: a table in, a table out. With - every line is answered at once."""
+    """Predict the rows of a file: a table in, a table out. With - every line is answered; a forecast continues series."""
     from ostinato.program.commands.model import predict_rows
 
     raise typer.Exit(predict_rows(model, data, out))
