@@ -233,6 +233,17 @@ def test_metrics_begin_with_the_quantile_loss_and_the_gain_over_itself_is_0():
     assert details["chosen"]["season"] == 12 and len(details["by_step"]) == 6
 
 
+def test_the_loss_of_several_series_or_columns_is_scaled_before_it_is_averaged():
+    """Of two columns of which one is a million times the other, both count alike."""
+    values = seasonal(channels=2) * [1.0, 1e6]
+    task, network, _, valid = started(made(values))
+    found, _ = predict(task, network, task.encode(valid))
+    assert task.metric == "sql"
+    before = task.score(valid, found)
+    wrong = found.quantiles + np.array([5.0, 0.0])[:, None]
+    assert task.score(valid, replace(found, quantiles=wrong)) > 2 * before
+
+
 def test_the_quantiles_of_bands():
     assert quantiles_of((80, 95)) == [0.025, 0.1, 0.5, 0.9, 0.975]
     assert quantiles_of((50.0,)) == [0.25, 0.5, 0.75]

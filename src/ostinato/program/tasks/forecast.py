@@ -39,13 +39,14 @@ class Forecast:
     """The task of the quantiles of what follows a window. Its prediction is the median."""
 
     name = "forecast"
-    metric = "quantile_loss"
     classes: Sequence[str] = ()
-    defaults: ClassVar[Mapping[str, Any]] = {"both_directions": False}
+    defaults: ClassVar[Mapping[str, Any]] = {"both_directions": False, "hidden": 64, "learning_rate": 1e-3}
 
     def __init__(self, scaling: ForecastScaling, reference: TrainReference, linear: Linear | None = None) -> None:
         self.scaling, self.reference, self.linear = scaling, reference, linear
         self.quantiles = list(reference.quantiles)
+        several = scaling.shape.series > 1 or len(reference.scales) > 1
+        self.metric = "sql" if several else "quantile_loss"
         self.bands: np.ndarray | None = None
         """float64 [H, J], outermost first: how far `calibrate` moves the ends of each band; None before it."""
         self.notes: list[str] = []
