@@ -88,6 +88,7 @@ def test_the_page_has_the_pictures_and_says_how_the_intervals_are_made(one):
     page = "".join(map(str, sections_of(test, found, outcome, private=False)))
     assert page.count("<figure") == 3 or page.count("<svg") == 3
     assert "46 origins; intervals are of blocks of 12 successive ones." in page
+    assert "The past, the truth, and the forecast of the last test window." in page
     assert [model.name for model in beside(outcome)] == ["last value", "seasonal naive"]
 
 
@@ -118,6 +119,8 @@ def test_names_of_series_and_columns_are_escaped_and_the_remark_is_on_the_page()
     assert "<img" not in page and "&lt;img" in page
     assert "repeat the last value" in page
     assert "46 origins" not in page and "92 origins" in page
+    assert "by resampling blocks of successive origins; baselines first; metrics.json has 8 more" in page
+    assert "Forecasts beside the true values" in page and "; 4 of" not in page
 
 
 def test_pictures_are_drawn_of_dates_single_steps_and_missing_errors(one):

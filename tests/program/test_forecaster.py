@@ -236,3 +236,36 @@ def test_a_constant_series_is_refused():
         "fit: the data must be fit to train on, got y is constant in all training steps. `ostinato check` says all "
         "that was found."
     )
+
+
+def test_train_gives_a_forecaster_that_continues_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sales.csv").write_text(csv(month=months(N), sold=VALUES))
+    made = ostinato.train("sales.csv", target="sold", horizon=4, updates=3, hidden=8, lens=False, baselines=False)
+    assert isinstance(made, ostinato.Forecaster) and made.horizon == 4
+    found = made.predict()
+    assert found["unique_id"].to_list() == ["sales"] * 4
+    assert [str(t)[:10] for t in found["ds"]] == ["2008-01-01", "2008-02-01", "2008-03-01", "2008-04-01"]
+    again = ostinato.load(made.folder_).predict(level=[80])
+    assert again.columns == ["unique_id", "ds", *BANDS[:3]]
+    assert again["ostinato"].to_list() == found["ostinato"].to_list()
+
+    from ostinato.program.running.predict import predict_table
+
+    lines = predict_table(made.folder_).splitlines()
+    assert [line.split(",")[1] for line in lines[1:]] == ["2008-01-01", "2008-02-01", "2008-03-01", "2008-04-01"]
+    (tmp_path / "sales.csv").write_text(csv(month=months(N + 1), sold=[*VALUES, 1.0]))
+    with pytest.raises(InputError) as caught:
+        predict_table(made.folder_)
+    assert str(caught.value) == (
+        "ostinato predict: sales.csv must be the file of the training, got one that has changed. Give it as DATA, to "
+        "forecast after its new end."
+    )
+    assert predict_table(made.folder_, tmp_path / "sales.csv").splitlines()[1].startswith("sales,2008-02-01,")
+    (tmp_path / "sales.csv").unlink()
+    with pytest.raises(InputError) as caught:
+        predict_table(made.folder_)
+    assert str(caught.value) == (
+        "ostinato predict: the file of the training must be still there, got none at sales.csv. Give a file with the "
+        "series as DATA."
+    )

@@ -52,7 +52,7 @@ def ended(place):
     jobs = [
         {"name": n, "words": words, "size": 3 if n == "many" else 2, "do": DO.get(n, ())} for n, words in WORDS.items()
     ]
-    return run_jobs(place, jobs)
+    return run_jobs(place, [*jobs, {"name": "early", "function": "lost_in_baselines", "size": 2}])
 
 
 def sha(place, folder):
@@ -120,6 +120,16 @@ def test_where_rank_0_is_killed_another_says_so_and_an_unfinished_folder_wants_a
     assert "`-m ostinato train --resume lost`" in second.err
     refused = ostinato(place, "train", "--resume", "lost")
     assert refused.status == 2 and "the number of processes must be 2, as in that run, got 1." in refused.err
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_while_rank_0_fits_baselines_ends_it_at_the_signal_of_torchrun(ended):
+    first, second = ended["early"]
+    message = (
+        "ostinato train: rank 1 of 2 must be running, got its end: the process is gone. "
+        "Go on with the same torchrun and `-m ostinato train --resume early`.\n"
+    )
+    assert (first.status, first.err, second.status) == (2, message, -9)
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from .data.libraries import polars as pl
 from .data.read import data_set, read
 from .data.split import split
 from .data.tables import Table
-from .data.time_roles import ALL
+from .data.time_asked import ALL
 from .estimators import NetworkEstimator
 from .folder.forecasts import Columns, forecast_frame
 from .options import TrainOptions
@@ -174,7 +174,7 @@ class Forecaster(NetworkEstimator):
         table = table_from(given, "cross_validation")
         options = self._options_for(given)
         columns = columns_of(table.frame, True)
-        horizon = self.horizon or windows_from_table(table, columns, options.data).options.horizon
+        horizon = self.horizon or windows_from_table(table, columns, options.data, "").options.horizon
         data = rolled(table, columns, options.but(horizon=horizon).data, windows, step)
         model = clone(self).set_params(horizon=horizon, target=options.data.target).fit(data.before.frame)
         channels = model.train_options_.data.target.split(",")
@@ -213,7 +213,7 @@ class Forecaster(NetworkEstimator):
                 remedy = "Give the columns of `fit` without the target."
                 raise InputError(phrase("predict", "future", "of the types of `fit`", error, remedy)) from error
             table = table_from(frame, "predict")
-        made = windows_from_table(table, columns_of(table.frame, True), options, with_target=False)
+        made = windows_from_table(table, columns_of(table.frame, True), options, "", with_target=False)
         return list(made.rows.inputs), made.rows.channels
 
     def _table(self, X: Any) -> Table | None:

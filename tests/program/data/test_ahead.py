@@ -77,3 +77,12 @@ def test_series_without_a_horizon_are_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         read(options(path, task="forecast"), with_target=False)
     assert str(caught.value) == "a.csv: --horizon must be the steps of the training, got none. Give --horizon."
+
+
+def test_every_window_of_another_file_is_evaluated(tmp_path):
+    from ostinato.program.running.unlabelled import for_another_file
+
+    trained = read(options(write(tmp_path, "a.csv", csv(ds=days(N), y=ramp(N))), horizon=3, origins=5)).options
+    other = write(tmp_path, "b.csv", csv(ds=days(30), y=ramp(30)))
+    origins = [window.origin for window in read(for_another_file(trained, other)).examples.inputs]
+    assert origins == list(range(4, 28))

@@ -83,12 +83,37 @@ def test_a_table_of_numbers_and_times_has_two_readings_until_one_is_chosen(tmp_p
     message = refusal(tmp_path, "a.csv", content, target="y")
     assert message == (
         "a.csv: the task must be clear from the data, got 2 that fit: regress (y is a number in every row); forecast "
-        "(y is a number and date rises from row to row as a time does). Choose by --task regress or --task forecast."
+        "(y is a number and date rises or falls from row to row as times do). Choose by --task regress or "
+        "--task forecast."
     )
     assert data_of(tmp_path, content, target="y", task="forecast").dataset.task == "forecast"
     assert data_of(tmp_path, content, target="y", task="regress").dataset.task == "regress"
     assert data_of(tmp_path, content, target="y", features=("load",)).dataset.task == "regress"
     assert data_of(tmp_path, content, target="y", horizon=2).dataset.task == "forecast"
+
+
+@pytest.mark.parametrize(
+    "named, because",
+    [
+        ({"task": "forecast"}, "--task forecast asks for it"),
+        ({"origins": 3}, "--origins asks for it"),
+        ({"time": "date"}, "--time asks for it"),
+        ({"future": ("load",)}, "--future asks for it"),
+        ({"target": "y,load"}, "--target names several columns"),
+        ({"target": "all"}, "--target names several columns"),
+    ],
+)
+def test_an_option_that_only_forecasts_have_asks_for_one(tmp_path, named, because):
+    content = csv(date=TIMES, load=FIRST, y=ramp(N))
+    data = data_of(tmp_path, content, **{"target": "y", **named})
+    assert data.dataset.because.startswith(f"The task is forecast: {because}; ")
+
+
+@pytest.mark.parametrize("times", [TIMES, TIMES[::-1]])
+def test_dates_that_rise_or_fall_beside_one_column_of_numbers_are_for_a_forecast(tmp_path, times):
+    data = data_of(tmp_path, csv(date=times, y=ramp(N)), target="y")
+    assert data.dataset.task == "forecast"
+    assert "y is a number and date rises or falls from row to row as times do" in data.dataset.because
 
 
 @pytest.mark.parametrize("name, separator", [("a.tsv", "\t"), ("a.csv", ";")])
@@ -164,6 +189,30 @@ def test_json_lines_parquet_and_compressed_files_are_read(tmp_path):
             {"target": "y"},
             "a.csv: the column y must be of numbers, got empty. Give classes as numbers, such as 0 and 1, or name "
             "other columns.",
+        ),
+        (
+            {"ds": TIMES, "y": [*ramp(N)[:-2], "x", "z"]},
+            {"target": "y"},
+            "a.csv: the column y must be of numbers, got 2 cells that are none, the first 'x' at line 30. Correct it, "
+            "or write NA where the number is missing.",
+        ),
+        (
+            {"112": ramp(N)},
+            {},
+            "a.csv: the first line must be the names of the columns, got '112'. If the file has no header, name its "
+            "columns: --columns y.",
+        ),
+        (
+            {"ds": TIMES, "y": ramp(N), "x": ramp(N)},
+            {"target": "y", "features": ("x",)},
+            "a.csv: --features must be left out, as the task is forecast, got given. Name covariates by --future where "
+            "they are known ahead, else by --series.",
+        ),
+        (
+            {"ds": TIMES, "y": ramp(N), "x": ramp(N)},
+            {"target": "y", "task": "regress", "origins": 3},
+            "a.csv: --horizon, --origins must be left out, as the task is regress, got given. Leave out --task, or "
+            "give --task forecast.",
         ),
         (
             {"ds": TIMES, "y": ramp(N)},

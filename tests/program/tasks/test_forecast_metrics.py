@@ -57,6 +57,8 @@ def test_quantiles_and_bands_are_scored_as_utilsforecast_scores_them(one):
     loss = losses.mqloss(frame, models, np.array(QUANTILES)).m.mean()
     assert tally.value("quantile_loss") == pytest.approx(loss, rel=1e-12)
     assert tally.value("crps") == pytest.approx(2 * loss, rel=1e-12)
+    each, scales = losses.mqloss(frame, models, np.array(QUANTILES)).m, [one[2].of(w).naive[0] for w in one[0]]
+    assert tally.value("sql") == pytest.approx((2 * each / scales).mean(), rel=1e-12)
     assert tally.value("wql") == pytest.approx(2 * loss / frame.y.abs().mean(), rel=1e-12)
     for level in (80, 95):
         expected = losses.coverage(frame, ["m"], level).m.mean()
@@ -113,7 +115,7 @@ def test_without_quantiles_only_points_are_scored():
     rows = windows(series(seasonal()), 150, 160, 24, 12)
     found = Predictions(noisy(rows).values)
     names = list(tally_of(rows, found, reference_of(rows, 12)).values)
-    assert names == ["mase", "smape", "mae", "mse", "rmse", "scaled_mae", "scaled_mse"]
+    assert names == ["mase", "mae", "rmse", "smape", "scaled_mae", "scaled_mse", "mse"]
 
 
 def test_a_constant_series_has_no_scaled_metrics():

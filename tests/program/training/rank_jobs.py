@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +18,16 @@ from ostinato.apps.cli import main
 from ostinato.program.commands.ranks import ranks
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import FitOptions, NetworkOptions
+from ostinato.program.running import train as training
 from ostinato.program.tasks.registry import task_named
+from ostinato.program.training import roll_call
 from ostinato.program.training.evaluate import predict, predict_shared
 from ostinato.program.training.feeds import feed_of
 from ostinato.program.training.loop import Loop
 from ostinato.program.training.records import Part, Silent
 from ostinato.program.training.seeds import new_network
 from ostinato.program.training.updates import Updater
+from program.tasks import made_windows
 from program.training import made
 from program.training.test_streams import NextUnit, Predictor, run, text
 
@@ -103,6 +107,10 @@ def sentences(count: int, seed: int):
 
 def examples(task: str, count: int, seed: int) -> Examples:
     """Rows of unequal length with targets of a task."""
+    if task == "forecast":
+        values = made_windows.seasonal(count + 40, seed=seed)
+        values[::7] = np.nan  # the truth of some steps is missing, so that shares differ in their units
+        return made_windows.examples(made_windows.windows(made_windows.series(values), 24, count + 23, 24, 3))
     rows, draw = sentences(count, seed)
     texts = [" ".join(row) for row in rows]
     if task == "tag":
@@ -137,7 +145,7 @@ def setting(kind: str, batch: int):
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "streams")
 
 
 def steps() -> dict[str, list[float]]:
@@ -245,7 +253,8 @@ def shared_predictions():
             if found is not None:
                 (ours, loss), (theirs, expected) = found, predict(task, network, encoded)
                 equal = loss == expected
-                for a, b in ((ours.values, theirs.values), (ours.probabilities, theirs.probabilities)):
+                for name in ("values", "probabilities", "quantiles"):
+                    a, b = getattr(ours, name), getattr(theirs, name)
                     equal &= a is b is None or all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
                 same[kind] = bool(equal)
             else:
@@ -306,6 +315,25 @@ def not_finite():
 
         Updater._own_gradient = own
         _fit(world, task=task)
+
+
+def lost_in_baselines():
+    """Rank 1 ends while rank 0 fits baselines; rank 0 then gets the signal that torchrun sends."""
+
+    def busy(*_):
+        while not Path("ended").exists() or roll_call._runs(int(Path("ended").read_text())):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal has not ended the command")
+
+    def end(*_):
+        Path("ending").write_text(str(os.getpid()))
+        Path("ending").rename("ended")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    training.fit_baselines, training.fitted_network = busy, end
+    sys.argv = ["ostinato", "train", "reviews.csv", "--target", "label", "--out", "early", "--quiet", "--no-lens"]
+    main()
 
 
 def gone_before():

@@ -17,6 +17,7 @@ from .refusals import listed, refused
 from .roles import find_target, group_values, input_choices, named_columns, refuse_two_roles, require, split_parts
 from .rows import Read, Rows
 from .tables import Table
+from .time_asked import asked_by
 
 NOUNS = {"given": "given values"}
 """Kinds of inputs whose name is no noun."""
@@ -32,10 +33,12 @@ def rows_from_table(
     """
     file = listed(source.path.name for source in table.sources)
     asked = options
-    if options.task == "forecast" or (options.task is None and options.horizon is not None):
-        return windows_from_table(table, columns_of(table.frame, table.typed), options, "", file_parts, with_target)
-    refuse_two_roles(options, file)
     findings = line_findings(table, bool(options.columns))
+    because = asked_by(options, table.frame.columns)
+    if because:
+        columns = columns_of(table.frame, table.typed)
+        return with_findings(windows_from_table(table, columns, options, because, file_parts, with_target), findings)
+    refuse_two_roles(options, file)
     if options.series and options.group:
         table, options = whole_series(table, options, file, with_target)
     columns = columns_of(table.frame, table.typed)
@@ -50,16 +53,21 @@ def rows_from_table(
     if target is not None:
         reading = infer(Seen("table", file, options, "", inputs, columns, target))
         if reading.task == "forecast":
-            return windows_from_table(table, columns, options, reading.because, file_parts)
+            return with_findings(windows_from_table(table, columns, options, reading.because, file_parts), findings)
     else:
         reading = known_reading(inputs, options, file)
     named = replace(options, target=target.name if target else options.target)
     found = assembled(table, named, reading, columns, parts)
     if file_parts is not None:
         found = replace(found, rows=replace(found.rows, parts=[file_parts[f] for f in table.files.tolist()]))
-    rows = replace(found.rows, findings=[*findings, *found.rows.findings])
     because = f"{found.reading.because}; {usual}" if usual else found.reading.because
-    return Read(rows, replace(found.reading, because=because), replace(found.options, group=asked.group))
+    found = replace(found, reading=replace(found.reading, because=because))
+    return with_findings(replace(found, options=replace(found.options, group=asked.group)), findings)
+
+
+def with_findings(found: Read, findings: list[Finding]) -> Read:
+    """The same with findings about the file in front."""
+    return replace(found, rows=replace(found.rows, findings=[*findings, *found.rows.findings]))
 
 
 def line_findings(table: Table, named: bool) -> list[Finding]:

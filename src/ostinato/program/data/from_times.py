@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from .rows import Read, Rows
 from .season import season_of, usual_context
 from .series_findings import series_findings
 from .tables import Table
+from .time_asked import refuse_other_options
 from .time_column import Times, times_of
 from .time_parts import given_parts
 from .time_roles import TimeRoles, find_roles, numbers_of
@@ -34,7 +35,7 @@ def windows_from_table(
     table: Table,
     columns: Mapping[str, Column],
     options: DataOptions,
-    because: str = "",
+    because: str,
     file_parts: Sequence[str] | None = None,
     with_target: bool = True,
 ) -> Read:
@@ -43,7 +44,8 @@ def windows_from_table(
     Raises InputError for columns, times or series that no forecast can be trained on.
     """
     file = listed(source.path.name for source in table.sources)
-    roles = find_roles(columns, options, file)
+    refuse_other_options(options, "forecast", file)
+    roles = find_roles(columns, options, file, row_names(table))
     rows, notes = timed_rows(table, columns, roles, file)
     grids = grids_of(rows)
     if not with_target:
@@ -81,8 +83,7 @@ def windows_from_table(
         horizon=horizon,
     )
     frequency = f"one step is {grids.frequency.words}" if roles.time else "one row is one step"
-    asked = because or ("--task forecast asks for it" if options.horizon is None else "--horizon asks for it")
-    reading = Reading("forecast", None, "future", "; ".join([asked, *roles.said, frequency]))
+    reading = Reading("forecast", None, "future", "; ".join([because, *roles.said, frequency]))
     origins = [place_of(table, grids.rows[at], window.origin) for at, window in zip(found[2], found[0])]
     made = replace(
         _rows(table, roles, found[0], origins),
@@ -113,11 +114,7 @@ def _continued(table: Table, grids: Grids, roles: TimeRoles, options: DataOption
 
 def timed_rows(table: Table, columns: Mapping[str, Column], roles: TimeRoles, file: str) -> tuple[TimedRows, list[str]]:
     """The numbers of the columns, and what there is to say about the times."""
-
-    def place(row: int) -> str:
-        line = int(table.lines[row])
-        return f"line {line}" if line else f"row {row + 1}"
-
+    place = row_names(table)
     if roles.id is None:
         series = np.zeros(len(table), np.int64)
         names = [table.sources[0].path.name.partition(".")[0]]
@@ -138,6 +135,16 @@ def timed_rows(table: Table, columns: Mapping[str, Column], roles: TimeRoles, fi
 
     values, past, known = numbers(roles.targets), numbers(roles.past), numbers(roles.known)
     return TimedRows(file, names, series, times.values, values, past, known, place), times.notes
+
+
+def row_names(table: Table) -> Callable[[int], str]:
+    """Where a row is, for messages: its line, or its number where the format has no lines."""
+
+    def place(row: int) -> str:
+        line = int(table.lines[row])
+        return f"line {line}" if line else f"row {row + 1}"
+
+    return place
 
 
 def counted(series: np.ndarray, count: int) -> np.ndarray:
@@ -191,7 +198,7 @@ def place_of(table: Table, rows: np.ndarray, step: int) -> Origin:
     """The row of a step, which is the first target of a window."""
     row = int(rows[step])
     source = int(table.files[row])
-    first = int(np.searchsorted(table.files, source))
+    first = sum(one.rows for one in table.sources[:source])
     return Origin(table.sources[source].path.name, int(table.lines[row]), row - first + 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..options import DataOptions
 from .columns import Column
-from .from_times import timed_rows
+from .from_times import row_names, timed_rows
 from .grid import grids_of
 from .refusals import listed, refused
 from .season import usual_context
@@ -35,7 +35,7 @@ def rolled(table: Table, columns: Mapping[str, Column], options: DataOptions, wi
     """
     horizon = int(options.horizon or 1)
     file = listed(source.path.name for source in table.sources)
-    rows, _ = timed_rows(table, columns, find_roles(columns, options, file), file)
+    rows, _ = timed_rows(table, columns, find_roles(columns, options, file, row_names(table)), file)
     grids = grids_of(rows)
     kept = np.zeros(len(table), bool)
     found: list[Window] = []

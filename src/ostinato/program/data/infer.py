@@ -196,7 +196,7 @@ def over_time(seen: Seen) -> Iterator[Reading]:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
     if times:
-        because = f"{target.name} is a number and {times[0]} rises from row to row as a time does"
+        because = f"{target.name} is a number and {times[0]} rises or falls from row to row as times do"
         yield Reading("forecast", None, "future", because, "--task forecast")
 
 

@@ -27,6 +27,7 @@ from .parts import PART_NAMES
 from .refusals import listed, refused
 from .rows import Read, Rows
 from .tables import Table, Text, joined
+from .time_asked import refuse_other_options
 from .token_columns import looks_like_sentences, read_token_columns
 from .ts import read_ts
 
@@ -201,6 +202,9 @@ def known_parts(pieces: Sequence[Rows], file_parts: Sequence[str] | None) -> lis
 def data_set(found: Read, with_target: bool) -> DataSet:
     """The data set of all rows that have a target."""
     rows = found.rows
+    if found.reading.task != "forecast":
+        file = listed(source.path.name for source in rows.sources)
+        refuse_other_options(found.options, found.reading.task, file)
     notes, findings = list(rows.notes), list(rows.findings)
     examples = Examples(
         rows.kind,

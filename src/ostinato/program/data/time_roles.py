@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..options import DataOptions
-from .columns import TIME_NAMES, Column
+from .columns import NUMBER, TIME_NAMES, Column
+from .findings import many
 from .libraries import polars as pl
-from .refusals import listed, refused
+from .refusals import listed, refused, shown
 from .roles import require
+from .time_asked import ALL
 
-NONE, ALL = "none", "all"
-"""As --time: the rows count as steps. As --target: every column of numbers."""
+NONE = "none"
+"""As --time: the rows count as steps."""
 IDS = ("unique_id", "item_id", "series_id")
 TARGETS = ("y", "value", "target")
 NUMBERS = ("number", "truth")
@@ -39,8 +42,10 @@ class TimeRoles:
     """How columns were found that the user did not name."""
 
 
-def find_roles(columns: Mapping[str, Column], options: DataOptions, file: str) -> TimeRoles:
-    """The roles of the columns, as the options say or by the usual names.
+def find_roles(
+    columns: Mapping[str, Column], options: DataOptions, file: str, place: Callable[[int], str]
+) -> TimeRoles:
+    """The roles of the columns, as the options say or by the usual names; `place` names a row in messages.
 
     Raises InputError for a column that is not there, that is named twice or holds no numbers, and where no target
     or several usual ones were found.
@@ -64,13 +69,23 @@ def find_roles(columns: Mapping[str, Column], options: DataOptions, file: str) -
         raise refused(file, f"the column {twice[0]}", "in one role", "two", remedy)
     for one in (*targets, *options.future, *options.series):
         require(one, columns, file)
-        kind = columns[one].kind
-        if numbers_of(columns[one]) is None or (kind == "empty" and one in targets):
-            found = "empty" if kind == "empty" else f"{kind} ({columns[one].values.dtype})"
-            remedy = "Give classes as numbers, such as 0 and 1, or name other columns."
-            raise refused(file, f"the column {one}", "of numbers", found, remedy)
+        if numbers_of(columns[one]) is None or (columns[one].kind == "empty" and one in targets):
+            raise _no_numbers(columns[one], file, place)
     left = [n for n in columns if n not in named and n != "split"]
     return TimeRoles(time, name, targets, tuple(options.future), tuple(options.series), left, said)
+
+
+def _no_numbers(column: Column, file: str, place: Callable[[int], str]) -> Exception:
+    """The refusal of a column that is not all numbers: what it is, or the first cell that is none."""
+    remedy = "Give classes as numbers, such as 0 and 1, or name other columns."
+    found = "empty" if column.kind == "empty" else f"{column.kind} ({column.values.dtype})"
+    if column.kind == "string" and np.isfinite(column.numbers).any():
+        bad = np.flatnonzero(np.isnan(column.numbers) & column.cells.is_not_null().to_numpy())
+        verb = "is" if len(bad) == 1 else "are"
+        first = f"{shown(column.cells[int(bad[0])])} at {place(int(bad[0]))}"
+        found = f"{many(len(bad), 'cell')} that {verb} none, the first {first}"
+        remedy = "Correct it, or write NA where the number is missing."
+    return refused(file, f"the column {column.name}", "of numbers", found, remedy)
 
 
 def numbers_of(column: Column) -> np.ndarray | None:
@@ -128,5 +143,8 @@ def _usual_target(columns: Mapping[str, Column], free: Sequence[str], file: str,
         received = f"{listed(found)}, any of which could be it" if found else f"columns {listed(columns)}"
         remedy = "Give --target COLUMN, several with commas between, or --target all."
         raise refused(file, "--target", "the column to be forecast", received, remedy)
+    if re.fullmatch(NUMBER, found[0]):
+        remedy = "If the file has no header, name its columns: --columns y."
+        raise refused(file, "the first line", "the names of the columns", shown(found[0]), remedy)
     said.append(f"the target is {found[0]}, {'by its name' if usual else 'the only column of numbers'}")
     return (found[0],)

@@ -44,16 +44,16 @@ def sections_of(truth: Examples, predictions: Predictions, outcome: Outcome | No
     if fans and not private:
         whole = len(fans[0].times) > len(fans[0].ahead)
         caption = "The past, the truth, and the forecast of the last test window" if whole else _ROLLING
-        caption += f"; {len(fans)} of {len(fans) + left_out} series" if left_out else ""
-        found.append(drawn(fan_picture(fans), "fans", caption))
+        caption += f"; {len(fans)} of {len(fans) + left_out} series." if left_out else "."
+        found.append(drawn(fan_picture(fans), "fans", "Forecasts beside the true values", caption))
     if outcome is None or "by_step" not in details:
         return found
     if len(details["by_step"]) > 1:
         found += _by_step(outcome, truth)
         levels = [percent for percent, _, _ in bands_of(shares) if f"coverage_{percent:g}" in details["by_step"][0]]
         if levels:
-            caption = "Coverage by step ahead; dotted: what the band says"
-            found.append(drawn(coverage_picture(details["by_step"], levels), "coverage", caption))
+            caption = "The share of true values inside each band, by step ahead; dotted: the share that it is made for."
+            found.append(drawn(coverage_picture(details["by_step"], levels), "coverage", "Coverage by step", caption))
     for key, heading in (("by_series", "series"), ("by_channel", "column")):
         if key in details and not (private and key == "by_series"):
             found.append(_table(details[key], heading))
@@ -69,8 +69,8 @@ def _by_step(outcome: Outcome, truth: Examples) -> list[Html]:
     one = len({window.series.name for window in truth.inputs}) == 1 and len(truth.channels) < 2
     key = "mae" if one or all(record["mase"] is None for record in lines[-1][1]) else "mase"
     label = f"mean absolute error ({truth.target_name})" if key == "mae" else "mean absolute scaled error (MASE)"
-    caption = "The error by step ahead; shaded: 95 % intervals by blocks of origins"
-    return [drawn(steps_picture(lines, key, label), "steps", caption)]
+    caption = "The error by step ahead on all test origins; shaded: 95 % intervals by blocks of origins."
+    return [drawn(steps_picture(lines, key, label), "steps", "The error by step ahead", caption)]
 
 
 def beside(outcome: Outcome) -> list[Scored]:

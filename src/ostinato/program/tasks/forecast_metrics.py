@@ -29,7 +29,7 @@ POINTS = ("known", "abs", "square", "symmetric", "truth", "scaled", "mase", "nor
 def tally_of(windows: Sequence[Window], predictions: Predictions, reference: TrainReference) -> Tally:
     """The metrics of N windows with intervals by blocks of successive origins; quantile_loss first where there is one.
 
-    quantile_loss, mase, smape, mae, mse, rmse, scaled_mae, scaled_mse, crps, sql, wql; and of every band coverage_L,
+    quantile_loss, mase, mae, rmse, smape, scaled_mae, scaled_mse, mse, crps, sql, wql; and of every band coverage_L,
     width_L and interval_score_L with L its percent.
     """
     order, blocks = blocks_of(windows, reference.season)
@@ -157,22 +157,26 @@ def values_of(reference: TrainReference, quantiles: bool) -> dict[str, tuple[Val
     at = {name: place for place, name in enumerate(POINTS)}
     known, loss = at["known"], len(POINTS)
     mean_squares = _ratio(at["square"], known)
-    points: dict[str, Value] = {
+    first: dict[str, Value] = {
         "mase": _ratio(at["mase"], at["scaled"]),
-        "smape": _ratio(at["symmetric"], known),
         "mae": _ratio(at["abs"], known),
-        "mse": mean_squares,
         "rmse": lambda s: np.sqrt(mean_squares(s)),
+        "smape": _ratio(at["symmetric"], known),
+    }
+    last: dict[str, Value] = {
         "scaled_mae": _ratio(at["z_abs"], at["normal"]),
         "scaled_mse": _ratio(at["z_square"], at["normal"]),
+        "mse": mean_squares,
     }
     if not quantiles:
-        return {name: (value, False) for name, value in points.items()}
-    found = {"quantile_loss": _ratio(loss, known), **points, "crps": _ratio(loss, known, 2)}
-    found |= {"sql": _ratio(loss + 1, at["scaled"], 2), "wql": _ratio(loss, at["truth"], 2)}
-    for k, (percent, _, _) in enumerate(reference.levels):
-        for place, name in enumerate(("coverage", "width", "interval_score")):
-            found[f"{name}_{percent:g}"] = _ratio(loss + 2 + 3 * k + place, known)
+        return {name: (value, False) for name, value in {**first, **last}.items()}
+    bands: dict[str, dict[str, Value]] = {"coverage": {}, "width": {}, "interval_score": {}}
+    for place, (kind, of) in enumerate(bands.items()):
+        for k, (percent, _, _) in enumerate(reference.levels):
+            of[f"{kind}_{percent:g}"] = _ratio(loss + 2 + 3 * k + place, known)
+    found = {"quantile_loss": _ratio(loss, known), **first, **bands["coverage"], **bands["width"], **last}
+    found |= {"crps": _ratio(loss, known, 2), "sql": _ratio(loss + 1, at["scaled"], 2)}
+    found |= {"wql": _ratio(loss, at["truth"], 2), **bands["interval_score"]}
     return {name: (value, name.startswith("coverage")) for name, value in found.items()}
 
 
