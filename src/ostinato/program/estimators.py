@@ -20,6 +20,7 @@ from ..cells import Cell
 from .data.examples import DataSet, Examples, TargetKind
 from .data.from_python import examples_from, rows_of
 from .data.split import split
+from .data.texts import of_strings, whole_text
 from .options import TrainOptions
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
@@ -101,9 +102,14 @@ class SequenceEstimator(BaseEstimator):
     def fit(self, X: Any, y: Any) -> Self:
         """Trains on N rows and their targets. Raises InputError for rows or options that cannot be used."""
         began = time.perf_counter()
-        examples = examples_from(X, y, target_kind=self.target_kind)
         options = self._options()
-        made = split(DataSet(examples, self.task_name, ""), options.data)
+        self._fit(DataSet(examples_from(X, y, target_kind=self.target_kind), self.task_name, ""), options, began)
+        return self
+
+    def _fit(self, dataset: DataSet, options: TrainOptions, began: float) -> None:
+        """Trains on the rows of a data set, and on their validation part."""
+        examples = dataset.examples
+        made = split(dataset, options.data)
         train, valid = examples.take(made.train), examples.take(made.valid)
         task = task_named(self.task_name).encode_from(train, options.network)
         network = new_network(task, options.network, self.seed)
@@ -111,7 +117,6 @@ class SequenceEstimator(BaseEstimator):
         left = Surroundings(seconds_left=lambda: 60 * self.minutes - (time.perf_counter() - began))
         self.fitted_ = fit(task, network, *parts, options.fit, left)
         self.keep(task, network, options)
-        return self
 
     def keep(self, task: Any, network: torch.nn.Module, options: TrainOptions) -> None:
         """Takes a trained network over, with its task and options."""
@@ -221,4 +226,33 @@ class SequenceTagger(SequenceEstimator):
         return sum(a == b for a, b in pairs) / len(pairs) if pairs else float("nan")
 
 
-ESTIMATORS = {e.task_name: e for e in (SequenceClassifier, SequenceRegressor, SequenceTagger)}
+class LanguageModel(SequenceEstimator):
+    """The units of texts after those before them: X a list of N texts, each a document; it reads from the beginning."""
+
+    task_name = "language-model"
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains on N texts; the last `valid_share` of their characters chooses the weights."""
+        began = time.perf_counter()
+        options = self._options()
+        examples = of_strings(rows_of(X), options.data)
+        self._fit(DataSet(examples, self.task_name, ""), options, began)
+        return self
+
+    def predict(self, X: Any) -> list[np.ndarray]:
+        """The nats of every unit of each of N texts: arrays [T]."""
+        return [nats for _, nats in self._of_texts(X)]
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the nats of a unit: higher is better."""
+        return -float(np.concatenate(self.predict(X)).mean())
+
+    def _of_texts(self, X: Any) -> list[tuple[str, np.ndarray]]:
+        texts = rows_of(X)
+        return [(text, np.concatenate(self._predictions(whole_text(text)).values)) for text in texts]
+
+    def _options(self) -> TrainOptions:
+        return super()._options().but(both_directions=False)
+
+
+ESTIMATORS = {e.task_name: e for e in (SequenceClassifier, SequenceRegressor, SequenceTagger, LanguageModel)}

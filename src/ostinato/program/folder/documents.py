@@ -20,6 +20,7 @@ from ..tasks.task import Metric, Predictions
 from ..training.records import Evaluation
 from ..training.state import line
 from .escape import table_cell
+from .passage_table import passages_csv
 
 FORMAT = 1
 
@@ -88,8 +89,10 @@ def predictions_csv(truth: Examples, predictions: Predictions) -> str:
     """predictions.csv: id, truth, prediction and the probability that the network gives to its prediction, N rows.
 
     Labels of one row are divided by `;`, tags by a space; their probability is the mean. A cell that a spreadsheet
-    would run as a formula has an apostrophe in front.
+    would run as a formula has an apostrophe in front. Passages of a text have the columns of `passages_csv`.
     """
+    if truth.kind == "passage":
+        return passages_csv(truth, predictions)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["id", "truth", "prediction", "probability"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
+from .language_model import LanguageModel
 from .regress import Regress
 from .tag import Tag
 from .task import Task
@@ -12,6 +13,7 @@ TASKS: dict[str, type[Task]] = {
     "classify": Classify,
     "regress": Regress,
     "tag": Tag,
+    "language-model": LanguageModel,
 }
 
 
