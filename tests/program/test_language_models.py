@@ -135,3 +135,46 @@ def test_a_count_and_values_that_cannot_be_are_refused(fitted):
         fitted.generate(1, given=("a", "b"))
     expected = "LanguageModel: given must be 1 value, one for each column, or {column: value}, got 2 values."
     assert str(refused.value) == f"{expected} Pass {{column: value}}."
+
+
+CYCLE = "abcdefg hij. " * 120
+STREAM = {"hidden": 24, "embedding": 8, "layers": 1, "dropout": 0.0, "learning_rate": 0.02, "batch": 8, "k1": 32}
+
+
+@pytest.fixture(scope="module")
+def novel():
+    return LanguageModel(**STREAM, updates=150).fit(CYCLE)
+
+
+def test_one_text_is_learned_and_gone_on_with(novel):
+    assert novel.task_.name == "language-model" and novel.train_options_.network.cell.startswith("@cell")
+    assert novel.generate(prompt="abc", length=30, temperature=0) == [CYCLE[:33]]
+    assert novel.bits_per_character(CYCLE) < 0.3 and novel.score(CYCLE) > -0.2
+    assert novel.predict(CYCLE)[0] == pytest.approx(-novel.score(CYCLE), rel=1e-6)
+    assert novel.score("jih gfe cba.") < -1
+
+
+def test_a_saved_language_model_goes_on_with_the_same_text(novel, tmp_path):
+    again = ostinato.load(novel.save(tmp_path / "novel"))
+    assert isinstance(again, LanguageModel)
+    assert again.generate(2, "hi", length=40, seed=3) == novel.generate(2, "hi", length=40, seed=3)
+
+
+def test_documents_of_a_list_are_read_on_and_on():
+    model = LanguageModel(**STREAM, items=False, updates=5).fit([CYCLE, CYCLE])
+    assert model.task_.name == "language-model" and model.predict([CYCLE, CYCLE]).shape == (2,)
+    with pytest.raises(InputError) as refused:
+        model.fit([CYCLE], ["x"])
+    assert str(refused.value) == (
+        "LanguageModel: given must be None for a text, got list. A condition is of items: pass a list of them, and "
+        "leave items=False out."
+    )
+
+
+def test_a_condition_for_a_language_model_is_refused(novel):
+    with pytest.raises(InputError) as refused:
+        novel.generate(given={"kind": "x"})
+    assert str(refused.value) == (
+        "LanguageModel: --given must be left out for a language model, got kind. Train with --given to have such "
+        "columns."
+    )

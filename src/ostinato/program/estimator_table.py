@@ -9,5 +9,6 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "classify": SequenceClassifier,
     "regress": SequenceRegressor,
     "tag": SequenceTagger,
+    "language-model": LanguageModel,
     "generate": LanguageModel,
 }

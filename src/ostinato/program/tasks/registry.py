@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
 from .generate import Generate
+from .language_model import LanguageModel
 from .regress import Regress
 from .tag import Tag
 from .task import Task
@@ -14,6 +15,7 @@ TASKS: dict[str, type[Task]] = {
     "regress": Regress,
     "tag": Tag,
     "generate": Generate,
+    "language-model": LanguageModel,
 }
 
 

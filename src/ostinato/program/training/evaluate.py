@@ -41,7 +41,8 @@ def predict(task: Task, network: nn.Module, encoded: Encoded, device: str = "cpu
     network.eval()
     try:
         with torch.no_grad():
-            for rows in by_length(encoded.lengths, np.arange(len(encoded.rows)), ROWS):
+            most = getattr(task, "rows_at_once", ROWS)
+            for rows in by_length(encoded.lengths, np.arange(len(encoded.rows)), most):
                 batch = to_device(task.batch(encoded, [int(r) for r in rows]), device)
                 outputs = network(batch.x, batch.lengths)
                 if batch.target is not None:
