@@ -18,6 +18,7 @@ from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
 from . import pictures
+from .passages import passages_section
 
 _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
@@ -52,6 +53,8 @@ class PageContent:
     """Why there is no report of the lens."""
     repeat: str = ""
     """The command that repeats the run."""
+    pieces: Callable[[str], Sequence[str]] | None = None
+    """The units of a text, of a language model."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -153,6 +156,10 @@ def _of_classes(content: PageContent, predictions: Predictions) -> list[Any]:
     return parts
 
 
+def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
+    return passages_section(content.truth, predictions, content.pieces, content.private)
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -179,5 +186,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "labels": _of_labels,
     "number": _of_numbers,
     "tags": _of_tags,
+    "text": _of_texts,
 }
 """What the page shows of the test rows, by the kind of their targets."""
