@@ -19,6 +19,7 @@ from ..training.fit import Evaluation
 from . import examples as shown
 from . import pictures
 from .items import Samples, items_section
+from .passages import passages_section
 
 _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
@@ -55,6 +56,8 @@ class PageContent:
     """The command that repeats the run."""
     samples: Samples | None = None
     """Of a network that writes items."""
+    pieces: Callable[[str], Sequence[str]] | None = None
+    """The units of a text, of a language model."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -157,6 +160,8 @@ def _of_classes(content: PageContent, predictions: Predictions) -> list[Any]:
 
 
 def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
+    if content.truth.kind == "passage":
+        return passages_section(content.truth, predictions, content.pieces, content.private)
     return [] if content.private else [*items_section(content.samples)]
 
 

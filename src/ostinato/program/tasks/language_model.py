@@ -44,8 +44,9 @@ class LanguageModel:
         "embedding": 64,
         "dropout": 0.1,
         "vocabulary": 10_000,
-        "batch": 32,
-        "learning_rate": 3e-3,
+        "batch": 16,
+        "k1": 64,
+        "learning_rate": 4e-3,
     }
 
     def __init__(self, units: TextUnits) -> None:
@@ -132,6 +133,10 @@ class LanguageModel:
             "entries": len(self.units),
             "by_position": by_position(predictions.values, self.metric),
         }
+
+    def pieces(self, text: str) -> list[str]:
+        """[T] the units of a text, as a page shows them."""
+        return self.units.pieces(self.units.encode(text))
 
     def baselines(self) -> list[Baseline]:
         return for_passages(self.units)
