@@ -23,6 +23,7 @@ EXEMPT = {
     "lens/measures/jacobian.py jacobian": "options of a public function",
     "loss.py sequence_loss": "options of a public function",
     "program/estimators.py SequenceEstimator.__init__": "options of a public class",
+    "program/forecaster.py Forecaster.__init__": "options of a public class",
     "program/language_models.py LanguageModel.__init__": "options of a public class",
     "program/language_models.py LanguageModel.generate": "options of a public function",
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .bptt import TruncatedBPTT
     from .lens import detect_anomaly
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
+    from .program.forecaster import Forecaster
     from .program.language_models import LanguageModel
     from .program.python import load, train
 
@@ -23,6 +24,7 @@ __all__ = [
     "LanguageModel",
     "RNN",
     "Cell",
+    "Forecaster",
     "Recurrent",
     "SequenceClassifier",
     "SequenceRegressor",
@@ -48,6 +50,7 @@ __all__ = [
 
 
 _LATER = {
+    "Forecaster": ".program.forecaster",
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
     "LanguageModel": ".program.language_models",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from .estimators import NetworkEstimator, SequenceClassifier, SequenceRegressor, SequenceTagger
+from .forecaster import Forecaster
 from .language_models import LanguageModel
 
 ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "classify": SequenceClassifier,
     "regress": SequenceRegressor,
     "tag": SequenceTagger,
+    "forecast": Forecaster,
     "language-model": LanguageModel,
     "generate": LanguageModel,
 }

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import InputError, phrase
 from .estimator_table import ESTIMATORS
 from .estimators import NetworkEstimator
-from .options import FitOptions, NetworkOptions, TrainOptions
+from .options import DataOptions, FitOptions, NetworkOptions, TrainOptions
 from .running.clock import clock_from_now
 from .running.model import open_model
 from .running.progress import Silent
@@ -30,7 +30,7 @@ def train(*paths: str | Path, **options: Any) -> NetworkEstimator:
     without test rows). Raises InputError for data or options that cannot be used.
     """
     given = {name: Path(v) if name in _PATHS and v is not None else v for name, v in options.items()}
-    for name in ("series", "features", "columns", "given"):
+    for name in ("series", "features", "columns", "future", "given"):
         if isinstance(given.get(name), str):
             given[name] = (given[name],)
     made = TrainOptions.of("ostinato.train", {"paths": tuple(Path(p) for p in paths), **given})
@@ -64,9 +64,10 @@ def estimator_of(task: Any, network: nn.Module, options: TrainOptions, class_typ
     kind = ESTIMATORS[task.name]
     names = set(kind().get_params())
     given: dict[str, Any] = {}
-    for record, part in ((NetworkOptions, options.network), (FitOptions, options.fit)):
+    records = ((DataOptions, options.data), (NetworkOptions, options.network), (FitOptions, options.fit))
+    for record, part in records:
         given |= {n: getattr(part, n) for n in record.__dataclass_fields__ if n in names}
-    estimator = kind(**given, valid_share=options.data.valid_share)
+    estimator = kind(**given)
     estimator.class_type_ = class_type
     try:
         estimator.keep(task, network, options)

@@ -125,13 +125,13 @@ def test_long_items_are_cut_without_an_end_and_counted(monkeypatch):
     task = Generate.encode_from(examples, NETWORK)
     rows = [row for _, row in task.encode(examples).rows]
     assert [len(row) for row in rows] == [5, 4, 3] and rows[1][-1] != task.mark
-    assert task.notes(examples, "train") == ["1 item of train is cut after 3 characters."]
+    assert task.part_notes(examples, "train") == ["1 item of train is cut after 3 characters."]
 
 
 def test_unknown_units_are_counted():
     task = Generate.encode_from(of(["ab", "b"]), NETWORK)
-    assert task.notes(of(["axb", "yz"]), "test") == ["3 characters of 5 in test are not in the vocabulary."]
-    assert task.notes(of(["ab"]), "test") == []
+    assert task.part_notes(of(["axb", "yz"]), "test") == ["3 characters of 5 in test are not in the vocabulary."]
+    assert task.part_notes(of(["ab"]), "test") == []
 
 
 def test_numbers_are_scaled_and_learned_as_conditions():

@@ -100,7 +100,7 @@ def generate(
     """Write texts with a model of texts or items, and say how much of them is in its training text."""
     from ostinato.program.commands.generate import write_texts
 
-    _end(json, lambda: write_texts(model, given or (), options, json), printed=not json)
+    _end(json, lambda: write_texts(model, given or (), options, json))
 
 
 @with_flags(
@@ -131,8 +131,8 @@ def _alone(flag: str, given: dict[str, Any], allowed: tuple[str, ...]) -> None:
         raise InputError(phrase("ostinato train", flag, "alone", f"{', '.join(others)} beside it", remedy))
 
 
-def _end(json: bool, run: Any, printed: bool = False) -> None:
-    """Prints what a command found, as text unless it has `printed` that, or as one document; ends with its status."""
+def _end(json: bool, run: Any) -> None:
+    """Prints what a command found, as text or as one document, and ends with its status."""
     from ostinato.program.commands.closing import document
 
     try:
@@ -141,6 +141,6 @@ def _end(json: bool, run: Any, printed: bool = False) -> None:
         if json:
             print(document({"error": str(error), "status": 2}))
         raise
-    if not printed:
+    if found.printed:
         print(document(found.content) if json else found.text, file=sys.stdout)
     raise typer.Exit(found.status)

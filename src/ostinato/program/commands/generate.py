@@ -21,7 +21,7 @@ def write_texts(model: Path, given: Sequence[str], options: Mapping[str, Any], j
     how = Sampling(made.temperature, made.top_k, made.top_p)
     wish = Wish(prompt_of(made.prompt), given_of(given), made.length, made.stop, how, made.seed).checked(WHERE)
     found = generate(model, wish, made.count, None if json else sys.stdout, None if json else sys.stderr)
-    return Ended("", found.content())
+    return Ended("", found.content(), printed=json)
 
 
 def prompt_of(typed: str | None) -> str:

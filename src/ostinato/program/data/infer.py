@@ -14,8 +14,8 @@ from .columns import Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "language-model", "generate")
-KNOWN = (*TRAINED, "translate", "transcribe", "forecast", "music")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "generate")
+KNOWN = (*TRAINED, "translate", "transcribe", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -206,8 +206,8 @@ def over_time(seen: Seen) -> Iterator[Reading]:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
     if times:
-        because = f"{target.name} is a number and {times[0]} rises from row to row as a time does"
-        yield Reading("forecast", None, None, because, "--task forecast")
+        because = f"{target.name} is a number and {times[0]} rises or falls from row to row as times do"
+        yield Reading("forecast", None, "future", because, "--task forecast")
 
 
 RULES: Sequence[Rule] = (

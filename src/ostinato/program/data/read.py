@@ -17,7 +17,7 @@ from .delimited import read_delimited
 from .examples import DataSet, Examples, InputKind
 from .findings import Finding, many
 from .folders import read_folder
-from .from_table import Read, rows_from_table
+from .from_table import rows_from_table
 from .infer import Inputs, Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
@@ -25,9 +25,10 @@ from .libraries import polars as pl
 from .parquet import read_parquet
 from .parts import PART_NAMES
 from .refusals import listed, refused
-from .rows import Rows
+from .rows import Read, Rows
 from .tables import Table, Text, joined
 from .texts import are_texts, read_texts
+from .time_asked import refuse_other_options
 from .token_columns import looks_like_sentences, read_token_columns
 from .ts import read_ts
 
@@ -211,6 +212,9 @@ def known_parts(pieces: Sequence[Rows], file_parts: Sequence[str] | None) -> lis
 def data_set(found: Read, with_target: bool) -> DataSet:
     """The data set of all rows that have a target."""
     rows = found.rows
+    if found.reading.task != "forecast":
+        file = listed(source.path.name for source in rows.sources)
+        refuse_other_options(found.options, found.reading.task, file)
     notes, findings = list(rows.notes), list(rows.findings)
     examples = Examples(
         rows.kind,
@@ -222,8 +226,9 @@ def data_set(found: Read, with_target: bool) -> DataSet:
         rows.origins,
         rows.groups,
         rows.parts,
+        rows.successive,
     )
-    if with_target and rows.targets is not None:
+    if with_target and not rows.successive and rows.targets is not None:
         kept = [row for row, y in enumerate(rows.targets) if not (y is None or y == "" or y != y)]
         dropped = len(rows) - len(kept)
         if not kept:

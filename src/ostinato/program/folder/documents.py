@@ -20,6 +20,7 @@ from ..tasks.task import Metric, Predictions
 from ..training.records import Evaluation
 from ..training.state import line
 from .escape import table_cell
+from .forecasts import held_out_csv
 from .nats_table import nats_csv
 from .passage_table import passages_csv
 
@@ -86,13 +87,16 @@ def split_json(split: Split, hashes: Sequence[str] | None, private: bool) -> dic
     return found
 
 
-def predictions_csv(truth: Examples, predictions: Predictions) -> str:
+def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[float] = ()) -> str:
     """predictions.csv: id, truth, prediction and the probability that the network gives to its prediction, N rows.
 
     Labels of one row are divided by `;`, tags by a space; their probability is the mean. A cell that a spreadsheet
     would run as a formula has an apostrophe in front. Passages of a text have the columns of `passages_csv`, other
-    texts that were scored unit by unit those of `nats_csv`.
+    texts that were scored unit by unit those of `nats_csv`. Of windows: the table of forecasts, with bands of `levels`
+    percent.
     """
+    if truth.kind == "window":
+        return held_out_csv(truth, predictions, levels)
     if truth.kind == "passage":
         return passages_csv(truth, predictions)
     if any(isinstance(value, np.ndarray) for value in predictions.values) and truth.target_kind == "text":

@@ -42,9 +42,9 @@ def fit_baselines(
         metrics = task.metrics(test, predictions)
         seconds = clock() - began
         note = str(getattr(baseline, "note", "") or "")
-        found.append(
-            Judged(Scored(baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, note), predictions)
-        )
+        details = task.details(test, predictions) if test.target_kind == "future" else {}
+        scored = Scored(baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, note, details)
+        found.append(Judged(scored, predictions))
     return found
 
 
@@ -67,5 +67,5 @@ def outcome_of(
     for judged in baselines:
         gain = task.gain(test, predictions, judged.predictions)
         gains.append(Gain(judged.scored.name, gain.value, gain.low, gain.high))
-    network = Scored(name, task.metrics(test, predictions), seconds=seconds)
+    network = Scored(name, task.metrics(test, predictions), seconds=seconds, details=task.details(test, predictions))
     return Outcome([b.scored for b in baselines], network, gains, len(test))

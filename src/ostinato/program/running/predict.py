@@ -16,6 +16,7 @@ from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from .evaluate import test_rows
+from .forecasts import continued, refuse_lines
 from .model import Model, open_model
 from .predict_items import items_table, line_answer
 from .unlabelled import for_another_file, from_line
@@ -24,8 +25,11 @@ WHERE = "ostinato predict"
 
 
 def predict_table(model: Path, data: Path | None = None) -> str:
-    """The predictions of the rows of `data`, or of the test rows of the training, as CSV."""
+    """The predictions of the rows of `data`, or of the test rows of the training, as CSV; a forecast goes on after the
+    end of the series."""
     opened = open_model(model)
+    if opened.task.name == "forecast":
+        return continued(opened, data)
     task, network = opened.task, opened.network
     if task.name == "generate":
         return items_table(opened, data)
@@ -42,6 +46,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     Returns 2 where some line could not be read, else 0.
     """
     opened = open_model(model)
+    refuse_lines(opened.task)
     status = 0
     for number, line in enumerate(lines):
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import InputError, phrase
@@ -28,17 +28,24 @@ class Prepared:
     """What the task has cut or does not know in the rows, a sentence each."""
 
 
+def with_context(examples: Examples, context: int | None) -> Examples:
+    """Windows of so many steps before the origin, for the network and its baselines alike; other rows as they are."""
+    if context is None or examples.kind != "window":
+        return examples
+    return replace(examples, inputs=[replace(window, length=context) for window in examples.inputs])
+
+
 def prepare(data: Data, network: NetworkOptions, where: str) -> Prepared:
     """The task, fitted on training rows alone. Refuses data on which no network can be trained or judged."""
     errors = [f.sentence for f in data.findings if f.severity == "error"]
     if errors:
         remedy = "`ostinato check` says all that was found."
         raise InputError(phrase(where, "the data", "fit to train on", errors[0].rstrip("."), remedy))
-    examples, parts = data.dataset.examples, data.split
+    examples, parts = with_context(data.dataset.examples, network.context), data.split
     train, valid = examples.take(parts.train), examples.take(parts.valid)
     task = task_named(data.dataset.task).encode_from(train, network)
     test = examples.take(parts.test)
-    say: Any = getattr(task, "notes", None)
+    say: Any = getattr(task, "part_notes", None)
     named = (("train", train), ("valid", valid), ("test", test))
     notes = [] if say is None else [note for name, part in named for note in say(part, name)]
     return Prepared(data, task, Part(train, task.encode(train)), Part(valid, task.encode(valid)), test, notes)

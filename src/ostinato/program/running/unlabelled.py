@@ -17,7 +17,9 @@ from ..options import DataOptions
 
 def for_another_file(options: DataOptions, path: Path) -> DataOptions:
     """The options of a training's data for another file of the same columns."""
-    return replace(options, paths=(path,), valid=None, test=None)
+    other = replace(options, paths=(path,), valid=None, test=None)
+    # Every window of another file is read: shares of its time would leave those between two parts out.
+    return replace(other, valid_share=0.0, test_share=0.0, origins=None) if options.task == "forecast" else other
 
 
 def from_line(line: str, kind: InputKind, channels: int, where: str) -> Examples:

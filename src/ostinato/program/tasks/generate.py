@@ -65,7 +65,7 @@ class Generate:
         rows = [framed(str(text), self.units) for text in examples.targets]
         return Encoded(list(zip(given, rows)), np.array([len(row) - 1 for row in rows], np.int64))
 
-    def notes(self, examples: Examples, part: str) -> list[str]:
+    def part_notes(self, examples: Examples, part: str) -> list[str]:
         """What is cut or unknown in the rows of a part, counted: a sentence each."""
         rows = [row for _, row in self.encode(examples).rows] if examples.targets is not None else []
         cut = sum(row[-1] != self.mark for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
+from .forecast import Forecast
 from .generate import Generate
 from .language_model import LanguageModel
 from .regress import Regress
@@ -14,6 +15,7 @@ TASKS: dict[str, type[Task]] = {
     "classify": Classify,
     "regress": Regress,
     "tag": Tag,
+    "forecast": Forecast,
     "generate": Generate,
     "language-model": LanguageModel,
 }
