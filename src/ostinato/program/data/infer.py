@@ -14,8 +14,8 @@ from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "generate")
-KNOWN = (*TRAINED, "language-model", "translate", "transcribe", "music")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "generate")
+KNOWN = (*TRAINED, "translate", "transcribe", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -48,6 +48,8 @@ class Seen:
     target: Column | None = None
     declared: TargetKind | None = None
     """The kind of target that the format declares."""
+    short_lines: str = ""
+    """Of a text: why its lines are items of a list, as the end of a sentence; empty where they are not."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,17 @@ def declared(seen: Seen) -> Iterator[Reading]:
 
 
 def text_alone(seen: Seen) -> Iterator[Reading]:
-    """A text without a target is for a language model."""
-    if seen.form == "text":
-        yield Reading("language-model", None, None, f"{seen.file} is a text without a target")
+    """A text without a target is for a language model; one of many short lines is a list of items to generate."""
+    if seen.form != "text":
+        return
+    asked = seen.options.task == "generate"
+    if asked or (seen.short_lines and seen.options.task != "language-model"):
+        because = f"{seen.file} is a list of items: {seen.short_lines or 'a line is one'}"
+        yield Reading("generate", None, "text", because, "--task generate")
+    else:
+        yield Reading(
+            "language-model", None, "text", f"{seen.file} is a text without a target", "--task language-model"
+        )
 
 
 def notes(seen: Seen) -> Iterator[Reading]:
