@@ -104,7 +104,7 @@ SERIES_TASKS = (
             Published("Transformer of 4 layers of 128, 2,000 steps on a CPU", "1.88", "karpathy/nanoGPT, README"),
             Published("Transformer of 10,650,000 weights, on an A100", "1.4697", "karpathy/nanoGPT, README"),
         ),
-        "A fiftieth of the text, in its middle, chooses the weights, where others choose them by the last tenth itself. "
+        "A fiftieth of the text, in its middle, chooses the weights, where others choose them by the last tenth. "
         "As there, the training text goes on to the last tenth: without the twentieth of the text before it, the "
         "n-gram of order 4 has 1.947 nats instead of 1.669.",
         ("nats_per_character", "bits_per_character", "bits_per_byte", "perplexity_per_character"),
