@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ...errors import did_you_mean
 from ..options import DataOptions
-from .columns import Column, is_time
+from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
@@ -200,11 +200,19 @@ def text_from_given(seen: Seen) -> Iterator[Reading]:
 
 
 def over_time(seen: Seen) -> Iterator[Reading]:
-    """A target of numbers beside a column of rising times is for a forecast, unless the input columns are named."""
+    """A target of numbers beside rising or falling times, or beside times and names of series, is for a forecast.
+
+    It is not where the input columns are named.
+    """
     target, options = seen.target, seen.options
     if target is None or target.kind != "number" or options.text or options.series or options.features:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
+    names = [name for name in SERIES_IDS if name in seen.columns]
+    dates = [name for name, column in seen.columns.items() if column.kind == "time"]
+    if names and dates and not times:
+        because = f"{target.name} is a number, {dates[0]} holds times and {names[0]} the names of series"
+        yield Reading("forecast", None, "future", because, "--task forecast")
     if times:
         because = f"{target.name} is a number and {times[0]} rises or falls from row to row as times do"
         yield Reading("forecast", None, "future", because, "--task forecast")
