@@ -88,7 +88,7 @@ def test_the_probability_without_the_condition_is_the_weighted_sum_over_its_valu
             one = Examples("given", [values], "text", [text], ("letter",))
             p += count / total * math.exp(-predict(task, network, task.encode(one))[0].values[0].sum())
         assert found.values[row].sum() == pytest.approx(-math.log(p), rel=1e-5)
-    assert note == ""
+    assert note == "" and task.passes == 3
 
 
 def test_bits_per_character_count_the_end_as_a_character_and_nats_as_a_unit():

@@ -45,8 +45,9 @@ WHERE = "ostinato train"
 RESUME, OPTIONS, STATE, PAGE = "resume", "options.json", "state.safetensors", "report.html"
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
-FILES_SECONDS, LAYER_SECONDS = 1.5, 3.0
-"""Of the files and pictures that follow the fit, and of what the lens draws of a layer and direction, on idle cores."""
+FILES_SECONDS, SAMPLES_SECONDS, LAYER_SECONDS = 1.5, 2.0, 3.0
+"""Of the files and pictures that follow the fit, of the items that a network writes for the page, and of what the lens
+draws of a layer and direction, on idle cores."""
 
 
 @dataclass(frozen=True)
@@ -227,12 +228,14 @@ def around(
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
     kept = None if options.run.private else folder
+    samples = None if folder is None else samples_of(prepared.task, network, kept)
+    passes = getattr(prepared.task, "passes", 1)  # over the test rows: some tasks also judge what a condition gains
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,
         seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
-        reserve=lambda evaluation: seconds + evaluation * (per_row + 1),
-        listener=Listening(begin.progress, metric, samples_of(prepared.task, network, kept)),
+        reserve=lambda evaluation: seconds + evaluation * (passes * per_row + 1),
+        listener=Listening(begin.progress, metric, samples),
         interruption=stop,
         folder=None if folder is None else folder / RESUME,
         resume=begin.folder is not None and folder is not None and (folder / RESUME / STATE).exists(),
@@ -245,7 +248,8 @@ def report_seconds(network: nn.Module, lens: bool) -> float:
     """Seconds of what follows the fit on idle cores; where other processes use them, `slowness` multiplies it."""
     layers = [m for m in network.modules() if isinstance(m, Recurrent)] if lens else []
     drawn = sum(layer.num_layers * (2 if layer.bidirectional else 1) for layer in layers)
-    return FILES_SECONDS + LAYER_SECONDS * min(drawn, MOST_DRAWN)
+    samples = SAMPLES_SECONDS if hasattr(network, "condition") else 0.0
+    return FILES_SECONDS + samples + LAYER_SECONDS * min(drawn, MOST_DRAWN)
 
 
 def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: Beginning, folder: Path) -> Run:

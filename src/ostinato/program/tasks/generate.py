@@ -110,6 +110,11 @@ class Generate:
         nats = -logs.gather(-1, target.clamp(min=0)[..., None])[..., 0].numpy()
         return Predictions([nats[: int(n), b] for b, n in enumerate(batch.lengths)])
 
+    @property
+    def passes(self) -> int:
+        """Passes over rows in which they are judged given and not given their condition."""
+        return 1 + min(MOST_MARGINAL, len(self.conditions.counts)) if self.conditions.columns else 1
+
     def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
         """What the network says of the items where it is not told their condition, and a note; None where none is.
 
