@@ -11,5 +11,6 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "regress": SequenceRegressor,
     "tag": SequenceTagger,
     "forecast": Forecaster,
+    "language-model": LanguageModel,
     "generate": LanguageModel,
 }

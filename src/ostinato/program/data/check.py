@@ -12,6 +12,7 @@ from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
 from .refusals import listed
 from .row_keys import by_target, row_key
+from .text_findings import shared_passages
 
 ORDER = ("error", "warning", "note")
 
@@ -22,7 +23,7 @@ def check(dataset: DataSet, split: Split) -> list[Finding]:
     found = list(dataset.findings)
     for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets):
         found += look(examples)
-    for look_at_split in (empty_parts, leakage, groups_across, labels_outside_train):
+    for look_at_split in (empty_parts, leakage, groups_across, labels_outside_train, shared_passages):
         found += look_at_split(examples, split)
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from ...errors import did_you_mean
 from ..options import DataOptions
-from .columns import Column, is_time
+from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "generate")
-KNOWN = (*TRAINED, "language-model", "translate", "transcribe", "music")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "generate")
+KNOWN = (*TRAINED, "translate", "transcribe", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -48,6 +48,8 @@ class Seen:
     target: Column | None = None
     declared: TargetKind | None = None
     """The kind of target that the format declares."""
+    short_lines: str = ""
+    """Of a text: why its lines are items of a list, as the end of a sentence; empty where they are not."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,17 @@ def declared(seen: Seen) -> Iterator[Reading]:
 
 
 def text_alone(seen: Seen) -> Iterator[Reading]:
-    """A text without a target is for a language model."""
-    if seen.form == "text":
-        yield Reading("language-model", None, None, f"{seen.file} is a text without a target")
+    """A text without a target is for a language model; one of many short lines is a list of items to generate."""
+    if seen.form != "text":
+        return
+    asked = seen.options.task == "generate"
+    if asked or (seen.short_lines and seen.options.task != "language-model"):
+        because = f"{seen.file} is a list of items: {seen.short_lines or 'a line is one'}"
+        yield Reading("generate", None, "text", because, "--task generate")
+    else:
+        yield Reading(
+            "language-model", None, "text", f"{seen.file} is a text without a target", "--task language-model"
+        )
 
 
 def notes(seen: Seen) -> Iterator[Reading]:
@@ -190,11 +200,19 @@ def text_from_given(seen: Seen) -> Iterator[Reading]:
 
 
 def over_time(seen: Seen) -> Iterator[Reading]:
-    """A target of numbers beside a column of rising times is for a forecast, unless the input columns are named."""
+    """A target of numbers beside rising or falling times, or beside times and names of series, is for a forecast.
+
+    It is not where the input columns are named.
+    """
     target, options = seen.target, seen.options
     if target is None or target.kind != "number" or options.text or options.series or options.features:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
+    names = [name for name in SERIES_IDS if name in seen.columns]
+    dates = [name for name, column in seen.columns.items() if column.kind == "time"]
+    if names and dates and not times:
+        because = f"{target.name} is a number, {dates[0]} holds times and {names[0]} the names of series"
+        yield Reading("forecast", None, "future", because, "--task forecast")
     if times:
         because = f"{target.name} is a number and {times[0]} rises or falls from row to row as times do"
         yield Reading("forecast", None, "future", because, "--task forecast")

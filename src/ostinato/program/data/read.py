@@ -27,6 +27,7 @@ from .parts import PART_NAMES
 from .refusals import listed, refused
 from .rows import Read, Rows
 from .tables import Table, Text, joined
+from .texts import are_texts, read_texts
 from .time_asked import refuse_other_options
 from .token_columns import looks_like_sentences, read_token_columns
 from .ts import read_ts
@@ -49,13 +50,17 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
     """
     if not options.paths:
         raise refused("read", "the data", "at least one file or folder", "none", "Such as: reviews.csv")
+    try:
+        if are_texts(options):
+            return read_texts(options, with_target)
+    except OSError as error:
+        raise _unreadable(error) from error
     files = [(Path(path), "train") for path in options.paths]
     files += [(Path(path), part) for path, part in ((options.valid, "valid"), (options.test, "test")) if path]
     try:
         pieces = [read_one(path, options, with_target) for path, _ in files]
     except OSError as error:
-        remedy = "Check its permissions."
-        raise refused("read", "a file or folder", "readable", error, remedy) from error
+        raise _unreadable(error) from error
     tables = [piece for piece in pieces if isinstance(piece, Table)]
     others = [piece for piece in pieces if isinstance(piece, Rows)]
     if tables and others:
@@ -67,6 +72,10 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
     else:
         found = read_rows(others, options, with_target, given)
     return data_set(found, with_target)
+
+
+def _unreadable(error: OSError) -> Exception:
+    return refused("read", "a file or folder", "readable", error, "Check its permissions.")
 
 
 def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Rows:
@@ -114,8 +123,9 @@ def read_text(file: Text, end: str, options: DataOptions, with_target: bool) -> 
     blocks = end in (".txt", ".tsv", ".tab") and not chosen and looks_like_sentences(file.text)
     if end in SENTENCES or blocks:
         return read_token_columns(file, options.columns, options.target, with_target)
-    if end == ".txt" and not (options.columns or options.target or options.text):
+    if end == ".txt" and not (options.columns or options.target or options.text or options.horizon):
         infer(Seen("text", file.path.name, options))
+        raise refused(file.path, "the files", "of one format", "texts and tables", "Give files of one format.")
     return read_delimited(file, options.columns, tabs=end in (".tsv", ".tab"))
 
 

@@ -19,6 +19,7 @@ from ..training.fit import Evaluation
 from . import examples as shown
 from . import forecasts, pictures
 from .items import Samples, items_section
+from .passages import passages_section
 
 MOST_METRICS = 9
 """Of the table of results, the task's own first."""
@@ -57,6 +58,8 @@ class PageContent:
     """The command that repeats the run."""
     samples: Samples | None = None
     """Of a network that writes items."""
+    pieces: Callable[[str], Sequence[str]] | None = None
+    """The units of a text, of a language model."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -166,6 +169,8 @@ def _of_futures(content: PageContent, predictions: Predictions) -> list[Any]:
 
 
 def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
+    if content.truth.kind == "passage":
+        return passages_section(content.truth, predictions, content.pieces, content.private)
     return [] if content.private else [*items_section(content.samples)]
 
 

@@ -10,6 +10,8 @@ from ..tasks.task import Encoded, Task
 
 MOST_ROWS = 32
 """Rows of the pass."""
+MOST_STEPS = 8_192
+"""Steps of all of them together, where rows are long."""
 
 
 def look(task: Task, network: nn.Module, encoded: Encoded, most_rows: int = MOST_ROWS) -> Report:
@@ -19,7 +21,8 @@ def look(task: Task, network: nn.Module, encoded: Encoded, most_rows: int = MOST
     """
     order = encoded.lengths.argsort(kind="stable")
     order = order[encoded.lengths[order] > 0]
-    count = min(most_rows, len(order))
+    longest = int(encoded.lengths[order[-1]]) if len(order) else 1
+    count = max(1, min(most_rows, len(order), MOST_STEPS // longest))
     rows = [int(order[round(k * (len(order) - 1) / max(1, count - 1))]) for k in range(count)]
     batch = task.batch(encoded, rows)
     training, kept = network.training, [p.grad for p in network.parameters()]

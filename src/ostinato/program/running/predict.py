@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from ...errors import InputError, OstinatoError, phrase
 from ..data.examples import Examples
 from ..data.read import read
 from ..folder.documents import predictions_csv
+from ..folder.passage_table import answer
 from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
@@ -47,7 +50,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     status = 0
     for number, line in enumerate(lines):
         try:
-            answers.write(answer(opened, line.rstrip("\r\n"), number) + "\n")
+            answers.write(answer_to(opened, line.rstrip("\r\n"), number) + "\n")
         except OstinatoError as error:
             answers.write(f"error: {error}\n")
             status = 2
@@ -55,7 +58,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     return status
 
 
-def answer(opened: Model, line: str, number: int) -> str:
+def answer_to(opened: Model, line: str, number: int) -> str:
     """The answer to the line with this number."""
     if opened.task.name == "generate":
         return line_answer(opened, line, number)
@@ -65,6 +68,8 @@ def answer(opened: Model, line: str, number: int) -> str:
 
 def line_kind(task: Any) -> tuple[Any, int]:
     """(kind of the input, channels) of a task."""
+    if getattr(task, "kind", None) == "passage":
+        return "passage", 1
     inputs = task.inputs
     return inputs.kind, len(getattr(inputs, "channels", ())) or 1
 
@@ -77,6 +82,8 @@ def predicted(task: Any, network: Any, examples: Examples) -> Predictions:
 def written(one: Predictions) -> str:
     """The answer to one row: the prediction, and the probability of a class after a tab."""
     value, chances = one.values[0], one.probabilities
+    if isinstance(value, np.ndarray):
+        return answer(value)
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, tuple):

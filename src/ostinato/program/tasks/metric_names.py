@@ -33,6 +33,8 @@ def is_share(metric: str) -> bool:
 
 def title_of(metric: str) -> str:
     """accuracy, macro F1, mean absolute error: a metric's name in words."""
+    if metric.startswith("perplexity_per_"):
+        return f"{metric.replace('_', ' ')} (e to the nats)"
     for begin, words in _OF_BANDS.items():
         if metric.startswith(begin):
             return f"{words} of {metric.removeprefix(begin)} % bands"

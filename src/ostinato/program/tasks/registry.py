@@ -6,6 +6,7 @@ from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
 from .forecast import Forecast
 from .generate import Generate
+from .language_model import LanguageModel
 from .regress import Regress
 from .tag import Tag
 from .task import Task
@@ -16,6 +17,7 @@ TASKS: dict[str, type[Task]] = {
     "tag": Tag,
     "forecast": Forecast,
     "generate": Generate,
+    "language-model": LanguageModel,
 }
 
 

@@ -59,7 +59,8 @@ def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own:
     network.eval()
     try:
         with torch.no_grad():
-            for rows in list(by_length(encoded.lengths, np.arange(len(encoded.rows)), ROWS))[own]:
+            most = getattr(task, "rows_at_once", ROWS)
+            for rows in list(by_length(encoded.lengths, np.arange(len(encoded.rows)), most))[own]:
                 batch = to_device(task.batch(encoded, [int(r) for r in rows]), device)
                 outputs = network(batch.x, batch.lengths)
                 loss, weight = 0.0, 0

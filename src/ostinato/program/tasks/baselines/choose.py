@@ -10,12 +10,16 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from ...data.examples import InputKind, TargetKind
 from ..task import Baseline
+from ..text_units import TextUnits
 from .estimators import EachWordAlone, NaiveBayes
 from .extract import Bag, Moments, Resampled, Weighed, Window, letters, words
 from .features import FeatureBaseline
+from .texts import FixedWindow, NGram, Unigram
 from .trivial import Constant, Majority
 
 STEPS_OF_WINDOW = 5
+MOST_ORDER, MOST_ORDER_OF_WORDS = 6, 3
+"""Units of the longest history of an n-gram of characters, and of words or sub-word units."""
 MOST_NEIGHBOURS = 5_000
 """Training rows that the nearest neighbour is looked for in: its cost is their number times the rows predicted."""
 
@@ -38,6 +42,12 @@ def for_rows(kind: InputKind, target: TargetKind, unit: str) -> list[Baseline]:
         FeatureBaseline(window, Window(STEPS_OF_WINDOW), _linear(numbers), False),
         FeatureBaseline("nearest series", Resampled(), neighbour, False, MOST_NEIGHBOURS),
     ]
+
+
+def for_passages(units: TextUnits) -> list[Baseline]:
+    """The baselines of a language model, unfitted, the trivial one first."""
+    longest = MOST_ORDER if units.unit == "char" else MOST_ORDER_OF_WORDS
+    return [Unigram(units), NGram(units, longest), FixedWindow(units)]
 
 
 def _words(numbers: bool) -> list[Baseline]:
