@@ -87,13 +87,28 @@ def test_the_loss_is_the_mean_pinball_loss_of_the_known_numbers():
     target = torch.tensor([2.0, float("nan")]).reshape(1, 2, 1)
     outputs = torch.tensor([[0.0, 1.0, 4.0], [7.0, 7.0, 7.0]]).reshape(1, 2, 1, 3)
     batch = Batch({}, torch.tensor([24]), target, 1)
+    task.shrinkage = 0.0
     # .1 · 2 below, .5 · 1 below, .1 · 2 above
     assert task.loss(outputs, batch).item() == pytest.approx((0.2 + 0.5 + 0.2) / 3)
 
 
+def test_what_few_windows_add_to_the_guess_is_held_small():
+    task, _, train, _ = started(made(seasonal()), replace(SMALL, levels=(80.0,)))
+    assert task.shrinkage == pytest.approx(4 * 6 / len(train))
+    outputs = torch.tensor([0.0, 1.0, 5.0]).reshape(1, 1, 1, 3)
+    batch = Batch({"start": torch.tensor([[0.0, 0.0, 2.0]])}, torch.tensor([24]), torch.ones(1, 1, 1), 1)
+    added = task.shrinkage * (0 + 1 + 9) / 3
+    assert task.loss(outputs, batch).item() == pytest.approx((0.1 + 0 + 0.4) / 3 + added)
+
+
+def test_many_windows_have_a_linear_map_and_no_such_term():
+    task, _, _, _ = started(made(seasonal(n=1500)))
+    assert task.linear.weight.any() and task.shrinkage == 0
+
+
 def test_a_batch_without_any_known_truth_has_the_loss_0():
     task, _, _, _ = started(made(seasonal()))
-    batch = Batch({}, torch.tensor([24]), torch.full((1, 6, 1), torch.nan), 0)
+    batch = Batch({"start": torch.zeros(6, 5)}, torch.tensor([24]), torch.full((1, 6, 1), torch.nan), 0)
     assert task.loss(torch.ones(1, 6, 1, 5), batch).item() == 0
 
 

@@ -33,6 +33,9 @@ from .scored import gain_of, metrics_of, targets_of, truth_of
 from .task import Baseline, Batch, Encoded, Metric, Predictions
 
 FILE = "scaling.json"
+SHRINKAGE = 4.0
+"""The weight in the loss of the mean square of what the network adds to the guess, by the number of training windows
+that do not overlap; at most 1. There is no such term beside a linear map, which shows that the windows are enough."""
 
 
 class Forecast:
@@ -47,6 +50,8 @@ class Forecast:
         self.quantiles = list(reference.quantiles)
         several = scaling.shape.series > 1 or len(reference.scales) > 1
         self.metric = "sql" if several else "quantile_loss"
+        self.shrinkage = 0.0
+        """The weight of the mean square of what the network adds to the guess; of the fit, so the files lack it."""
         self.bands: np.ndarray | None = None
         """float64 [H, J], outermost first: how far `calibrate` moves the ends of each band; None before it."""
         self.notes: list[str] = []
@@ -66,6 +71,8 @@ class Forecast:
             log = grows_with_level(parts, windows[0].series.season)
         scaling, linear = fitted(windows, quantiles, log)
         task = cls(scaling, reference_of(windows, scaling.season, quantiles), linear)
+        if not linear.weight.any():
+            task.shrinkage = min(1.0, SHRINKAGE * scaling.shape.horizon / len(windows))
         task.notes = notes_of(scaling, linear, options.scale)
         return task
 
@@ -95,12 +102,17 @@ class Forecast:
         return ForecastNetwork(self.scaling.shape, options, self.linear)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The mean over the known numbers of the futures, and over quantiles, of the pinball loss in scaled errors."""
+        """The mean over the known numbers of the futures, and over quantiles, of the pinball loss in scaled errors.
+
+        Of few windows, also the mean square of what is added to the guess, times `shrinkage`.
+        """
         assert batch.target is not None  # windows always have a target, which is NaN where the truth is missing
         there = ~batch.target.isnan()
         above = torch.where(there, batch.target, 0.0).unsqueeze(-1) - outputs
         shares = torch.tensor(self.quantiles, dtype=outputs.dtype, device=outputs.device)
         losses = torch.maximum(shares * above, (shares - 1) * above).mean(-1)
+        if self.shrinkage:
+            losses = losses + self.shrinkage * (outputs - batch.x["start"][:, None, :]).square().mean(-1)
         return torch.where(there, losses, 0.0).sum() / max(batch.weight, 1)
 
     def decode(self, outputs: Tensor, batch: Batch) -> Predictions:
