@@ -26,7 +26,6 @@ from ostinato.apps.environment import environment
 RECORDS = Path(__file__).parent / "results" / "tasks"
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 TWIN_UPDATES = 50
-METRICS = ("accuracy", "tag_accuracy", "unknown_accuracy", "macro_f1", "log_loss")
 
 
 def flags(given: Mapping[str, Any]) -> list[str]:
@@ -56,8 +55,8 @@ def trained(task: RealTask, seed: int, folder: Path, data: Path, limits: Mapping
     return {
         "seed": seed,
         "command": shown(task, data, folder, limits),
-        "metrics": values(tests["model"]),
-        "baselines": {name: values(found) for name, found in tests["baselines"].items()},
+        "metrics": values(task, tests["model"]),
+        "baselines": {name: values(task, found) for name, found in tests["baselines"].items()},
         "updates": document["updates"],
         "planned_updates": config["settings"]["planned_updates"],
         "threads": config["settings"]["threads"],
@@ -76,9 +75,9 @@ def shown(task: RealTask, data: Path, folder: Path, limits: Mapping[str, Any]) -
     return " ".join(Path(word).name if "/" in word else word for word in words)
 
 
-def values(found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def values(task: RealTask, found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """The metrics of the page."""
-    return {name: round(found[name]["value"], 4) for name in METRICS if name in found}
+    return {name: round(found[name]["value"], 4) for name in task.metrics if name in found}
 
 
 def run(task: RealTask, options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from statistics import mean, stdev
 from typing import Any
 
-from real_data import TASKS, RealTask
+from real_data import TASKS, Aim, RealTask
 from report import markdown_table
 
 HEAD = """# Results on real data
@@ -37,13 +37,14 @@ def page(records: Mapping[str, Any]) -> str:
 def rows(task: RealTask, record: Mapping[str, Any]) -> list[list[str]]:
     """A row of the first table for each aim."""
     runs, found = record["runs"], []
-    for number, (metric, aim) in enumerate(task.aims):
-        ours = [run["metrics"][metric] for run in runs]
-        name, best = best_baseline(record, metric)
-        met = "" if mean(ours) >= aim else ", not reached"
+    for number, aim in enumerate(task.aims):
+        ours = [run["metrics"][aim.metric] for run in runs]
+        name, best = best_baseline(record, aim)
+        met = "" if aim.reached(mean(ours)) else ", not reached"
         shared = ["", "", "", "", "", ""] if number else counts(record)
-        title = f"{task.name}, {metric.replace('_', ' ')}"
-        found.append([title, f"{aim:.3f}{met}", f"{best} {name}".strip(), spread(ours), *shared])
+        title = f"{task.name}, {aim.metric.replace('_', ' ')}"
+        bound = f"{'≤ ' if aim.lower_is_better else ''}{aim.value:.3f}"
+        found.append([title, f"{bound}{met}", f"{best} {name}".strip(), spread(ours), *shared])
     return found
 
 
@@ -57,13 +58,13 @@ def counts(record: Mapping[str, Any]) -> list[str]:
     return [str(len(runs)), f"{updates:,.0f}", f"{seconds / 60:.1f}", theirs, ratio, f"{load:.1f}"]
 
 
-def best_baseline(record: Mapping[str, Any], metric: str) -> tuple[str, str]:
-    """(name, value) of the baseline with the highest value; empty where none was fitted."""
+def best_baseline(record: Mapping[str, Any], aim: Aim) -> tuple[str, str]:
+    """(name, value) of the best baseline; empty where none was fitted."""
     baselines = record["runs"][0]["baselines"]
-    known = {name: found[metric] for name, found in baselines.items() if metric in found}
+    known = {name: found[aim.metric] for name, found in baselines.items() if aim.metric in found}
     if not known:
         return "", ""
-    name = max(known, key=lambda key: known[key])
+    name = (min if aim.lower_is_better else max)(known, key=lambda key: known[key])
     return name, f"{known[name]:.3f}"
 
 

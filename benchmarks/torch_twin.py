@@ -2,7 +2,7 @@
 
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,8 +16,8 @@ from ostinato.program.data.found import read_data
 from ostinato.program.options import TrainOptions
 from ostinato.program.running.prepare import prepare
 from ostinato.program.tasks.task import Batch
-from ostinato.program.training.batches import Batches, usual_batch
-from ostinato.program.training.seeds import derived, new_network
+from ostinato.program.training.feeds import feed_of
+from ostinato.program.training.seeds import new_network
 from ostinato.program.training.threads import torch_on_one_thread
 from ostinato.program.training.updates import Updater
 
@@ -73,11 +73,13 @@ def compare(options: TrainOptions, updates: int, threads: int, where: str = "res
     prepared = prepare(read_data(options.data), options.network, where)
     network = new_network(prepared.task, options.network, options.fit.seed)
     pair = [Updater(prepared.task, made, options.fit) for made in (network, twin(network))]
-    lengths = prepared.train.encoded.lengths
-    order = Batches(lengths, options.fit.batch or usual_batch(lengths), derived(options.fit.seed, "order"))
+    feed = feed_of(prepared.task, prepared.train.encoded, options.fit)
     seconds: list[tuple[float, float]] = []
     for update in range(updates + 1):
-        batch = prepared.task.batch(prepared.train.encoded, [int(r) for r in order.rows(update)])
+        read = feed.batch(update)
+        assert read is not None  # one process reads every row
+        # Windows of streams begin with states of zeros in both: TruncatedBPTT carries states of our layers alone.
+        batch = replace(read, resets=None)
         with torch_on_one_thread(threads):
             ours = timed(pair[0], batch, update, options.fit.learning_rate)
         torch.set_num_threads(threads)

@@ -21,7 +21,9 @@ from ostinato import lens
 from ostinato.layers.options import Options
 
 ROOT = Path(__file__).parent.parent
-PROGRAM = {"SequenceClassifier", "SequenceRegressor", "SequenceTagger", "load", "train"}
+PROGRAM = {
+    "Forecaster", "LanguageModel", "SequenceClassifier", "SequenceRegressor", "SequenceTagger", "load", "train",
+}  # fmt: skip
 """Whose bits tests/program holds: one hash in every run, and after a kill."""
 NOT_COMPUTED = {"__version__", "warmup", "cell", "cells", "export", "lens", *PROGRAM}
 """Public names that give no numbers of their own, or are named in another way."""

@@ -18,7 +18,7 @@ from ostinato.apps.cli import main
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EITHER = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PROGRAM = ("classify.md", "language-models.md", "program.md", "regress.md", "tag.md")
+PROGRAM = ("classify.md", "generate.md", "language-models.md", "program.md", "regress.md", "tag.md")
 """Pages whose Python needs what their commands write, and the other way round."""
 PAGES = {path.name: blocks for path in sorted(DOCS.glob("*.md")) if (blocks := BLOCK.findall(path.read_text("utf-8")))}
 QUICK = ("--hidden", "8", "--no-lens", "--quiet")
@@ -75,6 +75,8 @@ def test_the_commands_and_the_python_of_a_page_run_in_order(page, tmp_path, monk
             exec(compile(block, f"{page} as Python", "exec"), namespace)
             continue
         for line in block.splitlines():
+            if line.startswith("torchrun "):
+                continue  # tests/program/test_torchrun.py runs these, in processes of their own
             status, out, err = run_line(line, monkeypatch)
             commands += 1
             # A network of six updates need not beat the baselines, which is status 1.

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from .bptt import TruncatedBPTT
     from .lens import detect_anomaly
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
+    from .program.forecaster import Forecaster
+    from .program.language_models import LanguageModel
     from .program.python import load, train
 
 __all__ = [
     "GRU",
     "LSTM",
+    "LanguageModel",
     "RNN",
     "Cell",
+    "Forecaster",
     "Recurrent",
     "SequenceClassifier",
     "SequenceRegressor",
@@ -46,8 +50,10 @@ __all__ = [
 
 
 _LATER = {
+    "Forecaster": ".program.forecaster",
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
+    "LanguageModel": ".program.language_models",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

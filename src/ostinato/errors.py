@@ -44,6 +44,10 @@ class NotFiniteError(OstinatoError, FloatingPointError):
     """A value in a training run is infinite or NaN; the message says where it began."""
 
 
+class RankError(OstinatoError, RuntimeError):
+    """Another process of a training has ended, or cannot be reached; the message names its rank."""
+
+
 __getattr__ = renamed_names(
     __name__,
     {

@@ -1,5 +1,7 @@
 """The table, the closing sentence and the exit status of a training."""
 
+import dataclasses
+
 from ostinato.program.commands.closing import document, outcome_text, text_table
 from ostinato.program.running.outcome import Gain, Outcome, Scored
 from ostinato.program.tasks.task import Metric
@@ -66,3 +68,20 @@ def test_columns_are_of_equal_width():
 
 def test_a_document_has_null_for_what_is_not_finite():
     assert document({"a": float("nan"), "b": [1.5, float("inf")]}) == '{\n "a": null,\n "b": [\n  1.5,\n  null\n ]\n}'
+
+
+def test_one_origin_gives_no_interval_and_so_no_certain_gain():
+    nan = float("nan")
+    network = Scored("gru", [Metric("mae", 1.0, nan, nan, 1, False)])
+    naive = Scored("last value", [Metric("mae", 3.0, nan, nan, 1, False)], trivial=True)
+    found = Outcome([naive], network, [Gain("last value", 2.0, nan, nan)], 1)
+    assert found.status == 1
+    assert found.sentence() == "1 test row gives no interval; the network's gain over last value is +2."
+    assert outcome_text(found).splitlines()[1].split() == ["last", "value", "3", "+2"]
+
+
+def test_what_the_task_remarks_about_the_network_follows_the_sentence():
+    found = outcome(0.01, 0.03)
+    remarked = dataclasses.replace(found.network, details={"remark": "It only repeats the last value."})
+    said = dataclasses.replace(found, network=remarked).sentence()
+    assert said == f"{found.sentence()} It only repeats the last value."

@@ -20,7 +20,6 @@ from ..cells import Cell
 from .data.examples import DataSet, Examples, TargetKind
 from .data.from_python import examples_from, rows_of
 from .data.split import split
-from .data.texts import of_strings, whole_text
 from .options import TrainOptions
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
@@ -31,7 +30,72 @@ from .training.records import Part, Surroundings
 from .training.seeds import new_network
 
 
-class SequenceEstimator(BaseEstimator):
+class NetworkEstimator(BaseEstimator):
+    """What all estimators share: a task and its network, fitted on examples."""
+
+    task_name: ClassVar[str]
+    target_kind: ClassVar[TargetKind | None] = None
+    more_tasks: ClassVar[Sequence[str]] = ()
+    """Names of other tasks that the estimator has a network for, by what it is fitted to."""
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The tasks whose networks are such an estimator."""
+        return [cls.task_name, *cls.more_tasks]
+
+    minutes: float
+    seed: int
+    valid_share: float
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+    def _fit(self, examples: Examples) -> Self:
+        began = time.perf_counter()
+        options = self._options()
+        made = split(DataSet(examples, self.task_name, ""), options.data)
+        train, valid = examples.take(made.train), examples.take(made.valid)
+        task = task_named(self.task_name).encode_from(train, options.network)
+        network = new_network(task, options.network, self.seed)
+        parts = Part(train, task.encode(train)), Part(valid, task.encode(valid))
+        left = Surroundings(seconds_left=lambda: 60 * self.minutes - (time.perf_counter() - began))
+        self.fitted_ = fit(task, network, *parts, options.fit, left)
+        self.keep(task, network, options)
+        return self
+
+    def keep(self, task: Any, network: torch.nn.Module, options: TrainOptions) -> None:
+        """Takes a trained network over, with its task and options."""
+        self.task_, self.network_, self.train_options_ = task, network, options
+        self.history_ = list(self.fitted_.history) if hasattr(self, "fitted_") else []
+        if task.classes:
+            self.classes_ = np.array(task.classes, dtype=object)
+
+    def _options(self) -> TrainOptions:
+        """The options of the fit. Each estimator has parameters of its own."""
+        raise NotImplementedError
+
+    def _predictions(self, X: Any) -> Predictions:
+        check_is_fitted(self, "network_")
+        examples = X if isinstance(X, Examples) else examples_from(X)
+        return predict(self.task_, self.network_, self.task_.encode(examples))[0]
+
+    def predict(self, X: Any) -> Any:
+        """The prediction of each of N rows: an array [N]; a list of lists of tags for a tagger."""
+        return np.array(self._predictions(X).values)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the model to a new folder, which `ostinato.load` and the commands read; returns its path."""
+        from .folder.estimator import save_estimator
+
+        check_is_fitted(self, "network_")
+        return save_estimator(self, Path(folder))
+
+
+class SequenceEstimator(NetworkEstimator):
     """What the three estimators share.
 
     cell             a name of the catalogue, a Cell, a cell's canonical text, or FILE.py:NAME
@@ -48,9 +112,6 @@ class SequenceEstimator(BaseEstimator):
 
     After `fit`: task_, network_, history_ (a list of Evaluation), fitted_; classes_ of a classifier, sorted.
     """
-
-    task_name: ClassVar[str]
-    target_kind: ClassVar[TargetKind | None] = None
 
     def __init__(
         self,
@@ -92,38 +153,9 @@ class SequenceEstimator(BaseEstimator):
         self.valid_share = valid_share
         self.options = options
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
-        return tags
-
     def fit(self, X: Any, y: Any) -> Self:
         """Trains on N rows and their targets. Raises InputError for rows or options that cannot be used."""
-        began = time.perf_counter()
-        options = self._options()
-        self._fit(DataSet(examples_from(X, y, target_kind=self.target_kind), self.task_name, ""), options, began)
-        return self
-
-    def _fit(self, dataset: DataSet, options: TrainOptions, began: float) -> None:
-        """Trains on the rows of a data set, and on their validation part."""
-        examples = dataset.examples
-        made = split(dataset, options.data)
-        train, valid = examples.take(made.train), examples.take(made.valid)
-        task = task_named(self.task_name).encode_from(train, options.network)
-        network = new_network(task, options.network, self.seed)
-        parts = Part(train, task.encode(train)), Part(valid, task.encode(valid))
-        left = Surroundings(seconds_left=lambda: 60 * self.minutes - (time.perf_counter() - began))
-        self.fitted_ = fit(task, network, *parts, options.fit, left)
-        self.keep(task, network, options)
-
-    def keep(self, task: Any, network: torch.nn.Module, options: TrainOptions) -> None:
-        """Takes a trained network over, with its task and options."""
-        self.task_, self.network_, self.train_options_ = task, network, options
-        self.history_ = list(self.fitted_.history) if hasattr(self, "fitted_") else []
-        if task.classes:
-            self.classes_ = np.array(task.classes, dtype=object)
+        return self._fit(examples_from(X, y, target_kind=self.target_kind))
 
     def _options(self) -> TrainOptions:
         given = {name: value for name, value in self.get_params().items() if name not in ("valid_share", "cell")}
@@ -131,22 +163,6 @@ class SequenceEstimator(BaseEstimator):
         given["options"] = dict(self.options or {})
         made = TrainOptions.of(type(self).__name__, given)
         return made.but(valid_share=self.valid_share, test_share=0.0)
-
-    def _predictions(self, X: Any) -> Predictions:
-        check_is_fitted(self, "network_")
-        examples = X if isinstance(X, Examples) else examples_from(X)
-        return predict(self.task_, self.network_, self.task_.encode(examples))[0]
-
-    def predict(self, X: Any) -> Any:
-        """The prediction of each of N rows: an array [N]; a list of lists of tags for a tagger."""
-        return np.array(self._predictions(X).values)
-
-    def save(self, folder: str | Path) -> Path:
-        """Writes the model to a new folder, which `ostinato.load` and the commands read; returns its path."""
-        from .folder.estimator import save_estimator
-
-        check_is_fitted(self, "network_")
-        return save_estimator(self, Path(folder))
 
 
 CLASS_TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": "True".__eq__}
@@ -224,35 +240,3 @@ class SequenceTagger(SequenceEstimator):
         """The share of tokens that are tagged as y has them."""
         pairs = [(a, b) for said, right in zip(self.predict(X), y, strict=True) for a, b in zip(said, right)]
         return sum(a == b for a, b in pairs) / len(pairs) if pairs else float("nan")
-
-
-class LanguageModel(SequenceEstimator):
-    """The units of texts after those before them: X a list of N texts, each a document; it reads from the beginning."""
-
-    task_name = "language-model"
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Trains on N texts; the last `valid_share` of their characters chooses the weights."""
-        began = time.perf_counter()
-        options = self._options()
-        examples = of_strings(rows_of(X), options.data)
-        self._fit(DataSet(examples, self.task_name, ""), options, began)
-        return self
-
-    def predict(self, X: Any) -> list[np.ndarray]:
-        """The nats of every unit of each of N texts: arrays [T]."""
-        return [nats for _, nats in self._of_texts(X)]
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Minus the nats of a unit: higher is better."""
-        return -float(np.concatenate(self.predict(X)).mean())
-
-    def _of_texts(self, X: Any) -> list[tuple[str, np.ndarray]]:
-        texts = rows_of(X)
-        return [(text, np.concatenate(self._predictions(whole_text(text)).values)) for text in texts]
-
-    def _options(self) -> TrainOptions:
-        return super()._options().but(both_directions=False)
-
-
-ESTIMATORS = {e.task_name: e for e in (SequenceClassifier, SequenceRegressor, SequenceTagger, LanguageModel)}

@@ -99,6 +99,20 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WritingOptions:
+    """What a trained model of texts writes."""
+
+    prompt: str | None = _flag(None, "The beginning of the text; - reads it from standard input.")
+    count: int = _flag(1, "Texts that are written.")
+    length: int = _flag(300, "Units of a text at most: characters, words or sub-word units, as in the training.")
+    temperature: float = _flag(1.0, "By which scores are divided; 0: always the most probable unit.")
+    top_k: int | None = _flag(None, "Draw among so many of the most probable units.")
+    top_p: float | None = _flag(None, "Draw among the fewest most probable units of this share.")
+    stop: str | None = _flag(None, "A text that ends the writing, and is not written.")
+    seed: int = _flag(0, "Of the draws; the same seed gives the same texts.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """All options of a training."""
 

@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError, phrase
-from .estimators import ESTIMATORS, SequenceEstimator
-from .options import FitOptions, NetworkOptions, TrainOptions
+from .estimator_table import ESTIMATORS
+from .estimators import NetworkEstimator
+from .options import DataOptions, FitOptions, NetworkOptions, TrainOptions
 from .running.clock import clock_from_now
 from .running.model import open_model
 from .running.progress import Silent
@@ -18,7 +19,7 @@ from .running.train import Beginning
 from .running.train import train as train_run
 
 
-def train(*paths: str | Path, **options: Any) -> SequenceEstimator:
+def train(*paths: str | Path, **options: Any) -> NetworkEstimator:
     """Trains a network on files, beside its baselines, and writes a model folder; returns the estimator.
 
         model = ostinato.train("reviews.csv", text="review", target="label", minutes=5)
@@ -29,7 +30,7 @@ def train(*paths: str | Path, **options: Any) -> SequenceEstimator:
     without test rows). Raises InputError for data or options that cannot be used.
     """
     given = {name: Path(v) if name in _PATHS and v is not None else v for name, v in options.items()}
-    for name in ("series", "features", "columns"):
+    for name in ("series", "features", "columns", "future", "given"):
         if isinstance(given.get(name), str):
             given[name] = (given[name],)
     made = TrainOptions.of("ostinato.train", {"paths": tuple(Path(p) for p in paths), **given})
@@ -41,7 +42,7 @@ def train(*paths: str | Path, **options: Any) -> SequenceEstimator:
     return estimator
 
 
-def load(folder: str | Path) -> SequenceEstimator:
+def load(folder: str | Path) -> NetworkEstimator:
     """The estimator of a model folder. Nothing that the folder says is executed.
 
     Raises InputError for a folder that `ostinato train` or `save` did not write, or that was changed since.
@@ -55,7 +56,7 @@ def load(folder: str | Path) -> SequenceEstimator:
 _PATHS = ("valid", "test", "vectors", "out", "from_model")
 
 
-def estimator_of(task: Any, network: nn.Module, options: TrainOptions, class_type: str = "str") -> SequenceEstimator:
+def estimator_of(task: Any, network: nn.Module, options: TrainOptions, class_type: str = "str") -> NetworkEstimator:
     """The estimator of a trained network, with the options that it was trained with.
 
     Raises InputError where the classes are not of the type that the folder names.
@@ -63,9 +64,10 @@ def estimator_of(task: Any, network: nn.Module, options: TrainOptions, class_typ
     kind = ESTIMATORS[task.name]
     names = set(kind().get_params())
     given: dict[str, Any] = {}
-    for record, part in ((NetworkOptions, options.network), (FitOptions, options.fit)):
+    records = ((DataOptions, options.data), (NetworkOptions, options.network), (FitOptions, options.fit))
+    for record, part in records:
         given |= {n: getattr(part, n) for n in record.__dataclass_fields__ if n in names}
-    estimator = kind(**given, valid_share=options.data.valid_share)
+    estimator = kind(**given)
     estimator.class_type_ = class_type
     try:
         estimator.keep(task, network, options)

@@ -13,7 +13,7 @@ from ostinato.program.options import FitOptions
 from ostinato.program.tasks.task import Batch, Encoded, Metric, Predictions, Stream
 from ostinato.program.training.feeds import IGNORED, StreamFeed
 from ostinato.program.training.fit import Part, Surroundings, fit
-from ostinato.program.training.state import with_tensors, without_tensors
+from ostinato.program.training.nested import with_tensors, without_tensors
 
 UNITS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], np.int32)
 

@@ -1,4 +1,7 @@
-"""The commands on users' files: check, train, evaluate, predict, compare. Each calls one function of `program`."""
+"""The commands on users' files: check, train, evaluate, predict, generate, compare.
+
+Each calls one function of `program`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import typer
 
 from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.layers.options import Options
-from ostinato.program.options import DataOptions, FitOptions, NetworkOptions, RunOptions
+from ostinato.program.options import DataOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
 
 from .flags import with_flags
 
@@ -23,7 +26,7 @@ _ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [d
 
 def add_program(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (check, train, evaluate, predict, compare):
+    for command in (check, train, evaluate, predict, generate, compare):
         app.command()(command)
 
 
@@ -85,6 +88,21 @@ def predict(
     raise typer.Exit(predict_rows(model, data, out))
 
 
+@with_flags([WritingOptions])
+def generate(
+    model: Annotated[Path, _MODEL],
+    given: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE of the training, once for each. [default: drawn]")
+    ] = None,
+    json: Annotated[bool, _JSON] = False,
+    **options: Any,
+) -> None:
+    """Write texts with a model of texts or items, and say how much of them is in its training text."""
+    from ostinato.program.commands.generate import write_texts
+
+    _end(json, lambda: write_texts(model, given or (), options, json))
+
+
 @with_flags(
     [DataOptions, NetworkOptions, FitOptions, RunOptions, Options], leave_out=["paths", "options", "cell", "out"]
 )
@@ -123,5 +141,6 @@ def _end(json: bool, run: Any) -> None:
         if json:
             print(document({"error": str(error), "status": 2}))
         raise
-    print(document(found.content) if json else found.text, file=sys.stdout)
+    if found.printed:
+        print(document(found.content) if json else found.text, file=sys.stdout)
     raise typer.Exit(found.status)

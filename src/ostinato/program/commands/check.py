@@ -9,6 +9,7 @@ from typing import Any
 from ..data.describe import describe
 from ..data.found import read_data
 from ..options import DataOptions
+from .launched import one_process
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,13 @@ class Ended:
     content: Mapping[str, Any]
     """The same for --json."""
     status: int = 0
+    printed: bool = True
+    """Whether it is printed; of several processes rank 0's is."""
 
 
 def check_data(given: Mapping[str, Any]) -> Ended:
     """`ostinato check`: the inferred task and the findings; status 2 where no network can be trained on the data."""
+    one_process("ostinato check")
     data = read_data(DataOptions(**given))
     found = [{"severity": f.severity, "sentence": f.sentence, "count": f.count} for f in data.findings]
     rows = {name: len(getattr(data.split, name)) for name in ("train", "valid", "test")}

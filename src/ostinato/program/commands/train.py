@@ -3,41 +3,64 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..folder.load import read_json
 from ..options import TrainOptions
 from ..running.progress import Progress, on
-from ..running.train import Beginning, Run, repeated, resumed, train
+from ..running.train import Beginning, Run, join, repeated, resumed, train
+from ..training.world import World
 from .check import Ended
 from .closing import outcome_text
+from .launched import one_process
+from .ranks import ranks
 
 
 def train_on(given: Mapping[str, Any], quiet: bool = False) -> Ended:
     """`ostinato train DATA`."""
-    return _trained(TrainOptions.of("ostinato train", given), Beginning(progress=_progress(quiet)))
+    with ranks() as world:
+        options = TrainOptions.of("ostinato train", given)
+        return _trained(options, Beginning(progress=_progress(quiet, world), world=world))
 
 
 def repeat_training(config: Path, out: Path | None, quiet: bool = False) -> Ended:
     """`ostinato train --config config.json`: the same run, to the same hash."""
     from ..folder.config import from_json
 
-    options, more = repeated(from_json(read_json(config)), out)
-    return _trained(options, Beginning(progress=_progress(quiet), **more))
+    with ranks() as world:
+        options, more = _of_first(world, lambda: repeated(from_json(read_json(config)), out))
+        return _trained(options, Beginning(progress=_progress(quiet, world), world=world, **more))
 
 
 def resume_training(folder: Path, quiet: bool = False) -> Ended:
     """`ostinato train --resume FOLDER`: the training that was ended before its time goes on."""
-    return _trained(resumed(folder), Beginning(progress=_progress(quiet), folder=folder))
+    with ranks() as world:
+        options, _ = _of_first(world, lambda: (resumed(folder, world.size), {}))
+        return _trained(options, Beginning(progress=_progress(quiet, world), world=world, folder=folder))
 
 
-def _progress(quiet: bool) -> Progress:
-    return on(sys.stderr, quiet)
+def _of_first(
+    world: World, read: Callable[[], tuple[TrainOptions, dict[str, Any]]]
+) -> tuple[TrainOptions, dict[str, Any]]:
+    """What rank 0 reads from a folder, on all ranks: the folder may be on its machine alone."""
+    own = read() if world.rank == 0 else None
+    if own is not None and world.size == 1:
+        return own
+    options, more = world.agree(None if own is None else (own[0].to_json(), own[1]))
+    return TrainOptions.from_json(options, "ostinato train"), more
+
+
+def _progress(quiet: bool, world: World) -> Progress:
+    return on(sys.stderr, quiet or world.rank > 0)
 
 
 def _trained(options: TrainOptions, beginning: Beginning) -> Ended:
+    if beginning.world.rank:
+        join(options, beginning)
+        # Status 0 whatever came of it: torchrun ends rank 0, which still writes, where another rank has another status.
+        return Ended("", {}, printed=False)
     run = train(options, beginning)
     text = _advice_text(run)
     return Ended(f"{text}\n\nWritten: {run.folder}", _content(run), run.status)
@@ -68,6 +91,7 @@ def compare_cells(given: Mapping[str, Any], cells: Sequence[str], seeds: int, qu
     """`ostinato compare`: every cell with every seed on the same rows, the time divided among them."""
     from ..running.compare import compare
 
+    one_process("ostinato compare")
     options = TrainOptions.of("ostinato compare", given)
-    compared = compare(options, cells, seeds, _progress(quiet))
+    compared = compare(options, cells, seeds, on(sys.stderr, quiet))
     return Ended(compared.text(), compared.content())

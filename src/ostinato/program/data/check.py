@@ -11,7 +11,7 @@ import numpy as np
 from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
 from .refusals import listed
-from .row_keys import row_keys
+from .row_keys import by_target, row_key
 from .text_findings import shared_passages
 
 ORDER = ("error", "warning", "note")
@@ -69,6 +69,11 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
     steps = stacked(examples)
     if examples.kind in ("passage", "window"):
         return
+    if examples.kind == "given":
+        for channel, cells in zip(examples.channels, zip(*examples.inputs)):
+            if len(set(cells)) == 1 < len(cells):
+                yield Finding("warning", f"{channel} is {cells[0]} in every row.", len(cells))
+        return
     if steps is None:
         same = {tuple(x) if isinstance(x, list) else x for x in examples.inputs}
         if len(same) == 1 < len(examples):
@@ -88,13 +93,15 @@ def duplicates(examples: Examples) -> Iterator[Finding]:
     """Rows equal to an earlier one, and rows of one input with different targets."""
     if examples.successive:
         return
-    keys = row_keys(examples)
+    keys = [row_key(examples.kind, value) for value in examples.inputs]
     targets = [None] * len(keys) if examples.targets is None else [repr(target) for target in examples.targets]
     whole = Counter(zip(keys, targets))
     same = sum(count - 1 for count in whole.values())
     if same:
         verb = "repeats" if same == 1 else "repeat"
         yield Finding("note", f"{many(same, 'row')} {verb} an earlier row, input and target.", same)
+    if by_target(examples):
+        return
     different = Counter(key for key, _ in whole)
     unclear = sum(count > 1 for count in different.values())
     if unclear:
@@ -148,7 +155,8 @@ def leakage(examples: Examples, split: Split) -> Iterator[Finding]:
         if count:
             share = f"{100 * count / len(rows):.1f} %"
             verb = "has" if count == 1 else "have"
-            sentence = f"{many(count, 'row')} of {name} ({share}) {verb} an input that train has, too."
+            same = "a target" if by_target(examples) else "an input"
+            sentence = f"{many(count, 'row')} of {name} ({share}) {verb} {same} that train has, too."
             yield Finding("warning", sentence, count)
 
 

@@ -229,11 +229,12 @@ TIME_NAMES = ("date", "ds", "timestamp", "time", "datetime", "year", "month", "d
 
 
 def is_time(column: Column) -> bool:
-    """Whether a column holds rising times: dates, or whole numbers under a name such as year."""
+    """Whether a column holds rising or falling times: dates, or whole numbers under a name such as year."""
     if column.kind == "time":
         steps = column.parsed_dates.drop_nulls().to_numpy().astype(np.int64)
     elif column.kind == "number" and column.name.lower() in TIME_NAMES and column.whole:
         steps = column.numbers[np.isfinite(column.numbers)]
     else:
         return False
-    return len(steps) >= 3 and bool((np.diff(steps) > 0).all())
+    apart = np.diff(steps)
+    return len(steps) >= 3 and bool((apart > 0).all() or (apart < 0).all())

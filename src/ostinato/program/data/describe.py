@@ -23,7 +23,7 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         lines.append(f"{source.path.name}: {', '.join(details)}")
     parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
     how = "given" if split.given else "by a hash of each " + ("group" if examples.groups is not None else "row")
-    how = "successive" if examples.successive else how
+    how = ("by time" if examples.kind == "window" else "successive") if examples.successive else how
     lines.append(f"split ({how}): " + ", ".join(f"{name} {len(rows):,}" for name, rows in parts))
     if examples.targets is not None and examples.target_kind in LABELLED:
         counts = Counter(label for target in examples.targets for label in labels_of(target))

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..options import DataOptions
 from .column_findings import column_findings, steps_in_rows
 from .columns import Column, columns_of
 from .findings import Finding, many
+from .from_times import windows_from_table
 from .infer import Inputs, Reading, Seen, infer
 from .input_values import input_values, target_values
 from .long_tables import whole_series
 from .refusals import listed, refused
 from .roles import find_target, group_values, input_choices, named_columns, refuse_two_roles, require, split_parts
-from .rows import Rows
+from .rows import Read, Rows
 from .tables import Table
+from .time_asked import asked_by
 
-
-@dataclass(frozen=True)
-class Read:
-    """A table as rows, what was inferred, and the options with every column named."""
-
-    rows: Rows
-    reading: Reading
-    options: DataOptions
+NOUNS = {"given": "given values"}
+"""Kinds of inputs whose name is no noun."""
 
 
 def rows_from_table(
@@ -37,8 +33,12 @@ def rows_from_table(
     """
     file = listed(source.path.name for source in table.sources)
     asked = options
-    refuse_two_roles(options, file)
     findings = line_findings(table, bool(options.columns))
+    because = asked_by(options, table.frame.columns)
+    if because:
+        columns = columns_of(table.frame, table.typed)
+        return with_findings(windows_from_table(table, columns, options, because, file_parts, with_target), findings)
+    refuse_two_roles(options, file)
     if options.series and options.group:
         table, options = whole_series(table, options, file, with_target)
     columns = columns_of(table.frame, table.typed)
@@ -52,15 +52,22 @@ def rows_from_table(
     inputs = input_choices(rest, options, file)
     if target is not None:
         reading = infer(Seen("table", file, options, "", inputs, columns, target))
+        if reading.task == "forecast":
+            return with_findings(windows_from_table(table, columns, options, reading.because, file_parts), findings)
     else:
         reading = known_reading(inputs, options, file)
     named = replace(options, target=target.name if target else options.target)
     found = assembled(table, named, reading, columns, parts)
     if file_parts is not None:
         found = replace(found, rows=replace(found.rows, parts=[file_parts[f] for f in table.files.tolist()]))
-    rows = replace(found.rows, findings=[*findings, *found.rows.findings])
     because = f"{found.reading.because}; {usual}" if usual else found.reading.because
-    return Read(rows, replace(found.reading, because=because), replace(found.options, group=asked.group))
+    found = replace(found, reading=replace(found.reading, because=because))
+    return with_findings(replace(found, options=replace(found.options, group=asked.group)), findings)
+
+
+def with_findings(found: Read, findings: list[Finding]) -> Read:
+    """The same with findings about the file in front."""
+    return replace(found, rows=replace(found.rows, findings=[*findings, *found.rows.findings]))
 
 
 def line_findings(table: Table, named: bool) -> list[Finding]:
@@ -92,13 +99,16 @@ def assembled(
     if left:
         notes.append(f"{many(len(left), 'column')} left out: {listed(left)}.")
     kind, chosen = reading.inputs.kind, reading.inputs.columns
-    because = f"{reading.because}, and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {kind}"
+    because = reading.because
+    if chosen:
+        because += f", and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {NOUNS.get(kind, kind)}"
     resolved = replace(
         options,
         task=reading.task,
         text=chosen[0] if kind in ("text", "tokens") else None,
         series=tuple(chosen) if kind == "series" else (),
         features=tuple(chosen) if kind == "features" else (),
+        given=tuple(chosen) if kind == "given" else (),
     )
     rows = Rows(
         kind,

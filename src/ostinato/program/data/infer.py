@@ -14,8 +14,8 @@ from .columns import Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "language-model")
-KNOWN = (*TRAINED, "generate", "translate", "transcribe", "forecast", "music")
+TRAINED = ("classify", "regress", "tag", "forecast", "generate", "language-model")
+KNOWN = (*TRAINED, "translate", "transcribe", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -188,7 +188,14 @@ def text_from_values(seen: Seen) -> Iterator[Reading]:
         task = {"features": "generate", "series": "transcribe"}.get(inputs.kind)
         if task and many:
             because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
-            yield Reading(task, inputs, None, because, f"--task {task}")
+            yield Reading(task, inputs, "text" if task == "generate" else None, because, f"--task {task}")
+
+
+def text_from_given(seen: Seen) -> Iterator[Reading]:
+    """A target beside --given, or under --task generate, is a text that is generated."""
+    for inputs in seen.inputs:
+        if seen.target is not None and inputs.kind in ("given", "features"):
+            yield Reading("generate", inputs, "text", f"{seen.target.name} is a text to generate", "--task generate")
 
 
 def over_time(seen: Seen) -> Iterator[Reading]:
@@ -198,8 +205,8 @@ def over_time(seen: Seen) -> Iterator[Reading]:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
     if times:
-        because = f"{target.name} is a number and {times[0]} rises from row to row as a time does"
-        yield Reading("forecast", None, None, because, "--task forecast")
+        because = f"{target.name} is a number and {times[0]} rises or falls from row to row as times do"
+        yield Reading("forecast", None, "future", because, "--task forecast")
 
 
 RULES: Sequence[Rule] = (
@@ -231,7 +238,8 @@ def infer(seen: Seen) -> Reading:
     task = seen.options.task
     if task is not None and task not in KNOWN:
         raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, KNOWN))
-    every = [reading for rule in RULES for reading in rule(seen)]
+    asked = seen.options.given or (task == "generate" and seen.form != "text")
+    every = [reading for rule in ((text_from_given,) if asked else RULES) for reading in rule(seen)]
     fitting = [reading for reading in every if task in (None, reading.task)]
     if not fitting and task in KNOWN[len(TRAINED) :]:
         raise untrained(seen, str(task), "--task asks for it")

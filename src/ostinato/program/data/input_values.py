@@ -35,9 +35,27 @@ def input_values(columns: Sequence[Column], kind: InputKind, file: str, origins:
         if column.kind == "other" or (column.values.dtype.is_nested() and column.kind != "tokens"):
             raise wrong_kind(file, column, "text")
         return Values(column.texts() if kind == "text" else column.token_lists(), names)
+    if kind == "given":
+        return given_values(columns, file, len(origins))
     if kind == "features":
         return features(columns, file, origins)
     return series(columns, file, origins)
+
+
+def given_values(columns: Sequence[Column], file: str, count: int) -> Values:
+    """[N] tuples of strings, one for each column; an empty cell is a value of its own."""
+    cells, notes = [], []
+    for column in columns:
+        if column.kind in ("tokens", "series", "other"):
+            raise wrong_kind(file, column, "names or numbers")
+        found = column.labels()
+        empty = sum(cell is None for cell in found)
+        if empty:
+            owner = "its" if empty == 1 else "their"
+            notes.append(f"{many(empty, 'empty cell')} of {column.name} read as a value of {owner} own.")
+        cells.append([cell or "" for cell in found])
+    rows = list(zip(*cells)) if cells else [()] * count
+    return Values(rows, [column.name for column in columns], notes)
 
 
 def place(origin: Origin, row: int) -> str:

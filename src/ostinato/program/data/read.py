@@ -14,20 +14,21 @@ from .columns import Column
 from .conllu import read_conllu
 from .decoding import count_lines, decode
 from .delimited import read_delimited
-from .examples import DataSet, Examples
+from .examples import DataSet, Examples, InputKind
 from .findings import Finding, many
 from .folders import read_folder
-from .from_table import Read, rows_from_table
-from .infer import Reading, Seen, infer
+from .from_table import rows_from_table
+from .infer import Inputs, Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
 from .libraries import polars as pl
 from .parquet import read_parquet
 from .parts import PART_NAMES
 from .refusals import listed, refused
-from .rows import Rows
+from .rows import Read, Rows
 from .tables import Table, Text, joined
 from .texts import are_texts, read_texts
+from .time_asked import refuse_other_options
 from .token_columns import looks_like_sentences, read_token_columns
 from .ts import read_ts
 
@@ -161,11 +162,23 @@ def read_rows(
         column = (
             None if joint.declared else Column(joint.target_name, pl.Series(joint.target_name, joint.targets), True)
         )
-        reading = infer(Seen("rows", file, options, joint.what, target=column, declared=joint.declared))
+        options = with_given_array(options, joint.kind, file)
+        own = [Inputs(joint.kind, joint.channels, "")]
+        reading = infer(Seen("rows", file, options, joint.what, own, target=column, declared=joint.declared))
         joint = replace(joint, targets=settled(joint.targets, reading, column, options), declared=reading.target_kind)
     text = options.text or (joint.channels[0] if joint.kind == "text" else None)
     named = replace(options, task=reading.task, target=options.target or joint.target_name, text=text)
     return Read(joint, reading, named)
+
+
+def with_given_array(options: DataOptions, kind: InputKind, file: str) -> DataOptions:
+    """The options where --given names the array of features that a text is generated from."""
+    if not options.given:
+        return options
+    if kind != "features" or tuple(options.given) not in (("features",), ("X",), ("x",)):
+        received = f"{listed(options.given)} of a file of {kind}"
+        raise refused(file, "--given", "the array features", received, "Give a table, or an .npz file with features.")
+    return replace(options, given=(), task=options.task or "generate")
 
 
 def settled(targets: list[Any], reading: Reading, column: Column | None, options: DataOptions) -> list[Any]:
@@ -199,6 +212,9 @@ def known_parts(pieces: Sequence[Rows], file_parts: Sequence[str] | None) -> lis
 def data_set(found: Read, with_target: bool) -> DataSet:
     """The data set of all rows that have a target."""
     rows = found.rows
+    if found.reading.task != "forecast":
+        file = listed(source.path.name for source in rows.sources)
+        refuse_other_options(found.options, found.reading.task, file)
     notes, findings = list(rows.notes), list(rows.findings)
     examples = Examples(
         rows.kind,
@@ -210,8 +226,9 @@ def data_set(found: Read, with_target: bool) -> DataSet:
         rows.origins,
         rows.groups,
         rows.parts,
+        rows.successive,
     )
-    if with_target and rows.targets is not None:
+    if with_target and not rows.successive and rows.targets is not None:
         kept = [row for row, y in enumerate(rows.targets) if not (y is None or y == "" or y != y)]
         dropped = len(rows) - len(kept)
         if not kept:

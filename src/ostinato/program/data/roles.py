@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ...errors import did_you_mean
 from ..options import DataOptions
 from .columns import Column, is_row_number, is_time
-from .infer import Inputs
+from .infer import FEW, Inputs
 from .libraries import polars as pl
 from .parts import PART_NAMES
 from .refusals import listed, refused, shown
@@ -24,19 +24,19 @@ def refuse_two_roles(options: DataOptions, file: str) -> None:
     A group may be the text itself; it is neither the target nor a channel of a series.
     """
     single = [name for name in (options.target, options.text) if name is not None]
-    names = [*single, *options.series, *options.features]
+    names = [*single, *options.series, *options.features, *options.given]
     apart = [name for name in (options.target, *options.series) if name is not None]
     twice = [name for name, count in Counter(names).items() if count > 1]
     twice += [options.group] if options.group in apart else []
     if twice:
-        remedy = "Name each column once among --target, --text, --series, --features and --group."
+        remedy = "Name each column once among --target, --text, --series, --features, --given and --group."
         raise refused(file, f"the column {twice[0]}", "in one role", "two", remedy)
 
 
 def named_columns(options: DataOptions, with_target: bool) -> list[str]:
     """Every column that an option names."""
     single = [options.text, options.target if with_target else None, options.group]
-    return [name for name in (*single, *options.series, *options.features) if name is not None]
+    return [name for name in (*single, *options.series, *options.features, *options.given) if name is not None]
 
 
 def require(name: str, columns: Mapping[str, Column], file: str) -> None:
@@ -50,7 +50,7 @@ def find_target(columns: Mapping[str, Column], options: DataOptions, file: str) 
     """The target, and how it was found where the user did not name it."""
     if options.target is not None:
         return columns[options.target], ""
-    taken = {options.text, options.group, *options.series, *options.features}
+    taken = {options.text, options.group, *options.series, *options.features, *options.given}
     usual = [name for name in columns if name.lower() in USUAL and name not in taken]
     if len(usual) != 1:
         received = f"{listed(usual)}, any of which could be it" if usual else f"columns {listed(columns)}"
@@ -61,7 +61,7 @@ def find_target(columns: Mapping[str, Column], options: DataOptions, file: str) 
 
 def split_parts(columns: Mapping[str, Column], options: DataOptions, reserved: set[str], file: str) -> list[str] | None:
     """[N] train, valid or test from a column named split; None where there is none."""
-    taken = reserved | {options.text, *options.series, *options.features}
+    taken = reserved | {options.text, *options.series, *options.features, *options.given}
     if "split" not in columns or "split" in taken:
         return None
     names = columns["split"].labels()
@@ -80,7 +80,12 @@ def input_choices(rest: Mapping[str, Column], options: DataOptions, file: str) -
     """Every choice of input columns; one, where the user names them."""
     given = [
         flag
-        for flag, value in (("--text", options.text), ("--series", options.series), ("--features", options.features))
+        for flag, value in (
+            ("--text", options.text),
+            ("--series", options.series),
+            ("--features", options.features),
+            ("--given", options.given),
+        )
         if value
     ]
     if len(given) > 1:
@@ -92,6 +97,8 @@ def input_choices(rest: Mapping[str, Column], options: DataOptions, file: str) -
         return [Inputs("series", list(options.series), f"--series {','.join(options.series)}")]
     if options.features:
         return [Inputs("features", list(options.features), f"--features {','.join(options.features)}")]
+    if options.given or options.task == "generate":
+        return [given_columns(rest, options.given, file)]
     found: list[Inputs] = []
     for name, column in rest.items():
         if column.kind in ("string", "tokens"):
@@ -103,6 +110,18 @@ def input_choices(rest: Mapping[str, Column], options: DataOptions, file: str) -
     if numbers:
         found.append(Inputs("features", numbers, f"--features {','.join(numbers)}"))
     return found
+
+
+def given_columns(rest: Mapping[str, Column], names: Sequence[str], file: str) -> Inputs:
+    """The columns of --given: numbers where all of them are and one has many values, else values that are names."""
+    flag = f"--given {','.join(names)}" if names else "--task generate"
+    many = [n for n in names if rest[n].kind == "number" and not (rest[n].whole and rest[n].distinct <= FEW)]
+    others = [n for n in names if rest[n].kind not in ("number", "truth")]
+    if many and others:
+        expected = "all numbers, or all names and whole numbers of few values"
+        received = f"{many[0]} with {rest[many[0]].distinct} different numbers beside {others[0]}"
+        raise refused(file, "the columns of --given", expected, received, "Leave one of them out.")
+    return Inputs("features" if many else "given", list(names), flag)
 
 
 def group_values(column: Column, file: str, table: Table) -> list[str]:

@@ -1,4 +1,4 @@
-"""A digest of each row's input: by it duplicates are found and parts are chosen."""
+"""A digest of each row's input, or generated text: by it duplicates are found and parts are chosen."""
 
 from __future__ import annotations
 
@@ -24,8 +24,15 @@ def row_key(kind: InputKind, value: Any) -> bytes:
     return hashlib.sha256(f"{kind}\0{array.shape}\0".encode() + array.astype("<f8").tobytes()).digest()
 
 
+def by_target(examples: Examples) -> bool:
+    """Whether a row is known by its target: many texts are generated from one condition."""
+    return examples.target_kind == "text" and examples.kind in ("given", "features") and examples.targets is not None
+
+
 def row_keys(examples: Examples) -> list[bytes]:
-    """[N] keys, 32 bytes each."""
+    """[N] keys, 32 bytes each: of the input, or of a text that is generated."""
+    if by_target(examples):
+        return [row_key("text", target) for target in examples.targets or ()]
     return [row_key(examples.kind, value) for value in examples.inputs]
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..options import DataOptions
 from .examples import InputKind, Origin, Source, TargetKind
 from .findings import Finding
+from .infer import Reading
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,17 @@ class Rows:
     parts: list[str] | None = None
     notes: Sequence[str] = field(default_factory=tuple)
     findings: Sequence[Finding] = field(default_factory=tuple)
+    successive: bool = False
+    """As in Examples: `parts` are successive parts, and a row without a target stays."""
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A table as rows, what was inferred, and the options with every column named."""
+
+    rows: Rows
+    reading: Reading
+    options: DataOptions

@@ -17,7 +17,7 @@ from ..options import DataOptions
 from .examples import PARTS, DataSet, Examples, Split
 from .findings import many
 from .refusals import refused
-from .row_keys import row_keys
+from .row_keys import by_target, row_keys
 
 
 def split(dataset: DataSet, options: DataOptions) -> Split:
@@ -53,7 +53,8 @@ def split(dataset: DataSet, options: DataOptions) -> Split:
     for name in made:
         count = sum(parts[row] == name for row in removed)
         if count:
-            notes.append(f"{many(count, 'row')} removed from {name}, because train has the same input.")
+            same = "target" if by_target(examples) else "input"
+            notes.append(f"{many(count, 'row')} removed from {name}, because train has the same {same}.")
     parts[removed] = ""
     rows = {name: np.flatnonzero(parts == name).astype(np.int64) for name in PARTS}
     given = examples.parts is not None

@@ -12,6 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
+from .frequency import Frequency
+
 
 @dataclass(frozen=True, eq=False)
 class Series:
@@ -27,6 +29,28 @@ class Series:
     """float64 [N, P]"""
     known: np.ndarray
     """float64 [N + ahead, F]"""
+    frequency: Frequency | None = None
+    """One step of the grid; None: the difference of the first two times."""
+    season: int = 1
+    """Steps after which the training values of the file repeat themselves; 1: they do not."""
+
+    @cached_property
+    def spacing(self) -> Frequency:
+        """One step of the grid."""
+        if self.frequency is not None:
+            return self.frequency
+        step = int((self.times[1] - self.times[0]).astype(np.int64)) if len(self.times) > 1 else 1
+        return Frequency("second" if self.times.dtype.kind == "M" else "step", step)
+
+    def times_at(self, places: np.ndarray) -> np.ndarray:
+        """The times of some steps, whose numbers may lie before the first step and after the last."""
+        inside = np.clip(places, 0, len(self.times) - 1)
+        found = self.times[inside]
+        outside = places != inside
+        if outside.any():
+            found = found.copy()
+            found[outside] = self.spacing.advance(found[outside], (places - inside)[outside])
+        return found
 
     @cached_property
     def digest(self) -> bytes:
@@ -72,11 +96,7 @@ class Window:
     @property
     def times(self) -> np.ndarray:
         """[L + H] of the series' type; the grid goes on before and after the series."""
-        times, start = self.series.times, self.origin - self.length
-        places = np.arange(start, self.origin + self.horizon)
-        inside = times[np.clip(places, 0, len(times) - 1)]
-        step = times[1] - times[0] if len(times) > 1 else times[:1].astype(np.int64)[0] * 0 + 1
-        return inside + step * (places - np.clip(places, 0, len(times) - 1))
+        return self.series.times_at(np.arange(self.origin - self.length, self.origin + self.horizon))
 
     def sha256(self) -> bytes:
         """Of the series and the place in it."""

@@ -20,6 +20,8 @@ from ..tasks.task import Metric, Predictions
 from ..training.records import Evaluation
 from ..training.state import line
 from .escape import table_cell
+from .forecasts import held_out_csv
+from .nats_table import nats_csv
 from .passage_table import passages_csv
 
 FORMAT = 1
@@ -85,25 +87,35 @@ def split_json(split: Split, hashes: Sequence[str] | None, private: bool) -> dic
     return found
 
 
-def predictions_csv(truth: Examples, predictions: Predictions) -> str:
+def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[float] = ()) -> str:
     """predictions.csv: id, truth, prediction and the probability that the network gives to its prediction, N rows.
 
     Labels of one row are divided by `;`, tags by a space; their probability is the mean. A cell that a spreadsheet
-    would run as a formula has an apostrophe in front. Passages of a text have the columns of `passages_csv`.
+    would run as a formula has an apostrophe in front. Texts that were scored unit by unit have the columns of
+    `nats_csv`, passages of a text those of `passages_csv`. Of windows: the table of forecasts, with bands of `levels`
+    percent.
     """
     if truth.kind == "passage":
         return passages_csv(truth, predictions)
+    if truth.kind == "window":
+        return held_out_csv(truth, predictions, levels)
+    if any(isinstance(value, np.ndarray) for value in predictions.values) and truth.target_kind == "text":
+        return nats_csv(truth, predictions, lambda row: row_name(truth, row))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["id", "truth", "prediction", "probability"])
     for row, value in enumerate(predictions.values):
-        origin = truth.origins[row] if len(truth.origins) else None
-        name = f"{origin.file}:{origin.line or origin.row}" if origin is not None else str(row)
         known = "" if truth.targets is None else _written(truth.targets[row])
         found = None if predictions.probabilities is None else predictions.probabilities[row]
-        cells = [name, known, _written(value), _probability(found)]
+        cells = [row_name(truth, row), known, _written(value), _probability(found)]
         writer.writerow([table_cell(cell) for cell in cells])
     return file.getvalue()
+
+
+def row_name(truth: Examples, row: int) -> str:
+    """Where a row came from; of rows that a program gave, its number."""
+    origin = truth.origins[row] if len(truth.origins) else None
+    return f"{origin.file}:{origin.line or origin.row}" if origin is not None else str(row)
 
 
 def _written(value: Any) -> str:

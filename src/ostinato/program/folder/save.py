@@ -81,7 +81,8 @@ def write(folder: Path, trained: Trained) -> None:
     if trained.split is not None:
         files["split.json"] = _json(split_json(trained.split, trained.row_hashes, private))
     if trained.test is not None and trained.predictions is not None and not private:
-        files["predictions.csv"] = predictions_csv(trained.test, trained.predictions).encode("utf-8", "replace")
+        table = predictions_csv(trained.test, trained.predictions, trained.options.network.levels)
+        files["predictions.csv"] = table.encode("utf-8", "replace")
     files["README.md"] = card(folder.name, config, trained.fitted, trained.results).encode("utf-8", "replace")
     files[CONFIG] = _json(to_json(config))
     for name, content in files.items():

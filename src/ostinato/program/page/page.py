@@ -17,9 +17,12 @@ from ..running.outcome import Outcome, table_of
 from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
-from . import pictures
+from . import forecasts, pictures
+from .items import Samples, items_section
 from .passages import passages_section
 
+MOST_METRICS = 9
+"""Of the table of results, the task's own first."""
 _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
 .token.wrong small { color: var(--mark); margin-left: 0.2rem; }
@@ -55,6 +58,8 @@ class PageContent:
     """The command that repeats the run."""
     pieces: Callable[[str], Sequence[str]] | None = None
     """The units of a text, of a language model."""
+    samples: Samples | None = None
+    """Of a network that writes items."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -80,14 +85,17 @@ def _results(content: PageContent) -> Html:
     outcome = content.outcome
     if outcome is None:
         return tag("section", tag("h2", "Result"), tag("p", "There are no test rows, so nothing is judged."))
-    headings, rows = table_of(outcome)
+    headings, rows = table_of(outcome, MOST_METRICS)
+    units = "blocks of successive origins" if content.truth.target_kind == "future" else "independent units"
+    left_out = len(outcome.network.metrics) - MOST_METRICS
+    more = f"; metrics.json has {left_out} more" if left_out > 0 else ""
     return tag(
         "section",
         tag("h2", "Result"),
         tag("p", outcome.sentence(), class_="well"),
         drawn(pictures.intervals_picture(outcome), "intervals", "Every model on the same test rows"),
         table(
-            f"On {outcome.n} test rows, with 95 % intervals by resampling independent units; baselines first",
+            f"On {outcome.n} test rows, with 95 % intervals by resampling {units}; baselines first{more}",
             headings,
             rows,
         ),
@@ -156,8 +164,14 @@ def _of_classes(content: PageContent, predictions: Predictions) -> list[Any]:
     return parts
 
 
+def _of_futures(content: PageContent, predictions: Predictions) -> list[Any]:
+    return [*forecasts.sections_of(content.truth, predictions, content.outcome, content.private)]
+
+
 def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
-    return passages_section(content.truth, predictions, content.pieces, content.private)
+    if content.truth.kind == "passage":
+        return passages_section(content.truth, predictions, content.pieces, content.private)
+    return [] if content.private else [*items_section(content.samples)]
 
 
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
@@ -186,6 +200,7 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "labels": _of_labels,
     "number": _of_numbers,
     "tags": _of_tags,
+    "future": _of_futures,
     "text": _of_texts,
 }
 """What the page shows of the test rows, by the kind of their targets."""

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...lens.render.plots.style import FAINT, GRID, INK, SHADES, SMALL, STYLES, WIDTH, styled
 from ..running.outcome import Outcome
-from ..tasks.metric_names import PERCENT, title_of
+from ..tasks.metric_names import is_share, title_of
 from ..training.fit import Evaluation
 
 MOST_CLASSES = 24
@@ -18,11 +18,11 @@ MOST_CLASSES = 24
 
 
 def _scaled(metric: str, value: float) -> float:
-    return 100 * value if metric in PERCENT else value
+    return 100 * value if is_share(metric) else value
 
 
 def _unit(metric: str) -> str:
-    return f"{title_of(metric)} (%)" if metric in PERCENT else title_of(metric)
+    return f"{title_of(metric)} (%)" if is_share(metric) else title_of(metric)
 
 
 @styled
@@ -77,8 +77,8 @@ def confusion_picture(truth: Sequence[str], predicted: Sequence[str], classes: S
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), [_short(c) for c in classes], rotation=60, ha="right", fontsize=SMALL)
-    axes.set_yticks(range(len(classes)), [_short(c) for c in classes], fontsize=SMALL)
+    axes.set_xticks(range(len(classes)), [short(c) for c in classes], rotation=60, ha="right", fontsize=SMALL)
+    axes.set_yticks(range(len(classes)), [short(c) for c in classes], fontsize=SMALL)
     if len(classes) <= 14:
         for row, column in np.argwhere(counts > 0):
             light = shares[row, column] > 0.6
@@ -137,7 +137,7 @@ def series_picture(mistaken: Sequence[tuple[np.ndarray, str]], channels: Sequenc
         for channel in range(min(series.shape[1], 4)):
             name = channels[channel] if channel < len(channels) else f"channel {channel + 1}"
             style = {key: value for key, value in STYLES[channel].items() if key != "marker"}
-            axes.plot(series[:, channel], label=_short(name), linewidth=1.2, **style)
+            axes.plot(series[:, channel], label=short(name), linewidth=1.2, **style)
         axes.set_title(heading, loc="left", fontsize=SMALL)
         axes.grid(color=GRID)
     if mistaken and mistaken[0][0].shape[1] > 1:
@@ -147,7 +147,7 @@ def series_picture(mistaken: Sequence[tuple[np.ndarray, str]], channels: Sequenc
     return figure
 
 
-def _short(name: str, most: int = 18) -> str:
+def short(name: str, most: int = 18) -> str:
     """A name as axes show it, without what matplotlib reads as mathematics."""
     plain = name.replace("$", r"\$")
     return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -24,6 +24,16 @@ from .outcome import interval_of, shown
 from .unlabelled import for_another_file
 
 WHERE = "ostinato evaluate"
+TABLES = {
+    "by_class": "class",
+    "by_step": "step ahead",
+    "by_series": "series",
+    "by_channel": "column",
+    "by_position": "units of a passage",
+}
+"""What a task counts apart, by its name among the details → the heading of its rows."""
+MOST_STEPS = 24
+"""Steps ahead, evenly spaced of more, that the text shows; JSON has all."""
 LENGTH_PARTS = 4
 """Parts of about equal size into which rows are divided by their length."""
 
@@ -36,15 +46,15 @@ class Evaluated:
     """Which rows, in words."""
     metrics: Sequence[Metric]
     by_length: Sequence[tuple[str, int, float]]
-    """(lengths in steps, rows, the task's metric) of each part."""
+    """(lengths in steps, rows, the task's metric) of each part; none of forecasts, whose windows have one length."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """By class, as the task gives them."""
+    """By class, by step ahead or by series, as the task gives them."""
     without_leaked: Sequence[Metric] = ()
     """The same metrics without the rows that the training rows hold, too, where there are some."""
     leaked: int = 0
 
     def text(self) -> str:
-        """The metrics as a table, then by length and by class."""
+        """The metrics as a table, then by length, by class and as the task counts apart."""
         lines = [
             self.rows,
             "",
@@ -58,14 +68,9 @@ class Evaluated:
         name = self.metrics[0].name
         table = [[steps, str(n), shown(name, value)] for steps, n, value in self.by_length]
         lines += ["", text_table(["steps", "rows", title_of(name)], table)] if table else []
-        places = [[p["places"], f"{p['units']:,}", shown(name, p[name])] for p in self.details.get("by_position", ())]
-        if places:
-            lines += ["", text_table(["units of a passage", "units", title_of(name)], places)]
-        by_class = self.details.get("by_class")
-        if isinstance(by_class, Mapping) and by_class:
-            keys = list(next(iter(by_class.values())))
-            body = [[str(c), *(_cell(k, values.get(k)) for k in keys)] for c, values in by_class.items()]
-            lines += ["", text_table(["class", *keys], body)]
+        for key, heading in TABLES.items():
+            lines += _table(heading, self.details.get(key))
+        lines += ["", str(self.details["remark"])] if self.details.get("remark") else []
         return "\n".join(lines)
 
     def content(self) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
     return Evaluated(
         words,
         task.metrics(examples, predictions),
-        by_length(task, examples, predictions),
+        [] if "by_step" in details else by_length(task, examples, predictions),
         details,
         without,
         len(leaked),
@@ -128,12 +133,7 @@ def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tup
 
 
 def by_length(task: Task, examples: Examples, predictions: Predictions) -> list[tuple[str, int, float]]:
-    """(lengths, rows, metric) of parts of about equal size, from short to long; one where all lengths are equal.
-
-    None of passages, whose lengths are the program's choice.
-    """
-    if examples.kind == "passage":
-        return []
+    """(lengths, rows, metric) of parts of about equal size, from short to long; one where all lengths are equal."""
     lengths = task.encode(examples).lengths
     bounds = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_PARTS + 1), method="inverted_cdf"))
     found = []
@@ -151,7 +151,23 @@ def _metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
     return {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in metrics}
 
 
+def _table(heading: str, found: Any) -> list[str]:
+    """A blank line and the table of {name: record}, or of records of a step each; intervals are left out."""
+    if not found:
+        return []
+    records: Mapping[str, Any] = found if isinstance(found, Mapping) else {str(r["step"]): r for r in found}
+    names = list(records)
+    shown_names = names
+    if not isinstance(found, Mapping) and len(names) > MOST_STEPS:
+        shown_names = [names[k] for k in np.unique(np.linspace(0, len(names) - 1, MOST_STEPS).astype(int))]
+    keys = [k for k in records[names[0]] if k != "step" and not k.endswith(("_low", "_high"))]
+    body = [[name, *(_cell(key, records[name].get(key)) for key in keys)] for name in shown_names]
+    return ["", text_table([heading, *map(title_of, keys)], body)]
+
+
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.0f}" if name == "rows" else f"{value:.3f}" if isinstance(value, float) else str(value)
+    if name == "rows" or not isinstance(value, float):
+        return f"{value:.0f}" if name == "rows" else str(value)
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.4g}"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
 
 from ..data.examples import Examples
 from ..tasks.task import Predictions, Task
+from ..training.evaluate import predict
 from .outcome import Gain, Outcome, Scored
 
 
@@ -38,10 +42,21 @@ def fit_baselines(
         metrics = task.metrics(test, predictions)
         seconds = clock() - began
         note = str(getattr(baseline, "note", "") or "")
-        found.append(
-            Judged(Scored(baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, note), predictions)
-        )
+        details = task.details(test, predictions) if test.target_kind == "future" else {}
+        scored = Scored(baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, note, details)
+        found.append(Judged(scored, predictions))
     return found
+
+
+def ablations(task: Task, network: nn.Module, test: Examples, device: str = "cpu") -> list[Judged]:
+    """The network itself without a part of its input, where the task knows one: what the condition of a text gains."""
+    without: Any = getattr(task, "without_condition", None)
+    found = None if without is None else without(test, lambda encoded: predict(task, network, encoded, device)[0])
+    if found is None:
+        return []
+    predictions, note = found
+    scored = Scored("network, not given the condition", task.metrics(test, predictions), ablation=True, note=note)
+    return [Judged(scored, predictions)]
 
 
 def outcome_of(
@@ -52,5 +67,5 @@ def outcome_of(
     for judged in baselines:
         gain = task.gain(test, predictions, judged.predictions)
         gains.append(Gain(judged.scored.name, gain.value, gain.low, gain.high))
-    network = Scored(name, task.metrics(test, predictions), seconds=seconds)
+    network = Scored(name, task.metrics(test, predictions), seconds=seconds, details=task.details(test, predictions))
     return Outcome([b.scored for b in baselines], network, gains, len(test))

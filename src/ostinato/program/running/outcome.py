@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from ..tasks.metric_names import PERCENT, title_of
+from ..tasks.metric_names import is_share, title_of
 from ..tasks.task import Metric
 
 
@@ -24,6 +25,10 @@ class Scored:
     seconds: float = 0.0
     """Of fitting and predicting."""
     note: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the task counts beside its metrics, for the network; of forecasts, for each baseline too."""
+    ablation: bool = False
+    """Whether it is the network itself without a part of its input, which is no baseline to beat."""
 
     @property
     def metric(self) -> Metric:
@@ -54,20 +59,27 @@ class Outcome:
 
     @property
     def status(self) -> int:
-        """0, or 1 where the interval of the gain over a trivial baseline includes or lies below 0."""
+        """0, or 1 where the interval of the gain over a trivial baseline includes or lies below 0, or is not known."""
         trivial = {b.name for b in self.baselines if b.trivial}
-        return int(any(g.low <= 0 for g in self.gains if g.baseline in trivial))
+        return int(any(not g.low > 0 for g in self.gains if g.baseline in trivial))
 
     @property
     def best_baseline(self) -> Scored | None:
         """The best of them by the task's metric."""
-        if not self.baselines:
+        others = [b for b in self.baselines if not b.ablation]
+        if not others:
             return None
         sign = 1 if self.network.metric.higher_is_better else -1
-        return max(self.baselines, key=lambda b: sign * b.metric.value)
+        return max(others, key=lambda b: sign * b.metric.value)
 
     def sentence(self) -> str:
-        """What recurrence gains over the best baseline, with its 95 % interval, also where that is nothing."""
+        """What recurrence gains over the best baseline, with its 95 % interval, also where that is nothing.
+
+        What the task remarks about the network follows.
+        """
+        return " ".join(filter(None, [self._gained(), str(self.network.details.get("remark", ""))]))
+
+    def _gained(self) -> str:
         best = self.best_baseline
         if best is None:
             return "No baselines were fitted, so nothing is said of what recurrence gains."
@@ -75,6 +87,9 @@ class Outcome:
         name = self.network.metric.name
         interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
         amount = f"{amount_of(name, abs(gain.value))} of {title_of(name)}"
+        if math.isnan(gain.low):
+            rows = "1 test row gives" if self.n == 1 else f"{self.n} test rows give"
+            return f"{rows} no interval; the network's gain over {best.name} is {signed(name, gain.value)}."
         if gain.low > 0:
             return f"The network gains {amount} over the best baseline, {best.name} ({interval})."
         if gain.high < 0:
@@ -85,17 +100,17 @@ class Outcome:
 
 def shown(metric: str, value: float) -> str:
     """A value as the table has it: percent of shares, four digits of all else."""
-    return f"{100 * value:.1f} %" if metric in PERCENT else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.4g}"
 
 
 def signed(metric: str, value: float) -> str:
     """A difference with its sign: in points of shares."""
-    return f"{100 * value:+.1f}" if metric in PERCENT else f"{value:+.3g}"
+    return f"{100 * value:+.1f}" if is_share(metric) else f"{value:+.3g}"
 
 
 def amount_of(metric: str, value: float) -> str:
     """The size of a difference: `1.2 points` of shares."""
-    return f"{100 * value:.1f} points" if metric in PERCENT else f"{value:.3g}"
+    return f"{100 * value:.1f} points" if is_share(metric) else f"{value:.3g}"
 
 
 def interval_of(metric: Metric) -> str:
@@ -103,7 +118,9 @@ def interval_of(metric: Metric) -> str:
     name = metric.name
     if math.isnan(metric.value):
         return "-"
-    if name in PERCENT:
+    if math.isnan(metric.low):
+        return shown(name, metric.value)
+    if is_share(name):
         return f"{100 * metric.value:.1f} % [{100 * metric.low:.1f}, {100 * metric.high:.1f}]"
     return f"{metric.value:.4g} [{metric.low:.4g}, {metric.high:.4g}]"
 
@@ -121,6 +138,11 @@ def table_of(outcome: Outcome, most: int | None = None) -> tuple[list[str], list
         cells = [interval_of(values[m]) if m in values else "-" for m in metrics]
         gain = gains.get(scored.name)
         name = metrics[0]
-        said = f"{signed(name, gain.value)} [{signed(name, gain.low)}, {signed(name, gain.high)}]" if gain else ""
+        said = _gain_of(name, gain) if gain else ""
         rows.append([scored.name, *cells, said])
     return ["model", *(title_of(m) for m in metrics), "network minus it"], rows
+
+
+def _gain_of(name: str, gain: Gain) -> str:
+    value = signed(name, gain.value)
+    return value if math.isnan(gain.low) else f"{value} [{signed(name, gain.low)}, {signed(name, gain.high)}]"

@@ -11,21 +11,28 @@ from ...errors import InputError, OstinatoError, phrase
 from ..data.examples import Examples
 from ..data.read import read
 from ..folder.documents import predictions_csv
-from ..folder.passage_table import answer
+from ..folder.passage_table import nats_answer
 from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from .evaluate import test_rows
-from .model import open_model
+from .forecasts import continued, refuse_lines
+from .model import Model, open_model
+from .predict_items import items_table, line_answer
 from .unlabelled import for_another_file, from_line
 
 WHERE = "ostinato predict"
 
 
 def predict_table(model: Path, data: Path | None = None) -> str:
-    """The predictions of the rows of `data`, or of the test rows of the training, as CSV."""
+    """The predictions of the rows of `data`, or of the test rows of the training, as CSV; a forecast goes on after the
+    end of the series."""
     opened = open_model(model)
+    if opened.task.name == "forecast":
+        return continued(opened, data)
     task, network = opened.task, opened.network
+    if task.name == "generate":
+        return items_table(opened, data)
     if data is None:
         examples, _ = test_rows(opened.config.options.data, opened.config.sources)
     else:
@@ -39,18 +46,24 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     Returns 2 where some line could not be read, else 0.
     """
     opened = open_model(model)
-    task, network = opened.task, opened.network
-    kind, channels = line_kind(task)
+    refuse_lines(opened.task)
     status = 0
-    for line in lines:
+    for number, line in enumerate(lines):
         try:
-            one = predicted(task, network, from_line(line.rstrip("\r\n"), kind, channels, WHERE))
-            answers.write(written(one) + "\n")
+            answers.write(answer(opened, line.rstrip("\r\n"), number) + "\n")
         except OstinatoError as error:
             answers.write(f"error: {error}\n")
             status = 2
         answers.flush()
     return status
+
+
+def answer(opened: Model, line: str, number: int) -> str:
+    """The answer to the line with this number."""
+    if opened.task.name == "generate":
+        return line_answer(opened, line, number)
+    kind, channels = line_kind(opened.task)
+    return written(predicted(opened.task, opened.network, from_line(line, kind, channels, WHERE)))
 
 
 def line_kind(task: Any) -> tuple[Any, int]:
@@ -70,7 +83,7 @@ def written(one: Predictions) -> str:
     """The answer to one row: the prediction, and the probability of a class after a tab."""
     value, chances = one.values[0], one.probabilities
     if isinstance(value, np.ndarray):
-        return answer(value)
+        return nats_answer(value)
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, tuple):

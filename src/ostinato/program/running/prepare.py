@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
@@ -22,6 +24,15 @@ class Prepared:
     train: Part
     valid: Part
     test: Examples
+    notes: Sequence[str] = ()
+    """What the task has cut or does not know in the rows, a sentence each."""
+
+
+def with_context(examples: Examples, context: int | None) -> Examples:
+    """Windows of so many steps before the origin, for the network and its baselines alike; other rows as they are."""
+    if context is None or examples.kind != "window":
+        return examples
+    return replace(examples, inputs=[replace(window, length=context) for window in examples.inputs])
 
 
 def prepare(data: Data, network: NetworkOptions, where: str) -> Prepared:
@@ -30,9 +41,11 @@ def prepare(data: Data, network: NetworkOptions, where: str) -> Prepared:
     if errors:
         remedy = "`ostinato check` says all that was found."
         raise InputError(phrase(where, "the data", "fit to train on", errors[0].rstrip("."), remedy))
-    examples, parts = data.dataset.examples, data.split
+    examples, parts = with_context(data.dataset.examples, network.context), data.split
     train, valid = examples.take(parts.train), examples.take(parts.valid)
     task = task_named(data.dataset.task).encode_from(train, network)
-    return Prepared(
-        data, task, Part(train, task.encode(train)), Part(valid, task.encode(valid)), examples.take(parts.test)
-    )
+    test = examples.take(parts.test)
+    say: Any = getattr(task, "part_notes", None)
+    named = (("train", train), ("valid", valid), ("test", test))
+    notes = [] if say is None else [note for name, part in named for note in say(part, name)]
+    return Prepared(data, task, Part(train, task.encode(train)), Part(valid, task.encode(valid)), test, notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -12,13 +13,15 @@ from ...cells import Cell
 from ...errors import OstinatoError
 from ..data.row_keys import row_hashes
 from ..folder.documents import Results
+from ..folder.forecasts import left_out_note
 from ..folder.save import Trained
 from ..options import TrainOptions
 from ..page.page import PageContent, report_page
 from ..tasks.task import Metric, Predictions
 from ..training.fit import Fitted
+from .item_samples import item_samples
 from .look import look
-from .outcome import Outcome
+from .outcome import Outcome, Scored
 from .prepare import Prepared
 
 
@@ -51,7 +54,9 @@ def contents(run: Run, cell: Cell) -> Trained:
     prepared, options, outcome = run.prepared, run.options, run.outcome
     results = None
     if outcome is not None and run.predictions is not None:
-        extra = {"details": prepared.task.details(prepared.test, run.predictions)}
+        extra: dict[str, Any] = {"details": dict(outcome.network.details)}
+        by_step = {b.name: [record["mase"] for record in b.details["by_step"]] for b in beside_steps(outcome)}
+        extra |= {"baselines_mase_by_step": by_step} if by_step else {}
         if run.clean is not None:
             extra["without_leaked"] = {m.name: {"value": m.value, "low": m.low, "high": m.high} for m in run.clean}
         table = {b.name: b.metrics for b in outcome.baselines}
@@ -64,13 +69,18 @@ def contents(run: Run, cell: Cell) -> Trained:
         options=options,
         because=dataset.because,
         sources=dataset.sources,
-        notes=run.notes,
+        notes=[*run.notes, *([] if run.predictions is None else left_out_note(prepared.test, run.predictions))],
         results=results,
         test=prepared.test if len(prepared.test) else None,
         predictions=run.predictions,
         split=prepared.data.split,
         row_hashes=row_hashes(dataset.examples),
     )
+
+
+def beside_steps(outcome: Outcome) -> list[Scored]:
+    """The baselines whose errors are counted by step ahead: those of forecasts."""
+    return [b for b in outcome.baselines if "by_step" in b.details]
 
 
 def page_of(run: Run, cell: Cell) -> str:
@@ -109,6 +119,7 @@ def page_of(run: Run, cell: Cell) -> str:
             lens_absent=absent,
             repeat=f"ostinato train --config {run.folder.name}/config.json",
             pieces=getattr(prepared.task, "pieces", None),
+            samples=None if options.run.private else item_samples(prepared, run.network),
             private=options.run.private,
         )
     )

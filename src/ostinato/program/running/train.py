@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from torch import nn
 
 from ...cells import Cell
 from ...errors import InputError, phrase
+from ...kernels.system.openmp import kernel_threads
 from ...layers import Recurrent
 from ...lens.render.html.page import MOST_DRAWN
 from ..data.found import Data, changed_source, read_data
@@ -25,20 +27,22 @@ from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
 from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions
-from ..training.evaluate import predict
+from ..training.evaluate import predict_shared
 from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
 from ..training.seeds import new_network
+from ..training.world import Alone, World, check_size
 from .clock import seconds_since_start, slowness
-from .judge import Judged, fit_baselines, outcome_of
+from .judge import Judged, ablations, fit_baselines, outcome_of
 from .listening import Listening
 from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
 from .result import Run, contents, page_of
+from .training_samples import samples_of
 
 WHERE = "ostinato train"
-RESUME, OPTIONS, PAGE = "resume", "options.json", "report.html"
+RESUME, OPTIONS, STATE, PAGE = "resume", "options.json", "state.safetensors", "report.html"
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
 FILES_SECONDS, LAYER_SECONDS = 1.5, 3.0
@@ -62,6 +66,28 @@ class Beginning:
     """The files of the run that is repeated, as config.json lists them."""
     folder: Path | None = None
     """An unfinished folder whose training goes on; None: a new folder."""
+    world: World = Alone()
+    """The processes that share the training."""
+
+
+@dataclass(frozen=True)
+class Readied:
+    """What a training begins with once its files are read."""
+
+    options: TrainOptions
+    """With the defaults of the task, and the cell as text."""
+    cell: Cell
+    prepared: Prepared
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network after its fit."""
+
+    network: nn.Module
+    fitted: Fitted
+    predictions: Predictions | None
+    """Of the test rows; None where there are none, and on other ranks than 0."""
 
 
 def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
@@ -70,7 +96,29 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
     Raises InputError for data or options that cannot be used, StorageError where the folder cannot be written.
     """
     begin = beginning or Beginning()
+    ready = readied(options, begin)
+    with interruption(begin) as stop:
+        folder = begin.folder or started_folder(ready.options, begin.world.size)
+        begin.world.name_folder(begin.world.agree(str(folder), patient=True))
+        baselines = baselines_of(ready.prepared, ready.options, begin)
+        trained = fitted_network(ready, begin, folder, stop)
+        begin.progress.close()
+        return finished(ready, trained, baselines, begin, folder)
+
+
+def join(options: TrainOptions, begin: Beginning) -> Fitted:
+    """What a rank other than 0 does of a training: it reads, fits and predicts its share, and writes nothing."""
+    ready = readied(options, begin)
+    with interruption(begin) as stop:
+        begin.world.name_folder(begin.world.agree(None, patient=True))
+        return fitted_network(ready, begin, None, stop).fitted
+
+
+def readied(options: TrainOptions, begin: Beginning) -> Readied:
+    """Reads the files, and says what was inferred and found."""
     say = begin.progress.say
+    if begin.settings is not None:
+        check_size(WHERE, begin.settings, begin.world.size)
     data = read_data(options.data)
     options = replace(options, data=data.dataset.options).for_task(task_named(data.dataset.task).defaults)
     options, cell = with_cell(options, typed=begin.folder is None and begin.settings is None)
@@ -79,23 +127,36 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
         say(note)
     same_sources(data, begin.sources)
     prepared = prepare(data, options.network, WHERE)
-    with Interruption(
-        lambda: say("Finishing the step, then evaluating and saving. Ctrl-C again stops at once.")
-    ) as stop:
-        folder = begin.folder or started_folder(options)
-        baselines = baselines_of(prepared, options, begin)
-        network = new_network(prepared.task, options.network, options.fit.seed)
-        begin_from(options.run.from_model, network, prepared)
-        fitted = fit(
-            prepared.task,
-            network,
-            prepared.train,
-            prepared.valid,
-            options.fit,
-            around(options, begin, folder, prepared, network, stop),
-        )
-        begin.progress.close()
-        return finished(options, cell, prepared, network, fitted, baselines, begin, folder)
+    for note in (*getattr(prepared.task, "notes", ()), *prepared.notes):
+        say(note)
+    return Readied(options, cell, prepared)
+
+
+def interruption(begin: Beginning) -> Interruption:
+    """Receives Ctrl-C; of several processes also the signal that torchrun sends after the end of one of them."""
+
+    def told() -> None:
+        if begin.world.all_run():
+            begin.progress.say("Finishing the step, then evaluating and saving. Ctrl-C again stops at once.")
+
+    alone = begin.world.size == 1
+    return Interruption(told, (signal.SIGINT,) if alone else (signal.SIGINT, signal.SIGTERM))
+
+
+def fitted_network(ready: Readied, begin: Beginning, folder: Path | None, stop: Interruption) -> Trained:
+    """Fits a new network and predicts the test rows, together with the other ranks."""
+    options, prepared, world = ready.options, ready.prepared, begin.world
+    task, test = prepared.task, prepared.test
+    network = new_network(task, options.network, options.fit.seed)
+    begin_from(options.run.from_model, network, prepared)
+    where = around(ready, begin, folder, network, stop)
+    fitted = fit(task, network, prepared.train, prepared.valid, options.fit, where)
+    found = None
+    if len(test):
+        with kernel_threads(world.threads()):
+            found = predict_shared(task, network, task.encode(test), options.fit.device, world)
+    world.close()
+    return Trained(network, fitted, None if found is None else found[0])
 
 
 def with_cell(options: TrainOptions, typed: bool) -> tuple[TrainOptions, Cell]:
@@ -112,12 +173,13 @@ def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
         raise InputError(phrase(WHERE, str(changed.path), "the file of the run", "another content", remedy))
 
 
-def started_folder(options: TrainOptions) -> Path:
+def started_folder(options: TrainOptions, processes: int = 1) -> Path:
     """A new folder with what `--resume` needs to begin again."""
     first = Path(options.data.paths[0]).name.partition(".")[0] or "ostinato"
     folder = new_folder(options.run.out or Path(f"{first}-model"))
     (folder / RESUME).mkdir()
-    content = json.dumps(options.to_json(), indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    known = options.to_json() if processes == 1 else {**options.to_json(), "processes": processes}
+    content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
     write_bytes(folder / RESUME / OPTIONS, content, WHERE)
     return folder
 
@@ -155,26 +217,27 @@ def begin_from(model: Path | None, network: nn.Module, prepared: Prepared) -> No
 
 
 def around(
-    options: TrainOptions,
-    begin: Beginning,
-    folder: Path,
-    prepared: Prepared,
-    network: nn.Module,
-    stop: Interruption,
+    ready: Readied, begin: Beginning, folder: Path | None, network: nn.Module, stop: Interruption
 ) -> Surroundings:
-    """What the fit runs in: the time that is left of the command, and what follows the fit."""
+    """What the fit runs in: the time that is left of the command, and what follows the fit.
+
+    folder  None on other ranks than 0, which write and show nothing
+    """
+    options, prepared = ready.options, ready.prepared
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
+    kept = None if options.run.private else folder
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,
         seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
         reserve=lambda evaluation: seconds + evaluation * (per_row + 1),
-        listener=Listening(begin.progress, metric),
+        listener=Listening(begin.progress, metric, samples_of(prepared.task, network, kept)),
         interruption=stop,
-        folder=folder / RESUME,
-        resume=begin.folder is not None and (folder / RESUME / "state.safetensors").exists(),
+        folder=None if folder is None else folder / RESUME,
+        resume=begin.folder is not None and folder is not None and (folder / RESUME / STATE).exists(),
         settings=begin.settings,
+        world=begin.world,
     )
 
 
@@ -185,29 +248,22 @@ def report_seconds(network: nn.Module, lens: bool) -> float:
     return FILES_SECONDS + LAYER_SECONDS * min(drawn, MOST_DRAWN)
 
 
-def finished(
-    options: TrainOptions,
-    cell: Cell,
-    prepared: Prepared,
-    network: nn.Module,
-    fitted: Fitted,
-    baselines: list[Judged],
-    begin: Beginning,
-    folder: Path,
-) -> Run:
+def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: Beginning, folder: Path) -> Run:
     """Judges the network on the test rows and writes the folder, the page last."""
+    options, cell, prepared = ready.options, ready.cell, ready.prepared
+    network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *fitted.notes]
+    notes = [*prepared.data.notes, *getattr(task, "notes", ()), *prepared.notes, *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."
         other = "The weights have another hash than those of the run that was repeated: another machine or version."
         notes.append(known if same else other)
         begin.progress.say(notes[-1])
-    outcome = predictions = None
-    if len(test):
-        predictions, _ = predict(task, network, task.encode(test), options.fit.device)
-        outcome = outcome_of(task, cell.name, test, predictions, baselines, fitted.history[-1].seconds)
+    outcome = None
+    if predictions is not None:
+        judged = [*baselines, *ablations(task, network, test, options.fit.device)]
+        outcome = outcome_of(task, cell.name, test, predictions, judged, fitted.history[-1].seconds)
     clean = None if predictions is None else without_leaked(prepared, predictions)
     if clean:
         name = clean[0].name
@@ -240,8 +296,11 @@ def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, 
     return options, known
 
 
-def resumed(folder: Path) -> TrainOptions:
-    """The options of an unfinished training. Raises InputError for any other folder."""
+def resumed(folder: Path, processes: int = 1) -> TrainOptions:
+    """The options of an unfinished training.
+
+    Raises InputError for any other folder, and for a training of another number of processes.
+    """
     path = folder / RESUME / OPTIONS
     if not path.is_file() or (folder / "config.json").exists():
         received = f"{folder}, whose training has ended" if path.is_file() else f"{folder}, which holds none"
@@ -251,4 +310,6 @@ def resumed(folder: Path) -> TrainOptions:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(phrase(WHERE, str(path), "JSON", str(error), "Train again.")) from None
-    return TrainOptions.from_json(content if isinstance(content, dict) else {}, str(path))
+    content = content if isinstance(content, dict) else {}
+    check_size(WHERE, content, processes)
+    return TrainOptions.from_json(content, str(path))

@@ -11,13 +11,15 @@ import numpy as np
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples, InputKind
-from ..data.texts import of_line
+from ..data.texts import each_text
 from ..options import DataOptions
 
 
 def for_another_file(options: DataOptions, path: Path) -> DataOptions:
     """The options of a training's data for another file of the same columns."""
-    return replace(options, paths=(path,), valid=None, test=None)
+    other = replace(options, paths=(path,), valid=None, test=None)
+    # Every window of another file is read: shares of its time would leave those between two parts out.
+    return replace(other, valid_share=0.0, test_share=0.0, origins=None) if options.task == "forecast" else other
 
 
 def from_line(line: str, kind: InputKind, channels: int, where: str) -> Examples:
@@ -30,7 +32,7 @@ def from_line(line: str, kind: InputKind, channels: int, where: str) -> Examples
     if kind == "passage":
         if not line:
             raise InputError(phrase(where, "a line", "a text", "an empty line"))
-        return of_line(line)
+        return each_text([line])
     if kind == "tokens":
         return Examples("tokens", [line.split()], "tags", None)
     expected = f"{channels} numbers with commas between" if kind == "features" else "a JSON list of steps"

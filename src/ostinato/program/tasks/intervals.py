@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from ...errors import InputError, phrase
+from .blocks import Blocks
 
 RESAMPLES = 1000
 SHARE = 0.95
@@ -33,6 +34,8 @@ class Tally:
     """sparse [U, M] float64"""
     values: dict[str, tuple[Value, bool]]
     """Metric name → (its function of the sums, whether higher is better); the primary metric first."""
+    blocks: Blocks | None = None
+    """Which units depend on each other; None: all are independent."""
 
     @property
     def units(self) -> int:
@@ -43,12 +46,15 @@ class Tally:
         return float(self.values[name][0](total(self.sums)))
 
     def interval(self, name: str, seed: int) -> tuple[float, float]:
-        """The ends of its 95 % interval: percentiles over resamples of units with replacement."""
+        """The ends of its 95 % interval: percentiles over resamples of units, or blocks, with replacement.
+
+        NaN of a single unit that is one of several in time: its interval is not known.
+        """
         return self.intervals([name], seed)[name]
 
     def intervals(self, names: Sequence[str], seed: int) -> dict[str, tuple[float, float]]:
         """Of several metrics, on the same resamples."""
-        found = resampled(self.sums, seed)
+        found = resampled(self.sums, seed, self.blocks)
         return {name: ends(self.values[name][0](found)) for name in names}
 
     def gain(self, other: Tally, name: str, seed: int) -> tuple[float, float, float]:
@@ -59,7 +65,7 @@ class Tally:
         function, higher = self.values[name]
         theirs = other.values[name][0]
         sign = 1.0 if higher else -1.0
-        mine, others = resampled(self.sums, seed), resampled(other.sums, seed)
+        mine, others = (resampled(sums, seed, self.blocks) for sums in (self.sums, other.sums))
         low, high = ends(sign * (function(mine) - theirs(others)))
         return sign * (self.value(name) - other.value(name)), low, high
 
@@ -69,23 +75,31 @@ def total(sums: Any) -> np.ndarray:
     return np.asarray(sums.sum(0), np.float64).reshape(-1)
 
 
-def resampled(sums: Any, seed: int) -> np.ndarray:
-    """[R, M]: the sums of U units drawn with replacement. The draws depend on U and the seed alone."""
+def resampled(sums: Any, seed: int, blocks: Blocks | None = None) -> np.ndarray:
+    """[R, M]: the sums of U units drawn with replacement. The draws depend on U, the blocks and the seed alone.
+
+    [1, M] of NaN for one unit of a series in time.
+    """
+    if blocks is not None and sums.shape[0] < 2:
+        return np.full((1, sums.shape[1]), np.nan)
     transposed = sparse.csr_matrix(sums.T)
-    parts = [np.asarray((transposed @ weights.T).T) for weights in draws(sums.shape[0], seed)]
+    parts = [np.asarray((transposed @ weights.T).T) for weights in draws(sums.shape[0], seed, blocks=blocks)]
     return np.concatenate(parts)
 
 
-def draws(units: int, seed: int, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+def draws(units: int, seed: int, resamples: int = RESAMPLES, blocks: Blocks | None = None) -> Iterator[np.ndarray]:
     """float64 [some of R, U]: how often each unit is in each resample."""
     generator = np.random.default_rng([seed, units])
     left, most = resamples, max(1, _CHUNK // max(units, 1))
     while left:
         rows = min(left, most)
+        left -= rows
+        if blocks is not None:
+            yield blocks.weights(generator, rows)
+            continue
         drawn = generator.integers(0, max(units, 1), (rows, units))
         drawn += np.arange(rows)[:, None] * units
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
-        left -= rows
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
+from .forecast import Forecast
+from .generate import Generate
 from .language_model import LanguageModel
 from .regress import Regress
 from .tag import Tag
@@ -14,6 +16,8 @@ TASKS: dict[str, type[Task]] = {
     "regress": Regress,
     "tag": Tag,
     "language-model": LanguageModel,
+    "forecast": Forecast,
+    "generate": Generate,
 }
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..tasks.task import Batch, Encoded, Predictions, Task
 from .batches import by_length
+from .world import World, share
 
 ROWS = 64
 """Rows of a batch without gradients."""
@@ -34,29 +35,54 @@ def predict(task: Task, network: nn.Module, encoded: Encoded, device: str = "cpu
 
     The network is in evaluation meanwhile, and afterwards as it was.
     """
-    values: list[Any] = [None] * len(encoded.rows)
-    probabilities: list[Any] = [None] * len(encoded.rows)
-    quantiles: list[Any] = [None] * len(encoded.rows)
-    loss, weight, training = 0.0, 0, network.training
+    return _joined(_answers(task, network, encoded, device, slice(None)), len(encoded.rows))
+
+
+def predict_shared(
+    task: Task, network: nn.Module, encoded: Encoded, device: str, world: World
+) -> tuple[Predictions, float] | None:
+    """What `predict` gives, on rank 0, with the same bits; None on other ranks.
+
+    Each rank reads its share of the batches.
+    """
+    gathered = world.gather(_answers(task, network, encoded, device, share(world)))
+    if gathered is None:
+        return None
+    count = max(len(answers) for answers in gathered)
+    in_order = [answers[k] for k in range(count) for answers in gathered if k < len(answers)]
+    return _joined(in_order, len(encoded.rows))
+
+
+def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own: slice) -> list[Any]:
+    """Of every batch of a share: its rows, what the network says, the loss times its units, and the units."""
+    found, training = [], network.training
     network.eval()
     try:
         with torch.no_grad():
             most = getattr(task, "rows_at_once", ROWS)
-            for rows in by_length(encoded.lengths, np.arange(len(encoded.rows)), most):
+            for rows in list(by_length(encoded.lengths, np.arange(len(encoded.rows)), most))[own]:
                 batch = to_device(task.batch(encoded, [int(r) for r in rows]), device)
                 outputs = network(batch.x, batch.lengths)
+                loss, weight = 0.0, 0
                 if batch.target is not None:
-                    loss += float(task.loss(outputs, batch)) * batch.weight
-                    weight += batch.weight
-                found = task.decode(outputs, batch)
-                for place, row in enumerate(rows):
-                    values[row] = found.values[place]
-                    if found.probabilities is not None:
-                        probabilities[row] = found.probabilities[place]
-                    if found.quantiles is not None:
-                        quantiles[row] = found.quantiles[place]
+                    loss, weight = float(task.loss(outputs, batch)) * batch.weight, batch.weight
+                said = task.decode(outputs, batch)
+                found.append(([int(r) for r in rows], [said.values, said.probabilities, said.quantiles], loss, weight))
     finally:
         network.train(training)
+    return found
+
+
+def _joined(answers: Sequence[Any], count: int) -> tuple[Predictions, float]:
+    """The predictions of `count` rows in their order from those of batches, and the mean loss."""
+    columns: list[list[Any]] = [[None] * count for _ in range(3)]
+    loss, weight = 0.0, 0
+    for rows, said, summed, units in answers:
+        loss, weight = loss + summed, weight + units
+        for column, found in zip(columns, said, strict=True):
+            for place, row in enumerate(rows):
+                column[row] = None if found is None else found[place]
+    values, probabilities, quantiles = columns
     bands = None if not quantiles or quantiles[0] is None else np.stack(quantiles)
     return Predictions(values, _together(probabilities), bands), loss / weight if weight else float("nan")
 

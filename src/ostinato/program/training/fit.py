@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from ...errors import InputError, phrase
-from ..digest import examples_sha256, json_sha256
+from ..digest import examples_sha256, json_sha256, weights_sha256
 from ..options import FitOptions
 from ..tasks.task import Task
 from .batches import usual_batch
+from .evaluate import predict
 from .loop import Loop
 from .records import Evaluation, Fitted, Part, Surroundings
-from .state import read_state
+from .state import State, parts_of, read_state, state_of
 from .threads import ThreadCount, torch_on_one_thread
+from .world import check_same, check_size
 
 __all__ = ["Evaluation", "Fitted", "Part", "Surroundings", "fit"]
 
@@ -30,10 +34,13 @@ def fit(
 ) -> Fitted:
     """Trains `network` in place on the rows of `train`, and leaves it with the best weights by the rows of `valid`.
 
+    A task that has `calibrate` is given these rows and what the network with the best weights predicts of them.
+
     The same arguments and the same number of updates give the same bits of the weights, on any number of threads of one
     kind of machine, in one run or in several that a kill divides. Evaluation points, learning rate and early stopping
     are functions of the count of updates; the time can only end the run, and then the result is as of the last
-    evaluation point.
+    evaluation point. Several processes, each of which calls this with its own `surroundings.world`, share every batch:
+    the weights are those of one process but for rounding, and the same bits for one number of processes.
 
     Raises InputError for a part without rows, for class weights that the task does not have, and for a state to resume
     that belongs to something else; NotFiniteError for a loss that is inf or NaN; StorageError where the first state
@@ -58,22 +65,45 @@ def fit(
         "validation rows": examples_sha256(valid.examples),
         "network": json_sha256([[n, str(t.dtype), list(t.shape)] for n, t in network.state_dict().items()]),
     }
-    state = None
-    if where.resume:
-        if where.folder is None:
-            raise InputError(phrase("fit", "folder", "the folder of the state to resume", "none"))
-        state = read_state(where.folder, identity)
+    if where.settings is not None:
+        check_size("fit", where.settings, where.world.size)
+    state = _resumed(where, identity)
     recorded = state.threads if state is not None else (where.settings or {}).get("threads")
     given = options.threads or recorded
-    threads = ThreadCount.fixed(given) if given else ThreadCount.chosen_by_time(torch.get_num_threads())
+    most = where.world.agree(where.world.threads())
+    threads = ThreadCount.fixed(given) if given else ThreadCount.chosen_by_time(most)
     devices = [] if options.device == "cpu" else [torch.device(options.device)]
     network.to(options.device)
+    if state is None and where.world.size > 1:
+        check_same(where.world, {**identity, "first weights": weights_sha256(network.state_dict())})
     with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
-        return Loop(task, network, train, valid, options, where, identity, threads).run(state)
+        found = Loop(task, network, train, valid, options, where, identity, threads).run(state)
+        calibrate = getattr(task, "calibrate", None)
+        if calibrate is not None:
+            calibrate(valid.examples, predict(task, network, valid.encoded, options.device)[0])
+        return found
 
 
 DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "k1", "k2", "class_weights", "seed")
 """The options that the weights depend on, the time apart."""
+
+
+def _resumed(where: Surroundings, identity: Mapping[str, str]) -> State | None:
+    """The state to go on from, which rank 0 reads for all; None: from the beginning.
+
+    The other ranks may wait here while rank 0 fits baselines.
+    """
+    if not where.world.agree(where.resume, patient=True):
+        return None
+    state = None
+    if where.world.rank == 0:
+        if where.folder is None:
+            raise InputError(phrase("fit", "folder", "the folder of the state to resume", "none"))
+        state = read_state(where.folder, identity)
+    if where.world.size == 1:
+        return state
+    document, tensors = where.world.agree(None if state is None else parts_of(state))
+    return state_of(json.loads(document), tensors)
 
 
 def _balance(task: Task, train: Part) -> None:

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -17,13 +18,15 @@ from ..options import FitOptions
 from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions, Task
 from .advice import advice
-from .evaluate import predict, to_device
+from .evaluate import predict_shared, to_device
 from .feeds import feed_of
 from .plan import Plan, Speed, of_time, of_updates, repeated
 from .records import Evaluation, Fitted, Part, Surroundings
+from .reduction import Signals
 from .state import State, write_state
 from .threads import BITS, ThreadCount
 from .updates import Updater
+from .world import check_same
 
 TIMED, TIMED_SHARE = 8, 0.05
 """Updates that are timed to plan the schedule, and the share of the time after which no further one is."""
@@ -32,7 +35,7 @@ SLACK = 0.03
 
 
 class Loop:
-    """One fit, inside `torch_on_one_thread`."""
+    """One fit, inside `torch_on_one_thread`. Every rank of several processes runs it, with the same decisions."""
 
     def __init__(
         self,
@@ -46,12 +49,16 @@ class Loop:
         threads: ThreadCount,
     ) -> None:
         self.task, self.network, self.train, self.valid = task, network, train, valid
-        self.options, self.where, self.identity, self.threads = options, where, identity, threads
+        self.options, self.identity, self.threads = options, identity, threads
+        self.world, self.here, self.where = where.world, where, where.agreed()
         self.seconds_on: dict[int, float] = {}
         """Threads that the fit may choose between → seconds of an update on them; empty where the count is fixed."""
-        self.feed = feed_of(task, train.encoded, options)
-        self.updater = Updater(self.task, self.network, options)
-        self.begun = where.clock()
+        self.keeps = self.world.agree(where.folder is not None)
+        """Whether rank 0 writes states."""
+        self.signals = Signals(self.world, lambda: where.interruption.requested, self._too_late)
+        self.feed = feed_of(task, train.encoded, options, self.world)
+        self.updater = Updater(self.task, self.network, options, self.world, self.signals)
+        self.begun = self.where.clock()
         self.before = 0.0
         self.update, self.loss_sum, self.loss_units = 0, 0.0, 0
         self.history: list[Evaluation] = []
@@ -83,6 +90,8 @@ class Loop:
             "threads": self.threads.count,
             "bits": BITS if self.options.device == "cpu" else "per device",
         }
+        if self.world.size > 1:
+            settings["processes"] = self.world.size
         sentence = advice(self.history, stopped, title_of(self.task.metric), self.higher_is_better)
         found = weights_sha256(self.best)
         return Fitted(
@@ -113,15 +122,18 @@ class Loop:
         else:
             self.plan = of_updates(self.options)
         self.history[0] = replace(self.history[0], learning_rate=self.plan.learning_rate(self.options.learning_rate, 0))
-        if where.folder is not None:
+        if self.keeps:
             begun = where.clock()
-            write_state(where.folder, self._state())
+            state = self._state()
+            if where.folder is not None:
+                write_state(where.folder, state)
             self.speed = Speed(update_seconds, self.speed.evaluation + where.clock() - begun)
 
     def _restore(self, state: State) -> None:
         self.network.load_state_dict(state.weights)
         self.updater.set_moments(state.moments)
-        self.updater.set_carried(state.carried)
+        own = state.carried
+        self.updater.set_carried(own if own is None or self.world.size == 1 else own[str(self.world.rank)])
         self.best = {name: t.to(self.options.device) for name, t in state.best.items()}
         self.plan, self.update, self.history = state.plan, state.update, list(state.history)
         self.loss_sum, self.loss_units, self.before = state.loss_sum, state.loss_units, state.seconds
@@ -129,7 +141,7 @@ class Loop:
 
     def _time_updates(self) -> float:
         """Seconds of a mean update over batches of all lengths, on a copy of the network; chooses the threads by it."""
-        clock, trial = self.where.clock, Updater(self.task, copy.deepcopy(self.network), self.options)
+        clock, trial = self.where.clock, Updater(self.task, copy.deepcopy(self.network), self.options, self.world)
         limit = TIMED_SHARE * self._seconds_left()
         order = np.argsort([self.feed.steps(u) for u in range(self.feed.per_epoch)], kind="stable")
         count = min(TIMED, len(order))
@@ -160,7 +172,7 @@ class Loop:
             at_point = plan.is_point(self.update)
             if at_point and plan.patience and self._stale() >= plan.patience:
                 return "patience"
-            if where.interruption.requested:
+            if self.signals.requested:
                 if not at_point:
                     # The state is the one before this evaluation, which an uninterrupted run does not have.
                     self._save()
@@ -172,7 +184,7 @@ class Loop:
             self.loss_sum, self.loss_units = self.loss_sum + loss * units, self.loss_units + units
             self.update += 1
             where.listener.updated(self.update)
-            if self._too_late():
+            if self.signals.late:
                 self.update = self.history[-1].update  # what was learned since is not part of the result
                 return "minutes"
             if plan.is_point(self.update):
@@ -186,12 +198,13 @@ class Loop:
         return "updates"
 
     def _one_update(self, updater: Updater, update: int, threads: int | None = None) -> tuple[float, int]:
-        batch = to_device(self.feed.batch(update), self.options.device)
-        if updater is not self.updater and batch.resets is not None:
-            batch = replace(batch, begins=True)  # timed out of turn
+        batch = self.feed.batch(update)
+        if batch is not None:
+            batch = to_device(batch, self.options.device)
+            if updater is not self.updater and batch.resets is not None:
+                batch = replace(batch, begins=True)  # timed out of turn
         with kernel_threads(threads or self.threads.count):
-            loss = updater.step(batch, update, self.plan.learning_rate(self.options.learning_rate, update))
-        return loss, batch.weight
+            return updater.step(batch, update, self.plan.learning_rate(self.options.learning_rate, update))
 
     def _evaluated(self) -> None:
         self._evaluate()
@@ -199,21 +212,29 @@ class Loop:
 
     def _evaluate(self) -> None:
         """Adds a line to the history, and keeps the weights where it is the best."""
+        if self.world.size > 1:
+            check_same(self.world, {f"weights after update {self.update}": weights_sha256(self._weights())})
         with kernel_threads(self.threads.count):
-            predictions, loss = predict(self.task, self.network, self.valid.encoded, self.options.device)
-        if not self.history:
-            self._ask_direction(predictions)
-        metric = float(self.task.score(self.valid.examples, predictions))
+            encoded, device = self.valid.encoded, self.options.device
+            found = predict_shared(self.task, self.network, encoded, device, self.world)
+        judged = None if found is None else self._judged(*found)
+        metric, loss, self.higher_is_better = self.world.agree(judged)
         train_loss = self.loss_sum / self.loss_units if self.loss_units else math.nan
         rate = self.plan.learning_rate(self.options.learning_rate, self.update)
         seconds = self.before + self.where.clock() - self.begun
-        found = Evaluation(self.update, seconds, train_loss, metric, False, rate, loss)
+        made = Evaluation(self.update, seconds, train_loss, metric, False, rate, loss)
         best = self._best()
-        better = best is None or self._order(found) > self._order(best)
+        better = best is None or self._order(made) > self._order(best)
         if better:
             self.best = self._weights()
-        self.history.append(replace(found, best=better))
+        self.history.append(replace(made, best=better))
         self.loss_sum, self.loss_units = 0.0, 0
+
+    def _judged(self, predictions: Predictions, loss: float) -> tuple[float, float, bool]:
+        """The metric, the loss, and whether a higher metric is better."""
+        if not self.history:
+            self._ask_direction(predictions)
+        return float(self.task.score(self.valid.examples, predictions)), loss, self.higher_is_better
 
     def _ask_direction(self, predictions: Predictions) -> None:
         count = min(50, len(self.valid.examples))
@@ -239,12 +260,13 @@ class Loop:
         return self.options.updates is None and self.where.settings is None
 
     def _too_late(self) -> bool:
-        """Whether an evaluation now would end too long after the time."""
-        return self._bounded() and self._seconds_left() + SLACK * self.options.minutes * 60 < self.speed.evaluation
+        """Whether an evaluation now would end too long after the time, by the clock of this rank."""
+        left = self._seconds_left(self.here) if self._bounded() else math.inf
+        return left + SLACK * self.options.minutes * 60 < self.speed.evaluation
 
-    def _seconds_left(self) -> float:
-        """Seconds that the fit may still take."""
-        where = self.where
+    def _seconds_left(self, where: Surroundings | None = None) -> float:
+        """Seconds that the fit may still take, by the clock that the ranks agree on or by another."""
+        where = where or self.where
         if where.seconds_left is not None:
             left = where.seconds_left()
         else:
@@ -275,15 +297,26 @@ class Loop:
             weights=self.network.state_dict(),
             best=self.best,
             moments=self.updater.moments(),
-            carried=self.updater.carried(),
+            carried=self._carried(),
         )
+
+    def _carried(self) -> Mapping[str, Any] | None:
+        """What the next window of the streams depends on; of several processes on rank 0, by the number of the rank."""
+        own = self.updater.carried()
+        if self.world.size == 1 or self.train.encoded.streams is None:
+            return own
+        gathered = self.world.gather(own)
+        return None if gathered is None else {str(rank): carried for rank, carried in enumerate(gathered)}
 
     def _save(self) -> None:
         """Writes the state; where that fails, says so once and goes on, since the weights in memory are whole."""
+        if not self.keeps:
+            return
+        state = self._state()
         if self.where.folder is None:
             return
         try:
-            write_state(self.where.folder, self._state())
+            write_state(self.where.folder, state)
         except StorageError as error:
             note = f"The state after update {self.update} was not written, the fit goes on: {error}"
             if not self.notes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data.examples import Examples
 from ..tasks.task import Encoded
 from .plan import Plan
+from .world import Alone, World
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Fitted:
     advice: str
     """One sentence: whether more time would have helped."""
     settings: Mapping[str, Any]
-    """Everything a repetition needs that is not in the options: planned updates, evaluation interval, threads."""
+    """Everything a repetition needs that is not in the options: planned updates, evaluation interval, threads, and the
+    number of processes where there were several."""
     notes: tuple[str, ...] = ()
     """What went wrong without ending the fit, a sentence each: a state that could not be written."""
 
@@ -114,3 +116,17 @@ class Surroundings:
     """Whether to go on from the state in `folder`."""
     settings: Mapping[str, Any] | None = None
     """`Fitted.settings` of an earlier run, to repeat it; None: a new plan."""
+    world: World = Alone()
+    """The processes that share the fit."""
+
+    def agreed(self) -> Surroundings:
+        """The same with rank 0's clock on all ranks, each of which must then read it equally often."""
+        world, left = self.world, self.seconds_left
+        if world.size == 1:
+            return self
+        return replace(
+            self,
+            clock=lambda: world.agree(self.clock()),
+            seconds_left=None if left is None else lambda: world.agree(left()),
+            reserve=lambda seconds: world.agree(self.reserve(seconds)),
+        )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...errors import InputError, phrase
 from ..storage import read_safetensors, write_bytes
+from .nested import with_tensors, without_tensors
 from .plan import Plan, Speed
 from .records import Evaluation
 
@@ -62,6 +63,13 @@ def write_state(folder: Path, state: State) -> None:
 
     Raises StorageError where the disk is full or the folder cannot be written.
     """
+    written, tensors = parts_of(state)
+    write_bytes(folder / TENSORS, save(tensors, {"state": written}), "train")
+    write_bytes(folder / READABLE, written.encode(), "train")
+
+
+def parts_of(state: State) -> tuple[str, dict[str, Tensor]]:
+    """The state as a JSON document and as tensors by name, from which `state_of` makes it again."""
     document = {
         "format": FORMAT,
         "update": state.update,
@@ -79,9 +87,7 @@ def write_state(folder: Path, state: State) -> None:
     document["carried"] = without_tensors(state.carried, carried)
     groups = {"weights": state.weights, "best": state.best, "moments": state.moments, "carried": carried}
     tensors = {f"{group}/{n}": t.detach().cpu().clone() for group, ts in groups.items() for n, t in ts.items()}
-    written = json.dumps(document, indent=1)
-    write_bytes(folder / TENSORS, save(tensors, {"state": written}), "train")
-    write_bytes(folder / READABLE, written.encode(), "train")
+    return json.dumps(document, indent=1), tensors
 
 
 def read_state(folder: Path, identity: Mapping[str, str]) -> State:
@@ -99,7 +105,7 @@ def read_state(folder: Path, identity: Mapping[str, str]) -> State:
         if document["format"] > FORMAT:
             remedy = "Install the version of ostinato that wrote it, or a later one."
             raise InputError(phrase(WHERE, "the state's format", f"at most {FORMAT}", document["format"], remedy))
-        found = _state(document, tensors)
+        found = state_of(document, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
@@ -125,7 +131,8 @@ def evaluation_of(found: Mapping[str, Any]) -> Evaluation:
     return Evaluation(**values)
 
 
-def _state(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
+def state_of(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
+    """The state of which `parts_of` gave the parts."""
     groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "moments": {}, "carried": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
@@ -145,34 +152,3 @@ def _state(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
         identity=document["identity"],
         **groups,
     )
-
-
-TENSOR, TUPLE = "a tensor", "a tuple"
-"""The keys under which JSON names a tensor, and holds the values of a tuple."""
-
-
-def without_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """The value as JSON holds it; its tensors go into `tensors`, under names that stand in their places."""
-    if isinstance(value, Tensor):
-        name = str(len(tensors))
-        tensors[name] = value
-        return {TENSOR: name}
-    if isinstance(value, Mapping):
-        return {key: without_tensors(inner, tensors) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        inside = [without_tensors(inner, tensors) for inner in value]
-        return inside if isinstance(value, list) else {TUPLE: inside}
-    return value
-
-
-def with_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What `without_tensors` was given."""
-    if isinstance(value, Mapping):
-        if TENSOR in value:
-            return tensors[value[TENSOR]]
-        if TUPLE in value:
-            return tuple(with_tensors(inner, tensors) for inner in value[TUPLE])
-        return {key: with_tensors(inner, tensors) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [with_tensors(inner, tensors) for inner in value]
-    return value

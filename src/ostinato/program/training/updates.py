@@ -1,4 +1,4 @@
-"""One update of the weights: loss, gradient, clipping, Adam."""
+"""One update of the weights: loss, gradient, the sum over all ranks, clipping, Adam."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from ...bptt import TruncatedBPTT
 from ...errors import NotFiniteError, phrase
 from ..options import FitOptions
 from ..tasks.task import Batch, Task
+from .reduction import Reduction, Signals
 from .seeds import derived
+from .world import World
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -22,31 +24,57 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 class Updater:
     """A network with its optimiser."""
 
-    def __init__(self, task: Task, network: nn.Module, options: FitOptions) -> None:
+    def __init__(
+        self,
+        task: Task,
+        network: nn.Module,
+        options: FitOptions,
+        world: World | None = None,
+        signals: Signals | None = None,
+    ) -> None:
         self.task, self.network, self.options = task, network, options
         self._named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
         self._parameters = [p for _, p in self._named]
         self._adam = torch.optim.Adam(self._parameters, lr=options.learning_rate, fused=True)
+        self._reduction = Reduction(self._parameters, world, signals)
+        rank = self._reduction.world.rank
+        self._purpose = f"noise of rank {rank}" if rank else "noise"
         self._streams: TruncatedBPTT | None = None
 
-    def step(self, batch: Batch, update: int, learning_rate: float) -> float:
-        """Makes the update with this number, counted from 0; returns the loss before it.
+    def step(self, batch: Batch | None, update: int, learning_rate: float) -> tuple[float, int]:
+        """Makes the update with this number, counted from 0; returns the loss before it and its units, of all ranks.
 
-        Masks of dropout and other noise are drawn from a seed that the number of the update gives. Raises
+        batch  this rank's share; None of an empty one, which takes part nevertheless
+        Masks of dropout and other noise are drawn from a seed that the number of the update and the rank give. Raises
         NotFiniteError before the weights change where the loss or its gradient is inf or NaN.
         """
-        torch.manual_seed(derived(self.options.seed, "noise", update))
-        self._adam.zero_grad()
-        loss = self.task.loss(self._outputs(batch), batch)
-        value = loss.item()
+        value, units = self.gradient(batch, update)
         self._check("the loss", value, update)
-        loss.backward()
         norm = clip_grad_norm_(self._parameters, self.options.clip or math.inf)
         self._check("the norm of the gradient", norm.item(), update)
         for group in self._adam.param_groups:
             group["lr"] = learning_rate
         self._adam.step()
-        return value
+        return value, units
+
+    def gradient(self, batch: Batch | None, update: int) -> tuple[float, int]:
+        """Puts the gradients of the mean loss over the shares of all ranks into the parameters.
+
+        Returns that loss and its units.
+        """
+        return self._reduction(*self._own_gradient(batch, update))
+
+    def _own_gradient(self, batch: Batch | None, update: int) -> tuple[float, int]:
+        torch.manual_seed(derived(self.options.seed, self._purpose, update))
+        self._adam.zero_grad()
+        if batch is None:
+            return 0.0, 0
+        outputs = self._outputs(batch)
+        if not batch.weight and self._reduction.world.size > 1:
+            return 0.0, 0  # a mean over nothing, which would be NaN, adds nothing to that of all ranks
+        loss = self.task.loss(outputs, batch)
+        loss.backward()
+        return loss.item(), batch.weight
 
     def _outputs(self, batch: Batch) -> Any:
         """The network's outputs; of a window of streams with gradients that reach k2 steps back."""

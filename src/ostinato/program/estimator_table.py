@@ -1,0 +1,16 @@
+"""The estimator of each task by the task's name: what `ostinato.train` and `ostinato.load` give back."""
+
+from __future__ import annotations
+
+from .estimators import NetworkEstimator, SequenceClassifier, SequenceRegressor, SequenceTagger
+from .forecaster import Forecaster
+from .language_models import LanguageModel
+
+ESTIMATORS: dict[str, type[NetworkEstimator]] = {
+    "classify": SequenceClassifier,
+    "regress": SequenceRegressor,
+    "tag": SequenceTagger,
+    "forecast": Forecaster,
+    "generate": LanguageModel,
+    "language-model": LanguageModel,
+}

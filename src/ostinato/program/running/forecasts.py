@@ -1,0 +1,61 @@
+"""Forecasts of a model folder: after the end of the training's series, or of the series in another file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import InputError, phrase
+from ..data.examples import Examples
+from ..data.found import changed_source
+from ..data.read import read
+from ..folder.forecasts import Columns, forecasts_csv
+from ..tasks.task import Task
+from ..training.evaluate import predict
+from .model import Model
+from .unlabelled import for_another_file
+
+WHERE = "ostinato predict"
+
+
+def continued(model: Model, data: Path | None) -> str:
+    """The forecast after the end of every series, as CSV: unique_id, ds, median, lo-80, hi-80, …
+
+    Raises InputError where the files of the training are gone or have changed, or where a covariate that has to be
+    known ahead is not.
+    """
+    examples = last_windows(model, data)
+    found, _ = predict(model.task, model.network, model.task.encode(examples))
+    return forecasts_csv(examples.inputs, found, Columns(examples.channels, levels_of(model.task)))
+
+
+def last_windows(model: Model, data: Path | None) -> Examples:
+    """The last window of each series of `data`, or of the training's files."""
+    options = model.config.options.data
+    if data is not None:
+        return read(for_another_file(options, data), with_target=False).examples
+    if not options.paths:
+        remedy = "Give a file with the series as DATA."
+        raise InputError(phrase(WHERE, "DATA", "given for a model that was trained from Python", "none", remedy))
+    gone = [path for path in (*options.paths, options.valid, options.test) if path is not None and not path.exists()]
+    if gone:
+        remedy = "Give a file with the series as DATA."
+        raise InputError(phrase(WHERE, "the file of the training", "still there", f"none at {gone[0]}", remedy))
+    dataset = read(options, with_target=False)
+    changed = changed_source(dataset.sources, model.config.sources)
+    if changed is not None:
+        remedy = "Give it as DATA, to forecast after its new end."
+        raise InputError(phrase(WHERE, str(changed.path), "the file of the training", "one that has changed", remedy))
+    return dataset.examples
+
+
+def levels_of(task: Task) -> list[float]:
+    """The percent that the bands of a task's quantiles cover, the narrowest first."""
+    shares = list(getattr(task, "quantiles", ()))
+    return [round(100 * (1 - 2 * low), 8) for low in reversed(shares[: len(shares) // 2])]
+
+
+def refuse_lines(task: Task) -> None:
+    """Refuses to answer line by line where a line is no whole input."""
+    if task.name == "forecast":
+        remedy = "Give a file with the series, or none, to forecast after the end of the training's."
+        raise InputError(phrase(WHERE, "DATA", "a file, as a forecast reads whole series", "- for lines", remedy))

@@ -1,0 +1,104 @@
+"""Texts of a model folder: printed while they are written, or as one document, and compared with the training text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from ...errors import InputError, phrase
+from .model import Model, open_model
+from .remembered import Remembered, remembered, training_texts
+from .writing import Sample, Wish, Writer
+
+WHERE = "ostinato generate"
+WRITING = ("language-model", "generate")
+"""Tasks whose models write texts."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Samples, and what of them is in the training text."""
+
+    wish: Wish
+    samples: Sequence[Sample]
+    found: Remembered | None
+    said: str
+    """What there is to say of the comparison."""
+
+    def content(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "prompt": self.wish.prompt,
+            "seed": self.wish.seed,
+            "samples": [
+                {"text": self.wish.prompt + s.text, "written": s.text, "given": dict(s.given), "ended": s.ended}
+                for s in self.samples
+            ],
+            "memorised": None if self.found is None else self.found.content(),
+            "said": self.said,
+        }
+
+
+def generate(model: Path, wish: Wish, count: int, out: TextIO | None, notes: TextIO | None = None) -> Generated:
+    """Writes `count` texts to `out` as they come, the prompt first, and says on `notes` what of them is remembered.
+
+    Without `out` they are only given back. Raises InputError for a model of another task, and for a wish that it
+    cannot fulfil.
+    """
+    if count < 1:
+        raise InputError(phrase(WHERE, "--count", "a whole number of 1 or more", count))
+    opened = open_model(model)
+    writer = writer_of(opened)
+    samples = []
+    for number in range(count):
+        sample, pieces = writer.begin(wish, number)
+        if out is not None and number and not writer.items:
+            out.write("\n")
+        if notes is not None and sample.given and len(wish.given) < len(sample.given):
+            print(", ".join(f"{name}: {value}" for name, value in sample.given.items()), file=notes, flush=True)
+        printed(wish.prompt, pieces, out)
+        samples.append(sample)
+    found, said = compared(opened, [wish.prompt + sample.text for sample in samples])
+    if notes is not None:
+        cut = sum(not sample.ended for sample in samples) if writer.items else 0
+        sentences = [f"{cut} of {count} samples were cut at --length {wish.length}."] if cut else []
+        for sentence in (*sentences, said):
+            print(sentence, file=notes)
+    return Generated(wish, samples, found, said)
+
+
+def printed(prompt: str, pieces: Any, out: TextIO | None) -> None:
+    """Writes a text piece by piece, so that it is seen while it comes; in a file or pipe line by line."""
+    flushes = out is not None and out.isatty()
+    if out is not None:
+        out.write(prompt)
+    for piece in pieces:
+        if out is None:
+            continue
+        out.write(piece)
+        if flushes or "\n" in piece:
+            out.flush()
+    if out is not None:
+        out.write("\n")
+        out.flush()
+
+
+def writer_of(opened: Model) -> Writer:
+    """The writer of a model. Raises InputError for a model of a task without texts to write."""
+    if opened.config.task not in WRITING:
+        remedy = "Give a folder that was trained on a text, or with --given; `ostinato predict` is for the others."
+        expected = f"of the task {' or '.join(WRITING)}"
+        raise InputError(phrase(WHERE, "MODEL", expected, f"one of {opened.config.task}", remedy))
+    return Writer(opened.task, opened.network, WHERE)
+
+
+def compared(opened: Model, texts: Sequence[str]) -> tuple[Remembered | None, str]:
+    """What of the texts is in the training text, and the sentences that say it."""
+    task: Any = opened.task
+    train, said = training_texts(opened.config.options.data, opened.config.sources)
+    if train is None:
+        return None, said
+    found = remembered(texts, train, task.units.unit)
+    return found, " ".join(filter(None, [found.sentence(), said]))

@@ -1,0 +1,70 @@
+"""Short texts that a network writes while it is trained: shown at the evaluations, and kept in samples.jsonl."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ...errors import StorageError
+from ..data.refusals import shown
+from ..storage import write_bytes
+from ..tasks.task import Task
+from .writing import Sample, Wish, Writer
+
+FILE = "samples.jsonl"
+LENGTH, WIDTH = 60, 90
+"""Units of a text, and characters of the line that shows it."""
+WHERE = "train"
+
+
+class TrainingSamples:
+    """Writes one text at an evaluation; the number of the update decides its draws, and no other generator is used.
+
+    folder  where samples.jsonl is kept; None: nowhere, for a private model
+    """
+
+    def __init__(self, task: Task, network: nn.Module, folder: Path | None) -> None:
+        self.writer, self.network = Writer(task, network, WHERE), network
+        self.path = None if folder is None else folder / FILE
+        self.lines: list[dict[str, Any]] = []
+
+    def resumed(self, update: int) -> None:
+        """Takes over what an earlier run has written up to an update; what came after it is written again."""
+        if self.path is not None and self.path.is_file():
+            known = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+            self.lines = [line for line in known if line["update"] <= update]
+
+    def write(self, update: int) -> tuple[str, str]:
+        """(a line that shows the text after an update, what went wrong with the file or nothing)"""
+        training = self.network.training
+        self.network.eval()
+        try:
+            sample = self.writer.write(Wish(length=LENGTH), update)
+        finally:
+            self.network.train(training)
+        self.lines.append({"update": update, "given": dict(sample.given), "text": sample.text})
+        return _line(sample), self._keep()
+
+    def _keep(self) -> str:
+        if self.path is None:
+            return ""
+        content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.lines)
+        try:
+            write_bytes(self.path, content.encode("utf-8", "backslashreplace"), WHERE)
+        except StorageError as error:
+            self.path = None
+            return f"Samples are not kept any more: {error}"
+        return ""
+
+
+def _line(sample: Sample) -> str:
+    given = ", ".join(f"{name}: {value}" for name, value in sample.given.items())
+    return f"written{f' ({given})' if given else ''}: {shown(sample.text, WIDTH)}"
+
+
+def samples_of(task: Task, network: nn.Module, folder: Path | None) -> TrainingSamples | None:
+    """The samples of a task whose networks write texts; None of another task."""
+    return TrainingSamples(task, network, folder) if hasattr(network, "step") and hasattr(task, "units") else None
