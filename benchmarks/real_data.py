@@ -3,53 +3,10 @@
 import gzip
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Given = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Published:
-    """A figure by somebody else, or by counting."""
-
-    what: str
-    figure: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What the mean of a metric over seeds should reach."""
-
-    metric: str
-    value: float
-    lower_is_better: bool = False
-
-    def reached(self, value: float) -> bool:
-        return value <= self.value if self.lower_is_better else value >= self.value
-
-
-SHARES = ("accuracy", "tag_accuracy", "unknown_accuracy", "macro_f1", "log_loss")
-"""Metrics of classes and tags that the page shows."""
-
-
-@dataclass(frozen=True)
-class RealTask:
-    """A data set as the program is called on it."""
-
-    name: str
-    title: str
-    given: Callable[[Path, Path], Given]
-    """(folder of data, folder for made files) → options of `ostinato train`."""
-    minutes: float
-    seeds: int
-    aims: tuple[Aim, ...]
-    published: tuple[Published, ...]
-    note: str = ""
-    metrics: tuple[str, ...] = SHARES
-    """Those of the task's table that are recorded."""
+from real_series import SERIES_TASKS
+from real_task import Aim, Given, Published, RealTask
 
 
 def series(name: str) -> Callable[[Path, Path], Given]:
@@ -103,7 +60,7 @@ def _of_series(dense: str, convolutional: str, echo_state: str, mixed: str, near
     )
 
 
-TASKS = (
+TASKS: tuple[RealTask, ...] = (
     RealTask(
         "imdb",
         "IMDB reviews, 25,000 to train on and 25,000 to test",
@@ -191,4 +148,5 @@ TASKS = (
             Published("mean and deviation of each channel, without order", ".925", _COUNTED),
         ),
     ),
+    *SERIES_TASKS,
 )

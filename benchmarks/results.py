@@ -17,7 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from real_data import TASKS, RealTask
+from real_data import TASKS
+from real_task import RealTask
 from results_page import page
 from torch_twin import compare, options_of
 

@@ -1,5 +1,7 @@
 """`ostinato generate` as a user types it: samples, one document, what is remembered, and every refusal."""
 
+import csv
+import io
 import json
 import shutil
 
@@ -259,3 +261,38 @@ def test_a_training_that_broke_off_goes_on_to_the_same_bits_and_the_same_texts(t
     assert texts[0] == texts[1] and "lost" not in texts[1]
     folders = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "broken")]
     assert folders[0]["test"] == folders[1]["test"]
+
+
+def test_a_language_model_goes_on_with_a_prompt_and_says_what_it_remembers(tmp_path):
+    (tmp_path / "cats.txt").write_text("abcdefg hij. " * 200 + "\n", encoding="utf-8")
+    words = ("train", "cats.txt", "--updates", 120, "--layers", 1, "--k1", 32, *SMALL, "--batch", 8, "--no-baselines")
+    ended = ostinato(tmp_path, *words, "--out", "model")
+    assert ended.status == 0, ended.err
+    assert "\nwritten: '" in ended.err and (tmp_path / "model" / "samples.jsonl").exists()
+    words = ("generate", "model", "--prompt", "abc", "--temperature", 0, "--length", 30)
+    ended = ostinato(tmp_path, *words, "--count", 2)
+    text = ("abcdefg hij. " * 3)[:33]
+    assert ended.out == f"{text}\n\n{text}\n"
+    assert ended.err == "52 of 52 runs of 8 characters (100 %) are in the training text.\n"
+    stopped = ostinato(tmp_path, *words, "--stop", "ij")
+    assert stopped.out == "abcdefg h\n"
+    refused = ostinato(tmp_path, *words, "--given", "a=b")
+    assert refused.status == 2 and "--given must be left out for a language model, got a." in refused.err
+
+
+def test_a_list_of_short_lines_is_a_model_of_items(tmp_path):
+    lines = [f"{'ab' * (1 + k % 3)}{k}" for k in range(200)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = ("train", "lines.txt", "--updates", 60, *SMALL, "--out", "model")
+    ended = ostinato(tmp_path, *words)
+    assert ended.err.startswith("The task is generate: lines.txt is a list of items")
+    texts = ostinato(tmp_path, "generate", "model", "--count", 5).out.splitlines()
+    assert len(texts) == 5 and all(text.startswith("a") for text in texts)
+    (tmp_path / "two.txt").write_text("abab3\nbbbb\n", encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(ostinato(tmp_path, "predict", "model", "two.txt").out)))
+    assert [row["line"] for row in rows] == ["abab3", "bbbb"] and list(rows[0])[2:] == [
+        "units",
+        "nats",
+        "nats_per_unit",
+    ]
+    assert float(rows[0]["nats"]) < float(rows[1]["nats"])

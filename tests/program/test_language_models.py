@@ -1,137 +1,108 @@
-"""`LanguageModel`: scikit-learn's contract, conditions, new texts, saved and loaded."""
+"""Language models from text files to a folder and back, by the commands that a user types."""
+
+import csv
+import io
+import json
+import math
 
 import numpy as np
-import pandas
 import pytest
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
 
-import ostinato
-from ostinato import LanguageModel
-from ostinato.errors import InputError
-from program.tasks.made_items import SMALL, letters
+from ostinato.apps.reading import language_reference
+from program.commands import ostinato
 
-FAST = {**SMALL, "updates": 250}
-ITEMS = letters(300)
-TEXTS, GIVEN = list(ITEMS.targets), [given[0] for given in ITEMS.inputs]
+SMALL = ("--hidden", 12, "--layers", 1, "--embedding", 8, "--batch", 4, "--k1", 16, "--updates", 30, "--quiet")
+LATER = "The value of the expression is a tuple.\nIt is <b>not</b> a list & no set.\n"
 
 
 @pytest.fixture(scope="module")
-def fitted():
-    return LanguageModel(**FAST).fit(TEXTS, GIVEN)
+def trained(tmp_path_factory):
+    place = tmp_path_factory.mktemp("texts")
+    text = language_reference()
+    (place / "a.txt").write_text(text[:14_000], encoding="utf-8")
+    (place / "b.txt").write_text(text[14_000:20_000], encoding="utf-8")
+    (place / "later.txt").write_text(LATER, encoding="utf-8")
+    ended = ostinato(place, "train", "a.txt", "b.txt", *SMALL, "--no-lens", "--out", "model", "--json")
+    return place, ended.document, text
 
 
-def test_parameters_are_read_set_and_cloned():
-    made = LanguageModel(hidden=7, options={"zoneout": 0.1})
-    assert made.get_params()["hidden"] == 7 and made.get_params()["cell"] is None
-    assert made.set_params(hidden=9, cell="lstm") is made and (made.hidden, made.cell) == (9, "lstm")
-    copy = clone(made)
-    assert copy.get_params() == made.get_params() and not hasattr(copy, "network_")
-    with pytest.raises(NotFittedError):
-        made.generate()
+def test_the_folder_says_what_was_trained_and_how_well(trained):
+    place, document, text = trained
+    assert document["task"] == "language-model" and document["status"] in (0, 1)
+    metrics = json.loads((place / "model/metrics.json").read_text())
+    assert metrics["metric"] == "nats_per_character" and not metrics["higher_is_better"]
+    assert list(metrics["test"]["baselines"]) == ["unigram", "n-gram", "window of 8 units"]
+    nats = metrics["all"]["model"]["nats_per_character"]["value"]
+    assert metrics["all"]["model"]["perplexity_per_character"]["value"] == pytest.approx(math.exp(nats))
+    assert metrics["details"]["characters"] == metrics["details"]["units"]
+    assert abs(metrics["details"]["characters"] - 2000) < 600
+    assert "2 files are documents of their own: no state crosses their 1 joint." in document["notes"]
+    config = json.loads((place / "model/config.json").read_text())
+    assert config["options"]["network"]["both_directions"] is False and config["options"]["fit"]["k1"] == 16
 
 
-def test_options_that_are_left_out_are_the_task_s_own(fitted):
-    options = fitted.train_options_
-    assert (options.network.hidden, options.fit.learning_rate) == (SMALL["hidden"], SMALL["learning_rate"])
-    assert not options.network.both_directions and options.network.layers == 1
-    small = LanguageModel(updates=1).fit(TEXTS[:40])
-    assert small.train_options_.network.hidden == 256 and small.train_options_.fit.learning_rate == 5e-3
+def test_the_figures_are_those_of_the_table_of_predictions(trained):
+    place, _, text = trained
+    rows = list(csv.DictReader(io.StringIO((place / "model/predictions.csv").read_text())))
+    metrics = json.loads((place / "model/metrics.json").read_text())
+    units = np.array([int(row["units"]) for row in rows])
+    nats = np.array([float(row["nats_per_unit"]) for row in rows])
+    value = metrics["all"]["model"]["nats_per_character"]["value"]
+    assert (units * nats).sum() / units.sum() == pytest.approx(value, rel=1e-5)
+    assert rows[0]["id"].startswith("b.txt:") and rows[0]["text"].endswith("…")
 
 
-def test_texts_obey_the_condition_and_the_seed_gives_them_again(fitted):
-    for given in ({"given": "a"}, "a", ("a",)):
-        texts = fitted.generate(8, given=given, top_p=0.9, seed=4)
-        assert all(set(text) == {"a"} for text in texts)
-        assert fitted.generate(8, given=given, top_p=0.9, seed=4) == texts
-    assert fitted.generate(20, seed=4) != fitted.generate(20, seed=5)
-    assert fitted.generate(1, prompt="bb", given="b", temperature=0)[0].startswith("bb")
+def test_evaluate_repeats_the_figures_and_adds_the_places(trained):
+    place, document, _ = trained
+    found = ostinato(place, "evaluate", "model", "--json").document
+    value = document["metrics"]["all"]["model"]["nats_per_character"]["value"]
+    assert found["metrics"]["nats_per_character"]["value"] == pytest.approx(value, rel=1e-5)
+    assert found["by_length"] == [] and found["details"]["by_position"][0]["places"] == "0 to 9"
+    text = ostinato(place, "evaluate", "model").out
+    assert "units of a passage  units  nats per character" in text and "(e to the nats)" in text
 
 
-def test_score_is_minus_the_nats_and_bits_are_of_characters(fitted):
-    nats = -fitted.score(TEXTS, GIVEN)
-    assert 0.3 < nats < 0.5
-    assert fitted.bits_per_character(TEXTS, GIVEN) == pytest.approx(nats / np.log(2))
-    wrong = ["b" if given == "a" else "a" for given in GIVEN]
-    assert fitted.score(TEXTS, wrong) < -2 * nats
-    steps = np.array([len(text) + 1 for text in TEXTS])
-    assert (fitted.predict(TEXTS, GIVEN) * steps).sum() / steps.sum() == pytest.approx(nats, rel=1e-6)
+def test_another_file_and_lines_are_answered(trained):
+    place, _, _ = trained
+    table = list(csv.DictReader(io.StringIO(ostinato(place, "predict", "model", "later.txt").out)))
+    assert len(table) == 1 and int(table[0]["characters"]) == len(LATER) and table[0]["id"] == "later.txt:1"
+    ended = ostinato(place, "predict", "model", "-", typed="The value\n\nis\n")
+    first, empty, last = ended.out.splitlines()
+    assert first.split("\t")[1] == "9" and 0 < float(first.split("\t")[0]) < 10 and last.endswith("\t2")
+    assert empty == "error: ostinato predict: a line must be a text, got an empty line." and ended.status == 2
 
 
-def test_a_saved_model_gives_the_same_texts_and_scores(fitted, tmp_path):
-    folder = fitted.save(tmp_path / "letters")
-    again = ostinato.load(folder)
-    assert isinstance(again, LanguageModel)
-    assert again.generate(10, seed=3) == fitted.generate(10, seed=3)
-    assert again.score(TEXTS, GIVEN) == fitted.score(TEXTS, GIVEN)
-    assert clone(again).get_params()["hidden"] == SMALL["hidden"]
+def test_the_page_shades_the_most_surprising_passages_and_escapes_them(trained):
+    place, _, _ = trained
+    ostinato(place, "train", "a.txt", "--test", "later.txt", *SMALL, "--no-lens", "--no-baselines", "--out", "shaded")
+    page = (place / "shaded/report.html").read_text()
+    assert "The most surprising passages" in page and "color-mix(in srgb, var(--mark)" in page
+    assert "<b>" not in page and "&lt;" in page
+    more = ("--private", "--no-lens", "--no-baselines", "--out", "hidden")
+    ostinato(place, "train", "a.txt", "--test", "later.txt", *SMALL, *more)
+    assert "The most surprising passages" not in (place / "hidden/report.html").read_text()
+    assert not (place / "hidden/predictions.csv").exists()
 
 
-def test_it_works_in_cross_validation_and_in_a_search():
-    quick = LanguageModel(**{**FAST, "updates": 20})
-    scores = cross_val_score(quick, TEXTS[:90], GIVEN[:90], cv=3)
-    assert scores.shape == (3,) and (scores < 0).all()
-    found = GridSearchCV(quick, {"hidden": [4, 32]}, cv=2).fit(TEXTS[:90], GIVEN[:90])
-    assert found.best_params_ == {"hidden": 32}
+@pytest.mark.parametrize("unit", ["word", "bpe:300"])
+def test_other_units_are_trained_and_kept(trained, unit):
+    place, _, _ = trained
+    name = unit.partition(":")[0]
+    ended = ostinato(place, "train", "a.txt", *SMALL, "--unit", unit, "--no-lens", "--no-baselines", "--out", name)
+    assert ended.status in (0, 1)
+    files = {path.name for path in (place / name).iterdir()}
+    assert ("tokenizer.json" in files) == (unit != "word") and ("vocabulary.json" in files) == (unit == "word")
+    answer = ostinato(place, "predict", name, "-", typed="the value of the expression\n").out
+    assert int(answer.split("\t")[1]) >= 4
 
 
-def test_numbers_frames_and_several_columns_are_conditions():
-    quick = {**FAST, "updates": 5}
-    numbers = np.array([[1.0, 2.0] if given == "a" else [-1.0, 2.0] for given in GIVEN])
-    assert LanguageModel(**quick).fit(TEXTS, numbers).task_.conditions.scaling is not None
-    frame = pandas.DataFrame({"letter": GIVEN, "sign": ["x"] * len(GIVEN)})
-    model = LanguageModel(**quick).fit(TEXTS, frame)
-    assert model.task_.conditions.columns == ["letter", "sign"]
-    assert len(model.generate(2, given={"letter": "a"})) == 2
-    of_numbers = LanguageModel(**quick).fit(TEXTS, pandas.DataFrame({"x": numbers[:, 0]}))
-    assert of_numbers.task_.conditions.columns == ["x"]
-    assert len(of_numbers.generate(1, given={"x": 0.5})) == 1
+def test_a_repeated_run_has_the_same_weights(trained):
+    place, document, _ = trained
+    again = ostinato(place, "train", "--config", "model/config.json", "--out", "again", "--json", "--quiet").document
+    assert again["weights_sha256"] == document["weights_sha256"]
 
 
-def test_a_file_trains_the_same_estimator(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rows = "".join(f"{given},{text}\n" for given, text in zip(GIVEN, TEXTS))
-    (tmp_path / "words.csv").write_text("letter,word\n" + rows, encoding="utf-8")
-    model = ostinato.train("words.csv", target="word", given="letter", lens=False, **{**FAST, "updates": 10})
-    assert isinstance(model, LanguageModel) and model.folder_.name == "words-model"
-    assert model.generate(1, given={"letter": "a"}) == ostinato.load(model.folder_).generate(1, given={"letter": "a"})
-
-
-@pytest.mark.parametrize(
-    "X, given, message",
-    [
-        ([], None, "LanguageModel: X must be a list of texts, got none. Pass [text, text, …]."),
-        (["a", 3], None, "LanguageModel: X must be a list of texts, got int at place 1. Pass [text, text, …]."),
-        (
-            ["a", "b"],
-            ["x"],
-            "LanguageModel: given must be of 2 rows, as X, got 1 rows. Pass one value, or one row of values, for each "
-            "text.",
-        ),
-        (
-            ["a", "b"],
-            [("x", "y"), ("x",)],
-            "LanguageModel: given must be rows of 2 values, got 1 at place 1. Pass as many values for each text.",
-        ),
-    ],
-)
-def test_values_that_are_no_texts_or_conditions_are_refused(X, given, message):
-    with pytest.raises(InputError) as refused:
-        LanguageModel(**FAST).fit(X, given)
-    assert str(refused.value) == message
-
-
-def test_conditions_that_are_neither_names_nor_numbers_are_refused():
-    with pytest.raises(InputError, match="LanguageModel: given must be strings, or numbers"):
-        LanguageModel(**FAST).fit(["a", "b"], [{"x": 1}, {"x": 2}])
-
-
-def test_a_count_and_values_that_cannot_be_are_refused(fitted):
-    with pytest.raises(InputError) as refused:
-        fitted.generate(0)
-    assert str(refused.value) == "LanguageModel: count must be a whole number of 1 or more, got 0."
-    with pytest.raises(InputError) as refused:
-        fitted.generate(1, given=("a", "b"))
-    expected = "LanguageModel: given must be 1 value, one for each column, or {column: value}, got 2 values."
-    assert str(refused.value) == f"{expected} Pass {{column: value}}."
+def test_both_directions_are_refused(trained):
+    place, _, _ = trained
+    ended = ostinato(place, "train", "a.txt", *SMALL, "--no-baselines", "--both-directions")
+    assert ended.status == 2 and "language model: both_directions must be False, got True." in ended.err

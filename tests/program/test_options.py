@@ -1,5 +1,6 @@
 """Options of a training by name, from Python, from JSON and from flags."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,10 @@ def test_help_names_every_flag_with_its_default():
 def test_a_flag_that_is_no_number_is_refused():
     found, _ = run("a.csv", "--zoneout", "h=many")
     assert "--zoneout must be a number, got 'many'" in str(found.exception)
+
+
+def test_options_that_json_held_are_equal_to_those_that_were_written():
+    """Lists once came back in place of tuples, and a resumed training was refused for options that it did not have."""
+    options = TrainOptions.of("test", {"paths": (Path("a.csv"),), "columns": ("a", "b"), "levels": (50.0,)})
+    again = TrainOptions.from_json(json.loads(json.dumps(options.to_json())), "test")
+    assert again == options and again.data.future == () and again.network.levels == (50.0,)

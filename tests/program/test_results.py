@@ -5,6 +5,7 @@ import json
 
 import pytest
 import real_data
+import real_task
 import results
 import results_page
 import torch
@@ -76,7 +77,7 @@ def test_an_aim_that_is_not_reached_is_called_so():
 
 
 def test_of_a_metric_that_should_be_low_the_lowest_baseline_is_the_best():
-    aim = real_data.Aim("nats", 1.55, lower_is_better=True)
+    aim = real_task.Aim("nats", 1.55, lower_is_better=True)
     assert aim.reached(1.55) and not aim.reached(1.56)
     baselines = {"unigram": {"nats": 3.3}, "4 units before it": {"nats": 1.7}}
     assert results_page.best_baseline({"runs": [{"baselines": baselines}]}, aim) == ("4 units before it", "1.700")
@@ -98,7 +99,7 @@ def test_a_run_is_recorded_with_the_metrics_of_network_and_baselines_and_is_not_
     def given(data, made):
         return {"paths": [data / "Made_TRAIN.ts"], "test": data / "Made_TEST.ts"}
 
-    task = real_data.RealTask("made", "Made", given, 1.0, 1, (real_data.Aim("accuracy", 0.5),), ())
+    task = real_task.RealTask("made", "Made", given, 1.0, 1, (real_task.Aim("accuracy", 0.5),), ())
     monkeypatch.setattr(results, "RECORDS", tmp_path / "records")
     words = ["--data", str(tmp_path), "--updates", "3", "--threads", "1", "--twin-updates", "2"]
     results.run(task, results.arguments(words))

@@ -11,6 +11,7 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "regress": SequenceRegressor,
     "tag": SequenceTagger,
     "forecast": Forecaster,
+    "language-model": LanguageModel,
     "generate": LanguageModel,
     "language-model": LanguageModel,
 }

@@ -54,12 +54,12 @@ class NetworkEstimator(BaseEstimator):
         tags.input_tags.string = True
         return tags
 
-    def _fit(self, examples: Examples) -> Self:
+    def _fit(self, examples: Examples, name: str, options: TrainOptions) -> Self:
+        """Trains the network of a task, by its name."""
         began = time.perf_counter()
-        options = self._options()
-        made = split(DataSet(examples, self.task_name, ""), options.data)
+        made = split(DataSet(examples, name, ""), options.data)
         train, valid = examples.take(made.train), examples.take(made.valid)
-        task = task_named(self.task_name).encode_from(train, options.network)
+        task = task_named(name).encode_from(train, options.network)
         network = new_network(task, options.network, self.seed)
         parts = Part(train, task.encode(train)), Part(valid, task.encode(valid))
         left = Surroundings(seconds_left=lambda: 60 * self.minutes - (time.perf_counter() - began))
@@ -73,10 +73,6 @@ class NetworkEstimator(BaseEstimator):
         self.history_ = list(self.fitted_.history) if hasattr(self, "fitted_") else []
         if task.classes:
             self.classes_ = np.array(task.classes, dtype=object)
-
-    def _options(self) -> TrainOptions:
-        """The options of the fit. Each estimator has parameters of its own."""
-        raise NotImplementedError
 
     def _predictions(self, X: Any) -> Predictions:
         check_is_fitted(self, "network_")
@@ -155,7 +151,8 @@ class SequenceEstimator(NetworkEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Trains on N rows and their targets. Raises InputError for rows or options that cannot be used."""
-        return self._fit(examples_from(X, y, target_kind=self.target_kind))
+        examples = examples_from(X, y, target_kind=self.target_kind)
+        return self._fit(examples, self.task_name, self._options())
 
     def _options(self) -> TrainOptions:
         given = {name: value for name, value in self.get_params().items() if name not in ("valid_share", "cell")}

@@ -167,7 +167,10 @@ class TrainOptions:
                 raise InputError(phrase(where, f"the options under {name!r}", "a JSON object", type(part).__name__))
             paths = {f.name for f in fields(record) if "Path" in str(f.type) and f.name != "paths"}
             for key, value in part.items():
-                given[key] = Path(value) if key in paths and value is not None else value
+                if isinstance(value, list):
+                    given[key] = tuple(value)  # JSON has no tuples
+                else:
+                    given[key] = Path(value) if key in paths and value is not None else value
         given["paths"] = tuple(Path(p) for p in given.get("paths", ()))
         return cls.of(where, given)
 

@@ -7,7 +7,6 @@ import pytest
 from ostinato.errors import InputError
 from ostinato.program.data.infer import KNOWN, RULES, TRAINED, Reading, Seen, infer
 from ostinato.program.data.read import read
-from ostinato.program.data.refusals import listed
 from ostinato.program.options import DataOptions
 from program.data.made import REVIEWS, findings, options, read_made, real, refusal, reviews, write
 
@@ -162,7 +161,7 @@ def test_what_two_rules_fit_is_refused_with_both_readings_and_the_option(tmp_pat
 )
 def test_what_this_version_does_not_train_is_recognised_and_said(tmp_path, name, content, named, task):
     message = refusal(tmp_path, name, content, **named)
-    assert f"the task must be {listed(TRAINED)}, got {task}, because " in message
+    assert f"the task must be {', '.join(TRAINED)}, got {task}, because " in message
     assert "does not train such models yet" in message
 
 
@@ -211,14 +210,14 @@ def test_what_this_version_does_not_train_is_recognised_and_said(tmp_path, name,
         (
             {"t": NOTES, "label": CLASSES},
             {"task": "clasify"},
-            f"--task must be one of {listed(TRAINED)}, got 'clasify'. Did you mean 'classify'?",
+            f"--task must be one of {', '.join(TRAINED)}, got 'clasify'. Did you mean 'classify'?",
         ),
         (
             {"t": NOTES, "label": CLASSES},
             {"task": "regress"},
             "the data must be for regress, got columns t (string), label (string)",
         ),
-        ({"label": CLASSES}, {}, f"the data must be for one of {listed(TRAINED)}"),
+        ({"label": CLASSES}, {}, f"the data must be for one of {', '.join(TRAINED)}"),
         (
             {"t": NOTES, "label": CLASSES},
             {"task": "tag"},

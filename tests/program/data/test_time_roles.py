@@ -60,6 +60,18 @@ def test_a_usual_name_of_series_is_found(tmp_path, name):
     assert series == name and f"the series are named by {name}" in because
 
 
+def test_a_table_of_several_series_may_be_a_forecast(tmp_path):
+    content = csv(unique_id=["a"] * N + ["b"] * N, ds=TIMES * 2, y=ramp(2 * N))
+    message = refusal(tmp_path, "a.csv", content)
+    assert "forecast (y is a number, ds holds times and unique_id the names of series)" in message
+    assert message.endswith("Choose by --task regress or --task forecast.")
+    assert data_of(tmp_path, content, task="forecast").dataset.options.id == "unique_id"
+
+
+def test_a_file_of_text_is_a_table_where_a_horizon_is_given(tmp_path):
+    assert roles(tmp_path, "a.txt", csv(ds=TIMES, y=ramp(N)), horizon=2)[:3] == ("ds", None, "y")
+
+
 def test_several_targets_and_all_of_them(tmp_path):
     content = csv(ds=TIMES, a=ramp(N), b=ramp(N), text=["x"] * N, c=ramp(N))
     assert roles(tmp_path, content=content, target="b,a", horizon=2)[2] == "b,a"

@@ -82,7 +82,7 @@ def predict(
     data: Annotated[str | None, _ROWS] = None,
     out: Annotated[Path | None, typer.Option(help="A new file for the table. [default: printed]")] = None,
 ) -> None:
-    """Predict the rows of a file: a table in, a table out. With - every line is answered at once."""
+    """Predict the rows of a file: a table in, a table out. With - lines are answered; a forecast continues series."""
     from ostinato.program.commands.model import predict_rows
 
     raise typer.Exit(predict_rows(model, data, out))

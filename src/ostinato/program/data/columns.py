@@ -225,6 +225,8 @@ def is_row_number(column: Column) -> bool:
     return named and column.kind == "number" and column.whole and column.distinct == column.values.len()
 
 
+SERIES_IDS = ("unique_id", "item_id", "series_id")
+"""Names that the column of the names of series has."""
 TIME_NAMES = ("date", "ds", "timestamp", "time", "datetime", "year", "month", "day", "week")
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from ...errors import did_you_mean
 from ..options import DataOptions
-from .columns import Column, is_time
+from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "generate", "language-model")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "generate")
 KNOWN = (*TRAINED, "translate", "transcribe", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
@@ -79,8 +79,9 @@ def text_alone(seen: Seen) -> Iterator[Reading]:
     """A text without a target is for a language model; one of many short lines is a list of items to generate."""
     if seen.form != "text":
         return
-    if seen.short_lines and seen.options.task != "language-model":
-        because = f"{seen.file} is a list of items: {seen.short_lines}"
+    asked = seen.options.task == "generate"
+    if asked or (seen.short_lines and seen.options.task != "language-model"):
+        because = f"{seen.file} is a list of items: {seen.short_lines or 'a line is one'}"
         yield Reading("generate", None, "text", because, "--task generate")
     else:
         yield Reading(
@@ -199,11 +200,19 @@ def text_from_given(seen: Seen) -> Iterator[Reading]:
 
 
 def over_time(seen: Seen) -> Iterator[Reading]:
-    """A target of numbers beside a column of rising times is for a forecast, unless the input columns are named."""
+    """A target of numbers beside rising or falling times, or beside times and names of series, is for a forecast.
+
+    It is not where the input columns are named.
+    """
     target, options = seen.target, seen.options
     if target is None or target.kind != "number" or options.text or options.series or options.features:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
+    names = [name for name in SERIES_IDS if name in seen.columns]
+    dates = [name for name, column in seen.columns.items() if column.kind == "time"]
+    if names and dates and not times:
+        because = f"{target.name} is a number, {dates[0]} holds times and {names[0]} the names of series"
+        yield Reading("forecast", None, "future", because, "--task forecast")
     if times:
         because = f"{target.name} is a number and {times[0]} rises or falls from row to row as times do"
         yield Reading("forecast", None, "future", because, "--task forecast")

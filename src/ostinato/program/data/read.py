@@ -123,7 +123,7 @@ def read_text(file: Text, end: str, options: DataOptions, with_target: bool) -> 
     blocks = end in (".txt", ".tsv", ".tab") and not chosen and looks_like_sentences(file.text)
     if end in SENTENCES or blocks:
         return read_token_columns(file, options.columns, options.target, with_target)
-    if end == ".txt" and not (options.columns or options.target or options.text):
+    if end == ".txt" and not (options.columns or options.target or options.text or options.horizon):
         infer(Seen("text", file.path.name, options))
         raise refused(file.path, "the files", "of one format", "texts and tables", "Give files of one format.")
     return read_delimited(file, options.columns, tabs=end in (".tsv", ".tab"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..options import DataOptions
-from .columns import NUMBER, TIME_NAMES, Column
+from .columns import NUMBER, SERIES_IDS, TIME_NAMES, Column
 from .findings import many
 from .libraries import polars as pl
 from .refusals import listed, refused, shown
@@ -18,7 +18,6 @@ from .time_asked import ALL
 
 NONE = "none"
 """As --time: the rows count as steps."""
-IDS = ("unique_id", "item_id", "series_id")
 TARGETS = ("y", "value", "target")
 NUMBERS = ("number", "truth")
 
@@ -127,7 +126,7 @@ def _id(columns: Mapping[str, Column], options: DataOptions, file: str, said: li
     if options.id is not None:
         require(options.id, columns, file)
         return options.id
-    usual = [n for n in IDS if n in columns and n not in (options.target, options.time)]
+    usual = [n for n in SERIES_IDS if n in columns and n not in (options.target, options.time)]
     if not usual:
         return None
     said.append(f"the series are named by {usual[0]}")

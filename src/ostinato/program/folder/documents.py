@@ -91,14 +91,16 @@ def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[
     """predictions.csv: id, truth, prediction and the probability that the network gives to its prediction, N rows.
 
     Labels of one row are divided by `;`, tags by a space; their probability is the mean. A cell that a spreadsheet
-    would run as a formula has an apostrophe in front. Texts that were scored unit by unit have the columns of
-    `nats_csv`, passages of a text those of `passages_csv`. Of windows: the table of forecasts, with bands of `levels`
+    would run as a formula has an apostrophe in front. Passages of a text have the columns of `passages_csv`, other
+    texts that were scored unit by unit those of `nats_csv`. Of windows: the table of forecasts, with bands of `levels`
     percent.
     """
     if truth.kind == "passage":
         return passages_csv(truth, predictions)
     if truth.kind == "window":
         return held_out_csv(truth, predictions, levels)
+    if truth.kind == "passage":
+        return passages_csv(truth, predictions)
     if any(isinstance(value, np.ndarray) for value in predictions.values) and truth.target_kind == "text":
         return nats_csv(truth, predictions, lambda row: row_name(truth, row))
     file = io.StringIO()

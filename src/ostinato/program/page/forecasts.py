@@ -44,7 +44,7 @@ def sections_of(truth: Examples, predictions: Predictions, outcome: Outcome | No
     if fans and not private:
         whole = len(fans[0].times) > len(fans[0].ahead)
         caption = "The past, the truth, and the forecast of the last test window" if whole else _ROLLING
-        caption += f"; {len(fans)} of {len(fans) + left_out} series." if left_out else "."
+        caption += f"; {len(fans)} of {len(fans) + left_out} series or columns." if left_out else "."
         found.append(drawn(fan_picture(fans), "fans", "Forecasts beside the true values", caption))
     if outcome is None or "by_step" not in details:
         return found

@@ -56,10 +56,10 @@ class PageContent:
     """Why there is no report of the lens."""
     repeat: str = ""
     """The command that repeats the run."""
-    pieces: Callable[[str], Sequence[str]] | None = None
-    """The units of a text, of a language model."""
     samples: Samples | None = None
     """Of a network that writes items."""
+    pieces: Callable[[str], Sequence[str]] | None = None
+    """The units of a text, of a language model."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 

@@ -50,7 +50,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     status = 0
     for number, line in enumerate(lines):
         try:
-            answers.write(answer(opened, line.rstrip("\r\n"), number) + "\n")
+            answers.write(answer_to(opened, line.rstrip("\r\n"), number) + "\n")
         except OstinatoError as error:
             answers.write(f"error: {error}\n")
             status = 2
@@ -58,7 +58,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     return status
 
 
-def answer(opened: Model, line: str, number: int) -> str:
+def answer_to(opened: Model, line: str, number: int) -> str:
     """The answer to the line with this number."""
     if opened.task.name == "generate":
         return line_answer(opened, line, number)

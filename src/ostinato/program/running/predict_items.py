@@ -10,8 +10,10 @@ from typing import Any
 from ..data.examples import Examples
 from ..data.read import read, read_one
 from ..data.tables import Table
+from ..data.texts import are_texts
 from ..folder.documents import predictions_csv, row_name
 from ..folder.escape import table_cell
+from ..folder.passage_table import answer
 from ..options import DataOptions
 from ..training.evaluate import predict
 from .evaluate import test_rows
@@ -37,7 +39,9 @@ def items_table(opened: Model, data: Path | None) -> str:
 
 
 def has_target(options: DataOptions) -> bool:
-    """Whether the first file of the options has the target."""
+    """Whether the first file of the options has the target; a line of a text is one."""
+    if are_texts(options):
+        return True
     piece = read_one(options.paths[0], options, with_target=False)
     return options.target in piece.frame.columns if isinstance(piece, Table) else piece.targets is not None
 
@@ -61,7 +65,7 @@ def line_answer(opened: Model, line: str, number: int) -> str:
     if not columns:
         examples = Examples("given", [()], "text", [line])
         nats = predict(task, opened.network, task.encode(examples))[0].values[0]
-        return f"{nats.mean():.4f}"
+        return answer(nats)
     writer = Writer(task, opened.network, WHERE)
     given = dict(zip(columns, line.split("\t")))
     return writer.write(Wish(given=given), number).text

@@ -118,8 +118,8 @@ def page_of(run: Run, cell: Cell) -> str:
             lens=lens,
             lens_absent=absent,
             repeat=f"ostinato train --config {run.folder.name}/config.json",
-            pieces=getattr(prepared.task, "pieces", None),
             samples=None if options.run.private else item_samples(prepared, run.network),
+            pieces=getattr(prepared.task, "pieces", None),
             private=options.run.private,
         )
     )

@@ -40,7 +40,7 @@ class Forecast:
 
     name = "forecast"
     classes: Sequence[str] = ()
-    defaults: ClassVar[Mapping[str, Any]] = {"both_directions": False, "hidden": 64, "learning_rate": 1e-3}
+    defaults: ClassVar[Mapping[str, Any]] = {"both_directions": False, "learning_rate": 1e-3}
 
     def __init__(self, scaling: ForecastScaling, reference: TrainReference, linear: Linear | None = None) -> None:
         self.scaling, self.reference, self.linear = scaling, reference, linear

@@ -15,9 +15,9 @@ TASKS: dict[str, type[Task]] = {
     "classify": Classify,
     "regress": Regress,
     "tag": Tag,
-    "language-model": LanguageModel,
     "forecast": Forecast,
     "generate": Generate,
+    "language-model": LanguageModel,
 }
 
 
