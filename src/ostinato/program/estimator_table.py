@@ -13,5 +13,4 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "forecast": Forecaster,
     "language-model": LanguageModel,
     "generate": LanguageModel,
-    "language-model": LanguageModel,
 }

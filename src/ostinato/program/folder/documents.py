@@ -99,8 +99,6 @@ def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[
         return passages_csv(truth, predictions)
     if truth.kind == "window":
         return held_out_csv(truth, predictions, levels)
-    if truth.kind == "passage":
-        return passages_csv(truth, predictions)
     if any(isinstance(value, np.ndarray) for value in predictions.values) and truth.target_kind == "text":
         return nats_csv(truth, predictions, lambda row: row_name(truth, row))
     file = io.StringIO()

@@ -68,9 +68,6 @@ class Evaluated:
         name = self.metrics[0].name
         table = [[steps, str(n), shown(name, value)] for steps, n, value in self.by_length]
         lines += ["", text_table(["steps", "rows", title_of(name)], table)] if table else []
-        places = [[p["places"], f"{p['units']:,}", shown(name, p[name])] for p in self.details.get("by_position", ())]
-        if places:
-            lines += ["", text_table(["units of a passage", "units", title_of(name)], places)]
         for key, heading in TABLES.items():
             lines += _table(heading, self.details.get(key))
         lines += ["", str(self.details["remark"])] if self.details.get("remark") else []
