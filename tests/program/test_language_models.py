@@ -57,9 +57,9 @@ def test_evaluate_repeats_the_figures_and_adds_the_places(trained):
     found = ostinato(place, "evaluate", "model", "--json").document
     value = document["metrics"]["all"]["model"]["nats_per_character"]["value"]
     assert found["metrics"]["nats_per_character"]["value"] == pytest.approx(value, rel=1e-5)
-    assert found["by_length"] == [] and found["details"]["by_position"][0]["places"] == "0 to 9"
+    assert found["by_length"] == [] and "0 to 9" in found["details"]["by_position"]
     text = ostinato(place, "evaluate", "model").out
-    assert "units of a passage  units  nats per character" in text and "(e to the nats)" in text
+    assert "units of a passage" in text and "(e to the nats)" in text
 
 
 def test_another_file_and_lines_are_answered(trained):

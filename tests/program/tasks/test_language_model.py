@@ -134,7 +134,7 @@ def test_nats_bits_and_perplexity_are_those_that_a_hand_computes():
     assert found["perplexity_per_character"] == pytest.approx(math.exp(3.5 / 3))
     details = task.details(examples, Predictions([np.array([1.0, 2.0, 0.5])]))
     assert (details["units"], details["characters"], details["bytes"], details["unknown_units"]) == (3, 3, 4, 0)
-    assert details["by_position"] == [{"places": "0 to 9", "units": 3, "nats_per_character": pytest.approx(3.5 / 3)}]
+    assert details["by_position"] == {"0 to 9": {"units": 3, "nats_per_character": pytest.approx(3.5 / 3)}}
 
 
 def test_the_name_of_the_metric_says_the_unit():

@@ -105,10 +105,11 @@ def whole_text(text: str) -> Examples:
     return Examples("passage", list(passages(document, 0, len(document))), "text", None)
 
 
-def of_line(line: str) -> Examples:
-    """One passage: a text by itself."""
-    document = Document.of("line", [line] if line else [])
-    return Examples("passage", [Passage(document, 0, len(document), 0)], "text", None)
+def each_text(texts: Sequence[str]) -> Examples:
+    """Each text as one passage of a document of its own."""
+    documents = [Document.of(f"text {k}", [text] if text else []) for k, text in enumerate(texts, 1)]
+    inputs = [Passage(document, 0, len(document), 0) for document in documents]
+    return Examples("passage", inputs, "text", inputs)
 
 
 def _read(path: Path, part: str, encoding: str | None, piece: int) -> TextRead:
@@ -132,7 +133,8 @@ def _lines(documents: Sequence[Document]) -> Iterator[str]:
         for text in document.texts():
             *lines, half = (half + text).split("\n")
             yield from lines
-        yield half
+        if half:
+            yield half
 
 
 def _short(lines: Sequence[str]) -> str:

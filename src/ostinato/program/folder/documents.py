@@ -95,10 +95,10 @@ def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[
     texts that were scored unit by unit those of `nats_csv`. Of windows: the table of forecasts, with bands of `levels`
     percent.
     """
-    if truth.kind == "window":
-        return held_out_csv(truth, predictions, levels)
     if truth.kind == "passage":
         return passages_csv(truth, predictions)
+    if truth.kind == "window":
+        return held_out_csv(truth, predictions, levels)
     if any(isinstance(value, np.ndarray) for value in predictions.values) and truth.target_kind == "text":
         return nats_csv(truth, predictions, lambda row: row_name(truth, row))
     file = io.StringIO()

@@ -39,6 +39,6 @@ def passages_csv(examples: Examples, predictions: Predictions) -> str:
     return file.getvalue()
 
 
-def answer(nats: np.ndarray) -> str:
+def nats_answer(nats: np.ndarray) -> str:
     """What `predict -` says of a line: its nats per unit and the number of its units, with a tab between."""
     return f"{float(np.mean(nats)):.6f}\t{len(nats)}"

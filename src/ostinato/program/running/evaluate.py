@@ -24,7 +24,13 @@ from .outcome import interval_of, shown
 from .unlabelled import for_another_file
 
 WHERE = "ostinato evaluate"
-TABLES = {"by_class": "class", "by_step": "step ahead", "by_series": "series", "by_channel": "column"}
+TABLES = {
+    "by_class": "class",
+    "by_step": "step ahead",
+    "by_series": "series",
+    "by_channel": "column",
+    "by_position": "units of a passage",
+}
 """What a task counts apart, by its name among the details → the heading of its rows."""
 MOST_STEPS = 24
 """Steps ahead, evenly spaced of more, that the text shows; JSON has all."""
@@ -62,9 +68,6 @@ class Evaluated:
         name = self.metrics[0].name
         table = [[steps, str(n), shown(name, value)] for steps, n, value in self.by_length]
         lines += ["", text_table(["steps", "rows", title_of(name)], table)] if table else []
-        places = [[p["places"], f"{p['units']:,}", shown(name, p[name])] for p in self.details.get("by_position", ())]
-        if places:
-            lines += ["", text_table(["units of a passage", "units", title_of(name)], places)]
         for key, heading in TABLES.items():
             lines += _table(heading, self.details.get(key))
         lines += ["", str(self.details["remark"])] if self.details.get("remark") else []
@@ -130,12 +133,9 @@ def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tup
 
 
 def by_length(task: Task, examples: Examples, predictions: Predictions) -> list[tuple[str, int, float]]:
-    """(lengths, rows, metric) of parts of about equal size, from short to long; one where all lengths are equal.
-
-    None of passages, whose lengths are the program's choice.
-    """
+    """(lengths, rows, metric) of parts of about equal size, from short to long; one where all lengths are equal."""
     if examples.kind == "passage":
-        return []
+        return []  # the lengths are the program's choice
     lengths = task.encode(examples).lengths
     bounds = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_PARTS + 1), method="inverted_cdf"))
     found = []

@@ -11,7 +11,7 @@ from ...errors import InputError, OstinatoError, phrase
 from ..data.examples import Examples
 from ..data.read import read
 from ..folder.documents import predictions_csv
-from ..folder.passage_table import answer
+from ..folder.passage_table import nats_answer
 from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
@@ -83,7 +83,7 @@ def written(one: Predictions) -> str:
     """The answer to one row: the prediction, and the probability of a class after a tab."""
     value, chances = one.values[0], one.probabilities
     if isinstance(value, np.ndarray):
-        return answer(value)
+        return nats_answer(value)
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, tuple):

@@ -13,7 +13,7 @@ from ..data.tables import Table
 from ..data.texts import are_texts
 from ..folder.documents import predictions_csv, row_name
 from ..folder.escape import table_cell
-from ..folder.passage_table import answer
+from ..folder.passage_table import nats_answer
 from ..options import DataOptions
 from ..training.evaluate import predict
 from .evaluate import test_rows
@@ -65,7 +65,7 @@ def line_answer(opened: Model, line: str, number: int) -> str:
     if not columns:
         examples = Examples("given", [()], "text", [line])
         nats = predict(task, opened.network, task.encode(examples))[0].values[0]
-        return answer(nats)
+        return nats_answer(nats)
     writer = Writer(task, opened.network, WHERE)
     given = dict(zip(columns, line.split("\t")))
     return writer.write(Wish(given=given), number).text

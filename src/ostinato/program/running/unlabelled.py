@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples, InputKind
-from ..data.texts import of_line
+from ..data.texts import each_text
 from ..options import DataOptions
 
 
@@ -32,7 +32,7 @@ def from_line(line: str, kind: InputKind, channels: int, where: str) -> Examples
     if kind == "passage":
         if not line:
             raise InputError(phrase(where, "a line", "a text", "an empty line"))
-        return of_line(line)
+        return each_text([line])
     if kind == "tokens":
         return Examples("tokens", [line.split()], "tags", None)
     expected = f"{channels} numbers with commas between" if kind == "features" else "a JSON list of steps"

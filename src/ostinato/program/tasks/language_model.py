@@ -37,16 +37,16 @@ class LanguageModel:
     kind = "passage"
     classes: Sequence[str] = ()
     defaults: ClassVar[Mapping[str, Any]] = {
-        "cell": "lstm",
-        "hidden": 256,
-        "layers": 2,
+        "cell": "gru",
+        "hidden": 512,
+        "layers": 1,
         "both_directions": False,
         "embedding": 64,
         "dropout": 0.1,
         "vocabulary": 10_000,
         "batch": 16,
         "k1": 64,
-        "learning_rate": 4e-3,
+        "learning_rate": 3e-3,
     }
 
     def __init__(self, units: TextUnits) -> None:

@@ -45,15 +45,15 @@ def tally_of_nats(passages: Sequence[Passage], nats: Sequence[np.ndarray], noun:
     return Tally(sparse.csr_matrix(np.array(columns, np.float64).T.reshape(-1, 4)), values)
 
 
-def by_position(nats: Sequence[np.ndarray], metric: str) -> list[dict[str, Any]]:
+def by_position(nats: Sequence[np.ndarray], metric: str) -> dict[str, dict[str, Any]]:
     """The mean nats of the units at places of a passage, counted from 0."""
-    found = []
+    found = {}
     for low, high in zip(PLACES, (*PLACES[1:], None)):
         inside = [row[low:high] for row in nats if len(row) > low]
         if inside:
             together = np.concatenate(inside)
             words = f"{low} to {high - 1}" if high is not None else f"{low} on"
-            found.append({"places": words, "units": len(together), metric: float(together.mean())})
+            found[words] = {"units": len(together), metric: float(together.mean())}
     return found
 
 
