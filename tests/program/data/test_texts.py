@@ -10,11 +10,11 @@ import pytest
 
 from ostinato.errors import InputError
 from ostinato.program.data.found import read_data
-from ostinato.program.data.passages import Document, passages
-from ostinato.program.data.text_pieces import TextFile, last_cut
-from ostinato.program.data.texts import read_texts, whole_text
+from ostinato.program.data.text.files import read_texts, whole_text
+from ostinato.program.data.text.passages import Document, passages
+from ostinato.program.data.text.pieces import TextFile, last_cut
 from ostinato.program.options import DataOptions
-from program.data.made import refusal, write
+from program.data.made import write
 
 MIXED = "He\u0301llo wörld\r\n\r\n two  spaces, a b\rc e\u0301 日本 😀" * 40
 NOVEL = "".join(f"It was line number {n} of a long book, and it said something of its own.\n" for n in range(200))
@@ -143,11 +143,12 @@ def test_the_rows_of_a_file_are_the_same_whatever_the_size_of_the_pieces(tmp_pat
 
 def test_many_short_lines_are_items_and_a_play_is_a_text(tmp_path):
     names = [f"name {n}" for n in range(80)]
-    assert "item" in refusal(tmp_path, "list.txt", "\n".join(names) + "\n")
+    write(tmp_path, "list.txt", "\n".join(names) + "\n")
+    listed = read_texts(options(tmp_path, "list.txt"))
+    assert (listed.task, list(listed.examples.targets)) == ("generate", names)
     for text in ("\n\n".join(names), "\n".join(["one", "two"] * 60), "\n".join(names[:40]), NOVEL):
         write(tmp_path, "a.txt", text)
         assert read_texts(options(tmp_path, "a.txt")).task == "language-model"
-    write(tmp_path, "list.txt", "\n".join(names))
     assert read_texts(options(tmp_path, "list.txt", task="language-model")).task == "language-model"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples, InputKind
-from ..data.texts import of_line
+from ..data.text.files import of_line
 from ..options import DataOptions
 
 
