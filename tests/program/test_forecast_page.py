@@ -10,9 +10,9 @@ from ostinato.program.page.forecasts import MOST_FANS, beside, fans_of, sections
 from ostinato.program.page.page import PageContent, report_page
 from ostinato.program.running.outcome import Gain, Outcome, Scored
 from ostinato.program.tasks.baselines.regressions import for_forecasts
-from ostinato.program.tasks.forecast_details import details_of
-from ostinato.program.tasks.forecast_metrics import tally_of
-from ostinato.program.tasks.forecast_reference import QUANTILES, reference_of
+from ostinato.program.tasks.forecasting.details import details_of
+from ostinato.program.tasks.forecasting.metrics import tally_of
+from ostinato.program.tasks.forecasting.reference import QUANTILES, reference_of
 from ostinato.program.tasks.scored import gain_of, metrics_of
 from program.tasks.made_windows import examples, noisy, seasonal, series, windows
 

@@ -10,10 +10,10 @@ from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import NetworkOptions
 from ostinato.program.running.writing import Wish, Writer
-from ostinato.program.tasks.generate import Generate
-from ostinato.program.tasks.language_network import LanguageNetwork
-from ostinato.program.tasks.sampling import Sampling
-from ostinato.program.tasks.text_units import TextUnits
+from ostinato.program.tasks.texts.generate import Generate
+from ostinato.program.tasks.texts.language_network import LanguageNetwork
+from ostinato.program.tasks.texts.sampling import Sampling
+from ostinato.program.tasks.texts.units import TextUnits
 from program.tasks.made_items import letters, trained
 
 WHERE = "ostinato generate"

@@ -19,14 +19,14 @@ from .data.check import check
 from .data.columns import columns_of
 from .data.examples import Examples
 from .data.found import Data
-from .data.from_frame import like, table_from
-from .data.from_times import windows_from_table
-from .data.history import rolled
 from .data.libraries import polars as pl
 from .data.read import data_set, read
 from .data.split import split
 from .data.tables import Table
-from .data.time_asked import ALL
+from .data.time.asked import ALL
+from .data.time.from_frame import like, table_from
+from .data.time.from_times import windows_from_table
+from .data.time.history import rolled
 from .estimators import NetworkEstimator
 from .folder.forecasts import Columns, forecast_frame
 from .options import TrainOptions

@@ -15,13 +15,13 @@ from ..cells import Cell
 from ..errors import InputError, phrase
 from .data.findings import many
 from .data.items_from_python import WHERE, documents_from, items_from, passages_from
-from .data.texts import of_strings
+from .data.text.files import of_strings
 from .estimators import NetworkEstimator
 from .options import TrainOptions
 from .running.writing import Wish, Writer
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
-from .tasks.sampling import Sampling
+from .tasks.texts.sampling import Sampling
 
 
 class LanguageModel(NetworkEstimator):

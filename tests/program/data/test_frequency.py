@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ostinato.errors import InputError
-from ostinato.program.data.frequency import LAST, Frequency, written
-from ostinato.program.data.spacing import frequency_of
+from ostinato.program.data.time.frequency import LAST, Frequency, written
+from ostinato.program.data.time.spacing import frequency_of
 
 MONTH_ENDS = ["2019-11-30", "2019-12-31", "2020-01-31", "2020-02-29", "2020-03-31"]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ostinato.program.data.frequency import LAST, Frequency
-from ostinato.program.data.season import autocorrelation, season_of, usual_context, usual_seasons
+from ostinato.program.data.time.frequency import LAST, Frequency
+from ostinato.program.data.time.season import autocorrelation, season_of, usual_context, usual_seasons
 from program.data.made_series import csv, data_of, months, wave
 
 MONTHS, HOURS, STEPS = Frequency("month"), Frequency("second", 3_600), Frequency("step")

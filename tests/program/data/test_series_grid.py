@@ -186,7 +186,7 @@ def test_business_days_leave_the_weekends_out(tmp_path):
 
 
 def test_windows_read_missing_values_and_calendar_times_before_the_series_begins(tmp_path):
-    from ostinato.program.data.windows import Window
+    from ostinato.program.data.time.windows import Window
 
     series = one_series(tmp_path, csv(ds=months(30), y=ramp(30)), horizon=2)
     window = Window(series, 1, 3, 31)

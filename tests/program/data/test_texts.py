@@ -10,9 +10,9 @@ import pytest
 
 from ostinato.errors import InputError
 from ostinato.program.data.found import read_data
-from ostinato.program.data.passages import Document, passages
-from ostinato.program.data.text_pieces import TextFile, last_cut
-from ostinato.program.data.texts import read_texts, whole_text
+from ostinato.program.data.text.files import read_texts, whole_text
+from ostinato.program.data.text.passages import Document, passages
+from ostinato.program.data.text.pieces import TextFile, last_cut
 from ostinato.program.options import DataOptions
 from program.data.made import write
 
@@ -151,7 +151,6 @@ def test_many_short_lines_are_items_and_a_play_is_a_text(tmp_path):
     for text in ("\n\n".join(names), "\n".join(["one", "two"] * 60), "\n".join(names[:40]), NOVEL):
         write(tmp_path, "a.txt", text)
         assert read_texts(options(tmp_path, "a.txt")).task == "language-model"
-    write(tmp_path, "list.txt", "\n".join(names))
     assert read_texts(options(tmp_path, "list.txt", task="language-model")).task == "language-model"
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from ostinato.errors import InputError
 from ostinato.program.data.columns import Column
-from ostinato.program.data.frequency import written
 from ostinato.program.data.libraries import polars as pl
-from ostinato.program.data.time_column import times_of
+from ostinato.program.data.time.column import times_of
+from ostinato.program.data.time.frequency import written
 from program.data.made_series import months
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ostinato.program.data.time_split import part_steps
+from ostinato.program.data.time.split import part_steps
 from program.data.made import options, refusal, write
 from program.data.made_series import csv, data_of, days, months, ramp, sentences, wave
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ostinato.program.data.examples import Examples
-from ostinato.program.data.frequency import Frequency
-from ostinato.program.data.windows import Series, Window
+from ostinato.program.data.time.frequency import Frequency
+from ostinato.program.data.time.windows import Series, Window
 from ostinato.program.folder.documents import predictions_csv
 from ostinato.program.folder.forecasts import (
     MOST_ROWS,

@@ -4,7 +4,7 @@ import numpy as np
 
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import TrainOptions
-from ostinato.program.tasks.generate import Generate
+from ostinato.program.tasks.texts.generate import Generate
 from ostinato.program.training.fit import fit
 from ostinato.program.training.records import Part
 from ostinato.program.training.seeds import new_network

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ostinato.program.data.examples import Examples
-from ostinato.program.data.windows import Series, Window
+from ostinato.program.data.time.windows import Series, Window
 from ostinato.program.tasks.task import Predictions
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from ostinato.program.tasks.blocks import Blocks, block_length
-from ostinato.program.tasks.forecast_metrics import blocks_of
+from ostinato.program.tasks.forecasting.metrics import blocks_of
 from ostinato.program.tasks.intervals import Tally, draws
 from program.tasks.made_windows import seasonal, series, windows
 

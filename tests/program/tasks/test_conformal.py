@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import binom
 
-from ostinato.program.tasks.conformal import NARROWED, corrections, moved
+from ostinato.program.tasks.forecasting.conformal import NARROWED, corrections, moved
 
 SHARES = [0.025, 0.1, 0.5, 0.9, 0.975]
 

@@ -9,8 +9,8 @@ from ostinato.errors import InputError
 from ostinato.program.tasks.baselines.forecasts import Naive, SeasonalDrift, SeasonalNaive, TrainingMean, WindowMean
 from ostinato.program.tasks.baselines.history import filled, past_of
 from ostinato.program.tasks.baselines.regressions import Autoregression, LinearMap, for_forecasts
-from ostinato.program.tasks.forecast_metrics import tally_of
-from ostinato.program.tasks.forecast_reference import QUANTILES, reference_of
+from ostinato.program.tasks.forecasting.metrics import tally_of
+from ostinato.program.tasks.forecasting.reference import QUANTILES, reference_of
 from program.tasks.made_windows import examples, seasonal, series, windows
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ostinato.program.tasks.baselines.forecasts import Naive, SeasonalNaive
-from ostinato.program.tasks.forecast_details import INTERVAL_STEPS, details_of
-from ostinato.program.tasks.forecast_metrics import tally_of
-from ostinato.program.tasks.forecast_reference import QUANTILES, reference_of
-from ostinato.program.tasks.last_value import beside_last_value
+from ostinato.program.tasks.forecasting.details import INTERVAL_STEPS, details_of
+from ostinato.program.tasks.forecasting.last_value import beside_last_value
+from ostinato.program.tasks.forecasting.metrics import tally_of
+from ostinato.program.tasks.forecasting.reference import QUANTILES, reference_of
 from ostinato.program.tasks.task import Predictions
 from program.tasks.made_windows import examples, noisy, seasonal, series, windows
 

@@ -14,8 +14,8 @@ import pytest
 
 from ostinato.program.tasks.baselines.forecasts import Naive, SeasonalDrift, SeasonalNaive, WindowMean
 from ostinato.program.tasks.baselines.regressions import Autoregression, LinearMap
-from ostinato.program.tasks.forecast_metrics import tally_of
-from ostinato.program.tasks.forecast_reference import QUANTILES, reference_of
+from ostinato.program.tasks.forecasting.metrics import tally_of
+from ostinato.program.tasks.forecasting.reference import QUANTILES, reference_of
 from program.tasks.made import data
 from program.tasks.made_windows import examples, series, windows
 

@@ -10,8 +10,8 @@ import scoringrules
 from utilsforecast import losses
 
 from ostinato.errors import InputError
-from ostinato.program.tasks.forecast_metrics import sums_of, tally_of
-from ostinato.program.tasks.forecast_reference import QUANTILES, TrainReference, reference_of
+from ostinato.program.tasks.forecasting.metrics import sums_of, tally_of
+from ostinato.program.tasks.forecasting.reference import QUANTILES, TrainReference, reference_of
 from ostinato.program.tasks.task import Predictions
 from program.tasks.made_windows import noisy, seasonal, series, windows
 
@@ -154,7 +154,7 @@ def test_metrics_do_not_depend_on_how_many_windows_are_read_at_a_time(monkeypatc
     rows = windows(series(seasonal(channels=2)), 100, 150, 24, 6)
     reference, found = reference_of(rows, 12), noisy(rows)
     whole = sums_of(rows, found, reference)
-    monkeypatch.setattr("ostinato.program.tasks.forecast_metrics._CHUNK", 200)
+    monkeypatch.setattr("ostinato.program.tasks.forecasting.metrics._CHUNK", 200)
     assert (sums_of(rows, found, reference) == whole).all()
 
 

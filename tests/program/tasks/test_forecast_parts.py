@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ostinato.program.tasks import forecast_linear
-from ostinato.program.tasks.forecast_calendar import cycles_of, features
-from ostinato.program.tasks.forecast_guess import filled, guess, possible
-from ostinato.program.tasks.forecast_rules import grows_with_level, segment_of
+from ostinato.program.tasks.forecasting import linear as forecast_linear
+from ostinato.program.tasks.forecasting.calendar import cycles_of, features
+from ostinato.program.tasks.forecasting.guess import filled, guess, possible
+from ostinato.program.tasks.forecasting.rules import grows_with_level, segment_of
 
 NAN = float("nan")
 

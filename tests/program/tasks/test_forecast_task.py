@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ostinato.errors import InputError
-from ostinato.program.data.windows import Series, Window
+from ostinato.program.data.time.windows import Series, Window
 from ostinato.program.options import FitOptions, NetworkOptions
-from ostinato.program.tasks.forecast import Forecast, quantiles_of
+from ostinato.program.tasks.forecasting.forecast import Forecast, quantiles_of
 from ostinato.program.tasks.task import Batch, Encoded
 from ostinato.program.training.evaluate import predict
 from ostinato.program.training.fit import Part, fit

@@ -9,9 +9,9 @@ import torch
 from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import NetworkOptions
-from ostinato.program.tasks import items
-from ostinato.program.tasks.conditions import Conditions
-from ostinato.program.tasks.generate import IGNORED, Generate
+from ostinato.program.tasks.texts import items
+from ostinato.program.tasks.texts.conditions import Conditions
+from ostinato.program.tasks.texts.generate import IGNORED, Generate
 from ostinato.program.training.evaluate import predict
 from program.tasks.made_items import letters, trained
 
@@ -120,7 +120,7 @@ def test_equal_texts_are_one_unit_of_the_resampling():
 
 def test_long_items_are_cut_without_an_end_and_counted(monkeypatch):
     monkeypatch.setattr(items, "LONGEST", 3)
-    monkeypatch.setattr("ostinato.program.tasks.generate.LONGEST", 3)
+    monkeypatch.setattr("ostinato.program.tasks.texts.generate.LONGEST", 3)
     examples = of(["abc", "abca", "c"])
     task = Generate.encode_from(examples, NETWORK)
     rows = [row for _, row in task.encode(examples).rows]

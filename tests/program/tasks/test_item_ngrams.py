@@ -8,7 +8,7 @@ import pytest
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import NetworkOptions
 from ostinato.program.tasks.baselines.item_ngrams import ItemNgrams, for_items
-from ostinato.program.tasks.generate import Generate
+from ostinato.program.tasks.texts.generate import Generate
 from program.tasks.made_items import letters
 
 OPTIONS = NetworkOptions(unit="char")

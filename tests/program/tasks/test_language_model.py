@@ -8,13 +8,13 @@ import torch
 
 from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples
-from ostinato.program.data.texts import of_strings, whole_text
+from ostinato.program.data.text.files import of_strings, whole_text
 from ostinato.program.options import DataOptions, FitOptions, NetworkOptions
 from ostinato.program.tasks.baselines.texts import FixedWindow, NGram, Unigram
-from ostinato.program.tasks.language_model import LanguageModel
-from ostinato.program.tasks.passage_units import CONTEXT, PassageUnits, context_of
 from ostinato.program.tasks.task import Predictions
-from ostinato.program.tasks.text_units import TextUnits
+from ostinato.program.tasks.texts.language_model import LanguageModel
+from ostinato.program.tasks.texts.passage_units import CONTEXT, PassageUnits, context_of
+from ostinato.program.tasks.texts.units import TextUnits
 from ostinato.program.training.evaluate import predict
 from ostinato.program.training.fit import Part, fit
 from ostinato.program.training.seeds import new_network

@@ -5,7 +5,7 @@ import torch
 
 from ostinato.errors import InputError
 from ostinato.program.options import NetworkOptions
-from ostinato.program.tasks.language_network import LanguageNetwork
+from ostinato.program.tasks.texts.language_network import LanguageNetwork
 
 OPTIONS = NetworkOptions(cell="lstm", hidden=7, layers=2, embedding=5, both_directions=False)
 

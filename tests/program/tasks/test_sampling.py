@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ostinato.errors import InputError
-from ostinato.program.tasks.sampling import Sampling, drawn, probabilities
+from ostinato.program.tasks.texts.sampling import Sampling, drawn, probabilities
 
 P = np.array([[0.4, 0.1, 0.3, 0.2]])
 SCORES = np.log(P) + 7.0  # a constant on all scores changes nothing

@@ -7,7 +7,7 @@ import pytest
 
 from ostinato.errors import InputError
 from ostinato.program.options import NetworkOptions
-from ostinato.program.tasks.text_units import TextUnits
+from ostinato.program.tasks.texts.units import TextUnits
 
 TEXT = "Hello  world,\n\n it's a\ttest — naïve 日本語 😀 don’t  \n  x [UNK] <|end|>\r y " * 3
 UNITS = ("char", "word", "bpe:400")

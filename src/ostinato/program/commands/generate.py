@@ -11,7 +11,7 @@ from ...errors import InputError, phrase
 from ..options import WritingOptions
 from ..running.generate import WHERE, generate
 from ..running.writing import Wish
-from ..tasks.sampling import Sampling
+from ..tasks.texts.sampling import Sampling
 from .check import Ended
 
 

@@ -12,7 +12,7 @@ from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
 from .refusals import listed
 from .row_keys import by_target, row_key
-from .text_findings import shared_passages
+from .text.findings import shared_passages
 
 ORDER = ("error", "warning", "note")
 

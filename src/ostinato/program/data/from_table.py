@@ -9,7 +9,6 @@ from ..options import DataOptions
 from .column_findings import column_findings, steps_in_rows
 from .columns import Column, columns_of
 from .findings import Finding, many
-from .from_times import windows_from_table
 from .infer import Inputs, Reading, Seen, infer
 from .input_values import input_values, target_values
 from .long_tables import whole_series
@@ -17,7 +16,8 @@ from .refusals import listed, refused
 from .roles import find_target, group_values, input_choices, named_columns, refuse_two_roles, require, split_parts
 from .rows import Read, Rows
 from .tables import Table
-from .time_asked import asked_by
+from .time.asked import asked_by
+from .time.from_times import windows_from_table
 
 NOUNS = {"given": "given values"}
 """Kinds of inputs whose name is no noun."""

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import InputError, phrase
 from .examples import Examples
 from .from_python import rows_of
-from .texts import whole_text
+from .text.files import whole_text
 
 WHERE = "LanguageModel"
 

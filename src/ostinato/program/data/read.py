@@ -27,8 +27,8 @@ from .parts import PART_NAMES
 from .refusals import listed, refused
 from .rows import Read, Rows
 from .tables import Table, Text, joined
-from .texts import are_texts, read_texts
-from .time_asked import refuse_other_options
+from .text.files import are_texts, read_texts
+from .time.asked import asked_by, refuse_other_options
 from .token_columns import looks_like_sentences, read_token_columns
 from .ts import read_ts
 
@@ -123,7 +123,7 @@ def read_text(file: Text, end: str, options: DataOptions, with_target: bool) -> 
     blocks = end in (".txt", ".tsv", ".tab") and not chosen and looks_like_sentences(file.text)
     if end in SENTENCES or blocks:
         return read_token_columns(file, options.columns, options.target, with_target)
-    if end == ".txt" and not (options.columns or options.target or options.text or options.horizon):
+    if end == ".txt" and not (options.columns or options.target or options.text or asked_by(options, ())):
         infer(Seen("text", file.path.name, options))
         raise refused(file.path, "the files", "of one format", "texts and tables", "Give files of one format.")
     return read_delimited(file, options.columns, tabs=end in (".tsv", ".tab"))

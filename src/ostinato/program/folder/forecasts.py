@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.examples import Examples
-from ..data.frequency import written
 from ..data.libraries import polars as pl
-from ..data.windows import Window
+from ..data.time.frequency import written
+from ..data.time.windows import Window
 from ..tasks.task import Predictions
 from .escape import table_cell
 

@@ -14,9 +14,9 @@ import numpy as np
 from ...lens.render.html.inline_svg import drawn
 from ...lens.render.html.markup import Html, table, tag
 from ..data.examples import Examples
-from ..data.windows import Series, Window
+from ..data.time.windows import Series, Window
 from ..running.outcome import Outcome, Scored, shown
-from ..tasks.forecast_reference import bands_of
+from ..tasks.forecasting.reference import bands_of
 from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions
 from .forecast_pictures import Fan, coverage_picture, fan_picture, steps_picture

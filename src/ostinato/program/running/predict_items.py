@@ -10,7 +10,7 @@ from typing import Any
 from ..data.examples import Examples
 from ..data.read import read, read_one
 from ..data.tables import Table
-from ..data.texts import are_texts
+from ..data.text.files import are_texts
 from ..folder.documents import predictions_csv, row_name
 from ..folder.escape import table_cell
 from ..folder.passage_table import nats_answer

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples, InputKind
-from ..data.texts import each_text
+from ..data.text.files import each_text
 from ..options import DataOptions
 
 

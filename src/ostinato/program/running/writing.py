@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ...errors import InputError, phrase
-from ..tasks.prompts import entries_of_prompt
-from ..tasks.sampling import Sampling, drawn, probabilities
-from ..tasks.text_units import UNKNOWN, UNKNOWN_TEXT, TextUnits
+from ..tasks.texts.prompts import entries_of_prompt
+from ..tasks.texts.sampling import Sampling, drawn, probabilities
+from ..tasks.texts.units import UNKNOWN, UNKNOWN_TEXT, TextUnits
 from ..training.seeds import derived
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
-from .forecast import Forecast
-from .generate import Generate
-from .language_model import LanguageModel
+from .forecasting.forecast import Forecast
 from .regress import Regress
 from .tag import Tag
 from .task import Task
+from .texts.generate import Generate
+from .texts.language_model import LanguageModel
 
 TASKS: dict[str, type[Task]] = {
     "classify": Classify,

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from ...data.examples import InputKind, TargetKind
 from ..task import Baseline
-from ..text_units import TextUnits
+from ..texts.units import TextUnits
 from .estimators import EachWordAlone, NaiveBayes
 from .extract import Bag, Moments, Resampled, Weighed, Window, letters, words
 from .features import FeatureBaseline

@@ -12,8 +12,8 @@ import numpy as np
 
 from ....errors import InputError, phrase
 from ...data.examples import Examples
-from ...data.windows import Window
-from ..forecast_reference import TrainReference, reference_of
+from ...data.time.windows import Window
+from ..forecasting.reference import TrainReference, reference_of
 from ..task import Predictions
 from .history import filled, future_of, past_of, spaced
 

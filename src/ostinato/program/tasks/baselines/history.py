@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...data.windows import Window
+from ...data.time.windows import Window
 
 
 def past_of(windows: Sequence[Window], steps: int) -> np.ndarray:

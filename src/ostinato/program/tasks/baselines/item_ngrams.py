@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...data.examples import Examples
-from ..conditions import Conditions
-from ..items import framed
 from ..task import Predictions
-from ..text_units import TextUnits
+from ..texts.conditions import Conditions
+from ..texts.items import framed
+from ..texts.units import TextUnits
 
 ORDERS = (2, 3, 4, 5, 6)
 """Units of an n-gram, of which the best is chosen on every tenth training item."""

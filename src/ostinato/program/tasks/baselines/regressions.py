@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ...data.windows import Window
-from ..forecast_reference import TrainReference, training_parts
+from ...data.time.windows import Window
+from ..forecasting.reference import TrainReference, training_parts
 from ..task import Baseline
 from .forecasts import (
     ForecastBaseline,

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...data.examples import Examples
-from ..passage_units import PassageUnits, UnitsOfPassage
 from ..scored import targets_of
 from ..task import Predictions
-from ..text_units import TextUnits
+from ..texts.passage_units import PassageUnits, UnitsOfPassage
+from ..texts.units import TextUnits
 from .ngrams import WittenBell
 
 MOST_UNITS = 5_000_000

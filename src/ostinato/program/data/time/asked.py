@@ -1,0 +1,43 @@
+"""Whether the options ask for a forecast, and the options that a task does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ...options import DataOptions
+from ..refusals import listed, refused
+
+OF_FORECASTS = ("horizon", "time", "id", "future", "origins")
+OF_OTHERS = ("text", "features", "group", "label_separator")
+ALL = "all"
+"""As --target: every column of numbers."""
+
+
+def asked_by(options: DataOptions, columns: Collection[str]) -> str:
+    """What asks for a forecast, as the end of a sentence; empty where nothing does but the data may."""
+    if options.task is not None:
+        return "--task forecast asks for it" if options.task == "forecast" else ""
+    for name in OF_FORECASTS:
+        if _given(options, name):
+            return f"--{name} asks for it"
+    if options.target is not None and options.target not in columns:
+        if options.target == ALL or "," in options.target:
+            return "--target names several columns"
+    return ""
+
+
+def refuse_other_options(options: DataOptions, task: str, file: str) -> None:
+    """Raises InputError for options that only another task has: they would change nothing."""
+    names = OF_OTHERS if task == "forecast" else OF_FORECASTS
+    given = [f"--{name.replace('_', '-')}" for name in names if _given(options, name)]
+    if not given:
+        return
+    remedy = "Name covariates by --future where they are known ahead, else by --series."
+    if task != "forecast":
+        remedy = "Leave out --task, or give --task forecast."
+    raise refused(file, listed(given), f"left out, as the task is {task}", "given", remedy)
+
+
+def _given(options: DataOptions, name: str) -> bool:
+    value = getattr(options, name)
+    return value is not None and value != ()

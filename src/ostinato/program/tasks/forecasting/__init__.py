@@ -1,0 +1,1 @@
+"""The forecast of series: the task, its scales and network, its bands and metrics."""

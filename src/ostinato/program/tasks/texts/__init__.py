@@ -1,0 +1,1 @@
+"""The two tasks that predict each unit of a text from those before it: language models, and generation of items."""

@@ -1,0 +1,63 @@
+"""The network of a language model: an embedding, recurrent layers in one direction, and scores of the next unit.
+
+Letters: T steps, B rows of the batch, V entries of the vocabulary, E numbers of an embedding, G of a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ....errors import InputError, phrase
+from ...options import NetworkOptions
+from ..networks import output_width, recurrent
+
+
+class LanguageNetwork(nn.Module):
+    """Scores of the unit after each step.
+
+    Called as network(x) → [T, B, V] with x:
+        units  int64 [T, B]
+        given  float32 [B, G]: the condition of each row, beside the embedding at every step; absent where G is 0
+    Every score depends on the steps up to its own alone, so what stands past a row's length changes none of the others.
+
+    units    V
+    options  cell, hidden, layers, embedding, dropout and the options of the layers
+    given    G
+    """
+
+    def __init__(self, units: int, options: NetworkOptions, given: int = 0) -> None:
+        super().__init__()
+        if options.both_directions:
+            remedy = "Leave --both-directions out: a unit is predicted from those before it alone."
+            raise InputError(phrase("language model", "both_directions", "False", "True", remedy))
+        self.given = given
+        self.embedding = nn.Embedding(units, options.embedding)
+        nn.init.normal_(self.embedding.weight, 0.0, 0.1)
+        self.dropout = nn.Dropout(options.dropout)
+        self.layers = recurrent(replace(options, both_directions=False), options.embedding + given)
+        self.head = nn.Linear(output_width(self.layers), units)
+
+    def forward(self, x: Mapping[str, Tensor], lengths: Tensor | None = None) -> Tensor:
+        """[T, B, V]; `lengths` is taken as all networks take it, and changes nothing."""
+        read = self._read(x["units"], x.get("given"))
+        y, _ = self.layers(read)
+        return self.head(self.dropout(y))
+
+    def step(self, units: Tensor, state: Any = None, given: Tensor | None = None) -> tuple[Tensor, Any]:
+        """The scores [B, V] after one more unit of each row, int64 [B], and the state to go on with."""
+        read = self._read(units[None], given)
+        y, state = self.layers(read, state)
+        return self.head(self.dropout(y[0])), state
+
+    def _read(self, units: Tensor, given: Tensor | None) -> Tensor:
+        """[T, B, E + G]"""
+        embedded = self.dropout(self.embedding(units))
+        if not self.given:
+            return embedded
+        assert given is not None  # the task of a conditional text gives it with every batch
+        return torch.cat([embedded, given.to(embedded).expand(len(units), -1, -1)], -1)
