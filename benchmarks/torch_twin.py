@@ -38,7 +38,9 @@ class Packed(nn.Module):
             bidirectional=layer.bidirectional,
         )
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if lengths is None:
+            return self.layer(x)
         packed = pack_padded_sequence(x, lengths.clamp(min=1), enforce_sorted=False)
         output, state = self.layer(packed)
         return pad_packed_sequence(output, total_length=x.shape[0])[0], state

@@ -63,6 +63,7 @@ class TruncatedBPTT:
             remedy = "Its layers differ. Write batch_first=True if the model takes [B, T, ...]."
             raise InputError(phrase(WHERE, "batch_first", "given for this model", "None", remedy))
         self.batch_first, self._axis = layout, int(layout)
+        self._checked = 0
         self.restart()
 
     def restart(self) -> None:
@@ -73,7 +74,6 @@ class TruncatedBPTT:
         self._states: States = {}  # at the start of the next window
         self._spec: Any = None
         self._ended = self._random = False
-        self._checked = 0
         self._buffer = ChunkBuffer(self._axis, f"{WHERE}.windows")
 
     @property

@@ -6,6 +6,8 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import cycle
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,10 @@ from .threads import BITS, ThreadCount
 from .updates import Updater
 from .world import check_same
 
-TIMED, TIMED_SHARE = 8, 0.05
-"""Updates that are timed to plan the schedule, and the share of the time after which no further one is."""
+TIMED, LEAST_SHARE, MOST_SHARE = 8, 0.01, 0.05
+"""Updates that are timed to plan the schedule, again and again until the first share of the time has passed; after the
+second share no further one is."""
+MOST_TIMED = 500
 SLACK = 0.03
 """The share of `minutes` by which an evaluation may end late; where it would be later, it is not begun."""
 
@@ -142,7 +146,7 @@ class Loop:
     def _time_updates(self) -> float:
         """Seconds of a mean update over batches of all lengths, on a copy of the network; chooses the threads by it."""
         clock, trial = self.where.clock, Updater(self.task, copy.deepcopy(self.network), self.options, self.world)
-        limit = TIMED_SHARE * self._seconds_left()
+        least, most = (share * self._seconds_left() for share in (LEAST_SHARE, MOST_SHARE))
         order = np.argsort([self.feed.steps(u) for u in range(self.feed.per_epoch)], kind="stable")
         count = min(TIMED, len(order))
         places = [int((k + 0.5) * len(order) / count) for k in range(count)]
@@ -150,17 +154,20 @@ class Loop:
         chosen = [int(order[p]) for p in sorted(places, key=lambda p: abs(p - len(order) / 2))]
         begun = clock()
         self._one_update(trial, chosen[0])  # compiles the kernels, fills the caches
-        found: dict[int, list[float]] = {count: [] for count in self.threads.candidates}
-        for update in chosen:
-            if found[self.threads.candidates[-1]] and clock() - begun > limit:
+        found: dict[int, dict[int, list[float]]] = {count: {} for count in self.threads.candidates}
+        for turn, update in enumerate(cycle(chosen)):
+            passed = clock() - begun
+            if turn and (passed > most or turn >= len(chosen) and (passed > least or turn >= MOST_TIMED)):
                 break
             for count, seconds in found.items():
                 start = clock()
                 self._one_update(trial, update, count)
-                seconds.append(clock() - start)
-        for count, seconds in found.items():
-            self.threads.took(count, float(np.mean(seconds)))
-        return float(np.mean(found[self.threads.count]))
+                seconds.setdefault(update, []).append(clock() - start)
+        # The median of each batch, which other load moves little, and the mean over batches.
+        means = {count: float(np.mean([*map(median, seconds.values())])) for count, seconds in found.items()}
+        for count, mean in means.items():
+            self.threads.took(count, mean)
+        return means[self.threads.count]
 
     # Updates and evaluations.
 
