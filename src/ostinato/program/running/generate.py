@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...errors import InputError, phrase
+from ..tasks.registry import TASKS
 from .model import Model, open_model
 from .remembered import Remembered, remembered, training_texts
 from .writing import Sample, Wish, Writer
 
 WHERE = "ostinato generate"
-WRITING = ("language-model", "generate")
-"""Tasks whose models write texts."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,10 @@ def printed(prompt: str, pieces: Any, out: TextIO | None) -> None:
 
 def writer_of(opened: Model) -> Writer:
     """The writer of a model. Raises InputError for a model of a task without texts to write."""
-    if opened.config.task not in WRITING:
+    if not opened.task.writes:
         remedy = "Give a folder that was trained on a text, or with --given; `ostinato predict` is for the others."
-        expected = f"of the task {' or '.join(WRITING)}"
+        writing = sorted((name for name, task in TASKS.items() if task.writes), reverse=True)
+        expected = f"of the task {' or '.join(writing)}"
         raise InputError(phrase(WHERE, "MODEL", expected, f"one of {opened.config.task}", remedy))
     return Writer(opened.task, opened.network, WHERE)
 

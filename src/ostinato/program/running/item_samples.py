@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..page.items import Samples
+from ..tasks.texts.generate import Generate
 from .prepare import Prepared
 from .writing import Wish, Writer
 
@@ -19,8 +20,8 @@ WHERE = "report"
 
 def item_samples(prepared: Prepared, network: nn.Module) -> Samples | None:
     """The samples of a task of items; None of another."""
-    task: Any = prepared.task
-    if not hasattr(task, "mark"):
+    task = prepared.task
+    if not isinstance(task, Generate):
         return None
     writer, left = Writer(task, network, WHERE), MOST_UNITS
     rows = []

@@ -67,4 +67,4 @@ def _line(sample: Sample) -> str:
 
 def samples_of(task: Task, network: nn.Module, folder: Path | None) -> TrainingSamples | None:
     """The samples of a task whose networks write texts; None of another task."""
-    return TrainingSamples(task, network, folder) if hasattr(network, "step") and hasattr(task, "units") else None
+    return TrainingSamples(task, network, folder) if task.writes else None

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ...errors import InputError, phrase
+from ..tasks.texts.generate import Generate
 from ..tasks.texts.prompts import entries_of_prompt
 from ..tasks.texts.sampling import Sampling, drawn, probabilities
 from ..tasks.texts.units import UNKNOWN, UNKNOWN_TEXT, TextUnits
@@ -63,7 +64,7 @@ class Writer:
     def __init__(self, task: Any, network: nn.Module, where: str) -> None:
         self.task, self.network, self.where = task, network, where
         self.units: TextUnits = task.units
-        self.items = hasattr(task, "mark")
+        self.items = isinstance(task, Generate)
         """Whether texts have a beginning and an end of their own."""
 
     def begin(self, wish: Wish, number: int) -> tuple[Sample, Iterator[str]]:
