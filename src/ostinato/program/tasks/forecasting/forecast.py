@@ -86,8 +86,8 @@ class Forecast(ScoredTask):
                 remedy = "Give the columns of the training file."
                 names = "steps ahead, targets, past covariates, covariates known ahead: "
                 received = ", ".join(map(str, found))
-                wished = names + ", ".join(map(str, expected))
-                raise InputError(phrase("forecast", "a window", wished, received, remedy))
+                sizes = names + ", ".join(map(str, expected))
+                raise InputError(phrase("forecast", "a window", sizes, received, remedy))
         rows = [w if w.length == shape.length else replace(w, length=shape.length) for w in examples.inputs]
         return Encoded(rows, np.full(len(rows), shape.length, np.int64))
 

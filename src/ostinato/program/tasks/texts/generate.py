@@ -116,7 +116,7 @@ class Generate(ScoredTask):
         return 1 + min(MOST_MARGINAL, len(self.conditions.counts)) if self.conditions.columns else 1
 
     def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
-        """What the network says of the items where it is not told their condition, and a note; None where none is.
+        """The network's predictions of the items without their condition, and a note; None where there is no condition.
 
         The probability of a text is summed over the combinations of values of the training rows, weighted by their
         frequency, the 64 most frequent ones; that of each unit is the ratio of two such sums.
