@@ -29,6 +29,7 @@ WORDS = {
     "many": ("train", "--config", "whole/config.json"),
     "evaluate": ("evaluate", "whole", "--json"),
     "predict": ("predict", "whole"),
+    "generate": ("generate", "whole"),
     "check": ("check", "reviews.csv"),
     "compare": ("compare", "reviews.csv"),
 }
@@ -36,7 +37,7 @@ DO = {
     "killed": [(1, 13, "SIGKILL")], "first killed": [(0, 13, "SIGKILL")], "interrupted": [(1, 9, "SIGINT")],
     "terminated": [(0, 9, "SIGTERM"), (1, 9, "SIGTERM")],
 }  # fmt: skip
-ALONE = ("evaluate", "predict", "check", "compare")
+ALONE = ("evaluate", "predict", "generate", "check", "compare")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import NetworkOptions
-from ostinato.program.running.writing import Wish, Writer
+from ostinato.program.running.writing import Request, Writer
 from ostinato.program.tasks.texts.generate import Generate
 from ostinato.program.tasks.texts.language_network import LanguageNetwork
 from ostinato.program.tasks.texts.sampling import Sampling
@@ -47,20 +47,20 @@ def cycle(text="abcd", unit="char"):
 
 def test_items_obey_their_condition(writer):
     for letter in "ab":
-        texts = {writer.write(Wish(given={"letter": letter}, how=Sampling(top_p=0.95)), n).text for n in range(40)}
+        texts = {writer.write(Request(given={"letter": letter}, how=Sampling(top_p=0.95)), n).text for n in range(40)}
         assert texts == {letter, 2 * letter, 3 * letter}
 
 
 def test_lengths_of_items_are_drawn_as_the_training_rows_have_them(writer):
     n = 300
-    lengths = [len(writer.write(Wish(given={"letter": "a"}), number).text) for number in range(n)]
+    lengths = [len(writer.write(Request(given={"letter": "a"}), number).text) for number in range(n)]
     counts = np.bincount(lengths, minlength=4)[1:4]
     assert counts.sum() >= 0.95 * n
     assert (np.abs(counts - n / 3) < 5 * np.sqrt(n * 2 / 9) + 0.05 * n).all()
 
 
 def test_a_condition_that_is_left_out_is_drawn_and_said(writer):
-    samples = [writer.write(Wish(how=Sampling(top_p=0.95)), number) for number in range(60)]
+    samples = [writer.write(Request(how=Sampling(top_p=0.95)), number) for number in range(60)]
     assert all(set(sample.text) == {sample.given["letter"]} for sample in samples)
     share = np.mean([sample.given["letter"] == "a" for sample in samples])
     assert abs(share - 0.5) < 5 * np.sqrt(0.25 / 60)
@@ -71,7 +71,7 @@ def test_greedy_steps_are_the_most_probable_units_of_the_whole_prefix():
     options = NetworkOptions(hidden=12, embedding=6, dropout=0.3, both_directions=False, cell="lstm", layers=2)
     units = TextUnits.of(["the quick brown fox"], NetworkOptions(unit="char"))
     network = LanguageNetwork(len(units), options).eval()
-    sample = Writer(SimpleNamespace(units=units), network, WHERE).write(Wish("the ", length=25, how=GREEDY), 0)
+    sample = Writer(SimpleNamespace(units=units), network, WHERE).write(Request("the ", length=25, how=GREEDY), 0)
     read, state = [int(e) for e in units.encode("the ")], None
     for entry in read:
         stepped, state = network.step(torch.tensor([entry]), state)
@@ -87,46 +87,46 @@ def test_greedy_steps_are_the_most_probable_units_of_the_whole_prefix():
 
 
 def test_a_cycle_goes_on_after_the_prompt():
-    assert cycle().write(Wish("abcdab", length=9, how=GREEDY), 0).text == "cdabcdabc"
-    assert cycle("the cat sat \n", "word").write(Wish("the cat", length=4, how=GREEDY), 0).text == " sat \nthe"
+    assert cycle().write(Request("abcdab", length=9, how=GREEDY), 0).text == "cdabcdabc"
+    assert cycle("the cat sat \n", "word").write(Request("the cat", length=4, how=GREEDY), 0).text == " sat \nthe"
 
 
 def test_without_a_prompt_a_text_begins_as_after_a_line_break():
-    assert cycle("ab\n").write(Wish(length=4, how=GREEDY), 0).text == "ab\na"
+    assert cycle("ab\n").write(Request(length=4, how=GREEDY), 0).text == "ab\na"
 
 
 def test_the_seed_and_the_number_decide_a_sample_whatever_the_others_are(writer):
-    wish = Wish(seed=3)
-    every = [writer.write(wish, number).text for number in range(12)]
-    assert [writer.write(wish, number).text for number in (11, 4)] == [every[11], every[4]]
-    assert [writer.write(Wish(seed=4), number).text for number in range(12)] != every
+    asked = Request(seed=3)
+    every = [writer.write(asked, number).text for number in range(12)]
+    assert [writer.write(asked, number).text for number in (11, 4)] == [every[11], every[4]]
+    assert [writer.write(Request(seed=4), number).text for number in range(12)] != every
 
 
 def test_a_text_stops_before_the_text_to_stop_at_and_is_given_out_in_the_meantime():
-    wish = Wish("a", length=40, stop="cda", how=GREEDY)
-    sample, pieces = cycle().begin(wish, 0)
+    asked = Request("a", length=40, stop="cda", how=GREEDY)
+    sample, pieces = cycle().begin(asked, 0)
     assert "".join(pieces) == sample.text == "b" and sample.ended
-    sample, pieces = cycle().begin(Wish("a", length=6, stop="xyz", how=GREEDY), 0)
+    sample, pieces = cycle().begin(Request("a", length=6, stop="xyz", how=GREEDY), 0)
     assert list(pieces) == ["b", "c", "d", "a", "bc"] and not sample.ended
-    sample, pieces = cycle().begin(Wish("a", length=6, how=GREEDY), 0)
+    sample, pieces = cycle().begin(Request("a", length=6, how=GREEDY), 0)
     assert list(pieces) == list("bcdabc")
 
 
 def test_an_item_ends_by_itself_or_at_the_length(writer):
-    assert writer.write(Wish(given={"letter": "b"}, how=GREEDY), 0).ended
-    cut = writer.write(Wish("aa", given={"letter": "a"}, length=1, how=Sampling(top_k=1)), 0)
+    assert writer.write(Request(given={"letter": "b"}, how=GREEDY), 0).ended
+    cut = writer.write(Request("aa", given={"letter": "a"}, length=1, how=Sampling(top_k=1)), 0)
     assert not cut.ended or cut.text == ""
 
 
 def test_an_item_is_never_empty_unless_the_prompt_is_all_of_it(writer):
-    assert all(writer.write(Wish(), number).text for number in range(100))
+    assert all(writer.write(Request(), number).text for number in range(100))
 
 
 def test_sub_word_units_are_written_when_their_characters_are_whole():
     pytest.importorskip("tokenizers")
     text = "naïve café — “déjà vu” " * 4
     writer = cycle_of_bytes(text)
-    sample, pieces = writer.begin(Wish(text[0], length=len(writer.network.order), how=GREEDY), 0)
+    sample, pieces = writer.begin(Request(text[0], length=len(writer.network.order), how=GREEDY), 0)
     pieces = list(pieces)
     assert "".join(pieces) == sample.text and "\ufffd" not in sample.text
     assert sample.text.startswith(text[1:40])
@@ -185,29 +185,29 @@ def cycle_of_bytes(text):
 )
 def test_a_prompt_with_unknown_units_is_refused_with_what_to_write_instead(text, unit, prompt, message):
     with pytest.raises(InputError) as refused:
-        cycle(text, unit).write(Wish(prompt), 0)
+        cycle(text, unit).write(Request(prompt), 0)
     assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(
-    "wish, message",
+    "asked, message",
     [
-        (Wish(length=0), "ostinato generate: --length must be a whole number of 1 or more, got 0."),
+        (Request(length=0), "ostinato generate: --length must be a whole number of 1 or more, got 0."),
         (
-            Wish(stop=""),
+            Request(stop=""),
             "ostinato generate: --stop must be a text of one character or more, got an empty one. Leave it out to "
             "write until --length.",
         ),
         (
-            Wish(given={"letter": "a"}),
+            Request(given={"letter": "a"}),
             "ostinato generate: --given must be left out for a language model, got letter. Train with --given to have "
             "such columns.",
         ),
     ],
 )
-def test_a_wish_that_cannot_be_fulfilled_is_refused(wish, message):
+def test_a_wish_that_cannot_be_fulfilled_is_refused(asked, message):
     with pytest.raises(InputError) as refused:
-        cycle().write(wish, 0)
+        cycle().write(asked, 0)
     assert str(refused.value) == message
 
 
@@ -215,7 +215,7 @@ def test_items_of_numbers_are_written_for_the_numbers():
     task, network, _ = trained(letters(kind="features"))
     writer = Writer(task, network.eval(), WHERE)
     for value, letter in (("1", "a"), ("-1", "b")):
-        sample = writer.write(Wish(given={"sign": value, "same": "7"}, how=Sampling(top_p=0.95)), 0)
+        sample = writer.write(Request(given={"sign": value, "same": "7"}, how=Sampling(top_p=0.95)), 0)
         assert set(sample.text) == {letter} and sample.given == {"sign": float(value), "same": 7.0}
 
 
@@ -224,5 +224,5 @@ def test_items_without_a_condition_are_written():
     task, network, _ = trained(Examples("given", [()] * 60, "text", texts, (), "line"), 120)
     assert isinstance(task, Generate)
     writer = Writer(task, network.eval(), WHERE)
-    found = {writer.write(Wish(how=Sampling(top_p=0.9)), number).text for number in range(20)}
+    found = {writer.write(Request(how=Sampling(top_p=0.9)), number).text for number in range(20)}
     assert found == {"ab", "abab"}

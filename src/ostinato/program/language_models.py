@@ -18,7 +18,7 @@ from .data.items_from_python import WHERE, documents_from, items_from, passages_
 from .data.text.files import of_strings
 from .estimators import NetworkEstimator
 from .options import TrainOptions
-from .running.writing import Wish, Writer
+from .running.writing import Request, Writer
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
 from .tasks.texts.sampling import Sampling
@@ -127,9 +127,9 @@ class LanguageModel(NetworkEstimator):
         check_is_fitted(self, "network_")
         if count < 1:
             raise InputError(phrase(WHERE, "count", "a whole number of 1 or more", count))
-        wish = Wish(prompt, self._named(given), length, stop, Sampling(temperature, top_k, top_p), seed)
+        request = Request(prompt, self._named(given), length, stop, Sampling(temperature, top_k, top_p), seed)
         writer = Writer(self.task_, self.network_, WHERE)
-        return [prompt + writer.write(wish, number).text for number in range(count)]
+        return [prompt + writer.write(request, number).text for number in range(count)]
 
     def predict(self, X: Any, given: Any = None) -> np.ndarray:
         """float64 [N]: nats of a unit of each text, the end of an item included."""

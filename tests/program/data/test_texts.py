@@ -154,6 +154,16 @@ def test_many_short_lines_are_items_and_a_play_is_a_text(tmp_path):
     assert read_texts(options(tmp_path, "list.txt", task="language-model")).task == "language-model"
 
 
+def test_options_of_a_forecast_are_refused_where_the_task_is_a_language_model(tmp_path):
+    write(tmp_path, "a.txt", NOVEL)
+    with pytest.raises(InputError) as error:
+        read_texts(options(tmp_path, "a.txt", task="language-model", horizon=2))
+    assert str(error.value) == (
+        "a.txt: --horizon must be left out, as the task is language-model, got given. Leave out --task, or give "
+        "--task forecast."
+    )
+
+
 def test_a_group_is_refused_where_there_are_no_columns(tmp_path):
     write(tmp_path, "a.txt", NOVEL)
     with pytest.raises(InputError) as error:

@@ -7,8 +7,9 @@ import pytest
 
 from ostinato.errors import InputError
 from ostinato.program.tasks.baselines.forecasts import Naive, SeasonalDrift, SeasonalNaive, TrainingMean, WindowMean
-from ostinato.program.tasks.baselines.history import filled, past_of
+from ostinato.program.tasks.baselines.history import past_of
 from ostinato.program.tasks.baselines.regressions import Autoregression, LinearMap, for_forecasts
+from ostinato.program.tasks.forecasting.gaps import filled
 from ostinato.program.tasks.forecasting.metrics import tally_of
 from ostinato.program.tasks.forecasting.reference import QUANTILES, reference_of
 from program.tasks.made_windows import examples, seasonal, series, windows

@@ -6,7 +6,8 @@ import torch
 
 from ostinato.program.tasks.forecasting import linear as forecast_linear
 from ostinato.program.tasks.forecasting.calendar import cycles_of, features
-from ostinato.program.tasks.forecasting.guess import filled, guess, possible
+from ostinato.program.tasks.forecasting.gaps import filled
+from ostinato.program.tasks.forecasting.guess import guess, possible
 from ostinato.program.tasks.forecasting.rules import grows_with_level, segment_of
 
 NAN = float("nan")

@@ -68,8 +68,25 @@ def test_no_history_reaches_from_one_run_into_the_next():
 def test_another_distribution_below_replaces_the_uniform_one():
     train, units = [[0, 1, 1, 2]], [1, 2, 0]
     below = np.array([0.7, 0.1, 0.2])
-    found = WittenBell(1, 3).fit([np.array(train[0])]).probabilities(np.array(units), base=below)
+    found = WittenBell(1, 3).fit([np.array(train[0])]).of_runs([np.array(units)], base=below)
     np.testing.assert_allclose(found[1], slowly(train, units, 1, 3, below), rtol=1e-12)
+
+
+def test_orders_longer_than_every_training_run_add_nothing():
+    found = WittenBell(4, 3).fit([np.array([0, 1])]).probabilities(np.array([0, 1, 0, 1, 0, 1]))
+    np.testing.assert_array_equal(found[2:], found[[1, 1, 1]])
+
+
+def test_runs_of_different_numbers_share_no_history():
+    model = WittenBell(0, 2).fit([np.array([0]), np.array([1])], [0, 1])
+    found = model.of_runs([np.array([0])] * 3, [0, 1, 2])
+    np.testing.assert_allclose(found, [[3 / 4, 1 / 4, 1 / 2]], rtol=1e-15)
+
+
+def test_units_that_are_read_alone_are_histories_and_are_not_counted():
+    run = np.array([2, 0, 2])
+    found = WittenBell(1, 3, read=1).fit([run]).of_runs([run])
+    np.testing.assert_allclose(found, [[5 / 12, 5 / 12], [17 / 24, 17 / 24]], rtol=1e-15)
 
 
 def test_a_vocabulary_too_large_for_products_of_its_powers_is_counted_exactly():

@@ -13,6 +13,7 @@ from torch.nn import functional
 import ostinato
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import FitOptions, NetworkOptions
+from ostinato.program.tasks.base import OptionalParts
 from ostinato.program.tasks.task import Batch, Encoded, Metric, Predictions
 from ostinato.program.training.fit import Part, Surroundings, fit
 from ostinato.program.training.seeds import new_network
@@ -50,7 +51,7 @@ class FirstStep(nn.Linear):
 
 
 @dataclass
-class Signs:
+class Signs(OptionalParts):
     """Follows the protocol of a task; `tick` is called at every batch that is made."""
 
     name: str = "signs"

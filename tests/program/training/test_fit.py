@@ -13,6 +13,7 @@ from ostinato.errors import InputError, NotFiniteError
 from ostinato.kernels.system import openmp
 from ostinato.program.digest import weights_sha256
 from ostinato.program.options import FitOptions
+from ostinato.program.tasks.base import OptionalParts
 from ostinato.program.training.advice import advice
 from ostinato.program.training.fit import Evaluation, Part
 from ostinato.program.training.interruption import Interruption
@@ -145,7 +146,7 @@ def test_balanced_class_weights_change_the_loss_and_others_are_refused(forty):
         fitted(FitOptions(updates=1, class_weights="equal"))
 
     class Numbers(Signs):
-        balance = None
+        balance = OptionalParts.balance
 
     with pytest.raises(InputError, match="class_weights must be none for the task signs, got balanced"):
         fitted(FitOptions(updates=1, class_weights="balanced"), Numbers())

@@ -10,17 +10,19 @@ from typing import Any
 from ...errors import InputError, phrase
 from ..options import WritingOptions
 from ..running.generate import WHERE, generate
-from ..running.writing import Wish
+from ..running.writing import Request
 from ..tasks.texts.sampling import Sampling
 from .check import Ended
+from .launched import one_process
 
 
 def write_texts(model: Path, given: Sequence[str], options: Mapping[str, Any], json: bool) -> Ended:
     """`ostinato generate`: texts on stdout while they are written, or one document; what is remembered on stderr."""
+    one_process(WHERE)
     made = WritingOptions(**options)
     how = Sampling(made.temperature, made.top_k, made.top_p)
-    wish = Wish(prompt_of(made.prompt), given_of(given), made.length, made.stop, how, made.seed).checked(WHERE)
-    found = generate(model, wish, made.count, None if json else sys.stdout, None if json else sys.stderr)
+    request = Request(prompt_of(made.prompt), given_of(given), made.length, made.stop, how, made.seed).checked(WHERE)
+    found = generate(model, request, made.count, None if json else sys.stdout, None if json else sys.stderr)
     return Ended("", found.content(), printed=json)
 
 

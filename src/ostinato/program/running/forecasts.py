@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
 from ..data.found import changed_source
 from ..data.read import read
 from ..folder.forecasts import Columns, forecasts_csv
-from ..tasks.task import Task
 from ..training.evaluate import predict
 from .model import Model
 from .unlabelled import for_another_file
@@ -48,14 +48,7 @@ def last_windows(model: Model, data: Path | None) -> Examples:
     return dataset.examples
 
 
-def levels_of(task: Task) -> list[float]:
-    """The percent that the bands of a task's quantiles cover, the narrowest first."""
-    shares = list(getattr(task, "quantiles", ()))
+def levels_of(task: Any) -> list[float]:
+    """The percent that the bands of a forecast's quantiles cover, the narrowest first."""
+    shares = task.quantiles
     return [round(100 * (1 - 2 * low), 8) for low in reversed(shares[: len(shares) // 2])]
-
-
-def refuse_lines(task: Task) -> None:
-    """Refuses to answer line by line where a line is no whole input."""
-    if task.name == "forecast":
-        remedy = "Give a file with the series, or none, to forecast after the end of the training's."
-        raise InputError(phrase(WHERE, "DATA", "a file, as a forecast reads whole series", "- for lines", remedy))

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...errors import InputError, phrase
+from ..tasks.registry import TASKS
 from .model import Model, open_model
 from .remembered import Remembered, remembered, training_texts
-from .writing import Sample, Wish, Writer
+from .writing import Request, Sample, Writer
 
 WHERE = "ostinato generate"
-WRITING = ("language-model", "generate")
-"""Tasks whose models write texts."""
 
 
 @dataclass(frozen=True)
 class Generated:
     """Samples, and what of them is in the training text."""
 
-    wish: Wish
+    request: Request
     samples: Sequence[Sample]
     found: Remembered | None
     said: str
@@ -30,10 +29,10 @@ class Generated:
     def content(self) -> dict[str, Any]:
         """For --json."""
         return {
-            "prompt": self.wish.prompt,
-            "seed": self.wish.seed,
+            "prompt": self.request.prompt,
+            "seed": self.request.seed,
             "samples": [
-                {"text": self.wish.prompt + s.text, "written": s.text, "given": dict(s.given), "ended": s.ended}
+                {"text": self.request.prompt + s.text, "written": s.text, "given": dict(s.given), "ended": s.ended}
                 for s in self.samples
             ],
             "memorised": None if self.found is None else self.found.content(),
@@ -41,10 +40,10 @@ class Generated:
         }
 
 
-def generate(model: Path, wish: Wish, count: int, out: TextIO | None, notes: TextIO | None = None) -> Generated:
+def generate(model: Path, request: Request, count: int, out: TextIO | None, notes: TextIO | None = None) -> Generated:
     """Writes `count` texts to `out` as they come, the prompt first, and says on `notes` what of them is remembered.
 
-    Without `out` they are only given back. Raises InputError for a model of another task, and for a wish that it
+    Without `out` they are only given back. Raises InputError for a model of another task, and for a request that it
     cannot fulfil.
     """
     if count < 1:
@@ -53,20 +52,20 @@ def generate(model: Path, wish: Wish, count: int, out: TextIO | None, notes: Tex
     writer = writer_of(opened)
     samples = []
     for number in range(count):
-        sample, pieces = writer.begin(wish, number)
+        sample, pieces = writer.begin(request, number)
         if out is not None and number and not writer.items:
             out.write("\n")
-        if notes is not None and sample.given and len(wish.given) < len(sample.given):
+        if notes is not None and sample.given and len(request.given) < len(sample.given):
             print(", ".join(f"{name}: {value}" for name, value in sample.given.items()), file=notes, flush=True)
-        printed(wish.prompt, pieces, out)
+        printed(request.prompt, pieces, out)
         samples.append(sample)
-    found, said = compared(opened, [wish.prompt + sample.text for sample in samples])
+    found, said = compared(opened, [request.prompt + sample.text for sample in samples])
     if notes is not None:
         cut = sum(not sample.ended for sample in samples) if writer.items else 0
-        sentences = [f"{cut} of {count} samples were cut at --length {wish.length}."] if cut else []
+        sentences = [f"{cut} of {count} samples were cut at --length {request.length}."] if cut else []
         for sentence in (*sentences, said):
             print(sentence, file=notes)
-    return Generated(wish, samples, found, said)
+    return Generated(request, samples, found, said)
 
 
 def printed(prompt: str, pieces: Any, out: TextIO | None) -> None:
@@ -87,9 +86,10 @@ def printed(prompt: str, pieces: Any, out: TextIO | None) -> None:
 
 def writer_of(opened: Model) -> Writer:
     """The writer of a model. Raises InputError for a model of a task without texts to write."""
-    if opened.config.task not in WRITING:
+    if not opened.task.writes:
         remedy = "Give a folder that was trained on a text, or with --given; `ostinato predict` is for the others."
-        expected = f"of the task {' or '.join(WRITING)}"
+        writing = sorted((name for name, task in TASKS.items() if task.writes), reverse=True)
+        expected = f"of the task {' or '.join(writing)}"
         raise InputError(phrase(WHERE, "MODEL", expected, f"one of {opened.config.task}", remedy))
     return Writer(opened.task, opened.network, WHERE)
 

@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 from ..page.items import Samples
+from ..tasks.texts.generate import Generate
 from .prepare import Prepared
-from .writing import Wish, Writer
+from .writing import Request, Writer
 
 MOST_CONDITIONS, EACH = 20, 5
 """Conditions of the table, the most frequent ones, and items of each."""
@@ -19,8 +20,8 @@ WHERE = "report"
 
 def item_samples(prepared: Prepared, network: nn.Module) -> Samples | None:
     """The samples of a task of items; None of another."""
-    task: Any = prepared.task
-    if not hasattr(task, "mark"):
+    task = prepared.task
+    if not isinstance(task, Generate):
         return None
     writer, left = Writer(task, network, WHERE), MOST_UNITS
     rows = []
@@ -28,7 +29,7 @@ def item_samples(prepared: Prepared, network: nn.Module) -> Samples | None:
         written = []
         for number in range(EACH):
             if left > 0:
-                sample = writer.write(Wish(given=given, length=LENGTH), number)
+                sample = writer.write(Request(given=given, length=LENGTH), number)
                 written.append(sample.text)
                 left -= len(sample.text) + 1
         if written:
@@ -36,7 +37,7 @@ def item_samples(prepared: Prepared, network: nn.Module) -> Samples | None:
     known = set(map(str, prepared.train.examples.targets or ()))
     drawn: list[str] = []
     while left > 0 and len(drawn) < COUNT and task.conditions.scaling is None:
-        drawn.append(writer.write(Wish(length=LENGTH, seed=1), len(drawn)).text)
+        drawn.append(writer.write(Request(length=LENGTH, seed=1), len(drawn)).text)
         left -= len(drawn[-1]) + 1
     every = drawn or [text for _, _, texts in rows for text in texts]
     return Samples(rows, len(every), sum(text in known for text in every))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -41,17 +40,17 @@ def fit_baselines(
         predictions = baseline.fit(train).predict(test)
         metrics = task.metrics(test, predictions)
         seconds = clock() - began
-        note = str(getattr(baseline, "note", "") or "")
         details = task.details(test, predictions) if test.target_kind == "future" else {}
-        scored = Scored(baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, note, details)
+        scored = Scored(
+            baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, baseline.note, details
+        )
         found.append(Judged(scored, predictions))
     return found
 
 
 def ablations(task: Task, network: nn.Module, test: Examples, device: str = "cpu") -> list[Judged]:
     """The network itself without a part of its input, where the task knows one: what the condition of a text gains."""
-    without: Any = getattr(task, "without_condition", None)
-    found = None if without is None else without(test, lambda encoded: predict(task, network, encoded, device)[0])
+    found = task.without_condition(test, lambda encoded: predict(task, network, encoded, device)[0])
     if found is None:
         return []
     predictions, note = found

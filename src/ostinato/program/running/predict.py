@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +18,7 @@ from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..training.evaluate import predict
 from .evaluate import test_rows
-from .forecasts import continued, refuse_lines
+from .forecasts import continued
 from .model import Model, open_model
 from .predict_items import items_table, line_answer
 from .unlabelled import for_another_file, from_line
@@ -24,29 +26,34 @@ from .unlabelled import for_another_file, from_line
 WHERE = "ostinato predict"
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a model of a task predicts."""
+
+    table: Callable[[Model, Path | None], str]
+    """CSV of the rows of a file, or of those that the task takes where there is no file."""
+    line: Callable[[Model, str, int], str] | None
+    """The answer to a line with its number; None where a line is no whole input."""
+
+
 def predict_table(model: Path, data: Path | None = None) -> str:
     """The predictions of the rows of `data`, or of the test rows of the training, as CSV; a forecast goes on after the
     end of the series."""
     opened = open_model(model)
-    if opened.task.name == "forecast":
-        return continued(opened, data)
-    task, network = opened.task, opened.network
-    if task.name == "generate":
-        return items_table(opened, data)
-    if data is None:
-        examples, _ = test_rows(opened.config.options.data, opened.config.sources)
-    else:
-        examples = read(for_another_file(opened.config.options.data, data), with_target=False).examples
-    return predictions_csv(examples, predicted(task, network, examples))
+    return WAYS[opened.task.name].table(opened, data)
 
 
 def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     """Answers every line at once, a line that cannot be read with `error: …`.
 
-    Returns 2 where some line could not be read, else 0.
+    Returns 2 where some line could not be read, else 0. Raises InputError for a task that reads no lines.
     """
     opened = open_model(model)
-    refuse_lines(opened.task)
+    answer_to = WAYS[opened.task.name].line
+    if answer_to is None:
+        expected = f"a file, as a {opened.task.name} reads whole series"
+        remedy = "Give a file with the series, or none, to forecast after the end of the training's."
+        raise InputError(phrase(WHERE, "DATA", expected, "- for lines", remedy))
     status = 0
     for number, line in enumerate(lines):
         try:
@@ -58,25 +65,42 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     return status
 
 
-def answer_to(opened: Model, line: str, number: int) -> str:
-    """The answer to the line with this number."""
-    if opened.task.name == "generate":
-        return line_answer(opened, line, number)
-    kind, channels = line_kind(opened.task)
-    return written(predicted(opened.task, opened.network, from_line(line, kind, channels, WHERE)))
+def rows_table(opened: Model, data: Path | None) -> str:
+    """CSV of a prediction of each row of a file, or of the test rows."""
+    options = opened.config.options.data
+    if data is None:
+        examples, _ = test_rows(options, opened.config.sources)
+    else:
+        examples = read(for_another_file(options, data), with_target=False).examples
+    return predictions_csv(examples, predicted(opened, examples))
 
 
-def line_kind(task: Any) -> tuple[Any, int]:
-    """(kind of the input, channels) of a task."""
-    if getattr(task, "kind", None) == "passage":
-        return "passage", 1
+def row_answer(opened: Model, line: str, number: int) -> str:
+    """The prediction of a row of the kind that the task reads."""
+    task: Any = opened.task
     inputs = task.inputs
-    return inputs.kind, len(getattr(inputs, "channels", ())) or 1
+    return written(predicted(opened, from_line(line, inputs.kind, len(inputs.channels) or 1, WHERE)))
 
 
-def predicted(task: Any, network: Any, examples: Examples) -> Predictions:
+def passage_answer(opened: Model, line: str, number: int) -> str:
+    """The nats of a text."""
+    return written(predicted(opened, from_line(line, "passage", 1, WHERE)))
+
+
+def predicted(opened: Model, examples: Examples) -> Predictions:
     """What the network says of the rows."""
-    return predict(task, network, task.encode(examples))[0]
+    return predict(opened.task, opened.network, opened.task.encode(examples))[0]
+
+
+WAYS: Mapping[str, Way] = {
+    "classify": Way(rows_table, row_answer),
+    "regress": Way(rows_table, row_answer),
+    "tag": Way(rows_table, row_answer),
+    "language-model": Way(rows_table, passage_answer),
+    "generate": Way(items_table, line_answer),
+    "forecast": Way(continued, None),
+}
+"""How each task predicts, by its name."""
 
 
 def written(one: Predictions) -> str:

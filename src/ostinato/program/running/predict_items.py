@@ -19,7 +19,7 @@ from ..training.evaluate import predict
 from .evaluate import test_rows
 from .model import Model
 from .unlabelled import for_another_file
-from .writing import Wish, Writer
+from .writing import Request, Writer
 
 WHERE = "ostinato predict"
 
@@ -53,7 +53,7 @@ def written_table(writer: Writer, examples: Examples) -> str:
     table.writerow([table_cell(cell) for cell in ("id", *examples.channels, "written")])
     for row, values in enumerate(examples.inputs):
         named = named_values(examples.channels, values)
-        text = writer.write(Wish(given=named), row).text
+        text = writer.write(Request(given=named), row).text
         table.writerow([table_cell(cell) for cell in (row_name(examples, row), *named.values(), text)])
     return file.getvalue()
 
@@ -68,7 +68,7 @@ def line_answer(opened: Model, line: str, number: int) -> str:
         return nats_answer(nats)
     writer = Writer(task, opened.network, WHERE)
     given = dict(zip(columns, line.split("\t")))
-    return writer.write(Wish(given=given), number).text
+    return writer.write(Request(given=given), number).text
 
 
 def named_values(columns: Any, values: Any) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
@@ -45,7 +44,6 @@ def prepare(data: Data, network: NetworkOptions, where: str) -> Prepared:
     train, valid = examples.take(parts.train), examples.take(parts.valid)
     task = task_named(data.dataset.task).encode_from(train, network)
     test = examples.take(parts.test)
-    say: Any = getattr(task, "part_notes", None)
     named = (("train", train), ("valid", valid), ("test", test))
-    notes = [] if say is None else [note for name, part in named for note in say(part, name)]
+    notes = [note for name, part in named for note in task.part_notes(part, name)]
     return Prepared(data, task, Part(train, task.encode(train)), Part(valid, task.encode(valid)), test, notes)

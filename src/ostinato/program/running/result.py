@@ -119,7 +119,7 @@ def page_of(run: Run, cell: Cell) -> str:
             lens_absent=absent,
             repeat=f"ostinato train --config {run.folder.name}/config.json",
             samples=None if options.run.private else item_samples(prepared, run.network),
-            pieces=getattr(prepared.task, "pieces", None),
+            pieces=prepared.task.pieces,
             private=options.run.private,
         )
     )

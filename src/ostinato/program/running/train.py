@@ -128,7 +128,7 @@ def readied(options: TrainOptions, begin: Beginning) -> Readied:
         say(note)
     same_sources(data, begin.sources)
     prepared = prepare(data, options.network, WHERE)
-    for note in (*getattr(prepared.task, "notes", ()), *prepared.notes):
+    for note in (*prepared.task.notes, *prepared.notes):
         say(note)
     return Readied(options, cell, prepared)
 
@@ -257,7 +257,7 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
     options, cell, prepared = ready.options, ready.cell, ready.prepared
     network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *getattr(task, "notes", ()), *prepared.notes, *fitted.notes]
+    notes = [*prepared.data.notes, *task.notes, *prepared.notes, *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."

@@ -12,7 +12,7 @@ from ...errors import StorageError
 from ..data.refusals import shown
 from ..storage import write_bytes
 from ..tasks.task import Task
-from .writing import Sample, Wish, Writer
+from .writing import Request, Sample, Writer
 
 FILE = "samples.jsonl"
 LENGTH, WIDTH = 60, 90
@@ -42,7 +42,7 @@ class TrainingSamples:
         training = self.network.training
         self.network.eval()
         try:
-            sample = self.writer.write(Wish(length=LENGTH), update)
+            sample = self.writer.write(Request(length=LENGTH), update)
         finally:
             self.network.train(training)
         self.lines.append({"update": update, "given": dict(sample.given), "text": sample.text})
@@ -67,4 +67,4 @@ def _line(sample: Sample) -> str:
 
 def samples_of(task: Task, network: nn.Module, folder: Path | None) -> TrainingSamples | None:
     """The samples of a task whose networks write texts; None of another task."""
-    return TrainingSamples(task, network, folder) if hasattr(network, "step") and hasattr(task, "units") else None
+    return TrainingSamples(task, network, folder) if task.writes else None

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ...errors import InputError, phrase
+from ..tasks.texts.generate import Generate
 from ..tasks.texts.prompts import entries_of_prompt
 from ..tasks.texts.sampling import Sampling, drawn, probabilities
 from ..tasks.texts.units import UNKNOWN, UNKNOWN_TEXT, TextUnits
@@ -21,7 +22,7 @@ from ..training.seeds import derived
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What is to be written. Raises InputError where nothing can be."""
 
     prompt: str = ""
@@ -34,7 +35,7 @@ class Wish:
     how: Sampling = field(default_factory=Sampling)
     seed: int = 0
 
-    def checked(self, where: str) -> Wish:
+    def checked(self, where: str) -> Request:
         """The same. Raises InputError for values by which nothing can be written."""
         self.how.checked(where)
         if self.length < 1:
@@ -63,26 +64,26 @@ class Writer:
     def __init__(self, task: Any, network: nn.Module, where: str) -> None:
         self.task, self.network, self.where = task, network, where
         self.units: TextUnits = task.units
-        self.items = hasattr(task, "mark")
+        self.items = isinstance(task, Generate)
         """Whether texts have a beginning and an end of their own."""
 
-    def begin(self, wish: Wish, number: int) -> tuple[Sample, Iterator[str]]:
+    def begin(self, request: Request, number: int) -> tuple[Sample, Iterator[str]]:
         """The sample with this number, which is written as the iterator is read: the pieces are its text.
 
         The same seed and number give the same text, whatever the other samples are. Raises InputError for a prompt
         with unknown units, and for an unknown column or value.
         """
-        wish.checked(self.where)
-        prompt = entries_of_prompt(wish.prompt, self.units, self.where)
-        generator = torch.Generator().manual_seed(derived(wish.seed, "sample", number))
-        condition, values = self._condition(wish.given, generator)
+        request.checked(self.where)
+        prompt = entries_of_prompt(request.prompt, self.units, self.where)
+        generator = torch.Generator().manual_seed(derived(request.seed, "sample", number))
+        condition, values = self._condition(request.given, generator)
         sample = Sample(values)
-        entries = self._entries(prompt, condition, wish, generator, sample)
-        return sample, _until(_texts(entries, self.units), wish.stop, sample)
+        entries = self._entries(prompt, condition, request, generator, sample)
+        return sample, _until(_texts(entries, self.units), request.stop, sample)
 
-    def write(self, wish: Wish, number: int) -> Sample:
+    def write(self, request: Request, number: int) -> Sample:
         """The whole sample with this number."""
-        sample, pieces = self.begin(wish, number)
+        sample, pieces = self.begin(request, number)
         for _ in pieces:
             pass
         return sample
@@ -105,7 +106,7 @@ class Writer:
         return condition, dict(zip(conditions.columns, values))
 
     def _entries(
-        self, prompt: np.ndarray, condition: Any, wish: Wish, generator: torch.Generator, sample: Sample
+        self, prompt: np.ndarray, condition: Any, request: Request, generator: torch.Generator, sample: Sample
     ) -> Iterator[int]:
         """Reads the prompt, then draws entries."""
         end = self.task.mark if self.items else None
@@ -114,9 +115,9 @@ class Writer:
         scores: Any = None
         for entry in read:
             scores, state = self._step(entry, state, condition)
-        for place in range(wish.length):
+        for place in range(request.length):
             barred = [UNKNOWN] + ([end] if end is not None and not place and not len(prompt) else [])
-            entry = int(drawn(probabilities(scores, wish.how, barred), generator)[0])
+            entry = int(drawn(probabilities(scores, request.how, barred), generator)[0])
             if entry == end:
                 sample.ended = True
                 return

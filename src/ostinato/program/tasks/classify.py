@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ from torch.nn import functional as F
 from ...errors import InputError, phrase
 from ..data.examples import Examples
 from ..options import NetworkOptions
+from .base import ScoredTask
 from .baselines.choose import for_rows
 from .inputs import SeriesInputs, TextInputs, inputs_from, inputs_of
 from .intervals import Tally
 from .metrics import details_of_classes, details_of_labels, indicators, share_of, tally_of_classes, tally_of_labels
 from .networks import RowNetwork
-from .scored import gain_of, metrics_of, targets_of, truth_of
-from .task import Baseline, Batch, Encoded, Metric, Predictions
+from .scored import targets_of, truth_of
+from .task import Baseline, Batch, Encoded, Predictions
 
 UNSEEN = -1
 """The target of a class that the training rows lack; its rows add nothing to the loss."""
@@ -31,11 +32,10 @@ UNBALANCED = 2.0
 """The largest class by the median class from which on macro-F1 is the metric instead of accuracy."""
 
 
-class Classify:
+class Classify(ScoredTask):
     """The task of one class a row, or of several labels a row where the targets are tuples."""
 
     name = "classify"
-    defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self, inputs: TextInputs | SeriesInputs, classes: Sequence[str], counts: Sequence[int], several: bool
@@ -108,23 +108,13 @@ class Classify:
         count = tally_of_labels if self.several else tally_of_classes
         return count(targets, predictions.values, predictions.probabilities, self.classes, truth.groups)
 
-    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
-        return metrics_of(self.tally(truth, predictions), self.metric, seed)
-
-    def score(self, truth: Examples, predictions: Predictions) -> float:
-        return self.tally(truth, predictions).value(self.metric)
-
-    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
-        """How much better the network is than a baseline on the same rows, by the primary metric."""
-        return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
-
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """By class, and the confusion matrix."""
         targets: Any = truth_of(truth, predictions)
         return (details_of_labels if self.several else details_of_classes)(targets, predictions.values, self.classes)
 
     def baselines(self) -> list[Baseline]:
-        return for_rows(self.inputs.kind, "labels" if self.several else "class", getattr(self.inputs, "unit", "word"))
+        return for_rows(self.inputs.kind, "labels" if self.several else "class", self.inputs.unit)
 
     def to_json(self) -> Mapping[str, Mapping[str, Any]]:
         labels = {"classes": self.classes, "counts": self.counts, "several": self.several}

@@ -41,6 +41,8 @@ class TextInputs:
     """First values of embeddings; they are in the weights after a fit, so the folder does not keep them."""
     file: str = "vocabulary.json"
     """The name under which the model folder keeps this."""
+    channels: Sequence[str] = ()
+    """None: a text has no columns."""
 
     @classmethod
     def of(cls, train: Examples, options: NetworkOptions, least: int = LEAST_OFTEN) -> TextInputs:
@@ -86,6 +88,7 @@ class SeriesInputs:
     scaling: Scaling
     channels: Sequence[str] = ()
     file: str = "scaling.json"
+    unit: str = "step"
 
     @classmethod
     def of(cls, train: Examples) -> SeriesInputs:

@@ -6,7 +6,7 @@ Letters: N rows, B rows of a batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +15,21 @@ from torch import Tensor, nn
 from ...errors import InputError, phrase
 from ..data.examples import Examples
 from ..options import NetworkOptions
+from .base import ScoredTask
 from .baselines.choose import for_rows
 from .inputs import SeriesInputs, TextInputs, inputs_from, inputs_of
 from .intervals import Tally
 from .metrics import tally_of_numbers
 from .networks import RowNetwork
-from .scored import gain_of, metrics_of, targets_of, truth_of
-from .task import Baseline, Batch, Encoded, Metric, Predictions
+from .scored import targets_of, truth_of
+from .task import Baseline, Batch, Encoded, Predictions
 
 
-class Regress:
+class Regress(ScoredTask):
     """The task of one number a row. The network's output is the target less its mean, in standard deviations."""
 
     name = "regress"
-    defaults: ClassVar[Mapping[str, Any]] = {}
     metric = "mae"
-    classes: Sequence[str] = ()
 
     def __init__(self, inputs: TextInputs | SeriesInputs, mean: float, deviation: float) -> None:
         self.inputs, self.mean, self.deviation = inputs, mean, deviation
@@ -75,16 +74,6 @@ class Regress:
         targets: Any = truth_of(truth, predictions)
         return tally_of_numbers(targets, predictions.values, truth.groups)
 
-    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
-        return metrics_of(self.tally(truth, predictions), self.metric, seed)
-
-    def score(self, truth: Examples, predictions: Predictions) -> float:
-        return self.tally(truth, predictions).value(self.metric)
-
-    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
-        """How much smaller the network's error is than a baseline's on the same rows."""
-        return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
-
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """Quantiles of the error, prediction less truth, in the target's unit."""
         targets: Any = truth_of(truth, predictions)
@@ -93,7 +82,7 @@ class Regress:
         return {"error_quantiles": {str(q): float(np.quantile(errors, q)) for q in shares}}
 
     def baselines(self) -> list[Baseline]:
-        return for_rows(self.inputs.kind, "number", getattr(self.inputs, "unit", "word"))
+        return for_rows(self.inputs.kind, "number", self.inputs.unit)
 
     def to_json(self) -> Mapping[str, Mapping[str, Any]]:
         target = {"mean": self.mean, "deviation": self.deviation}

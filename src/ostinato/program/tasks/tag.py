@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,25 +18,25 @@ from ...errors import InputError, phrase
 from ...loss import sequence_loss
 from ..data.examples import Examples
 from ..options import NetworkOptions
+from .base import ScoredTask
 from .baselines.tags import MajorityTag, MostFrequentTag, WindowOfWords
 from .inputs import TextInputs, padded
 from .intervals import Tally
 from .networks import TaggerNetwork
-from .scored import gain_of, metrics_of, targets_of, truth_of
+from .scored import targets_of, truth_of
 from .spans import are_spans
 from .tag_metrics import details_of_tags, tally_of_tags
-from .task import Baseline, Batch, Encoded, Metric, Predictions
+from .task import Baseline, Batch, Encoded, Predictions
 from .vocabulary import Vocabulary
 
 UNSEEN = -100
 """The target of a tag that the training rows lack; its tokens add nothing to the loss."""
 
 
-class Tag:
+class Tag(ScoredTask):
     """The task of one tag for every token."""
 
     name = "tag"
-    defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, words: TextInputs, letters: Vocabulary, classes: Sequence[str], counts: Sequence[int]) -> None:
         self.words, self.letters, self.classes, self.counts = words, letters, classes, counts
@@ -117,16 +117,6 @@ class Tag:
         tokens = [[w.lower() for w in row] if lower else row for row in truth.inputs]
         known = self.words.vocabulary.places
         return tally_of_tags(targets, predictions.values, tokens, known, self.spans, truth.groups)
-
-    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
-        return metrics_of(self.tally(truth, predictions), self.metric, seed)
-
-    def score(self, truth: Examples, predictions: Predictions) -> float:
-        return self.tally(truth, predictions).value(self.metric)
-
-    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
-        """How much better the network is than a baseline on the same sentences, by the primary metric."""
-        return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
 
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """By tag, the confusion matrix, and by span type."""

@@ -5,7 +5,7 @@ Letters: N rows, B rows of a batch, T steps, C features, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -82,6 +82,10 @@ class Predictions:
         return Predictions([self.values[row] for row in chosen], pick(self.probabilities), pick(self.quantiles))
 
 
+Predict = Callable[[Encoded], Predictions]
+"""A network's predictions of encoded rows."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number about predictions, and how to compute it again on resampled units."""
@@ -106,27 +110,47 @@ class Baseline(Protocol):
     """Whether it looks at no input: majority, mean."""
     without_order: bool
     """Whether the order of the steps changes nothing."""
+    note: str
+    """What `fit` chose or left out, in a sentence or a part of one; empty where there is nothing to say."""
 
     def fit(self, train: Examples) -> Baseline: ...
     def predict(self, examples: Examples) -> Predictions: ...
 
 
 class Task(Protocol):
-    """One task, after `encode_from` has seen the training rows. Everything that it keeps is JSON and tensors."""
+    """One task, after `encode_from` has seen the training rows. Everything that it keeps is JSON and tensors.
+
+    `ScoredTask` of base.py has the metrics of a task that counts them in a tally, and `OptionalParts` there the parts
+    that a task may leave out, which are marked here.
+    """
 
     name: str
     metric: str
     """The name of the metric that stops the fit early and chooses the weights."""
     classes: Sequence[str]
-    """[K]; empty for numbers."""
+    """[K]; empty for numbers. Optional."""
     defaults: ClassVar[Mapping[str, Any]]
-    """Options of the network and the fit, by name, whose default is another for this task."""
+    """Options of the network and the fit, by name, whose default is another for this task. Optional."""
+    writes: ClassVar[bool]
+    """Whether the networks write texts, unit by unit, by `step`; the task then has `units`. Optional: False."""
+    notes: Sequence[str]
+    """What was chosen from the training rows, a sentence each. Optional: none."""
+
+    @property
+    def rows_at_once(self) -> int | None:
+        """Rows of a batch of an evaluation, where the usual number takes too much memory. Optional: None."""
 
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Task:
         """The task with its vocabularies, labels and scalers, all from training rows."""
 
     def encode(self, examples: Examples) -> Encoded: ...
+    def part_notes(self, examples: Examples, part: str) -> list[str]:
+        """What `encode` cuts or does not know in the rows of a part, a sentence each. Optional: none."""
+
+    def balance(self, train: Examples) -> None:
+        """Weighs the classes, so that all count alike in the loss. Optional: refused."""
+
     def batch(self, encoded: Encoded, rows: Sequence[int]) -> Batch: ...
     def network(self, options: NetworkOptions) -> nn.Module:
         """An untrained network; called as network(batch.x, batch.lengths) → outputs."""
@@ -135,6 +159,9 @@ class Task(Protocol):
         """The mean over `batch.weight` units, in nats or in squared units of the scaled target."""
 
     def decode(self, outputs: Tensor, batch: Batch) -> Predictions: ...
+    def calibrate(self, valid: Examples, predict: Predict) -> None:
+        """Corrects what `decode` gives, by the validation rows; called once, after the fit. Optional: nothing."""
+
     def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
         """All metrics of the task, the one named by `metric` first."""
 
@@ -149,6 +176,12 @@ class Task(Protocol):
 
     def baselines(self) -> list[Baseline]:
         """Unfitted, the trivial ones first."""
+
+    def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
+        """What the network says of rows without their condition, and a note: a row of the table. Optional: None."""
+
+    def pieces(self, text: str) -> list[str]:
+        """[T]: the units of a text, as the report page shows them. Optional: its characters."""
 
     def to_json(self) -> Mapping[str, Mapping[str, Any]]:
         """File name → content: vocabulary.json, labels.json, scaling.json, as the task has them."""

@@ -59,7 +59,7 @@ def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own:
     network.eval()
     try:
         with torch.no_grad():
-            most = getattr(task, "rows_at_once", ROWS)
+            most = task.rows_at_once or ROWS
             for rows in list(by_length(encoded.lengths, np.arange(len(encoded.rows)), most))[own]:
                 batch = to_device(task.batch(encoded, [int(r) for r in rows]), device)
                 outputs = network(batch.x, batch.lengths)

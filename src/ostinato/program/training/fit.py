@@ -34,7 +34,7 @@ def fit(
 ) -> Fitted:
     """Trains `network` in place on the rows of `train`, and leaves it with the best weights by the rows of `valid`.
 
-    A task that has `calibrate` is given these rows and what the network with the best weights predicts of them.
+    Its task's `calibrate` follows, with the best weights and these rows.
 
     The same arguments and the same number of updates give the same bits of the weights, on any number of threads of one
     kind of machine, in one run or in several that a kill divides. Evaluation points, learning rate and early stopping
@@ -53,7 +53,7 @@ def fit(
             received = "none" if not len(part.examples) else "rows without targets"
             raise InputError(phrase("fit", f"the {name} rows", "at least one, with a target", received, remedy))
     if options.class_weights == "balanced":
-        _balance(task, train)
+        task.balance(train.examples)
     elif options.class_weights != "none":
         remedy = "Write --class-weights balanced."
         raise InputError(phrase("fit", "class_weights", "none or balanced", repr(options.class_weights), remedy))
@@ -78,9 +78,7 @@ def fit(
         check_same(where.world, {**identity, "first weights": weights_sha256(network.state_dict())})
     with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
         found = Loop(task, network, train, valid, options, where, identity, threads).run(state)
-        calibrate = getattr(task, "calibrate", None)
-        if calibrate is not None:
-            calibrate(valid.examples, predict(task, network, valid.encoded, options.device)[0])
+        task.calibrate(valid.examples, lambda encoded: predict(task, network, encoded, options.device)[0])
         return found
 
 
@@ -104,11 +102,3 @@ def _resumed(where: Surroundings, identity: Mapping[str, str]) -> State | None:
         return state
     document, tensors = where.world.agree(None if state is None else parts_of(state))
     return state_of(json.loads(document), tensors)
-
-
-def _balance(task: Task, train: Part) -> None:
-    balance = getattr(task, "balance", None)
-    if balance is None:
-        remedy = "Leave --class-weights out."
-        raise InputError(phrase("fit", "class_weights", f"none for the task {task.name}", "balanced", remedy))
-    balance(train.examples)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
-
 from ...kernels.system.openmp import kernel_threads
+from ..tasks.one_thread import one_thread
 
 BITS = "the same for any number of threads"
 """What config.json says about a fit inside `torch_on_one_thread`."""
@@ -25,13 +24,8 @@ def torch_on_one_thread(threads: int) -> Iterator[None]:
 
     The backward pass of a network on the CPU runs in the thread that calls it, so the context covers it too.
     """
-    before = torch.get_num_threads()
-    with kernel_threads(threads):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    with kernel_threads(threads), one_thread():
+        yield
 
 
 class ThreadCount:

@@ -16,7 +16,7 @@ from ..examples import PARTS, DataSet, Examples, Origin, Source
 from ..findings import Finding, many
 from ..infer import Reading, Seen, infer
 from ..refusals import listed, refused
-from ..time.asked import asked_by
+from ..time.asked import asked_by, refuse_other_options
 from ..token_columns import looks_like_sentences
 from .findings import TextCounts
 from .passages import SLACK, Document, Passage, divided, passages
@@ -72,6 +72,7 @@ def read_texts(options: DataOptions, with_target: bool = True, piece: int = PIEC
     reading = Reading("language-model", None, "text", "the rows are read without targets")
     if with_target:
         reading = infer(Seen("text", names, options, short_lines=_short(lines)))
+    refuse_other_options(options, reading.task, names)
     named = replace(options, task=reading.task)
     if reading.task != "language-model":
         return _of_lines(found, reading, named, given)

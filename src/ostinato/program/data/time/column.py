@@ -35,8 +35,8 @@ class Times:
 def times_of(column: Column, file: str, place: Callable[[int], str]) -> Times:
     """The times of a column; `place` gives the place of a row for messages.
 
-    Raises InputError for a row without a time, for cells that are no time, for days and months that cannot be told
-    apart, and for fractions of a second.
+    Raises InputError for a row without a time, for cells that are no time, for dates whose day and month may be
+    exchanged, and for fractions of a second.
     """
     if column.values.len() != column.filled:
         row = int(np.flatnonzero(empty(column))[0])

@@ -143,12 +143,12 @@ def usual_context(season: int, horizon: int, steps: int) -> int:
     """Steps that a forecast reads where the user does not say.
 
     Four seasons, or two, where the training values hold `CONTEXTS` times as many steps; otherwise a season and a
-    quarter, from which the growth over a season can be told. At least the horizon, and at least 8.
+    quarter, from which the growth over a season is computed. At least the horizon, and at least 8.
 
     steps: of the longest series' training values; at most a third of them are read, but at least 2.
     """
-    wished = season + -(-season // 4)
+    length = season + -(-season // 4)
     for seasons in (2, 4):
         if steps >= CONTEXTS * seasons * season:
-            wished = seasons * season
-    return max(2, min(max(wished, horizon, 8), steps // 3))
+            length = seasons * season
+    return max(2, min(max(length, horizon, 8), steps // 3))

@@ -13,9 +13,10 @@ import numpy as np
 from ....errors import InputError, phrase
 from ...data.examples import Examples
 from ...data.time.windows import Window
+from ..forecasting.gaps import filled
 from ..forecasting.reference import TrainReference, reference_of
 from ..task import Predictions
-from .history import filled, future_of, past_of, spaced
+from .history import future_of, past_of, spaced
 
 MOST_RESIDUALS = 1000
 """Training windows, evenly spaced, whose errors give the bands."""

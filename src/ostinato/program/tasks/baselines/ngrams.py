@@ -1,6 +1,7 @@
 """Counting models of units: interpolated n-grams after Witten and Bell, down to the uniform distribution.
 
-Letters: N training units, T units of a text, V entries, K the order: units of the longest history.
+Letters: N training units, R runs, T units of a text, P units that are predicted, V entries, K the order: units of the
+longest history.
 """
 
 from __future__ import annotations
@@ -21,59 +22,69 @@ class WittenBell:
 
     order    K; 0 looks at no unit before
     entries  V
+    read     units at the beginning of each run that are part of histories alone: they are never predicted
 
     Histories are numbered, a longer one by the number of its beginning and its last unit. Counts are therefore sorted
     arrays of at most N whole numbers for each order, whatever V and K are.
     """
 
-    def __init__(self, order: int, entries: int) -> None:
+    def __init__(self, order: int, entries: int, read: int = 0) -> None:
         if order < 0 or entries < 1:
             raise InputError(phrase("n-gram", "order and entries", "0 and 1 or more", f"{order} and {entries}"))
-        self.order, self.entries = order, entries
+        self.order, self.entries, self.read = order, entries, read
         self._keys: list[np.ndarray] = []
         self._counts: list[np.ndarray] = []
         self._totals: list[np.ndarray] = []
         self._different: list[np.ndarray] = []
 
-    def fit(self, runs: Sequence[np.ndarray]) -> WittenBell:
-        """Counts runs of units, each int [N]; no history reaches from one run into the next."""
-        lengths = np.array([len(run) for run in runs if len(run)], np.int64)
-        if not len(lengths):
+    def fit(self, runs: Sequence[np.ndarray], starts: Sequence[int] | None = None) -> WittenBell:
+        """Counts R runs of units, each int [N]; no history reaches from one run into the next.
+
+        starts  [R] a number of each run, 0 or more: runs of different numbers share no history, not even the empty one
+        """
+        units, place, history = _joined(runs, starts)
+        if not len(units):
             raise InputError(phrase("n-gram", "the training text", "at least one unit", "none", "Give a longer text."))
-        units = np.concatenate([run for run in runs if len(run)]).astype(np.int64)
-        place = np.arange(len(units)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        history = np.zeros(len(units), np.int64)
-        """The number of the k units before each unit."""
         for k in range(self.order + 1):
             inside = place >= k
-            keys, inverse, counts = np.unique(
-                history[inside] * self.entries + units[inside], return_inverse=True, return_counts=True
-            )
+            keys, inverse = np.unique(history[inside] * self.entries + units[inside], return_inverse=True)
+            inverse = inverse.reshape(-1)
+            counts = np.bincount(inverse, place[inside] >= self.read, len(keys)).astype(np.int64)
             size = int(history[inside].max(initial=0)) + 1
             before = keys // self.entries
             self._keys.append(keys)
             self._counts.append(counts)
             self._totals.append(np.bincount(before, counts, size).astype(np.int64))
-            self._different.append(np.bincount(before, minlength=size))
+            self._different.append(np.bincount(before, counts > 0, size).astype(np.int64))
             longer = np.zeros(len(units), np.int64)
-            longer[inside] = inverse.reshape(-1)
+            longer[inside] = inverse
             history = np.roll(longer, 1)
         return self
 
-    def probabilities(self, units: np.ndarray, first: int = 0, base: np.ndarray | None = None) -> np.ndarray:
-        """float64 [K + 1, T - first]: of each unit from `first` on after those before it, by every order from 0 to K.
+    def probabilities(self, units: np.ndarray, first: int = 0) -> np.ndarray:
+        """float64 [K + 1, T - first]: of the units of one run from `first` on, by every order from 0 to K."""
+        return self.of_runs([units])[:, first:]
 
-        base  [T - first] what stands below the empty history, instead of the uniform distribution
+    def of_runs(
+        self, runs: Sequence[np.ndarray], starts: Sequence[int] | None = None, base: np.ndarray | None = None
+    ) -> np.ndarray:
+        """float64 [K + 1, P]: of each predicted unit of R runs, one after the other, by every order from 0 to K.
+
+        starts  [R] as in `fit`; of a number that no training run has, all probabilities are those of `base`
+        base    [P] what is below the empty history, instead of the uniform distribution
         """
-        units = np.asarray(units, np.int64)
-        history = np.zeros(len(units), np.int64)
-        found = np.empty((self.order + 1, len(units) - first))
+        units, place, history = _joined(runs, starts)
+        predicted = place >= self.read
+        found = np.empty((self.order + 1, int(predicted.sum())))
         below = np.full(len(units), 1 / self.entries)
         if base is not None:
-            below[first:] = base
+            below[predicted] = base
         for k in range(self.order + 1):
             keys, totals = self._keys[k], self._totals[k]
-            known = (history >= 0) & (history < len(totals)) & (np.arange(len(units)) >= k)
+            if not len(keys):  # all training runs are shorter
+                found[k:] = below[predicted]
+                break
+            known = (history >= 0) & (history < len(totals)) & (place >= k)
             numbers = np.where(known, history, 0)
             wanted = numbers * self.entries + units
             places = np.searchsorted(keys, wanted)
@@ -83,6 +94,14 @@ class WittenBell:
             seen = known & (total > 0)
             divisor = np.where(seen, total + different, 1)
             below = np.where(seen, (count + different * below) / divisor, below)
-            found[k] = below[first:]
+            found[k] = below[predicted]
             history = np.roll(np.where(hit, places, -1), 1)
         return found
+
+
+def _joined(runs: Sequence[np.ndarray], starts: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """int64 each, of all units of the runs: the unit, its place in its run, and the number of its run."""
+    lengths = np.array([len(run) for run in runs], np.int64)
+    units = np.concatenate([np.zeros(0, np.int64), *runs]).astype(np.int64)
+    place = np.arange(len(units)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return units, place, np.repeat(np.asarray(starts or [0] * len(runs), np.int64), lengths)

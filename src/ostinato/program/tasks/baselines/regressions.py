@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ...data.time.windows import Window
+from ..forecasting.gaps import filled
 from ..forecasting.reference import TrainReference, training_parts
 from ..task import Baseline
 from .forecasts import (
@@ -26,7 +27,7 @@ from .forecasts import (
     deviations,
     means,
 )
-from .history import filled, future_of, past_of, spaced
+from .history import future_of, past_of, spaced
 
 _MOST_ROWS = 50_000
 """Rows of a least squares problem, evenly spaced of more."""

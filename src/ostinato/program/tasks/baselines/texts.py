@@ -6,7 +6,6 @@ Letters: T units of a passage, V entries, W units of the window, E numbers of an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...data.examples import Examples
+from ..one_thread import one_thread
 from ..scored import targets_of
 from ..task import Predictions
 from ..texts.passage_units import PassageUnits, UnitsOfPassage
@@ -116,7 +116,7 @@ class FixedWindow:
         places = np.concatenate([np.arange(len(run)) + k * WINDOW for k, run in enumerate(runs)])
         places += np.concatenate([np.full(len(run), before) for run, before in zip(runs, _starts(runs))])
         draw = np.random.default_rng(0)
-        with torch.random.fork_rng(devices=[]), _one_thread():
+        with torch.random.fork_rng(devices=[]), one_thread():
             torch.manual_seed(0)
             self._network = WindowNetwork(entries)
             adam = torch.optim.Adam(self._network.parameters(), lr=LEARNING_RATE, fused=True)
@@ -133,7 +133,7 @@ class FixedWindow:
 
     def predict(self, examples: Examples) -> Predictions:
         found = []
-        with torch.no_grad(), _one_thread():
+        with torch.no_grad(), one_thread():
             for row in _rows(examples, self.units):
                 before = _padded(row.before[-WINDOW:])[-WINDOW:]
                 read = np.concatenate([before, row.own]).astype(np.int64)
@@ -142,17 +142,6 @@ class FixedWindow:
                 target = torch.from_numpy(row.own.astype(np.int64))
                 found.append(F.cross_entropy(scores, target, reduction="none").double().numpy())
         return Predictions(found)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Products as small as these are faster on one thread, whose sums also have one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _rows(examples: Examples, units: TextUnits) -> Sequence[UnitsOfPassage]:

@@ -12,7 +12,7 @@ import numpy as np
 SECONDS = {"day": 86_400, "week": 7 * 86_400, "year": 365.2425 * 86_400}
 """Cycle → its seconds. A week begins on Thursday, as 1 January 1970 was."""
 LEAST_CYCLES = 2
-"""Whole cycles that the training values must have, so that what follows from a place in the cycle can be told."""
+"""Whole cycles that the training values must have, so that the effect of a place in the cycle can be estimated."""
 LEAST_STEPS = 3
 """Steps of a cycle: with fewer of them a sine and a cosine say nothing."""
 

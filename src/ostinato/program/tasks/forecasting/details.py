@@ -17,7 +17,7 @@ from ..intervals import Value, ends, resampled
 from ..task import Predictions
 from .last_value import beside_last_value
 from .metrics import POINTS, blocks_of, count, scaled_errors, values_of
-from .reference import TrainReference
+from .reference import TrainReference, plain
 
 INTERVAL_STEPS = 24
 """Steps ahead, evenly spaced of more, whose errors have intervals."""
@@ -69,7 +69,7 @@ def details_of(
 
 
 def _record(sums: np.ndarray, values: Mapping[str, Value]) -> dict[str, Any]:
-    numbers = {name: _plain(function(sums)) for name, function in values.items()}
+    numbers = {name: plain(function(sums)) for name, function in values.items()}
     return {"known": int(sums[POINTS.index("known")]), **numbers}
 
 
@@ -90,13 +90,13 @@ def _by_step(
     ratios = drawn[..., 0] / np.where(drawn[..., 1] > 0, drawn[..., 1], np.nan)
     for (place, step), (kind, name) in product(enumerate(steps), enumerate(ERRORS)):
         low, high = ends(ratios[:, place, kind])
-        records[step].update({f"{name}_low": _plain(low), f"{name}_high": _plain(high)})
+        records[step].update({f"{name}_low": plain(low), f"{name}_high": plain(high)})
     for baseline in simple_forecasts(reference):
         points = baseline.point_predictions(windows, reference).values
         errors, known = scaled_errors(windows, points, reference).sum(0).T
         for step, record in enumerate(records):
             record[f"mase_of_{baseline.name.replace(' ', '_')}"] = (
-                _plain(errors[step] / known[step]) if known[step] else None
+                plain(errors[step] / known[step]) if known[step] else None
             )
     return records
 
@@ -105,7 +105,3 @@ def simple_forecasts(reference: TrainReference) -> list[Naive | SeasonalNaive]:
     """The forecasts that need no fit: the last value and, where there is a season, the season before."""
     found: list[Naive | SeasonalNaive] = [Naive(reference.season, reference.quantiles)]
     return found + ([SeasonalNaive(reference.season, reference.quantiles)] if reference.season > 1 else [])
-
-
-def _plain(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -13,7 +13,8 @@ import numpy as np
 from ...data.time.windows import Series, Window
 from ..scaling import Scaling
 from .calendar import cycles_of
-from .guess import filled, guess, possible
+from .gaps import filled
+from .guess import guess, possible
 from .linear import Linear, fit, penalty_of
 from .network import Shape
 from .rules import segment_of

@@ -17,10 +17,11 @@ from ....errors import InputError, phrase
 from ...data.examples import Examples
 from ...data.time.windows import Window
 from ...options import NetworkOptions
+from ..base import ScoredTask
 from ..baselines.regressions import for_forecasts
 from ..intervals import Tally
-from ..scored import gain_of, metrics_of, targets_of, truth_of
-from ..task import Baseline, Batch, Encoded, Metric, Predictions
+from ..scored import targets_of, truth_of
+from ..task import Baseline, Batch, Encoded, Predict, Predictions
 from .conformal import corrections, moved
 from .details import details_of
 from .fitting import fitted, reached_by
@@ -38,11 +39,10 @@ SHRINKAGE = 4.0
 that do not overlap; at most 1. There is no such term beside a linear map, which shows that the windows are enough."""
 
 
-class Forecast:
+class Forecast(ScoredTask):
     """The task of the quantiles of what follows a window. Its prediction is the median."""
 
     name = "forecast"
-    classes: Sequence[str] = ()
     defaults: ClassVar[Mapping[str, Any]] = {"both_directions": False, "learning_rate": 1e-3}
 
     def __init__(self, scaling: ForecastScaling, reference: TrainReference, linear: Linear | None = None) -> None:
@@ -54,7 +54,7 @@ class Forecast:
         """The weight of the mean square of what the network adds to the guess; of the fit, so the files lack it."""
         self.bands: np.ndarray | None = None
         """float64 [H, J], outermost first: how far `calibrate` moves the ends of each band; None before it."""
-        self.notes: list[str] = []
+        self.notes: Sequence[str] = ()
         """What was chosen from the training rows, and what `calibrate` did, a sentence each."""
 
     @classmethod
@@ -86,8 +86,8 @@ class Forecast:
                 remedy = "Give the columns of the training file."
                 names = "steps ahead, targets, past covariates, covariates known ahead: "
                 received = ", ".join(map(str, found))
-                wished = names + ", ".join(map(str, expected))
-                raise InputError(phrase("forecast", "a window", wished, received, remedy))
+                sizes = names + ", ".join(map(str, expected))
+                raise InputError(phrase("forecast", "a window", sizes, received, remedy))
         rows = [w if w.length == shape.length else replace(w, length=shape.length) for w in examples.inputs]
         return Encoded(rows, np.full(len(rows), shape.length, np.int64))
 
@@ -122,18 +122,16 @@ class Forecast:
         found = self.scaling.forecasts(scaled, batch.x)
         return Predictions(list(found[..., len(self.quantiles) // 2]), None, found)
 
-    def calibrate(self, valid: Examples, scaled: Predictions) -> None:
-        """Moves the bands so that they cover the truth of the validation rows as often as they say.
-
-        scaled: what `decode` gave of these rows before.
-        """
-        windows = valid.inputs
+    def calibrate(self, valid: Examples, predict: Predict) -> None:
+        """Moves the bands so that they cover the truth of the validation rows as often as they say."""
+        windows, scaled = valid.inputs, predict(self.encode(valid))
         truth, found = (self._outputs(windows, values) for values in (_futures(windows), scaled.quantiles))
         self.bands = corrections(truth[..., 0], found, self.quantiles)
-        self.notes.append(
+        moved_bands = (
             f"The ends of the bands were moved, by step ahead, so that they cover the truth of the {len(windows)} "
             f"validation windows as often as they say (conformalized quantile regression)."
         )
+        self.notes = [*self.notes, moved_bands]
 
     def _outputs(self, windows: Sequence[Window], values: np.ndarray) -> np.ndarray:
         """[N, H, K, …] in the unit of the network's outputs, of values in that of the file."""
@@ -144,16 +142,6 @@ class Forecast:
         """The errors of the predictions of N windows, resampled by blocks of successive origins."""
         truth_of(truth, predictions)
         return tally_of(truth.inputs, predictions, self.reference)
-
-    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
-        return metrics_of(self.tally(truth, predictions), self.metric, seed)
-
-    def score(self, truth: Examples, predictions: Predictions) -> float:
-        return self.tally(truth, predictions).value(self.metric)
-
-    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
-        """How much smaller the network's quantile loss is than a baseline's on the same windows."""
-        return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
 
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """By step ahead and by series, and what was chosen from the training rows."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .gaps import filled
+
 LEVEL_SHARE = 4
 """`level` takes the growth from the last season's part of one in so many."""
 
@@ -48,18 +50,6 @@ def guess(name: str, values: np.ndarray, horizon: int, season: int) -> np.ndarra
     there = ~np.isnan(growth)
     mean = np.where(there, growth, 0.0).sum(1) / np.maximum(there.sum(1), 1)
     return found + mean[:, None] * (1 + ahead // season)[:, None]
-
-
-def filled(values: np.ndarray) -> np.ndarray:
-    """[B, L, K] with the value before in place of a missing one, the first known one at the beginning; 0 if none is."""
-    missing = np.isnan(values)
-    if not missing.any():
-        return values
-    steps = np.arange(values.shape[1])[:, None]
-    before = np.maximum.accumulate(np.where(missing, -1, steps), 1)
-    first = np.argmin(missing, 1)[:, None, :]
-    found = np.take_along_axis(values, np.where(before < 0, first, before), 1)
-    return np.nan_to_num(found, nan=0.0)
 
 
 def _steps(name: str, season: int) -> int:

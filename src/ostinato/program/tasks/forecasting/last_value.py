@@ -18,7 +18,7 @@ from ..baselines.forecasts import Naive
 from ..intervals import ends, resampled
 from ..task import Predictions
 from .metrics import blocks_of, scaled_errors
-from .reference import TrainReference
+from .reference import TrainReference, plain
 
 STILL = 0.1
 """A forecast that moves less than this share of the truth's movement repeats the last value."""
@@ -78,7 +78,7 @@ class BesideLastValue:
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
         saved = {name: _saved(getattr(self, name)) for name in ("all", "first", "last")}
-        return {**saved, "movement": _plain(self.movement), "correlation": _plain(self.correlation)}
+        return {**saved, "movement": plain(self.movement), "correlation": plain(self.correlation)}
 
 
 def beside_last_value(
@@ -130,8 +130,4 @@ def _size(saving: Saving) -> str:
 
 
 def _saved(saving: Saving) -> dict[str, float | None]:
-    return {name: _plain(getattr(saving, name)) for name in ("value", "low", "high")}
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return {name: plain(getattr(saving, name)) for name in ("value", "low", "high")}

@@ -6,12 +6,13 @@ Letters: N windows in the order of their origins, K series, L steps of the past,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ..one_thread import one_thread
 
 PENALTIES = tuple(10.0 ** (k / 2) for k in range(6, -9, -1))
 """By mean square of the past; the strongest first, so that of equal ones the stronger is taken."""
@@ -32,7 +33,7 @@ class Linear:
     """float64 [H]"""
 
     def apply(self, past: np.ndarray) -> np.ndarray:
-        """[N, H, K] of [N, L, K]: a sum over L in NumPy's own loops, whose order no number of threads changes."""
+        """[N, H, K] of [N, L, K]: on one thread, so that the sums over L have one order."""
         with one_thread():
             found = torch.from_numpy(past).transpose(1, 2) @ torch.from_numpy(self.weight)
             return (found + torch.from_numpy(self.bias)).transpose(1, 2).numpy()
@@ -92,14 +93,3 @@ def _fits(
 def _rows(values: np.ndarray) -> Tensor:
     """[N · K, steps] of [N, steps, K]."""
     return torch.from_numpy(np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(-1, values.shape[1]))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread, so that the sums of a matrix product have one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

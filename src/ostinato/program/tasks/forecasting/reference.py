@@ -68,8 +68,7 @@ class TrainReference:
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it; NaN as null."""
         scales = {
-            name: {key: [_plain(v) for v in getattr(scale, key)] for key in _KEYS}
-            for name, scale in self.scales.items()
+            name: {key: [plain(v) for v in getattr(scale, key)] for key in _KEYS} for name, scale in self.scales.items()
         }
         return {"season": self.season, "quantiles": list(self.quantiles), "series": scales}
 
@@ -130,5 +129,6 @@ def _above(values: np.ndarray, least: np.ndarray) -> np.ndarray:
     return np.where(values > least, values, np.nan)
 
 
-def _plain(value: float) -> float | None:
+def plain(value: Any) -> float | None:
+    """A number as JSON holds it; None for NaN and infinities."""
     return float(value) if np.isfinite(value) else None

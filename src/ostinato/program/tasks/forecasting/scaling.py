@@ -17,7 +17,8 @@ from torch import Tensor
 from ...data.time.windows import Window
 from ..scaling import Scaling
 from .calendar import features
-from .guess import filled, guess
+from .gaps import filled
+from .guess import guess
 from .network import Shape
 
 

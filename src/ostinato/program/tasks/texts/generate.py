@@ -5,7 +5,7 @@ Letters: N rows, B rows of a batch, T steps, V entries of the vocabulary, R comb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from ...data.examples import Examples
 from ...data.findings import many
 from ...options import NetworkOptions
+from ..base import ScoredTask
 from ..baselines.item_ngrams import for_items
 from ..inputs import padded
 from ..intervals import Tally
-from ..scored import gain_of, metrics_of, targets_of, truth_of
-from ..task import Baseline, Batch, Encoded, Metric, Predictions
+from ..scored import targets_of, truth_of
+from ..task import Baseline, Batch, Encoded, Predict, Predictions
 from .conditions import Conditions
 from .item_network import ItemNetwork
 from .items import LONGEST, framed, nats_name, tally_of_items
@@ -30,14 +31,13 @@ IGNORED = -100
 """The target past a row's end."""
 MOST_MARGINAL = 64
 """Combinations of values over which the probability of an item without its condition is summed."""
-Predict = Callable[[Encoded], Predictions]
 
 
-class Generate:
+class Generate(ScoredTask):
     """The task of the text of an item, unit by unit, given a condition."""
 
     name = "generate"
-    classes: Sequence[str] = ()
+    writes = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "both_directions": False,
         "unit": "char",
@@ -116,7 +116,7 @@ class Generate:
         return 1 + min(MOST_MARGINAL, len(self.conditions.counts)) if self.conditions.columns else 1
 
     def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
-        """What the network says of the items where it is not told their condition, and a note; None where none is.
+        """The network's predictions of the items without their condition, and a note; None where there is no condition.
 
         The probability of a text is summed over the combinations of values of the training rows, weighted by their
         frequency, the 64 most frequent ones; that of each unit is the ratio of two such sums.
@@ -146,16 +146,6 @@ class Generate:
         texts = [str(text) for text in truth_of(truth, predictions)]
         rows = [framed(text, self.units) for text in texts]
         return tally_of_items(rows, predictions.values, self.units, truth.groups or texts)
-
-    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
-        return metrics_of(self.tally(truth, predictions), self.metric, seed)
-
-    def score(self, truth: Examples, predictions: Predictions) -> float:
-        return self.tally(truth, predictions).value(self.metric)
-
-    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
-        """How many nats of a unit the network saves over a baseline on the same rows."""
-        return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
 
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """By value of the one column that the items are given: rows and nats of a unit."""

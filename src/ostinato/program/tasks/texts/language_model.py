@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from ....errors import InputError, phrase
 from ...data.examples import Examples
 from ...options import NetworkOptions
+from ..base import ScoredTask
 from ..baselines.choose import for_passages
 from ..intervals import Tally
-from ..scored import gain_of, metrics_of, targets_of, truth_of
-from ..task import Baseline, Batch, Encoded, Metric, Predictions
+from ..scored import targets_of, truth_of
+from ..task import Baseline, Batch, Encoded, Predictions
 from .language_network import LanguageNetwork
 from .metrics import by_position, metric_named, tally_of_nats
 from .passage_units import IGNORED, PassageUnits, UnitsOfPassage
@@ -30,12 +31,11 @@ MOST_SCORES = 1 << 26
 USUAL_STEPS = 2_500
 
 
-class LanguageModel:
+class LanguageModel(ScoredTask):
     """The task of the next unit, in streams of a text."""
 
     name = "language-model"
-    kind = "passage"
-    classes: Sequence[str] = ()
+    writes = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "cell": "gru",
         "hidden": 512,
@@ -109,16 +109,6 @@ class LanguageModel:
         """Sums over passages."""
         truth_of(truth, predictions)
         return tally_of_nats(truth.inputs, predictions.values, self.units.noun)
-
-    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
-        return metrics_of(self.tally(truth, predictions), self.metric, seed)
-
-    def score(self, truth: Examples, predictions: Predictions) -> float:
-        return self.tally(truth, predictions).value(self.metric)
-
-    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
-        """How many nats fewer the network needs than a baseline for the same passages."""
-        return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
 
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """Counts of units, characters and bytes, unknown units, and nats by the place in a passage."""

@@ -1,0 +1,66 @@
+"""What tasks share: the parts that most of them leave as they are, and the metrics of a tally."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from ...errors import InputError, phrase
+from ..data.examples import Examples
+from .intervals import Tally
+from .scored import gain_of, metrics_of
+from .task import Metric, Predict, Predictions
+
+
+class OptionalParts:
+    """The optional parts of `Task`, as a task has them that does not define them."""
+
+    name: str
+    classes: Sequence[str] = ()
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    writes: ClassVar[bool] = False
+    notes: Sequence[str] = ()
+
+    @property
+    def rows_at_once(self) -> int | None:
+        return None
+
+    def part_notes(self, examples: Examples, part: str) -> list[str]:
+        return []
+
+    def balance(self, train: Examples) -> None:
+        """Raises InputError."""
+        remedy = "Leave --class-weights out."
+        raise InputError(phrase("fit", "class_weights", f"none for the task {self.name}", "balanced", remedy))
+
+    def calibrate(self, valid: Examples, predict: Predict) -> None:
+        return None
+
+    def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
+        return None
+
+    def pieces(self, text: str) -> list[str]:
+        return list(text)
+
+
+class ScoredTask(OptionalParts, ABC):
+    """A task whose metrics are functions of sums over independent units."""
+
+    metric: str
+
+    @abstractmethod
+    def tally(self, truth: Examples, predictions: Predictions) -> Tally:
+        """The sums of N rows, and the metrics as functions of them."""
+
+    def metrics(self, truth: Examples, predictions: Predictions, seed: int = 0) -> list[Metric]:
+        """All metrics of the task, its own first, with intervals by resampling units."""
+        return metrics_of(self.tally(truth, predictions), self.metric, seed)
+
+    def score(self, truth: Examples, predictions: Predictions) -> float:
+        """The task's own metric, without an interval."""
+        return self.tally(truth, predictions).value(self.metric)
+
+    def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
+        """How much better the network is than a baseline on the same rows, by the task's own metric."""
+        return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
