@@ -42,7 +42,8 @@ def fit_baselines(
         metrics = task.metrics(test, predictions)
         seconds = clock() - began
         note = str(getattr(baseline, "note", "") or "")
-        details = task.details(test, predictions) if test.target_kind == "future" else {}
+        count: Any = getattr(task, "baseline_details", None)
+        details = {} if count is None else count(test, predictions)
         scored = Scored(baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, note, details)
         found.append(Judged(scored, predictions))
     return found

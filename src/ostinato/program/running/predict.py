@@ -34,7 +34,7 @@ def predict_table(model: Path, data: Path | None = None) -> str:
     if task.name == "generate":
         return items_table(opened, data)
     if data is None:
-        examples, _ = test_rows(opened.config.options.data, opened.config.sources)
+        examples, _ = test_rows(opened.config.options.data, opened.config.sources, task)
     else:
         examples = read(for_another_file(opened.config.options.data, data), with_target=False).examples
     return predictions_csv(examples, predicted(task, network, examples))

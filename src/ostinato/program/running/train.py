@@ -257,7 +257,7 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
     options, cell, prepared = ready.options, ready.cell, ready.prepared
     network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *getattr(task, "notes", ()), *prepared.notes, *fitted.notes]
+    notes = [*prepared.data.notes_for(options.run.private), *getattr(task, "notes", ()), *prepared.notes, *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."
