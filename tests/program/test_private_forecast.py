@@ -96,7 +96,7 @@ def test_a_private_folder_of_one_series_keeps_its_scale_without_its_name(both):
 
 
 def test_a_folder_whose_metric_is_none_of_a_forecast_is_refused(both):
-    from ostinato.program.tasks.forecast import Forecast
+    from ostinato.program.tasks.forecasting.forecast import Forecast
 
     files = {"scaling.json": json.loads((both / "open/scaling.json").read_text())}
     files["scaling.json"]["metric"] = "accuracy"

@@ -13,6 +13,7 @@ from ..running.generate import WHERE, generate
 from ..running.writing import Wish
 from ..tasks.texts.sampling import Sampling
 from .check import Ended
+from .typed import typed_in
 
 
 def write_texts(model: Path, given: Sequence[str], options: Mapping[str, Any], json: bool) -> Ended:
@@ -28,7 +29,7 @@ def prompt_of(typed: str | None) -> str:
     """The prompt; - stands for all of stdin, without its last line break."""
     if typed != "-":
         return typed or ""
-    text = sys.stdin.read()
+    text = typed_in().read()
     return text.removesuffix("\n").removesuffix("\r")
 
 

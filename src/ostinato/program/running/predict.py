@@ -14,6 +14,7 @@ from ..folder.documents import predictions_csv
 from ..folder.passage_table import nats_answer
 from ..storage import write_bytes
 from ..tasks.task import Predictions
+from ..tasks.texts.prompts import refuse_half_characters
 from ..training.evaluate import predict
 from .evaluate import test_rows
 from .forecasts import continued, refuse_lines
@@ -60,6 +61,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
 
 def answer_to(opened: Model, line: str, number: int) -> str:
     """The answer to the line with this number."""
+    refuse_half_characters(line, "a line", WHERE)
     if opened.task.name == "generate":
         return line_answer(opened, line, number)
     kind, channels = line_kind(opened.task)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
+from ..data.sizes import refuse_huge
 from ..options import NetworkOptions
 from .baselines.choose import for_rows
 from .inputs import SeriesInputs, TextInputs, inputs_from, inputs_of
@@ -41,6 +42,7 @@ class Regress:
         if not np.isfinite(numbers).all():
             remedy = "Leave rows without a target out."
             raise InputError(phrase("regress", "the targets", "finite numbers", "NaN or infinity", remedy))
+        refuse_huge(numbers, "the targets", "regress")
         mean, deviation = float(numbers.mean()), float(numbers.std())
         constant = deviation <= 1e-12 * abs(mean)
         return cls(inputs_of(train, options), mean, 1.0 if constant else deviation)
