@@ -30,7 +30,7 @@ from .data.time.history import rolled
 from .estimators import NetworkEstimator
 from .folder.forecasts import Columns, forecast_frame
 from .options import TrainOptions
-from .running.forecasts import levels_of
+from .running.forecasts import levels_of, recall_names
 from .running.prepare import prepare
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
@@ -204,6 +204,7 @@ class Forecaster(NetworkEstimator):
                 remedy = "Give the series as X: a model folder does not hold them."
                 raise InputError(phrase("predict", "X", "given for a model that was loaded", "none", remedy))
             found = read(options, with_target=False).examples
+            recall_names(self.task_, options)
             return list(found.inputs), found.channels
         if future is not None:
             extra = table_from(future, "predict").frame

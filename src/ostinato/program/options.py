@@ -201,7 +201,14 @@ def _check(where: str, made: TrainOptions) -> None:
     network, fit, data = made.network, made.fit, made.data
     whole: list[tuple[Any, str]] = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
     whole += [(fit, "patience"), (fit, "k1")]
-    optional = [(fit, "batch"), (fit, "k2"), (data, "horizon"), (data, "origins"), (network, "context")]
+    optional = [
+        (fit, "batch"),
+        (fit, "k2"),
+        (fit, "threads"),
+        (data, "horizon"),
+        (data, "origins"),
+        (network, "context"),
+    ]
     for record, name in [*whole, *(pair for pair in optional if getattr(*pair) is not None)]:
         value = getattr(record, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -104,3 +104,7 @@ def test_the_usual_context_has_more_seasons_where_the_training_values_are_many()
     assert usual_context(1, 1, 100) == 8
     assert usual_context(12, 12, 30) == 10
     assert usual_context(1, 1, 3) == 2
+
+
+def test_numbers_whose_squares_are_zero_have_no_season():
+    assert season_of([np.arange(40.0)[:, None] % 4 * 1e-300], STEPS)[0] == 1

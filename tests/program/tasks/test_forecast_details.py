@@ -129,3 +129,12 @@ def test_one_origin_does_not_show_it_and_a_constant_series_cannot():
         "The network cannot be compared with repeating the last value: there is no error to divide by."
     )
     json.dumps(beside_last_value(test, last_values(test), reference_of(train)).to_json(), allow_nan=False)
+
+
+def test_a_baseline_has_the_same_counts_without_what_is_only_said_of_the_network():
+    train, test = made()
+    found, reference = noisy(test), reference_of(train, 12)
+    whole = details_of(test, found, reference)
+    of_baseline = details_of(test, found, reference, network=False)
+    assert whole.keys() - of_baseline.keys() == {"last_value", "remark"}
+    assert of_baseline == {key: whole[key] for key in of_baseline}

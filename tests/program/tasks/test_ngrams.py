@@ -113,3 +113,11 @@ def test_orders_and_texts_that_cannot_be_counted_are_refused():
     with pytest.raises(InputError) as error:
         WittenBell(1, 3).fit([np.array([], np.int32)])
     assert str(error.value) == ("n-gram: the training text must be at least one unit, got none. Give a longer text.")
+
+
+def test_texts_shorter_than_the_order_are_counted_by_the_orders_that_they_have():
+    model = WittenBell(3, 4).fit([np.array([2])])
+    found = model.probabilities(np.array([2, 1, 2]))
+    np.testing.assert_allclose(found[0], [(1 + 1 / 4) / 2, (1 / 4) / 2, (1 + 1 / 4) / 2])
+    for longer in found[1:]:
+        np.testing.assert_array_equal(longer, found[0])

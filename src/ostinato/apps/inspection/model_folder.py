@@ -7,7 +7,7 @@ from ostinato.errors import InputError, phrase
 from ostinato.lens import Report
 from ostinato.program.data.examples import Examples
 from ostinato.program.data.read import read
-from ostinato.program.running.evaluate import rows_again
+from ostinato.program.running.evaluate import recall, rows_again
 from ostinato.program.running.look import look
 from ostinato.program.running.model import open_model
 from ostinato.program.running.unlabelled import for_another_file
@@ -27,7 +27,7 @@ def folder_page(folder: Path, data: Path | None, rows: int) -> tuple[Report, dic
     config, task, network = opened.config, opened.task, opened.network
     check_finite(network)
     if data is None:
-        examples, words = _validation_rows(config.options.data, config.sources), "validation rows of the training"
+        examples, words = _validation_rows(config, task), "validation rows of the training"
     else:
         examples, words = read(for_another_file(config.options.data, data)).examples, data.name
     if examples.targets is None or not len(examples):
@@ -38,6 +38,7 @@ def folder_page(folder: Path, data: Path | None, rows: int) -> tuple[Report, dic
     return report, {"title": f"{folder.name}, after training", "about": about}
 
 
-def _validation_rows(options: Any, sources: Any) -> Examples:
-    examples, parts = rows_again(options, sources)
+def _validation_rows(config: Any, task: Any) -> Examples:
+    examples, parts = rows_again(config.options.data, config.sources)
+    recall(task, examples.take(parts.train))
     return examples.take(parts.valid)

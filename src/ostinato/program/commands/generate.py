@@ -14,6 +14,7 @@ from ..running.writing import Request
 from ..tasks.texts.sampling import Sampling
 from .check import Ended
 from .launched import one_process
+from .typed import typed_in
 
 
 def write_texts(model: Path, given: Sequence[str], options: Mapping[str, Any], json: bool) -> Ended:
@@ -30,7 +31,7 @@ def prompt_of(typed: str | None) -> str:
     """The prompt; - stands for all of stdin, without its last line break."""
     if typed != "-":
         return typed or ""
-    text = sys.stdin.read()
+    text = typed_in().read()
     return text.removesuffix("\n").removesuffix("\r")
 
 

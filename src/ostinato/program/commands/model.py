@@ -9,6 +9,7 @@ from ..running.evaluate import evaluate
 from ..running.predict import predict_lines, predict_table, write_new
 from .check import Ended
 from .launched import one_process
+from .typed import typed_in
 
 
 def evaluate_model(model: Path, data: Path | None) -> Ended:
@@ -22,7 +23,7 @@ def predict_rows(model: Path, data: str | None, out: Path | None) -> int:
     """`ostinato predict`: a table, or with - an answer to every line."""
     one_process("ostinato predict")
     if data == "-":
-        return predict_lines(model, sys.stdin, sys.stdout)
+        return predict_lines(model, typed_in(), sys.stdout)
     text = predict_table(model, None if data is None else Path(data))
     if out is None:
         sys.stdout.write(text)

@@ -72,7 +72,8 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
     if examples.kind == "given":
         for channel, cells in zip(examples.channels, zip(*examples.inputs)):
             if len(set(cells)) == 1 < len(cells):
-                yield Finding("warning", f"{channel} is {cells[0]} in every row.", len(cells))
+                sentence, without = f"{channel} is {cells[0]} in every row.", f"{channel} is the same in every row."
+                yield Finding("warning", sentence, len(cells), without)
         return
     if steps is None:
         same = {tuple(x) if isinstance(x, list) else x for x in examples.inputs}
@@ -84,9 +85,9 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
         if not len(filled):
             yield Finding("warning", f"Channel {channel} is empty in every row.", len(examples))
         elif len(values) > 1 and (filled == filled[0]).all():
-            yield Finding(
-                "warning", f"Channel {channel} is constant: {filled[0]:g} wherever it is given.", len(examples)
-            )
+            sentence = f"Channel {channel} is constant"
+            given = f"{sentence}: {filled[0]:g} wherever it is given."
+            yield Finding("warning", given, len(examples), f"{sentence}.")
 
 
 def duplicates(examples: Examples) -> Iterator[Finding]:
@@ -169,8 +170,8 @@ def groups_across(examples: Examples, split: Split) -> Iterator[Finding]:
     both = sorted(inside & outside)
     if both:
         verb = "has" if len(both) == 1 else "have"
-        sentence = f"{many(len(both), 'group')} {verb} rows in train and in another part: {listed(both, 5)}."
-        yield Finding("warning", sentence, len(both))
+        sentence = f"{many(len(both), 'group')} {verb} rows in train and in another part"
+        yield Finding("warning", f"{sentence}: {listed(both, 5)}.", len(both), f"{sentence}.")
 
 
 def labels_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
@@ -184,6 +185,7 @@ def labels_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
     for name in ("valid", "test"):
         only = sorted(counted[name].keys() - counted["train"].keys())
         if only:
-            noun = many(len(only), "label")
-            sentence = f"Only {name}, not train, has {noun}: {listed(only, 5)}. No model can predict what it never saw."
-            yield Finding("warning", sentence, sum(counted[name][label] for label in only))
+            sentence = f"Only {name}, not train, has {many(len(only), 'label')}"
+            rest = "No model can predict what it never saw."
+            count = sum(counted[name][label] for label in only)
+            yield Finding("warning", f"{sentence}: {listed(only, 5)}. {rest}", count, f"{sentence}. {rest}")

@@ -45,8 +45,9 @@ def numbers_as_text(column: Column, origins: Sequence[Origin]) -> Iterator[Findi
         filled = column.cells.is_not_null().to_numpy()
         rows = np.flatnonzero(filled & ~good)
         sentence = f"Column {column.name} is text because {many(len(rows), 'cell')} of {column.filled:,} "
-        sentence += f"{'is' if len(rows) == 1 else 'are'} no number, the first {first_at(rows, column, origins)}."
-        yield Finding("warning", sentence, len(rows))
+        sentence += f"{'is' if len(rows) == 1 else 'are'} no number"
+        first = f", the first {first_at(rows, column, origins)}."
+        yield Finding("warning", sentence + first, len(rows), f"{sentence}.")
 
 
 def broken_dates(column: Column, origins: Sequence[Origin]) -> Iterator[Finding]:
@@ -56,8 +57,9 @@ def broken_dates(column: Column, origins: Sequence[Origin]) -> Iterator[Finding]
     dates = column.parsed_dates.is_not_null().to_numpy()
     rows = np.flatnonzero(column.cells.is_not_null().to_numpy() & ~dates)
     if dates.sum() >= MOST * column.filled and len(rows):
-        sentence = f"Column {column.name} has {many(len(rows), 'cell')} that cannot be read as a date, "
-        yield Finding("warning", sentence + f"the first {first_at(rows, column, origins)}.", len(rows))
+        sentence = f"Column {column.name} has {many(len(rows), 'cell')} that cannot be read as a date"
+        first = f", the first {first_at(rows, column, origins)}."
+        yield Finding("warning", sentence + first, len(rows), f"{sentence}.")
 
 
 def steps_in_rows(columns: Mapping[str, Column], options: DataOptions) -> Iterator[Finding]:

@@ -17,6 +17,13 @@ class Finding:
     sentence: str
     count: int
     """Rows, cells or columns, as the sentence says."""
+    private: str = ""
+    """The sentence without values of rows, for a private folder, where the sentence has some."""
+
+    @property
+    def without_values(self) -> str:
+        """The sentence for a private folder."""
+        return self.private or self.sentence
 
 
 def many(count: int, noun: str, plural: str = "") -> str:

@@ -25,7 +25,11 @@ class Data:
     @property
     def notes(self) -> list[str]:
         """What was inferred, dropped, found and removed, a sentence each."""
-        found = [f.sentence for f in self.findings]
+        return self.notes_for(private=False)
+
+    def notes_for(self, private: bool) -> list[str]:
+        """The same; for a private folder without values of rows, such as names of series and groups."""
+        found = [f.without_values if private else f.sentence for f in self.findings]
         return [*self.dataset.notes, *self.split.notes, *found]
 
 

@@ -10,7 +10,7 @@ from ...errors import InputError, phrase
 
 def refused(where: Path | str, name: str, expected: str, received: object, remedy: str = "") -> InputError:
     """The error to raise; `where` is a file or a step of the program."""
-    place = where.name if isinstance(where, Path) else where
+    place = where.name or str(where) if isinstance(where, Path) else where
     return InputError(phrase(place, name, expected, received, remedy))
 
 

@@ -115,6 +115,10 @@ def input_choices(rest: Mapping[str, Column], options: DataOptions, file: str) -
 def given_columns(rest: Mapping[str, Column], names: Sequence[str], file: str) -> Inputs:
     """The columns of --given: numbers where all of them are and one has many values, else values that are names."""
     flag = f"--given {','.join(names)}" if names else "--task generate"
+    taken = [name for name in names if name not in rest]
+    if taken:
+        remedy = "Name each column once among --target, --given and --group."
+        raise refused(file, f"the column {taken[0]}", "in one role", "two", remedy)
     many = [n for n in names if rest[n].kind == "number" and not (rest[n].whole and rest[n].distinct <= FEW)]
     others = [n for n in names if rest[n].kind not in ("number", "truth")]
     if many and others:

@@ -12,8 +12,10 @@ from ..commands.closing import text_table
 from ..data.found import read_data
 from ..options import TrainOptions
 from ..tasks.metric_names import title_of
+from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
 from ..tasks.task import Predictions
+from ..training.devices import check_device
 from ..training.evaluate import predict
 from ..training.fit import Surroundings, fit
 from ..training.seeds import new_network
@@ -22,7 +24,7 @@ from .judge import fit_baselines
 from .outcome import Scored, interval_of, shown, signed
 from .prepare import Prepared, prepare
 from .progress import Progress
-from .train import with_cell
+from .train import begin_from, with_cell
 
 WHERE = "ostinato compare"
 
@@ -85,6 +87,8 @@ def compare(options: TrainOptions, cells: Sequence[str], seeds: int, progress: P
         raise InputError(phrase(WHERE, "--cells and --seeds", "at least one of each", received))
     data = read_data(options.data)
     options = options.for_task(task_named(data.dataset.task).defaults)
+    refuse_foreign_options(options, data.dataset.task, WHERE)
+    check_device(options.fit.device, WHERE)
     named = [with_cell(options.but(cell=cell), typed=True) for cell in cells]
     progress.say(data.dataset.because)
     prepared = prepare(data, options.network, WHERE)
@@ -96,7 +100,8 @@ def compare(options: TrainOptions, cells: Sequence[str], seeds: int, progress: P
     def enough() -> bool:
         return bounded and seconds_since_start() > 0.3 * limit
 
-    baselines = fit_baselines(prepared.task, prepared.train.examples, prepared.test, seconds_since_start, enough)
+    rows = prepared.train.examples, prepared.test
+    baselines = fit_baselines(prepared.task, *rows, seconds_since_start, enough) if options.run.baselines else []
     found, left = [], len(named) * seeds
     for own, cell in named:
         runs: list[tuple[Scored, Predictions]] = []
@@ -117,6 +122,7 @@ def _one(options: TrainOptions, prepared: Prepared, end: float, name: str) -> tu
     began = seconds_since_start()
     task = prepared.task
     network = new_network(task, options.network, options.fit.seed)
+    begin_from(options.run.from_model, network, prepared)
     left = Surroundings(clock=seconds_since_start, seconds_left=lambda: end - seconds_since_start())
     fit(task, network, prepared.train, prepared.valid, options.fit, left)
     predictions, _ = predict(task, network, task.encode(prepared.test), options.fit.device)

@@ -96,7 +96,7 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
         examples, words = read(for_another_file(opened.config.options.data, data)).examples, f"All rows of {data.name}."
         leaked: set[int] = set()
     else:
-        examples, leaked = test_rows(opened.config.options.data, opened.config.sources)
+        examples, leaked = test_rows(opened.config.options.data, opened.config.sources, task)
         words = f"The {len(examples)} test rows of the training."
     if examples.targets is None or not len(examples):
         remedy = "Give a file with the target column."
@@ -125,11 +125,19 @@ def rows_again(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tu
     return dataset.examples, split(dataset, options)
 
 
-def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, set[int]]:
+def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]], task: Task) -> tuple[Examples, set[int]]:
     """The test rows of a training, read again, and the numbers of those whose input is also a training row's."""
     examples, parts = rows_again(options, sources)
+    recall(task, examples.take(parts.train))
     inside = {int(r) for r in parts.leaked}
     return examples.take(parts.test), {k for k, r in enumerate(parts.test) if int(r) in inside}
+
+
+def recall(task: Any, train: Examples) -> None:
+    """Gives a task of a private folder back what it keeps of the training rows and the folder leaves out."""
+    found = getattr(task, "recall", None)
+    if found is not None:
+        found(train)
 
 
 def by_length(task: Task, examples: Examples, predictions: Predictions) -> list[tuple[str, int, float]]:

@@ -9,7 +9,9 @@ from ...errors import InputError, phrase
 from ..data.examples import Examples
 from ..data.found import changed_source
 from ..data.read import read
+from ..data.split import split
 from ..folder.forecasts import Columns, forecasts_csv
+from ..options import DataOptions
 from ..training.evaluate import predict
 from .model import Model
 from .unlabelled import for_another_file
@@ -24,8 +26,17 @@ def continued(model: Model, data: Path | None) -> str:
     known ahead is not.
     """
     examples = last_windows(model, data)
+    if data is None:
+        recall_names(model.task, model.config.options.data)
     found, _ = predict(model.task, model.network, model.task.encode(examples))
     return forecasts_csv(examples.inputs, found, Columns(examples.channels, levels_of(model.task)))
+
+
+def recall_names(task: Any, options: DataOptions) -> None:
+    """Gives a forecast of a private folder the scales by series again, from the files of the training."""
+    if task.nameless:
+        dataset = read(options)
+        task.recall(dataset.examples.take(split(dataset, options).train))
 
 
 def last_windows(model: Model, data: Path | None) -> Examples:

@@ -40,7 +40,7 @@ def fit_baselines(
         predictions = baseline.fit(train).predict(test)
         metrics = task.metrics(test, predictions)
         seconds = clock() - began
-        details = task.details(test, predictions) if test.target_kind == "future" else {}
+        details = task.baseline_details(test, predictions)
         scored = Scored(
             baseline.name, metrics, baseline.trivial, baseline.without_order, seconds, baseline.note, details
         )

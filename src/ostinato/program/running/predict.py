@@ -16,6 +16,7 @@ from ..folder.documents import predictions_csv
 from ..folder.passage_table import nats_answer
 from ..storage import write_bytes
 from ..tasks.task import Predictions
+from ..tasks.texts.prompts import refuse_half_characters
 from ..training.evaluate import predict
 from .evaluate import test_rows
 from .forecasts import continued
@@ -57,6 +58,7 @@ def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
     status = 0
     for number, line in enumerate(lines):
         try:
+            refuse_half_characters(line, "a line", WHERE)
             answers.write(answer_to(opened, line.rstrip("\r\n"), number) + "\n")
         except OstinatoError as error:
             answers.write(f"error: {error}\n")
@@ -69,7 +71,7 @@ def rows_table(opened: Model, data: Path | None) -> str:
     """CSV of a prediction of each row of a file, or of the test rows."""
     options = opened.config.options.data
     if data is None:
-        examples, _ = test_rows(options, opened.config.sources)
+        examples, _ = test_rows(options, opened.config.sources, opened.task)
     else:
         examples = read(for_another_file(options, data), with_target=False).examples
     return predictions_csv(examples, predicted(opened, examples))

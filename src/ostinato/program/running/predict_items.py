@@ -28,7 +28,7 @@ def items_table(opened: Model, data: Path | None) -> str:
     """CSV of the rows of a file, or of the test rows: nats of their texts, or an item for each row without a text."""
     options = opened.config.options.data
     if data is None:
-        examples, _ = test_rows(options, opened.config.sources)
+        examples, _ = test_rows(options, opened.config.sources, opened.task)
     else:
         other = for_another_file(options, data)
         examples = read(other, with_target=has_target(other)).examples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +26,10 @@ from ..folder.save import write
 from ..options import TrainOptions
 from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
+from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions
+from ..training.devices import check_device
 from ..training.evaluate import predict_shared
 from ..training.fit import Fitted, Surroundings, fit
 from ..training.interruption import Interruption
@@ -101,8 +104,12 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
     with interruption(begin) as stop:
         folder = begin.folder or started_folder(ready.options, begin.world.size)
         begin.world.name_folder(begin.world.agree(str(folder), patient=True))
-        baselines = baselines_of(ready.prepared, ready.options, begin)
-        trained = fitted_network(ready, begin, folder, stop)
+        try:
+            baselines = baselines_of(ready.prepared, ready.options, begin)
+            trained = fitted_network(ready, begin, folder, stop)
+        except InputError:
+            drop_unbegun(folder)
+            raise
         begin.progress.close()
         return finished(ready, trained, baselines, begin, folder)
 
@@ -122,6 +129,8 @@ def readied(options: TrainOptions, begin: Beginning) -> Readied:
         check_size(WHERE, begin.settings, begin.world.size)
     data = read_data(options.data)
     options = replace(options, data=data.dataset.options).for_task(task_named(data.dataset.task).defaults)
+    refuse_foreign_options(options, data.dataset.task, WHERE)
+    check_device(options.fit.device, WHERE)
     options, cell = with_cell(options, typed=begin.folder is None and begin.settings is None)
     say(data.dataset.because)
     for note in data.notes:
@@ -185,6 +194,13 @@ def started_folder(options: TrainOptions, processes: int = 1) -> Path:
     return folder
 
 
+def drop_unbegun(folder: Path) -> None:
+    """Removes a folder of `started_folder` in which no fit has written anything, as its options were refused."""
+    if [path.name for path in folder.iterdir()] == [RESUME]:
+        if [path.name for path in (folder / RESUME).iterdir()] == [OPTIONS]:
+            shutil.rmtree(folder)
+
+
 def baselines_of(prepared: Prepared, options: TrainOptions, begin: Beginning) -> list[Judged]:
     """The baselines on the test rows, within their share of the time."""
     if not options.run.baselines or not len(prepared.test):
@@ -210,11 +226,23 @@ def begin_from(model: Path | None, network: nn.Module, prepared: Prepared) -> No
     own = network.state_dict()
     fitting = {name: t for name, t in loaded.weights.items() if name in own and own[name].shape == t.shape}
     missing = sorted(own.keys() - fitting.keys())
-    if missing:
+    others = missing[:3] or other_entries(loaded.files, prepared.task.to_json())
+    if others:
         remedy = "Train on data with the same vocabulary and classes, with the same options of the network."
-        received = f"others for {', '.join(missing[:3])}"
+        received = f"others for {', '.join(others)}"
         raise InputError(phrase(WHERE, "--from-model", "a model with the weights of this network", received, remedy))
     network.load_state_dict(fitting)
+
+
+def other_entries(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """The files of a task whose entries or classes are others than those of another model of the same shapes."""
+
+    def entries(files: Mapping[str, Any], name: str) -> Any:
+        content = files.get(name, {})
+        return [content.get(key) for key in ("unit", "entries", "classes", "model", "values")]
+
+    names = ("vocabulary.json", "tokenizer.json", "labels.json", "conditions.json")
+    return [name for name in names if entries(theirs, name) != entries(own, name)]
 
 
 def around(
@@ -257,7 +285,7 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
     options, cell, prepared = ready.options, ready.cell, ready.prepared
     network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
-    notes = [*prepared.data.notes, *task.notes, *prepared.notes, *fitted.notes]
+    notes = [*prepared.data.notes_for(options.run.private), *task.notes, *prepared.notes, *fitted.notes]
     if begin.weights_sha256 is not None:
         same = fitted.sha256 == begin.weights_sha256
         known = "The weights have the hash of the run that was repeated."

@@ -40,6 +40,9 @@ class OptionalParts:
     def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
         return None
 
+    def baseline_details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
+        return {}
+
     def pieces(self, text: str) -> list[str]:
         return list(text)
 

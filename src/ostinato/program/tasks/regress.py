@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
+from ..data.sizes import refuse_huge
 from ..options import NetworkOptions
 from .base import ScoredTask
 from .baselines.choose import for_rows
@@ -40,6 +41,7 @@ class Regress(ScoredTask):
         if not np.isfinite(numbers).all():
             remedy = "Leave rows without a target out."
             raise InputError(phrase("regress", "the targets", "finite numbers", "NaN or infinity", remedy))
+        refuse_huge(numbers, "the targets", "regress")
         mean, deviation = float(numbers.mean()), float(numbers.std())
         constant = deviation <= 1e-12 * abs(mean)
         return cls(inputs_of(train, options), mean, 1.0 if constant else deviation)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, phrase
+from ..data.sizes import refuse_huge
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Scaling:
             remedy = "Give rows of at least one step."
             raise InputError(phrase("series", "the training rows", "numbers", "none", remedy))
         whole = _finite(np.concatenate(rows).astype(np.float64))
+        refuse_huge(whole, "the numbers", "series")
         there = ~np.isnan(whole)
         counts = np.maximum(there.sum(0), 1)
         mean = np.where(there, whole, 0.0).sum(0) / counts

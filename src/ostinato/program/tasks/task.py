@@ -174,6 +174,9 @@ class Task(Protocol):
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """What the task counts beside its metrics, as JSON holds it: by class, the confusion matrix."""
 
+    def baseline_details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
+        """Optional. What of `details` is counted for a baseline, too."""
+
     def baselines(self) -> list[Baseline]:
         """Unfitted, the trivial ones first."""
 

@@ -7,6 +7,7 @@ import hashlib
 import torch
 from torch import nn
 
+from ...errors import InputError, phrase
 from ..options import NetworkOptions
 from ..tasks.task import Task
 from .threads import torch_on_one_thread
@@ -18,7 +19,18 @@ def derived(seed: int, purpose: str, number: int = 0) -> int:
 
 
 def new_network(task: Task, options: NetworkOptions, seed: int) -> nn.Module:
-    """The task's untrained network: the same seed gives the same weights. The caller's generators are left alone."""
+    """The task's untrained network: the same seed gives the same weights. The caller's generators are left alone.
+
+    Raises InputError for weights that the memory does not hold.
+    """
     with torch.random.fork_rng(devices=[]), torch_on_one_thread(torch.get_num_threads()):
         torch.manual_seed(derived(seed, "network"))
-        return task.network(options)
+        try:
+            return task.network(options)
+        except RuntimeError as error:
+            if not any(word in str(error) for word in ("allocate", "overflow")):
+                raise
+            remedy = "Give fewer --hidden, --layers or --embedding."
+            received = f"more ({str(error).splitlines()[0].rstrip('.')})"
+            message = phrase("the network", "the weights", "of a size that the memory holds", received, remedy)
+            raise InputError(message) from None

@@ -209,6 +209,7 @@ def _of_lines(found: Sequence[TextRead], reading: Reading, options: DataOptions,
 def _data_set(found: Sequence[TextRead], examples: Examples, reading: Reading, options: DataOptions) -> DataSet:
     findings: list[Finding] = [finding for text in found for finding in text.counts.findings(text.document.name)]
     notes = [note for text in found for note in text.counts.notes(text.document.name)]
+    refuse_other_options(options, reading.task, listed(text.document.name for text in found))
     joints = len(found) - 1
     if examples.kind == "passage" and joints:
         notes.append(

@@ -8,7 +8,9 @@ from ...options import DataOptions
 from ..refusals import listed, refused
 
 OF_FORECASTS = ("horizon", "time", "id", "future", "origins")
-OF_OTHERS = ("text", "features", "group", "label_separator")
+OF_OTHERS = ("text", "features", "group", "label_separator", "given")
+OWNERS = {"label_separator": "classify", "given": "generate"}
+"""Options of one task that is no forecast."""
 ALL = "all"
 """As --target: every column of numbers."""
 
@@ -28,14 +30,16 @@ def asked_by(options: DataOptions, columns: Collection[str]) -> str:
 
 def refuse_other_options(options: DataOptions, task: str, file: str) -> None:
     """Raises InputError for options that only another task has: they would change nothing."""
-    names = OF_OTHERS if task == "forecast" else OF_FORECASTS
-    given = [f"--{name.replace('_', '-')}" for name in names if _given(options, name)]
-    if not given:
+    foreign = tuple(name for name, owner in OWNERS.items() if task != owner)
+    names = [name for name in (OF_OTHERS if task == "forecast" else OF_FORECASTS + foreign) if _given(options, name)]
+    if not names:
         return
     remedy = "Name covariates by --future where they are known ahead, else by --series."
     if task != "forecast":
-        remedy = "Leave out --task, or give --task forecast."
-    raise refused(file, listed(given), f"left out, as the task is {task}", "given", remedy)
+        owners = dict.fromkeys(OWNERS.get(name, "forecast") for name in names)
+        remedy = f"Leave out --task, or give --task {' or '.join(owners)}."
+    flags = listed(f"--{name.replace('_', '-')}" for name in names)
+    raise refused(file, flags, f"left out, as the task is {task}", "given", remedy)
 
 
 def _given(options: DataOptions, name: str) -> bool:

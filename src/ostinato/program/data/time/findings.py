@@ -22,15 +22,13 @@ def series_findings(
     if short:
         verb = "has" if len(short) == 1 else "have"
         sentence = f"{many(len(short), 'series', 'series')} {verb} no more steps than the {horizon} to forecast and no "
-        yield Finding("warning", f"{sentence}window: {listed(short, 5)}.", len(short))
+        yield Finding("warning", f"{sentence}window: {listed(short, 5)}.", len(short), f"{sentence}window.")
     ends = {int(one.times[len(one.values) - 1].astype(np.int64)) for one in series}
     early = [one.name for one in series if int(one.times[len(one.values) - 1].astype(np.int64)) < max(ends)]
     if early:
         verb = "ends" if len(early) == 1 else "end"
-        sentence = (
-            f"{many(len(early), 'series', 'series')} {verb} before the last time of the file: {listed(early, 5)}."
-        )
-        yield Finding("note", sentence, len(early))
+        sentence = f"{many(len(early), 'series', 'series')} {verb} before the last time of the file"
+        yield Finding("note", f"{sentence}: {listed(early, 5)}.", len(early), f"{sentence}.")
 
 
 def missing_values(series: Sequence[Series], roles: TimeRoles) -> Iterator[Finding]:
@@ -56,5 +54,5 @@ def constant_values(series: Sequence[Series], codes: Sequence[np.ndarray], roles
         if same and len(same) == len(series):
             yield Finding("error", f"{name} is constant in all training steps.", len(same))
         elif same:
-            of = f"{many(len(same), 'series', 'series')}: {listed(same, 5)}"
-            yield Finding("warning", f"{name} is constant in the training steps of {of}.", len(same))
+            sentence = f"{name} is constant in the training steps of {many(len(same), 'series', 'series')}"
+            yield Finding("warning", f"{sentence}: {listed(same, 5)}.", len(same), f"{sentence}.")

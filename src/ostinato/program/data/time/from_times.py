@@ -15,6 +15,7 @@ from ..infer import Reading
 from ..refusals import listed, refused
 from ..roles import group_values
 from ..rows import Read, Rows
+from ..sizes import refuse_huge
 from ..tables import Table
 from .ahead import ahead_windows
 from .asked import refuse_other_options
@@ -131,6 +132,8 @@ def timed_rows(table: Table, columns: Mapping[str, Column], roles: TimeRoles, fi
     def numbers(chosen: Sequence[str]) -> np.ndarray:
         read = [numbers_of(columns[name]) for name in chosen]
         found = [column for column in read if column is not None]  # `find_roles` has refused the others
+        for name, column in zip(chosen, found):
+            refuse_huge(column, f"the column {name}", file)
         return np.stack(found, axis=1) if found else np.empty((len(table), 0))
 
     values, past, known = numbers(roles.targets), numbers(roles.past), numbers(roles.known)

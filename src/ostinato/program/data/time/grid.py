@@ -71,7 +71,7 @@ def grids_of(rows: TimedRows) -> Grids:
         grids.rows.append(own[np.searchsorted(steps, np.arange(len(times)), side="right") - 1])
     _say(grids, "note", moved, "row", "was", "were", "not in the order of time; they are sorted.")
     _say(grids, "note", dropped, "row", "repeats", "repeat", "a time and its values; they are left out.")
-    _say(grids, "warning", len(gaps), "time", "has", "have", f"no row: {listed(gaps, 3)}; the values count as missing.")
+    _say_gaps(grids, gaps)
     before, after = (sum(getattr(part, name) for part in trimmed) for name in ("before", "after"))
     ahead = sum(len(part.rows) - part.filled for part in trimmed)
     _say(grids, "note", before, "row", "comes", "come", "before the first value of a series; they are left out.")
@@ -150,6 +150,14 @@ def _spread(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
     found = np.full((int(steps[-1]) + 1, values.shape[1]), np.nan)
     found[steps] = values
     return found
+
+
+def _say_gaps(grids: Grids, gaps: Sequence[str]) -> None:
+    if gaps:
+        sentence = f"{many(len(gaps), 'time')} {'has' if len(gaps) == 1 else 'have'} no row"
+        rest = "; the values count as missing."
+        finding = Finding("warning", f"{sentence}: {listed(gaps, 3)}{rest}", len(gaps), sentence + rest)
+        grids.findings.append(finding)
 
 
 def _say(grids: Grids, severity: Severity, count: int, noun: str, one: str, several: str, rest: str) -> None:

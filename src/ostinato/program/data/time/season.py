@@ -123,7 +123,8 @@ def _lagged(rest: np.ndarray, given: np.ndarray, most: int) -> np.ndarray:
     pairs = np.fft.irfft(np.abs(np.fft.rfft(given, size)) ** 2, size)[: most + 1]
     mean = products / np.maximum(np.round(pairs), 1)
     found = np.zeros(most + 1)
-    found[: len(mean)] = mean / mean[0]
+    if mean[0] > 0:  # the squares of numbers near 1e-300 are 0
+        found[: len(mean)] = mean / mean[0]
     return found
 
 

@@ -52,8 +52,9 @@ class WittenBell:
             counts = np.bincount(inverse, place[inside] >= self.read, len(keys)).astype(np.int64)
             size = int(history[inside].max(initial=0)) + 1
             before = keys // self.entries
-            self._keys.append(keys)
-            self._counts.append(counts)
+            # Where no run is that long: a key that no history has, so that arrays have an entry to look up.
+            self._keys.append(keys if len(keys) else np.array([-1]))
+            self._counts.append(counts if len(keys) else np.array([0]))
             self._totals.append(np.bincount(before, counts, size).astype(np.int64))
             self._different.append(np.bincount(before, counts > 0, size).astype(np.int64))
             longer = np.zeros(len(units), np.int64)

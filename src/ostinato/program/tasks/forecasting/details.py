@@ -31,10 +31,13 @@ def details_of(
     reference: TrainReference,
     channels: Sequence[str] = (),
     seed: int = 0,
+    network: bool = True,
 ) -> dict[str, Any]:
     """As JSON holds it: by_step, a record for each of H steps; by_series where there are several; counts.
 
     A record of a step has the errors of repeating the last value and, where there is a season, the season before.
+
+    network  whether a sentence compares the forecasts with repeating the last value, which a baseline does not need
     """
     reference = reference.beside(windows)
     counted = count(windows, predictions, reference)
@@ -56,7 +59,7 @@ def details_of(
         "missing": steps - known,
         "by_step": _by_step(windows, sums, values, reference, seed),
     }
-    if len(windows):
+    if len(windows) and network:
         beside = beside_last_value(windows, predictions, reference, seed)
         found.update({"last_value": beside.to_json(), "remark": beside.sentence()})
     names = list(dict.fromkeys(window.series.name for window in windows))

@@ -27,6 +27,7 @@ from .details import details_of
 from .fitting import fitted, reached_by
 from .linear import Linear
 from .metrics import tally_of
+from .names import NOTE, with_names, without_names
 from .network import ForecastNetwork
 from .notes import notes_of
 from .reference import TrainReference, reference_of
@@ -34,6 +35,8 @@ from .rules import grows_with_level
 from .scaling import ForecastScaling
 
 FILE = "scaling.json"
+METRICS = ("quantile_loss", "sql")
+"""What chooses the weights: of one series; of several, which are scaled."""
 SHRINKAGE = 4.0
 """The weight in the loss of the mean square of what the network adds to the guess, by the number of training windows
 that do not overlap; at most 1. There is no such term beside a linear map, which shows that the windows are enough."""
@@ -49,7 +52,7 @@ class Forecast(ScoredTask):
         self.scaling, self.reference, self.linear = scaling, reference, linear
         self.quantiles = list(reference.quantiles)
         several = scaling.shape.series > 1 or len(reference.scales) > 1
-        self.metric = "sql" if several else "quantile_loss"
+        self.metric = METRICS[several]
         self.shrinkage = 0.0
         """The weight of the mean square of what the network adds to the guess; of the fit, so the files lack it."""
         self.bands: np.ndarray | None = None
@@ -75,6 +78,22 @@ class Forecast(ScoredTask):
             task.shrinkage = min(1.0, SHRINKAGE * scaling.shape.horizon / len(windows))
         task.notes = notes_of(scaling, linear, options.scale)
         return task
+
+    def private(self) -> tuple[Forecast, list[str]]:
+        """(the task for a private folder, without the names of series; what to note about it)."""
+        found = Forecast(*without_names(self.scaling, self.reference), self.linear)
+        found.metric, found.bands, found.notes = self.metric, self.bands, self.notes
+        return found, [] if found.scaling.scales else [NOTE]
+
+    @property
+    def nameless(self) -> bool:
+        """Whether it comes from a private folder, and `recall` has not been called."""
+        return not self.reference.scales
+
+    def recall(self, train: Examples) -> None:
+        """Finds what `private` has left out again, from the rows of the training."""
+        if self.nameless:
+            self.scaling, self.reference = with_names(self.scaling, self.reference, train.inputs)
 
     def encode(self, examples: Examples) -> Encoded:
         """The windows, as long as those of the training, whatever their own length is."""
@@ -150,18 +169,26 @@ class Forecast(ScoredTask):
         found = details_of(truth.inputs, predictions, self.reference, truth.channels)
         return {"chosen": chosen, **found}
 
+    def baseline_details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
+        """The same of a baseline, without what is only said of the network."""
+        return details_of(truth.inputs, predictions, self.reference, truth.channels, network=False)
+
     def baselines(self) -> list[Baseline]:
         return for_forecasts(self.scaling.season, self.quantiles)
 
     def to_json(self) -> Mapping[str, Mapping[str, Any]]:
         bands = None if self.bands is None else self.bands.tolist()
-        own = {**self.scaling.to_json(), "reference": self.reference.to_json(), "bands": bands}
+        reference = self.reference.to_json()
+        own = {**self.scaling.to_json(), "metric": self.metric, "reference": reference, "bands": bands}
         return {FILE: own}
 
     @classmethod
     def from_json(cls, files: Mapping[str, Mapping[str, Any]]) -> Forecast:
         content = files[FILE]
         task = cls(ForecastScaling.from_json(content), TrainReference.from_json(content["reference"]))
+        if content["metric"] not in METRICS:
+            raise ValueError(f"the metric {content['metric']!r}")
+        task.metric = content["metric"]
         if content["bands"] is not None:
             task.bands = np.array(content["bands"], np.float64)
         return task

@@ -16,6 +16,7 @@ def entries_of_prompt(prompt: str, units: TextUnits, where: str) -> np.ndarray:
 
     Raises InputError for a unit that is not in the vocabulary: which, where it is, and what to write instead.
     """
+    refuse_half_characters(prompt, "--prompt", where)
     entries = units.encode(prompt)
     unknown = np.flatnonzero(entries == UNKNOWN)
     if not len(unknown):
@@ -35,6 +36,14 @@ def entries_of_prompt(prompt: str, units: TextUnits, where: str) -> np.ndarray:
     raise InputError(phrase(where, "--prompt", expected, f"{shown(wrong)}, {units.noun} {first + 1}", remedy))
 
 
+def refuse_half_characters(text: str, name: str, where: str) -> None:
+    """Refuses surrogates, which stand for bytes of a command line or of standard input that are no UTF-8."""
+    wrong = next((c for c in text if "\ud800" <= c <= "\udfff"), None)
+    if wrong is not None:
+        remedy = "Write it in UTF-8."
+        raise InputError(phrase(where, name, "text of UTF-8", f"{wrong!r}, which is no character", remedy))
+
+
 def _like(character: str) -> list[str]:
     """The same character in the other case, without its accents, and both."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
@@ -42,4 +51,5 @@ def _like(character: str) -> list[str]:
 
 
 def _known(units: TextUnits) -> str:
-    return listed((shown(entry) if entry.isspace() else entry for entry in sorted(units.entries)), 80)
+    plain = [entry if entry.isprintable() and entry not in " ," else shown(entry) for entry in sorted(units.entries)]
+    return listed(plain, 80)
