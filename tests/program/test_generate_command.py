@@ -1,4 +1,4 @@
-"""`ostinato generate` as a user types it: samples, one document, what is remembered, and every refusal."""
+"""`ostinato generate` as a user types it: samples, one document, what is memorised, and every refusal."""
 
 import csv
 import io
@@ -66,7 +66,7 @@ def test_a_drawn_condition_is_said_on_stderr_and_the_same_seed_gives_the_same_te
     assert ostinato(place, *words).out == ended.out != ostinato(place, *words[:-1], 8).out
 
 
-def test_json_is_one_document_with_texts_conditions_and_what_is_remembered(place):
+def test_json_is_one_document_with_texts_conditions_and_what_is_memorised(place):
     words = ("generate", "model", "--given", "letter=b", "--prompt", "bb", "--count", 3)
     ended = ostinato(place, *words, "--json")
     found = ended.document

@@ -52,6 +52,14 @@ def test_a_block_is_as_long_as_horizon_or_season():
     assert block_length(1, 12) == 12
 
 
+def test_the_length_of_the_blocks_that_are_drawn_is_known():
+    assert Blocks(np.zeros(60, np.int64), 12).drawn == 12
+    assert Blocks(np.zeros(14, np.int64), 12).drawn == 4
+    assert Blocks(np.repeat([0, 1], [30, 7]), 12).drawn == 10
+    assert Blocks(np.repeat(np.arange(12), [2] * 11 + [4]), 5).drawn == 4
+    assert Blocks(np.zeros(2, np.int64), 5).drawn == 1
+
+
 def test_few_origins_are_drawn_in_at_least_three_blocks():
     found = Blocks(np.zeros(12, np.int64), 12).weights(np.random.default_rng(0), 500)
     edges = np.abs(np.diff(np.concatenate([found[:, -1:], found], 1), axis=1)).sum(1)

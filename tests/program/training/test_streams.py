@@ -10,6 +10,7 @@ import ostinato
 from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import FitOptions
+from ostinato.program.tasks.base import OptionalParts
 from ostinato.program.tasks.task import Batch, Encoded, Metric, Predictions, Stream
 from ostinato.program.training.feeds import IGNORED, StreamFeed
 from ostinato.program.training.fit import Part, Surroundings, fit
@@ -77,10 +78,10 @@ class Predictor(nn.Module):
         return self.head(y)
 
 
-class NextUnit:
+class NextUnit(OptionalParts):
     """Predicts each unit from those before it; a text of two halves is one row of an evaluation."""
 
-    name, metric, classes, defaults = "next", "nats", (), {}
+    name, metric = "next", "nats"
 
     def __init__(self, dropout=0.0):
         self.dropout = dropout

@@ -18,7 +18,7 @@ from .typed import typed_in
 
 
 def write_texts(model: Path, given: Sequence[str], options: Mapping[str, Any], json: bool) -> Ended:
-    """`ostinato generate`: texts on stdout while they are written, or one document; what is remembered on stderr."""
+    """`ostinato generate`: texts on stdout while they are written, or one document; what is memorised on stderr."""
     one_process(WHERE)
     made = WritingOptions(**options)
     how = Sampling(made.temperature, made.top_k, made.top_p)

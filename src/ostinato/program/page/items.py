@@ -20,7 +20,7 @@ class Samples:
     """(condition, true items, written items)"""
     drawn: int
     """Items of all that were written, with the conditions of training rows by their frequency."""
-    remembered: int
+    memorised: int
     """Those of them that are items of the training rows."""
 
 
@@ -28,7 +28,7 @@ def items_section(samples: Samples | None) -> list[Html]:
     """A sentence about all samples, and the table."""
     if samples is None or not samples.drawn:
         return []
-    share = 100 * (1 - samples.remembered / samples.drawn)
+    share = 100 * (1 - samples.memorised / samples.drawn)
     sentence = f"Of {samples.drawn} items that the network wrote, {share:.0f} % are not among the training rows."
     rows = [
         (condition, " · ".join(_short(item) for item in true), " · ".join(_short(item) for item in written))

@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 from ...errors import InputError, phrase
 from ..tasks.registry import TASKS
+from .memorised import Memorised, memorised, training_texts
 from .model import Model, open_model
-from .remembered import Remembered, remembered, training_texts
 from .writing import Request, Sample, Writer
 
 WHERE = "ostinato generate"
@@ -22,7 +22,7 @@ class Generated:
 
     request: Request
     samples: Sequence[Sample]
-    found: Remembered | None
+    found: Memorised | None
     said: str
     """What there is to say of the comparison."""
 
@@ -41,7 +41,7 @@ class Generated:
 
 
 def generate(model: Path, request: Request, count: int, out: TextIO | None, notes: TextIO | None = None) -> Generated:
-    """Writes `count` texts to `out` as they come, the prompt first, and says on `notes` what of them is remembered.
+    """Writes `count` texts to `out` as they come, the prompt first, and says on `notes` what of them is memorised.
 
     Without `out` they are only given back. Raises InputError for a model of another task, and for a request that it
     cannot fulfil.
@@ -94,11 +94,11 @@ def writer_of(opened: Model) -> Writer:
     return Writer(opened.task, opened.network, WHERE)
 
 
-def compared(opened: Model, texts: Sequence[str]) -> tuple[Remembered | None, str]:
+def compared(opened: Model, texts: Sequence[str]) -> tuple[Memorised | None, str]:
     """What of the texts is in the training text, and the sentences that say it."""
     task: Any = opened.task
     train, said = training_texts(opened.config.options.data, opened.config.sources)
     if train is None:
         return None, said
-    found = remembered(texts, train, task.units.unit)
+    found = memorised(texts, train, task.units.unit)
     return found, " ".join(filter(None, [found.sentence(), said]))

@@ -34,13 +34,23 @@ class Blocks:
         counts = np.unique(self.series, return_counts=True)[1]
         return len(counts) < MANY_SERIES or int(counts.min()) >= LEAST_BLOCKS * self.length
 
+    @cached_property
+    def drawn(self) -> int:
+        """Units of the longest blocks that are drawn: fewer than `length` where the series have few."""
+        counts = np.unique(self.series, return_counts=True)[1]
+        longest = int(counts.max(initial=1))
+        return self._least(longest) if self.apart else min(self.length, longest)
+
+    def _least(self, units: int) -> int:
+        """Units of a block of a series that has so many."""
+        return max(1, min(self.length, units // LEAST_BLOCKS))
+
     def weights(self, generator: np.random.Generator, rows: int) -> np.ndarray:
         """float64 [rows, U]: how often each unit is in each of so many resamples of U units."""
         if not self.apart:
             return _drawn(generator, rows, self.series, self.length)
         parts = np.split(self.series, np.flatnonzero(np.diff(self.series)) + 1)
-        lengths = [max(1, min(self.length, len(part) // LEAST_BLOCKS)) for part in parts]
-        return np.concatenate([_drawn(generator, rows, part, n) for part, n in zip(parts, lengths)], 1)
+        return np.concatenate([_drawn(generator, rows, part, self._least(len(part))) for part in parts], 1)
 
 
 def _drawn(generator: np.random.Generator, rows: int, series: np.ndarray, length: int) -> np.ndarray:

@@ -26,6 +26,15 @@ Value = Callable[[np.ndarray], np.ndarray]
 """[..., M] sums → [...] the metric; NaN where it is not defined."""
 
 
+def ratio(numerator: int, denominator: int, factor: float = 1.0) -> Value:
+    """factor times one sum over another, by their places among the M sums; NaN where the other is 0."""
+
+    def value(s: np.ndarray) -> np.ndarray:
+        return factor * s[..., numerator] / np.where(s[..., denominator] > 0, s[..., denominator], np.nan)
+
+    return value
+
+
 @dataclass(frozen=True)
 class Tally:
     """What predictions got right and wrong, as sums over units."""

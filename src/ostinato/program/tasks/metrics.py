@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from sklearn import metrics as oracle
 
-from .intervals import Tally, Value, by_unit
+from .intervals import Tally, Value, by_unit, ratio
 
 BINS = 15
 """Of the calibration error: C. Guo et al., arXiv 1706.04599, equation (3)."""
@@ -35,14 +35,14 @@ def tally_of_classes(
     blocks = [np.stack([np.ones(n), right], 1), _one_hot(t[right], np.flatnonzero(right), n, k)]
     blocks += [_one_hot(p, np.arange(n), n, k), _one_hot(t, np.arange(n), n, k)]
     values: dict[str, tuple[Value, bool]] = {
-        "accuracy": (_ratio(1, 0), True),
+        "accuracy": (ratio(1, 0), True),
         "macro_f1": (_macro_f1(2, k), True),
     }
     if probabilities is not None:
         column = 2 + 3 * k
         whole = _whole(probabilities, n, k)
         blocks += [log_losses(t, whole)[:, None], *calibration_columns(whole, p, right)]
-        values["log_loss"] = (_ratio(column, 0), False)
+        values["log_loss"] = (ratio(column, 0), False)
         values["calibration_error"] = (_calibration(column + 1), False)
     return Tally(by_unit(sparse.hstack(blocks, format="csr"), groups), values)
 
@@ -63,12 +63,12 @@ def tally_of_labels(
     values: dict[str, tuple[Value, bool]] = {
         "micro_f1": (_micro_f1(2, k), True),
         "macro_f1": (_macro_f1(2, k), True),
-        "exact_match": (_ratio(1, 0), True),
+        "exact_match": (ratio(1, 0), True),
     }
     if probabilities is not None:
         whole = np.clip(_whole(probabilities, n, k), _LEAST, 1 - _LEAST)
         blocks.append(-np.where(t, np.log(whole), np.log1p(-whole)).sum(1, keepdims=True))
-        values["log_loss"] = (_ratio(2 + 3 * k, 0), False)
+        values["log_loss"] = (ratio(2 + 3 * k, 0), False)
     return Tally(by_unit(np.concatenate([b.astype(np.float64) for b in blocks], 1), groups), values)
 
 
@@ -79,8 +79,8 @@ def tally_of_numbers(truth: Sequence[float], said: Sequence[float], groups: Sequ
     e, c = t - p, t - centre
     columns = np.stack([np.ones(len(t)), np.abs(e), e**2, c, c**2], 1)
     values: dict[str, tuple[Value, bool]] = {
-        "mae": (_ratio(1, 0), False),
-        "rmse": (lambda s: np.sqrt(_ratio(2, 0)(s)), False),
+        "mae": (ratio(1, 0), False),
+        "rmse": (lambda s: np.sqrt(ratio(2, 0)(s)), False),
         "r2": (_r2, True),
     }
     return Tally(by_unit(columns, groups), values)
@@ -144,13 +144,6 @@ def _whole(probabilities: Any, n: int, k: int) -> np.ndarray:
     """[N, K] with a column of 0 for every class that training rows did not have."""
     known = np.asarray(probabilities, np.float64).reshape(n, -1)
     return np.concatenate([known, np.zeros((n, k - known.shape[1]))], 1)
-
-
-def _ratio(numerator: int, denominator: int) -> Value:
-    def value(s: np.ndarray) -> np.ndarray:
-        return s[..., numerator] / np.where(s[..., denominator] > 0, s[..., denominator], np.nan)
-
-    return value
 
 
 def f1(right: np.ndarray, said: np.ndarray, true: np.ndarray) -> np.ndarray:

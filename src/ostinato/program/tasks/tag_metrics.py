@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as oracle
 
-from .intervals import Tally, Value, by_unit
+from .intervals import Tally, Value, by_unit, ratio
 from .metrics import f1, with_unseen
 from .spans import spans_of
 
@@ -36,9 +36,9 @@ def tally_of_tags(
             a, b = spans_of(true), spans_of(tags)
             columns[row, 6:] = (len(a & b), len(b), len(a))
     values: dict[str, tuple[Value, bool]] = {
-        "tag_accuracy": (lambda s: _share(s, 1, 0), True),
-        "known_accuracy": (lambda s: _share(s, 3, 2), True),
-        "unknown_accuracy": (lambda s: _share(s, 5, 4), True),
+        "tag_accuracy": (ratio(1, 0), True),
+        "known_accuracy": (ratio(3, 2), True),
+        "unknown_accuracy": (ratio(5, 4), True),
     }
     if spans:
         values = {"span_f1": (lambda s: f1(s[..., 6], s[..., 7], s[..., 8]), True), **values}
@@ -72,7 +72,3 @@ def _by_span(truth: Tags, said: Tags) -> dict[str, dict[str, float]]:
         }
         for kind in sorted({*claimed, *true})
     }
-
-
-def _share(s: np.ndarray, hits: int, count: int) -> np.ndarray:
-    return s[..., hits] / np.where(s[..., count] > 0, s[..., count], np.nan)

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from ..data.examples import Examples
 from ..options import NetworkOptions
 
+IGNORED = -100
+"""The target of a step that adds nothing to the loss, as `torch.nn.functional.cross_entropy` has it."""
+
 
 @dataclass(frozen=True)
 class Batch:

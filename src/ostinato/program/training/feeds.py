@@ -15,7 +15,7 @@ import torch
 
 from ...errors import InputError, phrase
 from ..options import FitOptions
-from ..tasks.task import Batch, Encoded, Stream, Task
+from ..tasks.task import IGNORED, Batch, Encoded, Stream, Task
 from .batches import Batches, usual_batch
 from .seeds import derived
 from .world import Alone, World, share
@@ -108,10 +108,6 @@ class StreamFeed:
     def steps(self, update: int) -> int:
         window = update % self.per_epoch
         return self.streams * (min((window + 1) * self.k1, self.length) - window * self.k1)
-
-
-IGNORED = -100
-"""The target of a step that adds nothing to the loss, as `torch.nn.functional.cross_entropy` has it."""
 
 
 def feed_of(task: Task, encoded: Encoded, options: FitOptions, world: World | None = None) -> Feed:

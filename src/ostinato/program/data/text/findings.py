@@ -13,7 +13,7 @@ from ..findings import Finding, many
 from ..refusals import listed
 
 MOST_LINES = 2_000_000
-"""Different lines that are remembered; those after them are not looked for."""
+"""Different lines that are kept; those after them are not compared."""
 LONG = 20
 """Characters from which on a line that occurs again is no accident."""
 REPEATED = 0.05

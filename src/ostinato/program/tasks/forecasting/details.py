@@ -54,7 +54,7 @@ def details_of(
         "season": reference.season,
         "quantiles": list(reference.quantiles),
         "origins": len(windows),
-        "origins_of_a_block": min(blocks.length, len(windows)),
+        "origins_of_a_block": blocks.drawn,
         "known": known,
         "missing": steps - known,
         "by_step": _by_step(windows, sums, values, reference, seed),

@@ -16,7 +16,7 @@ from scipy import sparse
 from ....errors import InputError, phrase
 from ...data.time.windows import Window
 from ..blocks import Blocks, block_length
-from ..intervals import Tally, Value
+from ..intervals import Tally, Value, ratio
 from ..task import Predictions
 from .reference import TrainReference
 
@@ -156,16 +156,16 @@ def values_of(reference: TrainReference, quantiles: bool) -> dict[str, tuple[Val
     """Metric → (its function of the M sums, whether higher is better)."""
     at = {name: place for place, name in enumerate(POINTS)}
     known, loss = at["known"], len(POINTS)
-    mean_squares = _ratio(at["square"], known)
+    mean_squares = ratio(at["square"], known)
     first: dict[str, Value] = {
-        "mase": _ratio(at["mase"], at["scaled"]),
-        "mae": _ratio(at["abs"], known),
+        "mase": ratio(at["mase"], at["scaled"]),
+        "mae": ratio(at["abs"], known),
         "rmse": lambda s: np.sqrt(mean_squares(s)),
-        "smape": _ratio(at["symmetric"], known),
+        "smape": ratio(at["symmetric"], known),
     }
     last: dict[str, Value] = {
-        "scaled_mae": _ratio(at["z_abs"], at["normal"]),
-        "scaled_mse": _ratio(at["z_square"], at["normal"]),
+        "scaled_mae": ratio(at["z_abs"], at["normal"]),
+        "scaled_mse": ratio(at["z_square"], at["normal"]),
         "mse": mean_squares,
     }
     if not quantiles:
@@ -173,15 +173,8 @@ def values_of(reference: TrainReference, quantiles: bool) -> dict[str, tuple[Val
     bands: dict[str, dict[str, Value]] = {"coverage": {}, "width": {}, "interval_score": {}}
     for place, (kind, of) in enumerate(bands.items()):
         for k, (percent, _, _) in enumerate(reference.levels):
-            of[f"{kind}_{percent:g}"] = _ratio(loss + 2 + 3 * k + place, known)
-    found = {"quantile_loss": _ratio(loss, known), **first, **bands["coverage"], **bands["width"], **last}
-    found |= {"crps": _ratio(loss, known, 2), "sql": _ratio(loss + 1, at["scaled"], 2)}
-    found |= {"wql": _ratio(loss, at["truth"], 2), **bands["interval_score"]}
+            of[f"{kind}_{percent:g}"] = ratio(loss + 2 + 3 * k + place, known)
+    found = {"quantile_loss": ratio(loss, known), **first, **bands["coverage"], **bands["width"], **last}
+    found |= {"crps": ratio(loss, known, 2), "sql": ratio(loss + 1, at["scaled"], 2)}
+    found |= {"wql": ratio(loss, at["truth"], 2), **bands["interval_score"]}
     return {name: (value, name.startswith("coverage")) for name, value in found.items()}
-
-
-def _ratio(numerator: int, denominator: int, factor: float = 1.0) -> Value:
-    def value(s: np.ndarray) -> np.ndarray:
-        return factor * s[..., numerator] / np.where(s[..., denominator] > 0, s[..., denominator], np.nan)
-
-    return value

@@ -21,14 +21,13 @@ from ..baselines.item_ngrams import for_items
 from ..inputs import padded
 from ..intervals import Tally
 from ..scored import targets_of, truth_of
-from ..task import Baseline, Batch, Encoded, Predict, Predictions
+from ..task import IGNORED, Baseline, Batch, Encoded, Predict, Predictions
 from .conditions import Conditions
 from .item_network import ItemNetwork
-from .items import LONGEST, framed, nats_name, tally_of_items
+from .items import LONGEST, framed, tally_of_items
+from .metrics import metric_named
 from .units import UNKNOWN, TextUnits
 
-IGNORED = -100
-"""The target past a row's end."""
 MOST_MARGINAL = 64
 """Combinations of values over which the probability of an item without its condition is summed."""
 
@@ -48,7 +47,7 @@ class Generate(ScoredTask):
     }
 
     def __init__(self, units: TextUnits, conditions: Conditions) -> None:
-        self.units, self.conditions, self.metric = units, conditions, nats_name(units)
+        self.units, self.conditions, self.metric = units, conditions, metric_named("nats", units.noun)
         self.mark = len(units)
         """The entry that begins an item as an input, and ends it as a target."""
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..intervals import Tally, Value, by_unit
+from ..intervals import Tally, Value, by_unit, ratio
+from .metrics import metric_named
 from .units import TextUnits
 
 LONGEST = 1000
@@ -22,11 +23,6 @@ def framed(text: str, units: TextUnits) -> np.ndarray:
     mark = np.array([len(units)], np.int32)
     entries = units.encode(text)
     return np.concatenate([mark, entries[:LONGEST], mark if len(entries) <= LONGEST else mark[:0]])
-
-
-def nats_name(units: TextUnits) -> str:
-    """nats_per_character, nats_per_word or nats_per_sub_word_unit: the metric's name."""
-    return f"nats_per_{units.noun.replace('-', '_').replace(' ', '_')}"
 
 
 def tally_of_items(
@@ -42,12 +38,9 @@ def tally_of_items(
     for place, (row, found) in enumerate(zip(rows, nats, strict=True)):
         text = units.decode(entry for entry in row[1:] if entry < len(units))
         columns[place] = (float(np.sum(found)), len(row) - 1, len(text) + int(row[-1] == len(units)))
+    character = ratio(0, 2)
     values: dict[str, tuple[Value, bool]] = {
-        nats_name(units): (lambda s: _ratio(s, 0, 1), False),
-        "bits_per_character": (lambda s: _ratio(s, 0, 2) / math.log(2), False),
+        metric_named("nats", units.noun): (ratio(0, 1), False),
+        "bits_per_character": (lambda s: character(s) / math.log(2), False),
     }
     return Tally(by_unit(columns, groups), values)
-
-
-def _ratio(s: np.ndarray, numerator: int, denominator: int) -> np.ndarray:
-    return s[..., numerator] / np.where(s[..., denominator] > 0, s[..., denominator], np.nan)

@@ -20,15 +20,16 @@ from ..base import ScoredTask
 from ..baselines.choose import for_passages
 from ..intervals import Tally
 from ..scored import targets_of, truth_of
-from ..task import Baseline, Batch, Encoded, Predictions
+from ..task import IGNORED, Baseline, Batch, Encoded, Predictions
 from .language_network import LanguageNetwork
 from .metrics import by_position, metric_named, tally_of_nats
-from .passage_units import IGNORED, PassageUnits, UnitsOfPassage
+from .passage_units import PassageUnits, UnitsOfPassage
 from .units import TextUnits
 
 MOST_SCORES = 1 << 26
 """Numbers of the scores [T, B, V] of an evaluation that are in memory at a time."""
 USUAL_STEPS = 2_500
+"""About the steps of a passage of characters with its context."""
 
 
 class LanguageModel(ScoredTask):

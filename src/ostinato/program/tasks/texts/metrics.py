@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from ...data.text.passages import Passage
-from ..intervals import Tally, Value
+from ..intervals import Tally, Value, ratio
 
 PLACES = (0, 10, 50, 200, 1000)
 """Where the parts of a passage begin whose nats `evaluate` compares."""
@@ -36,11 +36,12 @@ def tally_of_nats(passages: Sequence[Passage], nats: Sequence[np.ndarray], noun:
         [len(text) for text in texts],
         [len(text.encode("utf-8", "surrogatepass")) for text in texts],
     ]
+    unit, character, byte = (ratio(0, place) for place in (1, 2, 3))
     values: dict[str, tuple[Value, bool]] = {
-        metric_named("nats", noun): (lambda s: _ratio(s[..., 0], s[..., 1]), False),
-        "bits_per_character": (lambda s: _ratio(s[..., 0], s[..., 2]) / math.log(2), False),
-        "bits_per_byte": (lambda s: _ratio(s[..., 0], s[..., 3]) / math.log(2), False),
-        metric_named("perplexity", noun): (lambda s: np.exp(_ratio(s[..., 0], s[..., 1])), False),
+        metric_named("nats", noun): (unit, False),
+        "bits_per_character": (lambda s: character(s) / math.log(2), False),
+        "bits_per_byte": (lambda s: byte(s) / math.log(2), False),
+        metric_named("perplexity", noun): (lambda s: np.exp(unit(s)), False),
     }
     return Tally(sparse.csr_matrix(np.array(columns, np.float64).T.reshape(-1, 4)), values)
 
@@ -55,8 +56,3 @@ def by_position(nats: Sequence[np.ndarray], metric: str) -> dict[str, dict[str, 
             words = f"{low} to {high - 1}" if high is not None else f"{low} on"
             found[words] = {"units": len(together), metric: float(together.mean())}
     return found
-
-
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, NaN where b is 0."""
-    return np.divide(a, b, out=np.full(np.shape(a), np.nan), where=np.asarray(b) > 0)

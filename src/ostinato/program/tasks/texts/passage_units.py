@@ -15,8 +15,6 @@ from ...data.text.passages import SLACK, Passage
 from ..task import Stream
 from .units import TextUnits
 
-IGNORED = -100
-"""The target of a step that adds nothing to the loss, as `torch.nn.functional.cross_entropy` has it."""
 CONTEXT = 256
 """Units before a passage that are read and not scored."""
 IN_MEMORY = 64_000_000

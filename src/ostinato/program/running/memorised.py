@@ -1,4 +1,4 @@
-"""How much of generated text also is in the training text: runs of units that a model may have learned by heart."""
+"""How much of generated text is also in the training text: runs of units that a model may have memorised."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHARACTERS, WORDS = 8, 4
 
 
 @dataclass(frozen=True)
-class Remembered:
+class Memorised:
     """What of N samples is in the training texts; None where that cannot be said."""
 
     runs: int
@@ -68,23 +68,23 @@ def training_texts(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -
     return examples.take(parts.train), said
 
 
-def remembered(samples: Sequence[str], train: Examples, unit: str) -> Remembered:
+def memorised(samples: Sequence[str], train: Examples, unit: str) -> Memorised:
     """Runs of the samples that training texts have; runs do not cross from one text to the next."""
     letters = unit == "char"
     runs = [run for sample in samples for run in _runs(sample, letters)]
-    wanted, found = set(runs), set()
+    sought, found = set(runs), set()
     items = train.kind in ("given", "features")
     texts = train.targets if items else [passage.text for passage in train.inputs]
     for text in texts or ():
         whole = str(text) if letters else f" {' '.join(str(text).split())} "
-        found |= {run for run in wanted if run in whole}
-        wanted -= found
-        if not wanted:
+        found |= {run for run in sought if run in whole}
+        sought -= found
+        if not sought:
             break
     noun = f"{CHARACTERS} characters" if letters else f"{WORDS} words"
     known = set(map(str, train.targets or ())) if items else set()
     count = sum(sample in known for sample in samples) if items else None
-    return Remembered(len(runs), sum(run in found for run in runs), noun, count, len(samples))
+    return Memorised(len(runs), sum(run in found for run in runs), noun, count, len(samples))
 
 
 def _runs(text: str, letters: bool) -> list[str]:
