@@ -21,6 +21,7 @@ from .options import TrainOptions
 from .running.writing import Request, Writer
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
+from .tasks.texts.generate import Generate
 from .tasks.texts.sampling import Sampling
 
 
@@ -134,7 +135,7 @@ class LanguageModel(NetworkEstimator):
     def predict(self, X: Any, given: Any = None) -> np.ndarray:
         """float64 [N]: nats of a unit of each text, the end of an item included."""
         check_is_fitted(self, "network_")
-        if self.task_.name == "generate":
+        if self._of_items:
             values = self._predictions(items_from(X, given)).values
         else:
             values = [np.concatenate(self._predictions(passages_from([t])).values) for t in documents_from(X, given)]
@@ -148,12 +149,17 @@ class LanguageModel(NetworkEstimator):
         """Bits of a character of N texts; the end of an item counts as one character."""
         return self._metric(X, given, "bits_per_character")
 
+    @property
+    def _of_items(self) -> bool:
+        """Whether the model was fitted on items, not on one text or documents."""
+        return isinstance(self.task_, Generate)
+
     def _named(self, given: Any) -> dict[str, str]:
         """{column: value} of what a text is given."""
         if given is None or isinstance(given, Mapping):
             return {str(name): str(value) for name, value in (given or {}).items()}
         values = [given] if isinstance(given, str) or not hasattr(given, "__len__") else list(given)
-        columns = self.task_.conditions.columns if self.task_.name == "generate" else ()
+        columns = self.task_.conditions.columns if self._of_items else ()
         if len(values) != len(columns):
             expected = f"{many(len(columns), 'value')}, one for each column, or {{column: value}}"
             received = many(len(values), "value")
@@ -162,7 +168,7 @@ class LanguageModel(NetworkEstimator):
 
     def _metric(self, X: Any, given: Any, name: str) -> float:
         check_is_fitted(self, "network_")
-        examples = items_from(X, given) if self.task_.name == "generate" else passages_from(documents_from(X, given))
+        examples = items_from(X, given) if self._of_items else passages_from(documents_from(X, given))
         return float(self.task_.tally(examples, self._predictions(examples)).value(name))
 
     def _options(self, task: str) -> TrainOptions:
