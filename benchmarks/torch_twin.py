@@ -38,11 +38,11 @@ class Packed(nn.Module):
             bidirectional=layer.bidirectional,
         )
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if lengths is None:
-            return self.layer(x)
+            return self.layer(x, state)
         packed = pack_padded_sequence(x, lengths.clamp(min=1), enforce_sorted=False)
-        output, state = self.layer(packed)
+        output, state = self.layer(packed, state)
         return pad_packed_sequence(output, total_length=x.shape[0])[0], state
 
 
