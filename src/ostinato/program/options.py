@@ -6,7 +6,7 @@ A field's `help` is what `--help` prints of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,11 @@ _RECORDS: dict[str, Any] = {"data": DataOptions, "network": NetworkOptions, "fit
 _PART_OF = {f.name: part for part, record in _RECORDS.items() for f in fields(record)}
 
 
+def several(value: Any) -> tuple[Any, ...]:
+    """The values of an option that may have several: a list, or one value alone."""
+    return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
@@ -213,6 +218,9 @@ def _check(where: str, made: TrainOptions) -> None:
         value = getattr(record, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(phrase(where, name, "a whole number of 1 or more", repr(value)))
+    levels: Any = network.levels
+    if isinstance(levels, str) or not isinstance(levels, Sequence):
+        raise InputError(phrase(where, "levels", "a list of percents", repr(levels), "Write (80, 95)."))
     for level in network.levels:
         if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 100:
             remedy = "Write --levels 80,95."
