@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -114,3 +115,46 @@ def test_options_that_json_held_are_equal_to_those_that_were_written():
     options = TrainOptions.of("test", {"paths": (Path("a.csv"),), "columns": ("a", "b"), "levels": (50.0,)})
     again = TrainOptions.from_json(json.loads(json.dumps(options.to_json())), "test")
     assert again == options and again.data.future == () and again.network.levels == (50.0,)
+
+
+@pytest.mark.parametrize(
+    "name, value, expected",
+    [
+        ("updates", "x", "a whole number"),
+        ("seed", 1.5, "a whole number"),
+        ("seed", True, "a whole number"),
+        ("dropout", "x", "a number"),
+        ("valid_share", None, "a number"),
+        ("unit", 5, "a text"),
+        ("target", 5, "a text"),
+        ("lowercase", 1, "True or False"),
+        ("out", 5, "a path"),
+        ("vectors", 5, "a path"),
+        ("paths", "b.csv", "a list of paths"),
+        ("paths", (1,), "a list of paths"),
+        ("series", "x", "a list of texts"),
+        ("future", (1,), "a list of texts"),
+        ("options", 5, "a mapping of names and values"),
+    ],
+)
+def test_values_of_another_kind_are_refused(name, value, expected):
+    with pytest.raises(InputError) as refused:
+        TrainOptions.of("here", {name: value})
+    assert str(refused.value) == f"here: {name} must be {expected}, got {value!r}."
+
+
+def test_every_field_of_the_options_is_of_a_kind_that_is_checked():
+    assert TrainOptions.of("here", {}) == TrainOptions()
+
+
+def test_numbers_of_numpy_become_numbers():
+    made = TrainOptions.of("here", {"hidden": np.int64(8), "dropout": np.float32(0.5)})
+    assert made.network.hidden == 8 and type(made.network.hidden) is int and type(made.network.dropout) is float
+
+
+@pytest.mark.parametrize("part, name, value", [("data", "paths", [1]), ("run", "out", 5), ("data", "paths", "b.csv")])
+def test_a_changed_file_of_options_is_refused(part, name, value):
+    content = TrainOptions().to_json()
+    content[part][name] = value
+    with pytest.raises(InputError, match=f"options.json: {name} must be a "):
+        TrainOptions.from_json(content, "options.json")

@@ -29,12 +29,13 @@ from .data.time.from_times import windows_from_table
 from .data.time.history import rolled
 from .estimators import NetworkEstimator
 from .folder.forecasts import Columns, forecast_frame
-from .options import TrainOptions
+from .options import TrainOptions, several
 from .running.forecasts import levels_of, recall_names
 from .running.prepare import prepare
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
 from .tasks.task import Predictions
+from .tasks.texts.sampling import is_count
 from .training.fit import fit
 from .training.records import Surroundings
 from .training.seeds import new_network
@@ -171,6 +172,9 @@ class Forecaster(NetworkEstimator):
         if given is None:
             remedy = "Give a DataFrame."
             raise InputError(phrase("cross_validation", "X", "given before `fit`", "none", remedy))
+        for name, value in (("windows", windows), ("step", step)):
+            if not is_count(value):
+                raise InputError(phrase("cross_validation", name, "a whole number of 1 or more", repr(value)))
         table = table_from(given, "cross_validation")
         options = self._options_for(given)
         columns = columns_of(table.frame, True)
@@ -186,7 +190,7 @@ class Forecaster(NetworkEstimator):
         given["cell"] = (self.cell if isinstance(self.cell, Cell) else resolve_cell(self.cell)).text
         given["options"] = dict(self.options or {})
         for name in ("levels", "future", "series"):
-            given[name] = tuple(given.get(name, ()))
+            given[name] = several(given.get(name, ()))
         made = TrainOptions.of(type(self).__name__, {**given, "task": self.task_name, "test_share": 0.0})
         return made.for_task(task_named(self.task_name).defaults)
 
@@ -245,12 +249,13 @@ class Forecaster(NetworkEstimator):
     def _levels(self, level: Sequence[float] | None) -> list[float]:
         """The bands to give."""
         known = levels_of(self.task_)
-        asked = known if level is None else [float(v) for v in np.atleast_1d(np.asarray(level, np.float64))]
+        asked = known if level is None else several(level)
         other = [v for v in asked if v not in known]
         if other:
             expected = f"among {', '.join(f'{v:g}' for v in known)}"
-            raise InputError(phrase("predict", "level", expected, f"{other[0]:g}", "Fit with it among levels."))
-        return asked
+            received = f"{other[0]:g}" if isinstance(other[0], int | float) else repr(other[0])
+            raise InputError(phrase("predict", "level", expected, received, "Fit with it among levels."))
+        return [float(v) for v in asked]
 
 
 def _first(quantiles: Any, steps: int) -> Any:

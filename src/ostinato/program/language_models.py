@@ -22,7 +22,7 @@ from .running.writing import Request, Writer
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
 from .tasks.texts.generate import Generate
-from .tasks.texts.sampling import Sampling
+from .tasks.texts.sampling import Sampling, is_count
 
 
 class LanguageModel(NetworkEstimator):
@@ -126,8 +126,8 @@ class LanguageModel(NetworkEstimator):
         Raises InputError for a prompt with unknown units, and for an unknown column or value.
         """
         check_is_fitted(self, "network_")
-        if count < 1:
-            raise InputError(phrase(WHERE, "count", "a whole number of 1 or more", count))
+        if not is_count(count):
+            raise InputError(phrase(WHERE, "count", "a whole number of 1 or more", repr(count)))
         request = Request(prompt, self._named(given), length, stop, Sampling(temperature, top_k, top_p), seed)
         writer = Writer(self.task_, self.network_, WHERE)
         return [prompt + writer.write(request, number).text for number in range(count)]

@@ -6,10 +6,12 @@ A field's `help` is what `--help` prints of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import InputError, did_you_mean, phrase
 
@@ -133,8 +135,12 @@ class TrainOptions:
 
         layer_options = {f.name for f in fields(Options)}
         parts: dict[str, dict[str, Any]] = {part: {} for part in _RECORDS}
-        options: dict[str, Any] = dict(given.get("options") or {})
+        found = given.get("options") or {}
+        if not isinstance(found, Mapping):
+            raise InputError(phrase(where, "options", "a mapping of names and values", repr(found)))
+        options: dict[str, Any] = dict(found)
         for name, value in given.items():
+            value = value.item() if isinstance(value, np.generic) else value
             part = _PART_OF.get(name)
             if part is not None:
                 parts[part][name] = value
@@ -170,8 +176,9 @@ class TrainOptions:
                 if isinstance(value, list):
                     given[key] = tuple(value)  # JSON has no tuples
                 else:
-                    given[key] = Path(value) if key in paths and value is not None else value
-        given["paths"] = tuple(Path(p) for p in given.get("paths", ()))
+                    given[key] = Path(value) if key in paths and isinstance(value, str) else value
+        if isinstance(given.get("paths"), tuple):
+            given["paths"] = tuple(Path(p) if isinstance(p, str) else p for p in given["paths"])
         return cls.of(where, given)
 
     def but(self, **changes: Any) -> TrainOptions:
@@ -186,6 +193,11 @@ _RECORDS: dict[str, Any] = {"data": DataOptions, "network": NetworkOptions, "fit
 _PART_OF = {f.name: part for part, record in _RECORDS.items() for f in fields(record)}
 
 
+def several(value: Any) -> tuple[Any, ...]:
+    """The values of an option that may have several: a list, or one value alone."""
+    return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
@@ -194,6 +206,33 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return value
+
+
+def _check_kinds(where: str, part: Any) -> None:
+    """Refuses values of another kind than the fields of a record have."""
+    for option in fields(part):
+        kind, _, none = str(option.type).partition(" | ")
+        value = getattr(part, option.name)
+        expected, types, several = _KINDS[kind]
+        good = isinstance(value, Sequence) and not isinstance(value, str) if several else True
+        values = value if several and good else (value,)
+        good = good and all(isinstance(v, types) and (bool in types or not isinstance(v, bool)) for v in values)
+        if not good and not (none and value is None):
+            raise InputError(phrase(where, option.name, expected, repr(value)))
+
+
+_KINDS: Mapping[str, tuple[str, tuple[type, ...], bool]] = {
+    "int": ("a whole number", (int,), False),
+    "float": ("a number", (int, float), False),
+    "str": ("a text", (str,), False),
+    "bool": ("True or False", (bool,), False),
+    "Path": ("a path", (Path, str), False),
+    "Mapping[str, Any]": ("a mapping of names and values", (Mapping,), False),
+    "Sequence[Path]": ("a list of paths", (Path, str), True),
+    "Sequence[str]": ("a list of texts", (str,), True),
+    "Sequence[float]": ("a list of numbers", (int, float), True),
+}
+"""The type of a field → how it is said, the types of Python, whether it is a list of them."""
 
 
 def _check(where: str, made: TrainOptions) -> None:
@@ -213,6 +252,9 @@ def _check(where: str, made: TrainOptions) -> None:
         value = getattr(record, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(phrase(where, name, "a whole number of 1 or more", repr(value)))
+    levels: Any = network.levels
+    if isinstance(levels, str) or not isinstance(levels, Sequence):
+        raise InputError(phrase(where, "levels", "a list of percents", repr(levels), "Write (80, 95)."))
     for level in network.levels:
         if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 100:
             remedy = "Write --levels 80,95."
@@ -222,6 +264,8 @@ def _check(where: str, made: TrainOptions) -> None:
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):
         if not isinstance(number, int | float) or not 0 < number < float("inf"):
             raise InputError(phrase(where, name, "a number above 0", repr(number)))
+    for part in (data, network, fit, made.run):
+        _check_kinds(where, part)
     if fit.updates is not None and fit.updates < 1:
         raise InputError(phrase(where, "updates", "1 or more", fit.updates, "Leave it out to plan them from minutes."))
     if not 0 <= network.dropout < 1:

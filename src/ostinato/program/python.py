@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import InputError, phrase
 from .estimator_table import ESTIMATORS
 from .estimators import NetworkEstimator
-from .options import DataOptions, FitOptions, NetworkOptions, TrainOptions
+from .options import DataOptions, FitOptions, NetworkOptions, TrainOptions, several
 from .running.clock import clock_from_now
 from .running.model import open_model
 from .running.progress import Silent
@@ -29,11 +29,11 @@ def train(*paths: str | Path, **options: Any) -> NetworkEstimator:
     Besides what an estimator has after `fit`: folder_ (a Path), outcome_ (the table of baselines and network; None
     without test rows). Raises InputError for data or options that cannot be used.
     """
-    given = {name: Path(v) if name in _PATHS and v is not None else v for name, v in options.items()}
-    for name in ("series", "features", "columns", "future", "given"):
-        if isinstance(given.get(name), str):
-            given[name] = (given[name],)
-    made = TrainOptions.of("ostinato.train", {"paths": tuple(Path(p) for p in paths), **given})
+    given = {name: _path(name, v) if name in _PATHS and v is not None else v for name, v in options.items()}
+    for name in ("series", "features", "columns", "future", "given", "levels"):
+        if name in given:
+            given[name] = several(given[name])
+    made = TrainOptions.of("ostinato.train", {"paths": tuple(_path("paths", p) for p in paths), **given})
     used = clock_from_now(time.process_time)
     run = train_run(made, Beginning(progress=Silent(), clock=clock_from_now(), processor_clock=used))
     estimator = estimator_of(run.prepared.task, run.network, run.options)
@@ -51,6 +51,12 @@ def load(folder: str | Path) -> NetworkEstimator:
     estimator = estimator_of(found.task, found.network, found.config.options, found.config.class_type)
     estimator.folder_ = Path(folder)
     return estimator
+
+
+def _path(name: str, value: Any) -> Path:
+    if not isinstance(value, str | Path):
+        raise InputError(phrase("ostinato.train", name, "a path", repr(value), 'Such as "reviews.csv".'))
+    return Path(value)
 
 
 _PATHS = ("valid", "test", "vectors", "out", "from_model")

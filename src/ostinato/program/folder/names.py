@@ -12,6 +12,9 @@ def new_folder(path: Path) -> Path:
 
     Raises StorageError where no folder can be made there.
     """
+    if path.name in ("", ".."):
+        remedy = "Write --out model, say."
+        raise StorageError(phrase("train", "the folder of the model", "the name of a new one", repr(str(path)), remedy))
     number = 1
     while True:
         folder = path if number == 1 else path.with_name(f"{path.name}-{number}")

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import InputError, phrase
 from ..commands.closing import text_table
 from ..data.examples import Examples, Split
+from ..data.findings import many
 from ..data.found import changed_source
 from ..data.read import read
 from ..data.split import split
@@ -52,6 +53,8 @@ class Evaluated:
     without_leaked: Sequence[Metric] = ()
     """The same metrics without the rows that the training rows hold, too, where there are some."""
     leaked: int = 0
+    notes: Sequence[str] = ()
+    """What of the rows the task has cut or does not know, a sentence each."""
 
     def text(self) -> str:
         """The metrics as a table, then by length, by class and as the task counts apart."""
@@ -65,6 +68,7 @@ class Evaluated:
             lines += [
                 text_table(["metric", "value"], [[title_of(m.name), interval_of(m)] for m in self.without_leaked])
             ]
+        lines += ["", *self.notes] if self.notes else []
         name = self.metrics[0].name
         table = [[steps, str(n), shown(name, value)] for steps, n, value in self.by_length]
         lines += ["", text_table(["steps", "rows", title_of(name)], table)] if table else []
@@ -82,6 +86,7 @@ class Evaluated:
             "leaked": self.leaked,
             "by_length": [{"steps": s, "rows": n, self.metrics[0].name: v} for s, n, v in self.by_length],
             "details": dict(self.details),
+            "notes": list(self.notes),
         }
 
 
@@ -112,7 +117,18 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
         details,
         without,
         len(leaked),
+        unknown_in(task, examples, details),
     )
+
+
+def unknown_in(task: Any, examples: Examples, details: Mapping[str, Any]) -> list[str]:
+    """What of the rows of a model of texts is cut, or not in its vocabulary, a sentence each."""
+    say = getattr(task, "part_notes", None)
+    if say is not None:
+        return list(say(examples, "these rows"))
+    count = details.get("unknown_units", 0)
+    verb = "is" if count == 1 else "are"
+    return [f"{many(count, 'unit')} of {details['units']:,} {verb} not in the vocabulary."] if count else []
 
 
 def rows_again(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, Split]:

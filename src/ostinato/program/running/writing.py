@@ -16,7 +16,7 @@ from torch import nn
 from ...errors import InputError, phrase
 from ..tasks.texts.generate import Generate
 from ..tasks.texts.prompts import entries_of_prompt
-from ..tasks.texts.sampling import Sampling, drawn, probabilities
+from ..tasks.texts.sampling import Sampling, drawn, is_count, probabilities
 from ..tasks.texts.units import UNKNOWN, UNKNOWN_TEXT, TextUnits
 from ..training.seeds import derived
 
@@ -38,11 +38,16 @@ class Request:
     def checked(self, where: str) -> Request:
         """The same. Raises InputError for values by which nothing can be written."""
         self.how.checked(where)
-        if self.length < 1:
-            raise InputError(phrase(where, "--length", "a whole number of 1 or more", self.length))
-        if self.stop == "":
+        if not is_count(self.length):
+            raise InputError(phrase(where, "--length", "a whole number of 1 or more", repr(self.length)))
+        prompt: Any = self.prompt
+        if not isinstance(prompt, str):
+            remedy = "Leave it out to begin without one."
+            raise InputError(phrase(where, "--prompt", "a text", repr(prompt), remedy))
+        if self.stop is not None and (not isinstance(self.stop, str) or not self.stop):
             remedy = "Leave it out to write until --length."
-            raise InputError(phrase(where, "--stop", "a text of one character or more", "an empty one", remedy))
+            received = "an empty one" if self.stop == "" else repr(self.stop)
+            raise InputError(phrase(where, "--stop", "a text of one character or more", received, remedy))
         return self
 
 

@@ -15,6 +15,8 @@ def resolve_cell(text: str, files: bool = False) -> Cell:
     FILE.py is executed, so `files` is set only for what the user typed, never for what a model folder says; keep
     `resolve_cell(typed, files=True).text`, which names the same cell without the file. Raises InputError or CellError.
     """
+    if not isinstance(text, str):
+        raise InputError(phrase("--cell", "the cell", "a name or a canonical text", repr(text), "Write gru, say."))
     if "\n" in text:
         return Cell.from_text(text)
     path, colon, name = text.rpartition(":")

@@ -69,7 +69,7 @@ def like(frame: pl.DataFrame, data: Any) -> Any:
         if times is not None and times.is_temporal():
             frame = frame.with_columns(pl.col(name).cast(_plain(times)) for name in _times(frame))
         return frame
-    if not hasattr(data, "iloc"):
+    if not hasattr(data, "iloc") or not hasattr(data, "columns"):
         return frame
     from importlib import import_module
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,16 +29,26 @@ class Sampling:
 
     def checked(self, where: str) -> Sampling:
         """The same. Raises InputError for values by which nothing can be drawn."""
-        if not 0 <= self.temperature < float("inf"):
+        if not is_number(self.temperature) or not 0 <= self.temperature < float("inf"):
             remedy = "0 takes the most probable unit each time, 1 follows the model's probabilities."
-            raise InputError(phrase(where, "--temperature", "a number of 0 or more", self.temperature, remedy))
-        if self.top_k is not None and self.top_k < 1:
+            raise InputError(phrase(where, "--temperature", "a number of 0 or more", repr(self.temperature), remedy))
+        if self.top_k is not None and not is_count(self.top_k):
             remedy = "Leave it out to draw from all units."
-            raise InputError(phrase(where, "--top-k", "a whole number of 1 or more", self.top_k, remedy))
-        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise InputError(phrase(where, "--top-k", "a whole number of 1 or more", repr(self.top_k), remedy))
+        if self.top_p is not None and not (is_number(self.top_p) and 0 < self.top_p <= 1):
             remedy = "Leave it out to draw from all units."
-            raise InputError(phrase(where, "--top-p", "a share above 0 and up to 1", self.top_p, remedy))
+            raise InputError(phrase(where, "--top-p", "a share above 0 and up to 1", repr(self.top_p), remedy))
         return self
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a whole or a broken number, and no truth value."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number of 1 or more."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
 
 
 def probabilities(scores: np.ndarray, how: Sampling, barred: Sequence[int] = ()) -> np.ndarray:
