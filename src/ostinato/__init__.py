@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .program.forecaster import Forecaster
     from .program.language_models import LanguageModel
     from .program.python import load, train
+    from .program.text_filler import TextFiller
 
 __all__ = [
     "GRU",
@@ -29,6 +30,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceRegressor",
     "SequenceTagger",
+    "TextFiller",
     "TruncatedBPTT",
     "__version__",
     "cell",
@@ -54,6 +56,7 @@ _LATER = {
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
     "LanguageModel": ".program.language_models",
+    "TextFiller": ".program.text_filler",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .estimators import NetworkEstimator, SequenceClassifier, SequenceRegressor, SequenceTagger
 from .forecaster import Forecaster
 from .language_models import LanguageModel
+from .text_filler import TextFiller
 
 ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "classify": SequenceClassifier,
@@ -12,5 +13,6 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "tag": SequenceTagger,
     "forecast": Forecaster,
     "language-model": LanguageModel,
+    "fill": TextFiller,
     "generate": LanguageModel,
 }

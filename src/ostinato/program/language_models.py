@@ -17,12 +17,10 @@ from .data.findings import many
 from .data.items_from_python import WHERE, documents_from, items_from, passages_from
 from .data.text.files import of_strings
 from .estimators import NetworkEstimator
-from .options import TrainOptions
 from .running.writing import Request, Writer
-from .tasks.cell_argument import resolve_cell
-from .tasks.registry import task_named
 from .tasks.texts.generate import Generate
 from .tasks.texts.sampling import Sampling, is_count
+from .text_options import text_options
 
 
 class LanguageModel(NetworkEstimator):
@@ -97,9 +95,9 @@ class LanguageModel(NetworkEstimator):
         Raises InputError for other values, with their place.
         """
         if isinstance(X, str) or not self.items:
-            options = self._options("language-model")
+            options = text_options(self, WHERE, "language-model")
             return self._fit(of_strings(documents_from(X, given), options.data), "language-model", options)
-        return self._fit(items_from(X, given), "generate", self._options("generate"))
+        return self._fit(items_from(X, given), "generate", text_options(self, WHERE, "generate"))
 
     def generate(
         self,
@@ -170,12 +168,3 @@ class LanguageModel(NetworkEstimator):
         check_is_fitted(self, "network_")
         examples = items_from(X, given) if self._of_items else passages_from(documents_from(X, given))
         return float(self.task_.tally(examples, self._predictions(examples)).value(name))
-
-    def _options(self, task: str) -> TrainOptions:
-        """The options of a fit, those that are left out as the task has them."""
-        own = {name: value for name, value in self.get_params().items() if name not in ("valid_share", "cell", "items")}
-        chosen = {name: value for name, value in own.items() if value is not None}
-        if self.cell is not None:
-            chosen["cell"] = (self.cell if isinstance(self.cell, Cell) else resolve_cell(self.cell)).text
-        made = TrainOptions.of(WHERE, chosen).for_task(task_named(task).defaults)
-        return made.but(cell=resolve_cell(made.network.cell).text, valid_share=self.valid_share, test_share=0.0)

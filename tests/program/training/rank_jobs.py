@@ -17,6 +17,7 @@ from torch.distributed import TCPStore
 from ostinato.apps.cli import main
 from ostinato.program.commands.ranks import ranks
 from ostinato.program.data.examples import Examples
+from ostinato.program.data.text.files import each_text
 from ostinato.program.options import FitOptions, NetworkOptions
 from ostinato.program.running import train as training
 from ostinato.program.tasks.registry import task_named
@@ -112,6 +113,8 @@ def examples(task: str, count: int, seed: int) -> Examples:
         values[::7] = np.nan  # the truth of some steps is missing, so that shares differ in their units
         return made_windows.examples(made_windows.windows(made_windows.series(values), 24, count + 23, 24, 3))
     rows, draw = sentences(count, seed)
+    if task == "fill":
+        return each_text([" ".join(row) for row in rows])
     texts = [" ".join(row) for row in rows]
     if task == "tag":
         return Examples("tokens", rows, "tags", [["V" if len(w) > 4 else "N" for w in row] for row in rows])
@@ -142,10 +145,12 @@ def setting(kind: str, batch: int):
     network = new_network(task, NETWORK, 4)
     if kind == "tag":
         network.seen_once = 1000  # no word is read as unknown at random, which is noise as dropout is
+    if kind == "fill":
+        network.unread = 0.0
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "forecast", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "streams")
 
 
 def steps() -> dict[str, list[float]]:
@@ -253,7 +258,7 @@ def shared_predictions():
             if found is not None:
                 (ours, loss), (theirs, expected) = found, predict(task, network, encoded)
                 equal = loss == expected
-                for name in ("values", "probabilities", "quantiles"):
+                for name in ("values", "probabilities", "quantiles", "ranks"):
                     a, b = getattr(ours, name), getattr(theirs, name)
                     equal &= a is b is None or all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
                 same[kind] = bool(equal)

@@ -14,7 +14,7 @@ from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "generate")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate")
 KNOWN = (*TRAINED, "translate", "transcribe", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
@@ -76,8 +76,14 @@ def declared(seen: Seen) -> Iterator[Reading]:
 
 
 def text_alone(seen: Seen) -> Iterator[Reading]:
-    """A text without a target is for a language model; one of many short lines is a list of items to generate."""
+    """A text without a target is for a language model, or for gaps to fill where this is asked for.
+
+    One of many short lines is a list of items to generate.
+    """
     if seen.form != "text":
+        return
+    if seen.options.task == "fill":
+        yield Reading("fill", None, "text", f"--task fill asks for the missing units of {seen.file}")
         return
     asked = seen.options.task == "generate"
     if asked or (seen.short_lines and seen.options.task != "language-model"):

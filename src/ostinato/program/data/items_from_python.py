@@ -18,12 +18,12 @@ from .text.files import whole_text
 WHERE = "LanguageModel"
 
 
-def documents_from(X: Any, given: Any) -> list[str]:
+def documents_from(X: Any, given: Any, where: str = WHERE) -> list[str]:
     """The texts of a language model. Raises InputError for a condition, and for what is no text."""
     if given is not None:
         remedy = "A condition is of items: pass a list of them, and leave items=False out."
-        raise InputError(phrase(WHERE, "given", "None for a text", type(given).__name__, remedy))
-    return [X] if isinstance(X, str) else _texts(X)
+        raise InputError(phrase(where, "given", "None for a text", type(given).__name__, remedy))
+    return [X] if isinstance(X, str) else _texts(X, where)
 
 
 def passages_from(texts: Sequence[str]) -> Examples:
@@ -32,12 +32,12 @@ def passages_from(texts: Sequence[str]) -> Examples:
     return Examples("passage", inputs, "text", inputs)
 
 
-def _texts(X: Any) -> list[str]:
+def _texts(X: Any, where: str = WHERE) -> list[str]:
     texts = rows_of(X)
     wrong = next((k for k, text in enumerate(texts) if not isinstance(text, str)), None)
     if wrong is not None or not texts:
         received = "none" if not texts else f"{type(texts[wrong or 0]).__name__} at place {wrong}"
-        raise InputError(phrase(WHERE, "X", "a list of texts", received, "Pass [text, text, …]."))
+        raise InputError(phrase(where, "X", "a list of texts", received, "Pass [text, text, …]."))
     return texts
 
 

@@ -19,6 +19,7 @@ from ..tasks.task import Predictions
 from ..tasks.texts.prompts import refuse_half_characters
 from ..training.evaluate import predict
 from .evaluate import test_rows
+from .fill import COUNT, filler_of, line_of
 from .forecasts import continued
 from .model import Model, open_model
 from .predict_items import items_table, line_answer
@@ -44,13 +45,14 @@ def predict_table(model: Path, data: Path | None = None) -> str:
     return WAYS[opened.task.name].table(opened, data)
 
 
-def predict_lines(model: Path, lines: TextIO, answers: TextIO) -> int:
+def predict_lines(model: Path, lines: TextIO, answers: TextIO, count: int | None = None) -> int:
     """Answers every line at once, a line that cannot be read with `error: …`.
 
+    count  units of each gap that are listed, which only models of gaps have; None: the usual number
     Returns 2 where some line could not be read, else 0. Raises InputError for a task that reads no lines.
     """
     opened = open_model(model)
-    answer_to = WAYS[opened.task.name].line
+    answer_to = WAYS[opened.task.name].line if count is None else gaps_answer(opened, count)
     if answer_to is None:
         expected = f"a file, as a {opened.task.name} reads whole series"
         remedy = "Give a file with the series, or none, to forecast after the end of the training's."
@@ -89,6 +91,17 @@ def passage_answer(opened: Model, line: str, number: int) -> str:
     return written(predicted(opened, from_line(line, "passage", 1, WHERE)))
 
 
+def gaps_answer(opened: Model, count: int = COUNT) -> Callable[[Model, str, int], str]:
+    """The answer of a model of gaps to any line: the `count` most probable units of each gap."""
+    filler = filler_of(opened.task, opened.network, WHERE)
+    return lambda _, line, number: line_of(filler.fill(line, count))
+
+
+def gap_answer(opened: Model, line: str, number: int) -> str:
+    """The most probable units of each gap of a text."""
+    return gaps_answer(opened)(opened, line, number)
+
+
 def predicted(opened: Model, examples: Examples) -> Predictions:
     """What the network says of the rows."""
     return predict(opened.task, opened.network, opened.task.encode(examples))[0]
@@ -99,6 +112,7 @@ WAYS: Mapping[str, Way] = {
     "regress": Way(rows_table, row_answer),
     "tag": Way(rows_table, row_answer),
     "language-model": Way(rows_table, passage_answer),
+    "fill": Way(rows_table, gap_answer),
     "generate": Way(items_table, line_answer),
     "forecast": Way(continued, None),
 }

@@ -2,6 +2,7 @@
 
 PERCENT = (
     "accuracy", "macro_f1", "micro_f1", "exact_match", "span_f1", "tag_accuracy", "known_accuracy", "unknown_accuracy",
+    "accuracy_within_five",
 )  # fmt: skip
 """Metrics that are shares; they are shown in percent, their differences in points."""
 _WORDS = {

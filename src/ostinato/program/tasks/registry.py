@@ -8,6 +8,7 @@ from .forecasting.forecast import Forecast
 from .regress import Regress
 from .tag import Tag
 from .task import Task
+from .texts.fill import Fill
 from .texts.generate import Generate
 from .texts.language_model import LanguageModel
 
@@ -18,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
     "forecast": Forecast,
     "generate": Generate,
     "language-model": LanguageModel,
+    "fill": Fill,
 }
 
 

@@ -49,6 +49,8 @@ class Encoded:
     streams: Stream | None = None
     """Of a text that is trained on as parallel streams instead of as rows; `rows` and `lengths` are those of an
     evaluation."""
+    training: Encoded | None = None
+    """What a training reads instead of the rows, where these are too long for it; None: the rows."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Predictions:
     """[N, K] float64 for classes and labels; a list of [T, K] for tags; None for others."""
     quantiles: Any = None
     """float64 [N, H, K, Q] of forecasts, rising along Q; None for others."""
+    ranks: Any = None
+    """A list of int64 [T] of missing units of a text: how many others are more probable; None for others."""
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Predictions:
         """The predictions of some rows, in this order."""
@@ -82,7 +86,8 @@ class Predictions:
                 return found[chosen]
             return None if found is None else [found[row] for row in chosen]
 
-        return Predictions([self.values[row] for row in chosen], pick(self.probabilities), pick(self.quantiles))
+        picked = [pick(found) for found in (self.probabilities, self.quantiles, self.ranks)]
+        return Predictions([self.values[row] for row in chosen], *picked)
 
 
 Predict = Callable[[Encoded], Predictions]

@@ -67,7 +67,8 @@ def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own:
                 if batch.target is not None:
                     loss, weight = float(task.loss(outputs, batch)) * batch.weight, batch.weight
                 said = task.decode(outputs, batch)
-                found.append(([int(r) for r in rows], [said.values, said.probabilities, said.quantiles], loss, weight))
+                answer = [said.values, said.probabilities, said.quantiles, said.ranks]
+                found.append(([int(r) for r in rows], answer, loss, weight))
     finally:
         network.train(training)
     return found
@@ -75,16 +76,17 @@ def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own:
 
 def _joined(answers: Sequence[Any], count: int) -> tuple[Predictions, float]:
     """The predictions of `count` rows in their order from those of batches, and the mean loss."""
-    columns: list[list[Any]] = [[None] * count for _ in range(3)]
+    columns: list[list[Any]] = [[None] * count for _ in range(4)]
     loss, weight = 0.0, 0
     for rows, said, summed, units in answers:
         loss, weight = loss + summed, weight + units
         for column, found in zip(columns, said, strict=True):
             for place, row in enumerate(rows):
                 column[row] = None if found is None else found[place]
-    values, probabilities, quantiles = columns
+    values, probabilities, quantiles, ranks = columns
     bands = None if not quantiles or quantiles[0] is None else np.stack(quantiles)
-    return Predictions(values, _together(probabilities), bands), loss / weight if weight else float("nan")
+    places = None if not ranks or ranks[0] is None else ranks
+    return Predictions(values, _together(probabilities), bands, places), loss / weight if weight else float("nan")
 
 
 def _together(found: Sequence[Any]) -> Any:

@@ -115,5 +115,6 @@ def feed_of(task: Task, encoded: Encoded, options: FitOptions, world: World | No
     own = share(world or Alone())
     if encoded.streams is not None:
         return StreamFeed(encoded.streams, options.batch or STREAMS, options.k1, options.seed, own)
-    batch = options.batch or usual_batch(encoded.lengths)
-    return RowFeed(task, encoded, batch, options.seed, own)
+    rows = encoded.training or encoded
+    batch = options.batch or usual_batch(rows.lengths)
+    return RowFeed(task, rows, batch, options.seed, own)

@@ -58,7 +58,8 @@ def fit(
         remedy = "Write --class-weights balanced."
         raise InputError(phrase("fit", "class_weights", "none or balanced", repr(options.class_weights), remedy))
     if train.encoded.streams is None:
-        options = replace(options, batch=options.batch or usual_batch(train.encoded.lengths))
+        lengths = (train.encoded.training or train.encoded).lengths
+        options = replace(options, batch=options.batch or usual_batch(lengths))
     identity = {
         "options": json_sha256({name: getattr(options, name) for name in DECISIVE}),
         "training rows": examples_sha256(train.examples),

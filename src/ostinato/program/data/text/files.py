@@ -69,12 +69,13 @@ def read_texts(options: DataOptions, with_target: bool = True, piece: int = PIEC
         raise refused(names, "--group", "left out, as a text has no columns", options.group, remedy)
     found = [_read(path, part, options.encoding, piece) for path, part in files]
     lines = list(islice(_lines([text.document for text in found]), LINES))
-    reading = Reading("language-model", None, "text", "the rows are read without targets")
+    task = "fill" if options.task == "fill" else "language-model"
+    reading = Reading(task, None, "text", "the rows are read without targets")
     if with_target:
         reading = infer(Seen("text", names, options, short_lines=_short(lines)))
     refuse_other_options(options, reading.task, names)
     named = replace(options, task=reading.task)
-    if reading.task != "language-model":
+    if reading.task == "generate":
         return _of_lines(found, reading, named, given)
     documents = [(text.document, text.part) for text in found]
     pieces = [(passage, part) for passage, part in _divided(documents, options, given if with_target else None)]

@@ -14,6 +14,7 @@ from ..texts.units import TextUnits
 from .estimators import EachWordAlone, NaiveBayes
 from .extract import Bag, Moments, Resampled, Weighed, Window, letters, words
 from .features import FeatureBaseline
+from .gaps import GapNGram, GapProduct, GapUnigram
 from .texts import FixedWindow, NGram, Unigram
 from .trivial import Constant, Majority
 
@@ -48,6 +49,12 @@ def for_passages(units: TextUnits) -> list[Baseline]:
     """The baselines of a language model, unfitted, the trivial one first."""
     longest = MOST_ORDER if units.unit == "char" else MOST_ORDER_OF_WORDS
     return [Unigram(units), NGram(units, longest), FixedWindow(units)]
+
+
+def for_gaps(units: TextUnits) -> list[Baseline]:
+    """The baselines of missing units between two contexts, unfitted, the trivial one first."""
+    longest = MOST_ORDER if units.unit == "char" else MOST_ORDER_OF_WORDS
+    return [GapUnigram(units, 0), GapNGram(units, longest), GapProduct(units, longest)]
 
 
 def _words(numbers: bool) -> list[Baseline]:

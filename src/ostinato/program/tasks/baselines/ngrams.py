@@ -99,6 +99,49 @@ class WittenBell:
             history = np.roll(np.where(hit, places, -1), 1)
         return found
 
+    def histories(self, units: np.ndarray) -> np.ndarray:
+        """int64 [K + 1, T]: the number of the 0 to K units before each place; -1 of what no training text has."""
+        units = np.asarray(units, np.int64)
+        history = np.zeros(len(units), np.int64)
+        found = np.empty((self.order + 1, len(units)), np.int64)
+        for k in range(self.order + 1):
+            keys = self._keys[k]
+            if not len(keys):  # all training runs are shorter
+                found[k:] = -1
+                break
+            known = (history >= 0) & (history < len(self._totals[k])) & (np.arange(len(units)) >= k)
+            found[k] = np.where(known, history, -1)
+            wanted = np.where(known, history, 0) * self.entries + units
+            places = np.searchsorted(keys, wanted)
+            hit = known & (keys[np.minimum(places, len(keys) - 1)] == wanted)
+            history = np.roll(np.where(hit, places, -1), 1)
+        return found
+
+    def distributions(self, histories: np.ndarray) -> np.ndarray:
+        """float64 [P, V]: the probability of every entry after each of P histories, int64 [K + 1, P].
+
+        The probability of a unit is that of `probabilities`, but for rounding.
+        """
+        alone = np.full((1, self.entries), 1 / self.entries)
+        self._mix(alone, 0, np.zeros(1, np.int64))
+        found = np.repeat(alone, histories.shape[1], 0)
+        for k in range(1, len(histories)):
+            self._mix(found, k, histories[k])
+        return found
+
+    def _mix(self, found: np.ndarray, k: int, history: np.ndarray) -> None:
+        """Replaces probabilities [P, V] after shorter histories by those after k units, where these were seen."""
+        rows = np.flatnonzero(history >= 0)
+        rows = rows[self._totals[k][history[rows]] > 0]
+        history = history[rows]
+        different = self._different[k][history]
+        divisor = self._totals[k][history] + different
+        found[rows] *= (different / divisor)[:, None]
+        first = np.searchsorted(self._keys[k], history * self.entries)
+        places = np.arange(different.sum()) + np.repeat(first - (np.cumsum(different) - different), different)
+        entry = self._keys[k][places] % self.entries
+        found[np.repeat(rows, different), entry] += self._counts[k][places] / np.repeat(divisor, different)
+
 
 def _joined(runs: Sequence[np.ndarray], starts: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """int64 each, of all units of the runs: the unit, its place in its run, and the number of its run."""

@@ -40,7 +40,7 @@ class Unigram:
         self.units, self.note = units, ""
 
     def fit(self, train: Examples) -> Unigram:
-        runs, self.note = _runs(train, self.units, self.name)
+        runs, self.note = runs_of(train, self.units, self.name)
         self._model = WittenBell(0, len(self.units)).fit(runs)
         return self
 
@@ -57,8 +57,8 @@ class NGram:
         self.units, self.most, self.note = units, most, ""
 
     def fit(self, train: Examples) -> NGram:
-        runs, note = _runs(train, self.units, self.name)
-        self.order = self._best(runs)
+        runs, note = runs_of(train, self.units, self.name)
+        self.order = best_order(runs, self.most, len(self.units))
         self._model = WittenBell(self.order, len(self.units)).fit(runs)
         of = "order 1" if self.order == 1 else f"orders up to {self.order}"
         said = f"Witten-Bell, {of}, chosen of at most {self.most} on the last {100 * HELD:g} % of the training units."
@@ -71,16 +71,6 @@ class NGram:
             read = row.read()[max(0, len(row.before) - self.order) :]
             found.append(-np.log(self._model.probabilities(read, len(read) - len(row.own))[-1]))
         return Predictions(found)
-
-    def _best(self, runs: Sequence[np.ndarray]) -> int:
-        """The order whose nats of held units are the fewest."""
-        held = max(1, int(HELD * sum(map(len, runs))))
-        first, last = _without_end(runs, held)
-        if not first:
-            return min(1, self.most)
-        model = WittenBell(self.most, len(self.units)).fit(first)
-        nats = sum(-np.log(model.probabilities(run)).sum(1) for run in last)
-        return int(np.argmin(nats))
 
 
 class WindowNetwork(nn.Module):
@@ -105,7 +95,7 @@ class FixedWindow:
         self.units, self.note = units, ""
 
     def fit(self, train: Examples) -> FixedWindow:
-        runs, note = _runs(train, self.units, self.name)
+        runs, note = runs_of(train, self.units, self.name)
         entries = len(self.units)
         cost = 3 * ROWS * HIDDEN * (WINDOW * EMBEDDING + entries)
         updates = max(1, min(UPDATES, int(PRODUCTS / cost)))
@@ -148,7 +138,7 @@ def _rows(examples: Examples, units: TextUnits) -> Sequence[UnitsOfPassage]:
     return PassageUnits(units).encoded(examples.inputs).rows
 
 
-def _runs(train: Examples, units: TextUnits, where: str) -> tuple[list[np.ndarray], str]:
+def runs_of(train: Examples, units: TextUnits, where: str) -> tuple[list[np.ndarray], str]:
     """The first units of the training passages, a run for each part of a document, and a note where some are left."""
     targets_of(train, where)
     stream = PassageUnits(units).encoded(train.inputs).stream
@@ -157,6 +147,17 @@ def _runs(train: Examples, units: TextUnits, where: str) -> tuple[list[np.ndarra
     ends = [*stream.begins[1:].tolist(), count]
     found = [np.asarray(stream.units[a : min(b, MOST_UNITS)]) for a, b in zip(stream.begins.tolist(), ends)]
     return [run for run in found if len(run)], note
+
+
+def best_order(runs: Sequence[np.ndarray], most: int, entries: int) -> int:
+    """The order of an n-gram, `most` or lower, whose nats of held units at the end of the runs are the fewest."""
+    held = max(1, int(HELD * sum(map(len, runs))))
+    first, last = _without_end(runs, held)
+    if not first:
+        return min(1, most)
+    model = WittenBell(most, entries).fit(first)
+    nats = sum(-np.log(model.probabilities(run)).sum(1) for run in last)
+    return int(np.argmin(nats))
 
 
 def _without_end(runs: Sequence[np.ndarray], held: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
