@@ -138,3 +138,10 @@ def test_a_line_that_is_no_text_is_answered_with_an_error_and_the_next_one_is_re
     assert ended.err.strip() == (
         r"ostinato generate: --prompt must be text of UTF-8, got '\ud800', which is no character. Write it in UTF-8."
     )
+
+
+@pytest.mark.parametrize("flag, name", [("--horizon", "horizon"), ("--origins", "origins")])
+def test_check_refuses_what_train_refuses(place, flag, name):
+    ended = ostinato(place, "check", "y.csv", flag, 0)
+    assert ended.status == 2 and ended.out == ""
+    assert ended.err.strip() == f"ostinato check: {name} must be a whole number of 1 or more, got 0."

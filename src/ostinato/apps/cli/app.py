@@ -8,6 +8,7 @@ import typer
 
 from ostinato._version import __version__
 from ostinato.errors import OstinatoError
+from ostinato.program.terminal import without_controls
 
 from .printable import make_printable
 from .program import add_program
@@ -30,7 +31,7 @@ def main() -> None:
     try:
         app()
     except OstinatoError as error:
-        print(error, file=sys.stderr)
+        print(without_controls(str(error)), file=sys.stderr)
         sys.exit(2)
 
 

@@ -14,6 +14,7 @@ import typer
 from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.layers.options import Options
 from ostinato.program.options import DataOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
+from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
 
@@ -148,5 +149,5 @@ def _end(json: bool, run: Any) -> None:
             print(document({"error": str(error), "status": 2}))
         raise
     if found.printed:
-        print(document(found.content) if json else found.text, file=sys.stdout)
+        print(document(found.content) if json else without_controls(found.text), file=sys.stdout)
     raise typer.Exit(found.status)

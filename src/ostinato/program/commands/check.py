@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.describe import describe
 from ..data.found import read_data
-from ..options import DataOptions
+from ..options import TrainOptions
 from .launched import one_process
 
 
@@ -27,7 +27,7 @@ class Ended:
 def check_data(given: Mapping[str, Any]) -> Ended:
     """`ostinato check`: the inferred task and the findings; status 2 where no network can be trained on the data."""
     one_process("ostinato check")
-    data = read_data(DataOptions(**given))
+    data = read_data(TrainOptions.of("ostinato check", given).data)
     found = [{"severity": f.severity, "sentence": f.sentence, "count": f.count} for f in data.findings]
     rows = {name: len(getattr(data.split, name)) for name in ("train", "valid", "test")}
     content = {

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...lens.render.plots.style import GRID, INK, SMALL, STYLES, WIDTH, styled
-from .pictures import short
+from .pictures import LONG, short
 
 BAND = "#0072B2"
 """Of the bands and the median; the narrower a band, the darker."""
@@ -64,7 +64,7 @@ def fan_picture(fans: Sequence[Fan]) -> Figure:
         axes.plot(fan.ahead, fan.median, markersize=4, linewidth=1.4, label="forecast", **style)
         if len(fan.times) > len(fan.ahead) > 1:
             axes.axvline(fan.ahead[0], color="0.75", linewidth=0.8)
-        axes.set_title(fan.heading, loc="right", fontsize=SMALL)
+        axes.set_title(short(fan.heading, LONG), loc="right", fontsize=SMALL)
         _times(axes, fan.times)
         axes.grid(color=GRID)
         axes.set_ylabel(short(fan.unit))
@@ -97,7 +97,7 @@ def steps_picture(lines: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], key:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("steps ahead")
-    axes.set_ylabel(label)
+    axes.set_ylabel(short(label, LONG))
     axes.grid(color=GRID)
     axes.legend(ncols=2, **LEGEND)
     return figure

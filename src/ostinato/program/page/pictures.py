@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
 
 from ...lens.render.plots.style import FAINT, GRID, INK, SHADES, SMALL, STYLES, WIDTH, styled
 from ..running.outcome import Outcome
 from ..tasks.metric_names import is_share, title_of
+from ..terminal import without_controls
 from ..training.fit import Evaluation
 
+LONG = 60
+"""Characters of a name that has a line of its own."""
 MOST_CLASSES = 24
 """Classes of a confusion matrix with names; the rarest of more are left out, and the caption says so."""
 
@@ -37,7 +43,7 @@ def intervals_picture(outcome: Outcome) -> Figure:
         low, value, high = (_scaled(name, v) for v in (metric.low, metric.value, metric.high))
         axes.plot([low, high], [row, row], color=INK if last else FAINT, linewidth=2)
         axes.plot(value, row, marker="o", color=INK, markerfacecolor=INK if last else "white", markersize=7)
-    axes.set_yticks(range(len(scored)), [model.name for model in scored])
+    axes.set_yticks(range(len(scored)), [short(model.name, LONG) for model in scored])
     axes.set_ylim(len(scored) - 0.5, -0.5)
     axes.grid(axis="x", color=GRID)
     axes.set_xlabel(f"{_unit(name)} on {outcome.n} test rows, 95 % interval")
@@ -122,8 +128,8 @@ def numbers_picture(truth: Sequence[float], predicted: Sequence[float], name: st
     low, high = min(*truth, *predicted), max(*truth, *predicted)
     axes.plot([low, high], [low, high], color=FAINT, linewidth=1)
     axes.plot(truth, predicted, linestyle="none", marker="o", markersize=4, color=INK, markerfacecolor="none")
-    axes.set_xlabel(f"true {name}")
-    axes.set_ylabel(f"predicted {name}")
+    axes.set_xlabel(f"true {short(name, LONG)}")
+    axes.set_ylabel(f"predicted {short(name, LONG)}")
     axes.grid(color=GRID)
     return figure
 
@@ -138,7 +144,7 @@ def series_picture(mistaken: Sequence[tuple[np.ndarray, str]], channels: Sequenc
             name = channels[channel] if channel < len(channels) else f"channel {channel + 1}"
             style = {key: value for key, value in STYLES[channel].items() if key != "marker"}
             axes.plot(series[:, channel], label=short(name), linewidth=1.2, **style)
-        axes.set_title(heading, loc="left", fontsize=SMALL)
+        axes.set_title(short(heading, LONG), loc="left", fontsize=SMALL)
         axes.grid(color=GRID)
     if mistaken and mistaken[0][0].shape[1] > 1:
         fields[0].legend(loc="upper right", fontsize=SMALL, ncols=4)
@@ -148,6 +154,13 @@ def series_picture(mistaken: Sequence[tuple[np.ndarray, str]], channels: Sequenc
 
 
 def short(name: str, most: int = 18) -> str:
-    """A name as axes show it, without what matplotlib reads as mathematics."""
-    plain = name.replace("$", r"\$")
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
+    """A name as axes show it: cut, without what matplotlib reads as mathematics, a square for what its font lacks."""
+    cut = name if len(name) <= most else name[: most - 1] + "…"
+    known = _characters()
+    return "".join(c if ord(c) in known else "□" for c in without_controls(cut)).replace("$", r"\$")
+
+
+@cache
+def _characters() -> frozenset[int]:
+    """The code points that the font of the pictures has."""
+    return frozenset(FT2Font(findfont("DejaVu Sans")).get_charmap())

@@ -124,8 +124,9 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
 def unknown_in(task: Any, examples: Examples, details: Mapping[str, Any]) -> list[str]:
     """What of the rows of a model of texts is cut, or not in its vocabulary, a sentence each."""
     say = getattr(task, "part_notes", None)
-    if say is not None:
-        return list(say(examples, "these rows"))
+    said = [] if say is None else list(say(examples, "these rows"))
+    if said:
+        return said
     count = details.get("unknown_units", 0)
     verb = "is" if count == 1 else "are"
     return [f"{many(count, 'unit')} of {details['units']:,} {verb} not in the vocabulary."] if count else []

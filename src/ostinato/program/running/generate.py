@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from ...errors import InputError, phrase
 from ..tasks.registry import TASKS
+from ..terminal import without_controls
 from .memorised import Memorised, memorised, training_texts
 from .model import Model, open_model
 from .writing import Request, Sample, Writer
@@ -56,7 +57,8 @@ def generate(model: Path, request: Request, count: int, out: TextIO | None, note
         if out is not None and number and not writer.items:
             out.write("\n")
         if notes is not None and sample.given and len(request.given) < len(sample.given):
-            print(", ".join(f"{name}: {value}" for name, value in sample.given.items()), file=notes, flush=True)
+            drawn = ", ".join(f"{name}: {value}" for name, value in sample.given.items())
+            print(without_controls(drawn), file=notes, flush=True)
         printed(request.prompt, pieces, out)
         samples.append(sample)
     found, said = compared(opened, [request.prompt + sample.text for sample in samples])

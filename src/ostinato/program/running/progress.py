@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ..tasks.metric_names import title_of
+from ..terminal import without_controls
 from ..training.fit import Evaluation
 from .outcome import shown
 
@@ -52,7 +53,7 @@ class Plain:
         self.metric, self.stream = metric, stream or sys.stderr
 
     def say(self, sentence: str) -> None:
-        print(sentence, file=self.stream, flush=True)
+        print(without_controls(sentence), file=self.stream, flush=True)
 
     def evaluated(self, evaluation: Evaluation) -> None:
         values = (f"{name} {value}" for name, value in zip(_headings(self.metric), _cells(evaluation, self.metric)))
@@ -71,7 +72,7 @@ class OnTerminal:
         self.rows: list[list[str]] = []
 
     def say(self, sentence: str) -> None:
-        self.console.print(sentence, markup=False, highlight=False)
+        self.console.print(without_controls(sentence), markup=False, highlight=False)
 
     def evaluated(self, evaluation: Evaluation) -> None:
         self.rows.append(_cells(evaluation, self.metric))
