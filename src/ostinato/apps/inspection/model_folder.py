@@ -7,7 +7,7 @@ from ostinato.errors import InputError, phrase
 from ostinato.lens import Report
 from ostinato.program.data.examples import Examples
 from ostinato.program.data.read import read
-from ostinato.program.running.evaluate import recall, rows_again
+from ostinato.program.running.evaluate import rows_again
 from ostinato.program.running.look import look
 from ostinato.program.running.model import open_model
 from ostinato.program.running.unlabelled import for_another_file
@@ -40,5 +40,5 @@ def folder_page(folder: Path, data: Path | None, rows: int) -> tuple[Report, dic
 
 def _validation_rows(config: Any, task: Any) -> Examples:
     examples, parts = rows_again(config.options.data, config.sources)
-    recall(task, examples.take(parts.train))
+    task.recall(examples.take(parts.train))
     return examples.take(parts.valid)

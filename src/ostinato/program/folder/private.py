@@ -9,12 +9,6 @@ from typing import Any
 from .documents import Results
 
 
-def private_task(task: Any) -> tuple[Any, list[str]]:
-    """(the task as a private folder has it, what to note about it): without values of rows, where the task has some."""
-    private = getattr(task, "private", None)
-    return (task, []) if private is None else private()
-
-
 def private_results(results: Results | None) -> Results | None:
     """The same with numbers, in the order of the rows, in place of the names of series."""
     if results is None:

@@ -23,7 +23,7 @@ from .card import card
 from .config import Config, described, environment, to_json, without_files
 from .documents import Results, history_lines, metrics_json, predictions_csv, split_json
 from .names import new_folder
-from .private import private_results, private_task
+from .private import private_results
 
 WEIGHTS, CONFIG, RESUME = "model.safetensors", "config.json", "resume"
 
@@ -73,7 +73,7 @@ def write(folder: Path, trained: Trained) -> None:
         raise InputError(phrase("save", "the folder", "one without config.json", folder, remedy))
     private = trained.options.run.private
     if private:
-        task, notes = private_task(trained.task)
+        task, notes = trained.task.private()
         trained = replace(trained, task=task, notes=[*trained.notes, *notes], results=private_results(trained.results))
     task_files = {name: _json(content) for name, content in trained.task.to_json().items()}
     config = _config(trained, {name: hashlib.sha256(content).hexdigest() for name, content in task_files.items()})

@@ -121,10 +121,9 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
     )
 
 
-def unknown_in(task: Any, examples: Examples, details: Mapping[str, Any]) -> list[str]:
+def unknown_in(task: Task, examples: Examples, details: Mapping[str, Any]) -> list[str]:
     """What of the rows of a model of texts is cut, or not in its vocabulary, a sentence each."""
-    say = getattr(task, "part_notes", None)
-    said = [] if say is None else list(say(examples, "these rows"))
+    said = task.part_notes(examples, "these rows")
     if said:
         return said
     count = details.get("unknown_units", 0)
@@ -145,16 +144,9 @@ def rows_again(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tu
 def test_rows(options: DataOptions, sources: Sequence[Mapping[str, Any]], task: Task) -> tuple[Examples, set[int]]:
     """The test rows of a training, read again, and the numbers of those whose input is also a training row's."""
     examples, parts = rows_again(options, sources)
-    recall(task, examples.take(parts.train))
+    task.recall(examples.take(parts.train))
     inside = {int(r) for r in parts.leaked}
     return examples.take(parts.test), {k for k, r in enumerate(parts.test) if int(r) in inside}
-
-
-def recall(task: Any, train: Examples) -> None:
-    """Gives a task of a private folder back what it keeps of the training rows and the folder leaves out."""
-    found = getattr(task, "recall", None)
-    if found is not None:
-        found(train)
 
 
 def by_length(task: Task, examples: Examples, predictions: Predictions) -> list[tuple[str, int, float]]:

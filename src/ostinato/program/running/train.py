@@ -257,7 +257,7 @@ def around(
     metric = prepared.task.metric
     kept = None if options.run.private else folder
     samples = None if folder is None else samples_of(prepared.task, network, kept)
-    passes = getattr(prepared.task, "passes", 1)  # over the test rows: some tasks also judge what a condition gains
+    passes = prepared.task.passes  # over the test rows: some tasks also judge what a condition gains
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,

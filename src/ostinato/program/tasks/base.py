@@ -26,6 +26,16 @@ class OptionalParts:
     def rows_at_once(self) -> int | None:
         return None
 
+    @property
+    def passes(self) -> int:
+        return 1
+
+    def private(self) -> tuple[Any, list[str]]:
+        return self, []
+
+    def recall(self, train: Examples) -> None:
+        return None
+
     def part_notes(self, examples: Examples, part: str) -> list[str]:
         return []
 

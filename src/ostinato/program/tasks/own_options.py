@@ -10,7 +10,7 @@ from ..options import TrainOptions
 
 FORECASTS = ("forecast",)
 STREAMS = ("language-model",)
-TEXTS = ("classify", "regress", "tag", "language-model", "generate")
+TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill")
 TASKS = {
     "context": FORECASTS,
     "levels": FORECASTS,

@@ -148,6 +148,10 @@ class Task(Protocol):
     def rows_at_once(self) -> int | None:
         """Rows of a batch of an evaluation, where the usual number takes too much memory. Optional: None."""
 
+    @property
+    def passes(self) -> int:
+        """Passes over the test rows in which the network is judged. Optional: 1."""
+
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Task:
         """The task with its vocabularies, labels and scalers, all from training rows."""
@@ -155,6 +159,12 @@ class Task(Protocol):
     def encode(self, examples: Examples) -> Encoded: ...
     def part_notes(self, examples: Examples, part: str) -> list[str]:
         """What `encode` cuts or does not know in the rows of a part, a sentence each. Optional: none."""
+
+    def private(self) -> tuple[Task, list[str]]:
+        """(the task as a private folder has it, without values of rows; what to note about it). Optional: itself."""
+
+    def recall(self, train: Examples) -> None:
+        """Finds what `private` has left out again, from the training rows. Optional."""
 
     def balance(self, train: Examples) -> None:
         """Weighs the classes, so that all count alike in the loss. Optional: refused."""
