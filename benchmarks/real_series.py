@@ -81,7 +81,7 @@ def _ett(horizon: int, aim: float, published: Sequence[Published]) -> RealTask:
 
 
 def _sunspots(first: int, last: int, share: float, ar: str) -> RealTask:
-    title = f"Sunspots, one year ahead in {first} to {last}, trained on the years to 1920"
+    title = f"Sunspots, one year ahead in {first} to {last}, trained on 1700 to 1900, chosen on 1901 to 1920"
     published = (Published("AR(9), error by the variance of 1,496", ar, _COUNTED),)
     note = f"The aim is {share} of the variance of 1700 to 1979, 1,496."
     aims = _lower(mse=round(share * 1496, 1))

@@ -10,6 +10,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import ostinato
 from ostinato import LanguageModel
 from ostinato.errors import InputError
+from ostinato.program.options import TrainOptions
+from ostinato.program.tasks.registry import task_named
+from ostinato.program.text_options import text_options
 from program.tasks.made_items import SMALL, letters
 
 FAST = {**SMALL, "updates": 250}
@@ -178,3 +181,13 @@ def test_a_condition_for_a_language_model_is_refused(novel):
         "LanguageModel: --given must be left out for a language model, got kind. Train with --given to have such "
         "columns."
     )
+
+
+def test_the_estimator_has_the_defaults_of_the_command():
+    task = task_named("language-model")
+    typed = TrainOptions.of("ostinato train", {}).for_task(task.defaults)
+    made = text_options(LanguageModel(), "LanguageModel", "language-model")
+    for part in ("network", "fit"):
+        theirs, ours = ({**vars(getattr(o, part))} for o in (typed, made))
+        differing = {name for name in theirs if theirs[name] != ours[name]}
+        assert differing <= {"minutes", "cell"}, part

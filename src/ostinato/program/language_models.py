@@ -60,7 +60,7 @@ class LanguageModel(NetworkEstimator):
         learning_rate: float | None = None,
         clip: float = 1.0,
         patience: int = 8,
-        k1: int = 128,
+        k1: int = 64,
         k2: int | None = None,
         items: bool = True,
         seed: int = 0,

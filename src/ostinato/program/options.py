@@ -81,7 +81,7 @@ class FitOptions:
     learning_rate: float = _flag(3e-3, "Adam's first; it falls to 0 at the last update.")
     clip: float = _flag(1.0, "Largest norm of the gradient.")
     patience: int = _flag(8, "Evaluations, of 300 updates or more, without a better metric that end the training.")
-    k1: int = _flag(128, "Steps of a text between two updates of a language model.")
+    k1: int = _flag(64, "Steps of a text between two updates of a language model.")
     k2: int | None = _flag(None, "Steps that gradients of a language model reach back. [default: k1]")
     class_weights: str = _flag("none", "none or balanced.")
     seed: int = _flag(0, "Of the split, the first weights, the order of rows and dropout.")

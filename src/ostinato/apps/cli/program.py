@@ -50,7 +50,8 @@ def train(
     quiet: Annotated[bool, _QUIET] = False,
     **given: Any,
 ) -> None:
-    """Train a network on a file: a model folder, and baselines beside it."""
+    """Train a network on a file: a model folder, and baselines beside it. The defaults of the network and the fit are
+    those of classes; texts and forecasts have some of their own, which their pages name and config.json records."""
     from ostinato.program.commands.train import repeat_training, resume_training, train_on
 
     if sum(map(bool, (data, config, resume))) != 1:

@@ -34,6 +34,7 @@ TIMED, LEAST_SHARE, MOST_SHARE = 8, 0.01, 0.05
 """Updates that are timed to plan the schedule, again and again until the first share of the time has passed; after the
 second share no further one is."""
 MOST_TIMED = 500
+"""Updates on each number of threads that are timed at most, where they are very short."""
 SLACK = 0.03
 """The share of `minutes` by which an evaluation may end late; where it would be later, it is not begun."""
 

@@ -46,7 +46,6 @@ class LanguageModel(ScoredTask):
         "dropout": 0.1,
         "vocabulary": 10_000,
         "batch": 16,
-        "k1": 64,
         "learning_rate": 3e-3,
     }
 
