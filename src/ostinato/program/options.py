@@ -48,6 +48,10 @@ class DataOptions:
     horizon: int | None = _flag(None, "Steps to forecast.")
     future: Sequence[str] = _flag((), "Columns whose values are known ahead, with commas between.")
     origins: int | None = _flag(None, "The last origins, which are the test part of a forecast.")
+    audio: str | None = _flag(None, "The column of paths of recordings, relative to the file.")
+    rate: int | None = _flag(None, "Samples a second at which recordings are read. [default: the training's first]")
+    mels: int = _flag(40, "Bands of the mel spectrum of a recording.")
+    grid: int = _flag(4, "Steps of a beat, into which MIDI files are divided.")
     split_seed: int = _flag(0, "Of the split by hash; the same seed puts a row into the same part.")
 
 
@@ -68,6 +72,9 @@ class NetworkOptions:
     context: int | None = _flag(None, "Steps that a forecast reads. [default: by the period of the series]")
     levels: Sequence[float] = _flag((80.0, 95.0), "Percent that the bands of a forecast cover, with commas between.")
     scale: str = _flag("auto", "none, log or auto: log where a forecast's series grows with its amplitude.")
+    attention: str = _flag("additive", "Of a translation: additive, multiplicative or none.")
+    beam: int = _flag(5, "Hypotheses that the search of a translation or transcript follows; 1: the most probable.")
+    length_penalty: float = _flag(1.0, "Power of its length by which a translation's score is divided; 0: none.")
     options: Mapping[str, Any] = _flag({}, "Options of the layers by name: zoneout, layer_norm, ...")
 
 
@@ -238,9 +245,10 @@ _KINDS: Mapping[str, tuple[str, tuple[type, ...], bool]] = {
 def _check(where: str, made: TrainOptions) -> None:
     """Refuses numbers that no training can use."""
     network, fit, data = made.network, made.fit, made.data
-    whole: list[tuple[Any, str]] = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
-    whole += [(fit, "patience"), (fit, "k1")]
+    whole: list[tuple[Any, str]] = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary", "beam")]
+    whole += [(fit, "patience"), (fit, "k1"), (data, "mels"), (data, "grid")]
     optional = [
+        (data, "rate"),
         (fit, "batch"),
         (fit, "k2"),
         (fit, "threads"),
@@ -261,6 +269,11 @@ def _check(where: str, made: TrainOptions) -> None:
             raise InputError(phrase(where, "levels", "percent above 0 and below 100", repr(level), remedy))
     if network.scale not in ("auto", "none", "log"):
         raise InputError(phrase(where, "scale", "auto, none or log", repr(network.scale)))
+    if network.attention not in ("additive", "multiplicative", "none"):
+        expected = "additive, multiplicative or none"
+        raise InputError(phrase(where, "attention", expected, repr(network.attention)))
+    if not isinstance(network.length_penalty, int | float) or not 0 <= network.length_penalty < float("inf"):
+        raise InputError(phrase(where, "length_penalty", "a number of 0 or more", repr(network.length_penalty)))
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):
         if not isinstance(number, int | float) or not 0 < number < float("inf"):
             raise InputError(phrase(where, name, "a number above 0", repr(number)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
+
+from torch import nn
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
 from .intervals import Tally
 from .scored import gain_of, metrics_of
-from .task import Metric, Predict, Predictions
+from .task import Batch, Metric, Predict, Predictions
 
 
 class OptionalParts:
@@ -21,9 +23,14 @@ class OptionalParts:
     defaults: ClassVar[Mapping[str, Any]] = {}
     writes: ClassVar[bool] = False
     notes: Sequence[str] = ()
+    decode: Callable[[Any, Batch], Predictions]
 
     @property
     def rows_at_once(self) -> int | None:
+        return None
+
+    @property
+    def most_judged(self) -> int | None:
         return None
 
     @property
@@ -43,6 +50,9 @@ class OptionalParts:
         """Raises InputError."""
         remedy = "Leave --class-weights out."
         raise InputError(phrase("fit", "class_weights", f"none for the task {self.name}", "balanced", remedy))
+
+    def answer(self, network: nn.Module, outputs: Any, batch: Batch, quick: bool) -> Predictions:
+        return self.decode(outputs, batch)
 
     def calibrate(self, valid: Examples, predict: Predict) -> None:
         return None

@@ -68,14 +68,17 @@ class Predictions:
     """What a model, or a baseline, says about N rows."""
 
     values: Sequence[Any]
-    """[N]: a class, a tuple of labels, a number, a list of tags, the nats of each unit of a text [T], or the median
-    forecast [H, K] of each of H steps and K series."""
+    """[N]: a class, a tuple of labels, a number, a list of tags, a translation or transcript, the nats of each unit of
+    a text [T], or the median forecast [H, K] of each of H steps and K series."""
     probabilities: Any = None
     """[N, K] float64 for classes and labels; a list of [T, K] for tags; None for others."""
     quantiles: Any = None
     """float64 [N, H, K, Q] of forecasts, rising along Q; None for others."""
     ranks: Any = None
     """A list of int64 [T] of missing units of a text: how many others are more probable; None for others."""
+    alignments: Any = None
+    """A list of float32 [U, T] of outputs that are texts: the weight of each step of the input for each of the U units
+    of the output; None for others."""
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Predictions:
         """The predictions of some rows, in this order."""
@@ -86,7 +89,7 @@ class Predictions:
                 return found[chosen]
             return None if found is None else [found[row] for row in chosen]
 
-        picked = [pick(found) for found in (self.probabilities, self.quantiles, self.ranks)]
+        picked = [pick(found) for found in (self.probabilities, self.quantiles, self.ranks, self.alignments)]
         return Predictions([self.values[row] for row in chosen], *picked)
 
 
@@ -149,6 +152,10 @@ class Task(Protocol):
         """Rows of a batch of an evaluation, where the usual number takes too much memory. Optional: None."""
 
     @property
+    def most_judged(self) -> int | None:
+        """Validation rows, evenly spaced, that the evaluations of a fit read at most. Optional: None, all."""
+
+    @property
     def passes(self) -> int:
         """Passes over the test rows in which the network is judged. Optional: 1."""
 
@@ -173,10 +180,16 @@ class Task(Protocol):
     def network(self, options: NetworkOptions) -> nn.Module:
         """An untrained network; called as network(batch.x, batch.lengths) → outputs."""
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """The mean over `batch.weight` units, in nats or in squared units of the scaled target."""
 
-    def decode(self, outputs: Tensor, batch: Batch) -> Predictions: ...
+    def decode(self, outputs: Any, batch: Batch) -> Predictions: ...
+    def answer(self, network: nn.Module, outputs: Any, batch: Batch, quick: bool) -> Predictions:
+        """What the network says of a batch, where that needs more than its outputs: a search. Optional: `decode`.
+
+        quick  whether this is an evaluation inside a fit, which may search less
+        """
+
     def calibrate(self, valid: Examples, predict: Predict) -> None:
         """Corrects what `decode` gives, by the validation rows; called once, after the fit. Optional: nothing."""
 

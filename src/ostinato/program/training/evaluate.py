@@ -35,17 +35,17 @@ def predict(task: Task, network: nn.Module, encoded: Encoded, device: str = "cpu
 
     The network is in evaluation meanwhile, and afterwards as it was.
     """
-    return _joined(_answers(task, network, encoded, device, slice(None)), len(encoded.rows))
+    return _joined(_answers(task, network, encoded, device, slice(None), False), len(encoded.rows))
 
 
 def predict_shared(
     task: Task, network: nn.Module, encoded: Encoded, device: str, world: World
 ) -> tuple[Predictions, float] | None:
-    """What `predict` gives, on rank 0, with the same bits; None on other ranks.
+    """What `predict` gives, on rank 0, with the same bits, but for a quick search; None on other ranks.
 
-    Each rank reads its share of the batches.
+    It is for the evaluations of a fit. Each rank reads its share of the batches.
     """
-    gathered = world.gather(_answers(task, network, encoded, device, share(world)))
+    gathered = world.gather(_answers(task, network, encoded, device, share(world), True))
     if gathered is None:
         return None
     count = max(len(answers) for answers in gathered)
@@ -53,7 +53,7 @@ def predict_shared(
     return _joined(in_order, len(encoded.rows))
 
 
-def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own: slice) -> list[Any]:
+def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own: slice, quick: bool) -> list[Any]:
     """Of every batch of a share: its rows, what the network says, the loss times its units, and the units."""
     found, training = [], network.training
     network.eval()
@@ -66,8 +66,8 @@ def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own:
                 loss, weight = 0.0, 0
                 if batch.target is not None:
                     loss, weight = float(task.loss(outputs, batch)) * batch.weight, batch.weight
-                said = task.decode(outputs, batch)
-                answer = [said.values, said.probabilities, said.quantiles, said.ranks]
+                said = task.answer(network, outputs, batch, quick)
+                answer = [said.values, said.probabilities, said.quantiles, said.ranks, said.alignments]
                 found.append(([int(r) for r in rows], answer, loss, weight))
     finally:
         network.train(training)
@@ -76,17 +76,20 @@ def _answers(task: Task, network: nn.Module, encoded: Encoded, device: str, own:
 
 def _joined(answers: Sequence[Any], count: int) -> tuple[Predictions, float]:
     """The predictions of `count` rows in their order from those of batches, and the mean loss."""
-    columns: list[list[Any]] = [[None] * count for _ in range(4)]
+    columns: list[list[Any]] = [[None] * count for _ in range(5)]
     loss, weight = 0.0, 0
     for rows, said, summed, units in answers:
         loss, weight = loss + summed, weight + units
         for column, found in zip(columns, said, strict=True):
             for place, row in enumerate(rows):
                 column[row] = None if found is None else found[place]
-    values, probabilities, quantiles, ranks = columns
+    values, probabilities, quantiles, ranks, alignments = columns
     bands = None if not quantiles or quantiles[0] is None else np.stack(quantiles)
     places = None if not ranks or ranks[0] is None else ranks
-    return Predictions(values, _together(probabilities), bands, places), loss / weight if weight else float("nan")
+    aligned = None if not alignments or alignments[0] is None else alignments
+    return Predictions(values, _together(probabilities), bands, places, aligned), loss / weight if weight else float(
+        "nan"
+    )
 
 
 def _together(found: Sequence[Any]) -> Any:

@@ -78,9 +78,19 @@ def fit(
     if state is None and where.world.size > 1:
         check_same(where.world, {**identity, "first weights": weights_sha256(network.state_dict())})
     with torch.random.fork_rng(devices=devices), torch_on_one_thread(threads.count):
-        found = Loop(task, network, train, valid, options, where, identity, threads).run(state)
+        judged = judged_rows(task, valid)
+        found = Loop(task, network, train, judged, options, where, identity, threads).run(state)
         task.calibrate(valid.examples, lambda encoded: predict(task, network, encoded, options.device)[0])
         return found
+
+
+def judged_rows(task: Task, valid: Part) -> Part:
+    """The validation rows that the evaluations of a fit read: all, or `most_judged` of the task, evenly spaced."""
+    most, count = task.most_judged, len(valid.examples)
+    if most is None or count <= most:
+        return valid
+    few = valid.examples.take([k * count // most for k in range(most)])
+    return Part(few, task.encode(few))
 
 
 DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "k1", "k2", "class_weights", "seed")
