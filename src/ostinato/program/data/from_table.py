@@ -106,7 +106,7 @@ def assembled(
         options,
         task=reading.task,
         text=chosen[0] if kind in ("text", "tokens") else None,
-        series=tuple(chosen) if kind == "series" else (),
+        series=tuple(chosen) if kind == "series" and not options.audio else (),
         features=tuple(chosen) if kind == "features" else (),
         given=tuple(chosen) if kind == "given" else (),
     )

@@ -119,11 +119,13 @@ def read_text(file: Text, end: str, options: DataOptions, with_target: bool) -> 
         return read_conllu(file, options.target, with_target)
     if end == ".ts":
         return read_ts(file)
-    chosen = options.text or options.series or options.features
+    chosen = options.text or options.audio or options.series or options.features
     blocks = end in (".txt", ".tsv", ".tab") and not chosen and looks_like_sentences(file.text)
     if end in SENTENCES or blocks:
         return read_token_columns(file, options.columns, options.target, with_target)
-    if end == ".txt" and not (options.columns or options.target or options.text or asked_by(options, ())):
+    if end == ".txt" and not (
+        options.columns or options.target or options.text or options.audio or asked_by(options, ())
+    ):
         infer(Seen("text", file.path.name, options))
         raise refused(file.path, "the files", "of one format", "texts and tables", "Give files of one format.")
     return read_delimited(file, options.columns, tabs=end in (".tsv", ".tab"))

@@ -174,6 +174,10 @@ def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
     return [] if content.private else [*items_section(content.samples)]
 
 
+def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]:
+    return [] if content.private else [shown.transcript_table(content.truth, predictions)]
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -202,5 +206,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "tags": _of_tags,
     "future": _of_futures,
     "text": _of_texts,
+    "transcript": _of_transcripts,
 }
 """What the page shows of the test rows, by the kind of their targets."""
