@@ -37,7 +37,7 @@ class Seen:
     """What the rules look at."""
 
     form: str
-    """table, rows (a format that gives its own inputs), text, music or audio."""
+    """table, rows (a format that gives its own inputs), text or music."""
     file: str
     options: DataOptions
     what: str = ""
@@ -99,12 +99,6 @@ def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
         yield Reading("music", None, None, f"{seen.file} holds notes")
-
-
-def sound(seen: Seen) -> Iterator[Reading]:
-    """Recordings are for transcription."""
-    if seen.form == "audio":
-        yield Reading("transcribe", None, None, f"{seen.file} is a recording")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:
@@ -248,7 +242,6 @@ RULES: Sequence[Rule] = (
     declared,
     text_alone,
     notes,
-    sound,
     several_labels,
     few_values,
     numbers,
