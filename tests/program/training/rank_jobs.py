@@ -28,7 +28,7 @@ from ostinato.program.training.loop import Loop
 from ostinato.program.training.records import Part, Silent
 from ostinato.program.training.seeds import new_network
 from ostinato.program.training.updates import Updater
-from program.tasks import made_windows
+from program.tasks import made_transcripts, made_windows
 from program.training import made
 from program.training.test_streams import NextUnit, Predictor, run, text
 
@@ -112,6 +112,8 @@ def examples(task: str, count: int, seed: int) -> Examples:
         values = made_windows.seasonal(count + 40, seed=seed)
         values[::7] = np.nan  # the truth of some steps is missing, so that shares differ in their units
         return made_windows.examples(made_windows.windows(made_windows.series(values), 24, count + 23, 24, 3))
+    if task == "transcribe":
+        return made_transcripts.codes(count, seed)
     rows, draw = sentences(count, seed)
     if task == "fill":
         return each_text([" ".join(row) for row in rows])
@@ -150,7 +152,7 @@ def setting(kind: str, batch: int):
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "transcribe", "streams")
 
 
 def steps() -> dict[str, list[float]]:
