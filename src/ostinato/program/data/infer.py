@@ -15,8 +15,8 @@ from .examples import InputKind, TargetKind
 from .libraries import polars as pl
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate")
-KNOWN = (*TRAINED, "translate", "transcribe", "music")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "transcribe")
+KNOWN = (*TRAINED, "translate", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -38,7 +38,7 @@ class Seen:
     """What the rules look at."""
 
     form: str
-    """table, rows (a format that gives its own inputs), text, music or audio."""
+    """table, rows (a format that gives its own inputs), text or music."""
     file: str
     options: DataOptions
     what: str = ""
@@ -101,12 +101,6 @@ def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
         yield Reading("music", None, None, f"{seen.file} holds notes")
-
-
-def sound(seen: Seen) -> Iterator[Reading]:
-    """Recordings are for transcription."""
-    if seen.form == "audio":
-        yield Reading("transcribe", None, None, f"{seen.file} is a recording")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:
@@ -258,7 +252,6 @@ RULES: Sequence[Rule] = (
     declared,
     text_alone,
     notes,
-    sound,
     several_labels,
     few_values,
     numbers,
