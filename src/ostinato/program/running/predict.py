@@ -118,6 +118,7 @@ WAYS: Mapping[str, Way] = {
     "fill": Way(rows_table, gap_answer),
     "generate": Way(items_table, line_answer),
     "forecast": Way(continued, None),
+    "transcribe": Way(rows_table, row_answer),
 }
 """How each task predicts, by its name."""
 
