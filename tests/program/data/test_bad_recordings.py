@@ -252,10 +252,13 @@ def test_audio_beside_other_options_and_formats_is_refused(tmp_path):
 
 
 def test_a_line_that_names_no_recording_is_refused(tmp_path):
-    for line in ("", "none.wav", "*.wav", "https://example.org/a.wav"):
+    for line in ("none.wav", "*.wav", "https://example.org/a.wav", str(tmp_path)):
         with pytest.raises(InputError) as caught:
             heard_line(f"{line}\n", options(rate=8000))
         assert FOUR.fullmatch(str(caught.value))
+    with pytest.raises(InputError) as caught:
+        heard_line(" \n", options(rate=8000))
+    assert str(caught.value) == "ostinato predict: a line must be the path of a recording, got an empty line."
 
 
 def read_or_refuse(data):

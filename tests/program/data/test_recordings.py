@@ -44,7 +44,7 @@ def test_a_column_of_paths_is_read_as_log_mel_frames(tmp_path):
     assert examples.inputs[0].dtype == np.float32
     np.testing.assert_array_equal(examples.inputs[0], log_mel(samples, rate, 12))
     assert found.because == (
-        "The task is transcribe: said is the text of the recordings of path, and path is read as recordings."
+        "The task is transcribe: said is the text of --audio path, and path is read as recordings."
     )
     assert list(found.notes) == ["Recordings are read at 8,000 samples a second, the rate of the first."]
     resolved = found.options
