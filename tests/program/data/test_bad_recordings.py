@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import InputError
-from ostinato.program.data import infer
 from ostinato.program.data.read import read
 from ostinato.program.data.sound import signals
 from ostinato.program.data.sound.rows import heard_line
@@ -18,12 +17,6 @@ from program.data.made_sounds import encoded, tones, write_clips
 
 FOUR = re.compile(r"(?s).+: .+ must be .+, got .+\. ?.*")
 WHOLE = encoded(tones(440))
-
-
-@pytest.fixture(autouse=True)
-def _trained(monkeypatch):
-    if "transcribe" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "transcribe"))
 
 
 def message(*paths, with_target=True, **named):

@@ -7,7 +7,6 @@ import pytest
 import soundfile
 
 from ostinato.errors import InputError
-from ostinato.program.data import infer
 from ostinato.program.data.found import changed_source
 from ostinato.program.data.read import read
 from ostinato.program.data.sound.log_mel import log_mel
@@ -16,12 +15,6 @@ from program.data.made import options, write
 from program.data.made_sounds import encoded, tones, write_clips
 
 TEXTS = ["a bb", "b", "c a", "a", "ba"]
-
-
-@pytest.fixture(autouse=True)
-def _trained(monkeypatch):
-    if "transcribe" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "transcribe"))
 
 
 def table_of(folder, names, texts=TEXTS, **how):
