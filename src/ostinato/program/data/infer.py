@@ -218,7 +218,7 @@ def transcripts(seen: Seen) -> Iterator[Reading]:
         if inputs.kind in ("series", "text", "tokens"):
             because = f"--task transcribe asks for {target.name} from {listed(inputs.columns) or inputs.kind}"
             if audio:
-                because = f"{target.name} is the text of the recordings of {audio}"
+                because = f"{target.name} is the text of --audio {audio}"
             yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
 
 
