@@ -170,3 +170,10 @@ def test_what_check_prints_of_pairs(tmp_path):
     lines = describe(found, parts, check(found, parts)).splitlines()
     assert lines[3].startswith("split (by a hash of each source): train ")
     assert lines[4] == "en to fr: 30 sources with 31 translations"
+
+
+def test_rows_to_predict_are_translations_without_targets(tmp_path):
+    known = {"task": "translate", "text": "en", "target": "fr"}
+    file = write(tmp_path, "a.csv", "en,more\nGo\u202f!,x\n\nHi.,y\n")
+    examples = read(options(file, **known), with_target=False).examples
+    assert (examples.target_kind, examples.inputs, examples.targets) == ("translation", ["Go !", "Hi."], None)

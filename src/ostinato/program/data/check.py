@@ -25,8 +25,7 @@ def check(dataset: DataSet, split: Split) -> list[Finding]:
     for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets, pair_findings):
         found += look(examples)
     looks = (empty_parts, leakage, groups_across, labels_outside_train, characters_outside_train)
-    looks += (shared_passages, shared_targets)
-    for look_at_split in looks:
+    for look_at_split in (*looks, shared_passages, shared_targets):
         found += look_at_split(examples, split)
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 

@@ -34,8 +34,8 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         lines.append(f"{examples.target_name}: from {min(examples.targets):g} to {max(examples.targets):g}")
     elif examples.targets is not None and examples.target_kind == "translation":
         sides = f"{listed(examples.channels)} to {examples.target_name}"
-        counts = f"{many(len(set(examples.inputs)), 'source')} with {many(len(examples), 'translation')}"
-        lines.append(f"{sides}: {counts}")
+        sources = many(len(set(examples.inputs)), "source")
+        lines.append(f"{sides}: {sources} with {many(len(examples), 'translation')}")
     if examples.kind in ("series", "features"):
         lines.append(f"{many(len(examples.channels), 'channel')}: {listed(examples.channels)}")
     lines += ["", *dataset.notes, *split.notes] if dataset.notes or split.notes else []

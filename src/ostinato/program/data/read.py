@@ -239,7 +239,7 @@ def data_set(found: Read, with_target: bool) -> DataSet:
     examples = Examples(
         rows.kind,
         rows.inputs,
-        rows.declared or "class",
+        rows.declared or ("translation" if found.reading.task == "translate" else "class"),
         rows.targets if with_target else None,
         tuple(rows.channels),
         rows.target_name,
