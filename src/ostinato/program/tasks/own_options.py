@@ -10,7 +10,8 @@ from ..options import TrainOptions
 
 FORECASTS = ("forecast",)
 STREAMS = ("language-model",)
-TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill")
+TRANSLATIONS = ("translate",)
+TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill", "translate")
 TASKS = {
     "context": FORECASTS,
     "levels": FORECASTS,
@@ -20,6 +21,9 @@ TASKS = {
     "unit": TEXTS,
     "lowercase": TEXTS,
     "vocabulary": TEXTS,
+    "attention": TRANSLATIONS,
+    "beam": (*TRANSLATIONS, "transcribe"),
+    "length_penalty": TRANSLATIONS,
     "vectors": ("classify", "regress", "tag"),
 }
 """Option → the tasks that have it; options that are not here belong to all."""
