@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .program.python import load, train
     from .program.text_filler import TextFiller
     from .program.transcriber import Transcriber
+    from .program.translator import Translator
 
 __all__ = [
     "GRU",
@@ -33,6 +34,7 @@ __all__ = [
     "SequenceTagger",
     "TextFiller",
     "Transcriber",
+    "Translator",
     "TruncatedBPTT",
     "__version__",
     "cell",
@@ -60,6 +62,7 @@ _LATER = {
     "LanguageModel": ".program.language_models",
     "TextFiller": ".program.text_filler",
     "Transcriber": ".program.transcriber",
+    "Translator": ".program.translator",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

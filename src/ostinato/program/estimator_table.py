@@ -7,6 +7,7 @@ from .forecaster import Forecaster
 from .language_models import LanguageModel
 from .text_filler import TextFiller
 from .transcriber import Transcriber
+from .translator import Translator
 
 ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "classify": SequenceClassifier,
@@ -17,4 +18,5 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "fill": TextFiller,
     "generate": LanguageModel,
     "transcribe": Transcriber,
+    "translate": Translator,
 }

@@ -115,6 +115,8 @@ def examples(task: str, count: int, seed: int) -> Examples:
     rows, draw = sentences(count, seed)
     if task == "fill":
         return each_text([" ".join(row) for row in rows])
+    if task == "translate":
+        return Examples("text", [" ".join(r) for r in rows], "translation", [" ".join(r[::-1][:4]) for r in rows])
     texts = [" ".join(row) for row in rows]
     if task == "tag":
         return Examples("tokens", rows, "tags", [["V" if len(w) > 4 else "N" for w in row] for row in rows])
@@ -150,7 +152,7 @@ def setting(kind: str, batch: int):
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "translate", "streams")
 
 
 def steps() -> dict[str, list[float]]:

@@ -15,8 +15,18 @@ from .examples import InputKind, TargetKind
 from .libraries import polars as pl
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "transcribe")
-KNOWN = (*TRAINED, "translate", "music")
+TRAINED = (
+    "classify",
+    "regress",
+    "tag",
+    "forecast",
+    "language-model",
+    "fill",
+    "generate",
+    "translate",
+    "transcribe",
+)
+KNOWN = (*TRAINED, "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500

@@ -10,6 +10,8 @@ _WORDS = {
     "mse": "mean squared error",
     "rmse": "root mean squared error",
     "r2": "R²",
+    "bleu": "BLEU",
+    "chrf": "chrF",
     "ece": "calibration error",
     "quantile_loss": "mean quantile loss",
     "crps": "CRPS",

@@ -10,7 +10,8 @@ from ..options import TrainOptions
 
 FORECASTS = ("forecast",)
 STREAMS = ("language-model",)
-TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill", "transcribe")
+TRANSLATIONS = ("translate",)
+TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill", "translate", "transcribe")
 TASKS = {
     "context": FORECASTS,
     "levels": FORECASTS,
@@ -20,8 +21,10 @@ TASKS = {
     "unit": TEXTS,
     "lowercase": TEXTS,
     "vocabulary": TEXTS,
+    "attention": TRANSLATIONS,
+    "beam": (*TRANSLATIONS, "transcribe"),
+    "length_penalty": TRANSLATIONS,
     "vectors": ("classify", "regress", "tag"),
-    "beam": ("transcribe",),
 }
 """Option → the tasks that have it; options that are not here belong to all."""
 

@@ -12,6 +12,7 @@ from .texts.fill import Fill
 from .texts.generate import Generate
 from .texts.language_model import LanguageModel
 from .transcribing.transcribe import Transcribe
+from .translating.translate import Translate
 
 TASKS: dict[str, type[Task]] = {
     "classify": Classify,
@@ -22,6 +23,7 @@ TASKS: dict[str, type[Task]] = {
     "language-model": LanguageModel,
     "fill": Fill,
     "transcribe": Transcribe,
+    "translate": Translate,
 }
 
 
