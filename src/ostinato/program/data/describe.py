@@ -22,7 +22,8 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         details = [many(source.rows, "row"), *([size] if size else []), *([source.encoding] if source.encoding else [])]
         lines.append(f"{source.path.name}: {', '.join(details)}")
     parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
-    how = "given" if split.given else "by a hash of each " + ("group" if examples.groups is not None else "row")
+    unit = "group" if examples.groups is not None else "source" if examples.target_kind == "translation" else "row"
+    how = "given" if split.given else f"by a hash of each {unit}"
     how = ("by time" if examples.kind == "window" else "successive") if examples.successive else how
     lines.append(f"split ({how}): " + ", ".join(f"{name} {len(rows):,}" for name, rows in parts))
     if examples.targets is not None and examples.target_kind in LABELLED:
@@ -31,6 +32,10 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         lines.append(f"{examples.target_name}: {listed(named)}")
     elif examples.targets is not None and examples.target_kind == "number":
         lines.append(f"{examples.target_name}: from {min(examples.targets):g} to {max(examples.targets):g}")
+    elif examples.targets is not None and examples.target_kind == "translation":
+        sides = f"{listed(examples.channels)} to {examples.target_name}"
+        sources = many(len(set(examples.inputs)), "source")
+        lines.append(f"{sides}: {sources} with {many(len(examples), 'translation')}")
     if examples.kind in ("series", "features"):
         lines.append(f"{many(len(examples.channels), 'channel')}: {listed(examples.channels)}")
     lines += ["", *dataset.notes, *split.notes] if dataset.notes or split.notes else []

@@ -61,7 +61,9 @@ class PageContent:
     samples: Samples | None = None
     """Of a network that writes items."""
     pieces: Callable[[str], Sequence[str]] | None = None
-    """The units of a text, of a language model."""
+    """The units of a text, of a language model; of an output, of a translation."""
+    source_pieces: Callable[[str], Sequence[str]] | None = None
+    """The units of a source, of a translation."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -187,7 +189,8 @@ def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]
 
 
 def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:
-    return translations_section(content.truth, predictions, content.private)
+    pieces = content.pieces, content.source_pieces
+    return translations_section(content.truth, predictions, *pieces, content.private)
 
 
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
