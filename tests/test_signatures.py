@@ -27,6 +27,7 @@ EXEMPT = {
     "program/language_models.py LanguageModel.__init__": "options of a public class",
     "program/language_models.py LanguageModel.generate": "options of a public function",
     "program/text_filler.py TextFiller.__init__": "options of a public class",
+    "program/transcriber.py Transcriber.__init__": "options of a public class",
 }
 """Functions of more than eight parameters, and why they have them."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .program.language_models import LanguageModel
     from .program.python import load, train
     from .program.text_filler import TextFiller
+    from .program.transcriber import Transcriber
 
 __all__ = [
     "GRU",
@@ -31,6 +32,7 @@ __all__ = [
     "SequenceRegressor",
     "SequenceTagger",
     "TextFiller",
+    "Transcriber",
     "TruncatedBPTT",
     "__version__",
     "cell",
@@ -57,6 +59,7 @@ _LATER = {
     "detect_anomaly": ".lens",
     "LanguageModel": ".program.language_models",
     "TextFiller": ".program.text_filler",
+    "Transcriber": ".program.transcriber",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

@@ -6,6 +6,7 @@ from .estimators import NetworkEstimator, SequenceClassifier, SequenceRegressor,
 from .forecaster import Forecaster
 from .language_models import LanguageModel
 from .text_filler import TextFiller
+from .transcriber import Transcriber
 
 ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "classify": SequenceClassifier,
@@ -15,4 +16,5 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "language-model": LanguageModel,
     "fill": TextFiller,
     "generate": LanguageModel,
+    "transcribe": Transcriber,
 }

@@ -23,7 +23,8 @@ def check(dataset: DataSet, split: Split) -> list[Finding]:
     found = list(dataset.findings)
     for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets):
         found += look(examples)
-    for look_at_split in (empty_parts, leakage, groups_across, labels_outside_train, shared_passages):
+    looks = (empty_parts, leakage, groups_across, labels_outside_train, characters_outside_train, shared_passages)
+    for look_at_split in looks:
         found += look_at_split(examples, split)
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 
@@ -121,6 +122,8 @@ def targets(examples: Examples) -> Iterator[Finding]:
         if len(set(examples.targets)) == 1:
             yield Finding("error", f"{examples.target_name} is {examples.targets[0]:g} in every row.", len(examples))
         return
+    if examples.target_kind == "transcript" and len(set(examples.targets)) == 1 < len(examples):
+        yield Finding("error", f"{examples.target_name} is the same text in every row.", len(examples))
     if examples.target_kind not in LABELLED:
         return
     counts = Counter(label for target in examples.targets for label in labels_of(target))
@@ -189,3 +192,17 @@ def labels_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
             rest = "No model can predict what it never saw."
             count = sum(counted[name][label] for label in only)
             yield Finding("warning", f"{sentence}: {listed(only, 5)}. {rest}", count, f"{sentence}. {rest}")
+
+
+def characters_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
+    """Characters of transcripts that no training row has."""
+    if examples.targets is None or examples.target_kind != "transcript":
+        return
+    known = {character for row in split.train for character in examples.targets[row]}
+    for name, rows in (("valid", split.valid), ("test", split.test)):
+        counts = Counter(c for row in rows for c in examples.targets[row] if c not in known)
+        if counts:
+            sentence = f"Only {name}, not train, has {many(len(counts), 'character')}"
+            rest = "No model can write what it never saw."
+            seen = listed(sorted(map(repr, counts)), 5)
+            yield Finding("warning", f"{sentence}: {seen}. {rest}", sum(counts.values()), f"{sentence}. {rest}")

@@ -14,8 +14,8 @@ from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate")
-KNOWN = (*TRAINED, "translate", "transcribe", "music")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "transcribe")
+KNOWN = (*TRAINED, "translate", "music")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -37,7 +37,7 @@ class Seen:
     """What the rules look at."""
 
     form: str
-    """table, rows (a format that gives its own inputs), text, music or audio."""
+    """table, rows (a format that gives its own inputs), text or music."""
     file: str
     options: DataOptions
     what: str = ""
@@ -70,7 +70,7 @@ Rule = Callable[[Seen], Iterator[Reading]]
 
 def declared(seen: Seen) -> Iterator[Reading]:
     """Treebanks, .ts files and folders say themselves what their targets are."""
-    tasks = {"class": "classify", "labels": "classify", "number": "regress", "tags": "tag"}
+    tasks = {"class": "classify", "labels": "classify", "number": "regress", "tags": "tag", "transcript": "transcribe"}
     if seen.form == "rows" and seen.declared:
         yield Reading(tasks[seen.declared], None, seen.declared, seen.what)
 
@@ -99,12 +99,6 @@ def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
         yield Reading("music", None, None, f"{seen.file} holds notes")
-
-
-def sound(seen: Seen) -> Iterator[Reading]:
-    """Recordings are for transcription."""
-    if seen.form == "audio":
-        yield Reading("transcribe", None, None, f"{seen.file} is a recording")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:
@@ -190,12 +184,32 @@ def text_from_values(seen: Seen) -> Iterator[Reading]:
     target = seen.target
     if target is None or target.kind != "string" or seen.options.label_separator:
         return
-    many = 2 * target.distinct > target.filled
+    most = 2 * target.distinct > target.filled
+    many = most or target.distinct > max(50, target.filled // 100)
+    because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
     for inputs in seen.inputs:
-        task = {"features": "generate", "series": "transcribe"}.get(inputs.kind)
-        if task and many:
-            because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
-            yield Reading(task, inputs, "text" if task == "generate" else None, because, f"--task {task}")
+        if inputs.kind == "features" and most:
+            yield Reading("generate", inputs, "text", because, "--task generate")
+        if inputs.kind == "series" and many and not (seen.options.audio or seen.options.task == "transcribe"):
+            yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
+
+
+def transcripts(seen: Seen) -> Iterator[Reading]:
+    """A text beside recordings is their transcript, and so is every target under --task transcribe.
+
+    It stands for the steps of its input in their order. Numbers are texts, too: the digits that were spoken.
+    """
+    target, audio, asked = seen.target, seen.options.audio, seen.options.task == "transcribe"
+    if target is None or not (audio or asked) or target.kind not in ("string", "number", "truth", "time"):
+        return
+    if seen.options.label_separator or (target.kind not in ("string", "number") and not asked):
+        return
+    for inputs in seen.inputs:
+        if inputs.kind in ("series", "text", "tokens"):
+            because = f"--task transcribe asks for {target.name} from {listed(inputs.columns) or inputs.kind}"
+            if audio:
+                because = f"{target.name} is the text of the recordings of {audio}"
+            yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
 
 
 def text_from_given(seen: Seen) -> Iterator[Reading]:
@@ -211,7 +225,7 @@ def over_time(seen: Seen) -> Iterator[Reading]:
     It is not where the input columns are named.
     """
     target, options = seen.target, seen.options
-    if target is None or target.kind != "number" or options.text or options.series or options.features:
+    if target is None or target.kind != "number" or options.text or options.audio or options.series or options.features:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
     names = [name for name in SERIES_IDS if name in seen.columns]
@@ -228,13 +242,13 @@ RULES: Sequence[Rule] = (
     declared,
     text_alone,
     notes,
-    sound,
     several_labels,
     few_values,
     numbers,
     tag_for_each_token,
     text_to_text,
     text_from_values,
+    transcripts,
     over_time,
 )
 

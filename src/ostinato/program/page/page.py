@@ -20,6 +20,7 @@ from . import examples as shown
 from . import forecasts, pictures
 from .items import Samples, items_section
 from .passages import passages_section
+from .transcripts import transcripts_section
 
 MOST_METRICS = 9
 """Of the table of results, the task's own first."""
@@ -27,6 +28,9 @@ _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
 .token.wrong small { color: var(--mark); margin-left: 0.2rem; }
 .sentence { line-height: 1.9; }
+.edits { white-space: pre-wrap; overflow-wrap: anywhere; }
+.edits del { color: var(--red); }
+.edits ins { color: var(--blue); font-weight: bold; }
 """
 
 
@@ -174,6 +178,11 @@ def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
     return [] if content.private else [*items_section(content.samples)]
 
 
+def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]:
+    details = {} if content.outcome is None else content.outcome.network.details
+    return transcripts_section(content.truth, predictions, details, content.pieces, content.private)
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -202,5 +211,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "tags": _of_tags,
     "future": _of_futures,
     "text": _of_texts,
+    "transcript": _of_transcripts,
 }
 """What the page shows of the test rows, by the kind of their targets."""

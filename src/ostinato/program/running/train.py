@@ -164,7 +164,7 @@ def fitted_network(ready: Readied, begin: Beginning, folder: Path | None, stop: 
     found = None
     if len(test):
         with kernel_threads(world.threads()):
-            found = predict_shared(task, network, task.encode(test), options.fit.device, world)
+            found = predict_shared(task, network, task.encode(test), options.fit.device, world, quick=False)
     world.close()
     return Trained(network, fitted, None if found is None else found[0])
 
@@ -241,7 +241,7 @@ def other_entries(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> list[str
         content = files.get(name, {})
         return [content.get(key) for key in ("unit", "entries", "classes", "model", "values")]
 
-    names = ("vocabulary.json", "tokenizer.json", "labels.json", "conditions.json")
+    names = ("vocabulary.json", "tokenizer.json", "labels.json", "conditions.json", "transcripts.json")
     return [name for name in names if entries(theirs, name) != entries(own, name)]
 
 

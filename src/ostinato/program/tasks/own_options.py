@@ -10,7 +10,7 @@ from ..options import TrainOptions
 
 FORECASTS = ("forecast",)
 STREAMS = ("language-model",)
-TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill")
+TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill", "transcribe")
 TASKS = {
     "context": FORECASTS,
     "levels": FORECASTS,
@@ -21,6 +21,7 @@ TASKS = {
     "lowercase": TEXTS,
     "vocabulary": TEXTS,
     "vectors": ("classify", "regress", "tag"),
+    "beam": ("transcribe",),
 }
 """Option → the tasks that have it; options that are not here belong to all."""
 

@@ -11,6 +11,7 @@ from .task import Task
 from .texts.fill import Fill
 from .texts.generate import Generate
 from .texts.language_model import LanguageModel
+from .transcribing.transcribe import Transcribe
 
 TASKS: dict[str, type[Task]] = {
     "classify": Classify,
@@ -20,6 +21,7 @@ TASKS: dict[str, type[Task]] = {
     "generate": Generate,
     "language-model": LanguageModel,
     "fill": Fill,
+    "transcribe": Transcribe,
 }
 
 
