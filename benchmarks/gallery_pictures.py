@@ -1,5 +1,6 @@
-"""Pictures of docs/gallery.md that show numbers: classes, sums, scenes and forecasts, each from a model folder."""
+"""Pictures of docs/gallery.md that show numbers: classes, sums, scenes, forecasts, sounds, each from a model folder."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from ostinato.lens.render.plots.style import SHADES, SMALL, WIDTH, styled
 from ostinato.program.data.examples import Examples
 from ostinato.program.page.forecast_pictures import Fan, fan_picture
 from ostinato.program.page.pictures import numbers_picture
+from ostinato.program.page.spikes import spikes_picture
+from ostinato.program.page.transcripts import spikes_of
 from ostinato.program.running.evaluate import test_rows
 from ostinato.program.running.model import Model, open_model
 from ostinato.program.running.predict import predicted
@@ -79,7 +82,7 @@ def captions_picture() -> Figure:
     for place, axes in enumerate(figure.subplots(2, 4).flat):
         features = truth.inputs[place]
         given = named_values(truth.channels, features)
-        caption = writer.write(Request(given=given, sampling=MOST_PROBABLE), place).text
+        caption = writer.write(Request(given=given, how=MOST_PROBABLE), place).text
         x, y, size, *rest = (float(v) for v in features)
         axes.add_patch(shape_of(x, y, 0.05 + 0.12 * size, int(np.argmax(rest[3:6])), COLOURS[int(np.argmax(rest[:3]))]))
         axes.set(xlim=(-0.15, 1.15), ylim=(-0.15, 1.15), xticks=[], yticks=[], aspect="equal")
@@ -91,7 +94,7 @@ def captions_picture() -> Figure:
 def shape_of(x: float, y: float, radius: float, shape: int, colour: str) -> Any:
     """A circle, square or triangle around (x, y)."""
     hatch = ("", "////", "....")[COLOURS.index(colour)]
-    style = {"facecolor": colour, "edgecolor": "black", "hatch": hatch}
+    style: dict[str, Any] = {"facecolor": colour, "edgecolor": "black", "hatch": hatch}
     if shape == 0:
         return Circle((x, y), radius, **style)
     if shape == 1:
@@ -111,10 +114,15 @@ def forecast() -> Figure:
     return fan_picture([Fan("", "sold", times, np.array(sold, float), later, median, bands)])
 
 
+def transcript() -> Figure:
+    """Two held-out recordings, with the places of the keys in them."""
+    opened, truth, found = judged("calls-model")
+    task: Any = opened.task
+    return spikes_picture(spikes_of(truth, found, [0, 1], task.pieces))
+
+
 def columns(path: str, *names: str) -> list[list[str]]:
     """Columns of a CSV file by their names."""
-    import csv
-
     with open(path, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [[row[name] for row in rows] for name in names]
@@ -125,4 +133,5 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "number": numbers,
     "captions": captions_picture,
     "forecast": forecast,
+    "transcript": transcript,
 }

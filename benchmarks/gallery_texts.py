@@ -107,7 +107,7 @@ def items_picture() -> Figure:
     figure, axes = page_of_text(10, 60)
     for place, kind in enumerate(("tree", "herb", "grass")):
         write(axes, f"kind = {kind}", 20 * place + 1, 0, fontsize=SMALL, weight="bold")
-        for line, name in enumerate(estimator.generate(8, given={"kind": kind}, seed=3, length=24)):
+        for line, name in enumerate(estimator.generate(8, given={"kind": kind}, seed=place, length=24)):
             mark = "" if name in known else "  ← new"
             write(axes, name + mark, 20 * place + 1, line + 1.5, fontsize=8)
     return figure

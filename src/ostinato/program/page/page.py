@@ -21,6 +21,7 @@ from . import forecasts, pictures
 from .items import Samples, items_section
 from .passages import passages_section
 from .transcripts import transcripts_section
+from .translations import translations_section
 
 MOST_METRICS = 9
 """Of the table of results, the task's own first."""
@@ -183,6 +184,10 @@ def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]
     return transcripts_section(content.truth, predictions, details, content.pieces, content.private)
 
 
+def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:
+    return translations_section(content.truth, predictions, content.private)
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -212,5 +217,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "future": _of_futures,
     "text": _of_texts,
     "transcript": _of_transcripts,
+    "translation": _of_translations,
 }
 """What the page shows of the test rows, by the kind of their targets."""
