@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from .check import labels_of
-from .examples import LABELLED, DataSet, Split
+from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
 from .refusals import listed
 
 MARKS = {"error": "error  ", "warning": "warning", "note": "note   "}
+
+
+def rolls_of(examples: Examples) -> str:
+    """How many pieces and frames there are, and which keys sound."""
+    frames = sum(map(len, examples.inputs))
+    sounding = np.sum([roll.sum(axis=0) for roll in examples.inputs], axis=0)
+    keys = [name for name, count in zip(examples.channels, sounding) if count]
+    range_of = f"{keys[0]} to {keys[-1]}" if keys else "none"
+    mean = sounding.sum() / max(1, frames)
+    size = f"{many(len(examples), 'piece')} of {many(frames, 'frame')} and {many(len(examples.channels), 'key')}"
+    return f"{size}; keys that sound: {range_of}, {mean:.2f} in a frame"
 
 
 def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str:
@@ -31,6 +44,8 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         lines.append(f"{examples.target_name}: {listed(named)}")
     elif examples.targets is not None and examples.target_kind == "number":
         lines.append(f"{examples.target_name}: from {min(examples.targets):g} to {max(examples.targets):g}")
+    if examples.kind == "roll":
+        lines.append(rolls_of(examples))
     if examples.kind in ("series", "features"):
         lines.append(f"{many(len(examples.channels), 'channel')}: {listed(examples.channels)}")
     lines += ["", *dataset.notes, *split.notes] if dataset.notes or split.notes else []

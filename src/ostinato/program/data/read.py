@@ -22,6 +22,7 @@ from .infer import Inputs, Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
 from .libraries import polars as pl
+from .music.files import are_music, read_music
 from .parquet import read_parquet
 from .parts import PART_NAMES
 from .refusals import listed, refused
@@ -53,6 +54,11 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
     try:
         if are_texts(options):
             return read_texts(options, with_target)
+    except OSError as error:
+        raise _unreadable(error) from error
+    try:
+        if are_music(options):
+            return read_music(options, with_target)
     except OSError as error:
         raise _unreadable(error) from error
     files = [(Path(path), "train") for path in options.paths]
@@ -88,8 +94,10 @@ def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Row
         return read_folder(path, options.encoding)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     end = next((s for s in reversed(suffixes) if s != ".gz"), "")
-    if end in (*MUSIC, *AUDIO):
-        infer(Seen("music" if end in MUSIC else "audio", path.name, replace(options, task=None)))
+    if end in MUSIC:
+        raise refused(path, "the files", "of one format", "music beside others", "Give files of music alone.")
+    if end in AUDIO:
+        infer(Seen("audio", path.name, replace(options, task=None)))
     if end not in READ:
         remedy = "Save a spreadsheet as CSV." if end in (".xlsx", ".xls", ".ods") else "Convert the file."
         raise refused(path, "the extension", f"one of {listed(READ, 20)}, or these with .gz", end or "none", remedy)

@@ -178,6 +178,11 @@ def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]
     return [] if content.private else [shown.transcript_table(content.truth, predictions)]
 
 
+def _of_frames(content: PageContent, predictions: Predictions) -> list[Any]:
+    frames = sum(map(len, content.truth.targets or []))
+    return [tag("p", f"{len(content.truth)} pieces of {frames:,} frames.")]
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -207,5 +212,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "future": _of_futures,
     "text": _of_texts,
     "transcript": _of_transcripts,
+    "frames": _of_frames,
 }
 """What the page shows of the test rows, by the kind of their targets."""
