@@ -51,7 +51,7 @@ class DataOptions:
     audio: str | None = _flag(None, "The column of paths of recordings, relative to the file.")
     rate: int | None = _flag(None, "Samples a second at which recordings are read. [default: the training's first]")
     mels: int = _flag(40, "Bands of the mel spectrum of a recording.")
-    grid: int = _flag(4, "Steps of a beat, into which MIDI files are divided.")
+    grid: int = _flag(4, "Frames of a beat: MIDI files are divided into so many, and piano rolls have them.")
     split_seed: int = _flag(0, "Of the split by hash; the same seed puts a row into the same part.")
 
 
@@ -109,12 +109,13 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class WritingOptions:
-    """What a trained model of texts writes."""
+    """What a trained model of texts or of music writes."""
 
-    prompt: str | None = _flag(None, "The beginning of the text; - reads it from standard input.")
-    count: int = _flag(1, "Texts that are written.")
-    length: int = _flag(300, "Units of a text at most: characters, words or sub-word units, as in the training.")
-    temperature: float = _flag(1.0, "By which scores are divided; 0: always the most probable unit.")
+    prompt: str | None = _flag(None, "The beginning of the text, - from standard input; of music a MIDI file.")
+    out: Path | None = _flag(None, "A new MIDI file for music. [default: NAME-1.mid]")
+    count: int = _flag(1, "Texts, or files of music, that are written.")
+    length: int = _flag(300, "Units of a text at most, as in the training: characters, words, sub-words; new frames.")
+    temperature: float = _flag(1.0, "By which scores are divided; 0: always the more probable.")
     top_k: int | None = _flag(None, "Draw among so many of the most probable units.")
     top_p: float | None = _flag(None, "Draw among the fewest most probable units of this share.")
     stop: str | None = _flag(None, "A text that ends the writing, and is not written.")

@@ -12,6 +12,8 @@ from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
 from .refusals import listed
 
+MOST_SOURCES = 12
+"""Files that have a line each."""
 MARKS = {"error": "error  ", "warning": "warning", "note": "note   "}
 
 
@@ -30,10 +32,13 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
     """Lines of plain text, the inferred task first."""
     examples = dataset.examples
     lines = [dataset.because, ""]
-    for source in dataset.sources:
+    for source in dataset.sources[:MOST_SOURCES]:
         size = f"{source.lines:,} physical lines" if source.lines else ""
         details = [many(source.rows, "row"), *([size] if size else []), *([source.encoding] if source.encoding else [])]
         lines.append(f"{source.path.name}: {', '.join(details)}")
+    if len(dataset.sources) > MOST_SOURCES:
+        rest = dataset.sources[MOST_SOURCES:]
+        lines.append(f"and {many(len(rest), 'more file')}: {many(sum(source.rows for source in rest), 'row')}")
     parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
     how = "given" if split.given else "by a hash of each " + ("group" if examples.groups is not None else "row")
     how = ("by time" if examples.kind == "window" else "successive") if examples.successive else how

@@ -98,7 +98,7 @@ def text_alone(seen: Seen) -> Iterator[Reading]:
 def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
-        yield Reading("music", None, "frames", f"{seen.file} holds notes", "--task music")
+        yield Reading("music", None, "frames", seen.what or f"{seen.file} holds notes", "--task music")
 
 
 def sound(seen: Seen) -> Iterator[Reading]:

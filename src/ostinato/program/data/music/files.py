@@ -17,11 +17,15 @@ from .. import bounded
 from ..arrays import INPUTS, load
 from ..examples import DataSet, Examples, Origin, Source
 from ..findings import many
+from ..folders import TEXTS, digest_of
 from ..infer import Reading, Seen, infer
 from ..parts import PART_NAMES
 from ..refusals import listed, refused
 from ..time.asked import refuse_other_options
 from .arrays import ROLLS, Pieces, holds_rolls, pieces_of_mat, pieces_of_npz
+from .heard import Heard
+from .midi import piece_of
+from .rolls import PIANO
 
 MIDI = (".mid", ".midi")
 OF_COLUMNS = ("target", "text", "audio", "series", "features", "columns", "group", "encoding")
@@ -39,8 +43,8 @@ class Found:
     sources: list[Source] = field(default_factory=list)
     keys: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
-    what: list[str] = field(default_factory=list)
-    """What each file of rolls holds, as the end of a sentence."""
+    heard: Heard = field(default_factory=Heard)
+    """Of the MIDI files."""
 
 
 def are_music(options: DataOptions) -> bool:
@@ -53,8 +57,10 @@ def are_music(options: DataOptions) -> bool:
 
 def _is_music(path: Path, options: DataOptions) -> bool:
     end = _end(path)
+    if path.is_dir():
+        return bool(_midi_in(path)) and not any(True for pattern in TEXTS for _ in path.rglob(pattern))
     if end in (*MIDI, ".mat"):
-        return not path.is_dir()
+        return True
     if end != ".npz" or not path.is_file():
         return False
     return options.task == "music" or _names_rolls(path)
@@ -92,17 +98,21 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
             raise refused(names, flag, "left out, as a piece has no columns", "given", f"Leave {flag} out.")
     reading = Reading("music", None, "frames", "the rows are read without targets")
     if with_target:
-        reading = infer(Seen("music", names, options))
+        reading = infer(Seen("music", names, options, f"{names} {'holds' if len(files) == 1 else 'hold'} notes"))
     refuse_other_options(options, "music", names)
     by_file = options.valid is not None or options.test is not None
-    found = Found()
+    grid, found = options.grid, Found()
     for path, part in files:
-        pieces, digest = _pieces_of(path)
+        if path.is_dir():
+            _add_folder(found, path, part if by_file else "", grid)
+            continue
+        pieces, digest = _pieces_of(path, found, grid)
         if by_file and pieces.parts is not None and with_target:
             received = "a split inside the data and --valid or --test"
             raise refused(path, "the split", "given once", received, "Leave out the files, or name the arrays anew.")
-        _add(found, path, digest, pieces, part if by_file else "")
-    notes = found.notes
+        _add(found, path.name, pieces, part if by_file else "")
+        found.sources.append(Source(path, digest, len(pieces.rolls), 0))
+    notes = [*found.notes, *found.heard.sentences(grid)]
     examples = Examples(
         "roll",
         found.rolls,
@@ -117,26 +127,55 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
     return DataSet(examples, "music", because, found.sources, notes, (), replace(options, task="music"))
 
 
-def _pieces_of(path: Path) -> tuple[Pieces, str]:
+def _midi_in(folder: Path) -> list[Path]:
+    """The MIDI files of a folder and of those in it, in the order of their names; hidden ones are left out."""
+    files = (path for path in sorted(folder.rglob("*")) if _end(path) in MIDI and path.is_file())
+    return [path for path in files if not any(name.startswith(".") for name in path.relative_to(folder).parts)]
+
+
+def _add_folder(found: Found, folder: Path, part: str, grid: int) -> None:
+    """Appends the MIDI files of a folder; those in folders train, valid and test are in these parts."""
+    digests = []
+    files = _midi_in(folder)
+    for path in files:
+        pieces, digest = _pieces_of(path, found, grid)
+        place = path.relative_to(folder)
+        inner = place.parts[0].lower() if len(place.parts) > 1 else ""
+        own = PART_NAMES[inner] if inner in PART_NAMES and not inner.isdecimal() else ""
+        if own and part:
+            received = "folders of parts and --valid or --test"
+            raise refused(folder, "the split", "given once", received, "Leave out the files, or rename the folders.")
+        _add(found, place.as_posix(), pieces, own or part)
+        digests.append(f"{place.as_posix()} {digest}")
+    others = sum(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*")) - len(files)
+    if others:
+        found.notes.append(f"{folder.name}: {many(others, 'file')} other than .mid left out.")
+    found.sources.append(Source(folder, digest_of(digests), len(files), 0))
+
+
+def _pieces_of(path: Path, found: Found, grid: int) -> tuple[Pieces, str]:
     """The pieces of one file, and its SHA-256."""
     data, digest = bounded.read_bytes(path)
+    if _end(path) in MIDI:
+        piece = piece_of(data, path, grid)
+        found.heard += piece.heard
+        return Pieces([piece.roll], None, PIANO, [], []), digest
     return (pieces_of_mat if _end(path) == ".mat" else pieces_of_npz)(data, path), digest
 
 
-def _add(found: Found, path: Path, digest: str, pieces: Pieces, part: str) -> None:
+def _add(found: Found, file: str, pieces: Pieces, part: str) -> None:
     """Appends the pieces of a file."""
     if found.keys and found.keys != pieces.keys:
         expected = f"of {len(found.keys)} keys from {found.keys[0]} to {found.keys[-1]}, as those before"
         received = f"{len(pieces.keys)} keys from {pieces.keys[0]} to {pieces.keys[-1]}"
-        raise refused(path, "the rolls", expected, received, "Give every piece the same keys.")
+        raise refused(file, "the rolls", expected, received, "Give every piece the same keys.")
     found.keys = pieces.keys
     found.rolls += pieces.rolls
     found.parts += pieces.parts or [part] * len(pieces.rolls)
-    found.origins += [Origin(path.name, 0, row) for row in range(1, len(pieces.rolls) + 1)]
-    found.sources.append(Source(path, digest, len(pieces.rolls), 0))
+    found.origins += [Origin(file, 0, row) for row in range(1, len(pieces.rolls) + 1)]
     if pieces.left_out:
         verb = "is no piano roll" if len(pieces.left_out) == 1 else "are no piano rolls"
-        found.notes.append(f"{path.name}: {listed(pieces.left_out)} {verb}, and left out.")
+        found.notes.append(f"{file}: {listed(pieces.left_out)} {verb}, and left out.")
 
 
 def _parts(found: Found, names: str) -> Sequence[str] | None:
