@@ -5,6 +5,7 @@ from __future__ import annotations
 from .estimators import NetworkEstimator, SequenceClassifier, SequenceRegressor, SequenceTagger
 from .forecaster import Forecaster
 from .language_models import LanguageModel
+from .music_model import MusicModel
 from .text_filler import TextFiller
 
 ESTIMATORS: dict[str, type[NetworkEstimator]] = {
@@ -15,4 +16,5 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "language-model": LanguageModel,
     "fill": TextFiller,
     "generate": LanguageModel,
+    "music": MusicModel,
 }

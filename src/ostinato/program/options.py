@@ -75,6 +75,7 @@ class NetworkOptions:
     attention: str = _flag("additive", "Of a translation: additive, multiplicative or none.")
     beam: int = _flag(5, "Hypotheses that the search of a translation or transcript follows; 1: the most probable.")
     length_penalty: float = _flag(1.0, "Power of its length by which a translation's score is divided; 0: none.")
+    chords: str = _flag("joint", "Of music: joint, each key of a frame after the lower ones, or apart: each by itself.")
     options: Mapping[str, Any] = _flag({}, "Options of the layers by name: zoneout, layer_norm, ...")
 
 
@@ -273,6 +274,8 @@ def _check(where: str, made: TrainOptions) -> None:
     if network.attention not in ("additive", "multiplicative", "none"):
         expected = "additive, multiplicative or none"
         raise InputError(phrase(where, "attention", expected, repr(network.attention)))
+    if network.chords not in ("joint", "apart"):
+        raise InputError(phrase(where, "chords", "joint or apart", repr(network.chords)))
     if not isinstance(network.length_penalty, int | float) or not 0 <= network.length_penalty < float("inf"):
         raise InputError(phrase(where, "length_penalty", "a number of 0 or more", repr(network.length_penalty)))
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):

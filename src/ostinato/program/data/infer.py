@@ -14,8 +14,8 @@ from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate")
-KNOWN = (*TRAINED, "translate", "transcribe", "music")
+TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "music")
+KNOWN = (*TRAINED, "translate", "transcribe")
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500

@@ -23,6 +23,7 @@ from .escape import table_cell
 from .forecasts import held_out_csv
 from .nats_table import nats_csv
 from .passage_table import passages_csv
+from .roll_table import rolls_csv
 
 FORMAT = 1
 
@@ -93,12 +94,14 @@ def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[
     Labels of one row are divided by `;`, tags by a space; their probability is the mean. A cell that a spreadsheet
     would run as a formula has an apostrophe in front. Passages of a text have the columns of `passages_csv`, other
     texts that were scored unit by unit those of `nats_csv`. Of windows: the table of forecasts, with bands of `levels`
-    percent.
+    percent. Of pieces of music: that of `rolls_csv`.
     """
     if truth.kind == "passage":
         return passages_csv(truth, predictions)
     if truth.kind == "window":
         return held_out_csv(truth, predictions, levels)
+    if truth.kind == "roll":
+        return rolls_csv(truth, predictions, lambda row: row_name(truth, row))
     if any(isinstance(value, np.ndarray) for value in predictions.values) and truth.target_kind == "text":
         return nats_csv(truth, predictions, lambda row: row_name(truth, row))
     file = io.StringIO()

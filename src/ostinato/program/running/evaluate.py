@@ -30,6 +30,7 @@ TABLES = {
     "by_step": "step ahead",
     "by_series": "series",
     "by_channel": "column",
+    "by_octave": "octave",
     "by_position": "units of a passage",
 }
 """What a task counts apart, by its name among the details → the heading of its rows."""
