@@ -269,6 +269,9 @@ def _check(where: str, made: TrainOptions) -> None:
         if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 100:
             remedy = "Write --levels 80,95."
             raise InputError(phrase(where, "levels", "percent above 0 and below 100", repr(level), remedy))
+    if len(set(network.levels)) < len(network.levels):
+        received = ",".join(f"{level:g}" for level in network.levels)
+        raise InputError(phrase(where, "levels", "different percents", received, "Write each once."))
     if network.scale not in ("auto", "none", "log"):
         raise InputError(phrase(where, "scale", "auto, none or log", repr(network.scale)))
     if network.attention not in ("additive", "multiplicative", "none"):

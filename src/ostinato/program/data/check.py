@@ -123,7 +123,7 @@ def targets(examples: Examples) -> Iterator[Finding]:
         if len(set(examples.targets)) == 1:
             yield Finding("error", f"{examples.target_name} is {examples.targets[0]:g} in every row.", len(examples))
         return
-    if examples.target_kind == "transcript" and len(set(examples.targets)) == 1 < len(examples):
+    if examples.target_kind in ("transcript", "translation") and len(set(examples.targets)) == 1 < len(examples):
         yield Finding("error", f"{examples.target_name} is the same text in every row.", len(examples))
     if examples.target_kind not in LABELLED:
         return

@@ -12,6 +12,7 @@ from ...errors import did_you_mean
 from ..options import DataOptions
 from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
+from .libraries import polars as pl
 from .refusals import listed, refused
 
 TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "music")
@@ -70,7 +71,8 @@ Rule = Callable[[Seen], Iterator[Reading]]
 
 def declared(seen: Seen) -> Iterator[Reading]:
     """Treebanks, .ts files and folders say themselves what their targets are."""
-    tasks = {"class": "classify", "labels": "classify", "number": "regress", "tags": "tag", "transcript": "transcribe"}
+    tasks = {"class": "classify", "labels": "classify", "number": "regress", "tags": "tag"}
+    tasks |= {"transcript": "transcribe", "translation": "translate"}
     if seen.form == "rows" and seen.declared:
         yield Reading(tasks[seen.declared], None, seen.declared, seen.what)
 
@@ -173,16 +175,24 @@ def equally_many(words: Column, tags: Column) -> bool:
 
 
 def text_to_text(seen: Seen) -> Iterator[Reading]:
-    """A target of many different texts beside an input text is for translation."""
+    """A target of many different texts beside an input text is for translation; under --task translate, any target.
+
+    What looks like dates or series is a text, too: a date that is to be written in another form.
+    """
     target = seen.target
-    if target is None or target.kind != "string" or seen.options.label_separator:
+    if target is None or seen.options.label_separator or target.values.dtype.is_nested():
         return
-    many = target.distinct > max(50, target.filled // 100) or 2 * target.distinct > target.filled
+    asked = seen.options.task == "translate"
+    if not asked and (target.kind not in ("string", "time", "series") or target.values.dtype != pl.String):
+        return
+    texts = target.cells.drop_nulls()
+    different, whole = texts.n_unique(), texts.len()
+    many = different > max(50, whole // 100) or 2 * different > whole
     tags = any(True for _ in tag_for_each_token(seen)) if many and seen.options.task is None else False
     for inputs in seen.inputs:
-        if inputs.kind == "text" and many and not tags:
-            because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
-            yield Reading("translate", inputs, None, because, "--task translate")
+        if inputs.kind == "text" and (many or asked) and not tags:
+            because = f"{target.name} has {different} different texts in {whole:,} rows"
+            yield Reading("translate", inputs, "translation", because, "--task translate")
 
 
 def text_from_values(seen: Seen) -> Iterator[Reading]:

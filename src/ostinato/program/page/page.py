@@ -20,6 +20,7 @@ from . import examples as shown
 from . import forecasts, pictures
 from .items import Samples, items_section
 from .passages import passages_section
+from .translations import translations_section
 
 MOST_METRICS = 9
 """Of the table of results, the task's own first."""
@@ -183,6 +184,10 @@ def _of_frames(content: PageContent, predictions: Predictions) -> list[Any]:
     return [tag("p", f"{len(content.truth)} pieces of {frames:,} frames.")]
 
 
+def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:
+    return translations_section(content.truth, predictions, content.private)
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -213,5 +218,6 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "text": _of_texts,
     "transcript": _of_transcripts,
     "frames": _of_frames,
+    "translation": _of_translations,
 }
 """What the page shows of the test rows, by the kind of their targets."""
