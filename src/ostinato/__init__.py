@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
     from .program.forecaster import Forecaster
     from .program.language_models import LanguageModel
+    from .program.music_model import MusicModel
     from .program.python import load, train
     from .program.text_filler import TextFiller
     from .program.transcriber import Transcriber
@@ -25,6 +26,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "LanguageModel",
+    "MusicModel",
     "RNN",
     "Cell",
     "Forecaster",
@@ -60,6 +62,7 @@ _LATER = {
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
     "LanguageModel": ".program.language_models",
+    "MusicModel": ".program.music_model",
     "TextFiller": ".program.text_filler",
     "Transcriber": ".program.transcriber",
     "Translator": ".program.translator",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .estimators import NetworkEstimator, SequenceClassifier, SequenceRegressor, SequenceTagger
 from .forecaster import Forecaster
 from .language_models import LanguageModel
+from .music_model import MusicModel
 from .text_filler import TextFiller
 from .transcriber import Transcriber
 from .translator import Translator
@@ -19,4 +20,5 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "generate": LanguageModel,
     "transcribe": Transcriber,
     "translate": Translator,
+    "music": MusicModel,
 }

@@ -25,8 +25,9 @@ TRAINED = (
     "generate",
     "translate",
     "transcribe",
+    "music",
 )
-KNOWN = (*TRAINED, "music")
+KNOWN = TRAINED
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -110,7 +111,7 @@ def text_alone(seen: Seen) -> Iterator[Reading]:
 def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
-        yield Reading("music", None, None, f"{seen.file} holds notes")
+        yield Reading("music", None, "frames", seen.what or f"{seen.file} holds notes", "--task music")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:

@@ -22,6 +22,7 @@ from .infer import Inputs, Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
 from .libraries import polars as pl
+from .music.files import are_music, read_music
 from .pairs.lines import are_lines, pairs_of, read_pair
 from .pairs.rows import tidied
 from .parquet import read_parquet
@@ -62,6 +63,11 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         raise _unreadable(error) from error
     if are_lines(options):
         return read_line_pairs(options, with_target)
+    try:
+        if are_music(options):
+            return read_music(options, with_target)
+    except OSError as error:
+        raise _unreadable(error) from error
     files = [(Path(path), "train") for path in options.paths]
     files += [(Path(path), part) for path, part in ((options.valid, "valid"), (options.test, "test")) if path]
     try:
@@ -127,7 +133,7 @@ def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Row
     if end in AUDIO:
         return one_clip(path, options.encoding, with_target)
     if end in MUSIC:
-        infer(Seen("music", path.name, replace(options, task=None)))
+        raise refused(path, "the files", "of one format", "music beside others", "Give files of music alone.")
     if end not in READ:
         remedy = "Save a spreadsheet as CSV." if end in (".xlsx", ".xls", ".ods") else "Convert the file."
         if len(options.paths) == 2:

@@ -193,6 +193,11 @@ def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]
     return transcripts_section(content.truth, predictions, details, content.pieces, content.private)
 
 
+def _of_frames(content: PageContent, predictions: Predictions) -> list[Any]:
+    frames = sum(map(len, content.truth.targets or []))
+    return [tag("p", f"{len(content.truth)} pieces of {frames:,} frames.")]
+
+
 def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:
     pieces = content.pieces, content.source_pieces
     return translations_section(content.truth, predictions, *pieces, content.private)
@@ -227,6 +232,7 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "future": _of_futures,
     "text": _of_texts,
     "transcript": _of_transcripts,
+    "frames": _of_frames,
     "translation": _of_translations,
 }
 """What the page shows of the test rows, by the kind of their targets."""

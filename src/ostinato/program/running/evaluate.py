@@ -30,6 +30,7 @@ TABLES = {
     "by_step": "step ahead",
     "by_series": "series",
     "by_channel": "column",
+    "by_octave": "octave",
     "by_position": "units of a passage",
     "by_edit": "edits of",
 }

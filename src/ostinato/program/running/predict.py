@@ -62,8 +62,8 @@ def predict_lines(
     opened = with_beam(open_model(model), beam, WHERE)
     answer_to = WAYS[opened.task.name].line if count is None else gaps_answer(opened, count)
     if answer_to is None:
-        expected = f"a file, as a {opened.task.name} reads whole series"
-        remedy = "Give a file with the series, or none, to forecast after the end of the training's."
+        reads, remedy = _NO_LINES[opened.task.name]
+        expected = f"a file, as {reads}"
         raise InputError(phrase(WHERE, "DATA", expected, "- for lines", remedy))
     status = 0
     for number, line in enumerate(lines):
@@ -132,8 +132,17 @@ WAYS: Mapping[str, Way] = {
     "forecast": Way(continued, None),
     "transcribe": Way(rows_table, row_answer),
     "translate": Way(rows_table, text_answer),
+    "music": Way(rows_table, None),
 }
 """How each task predicts, by its name."""
+_NO_LINES = {
+    "forecast": (
+        "a forecast reads whole series",
+        "Give a file with the series, or none, to forecast after the end of the training's.",
+    ),
+    "music": ("a model of music reads whole pieces", "Give a file of pieces, or none, for the test rows."),
+}
+"""Task → why a line is no input of it, and what to do."""
 
 
 def written(one: Predictions) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
 from .forecasting.forecast import Forecast
+from .music.music import Music
 from .regress import Regress
 from .tag import Tag
 from .task import Task
@@ -24,6 +25,7 @@ TASKS: dict[str, type[Task]] = {
     "fill": Fill,
     "transcribe": Transcribe,
     "translate": Translate,
+    "music": Music,
 }
 
 
