@@ -22,6 +22,8 @@ def with_beam(opened: Model, beam: int | None, where: str) -> Model:
     if beam < 1:
         remedy = "1 follows the most probable unit each time."
         raise InputError(phrase(where, "--beam", "a whole number of 1 or more", beam, remedy))
-    network: Any = opened.network
-    network.beam = beam
+    searching: tuple[Any, ...] = (opened.network, opened.task)
+    for part in searching:
+        if hasattr(part, "beam"):
+            part.beam = beam
     return opened
