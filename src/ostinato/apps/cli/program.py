@@ -18,7 +18,7 @@ from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
 
-_DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of folders of texts.", show_default=False)
+_DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of texts or recordings.", show_default=False)
 _MODEL = typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
 _JSON = typer.Option("--json", help="Print one JSON document instead of text.")
 _QUIET = typer.Option("--quiet", help="Print no progress.")
