@@ -13,6 +13,7 @@ from ostinato.program.options import NetworkOptions
 from ostinato.program.tasks.task import IGNORED
 from ostinato.program.tasks.translating import attention, pair_units
 from ostinato.program.tasks.translating.pair_units import PairUnits
+from ostinato.program.tasks.translating.scores import Read, Scores
 from ostinato.program.tasks.translating.translate import Translate
 from ostinato.program.training.evaluate import predict
 from program.tasks.made_pairs import backwards, in_order, strings, trained
@@ -64,6 +65,7 @@ def test_the_alignment_of_a_reversed_string_runs_from_the_end_to_the_beginning(r
         assert weights.argmax(1).tolist() == list(range(len(weights)))[::-1]
 
 
+@pytest.mark.slow
 def test_digits_are_sorted_in_every_held_out_string():
     texts = strings(6500, letters="0123456789", longest=6)
     train, valid, test = (in_order(texts[a:b]) for a, b in ((0, 6000), (6000, 6200), (6200, 6500)))
@@ -113,6 +115,29 @@ def test_what_the_padding_holds_changes_nothing(kind):
     x["source"][torch.arange(len(x["source"]))[:, None] >= batch.lengths] = 2
     x["units"][torch.arange(len(x["units"]))[:, None] >= x["steps"]] = 2
     assert torch.equal(loss, task.loss(network(x, batch.lengths), batch))
+
+
+@pytest.mark.parametrize("most", [1 << 24, 8])
+def test_the_nats_of_units_and_their_gradients_are_those_of_cross_entropy(most):
+    torch.manual_seed(0)
+    shapes = (3, 5, 4), (6, 4), (6,)
+    read, weight, bias = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    target = torch.randint(6, (3, 5))
+    target[2, 1:] = IGNORED
+    scored = Read(read, Scores(weight, bias))
+    scored.rows = most // 6
+    nats = scored.nats(target)
+    known = target.flatten() != IGNORED
+    expected = torch.nn.functional.cross_entropy(
+        (read @ weight.T + bias).flatten(0, 1)[known], target.flatten()[known], reduction="none"
+    )
+    torch.testing.assert_close(nats, expected)
+    factors = torch.randn(len(nats), dtype=torch.float64)
+    ours, theirs = (
+        torch.autograd.grad(values @ factors, (read, weight, bias), retain_graph=True) for values in (nats, expected)
+    )
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(a, b)
 
 
 def test_additive_scores_in_pieces_have_the_same_gradient(monkeypatch):

@@ -15,8 +15,19 @@ from .examples import InputKind, TargetKind
 from .libraries import polars as pl
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "translate")
-KNOWN = (*TRAINED, "transcribe", "music")
+TRAINED = (
+    "classify",
+    "regress",
+    "tag",
+    "forecast",
+    "language-model",
+    "fill",
+    "generate",
+    "translate",
+    "transcribe",
+    "music",
+)
+KNOWN = TRAINED
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -38,7 +49,7 @@ class Seen:
     """What the rules look at."""
 
     form: str
-    """table, rows (a format that gives its own inputs), text, music or audio."""
+    """table, rows (a format that gives its own inputs), text or music."""
     file: str
     options: DataOptions
     what: str = ""
@@ -100,13 +111,7 @@ def text_alone(seen: Seen) -> Iterator[Reading]:
 def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
-        yield Reading("music", None, None, f"{seen.file} holds notes")
-
-
-def sound(seen: Seen) -> Iterator[Reading]:
-    """Recordings are for transcription."""
-    if seen.form == "audio":
-        yield Reading("transcribe", None, None, f"{seen.file} is a recording")
+        yield Reading("music", None, "frames", seen.what or f"{seen.file} holds notes", "--task music")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:
@@ -224,7 +229,7 @@ def transcripts(seen: Seen) -> Iterator[Reading]:
         if inputs.kind in ("series", "text", "tokens"):
             because = f"--task transcribe asks for {target.name} from {listed(inputs.columns) or inputs.kind}"
             if audio:
-                because = f"{target.name} is the text of the recordings of {audio}"
+                because = f"{target.name} is the text of --audio {audio}"
             yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
 
 
@@ -258,7 +263,6 @@ RULES: Sequence[Rule] = (
     declared,
     text_alone,
     notes,
-    sound,
     several_labels,
     few_values,
     numbers,

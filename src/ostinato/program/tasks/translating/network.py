@@ -12,33 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...options import NetworkOptions
 from ..networks import output_width, recurrent
 from ..pooling import last_output
-from ..texts.fill_network import Joined
 from .attention import Attention
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of the units from what is read: their weights are the embeddings of the units, O. Press and L. Wolf, Using
-    the output embedding to improve language models, arXiv 1608.05859."""
-
-    weight: Tensor
-    """[V, E]"""
-    bias: Tensor
-    """[V]"""
-
-    @property
-    def out_features(self) -> int:
-        """V"""
-        return len(self.bias)
-
-    def __call__(self, read: Tensor) -> Tensor:
-        """[..., V] of [..., E]."""
-        return F.linear(read, self.weight, self.bias)
+from .scores import Read, Scores
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,7 @@ class Translated:
     memory: Memory
     start: Sequence[Tensor]
     """The decoder's first state: [L, B, ·] of each of its parts."""
-    read: Joined | None
+    read: Read | None
     """What scores of the units of the targets are computed from, in pieces; None of sources without targets."""
 
     def of(self, rows: Tensor) -> Translated:
@@ -130,7 +109,7 @@ class TranslationNetwork(nn.Module):
         if "units" not in x:
             return Translated(self, memory, start, None)
         steps, _ = self.decoder(self._embedded(x["units"], memory), _state(start), lengths=x["steps"].cpu())
-        return Translated(self, memory, start, Joined(self._read(steps, memory), self._scores()))
+        return Translated(self, memory, start, Read(self._read(steps, memory), self._scores()))
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, list[Tensor]]:
         """What is read of sources int64 [T, B], and the decoder's first state."""

@@ -152,7 +152,7 @@ class Translate(ScoredTask):
         if weights is None:
             return None
         lengths = batch.lengths[first].tolist()
-        return [weights[: len(o.units), :n, k].cpu().numpy() for k, (o, n) in enumerate(zip(found, lengths))]
+        return [weights[: len(o.units), :n, k].detach().cpu().numpy() for k, (o, n) in enumerate(zip(found, lengths))]
 
     def pieces(self, text: str) -> list[str]:
         """[U] the units of a translation, as a page shows them."""
