@@ -106,10 +106,10 @@ def generate(
     json: Annotated[bool, _JSON] = False,
     **options: Any,
 ) -> None:
-    """Write texts with a model of texts or items, and say how much of them is in its training text."""
-    from ostinato.program.commands.generate import write_texts
+    """Write texts, or MIDI files, with a model of texts, items or music, and say how much is in its training rows."""
+    from ostinato.program.commands.generate import write_with
 
-    _end(json, lambda: write_texts(model, given or (), options, json))
+    _end(json, lambda: write_with(model, given or (), options, json))
 
 
 @with_flags(

@@ -37,9 +37,9 @@ def labels_of(target: Any) -> tuple[str, ...]:
 
 def empty_inputs(examples: Examples) -> Iterator[Finding]:
     """Texts without a character, sentences without a token, series without a step."""
-    if examples.kind not in ("text", "tokens", "series"):
+    if examples.kind not in ("text", "tokens", "series", "roll"):
         return
-    noun = {"text": "text", "tokens": "sentence", "series": "series"}[examples.kind]
+    noun = {"text": "text", "tokens": "sentence", "series": "series", "roll": "piece"}[examples.kind]
     if examples.kind == "text":
         count = sum(not value.strip() for value in examples.inputs)
     else:
@@ -78,7 +78,7 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
                 yield Finding("warning", sentence, len(cells), without)
         return
     if steps is None:
-        same = {tuple(x) if isinstance(x, list) else x for x in examples.inputs}
+        same = {row_key(examples.kind, x) for x in examples.inputs}
         if len(same) == 1 < len(examples):
             yield Finding("error", "Every row has the same input.", len(examples))
         return
@@ -97,7 +97,8 @@ def duplicates(examples: Examples) -> Iterator[Finding]:
     if examples.successive:
         return
     keys = [row_key(examples.kind, value) for value in examples.inputs]
-    targets = [None] * len(keys) if examples.targets is None else [repr(target) for target in examples.targets]
+    own = examples.targets is None or examples.target_kind == "frames"
+    targets = [None] * len(keys) if own else [repr(target) for target in examples.targets or ()]
     whole = Counter(zip(keys, targets))
     same = sum(count - 1 for count in whole.values())
     if same:

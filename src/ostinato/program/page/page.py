@@ -21,6 +21,7 @@ from . import examples as shown
 from . import forecasts, pictures
 from .items import Samples, items_section
 from .passages import passages_section
+from .transcripts import transcripts_section
 from .translations import translations_section
 
 MOST_METRICS = 9
@@ -29,6 +30,9 @@ _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
 .token.wrong small { color: var(--mark); margin-left: 0.2rem; }
 .sentence { line-height: 1.9; }
+.edits { white-space: pre-wrap; overflow-wrap: anywhere; }
+.edits del { color: var(--red); }
+.edits ins { color: var(--blue); font-weight: bold; }
 """
 
 
@@ -185,7 +189,13 @@ def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
 
 
 def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]:
-    return [] if content.private else [shown.transcript_table(content.truth, predictions)]
+    details = {} if content.outcome is None else content.outcome.network.details
+    return transcripts_section(content.truth, predictions, details, content.pieces, content.private)
+
+
+def _of_frames(content: PageContent, predictions: Predictions) -> list[Any]:
+    frames = sum(map(len, content.truth.targets or []))
+    return [tag("p", f"{len(content.truth)} pieces of {frames:,} frames.")]
 
 
 def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:
@@ -222,6 +232,7 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "future": _of_futures,
     "text": _of_texts,
     "transcript": _of_transcripts,
+    "frames": _of_frames,
     "translation": _of_translations,
 }
 """What the page shows of the test rows, by the kind of their targets."""

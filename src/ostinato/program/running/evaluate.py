@@ -30,7 +30,9 @@ TABLES = {
     "by_step": "step ahead",
     "by_series": "series",
     "by_channel": "column",
+    "by_octave": "octave",
     "by_position": "units of a passage",
+    "by_edit": "edits of",
 }
 """What a task counts apart, by its name among the details → the heading of its rows."""
 MOST_STEPS = 24

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import InputError, OstinatoError, phrase
 from ..data.examples import Examples
 from ..data.read import read
+from ..data.sound.rows import heard_line
 from ..folder.documents import predictions_csv
 from ..folder.passage_table import nats_answer
 from ..storage import write_bytes
@@ -61,8 +62,8 @@ def predict_lines(
     opened = with_beam(open_model(model), beam, WHERE)
     answer_to = WAYS[opened.task.name].line if count is None else gaps_answer(opened, count)
     if answer_to is None:
-        expected = f"a file, as a {opened.task.name} reads whole series"
-        remedy = "Give a file with the series, or none, to forecast after the end of the training's."
+        reads, remedy = _NO_LINES[opened.task.name]
+        expected = f"a file, as {reads}"
         raise InputError(phrase(WHERE, "DATA", expected, "- for lines", remedy))
     status = 0
     for number, line in enumerate(lines):
@@ -89,6 +90,8 @@ def rows_table(opened: Model, data: Path | None) -> str:
 def row_answer(opened: Model, line: str, number: int) -> str:
     """The prediction of a row of the kind that the task reads."""
     task: Any = opened.task
+    if opened.config.options.data.audio is not None:
+        return written(predicted(opened, heard_line(line, opened.config.options.data)))
     inputs = task.inputs
     return written(predicted(opened, from_line(line, inputs.kind, len(inputs.channels) or 1, WHERE)))
 
@@ -127,9 +130,19 @@ WAYS: Mapping[str, Way] = {
     "fill": Way(rows_table, gap_answer),
     "generate": Way(items_table, line_answer),
     "forecast": Way(continued, None),
+    "transcribe": Way(rows_table, row_answer),
     "translate": Way(rows_table, text_answer),
+    "music": Way(rows_table, None),
 }
 """How each task predicts, by its name."""
+_NO_LINES = {
+    "forecast": (
+        "a forecast reads whole series",
+        "Give a file with the series, or none, to forecast after the end of the training's.",
+    ),
+    "music": ("a model of music reads whole pieces", "Give a file of pieces, or none, for the test rows."),
+}
+"""Task → why a line is no input of it, and what to do."""
 
 
 def written(one: Predictions) -> str:

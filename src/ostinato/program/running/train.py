@@ -21,7 +21,7 @@ from ...lens.render.html.page import MOST_DRAWN
 from ..data.found import Data, changed_source, read_data
 from ..folder.config import Config
 from ..folder.load import load
-from ..folder.names import new_folder
+from ..folder.names import default_folder, new_folder
 from ..folder.save import write
 from ..options import TrainOptions
 from ..storage import write_bytes
@@ -165,7 +165,7 @@ def fitted_network(ready: Readied, begin: Beginning, folder: Path | None, stop: 
     found = None
     if len(test):
         with kernel_threads(world.threads()):
-            found = predict_shared(task, network, task.encode(test), options.fit.device, world)
+            found = predict_shared(task, network, task.encode(test), options.fit.device, world, quick=False)
     world.close()
     return Trained(network, fitted, None if found is None else found[0])
 
@@ -186,8 +186,7 @@ def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
 
 def started_folder(options: TrainOptions, processes: int = 1) -> Path:
     """A new folder with what `--resume` needs to begin again."""
-    first = Path(options.data.paths[0]).name.partition(".")[0] or "ostinato"
-    folder = new_folder(options.run.out or Path(f"{first}-model"))
+    folder = new_folder(options.run.out or default_folder(options.data.paths, options.data.task))
     (folder / RESUME).mkdir()
     known = options.to_json() if processes == 1 else {**options.to_json(), "processes": processes}
     content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -243,7 +242,7 @@ def other_entries(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> list[str
         return [content.get(key) for key in ("unit", "entries", "classes", "model", "values")]
 
     own_sides = ("vocabulary.json", "tokenizer.json")
-    names = (*own_sides, *(SOURCE + name for name in own_sides), "labels.json", "conditions.json")
+    names = (*own_sides, *(SOURCE + name for name in own_sides), "labels.json", "conditions.json", "transcripts.json")
     return [name for name in names if entries(theirs, name) != entries(own, name)]
 
 
