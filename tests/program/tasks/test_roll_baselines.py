@@ -1,6 +1,7 @@
 """Baselines of music: counts and regressions with known answers, and the figures that counting gives on chorales."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,9 +46,12 @@ def test_counts_are_those_of_the_frames_with_half_added():
 @pytest.mark.parametrize("window", [1, 3])
 def test_the_slope_of_a_regression_is_that_of_its_loss(below, window, monkeypatch):
     found = {}
-    monkeypatch.setattr(
-        rolls, "minimize", lambda f, first, **_: found.update(f=f, x=first) or type("R", (), {"x": first})
-    )
+
+    def kept(objective, first, **_):
+        found.update(f=objective, x=first)
+        return SimpleNamespace(x=first)
+
+    monkeypatch.setattr(rolls, "minimize", kept)
     KeyRegression(window, below).fit(noise([9, 5, 7]))
     x = found["x"] + np.random.default_rng(0).normal(size=len(found["x"])) * 0.3
     _, slope = found["f"](x)
