@@ -48,3 +48,6 @@ class RealTask:
     note: str = ""
     metrics: tuple[str, ...] = SHARES
     """Those of the task's table that are recorded."""
+    asked: Callable[[Path, Path], Given] | None = None
+    """(folder of data, folder for made files) → options of `ostinato evaluate` on the model, whose report is recorded,
+    too."""

@@ -20,7 +20,7 @@ from typing import Any
 from real_data import TASKS
 from real_task import RealTask
 from results_page import page
-from torch_twin import compare, options_of
+from torch_twin import compare, options_given
 
 from ostinato.apps.environment import environment
 
@@ -98,12 +98,17 @@ def run(task: RealTask, options: argparse.Namespace) -> None:
                 record["runs"].append(trained(task, seed, folder, options.data, limits))
                 save(path, record)
                 print(task.name, record["runs"][-1], flush=True)
-            if "torch" not in record and (folder / f"{task.name}-{seed}").exists():
-                threads = options.threads or record["runs"][-1]["threads"]
-                made = options_of(folder / f"{task.name}-{seed}")
-                record["torch"] = {**asdict(compare(made, options.twin_updates, threads)), "load": os.getloadavg()[0]}
-                save(path, record)
-                print(task.name, record["torch"], flush=True)
+        if "torch" not in record:
+            record["torch"] = beside_torch(task, folder, options, record["runs"][-1]["threads"])
+            save(path, record)
+            print(task.name, record["torch"], flush=True)
+
+
+def beside_torch(task: RealTask, folder: Path, options: argparse.Namespace, threads: int) -> dict[str, Any]:
+    """The times of some updates of the task's network and of the same on torch.nn."""
+    made = options_given({**task.given(options.data, folder), "threads": options.threads or threads})
+    found = compare(made, options.twin_updates, options.threads or threads)
+    return {**asdict(found), "load": round(os.getloadavg()[0], 1)}
 
 
 def save(path: Path, record: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
-"""The network of a model folder with torch.nn's layers in place of ours: what the same updates cost there."""
+"""The network of a training with torch.nn's layers in place of ours: what the same updates cost there."""
 
 import copy
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -15,6 +16,7 @@ import ostinato
 from ostinato.program.data.found import read_data
 from ostinato.program.options import TrainOptions
 from ostinato.program.running.prepare import prepare
+from ostinato.program.tasks.registry import task_named
 from ostinato.program.tasks.task import Batch
 from ostinato.program.training.feeds import feed_of
 from ostinato.program.training.seeds import new_network
@@ -99,8 +101,9 @@ def timed(updater: Updater, batch: Batch, update: int, rate: float) -> float:
     return time.perf_counter() - begun
 
 
-def options_of(folder: Path) -> TrainOptions:
-    """The options of a model folder, with the cell by its name in the catalogue."""
-    from ostinato.program.folder.load import load
-
-    return load(folder).config.options
+def options_given(given: Mapping[str, Any], where: str = "results") -> TrainOptions:
+    """The options of `ostinato train` that are written as words, as a training with them resolves them."""
+    lists = {name: str(given[name]).split(",") for name in ("columns", "given", "series", "features") if name in given}
+    paths = {name: Path(given[name]) for name in ("valid", "test") if name in given}
+    options = TrainOptions.of(where, {**given, **lists, **paths, "paths": tuple(given["paths"])})
+    return options.for_task(task_named(read_data(options.data).dataset.task).defaults)

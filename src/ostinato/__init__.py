@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .program.music_model import MusicModel
     from .program.python import load, train
     from .program.text_filler import TextFiller
+    from .program.transcriber import Transcriber
+    from .program.translator import Translator
 
 __all__ = [
     "GRU",
@@ -33,6 +35,8 @@ __all__ = [
     "SequenceRegressor",
     "SequenceTagger",
     "TextFiller",
+    "Transcriber",
+    "Translator",
     "TruncatedBPTT",
     "__version__",
     "cell",
@@ -60,6 +64,8 @@ _LATER = {
     "LanguageModel": ".program.language_models",
     "MusicModel": ".program.music_model",
     "TextFiller": ".program.text_filler",
+    "Transcriber": ".program.transcriber",
+    "Translator": ".program.translator",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

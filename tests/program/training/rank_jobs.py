@@ -119,6 +119,8 @@ def examples(task: str, count: int, seed: int) -> Examples:
         return Examples("roll", rolls, "frames", rolls, ("60", "62", "64", "65", "67"))
     if task == "fill":
         return each_text([" ".join(row) for row in rows])
+    if task == "translate":
+        return Examples("text", [" ".join(r) for r in rows], "translation", [" ".join(r[::-1][:4]) for r in rows])
     texts = [" ".join(row) for row in rows]
     if task == "tag":
         return Examples("tokens", rows, "tags", [["V" if len(w) > 4 else "N" for w in row] for row in rows])
@@ -155,7 +157,7 @@ def setting(kind: str, batch: int):
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "music", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "translate", "music", "streams")
 
 
 def steps() -> dict[str, list[float]]:

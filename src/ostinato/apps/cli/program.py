@@ -85,6 +85,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="A new file for the table. [default: printed]")] = None,
     fill: Annotated[str | None, typer.Option(help="A text with ___ for each missing unit; - reads lines.")] = None,
     count: Annotated[int | None, typer.Option(help="Units that are listed of each gap. [default: 5]")] = None,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses of a search. [default: the training's]")] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Predict the rows of a file: a table in, a table out. With - lines are answered; a forecast continues series."""
@@ -92,8 +93,8 @@ def predict(
     from ostinato.program.commands.model import predict_rows
 
     if fill is not None or count is not None or json:
-        _end(json, lambda: fill_gaps(model, fill, {"DATA": data, "--out": out}, count, json))
-    raise typer.Exit(predict_rows(model, data, out))
+        _end(json, lambda: fill_gaps(model, fill, {"DATA": data, "--out": out, "--beam": beam}, count, json))
+    raise typer.Exit(predict_rows(model, data, out, beam))
 
 
 @with_flags([WritingOptions])

@@ -10,6 +10,7 @@ import numpy as np
 
 from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
+from .pairs.findings import pair_findings, shared_targets
 from .refusals import listed
 from .row_keys import by_target, row_key
 from .text.findings import shared_passages
@@ -21,10 +22,10 @@ def check(dataset: DataSet, split: Split) -> list[Finding]:
     """Every finding about the files, the columns, the rows, the classes and the split."""
     examples = dataset.examples
     found = list(dataset.findings)
-    for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets):
+    for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets, pair_findings):
         found += look(examples)
-    looks = (empty_parts, leakage, groups_across, labels_outside_train, characters_outside_train, shared_passages)
-    for look_at_split in looks:
+    looks = (empty_parts, leakage, groups_across, labels_outside_train, characters_outside_train)
+    for look_at_split in (*looks, shared_passages, shared_targets):
         found += look_at_split(examples, split)
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 
@@ -103,7 +104,7 @@ def duplicates(examples: Examples) -> Iterator[Finding]:
     if same:
         verb = "repeats" if same == 1 else "repeat"
         yield Finding("note", f"{many(same, 'row')} {verb} an earlier row, input and target.", same)
-    if by_target(examples):
+    if by_target(examples) or examples.target_kind == "translation":
         return
     different = Counter(key for key, _ in whole)
     unclear = sum(count > 1 for count in different.values())

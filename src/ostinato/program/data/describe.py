@@ -40,7 +40,8 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         rest = dataset.sources[MOST_SOURCES:]
         lines.append(f"and {many(len(rest), 'more file')}: {many(sum(source.rows for source in rest), 'row')}")
     parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
-    how = "given" if split.given else "by a hash of each " + ("group" if examples.groups is not None else "row")
+    unit = "group" if examples.groups is not None else "source" if examples.target_kind == "translation" else "row"
+    how = "given" if split.given else f"by a hash of each {unit}"
     how = ("by time" if examples.kind == "window" else "successive") if examples.successive else how
     lines.append(f"split ({how}): " + ", ".join(f"{name} {len(rows):,}" for name, rows in parts))
     if examples.targets is not None and examples.target_kind in LABELLED:
@@ -49,6 +50,10 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         lines.append(f"{examples.target_name}: {listed(named)}")
     elif examples.targets is not None and examples.target_kind == "number":
         lines.append(f"{examples.target_name}: from {min(examples.targets):g} to {max(examples.targets):g}")
+    elif examples.targets is not None and examples.target_kind == "translation":
+        sides = f"{listed(examples.channels)} to {examples.target_name}"
+        sources = many(len(set(examples.inputs)), "source")
+        lines.append(f"{sides}: {sources} with {many(len(examples), 'translation')}")
     if examples.kind == "roll":
         lines.append(rolls_of(examples))
     if examples.kind in ("series", "features"):

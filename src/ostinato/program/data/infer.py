@@ -15,8 +15,18 @@ from .examples import InputKind, TargetKind
 from .libraries import polars as pl
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "music")
-KNOWN = (*TRAINED, "translate", "transcribe")
+TRAINED = (
+    "classify",
+    "regress",
+    "tag",
+    "forecast",
+    "language-model",
+    "fill",
+    "generate",
+    "translate",
+    "transcribe",
+    "music",
+)
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -38,7 +48,7 @@ class Seen:
     """What the rules look at."""
 
     form: str
-    """table, rows (a format that gives its own inputs), text, music or audio."""
+    """table, rows (a format that gives its own inputs), text or music."""
     file: str
     options: DataOptions
     what: str = ""
@@ -101,12 +111,6 @@ def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
         yield Reading("music", None, "frames", seen.what or f"{seen.file} holds notes", "--task music")
-
-
-def sound(seen: Seen) -> Iterator[Reading]:
-    """Recordings are for transcription."""
-    if seen.form == "audio":
-        yield Reading("transcribe", None, None, f"{seen.file} is a recording")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:
@@ -224,7 +228,7 @@ def transcripts(seen: Seen) -> Iterator[Reading]:
         if inputs.kind in ("series", "text", "tokens"):
             because = f"--task transcribe asks for {target.name} from {listed(inputs.columns) or inputs.kind}"
             if audio:
-                because = f"{target.name} is the text of the recordings of {audio}"
+                because = f"{target.name} is the text of --audio {audio}"
             yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
 
 
@@ -258,7 +262,6 @@ RULES: Sequence[Rule] = (
     declared,
     text_alone,
     notes,
-    sound,
     several_labels,
     few_values,
     numbers,
@@ -276,35 +279,21 @@ def choices(seen: Seen) -> Sequence[Inputs | None]:
 
 
 def infer(seen: Seen) -> Reading:
-    """The one reading that fits, and that can be trained.
+    """The one reading that fits.
 
-    Raises InputError where none or several fit, with each of them and the option that chooses it, and for a
-    task that is recognised and cannot be trained yet.
+    Raises InputError where none or several fit, with each of them and the option that chooses it.
     """
     task = seen.options.task
-    if task is not None and task not in KNOWN:
-        raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, KNOWN))
+    if task is not None and task not in TRAINED:
+        raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, TRAINED))
     asked = seen.options.given or (task == "generate" and seen.form != "text")
     every = [reading for rule in ((text_from_given,) if asked else RULES) for reading in rule(seen)]
     fitting = [reading for reading in every if task in (None, reading.task)]
-    if not fitting and task in KNOWN[len(TRAINED) :]:
-        raise untrained(seen, str(task), "--task asks for it")
     if not fitting:
         raise no_reading(seen, every)
     if len(fitting) > 1:
         raise several_readings(seen, fitting)
-    reading = fitting[0]
-    if reading.task not in TRAINED:
-        raise untrained(seen, reading.task, reading.because)
-    return reading
-
-
-def untrained(seen: Seen, task: str, because: str) -> Exception:
-    """The refusal of a task that the program knows and cannot train."""
-    remedy = (
-        "This version does not train such models yet. If the file is for another task, name it by --task and --target."
-    )
-    return refused(seen.file, "the task", listed(TRAINED), f"{task}, because {because}", remedy)
+    return fitting[0]
 
 
 def no_reading(seen: Seen, every: Sequence[Reading]) -> Exception:

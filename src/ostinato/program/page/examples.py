@@ -75,16 +75,6 @@ def number_table(truth: Examples, predictions: Predictions) -> Html:
     return table("Largest errors", ("row", "true", "predicted", "error"), rows)
 
 
-def transcript_table(truth: Examples, predictions: Predictions) -> Html:
-    """The first rows, with what they say and what the network wrote."""
-    targets = truth.targets or []
-    rows = [
-        (_where(truth, row), shortened(str(targets[row])), shortened(str(value)))
-        for row, value in enumerate(predictions.values[:MOST_ROWS])
-    ]
-    return table("The first test rows", ("row", "true", "predicted"), rows)
-
-
 def tagged_sentences(truth: Examples, predictions: Predictions) -> Html:
     """Sentences with most mistakes: each word shaded by the probability of its tag, wrong tags named below the word."""
     order = sorted(range(len(truth)), key=lambda r: -_wrong(truth, predictions, r))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data.examples import Examples
 from ..data.read import read, read_one
+from ..data.rows import Rows
 from ..data.tables import Table
 from ..data.text.files import are_texts
 from ..folder.documents import predictions_csv, row_name
@@ -43,7 +44,11 @@ def has_target(options: DataOptions) -> bool:
     if are_texts(options):
         return True
     piece = read_one(options.paths[0], options, with_target=False)
-    return options.target in piece.frame.columns if isinstance(piece, Table) else piece.targets is not None
+    return (
+        options.target in piece.frame.columns
+        if isinstance(piece, Table)
+        else isinstance(piece, Rows) and piece.targets is not None
+    )
 
 
 def written_table(writer: Writer, examples: Examples) -> str:

@@ -29,6 +29,7 @@ from ..tasks.cell_argument import resolve_cell
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions
+from ..tasks.translating.pair_units import SOURCE
 from ..training.devices import check_device
 from ..training.evaluate import predict_shared
 from ..training.fit import Fitted, Surroundings, fit
@@ -164,7 +165,7 @@ def fitted_network(ready: Readied, begin: Beginning, folder: Path | None, stop: 
     found = None
     if len(test):
         with kernel_threads(world.threads()):
-            found = predict_shared(task, network, task.encode(test), options.fit.device, world)
+            found = predict_shared(task, network, task.encode(test), options.fit.device, world, quick=False)
     world.close()
     return Trained(network, fitted, None if found is None else found[0])
 
@@ -240,7 +241,8 @@ def other_entries(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> list[str
         content = files.get(name, {})
         return [content.get(key) for key in ("unit", "entries", "classes", "model", "values")]
 
-    names = ("vocabulary.json", "tokenizer.json", "labels.json", "conditions.json")
+    own_sides = ("vocabulary.json", "tokenizer.json")
+    names = (*own_sides, *(SOURCE + name for name in own_sides), "labels.json", "conditions.json", "transcripts.json")
     return [name for name in names if entries(theirs, name) != entries(own, name)]
 
 

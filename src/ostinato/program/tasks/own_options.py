@@ -11,7 +11,8 @@ from ..options import TrainOptions
 FORECASTS = ("forecast",)
 MUSIC = ("music",)
 STREAMS = ("language-model",)
-TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill")
+TRANSLATIONS = ("translate",)
+TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill", "translate", "transcribe")
 TASKS = {
     "context": FORECASTS,
     "levels": FORECASTS,
@@ -21,6 +22,9 @@ TASKS = {
     "unit": TEXTS,
     "lowercase": TEXTS,
     "vocabulary": TEXTS,
+    "attention": TRANSLATIONS,
+    "beam": (*TRANSLATIONS, "transcribe"),
+    "length_penalty": TRANSLATIONS,
     "chords": MUSIC,
     "vectors": ("classify", "regress", "tag"),
 }

@@ -12,6 +12,8 @@ from .task import Task
 from .texts.fill import Fill
 from .texts.generate import Generate
 from .texts.language_model import LanguageModel
+from .transcribing.transcribe import Transcribe
+from .translating.translate import Translate
 
 TASKS: dict[str, type[Task]] = {
     "classify": Classify,
@@ -21,6 +23,8 @@ TASKS: dict[str, type[Task]] = {
     "generate": Generate,
     "language-model": LanguageModel,
     "fill": Fill,
+    "transcribe": Transcribe,
+    "translate": Translate,
     "music": Music,
 }
 
