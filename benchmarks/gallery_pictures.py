@@ -19,8 +19,7 @@ from ostinato.program.page.transcripts import spikes_of
 from ostinato.program.running.evaluate import test_rows
 from ostinato.program.running.model import Model, open_model
 from ostinato.program.running.predict import predicted
-from ostinato.program.running.predict_items import named_values
-from ostinato.program.running.writing import Request, Writer
+from ostinato.program.running.writing import Request, Writer, named_values
 from ostinato.program.tasks.task import Predictions
 from ostinato.program.tasks.texts.sampling import Sampling
 

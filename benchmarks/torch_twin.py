@@ -32,6 +32,7 @@ class Packed(nn.Module):
     def __init__(self, layer: ostinato.Recurrent, kind: Any) -> None:
         super().__init__()
         self.bidirectional, self.cell, self.input_size = layer.bidirectional, layer.cell, layer.input_size
+        self.hidden_size, self.num_layers, self.proj_size = layer.hidden_size, layer.num_layers, layer.proj_size
         self.layer = kind(
             layer.input_size,
             layer.hidden_size,
