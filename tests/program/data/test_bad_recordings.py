@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import InputError
-from ostinato.program.data import infer
 from ostinato.program.data.read import read
 from ostinato.program.data.sound import signals
 from ostinato.program.data.sound.rows import heard_line
@@ -18,12 +17,6 @@ from program.data.made_sounds import encoded, tones, write_clips
 
 FOUR = re.compile(r"(?s).+: .+ must be .+, got .+\. ?.*")
 WHOLE = encoded(tones(440))
-
-
-@pytest.fixture(autouse=True)
-def _trained(monkeypatch):
-    if "transcribe" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "transcribe"))
 
 
 def message(*paths, with_target=True, **named):
@@ -252,10 +245,13 @@ def test_audio_beside_other_options_and_formats_is_refused(tmp_path):
 
 
 def test_a_line_that_names_no_recording_is_refused(tmp_path):
-    for line in ("", "none.wav", "*.wav", "https://example.org/a.wav"):
+    for line in ("none.wav", "*.wav", "https://example.org/a.wav", str(tmp_path)):
         with pytest.raises(InputError) as caught:
             heard_line(f"{line}\n", options(rate=8000))
         assert FOUR.fullmatch(str(caught.value))
+    with pytest.raises(InputError) as caught:
+        heard_line(" \n", options(rate=8000))
+    assert str(caught.value) == "ostinato predict: a line must be the path of a recording, got an empty line."
 
 
 def read_or_refuse(data):

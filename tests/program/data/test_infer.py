@@ -155,7 +155,6 @@ def test_what_two_rules_fit_is_refused_with_both_readings_and_the_option(tmp_pat
     [
         ("a.mid", "x", {}, "music"),
         ("a.txt", "Go.\tVa !\nHi.\tSalut !\n", {"columns": ("en", "fr"), "target": "fr"}, "translate"),
-        ("a.csv", table(s=["1 2", "3 4"] * 6, words=NOTES), {"target": "words"}, "transcribe"),
     ],
 )
 def test_what_this_version_does_not_train_is_recognised_and_said(tmp_path, name, content, named, task):

@@ -7,7 +7,6 @@ import pytest
 import soundfile
 
 from ostinato.errors import InputError
-from ostinato.program.data import infer
 from ostinato.program.data.found import changed_source
 from ostinato.program.data.read import read
 from ostinato.program.data.sound.log_mel import log_mel
@@ -16,12 +15,6 @@ from program.data.made import options, write
 from program.data.made_sounds import encoded, tones, write_clips
 
 TEXTS = ["a bb", "b", "c a", "a", "ba"]
-
-
-@pytest.fixture(autouse=True)
-def _trained(monkeypatch):
-    if "transcribe" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "transcribe"))
 
 
 def table_of(folder, names, texts=TEXTS, **how):
@@ -44,7 +37,7 @@ def test_a_column_of_paths_is_read_as_log_mel_frames(tmp_path):
     assert examples.inputs[0].dtype == np.float32
     np.testing.assert_array_equal(examples.inputs[0], log_mel(samples, rate, 12))
     assert found.because == (
-        "The task is transcribe: said is the text of the recordings of path, and path is read as recordings."
+        "The task is transcribe: said is the text of --audio path, and path is read as recordings."
     )
     assert list(found.notes) == ["Recordings are read at 8,000 samples a second, the rate of the first."]
     resolved = found.options

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from ostinato.program.data import infer
 from ostinato.program.data.check import check
 from ostinato.program.data.examples import DataSet, Examples
 from ostinato.program.data.from_python import examples_from
@@ -12,12 +11,6 @@ from program.data.made import read_made, refusal
 
 N = range(12)
 TEXTS = [f"text {n}" for n in N]
-
-
-@pytest.fixture(autouse=True)
-def _trained(monkeypatch):
-    if "transcribe" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "transcribe"))
 
 
 def table(**columns):

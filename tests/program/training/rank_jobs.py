@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,8 +114,13 @@ def examples(task: str, count: int, seed: int) -> Examples:
         values[::7] = np.nan  # the truth of some steps is missing, so that shares differ in their units
         return made_windows.examples(made_windows.windows(made_windows.series(values), 24, count + 23, 24, 3))
     rows, draw = sentences(count, seed)
+    if task == "music":
+        rolls = [(draw.random((3 + len(row), 5)) < 0.4).astype(np.uint8) for row in rows]
+        return Examples("roll", rolls, "frames", rolls, ("60", "62", "64", "65", "67"))
     if task == "fill":
         return each_text([" ".join(row) for row in rows])
+    if task == "translate":
+        return Examples("text", [" ".join(r) for r in rows], "translation", [" ".join(r[::-1][:4]) for r in rows])
     texts = [" ".join(row) for row in rows]
     if task == "tag":
         return Examples("tokens", rows, "tags", [["V" if len(w) > 4 else "N" for w in row] for row in rows])
@@ -129,6 +135,7 @@ def examples(task: str, count: int, seed: int) -> Examples:
 
 
 NETWORK = NetworkOptions(hidden=6, embedding=5, dropout=0.0)
+ONE_DIRECTION = replace(NETWORK, both_directions=False)
 
 
 def setting(kind: str, batch: int):
@@ -138,11 +145,11 @@ def setting(kind: str, batch: int):
         task, rows = NextUnit(), text(40, 0)
         torch.manual_seed(7)
         return task, Predictor(), task.encode(Examples("series", rows, "text", rows, successive=True)), options
-    train = examples(kind, 50, 1)
-    task = task_named("classify" if kind == "labels" else kind).encode_from(train, NETWORK)
+    train, own = examples(kind, 50, 1), ONE_DIRECTION if kind == "music" else NETWORK
+    task = task_named("classify" if kind == "labels" else kind).encode_from(train, own)
     if kind == "classify":
         task.balance(train)
-    network = new_network(task, NETWORK, 4)
+    network = new_network(task, own, 4)
     if kind == "tag":
         network.seen_once = 1000  # no word is read as unknown at random, which is noise as dropout is
     if kind == "fill":
@@ -150,7 +157,7 @@ def setting(kind: str, batch: int):
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "translate", "music", "streams")
 
 
 def steps() -> dict[str, list[float]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
+from .pairs.findings import pair_findings, shared_targets
 from .refusals import listed
 from .row_keys import by_target, row_key
 from .text.findings import shared_passages
@@ -21,10 +22,10 @@ def check(dataset: DataSet, split: Split) -> list[Finding]:
     """Every finding about the files, the columns, the rows, the classes and the split."""
     examples = dataset.examples
     found = list(dataset.findings)
-    for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets):
+    for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets, pair_findings):
         found += look(examples)
-    looks = (empty_parts, leakage, groups_across, labels_outside_train, characters_outside_train, shared_passages)
-    for look_at_split in looks:
+    looks = (empty_parts, leakage, groups_across, labels_outside_train, characters_outside_train)
+    for look_at_split in (*looks, shared_passages, shared_targets):
         found += look_at_split(examples, split)
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 
@@ -36,9 +37,9 @@ def labels_of(target: Any) -> tuple[str, ...]:
 
 def empty_inputs(examples: Examples) -> Iterator[Finding]:
     """Texts without a character, sentences without a token, series without a step."""
-    if examples.kind not in ("text", "tokens", "series"):
+    if examples.kind not in ("text", "tokens", "series", "roll"):
         return
-    noun = {"text": "text", "tokens": "sentence", "series": "series"}[examples.kind]
+    noun = {"text": "text", "tokens": "sentence", "series": "series", "roll": "piece"}[examples.kind]
     if examples.kind == "text":
         count = sum(not value.strip() for value in examples.inputs)
     else:
@@ -77,7 +78,7 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
                 yield Finding("warning", sentence, len(cells), without)
         return
     if steps is None:
-        same = {tuple(x) if isinstance(x, list) else x for x in examples.inputs}
+        same = {row_key(examples.kind, x) for x in examples.inputs}
         if len(same) == 1 < len(examples):
             yield Finding("error", "Every row has the same input.", len(examples))
         return
@@ -96,13 +97,14 @@ def duplicates(examples: Examples) -> Iterator[Finding]:
     if examples.successive:
         return
     keys = [row_key(examples.kind, value) for value in examples.inputs]
-    targets = [None] * len(keys) if examples.targets is None else [repr(target) for target in examples.targets]
+    own = examples.targets is None or examples.target_kind == "frames"
+    targets = [None] * len(keys) if own else [repr(target) for target in examples.targets or ()]
     whole = Counter(zip(keys, targets))
     same = sum(count - 1 for count in whole.values())
     if same:
         verb = "repeats" if same == 1 else "repeat"
         yield Finding("note", f"{many(same, 'row')} {verb} an earlier row, input and target.", same)
-    if by_target(examples):
+    if by_target(examples) or examples.target_kind == "translation":
         return
     different = Counter(key for key, _ in whole)
     unclear = sum(count > 1 for count in different.values())

@@ -15,8 +15,19 @@ from .examples import InputKind, TargetKind
 from .libraries import polars as pl
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate", "transcribe")
-KNOWN = (*TRAINED, "translate", "music")
+TRAINED = (
+    "classify",
+    "regress",
+    "tag",
+    "forecast",
+    "language-model",
+    "fill",
+    "generate",
+    "translate",
+    "transcribe",
+    "music",
+)
+KNOWN = TRAINED
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -100,7 +111,7 @@ def text_alone(seen: Seen) -> Iterator[Reading]:
 def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
-        yield Reading("music", None, None, f"{seen.file} holds notes")
+        yield Reading("music", None, "frames", seen.what or f"{seen.file} holds notes", "--task music")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:
@@ -218,7 +229,7 @@ def transcripts(seen: Seen) -> Iterator[Reading]:
         if inputs.kind in ("series", "text", "tokens"):
             because = f"--task transcribe asks for {target.name} from {listed(inputs.columns) or inputs.kind}"
             if audio:
-                because = f"{target.name} is the text of the recordings of {audio}"
+                because = f"{target.name} is the text of --audio {audio}"
             yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
 
 

@@ -22,6 +22,9 @@ from .infer import Inputs, Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
 from .libraries import polars as pl
+from .music.files import are_music, read_music
+from .pairs.lines import are_lines, pairs_of, read_pair
+from .pairs.rows import tidied
 from .parquet import read_parquet
 from .parts import PART_NAMES
 from .refusals import listed, refused
@@ -58,6 +61,13 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
             return read_texts(options, with_target)
     except OSError as error:
         raise _unreadable(error) from error
+    if are_lines(options):
+        return read_line_pairs(options, with_target)
+    try:
+        if are_music(options):
+            return read_music(options, with_target)
+    except OSError as error:
+        raise _unreadable(error) from error
     files = [(Path(path), "train") for path in options.paths]
     files += [(Path(path), part) for path, part in ((options.valid, "valid"), (options.test, "test")) if path]
     try:
@@ -79,6 +89,18 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         found = rows_from_table(joined(tables), options, with_target, given)
     else:
         found = read_rows(others, options, with_target, given)
+    return data_set(found, with_target)
+
+
+def read_line_pairs(options: DataOptions, with_target: bool) -> DataSet:
+    """Pairs of files line by line."""
+    files, sides = pairs_of(options, with_target)
+    try:
+        pieces = [read_pair(pair, sides, options.encoding) for pair in files]
+    except OSError as error:
+        raise _unreadable(error) from error
+    given = [pair.part for pair in files] if options.valid is not None or options.test is not None else None
+    found = read_rows(pieces, replace(options, text=sides[0]), with_target, given)
     return data_set(found, with_target)
 
 
@@ -111,9 +133,11 @@ def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Row
     if end in AUDIO:
         return one_clip(path, options.encoding, with_target)
     if end in MUSIC:
-        infer(Seen("music", path.name, replace(options, task=None)))
+        raise refused(path, "the files", "of one format", "music beside others", "Give files of music alone.")
     if end not in READ:
         remedy = "Save a spreadsheet as CSV." if end in (".xlsx", ".xls", ".ods") else "Convert the file."
+        if len(options.paths) == 2:
+            remedy += " If the two files are translations line by line, add --task translate."
         raise refused(path, "the extension", f"one of {listed(READ, 20)}, or these with .gz", end or "none", remedy)
     if end in (".parquet", ".pq"):
         return read_parquet(path)
@@ -235,7 +259,7 @@ def known_parts(pieces: Sequence[Rows], file_parts: Sequence[str] | None) -> lis
 
 def data_set(found: Read, with_target: bool) -> DataSet:
     """The data set of all rows that have a target."""
-    rows = found.rows
+    rows = tidied(found.rows) if found.reading.task == "translate" else found.rows
     if found.reading.task != "forecast":
         file = listed(source.path.name for source in rows.sources)
         refuse_other_options(found.options, found.reading.task, file)
@@ -243,7 +267,7 @@ def data_set(found: Read, with_target: bool) -> DataSet:
     examples = Examples(
         rows.kind,
         rows.inputs,
-        rows.declared or "class",
+        rows.declared or ("translation" if found.reading.task == "translate" else "class"),
         rows.targets if with_target else None,
         tuple(rows.channels),
         rows.target_name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from ...lens.render.html.style import STYLE
 from ...lens.report.data import ReportData
 from ..data.examples import Examples, TargetKind
 from ..running.outcome import Outcome, table_of
+from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
@@ -64,7 +65,9 @@ class PageContent:
     samples: Samples | None = None
     """Of a network that writes items."""
     pieces: Callable[[str], Sequence[str]] | None = None
-    """The units of a text, of a language model."""
+    """The units of a text, of a language model; of an output, of a translation."""
+    source_pieces: Callable[[str], Sequence[str]] | None = None
+    """The units of a source, of a translation."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -105,7 +108,13 @@ def _results(content: PageContent) -> Html:
             rows,
         ),
         *(tag("p", f"{b.name}: {b.note}", class_="lead") for b in outcome.baselines if b.note),
+        *(tag("p", f"{title_of(name)}: {words}.", class_="lead") for name, words in _definitions(outcome)),
     )
+
+
+def _definitions(outcome: Outcome) -> Iterable[tuple[str, str]]:
+    """(metric, how it is computed), where the task says it."""
+    return outcome.network.details.get("definitions", {}).items()
 
 
 def _curves(content: PageContent) -> Html:
@@ -184,8 +193,14 @@ def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]
     return transcripts_section(content.truth, predictions, details, content.pieces, content.private)
 
 
+def _of_frames(content: PageContent, predictions: Predictions) -> list[Any]:
+    frames = sum(map(len, content.truth.targets or []))
+    return [tag("p", f"{len(content.truth)} pieces of {frames:,} frames.")]
+
+
 def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:
-    return translations_section(content.truth, predictions, content.private)
+    pieces = content.pieces, content.source_pieces
+    return translations_section(content.truth, predictions, *pieces, content.private)
 
 
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
@@ -217,6 +232,7 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "future": _of_futures,
     "text": _of_texts,
     "transcript": _of_transcripts,
+    "frames": _of_frames,
     "translation": _of_translations,
 }
 """What the page shows of the test rows, by the kind of their targets."""

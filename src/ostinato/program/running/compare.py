@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -14,13 +15,13 @@ from ..options import TrainOptions
 from ..tasks.metric_names import title_of
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
-from ..tasks.task import Predictions
+from ..tasks.task import Metric, Predictions
 from ..training.devices import check_device
 from ..training.evaluate import predict
 from ..training.fit import Surroundings, fit
 from ..training.seeds import new_network
 from .clock import seconds_since_start
-from .judge import fit_baselines
+from .judge import Judged, fit_baselines
 from .outcome import Scored, interval_of, shown, signed
 from .prepare import Prepared, prepare
 from .progress import Progress
@@ -48,7 +49,7 @@ class Compared:
     baselines: Sequence[Scored]
     cells: Sequence[CellRuns]
     differences: Sequence[str]
-    """A sentence for each pair of neighbouring cells in the order of their metrics."""
+    """The best cell against the best baseline, neighbouring cells in the order of their metrics, and what counts."""
     n: int
 
     def text(self) -> str:
@@ -112,9 +113,8 @@ def compare(options: TrainOptions, cells: Sequence[str], seeds: int, progress: P
             progress.say(f"{cell.name}, seed {options.fit.seed + seed}: {interval_of(runs[-1][0].metric)}")
         parameters = sum(p.numel() for p in prepared.task.network(own.network).parameters())
         found.append(CellRuns(cell.name, [s for s, _ in runs], [p for _, p in runs], parameters))
-    return Compared(
-        data.dataset.because, [b.scored for b in baselines], found, _differences(prepared, found), len(prepared.test)
-    )
+    differences = _differences(prepared, found, baselines)
+    return Compared(data.dataset.because, [b.scored for b in baselines], found, differences, len(prepared.test))
 
 
 def _one(options: TrainOptions, prepared: Prepared, end: float, name: str) -> tuple[Scored, Predictions]:
@@ -129,19 +129,42 @@ def _one(options: TrainOptions, prepared: Prepared, end: float, name: str) -> tu
     return Scored(name, task.metrics(prepared.test, predictions), seconds=seconds_since_start() - began), predictions
 
 
-def _differences(prepared: Prepared, cells: Sequence[CellRuns]) -> list[str]:
-    """Each cell against the next worse one, on the same rows with the first seed of both."""
+def _differences(prepared: Prepared, cells: Sequence[CellRuns], baselines: Sequence[Judged]) -> list[str]:
+    """The best cell against the best baseline, then each cell against the next worse one, and what is counted."""
     sign = 1 if cells[0].scored[0].metric.higher_is_better else -1
     order = sorted(cells, key=lambda r: -sign * mean(s.metric.value for s in r.scored))
-    task: Any = prepared.task
     said = []
+    if baselines:
+        best = max(baselines, key=lambda b: sign * b.scored.metric.value)
+        gain = prepared.task.gain_of_runs(prepared.test, order[0].predictions, [best.predictions])
+        said.append(_sentence(prepared, order[0].cell, f"the best baseline, {best.scored.name}", gain))
     for better, worse in zip(order, order[1:]):
-        gain = task.gain(prepared.test, better.predictions[0], worse.predictions[0])
-        name = better.scored[0].metric.name
-        certain = "is better than" if gain.low > 0 else "is not certainly better than"
-        interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
-        said.append(f"{better.cell} {certain} {worse.cell}: {signed(name, gain.value)} ({interval}, paired by row).")
-    return said
+        gain = prepared.task.gain_of_runs(prepared.test, better.predictions, worse.predictions)
+        said.append(_sentence(prepared, better.cell, worse.cell, gain))
+    return [*said, _counted(len(order[0].scored))] if said else []
+
+
+def _sentence(prepared: Prepared, ours: str, theirs: str, gain: Metric) -> str:
+    """How much better one model is than another, and whether that is certain."""
+    name = prepared.task.metric
+    if math.isnan(gain.low):
+        return f"{ours} minus {theirs}: {signed(name, gain.value)}, and so few test rows give no interval."
+    certain = "is better than" if gain.low > 0 else "is worse than" if gain.high < 0 else "is not certainly better than"
+    interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
+    return f"{ours} {certain} {theirs}: {signed(name, gain.value)} ({interval}, paired by row)."
+
+
+def _counted(seeds: int) -> str:
+    """What the intervals of the differences are for."""
+    if seeds == 1:
+        return (
+            "The intervals are for other test rows of the same kind and these runs alone; --seeds 3 also counts how "
+            "much runs of one cell differ."
+        )
+    return (
+        f"The intervals are for other test rows of the same kind and for other seeds of the same cells, by {seeds} "
+        "runs of each; other training rows are not counted."
+    )
 
 
 def _interval(scored: Scored) -> dict[str, float]:

@@ -21,7 +21,7 @@ from ...lens.render.html.page import MOST_DRAWN
 from ..data.found import Data, changed_source, read_data
 from ..folder.config import Config
 from ..folder.load import load
-from ..folder.names import new_folder
+from ..folder.names import default_folder, new_folder
 from ..folder.save import write
 from ..options import TrainOptions
 from ..storage import write_bytes
@@ -29,6 +29,7 @@ from ..tasks.cell_argument import resolve_cell
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions
+from ..tasks.translating.pair_units import SOURCE
 from ..training.devices import check_device
 from ..training.evaluate import predict_shared
 from ..training.fit import Fitted, Surroundings, fit
@@ -185,8 +186,7 @@ def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
 
 def started_folder(options: TrainOptions, processes: int = 1) -> Path:
     """A new folder with what `--resume` needs to begin again."""
-    first = Path(options.data.paths[0]).name.partition(".")[0] or "ostinato"
-    folder = new_folder(options.run.out or Path(f"{first}-model"))
+    folder = new_folder(options.run.out or default_folder(options.data.paths, options.data.task))
     (folder / RESUME).mkdir()
     known = options.to_json() if processes == 1 else {**options.to_json(), "processes": processes}
     content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -241,7 +241,8 @@ def other_entries(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> list[str
         content = files.get(name, {})
         return [content.get(key) for key in ("unit", "entries", "classes", "model", "values")]
 
-    names = ("vocabulary.json", "tokenizer.json", "labels.json", "conditions.json", "transcripts.json")
+    own_sides = ("vocabulary.json", "tokenizer.json")
+    names = (*own_sides, *(SOURCE + name for name in own_sides), "labels.json", "conditions.json", "transcripts.json")
     return [name for name in names if entries(theirs, name) != entries(own, name)]
 
 

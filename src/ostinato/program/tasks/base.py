@@ -11,6 +11,7 @@ from torch import nn
 from ...errors import InputError, phrase
 from ..data.examples import Examples
 from .intervals import Tally
+from .over_seeds import gain_over_seeds
 from .scored import gain_of, metrics_of
 from .task import Batch, Metric, Predict, Predictions
 
@@ -87,3 +88,10 @@ class ScoredTask(OptionalParts, ABC):
     def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
         """How much better the network is than a baseline on the same rows, by the task's own metric."""
         return gain_of(self.tally(truth, network), self.tally(truth, baseline), self.metric, seed)
+
+    def gain_of_runs(
+        self, truth: Examples, ours: Sequence[Predictions], theirs: Sequence[Predictions], seed: int = 0
+    ) -> Metric:
+        """How much better the mean of some runs is than that of others on the same rows, by the task's own metric."""
+        first, second = ([self.tally(truth, found) for found in side] for side in (ours, theirs))
+        return gain_over_seeds(first, second, self.metric, seed)

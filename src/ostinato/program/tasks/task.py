@@ -202,6 +202,11 @@ class Task(Protocol):
     def gain(self, truth: Examples, network: Predictions, baseline: Predictions, seed: int = 0) -> Metric:
         """How much better the network is than a baseline by `metric`, resampled in pairs of the same units."""
 
+    def gain_of_runs(
+        self, truth: Examples, ours: Sequence[Predictions], theirs: Sequence[Predictions], seed: int = 0
+    ) -> Metric:
+        """The same of the means over several runs of two models."""
+
     def details(self, truth: Examples, predictions: Predictions) -> dict[str, Any]:
         """What the task counts beside its metrics, as JSON holds it: by class, the confusion matrix."""
 

@@ -77,7 +77,9 @@ def heard_line(line: str, options: DataOptions) -> Examples:
 
     Raises InputError for a line that is no path of a recording, and for a recording that cannot be used.
     """
-    path = local(Path(line.strip() or "?"))
+    if not line.strip():
+        raise refused("ostinato predict", "a line", "the path of a recording", "an empty line")
+    path = local(Path(line.strip()))
     clip: Clip = one_clip(path, None, with_target=False).clips[0]
     listener = Listener.of(options)
     return Examples("series", [listener.listen(clip)], "transcript", None, listener.channels())

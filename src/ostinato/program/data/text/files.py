@@ -47,7 +47,7 @@ def are_texts(options: DataOptions) -> bool:
     if (
         any(chosen)
         or options.given
-        or options.task in ("classify", "regress", "tag", "transcribe")
+        or options.task in ("classify", "regress", "tag", "transcribe", "translate")
         or asked_by(options, ())
     ):
         return False

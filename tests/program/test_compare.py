@@ -1,0 +1,86 @@
+"""`ostinato compare` of every task: cells and seeds on the same rows, and what is said of their differences."""
+
+import re
+
+import pytest
+
+from ostinato.apps.reading import language_reference
+from ostinato.program.tasks.metric_names import is_share
+from ostinato.program.tasks.registry import TASKS
+from program import made_files
+from program.commands import ostinato
+from program.test_forecast_end_to_end import seasons, written
+
+TINY = ("--hidden", 6, "--updates", 3, "--quiet", "--cells", "gru,elman")
+
+
+def a_text(path):
+    path.write_text(language_reference()[:4000], encoding="utf-8")
+
+
+def a_list(path):
+    rows = [(kind, kind[0] * (2 + k % 3) + "oe"[k % 2]) for k in range(90) for kind in ("tree", "herb")]
+    made_files.write_table(path, ("kind", "name"), rows)
+
+
+def a_month(path):
+    written(path, seasons(90))
+
+
+DATA = {
+    "classify": (made_files.reviews, "data.csv", ("--text", "review", "--target", "label")),
+    "regress": (made_files.loads, "data.npz", ("--target", "y")),
+    "tag": (made_files.sentences, "data.conll", ()),
+    "forecast": (a_month, "data.csv", ("--target", "y", "--horizon", 3)),
+    "generate": (a_list, "data.csv", ("--target", "name", "--given", "kind")),
+    "language-model": (a_text, "data.txt", ("--task", "language-model")),
+    "fill": (a_text, "data.txt", ("--task", "fill", "--unit", "word")),
+}
+"""Task → what writes a file of it, its name, and the options."""
+
+
+@pytest.mark.parametrize("task", DATA)
+def test_every_task_compares_cells_over_seeds_in_pairs(task, tmp_path):
+    make, name, options = DATA[task]
+    make(tmp_path / name)
+    found = ostinato(tmp_path, "compare", name, *options, *TINY, "--seeds", 2, "--json").document
+    assert found["because"].startswith(f"The task is {task}: ")
+    assert [len(runs["runs"]) for runs in found["cells"].values()] == [2, 2]
+    best, cells, counted = found["differences"]
+    assert " the best baseline, " in best
+    assert counted.endswith("other seeds of the same cells, by 2 runs of each; other training rows are not counted.")
+    pattern = (
+        r"(gru|elman) is (not certainly )?better than (gru|elman): \+\S+ \(95 % interval \S+ to \S+, paired by row"
+    )
+    assert re.match(pattern, cells), cells
+    means = {cell: sum(run["value"] for run in runs["runs"]) / 2 for cell, runs in found["cells"].items()}
+    unit = 100 if is_share(found["metric"]) else 1
+    said = float(re.search(r": (\+\S+) ", cells).group(1)) / unit
+    assert said == pytest.approx(abs(means["gru"] - means["elman"]), rel=0.01, abs=0.0006)
+
+
+def test_no_task_is_left_out():
+    later = {"translate", "transcribe", "music"}  # they have their own command lines in their own tests
+    assert set(DATA) >= set(TASKS) - later
+
+
+def test_a_cell_that_is_certainly_better_than_the_baselines_is_called_so(tmp_path):
+    made_files.reviews(tmp_path / "reviews.csv", 240)
+    words = ("--text", "review", "--target", "label", *made_files.SMALL, "--updates", 120, "--quiet")
+    ended = ostinato(tmp_path, "compare", "reviews.csv", *words, "--cells", "gru", "--seeds", 2)
+    assert re.search(r"gru is better than the best baseline, [a-z0-9 ]+: \+\d", ended.out), ended.out
+    assert "±" in ended.out
+
+
+def test_one_seed_says_that_seeds_are_not_counted(tmp_path):
+    made_files.reviews(tmp_path / "reviews.csv", 60)
+    words = ("--text", "review", "--target", "label", *TINY)
+    found = ostinato(tmp_path, "compare", "reviews.csv", *words, "--json").document
+    assert found["differences"][-1].startswith("The intervals are for other test rows of the same kind and these runs")
+
+
+def test_one_cell_without_baselines_has_no_difference(tmp_path):
+    made_files.reviews(tmp_path / "reviews.csv", 60)
+    words = ("--text", "review", "--target", "label", "--hidden", 6, "--updates", 3, "--quiet", "--cells", "gru")
+    ended = ostinato(tmp_path, "compare", "reviews.csv", *words, "--no-baselines", "--json")
+    assert ended.document["differences"] == []
