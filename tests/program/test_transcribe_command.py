@@ -39,8 +39,7 @@ def test_a_table_of_symbols_is_trained_beside_its_baselines(made):
     shown = command(place, "evaluate", model)
     assert shown.status == 0 and "character error rate" in shown.out and "edits of" in shown.out
     assert "by the most probable path" in shown.out
-    page = (model / "report.html").read_text()
-    assert "Where the network names the units" in page and "The most frequent edits" in page or "0 %" in page
+    assert "Where the network names the units" in (model / "report.html").read_text()
 
 
 def test_lines_are_answered_with_the_transcript_and_its_probability(made):
@@ -68,4 +67,5 @@ def test_a_private_folder_has_no_row_and_the_run_repeats(made, tmp_path):
     assert hashes[0] == hashes[1]
     private, page = tmp_path / "keys-model", (tmp_path / "keys-model" / "report.html").read_text()
     assert not (private / "predictions.csv").exists()
-    assert "What became of the characters" in page and "<del" not in page and "spikes" not in page
+    assert "What became of the characters" in page and "<del" not in page
+    assert "Where the network names the units" not in page
