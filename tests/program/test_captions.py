@@ -1,4 +1,4 @@
-"""Captions of made scenes, from vectors in an .npz file and from columns of names, of combinations that are held out."""
+"""Captions of made scenes, from vectors and from columns of names, of combinations that are held out."""
 
 import csv
 import itertools

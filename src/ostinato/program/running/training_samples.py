@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ...errors import StorageError
+from ..data.examples import Examples
 from ..data.refusals import shown
 from ..storage import write_bytes
 from ..tasks.task import Task
@@ -24,9 +27,13 @@ class TrainingSamples:
     """Writes one text at an evaluation; the number of the update decides its draws, and no other generator is used.
 
     folder  where samples.jsonl is kept; None: nowhere, for a private model
+    given   column → the value that every text is given; columns that are left out have drawn ones
     """
 
-    def __init__(self, task: Task, network: nn.Module, folder: Path | None) -> None:
+    def __init__(
+        self, task: Task, network: nn.Module, folder: Path | None, given: Mapping[str, str] | None = None
+    ) -> None:
+        self.given = given or {}
         self.writer, self.network = Writer(task, network, WHERE), network
         self.path = None if folder is None else folder / FILE
         self.lines: list[dict[str, Any]] = []
@@ -42,7 +49,7 @@ class TrainingSamples:
         training = self.network.training
         self.network.eval()
         try:
-            sample = self.writer.write(Request(length=LENGTH), update)
+            sample = self.writer.write(Request(given=self.given, length=LENGTH), update)
         finally:
             self.network.train(training)
         self.lines.append({"update": update, "given": dict(sample.given), "text": sample.text})
@@ -62,9 +69,18 @@ class TrainingSamples:
 
 def _line(sample: Sample) -> str:
     given = ", ".join(f"{name}: {value}" for name, value in sample.given.items())
+    given = given if len(given) <= WIDTH else f"{len(sample.given)} values"
     return f"written{f' ({given})' if given else ''}: {shown(sample.text, WIDTH)}"
 
 
-def samples_of(task: Task, network: nn.Module, folder: Path | None) -> TrainingSamples | None:
-    """The samples of a task whose networks write texts; None of another task."""
-    return TrainingSamples(task, network, folder) if task.writes else None
+def samples_of(task: Task, network: nn.Module, folder: Path | None, train: Examples) -> TrainingSamples | None:
+    """The samples of a task whose networks write texts; None of another task. Numbers are those of the first row
+    that lacks none."""
+    if not task.writes:
+        return None
+    if train.kind != "features":
+        return TrainingSamples(task, network, folder)
+    whole = next((row for row in train.inputs if all(map(math.isfinite, row))), None)
+    if whole is None:
+        return None
+    return TrainingSamples(task, network, folder, {n: repr(float(v)) for n, v in zip(train.channels, whole)})
