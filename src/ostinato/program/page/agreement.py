@@ -26,17 +26,17 @@ _MARKS: Mapping[str, Mapping[str, Any]] = {
 @styled
 def agreement_picture(found: Agreement) -> Figure:
     """Left by words to the verb, in the middle by misleading nouns, right the gradient at the subject by distance."""
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(3, 2, 2))
-    _shares(left, found.by_distance, "words from the subject to the verb")
+    _shares(left, found.by_distance, "words to the verb")
     _shares(middle, found.by_misleading, "misleading nouns")
     left.set_ylabel("verbs in the right number (%)")
-    left.legend(fontsize=SMALL, loc="lower left")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=SMALL)
     rows = found.by_distance
     right.plot(range(len(rows)), [row.reach for row in rows], color=INK, marker="o")
     right.set_xticks(range(len(rows)), [row.name for row in rows], rotation=60, fontsize=SMALL)
-    right.set_yscale("log")
-    right.set_xlabel("words from the subject to the verb")
+    right.set_ylim(0, 1.05)
+    right.set_xlabel("words to the verb")
     right.set_ylabel("gradient at the subject\nover its largest value")
     right.grid(color=GRID)
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from ..page.items import Samples
@@ -49,7 +50,7 @@ def _conditions(prepared: Prepared) -> list[dict[str, str]]:
     conditions = task.conditions
     if conditions.scaling is None:
         return [dict(zip(conditions.columns, values)) for values, _ in conditions.counts[:MOST_CONDITIONS]]
-    rows = prepared.test.inputs[:MOST_CONDITIONS]
+    rows = [row for row in prepared.test.inputs if np.isfinite(row).all()][:MOST_CONDITIONS]
     return [{name: repr(float(v)) for name, v in zip(conditions.columns, row)} for row in rows]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,15 @@ class TrainingSamples:
     """Writes one text at an evaluation; the number of the update decides its draws, and no other generator is used.
 
     folder  where samples.jsonl is kept; None: nowhere, for a private model
-    valid   rows whose numbers a text is written from in turn, where the condition is numbers
+    given   conditions of numbers, column → value, from which texts are written in turn; none where the values of a
+            training row are drawn
     """
 
-    def __init__(self, task: Task, network: nn.Module, folder: Path | None, valid: Examples) -> None:
+    def __init__(
+        self, task: Task, network: nn.Module, folder: Path | None, given: Sequence[Mapping[str, str]] = ()
+    ) -> None:
         self.writer, self.network = Writer(task, network, WHERE), network
-        self.valid = valid if valid.kind == "features" else None
+        self.given = given
         self.path = None if folder is None else folder / FILE
         self.lines: list[dict[str, Any]] = []
 
@@ -47,17 +52,12 @@ class TrainingSamples:
         training = self.network.training
         self.network.eval()
         try:
-            sample = self.writer.write(Request(given=self._given(), length=LENGTH), update)
+            given = self.given[len(self.lines) % len(self.given)] if self.given else {}
+            sample = self.writer.write(Request(given=given, length=LENGTH), update)
         finally:
             self.network.train(training)
         self.lines.append({"update": update, "given": dict(sample.given), "text": sample.text})
         return _line(sample), self._keep()
-
-    def _given(self) -> dict[str, str]:
-        """The numbers of a validation row; nothing where a training row's values are drawn."""
-        if self.valid is None or not len(self.valid):
-            return {}
-        return named_values(self.valid.channels, self.valid.inputs[len(self.lines) % len(self.valid)])
 
     def _keep(self) -> str:
         if self.path is None:
@@ -82,5 +82,14 @@ def _line(sample: Sample) -> str:
 
 
 def samples_of(task: Task, network: nn.Module, folder: Path | None, valid: Examples) -> TrainingSamples | None:
-    """The samples of a task whose networks write texts; None of another task."""
-    return TrainingSamples(task, network, folder, valid) if task.writes else None
+    """The samples of a task whose networks write texts; None of another task.
+
+    valid  rows of which those that lack no number are the conditions, where these are numbers; None of no such row
+    """
+    if not task.writes:
+        return None
+    if valid.kind != "features":
+        return TrainingSamples(task, network, folder)
+    whole = [row for row in valid.inputs if all(map(math.isfinite, row))]
+    given = [named_values(valid.channels, row) for row in whole]
+    return TrainingSamples(task, network, folder, given) if given else None
