@@ -268,7 +268,7 @@ def test_rows_are_read_for_predictions_as_a_training_has_read_them(tmp_path):
     assert tokens.examples.inputs == [["fine"], []]
 
 
-def test_each_rule_names_a_known_task_and_a_new_rule_is_one_row():
+def test_what_no_rule_fits_is_refused():
     seen = Seen("recipe", "a.rcp", DataOptions())
     with pytest.raises(InputError, match="the data must be for one of"):
         infer(seen)
