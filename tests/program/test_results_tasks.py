@@ -69,6 +69,7 @@ def test_of_the_report_on_agreement_all_pairs_and_those_with_misleading_nouns_ar
     }
 
 
+@pytest.mark.slow
 def test_a_model_is_asked_by_evaluate_and_the_answers_stand_beside_its_metrics(tmp_path):
     lines = [f"{'ab'[k % 2] * (k % 3 + 1)},{'ab'[k % 2]}" for k in range(60)]
     (tmp_path / "made.csv").write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
