@@ -1,4 +1,4 @@
-"""Pictures of docs/gallery.md that show numbers: classes, sums, scenes, forecasts, sounds, each from a model folder."""
+"""Pictures of docs/gallery.md that show numbers, scenes, sounds and music, each from a model folder."""
 
 import csv
 from collections.abc import Callable
@@ -10,17 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle
 
 import ostinato
-from ostinato.lens.render.plots.style import SHADES, SMALL, WIDTH, styled
+from ostinato.lens.render.plots.style import GRID, SHADES, SMALL, WIDTH, styled
 from ostinato.program.data.examples import Examples
+from ostinato.program.data.music.midi import piece_of
 from ostinato.program.page.forecast_pictures import Fan, fan_picture
 from ostinato.program.page.pictures import numbers_picture
 from ostinato.program.page.spikes import spikes_picture
 from ostinato.program.page.transcripts import spikes_of
+from ostinato.program.page.translations import Alignment, alignments_picture
 from ostinato.program.running.evaluate import test_rows
 from ostinato.program.running.model import Model, open_model
 from ostinato.program.running.predict import predicted
-from ostinato.program.running.predict_items import named_values
-from ostinato.program.running.writing import Request, Writer
+from ostinato.program.running.writing import Request, Writer, named_values
 from ostinato.program.tasks.task import Predictions
 from ostinato.program.tasks.texts.sampling import Sampling
 
@@ -121,6 +122,37 @@ def transcript() -> Figure:
     return spikes_picture(spikes_of(truth, found, [0, 1], task.pieces))
 
 
+def translation() -> Figure:
+    """The attention of the first two held-out dates whose answers are right."""
+    opened, truth, found = judged("dates-model")
+    task: Any = opened.task
+    some: list[Any] = []
+    for row, (source, said) in enumerate(zip(truth.inputs, found.values)):
+        weights = np.asarray((found.alignments or [])[row])
+        output = [*task.pieces(said), "(end)"][: len(weights)]
+        if len(some) < 2 and (said == (truth.targets or [])[row] or row >= len(truth) - 2):
+            some.append(Alignment(list(task.source_pieces(str(source))), output, weights, 100.0))
+    return alignments_picture(some)
+
+
+@styled
+def music_picture() -> Figure:
+    """The keys of new.mid, frame by frame."""
+    path = Path("new.mid")
+    config = open_model(Path("broken-model")).config.options.data
+    roll = piece_of(path.read_bytes(), path, config.grid).roll
+    lowest, highest = 40, 77
+    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    axes = figure.subplots()
+    shown = roll[:, lowest - 21 : highest - 21].T
+    axes.imshow(shown, cmap="gray_r", aspect="auto", origin="lower", extent=(0, len(roll), lowest - 0.5, highest - 0.5))
+    axes.set_xticks(range(0, len(roll) + 1, 8))
+    axes.grid(color=GRID)
+    axes.set_xlabel("frame")
+    axes.set_ylabel("key (60 is the middle C)")
+    return figure
+
+
 def columns(path: str, *names: str) -> list[list[str]]:
     """Columns of a CSV file by their names."""
     with open(path, encoding="utf-8") as file:
@@ -134,4 +166,6 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "captions": captions_picture,
     "forecast": forecast,
     "transcript": transcript,
+    "translation": translation,
+    "music": music_picture,
 }

@@ -32,6 +32,7 @@ class Packed(nn.Module):
     def __init__(self, layer: ostinato.Recurrent, kind: Any) -> None:
         super().__init__()
         self.bidirectional, self.cell, self.input_size = layer.bidirectional, layer.cell, layer.input_size
+        self.hidden_size, self.num_layers, self.proj_size = layer.hidden_size, layer.num_layers, layer.proj_size
         self.layer = kind(
             layer.input_size,
             layer.hidden_size,
@@ -74,7 +75,9 @@ def compare(options: TrainOptions, updates: int, threads: int, where: str = "res
 
     Ours runs as a fit does: torch's own operations on one thread, the kernels on all. The twin gives torch all threads.
     """
-    prepared = prepare(read_data(options.data), options.network, where)
+    data = read_data(options.data)
+    options = options.for_task(task_named(data.dataset.task).defaults)
+    prepared = prepare(data, options.network, where)
     network = new_network(prepared.task, options.network, options.fit.seed)
     pair = [Updater(prepared.task, made, options.fit) for made in (network, twin(network))]
     feed = feed_of(prepared.task, prepared.train.encoded, options.fit)
@@ -102,8 +105,7 @@ def timed(updater: Updater, batch: Batch, update: int, rate: float) -> float:
 
 
 def options_given(given: Mapping[str, Any], where: str = "results") -> TrainOptions:
-    """The options of `ostinato train` that are written as words, as a training with them resolves them."""
+    """The options of `ostinato train` that are written as words."""
     lists = {name: str(given[name]).split(",") for name in ("columns", "given", "series", "features") if name in given}
     paths = {name: Path(given[name]) for name in ("valid", "test") if name in given}
-    options = TrainOptions.of(where, {**given, **lists, **paths, "paths": tuple(given["paths"])})
-    return options.for_task(task_named(read_data(options.data).dataset.task).defaults)
+    return TrainOptions.of(where, {**given, **lists, **paths, "paths": tuple(given["paths"])})

@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from sklearn.model_selection import cross_val_score
 import ostinato
 from ostinato.apps.cli import main
 from ostinato.errors import InputError
+from ostinato.program.running.beam import with_beam
+from ostinato.program.running.model import Model
 from ostinato.program.running.predict import predict_lines, predict_table
 from program.tasks.made_pairs import strings
 
@@ -134,6 +137,11 @@ def test_a_beam_below_one_and_one_of_another_task_are_refused(folder, tmp_path, 
         "ostinato predict: --beam must be left out, as the task is classify, got given. It belongs to the task "
         "translate or transcribe."
     )
+
+
+def test_the_beam_of_a_transcription_is_its_tasks():
+    model = Model(None, SimpleNamespace(name="transcribe", beam=5), SimpleNamespace())
+    assert with_beam(model, 3, "here").task.beam == 3 and with_beam(model, None, "here").task.beam == 3
 
 
 def test_evaluate_says_the_metrics_by_length(folder, monkeypatch, capsys):

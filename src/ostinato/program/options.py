@@ -28,7 +28,7 @@ def _flag(default: Any, help: str) -> Any:
 class DataOptions:
     """Which files, which columns, which task, and how rows are split."""
 
-    paths: Sequence[Path] = _flag((), "Files of rows, or a folder of folders of texts.")
+    paths: Sequence[Path] = _flag((), "Files of rows, or a folder of texts or recordings.")
     valid: Path | None = _flag(None, "A file of validation rows; without it a share of the rows.")
     test: Path | None = _flag(None, "A file of test rows; without it a share of the rows.")
     valid_share: float = _flag(0.1, "Share of the rows that choose the weights and end the training.")

@@ -114,6 +114,15 @@ def test_a_recording_that_is_longer_than_the_limit_is_refused_before_all_of_it_i
     )
 
 
+def test_a_file_of_more_bytes_than_a_recording_has_is_refused_before_it_is_read(tmp_path):
+    write_clips(tmp_path / "clips", ["a.wav"])
+    with open(tmp_path / "clips" / "b.wav", "wb") as file:
+        file.truncate(2_000_000_000)  # holds no block of a disk
+    table = write(tmp_path, "clips.csv", "path,said\nclips/a.wav,a b\nclips/b.wav,b\n")
+    expected = f"{PREFIX}a file of at most 1,073,741,824 bytes, got 2,000,000,000. Divide it into sentences."
+    assert message(table, audio="path", target="said") == expected
+
+
 def with_size(data, size):
     """A WAV file whose header declares another size of samples."""
     place = data.index(b"data") + 4

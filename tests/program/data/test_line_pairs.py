@@ -9,19 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import InputError, OstinatoError
-from ostinato.program.data import infer
 from ostinato.program.data.found import read_data
 from ostinato.program.data.read import read
 from program.data.made import findings, options, write
 
 EN = "".join(f"Row {n}.\n" for n in range(30))
 FR = "".join(f"Ligne {n} !\n" for n in range(30))
-
-
-@pytest.fixture(autouse=True)
-def _trained(monkeypatch):
-    if "translate" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "translate"))
 
 
 def made(folder, en=EN, fr=FR, names=("train.en", "train.fr")):

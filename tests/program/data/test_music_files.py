@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import InputError
-from ostinato.program.data import infer
 from ostinato.program.data.check import check
 from ostinato.program.data.describe import describe
 from ostinato.program.data.music.arrays import pieces_of_mat
@@ -17,13 +16,6 @@ from ostinato.program.data.read import read
 from ostinato.program.data.split import split
 from ostinato.program.options import DataOptions
 from program.data.made_midi import melody
-
-
-@pytest.fixture(autouse=True)
-def trained(monkeypatch):
-    """Music as a task that is trained, also before its network is."""
-    if "music" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "music"))
 
 
 def write(folder, **songs):

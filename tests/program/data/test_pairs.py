@@ -5,7 +5,6 @@ import random
 import pytest
 
 from ostinato.errors import InputError
-from ostinato.program.data import infer
 from ostinato.program.data.check import check
 from ostinato.program.data.describe import describe
 from ostinato.program.data.examples import Examples
@@ -15,12 +14,6 @@ from ostinato.program.data.split import split
 from program.data.made import findings, options, read_made, refusal, write
 
 PAIRS = "".join(f"Row {n}.\tLigne {n} !\n" for n in range(30))
-
-
-@pytest.fixture(autouse=True)
-def _trained(monkeypatch):
-    if "translate" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "translate"))
 
 
 def table(**columns):

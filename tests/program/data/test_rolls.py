@@ -5,7 +5,6 @@ import pytest
 import scipy.io
 
 from ostinato.errors import InputError
-from ostinato.program.data import infer
 from ostinato.program.data.check import check
 from ostinato.program.data.describe import describe
 from ostinato.program.data.read import read
@@ -14,13 +13,6 @@ from ostinato.program.data.split import split
 from ostinato.program.digest import examples_sha256
 from ostinato.program.options import DataOptions
 from program.tasks.made import data
-
-
-@pytest.fixture(autouse=True)
-def trained(monkeypatch):
-    """Music as a task that is trained, also before its network is."""
-    if "music" not in infer.TRAINED:
-        monkeypatch.setattr(infer, "TRAINED", (*infer.TRAINED, "music"))
 
 
 def rolls(lengths, keys=88, seed=0):

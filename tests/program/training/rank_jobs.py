@@ -29,7 +29,7 @@ from ostinato.program.training.loop import Loop
 from ostinato.program.training.records import Part, Silent
 from ostinato.program.training.seeds import new_network
 from ostinato.program.training.updates import Updater
-from program.tasks import made_windows
+from program.tasks import made_transcripts, made_windows
 from program.training import made
 from program.training.test_streams import NextUnit, Predictor, run, text
 
@@ -113,6 +113,8 @@ def examples(task: str, count: int, seed: int) -> Examples:
         values = made_windows.seasonal(count + 40, seed=seed)
         values[::7] = np.nan  # the truth of some steps is missing, so that shares differ in their units
         return made_windows.examples(made_windows.windows(made_windows.series(values), 24, count + 23, 24, 3))
+    if task == "transcribe":
+        return made_transcripts.codes(count, seed)
     rows, draw = sentences(count, seed)
     if task == "music":
         rolls = [(draw.random((3 + len(row), 5)) < 0.4).astype(np.uint8) for row in rows]
@@ -157,7 +159,7 @@ def setting(kind: str, batch: int):
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "translate", "music", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "translate", "transcribe", "music", "streams")
 
 
 def steps() -> dict[str, list[float]]:

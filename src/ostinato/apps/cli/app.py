@@ -157,3 +157,17 @@ def lag(
             )
         )
     )
+
+
+@lab.command()
+def sentences(
+    out: Annotated[Path, typer.Option(help="A new text file.")] = Path("agreement.txt"),
+    count: Annotated[int, typer.Option(help="Sentences, one a line.")] = 20_000,
+    longest: Annotated[int, typer.Option(help="Words from the subject to the verb at most.")] = 10,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
+) -> None:
+    """Write made sentences whose verbs agree with distant subjects, as a text to train a language model on."""
+    from ostinato.apps.lab.sentences import write_sentences
+
+    write_sentences(out, count, longest, seed)
+    print(f"Written: {out}")

@@ -18,7 +18,7 @@ from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
 
-_DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of folders of texts.", show_default=False)
+_DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of texts or recordings.", show_default=False)
 _MODEL = typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
 _JSON = typer.Option("--json", help="Print one JSON document instead of text.")
 _QUIET = typer.Option("--quiet", help="Print no progress.")
@@ -70,12 +70,36 @@ def train(
 def evaluate(
     model: Annotated[Path, _MODEL],
     data: Annotated[Path | None, _ROWS] = None,
+    agreement: Annotated[
+        str | None,
+        typer.Option(
+            help="A treebank, .conllu: whether a language model has verbs agree with subjects; lab: made ones."
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="A new .png, .svg or .pdf file for the picture of --agreement.")
+    ] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Metrics of a model folder with intervals, by class and by length."""
-    from ostinato.program.commands.model import evaluate_model
+    from ostinato.program.commands.model import evaluate_agreement_of, evaluate_model
 
+    if agreement is not None:
+        from ostinato.apps.lab.sentences import made_pairs
+
+        _only_agreement(data)
+        _end(json, lambda: evaluate_agreement_of(model, agreement, made_pairs, picture))
+    if picture is not None:
+        remedy = "Add --agreement lab, say."
+        raise InputError(phrase("ostinato evaluate", "--picture", "beside --agreement", "no --agreement", remedy))
     _end(json, lambda: evaluate_model(model, data))
+
+
+def _only_agreement(data: Path | None) -> None:
+    """Refuses DATA beside --agreement."""
+    if data is not None:
+        remedy = "The sentences are those of --agreement."
+        raise InputError(phrase("ostinato evaluate", "DATA", "left out beside --agreement", data, remedy))
 
 
 @with_flags([])

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from ..running.evaluate import evaluate
+from ..page.agreement import refuse_picture, save_picture
+from ..running.agreement.judge import evaluate_agreement
+from ..running.agreement.pairs import Pairs
+from ..running.agreement.treebank import pairs_of_treebank
+from ..running.evaluate import WHERE, evaluate
 from ..running.predict import predict_lines, predict_table, write_new
 from .check import Ended
 from .launched import one_process
 from .typed import typed_in
 
+LAB = "lab"
+"""The source of sentences that are made, instead of a file."""
+
 
 def evaluate_model(model: Path, data: Path | None) -> Ended:
     """`ostinato evaluate`: metrics with intervals, by class and by length."""
-    one_process("ostinato evaluate")
+    one_process(WHERE)
     found = evaluate(model, data)
+    return Ended(found.text(), found.content())
+
+
+def evaluate_agreement_of(model: Path, source: str, made: Callable[[], Pairs], picture: Path | None) -> Ended:
+    """`ostinato evaluate --agreement`: right verb forms by distance and by misleading nouns.
+
+    source  a treebank, or `lab`, for sentences that `made` gives
+    """
+    one_process(WHERE)
+    refuse_picture(picture)
+    found = evaluate_agreement(model, made() if source == LAB else pairs_of_treebank(Path(source)))
+    if picture is not None:
+        save_picture(found, picture)
     return Ended(found.text(), found.content())
 
 

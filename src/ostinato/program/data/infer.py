@@ -27,7 +27,6 @@ TRAINED = (
     "transcribe",
     "music",
 )
-KNOWN = TRAINED
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -280,35 +279,21 @@ def choices(seen: Seen) -> Sequence[Inputs | None]:
 
 
 def infer(seen: Seen) -> Reading:
-    """The one reading that fits, and that can be trained.
+    """The one reading that fits.
 
-    Raises InputError where none or several fit, with each of them and the option that chooses it, and for a
-    task that is recognised and cannot be trained yet.
+    Raises InputError where none or several fit, with each of them and the option that chooses it.
     """
     task = seen.options.task
-    if task is not None and task not in KNOWN:
-        raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, KNOWN))
+    if task is not None and task not in TRAINED:
+        raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, TRAINED))
     asked = seen.options.given or (task == "generate" and seen.form != "text")
     every = [reading for rule in ((text_from_given,) if asked else RULES) for reading in rule(seen)]
     fitting = [reading for reading in every if task in (None, reading.task)]
-    if not fitting and task in KNOWN[len(TRAINED) :]:
-        raise untrained(seen, str(task), "--task asks for it")
     if not fitting:
         raise no_reading(seen, every)
     if len(fitting) > 1:
         raise several_readings(seen, fitting)
-    reading = fitting[0]
-    if reading.task not in TRAINED:
-        raise untrained(seen, reading.task, reading.because)
-    return reading
-
-
-def untrained(seen: Seen, task: str, because: str) -> Exception:
-    """The refusal of a task that the program knows and cannot train."""
-    remedy = (
-        "This version does not train such models yet. If the file is for another task, name it by --task and --target."
-    )
-    return refused(seen.file, "the task", listed(TRAINED), f"{task}, because {because}", remedy)
+    return fitting[0]
 
 
 def no_reading(seen: Seen, every: Sequence[Reading]) -> Exception:

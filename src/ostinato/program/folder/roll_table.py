@@ -28,6 +28,6 @@ def rolls_csv(truth: Examples, predictions: Predictions, name_of: Callable[[int]
     writer.writerow(["id", "frames", "nats", "nats_per_frame"])
     for row, nats in enumerate(predictions.values):
         judged, total = len(nats) - 1, float(np.sum(nats[1:]))
-        figures: list[Any] = [round(total, ROUND), round(total / judged, ROUND)] if judged > 0 else [0, ""]
+        figures: list[Any] = [round(total, ROUND), round(total / judged, ROUND)] if judged > 0 else [0.0, ""]
         writer.writerow([table_cell(cell) for cell in (name_of(row), len(nats), *figures)])
     return file.getvalue()

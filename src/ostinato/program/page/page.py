@@ -18,7 +18,7 @@ from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
-from . import forecasts, pictures
+from . import forecasts, pictures, rolls
 from .items import Samples, items_section
 from .passages import passages_section
 from .transcripts import transcripts_section
@@ -194,8 +194,8 @@ def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]
 
 
 def _of_frames(content: PageContent, predictions: Predictions) -> list[Any]:
-    frames = sum(map(len, content.truth.targets or []))
-    return [tag("p", f"{len(content.truth)} pieces of {frames:,} frames.")]
+    details = {} if content.outcome is None else content.outcome.network.details
+    return [*rolls.sections_of(content.truth, predictions, details, content.private)]
 
 
 def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:

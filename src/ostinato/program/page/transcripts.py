@@ -102,7 +102,7 @@ def best_middle_worst(rows: Sequence[Row]) -> list[tuple[str, Row]]:
     return sorted(found.values(), key=lambda pair: ("best", "middle", "worst").index(pair[0]))
 
 
-def frequent_edits(rows: Sequence[Row]) -> list[tuple[Html, Html, int]]:
+def frequent_edits(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
     """(true, written, times) of characters, the most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
@@ -152,8 +152,8 @@ def _visible(text: str) -> str:
     return text.replace(" ", "␣")
 
 
-def _character(text: str) -> Html:
-    return tag("small", "nothing") if text == "\0" else tag("code", _visible(text))
+def _character(text: str) -> str:
+    return "(nothing)" if text == "\0" else _visible(text)
 
 
 def _where(truth: Examples, row: int) -> str:

@@ -22,6 +22,6 @@ def with_beam(opened: Model, beam: int | None, where: str) -> Model:
     if beam < 1:
         remedy = "1 follows the most probable unit each time."
         raise InputError(phrase(where, "--beam", "a whole number of 1 or more", beam, remedy))
-    network: Any = opened.network
-    network.beam = beam
+    parts: list[Any] = [opened.network, opened.task]
+    next(part for part in parts if hasattr(part, "beam")).beam = beam
     return opened

@@ -121,7 +121,9 @@ def compose(opened: Model, request: MusicRequest, folder: Path) -> Composed:
     silent = sum(not roll[len(prompt.roll) :].any() for roll in rolls)
     if silent:
         said.append(f"{many(silent, 'sample')} of {len(rolls)} without a new note.")
-    train, why = training_rows(opened.config.options.data, opened.config.sources, "the pieces of the training")
+    train, why = training_rows(
+        opened.config.options.data, opened.config.sources, "samples are not compared with the pieces of the training"
+    )
     repeated = None
     if train is not None:
         names = [_place(origin) for origin in train.origins]

@@ -55,16 +55,21 @@ class Memorised:
 
 
 def training_rows(
-    options: DataOptions, sources: Sequence[Mapping[str, Any]], what: str = "the training text"
+    options: DataOptions,
+    sources: Sequence[Mapping[str, Any]],
+    without: str = "samples are not compared with the training text",
 ) -> tuple[Examples | None, str]:
-    """The training rows, read again and compared by hash, and what there is to say: why there are none, or a limit."""
+    """The training rows, read again and compared by hash, and what there is to say: why there are none, or a limit.
+
+    without  what is not done where there are none
+    """
     missing = [Path(path) for path in options.paths if not Path(path).exists()]
     if missing:
-        return None, f"{missing[0]} is not there any more, so samples are not compared with {what}."
+        return None, f"{missing[0]} is not there any more, so {without}."
     try:
         examples, parts = rows_again(options, sources)
     except OstinatoError as error:
-        return None, f"Samples are not compared with {what}: {error}"
+        return None, f"{without[0].upper()}{without[1:]}: {error}"
     hashed = all(known.get("sha256") for known in sources)
     said = "" if hashed else "The folder keeps no hash of the training file, so it is compared with as it is now."
     return examples.take(parts.train), said

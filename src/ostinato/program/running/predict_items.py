@@ -20,7 +20,7 @@ from ..training.evaluate import predict
 from .evaluate import test_rows
 from .model import Model
 from .unlabelled import for_another_file
-from .writing import Request, Writer
+from .writing import Request, Writer, named_values
 
 WHERE = "ostinato predict"
 
@@ -74,8 +74,3 @@ def line_answer(opened: Model, line: str, number: int) -> str:
     writer = Writer(task, opened.network, WHERE)
     given = dict(zip(columns, line.split("\t")))
     return writer.write(Request(given=given), number).text
-
-
-def named_values(columns: Any, values: Any) -> dict[str, str]:
-    """{column: value} as text."""
-    return {name: v if isinstance(v, str) else repr(float(v)) for name, v in zip(columns, values)}

@@ -257,7 +257,7 @@ def around(
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
     kept = None if options.run.private else folder
-    samples = None if folder is None else samples_of(prepared.task, network, kept)
+    samples = None if folder is None else samples_of(prepared.task, network, kept, prepared.valid.examples)
     passes = prepared.task.passes  # over the test rows: some tasks also judge what a condition gains
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(

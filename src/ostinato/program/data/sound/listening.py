@@ -18,7 +18,7 @@ from ..findings import many
 from ..refusals import listed, refused
 from .clips import Clip
 from .log_mel import channel_names, log_mel, most_mels
-from .signals import HIGHEST, LOWEST, at_rate, signal_of
+from .signals import HIGHEST, LOWEST, at_rate, refuse_large, signal_of
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Listener:
         Raises InputError, with its place in the user's files, for a recording that cannot be used.
         """
         if clip.path not in self.frames:
+            refuse_large(bounded.local(clip.path).stat().st_size, clip.refuse)
             data, digest = bounded.read_bytes(clip.path)
             signal = signal_of(data, clip.refuse)
             if self.rate is None:

@@ -21,6 +21,8 @@ LOWEST, HIGHEST = 1_000, 400_000
 """Samples a second that a recording may have."""
 MOST = 30_000_000
 """Samples of one recording: 31 minutes at 16,000 a second. Its frames, and the network's states, are all in memory."""
+MOST_BYTES = 1 << 30
+"""Of one file: 30 million samples of 8 channels of 32 bits."""
 LOUDEST = 1e6
 """Full scale is 1; floating-point files may exceed it."""
 BLOCK = 1 << 18
@@ -39,6 +41,12 @@ class Signal:
     rate: int
     """Samples a second."""
     channels: int
+
+
+def refuse_large(size: int, refuse: Refuse) -> None:
+    """Raises what `refuse` makes for a file of more bytes than a recording has, before it is in memory."""
+    if size > MOST_BYTES:
+        raise refuse(f"a file of at most {MOST_BYTES:,} bytes", f"{size:,}", "Divide it into sentences.")
 
 
 def signal_of(data: bytes, refuse: Refuse) -> Signal:

@@ -59,7 +59,7 @@ class NGram:
     def fit(self, train: Examples) -> NGram:
         runs, note = runs_of(train, self.units, self.name)
         self.order = best_order(runs, self.most, len(self.units))
-        self._model = WittenBell(self.order, len(self.units)).fit(runs)
+        self.model = WittenBell(self.order, len(self.units)).fit(runs)
         of = "order 1" if self.order == 1 else f"orders up to {self.order}"
         said = f"Witten-Bell, {of}, chosen of at most {self.most} on the last {100 * HELD:g} % of the training units."
         self.note = " ".join(filter(None, [said, note]))
@@ -69,7 +69,7 @@ class NGram:
         found = []
         for row in _rows(examples, self.units):
             read = row.read()[max(0, len(row.before) - self.order) :]
-            found.append(-np.log(self._model.probabilities(read, len(read) - len(row.own))[-1]))
+            found.append(-np.log(self.model.probabilities(read, len(read) - len(row.own))[-1]))
         return Predictions(found)
 
 

@@ -1,5 +1,8 @@
 """The best target word of each source word, by IBM Model 1, and how target words are joined to a text.
 
+The best one has the largest product of p(target word | source word) and p(source word | target word), both from the
+counts that the model expects.
+
 Source: P. F. Brown et al., The Mathematics of Statistical Machine Translation, Computational Linguistics 19(2), 1993,
 section 4.4.
 """
@@ -22,7 +25,7 @@ _NONE = 0
 
 
 class WordTable:
-    """p(target word | source word), of which only the most probable target word is kept.
+    """The best target word of each source word.
 
     source_unit, target_unit  word or char
     """
@@ -47,8 +50,11 @@ class WordTable:
             share /= np.bincount(into, share)[into]
             counts = np.bincount(place, share, len(pairs))
             probability = counts / np.bincount(of_source, counts)[of_source]
+        # A frequent sign is probable after every word: what it came from has to be probable, too.
+        of_target = pairs % max(len(said), 1)
+        both = probability * counts / np.bincount(of_target, counts)[of_target]
         # The last of a rising order is kept: the most probable; of equal ones the target word that was seen first.
-        order = np.lexsort((-(pairs % max(len(said), 1)), probability, of_source))
+        order = np.lexsort((-of_target, both, of_source))
         best = {int(of_source[k]): int(pairs[k] % len(said)) for k in order}
         texts = list(said)
         self._best = {word: texts[best[k]] for word, k in names.items() if k in best}

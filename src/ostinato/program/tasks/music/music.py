@@ -36,10 +36,12 @@ class Music(ScoredTask):
     name = "music"
     metric = "nats_per_frame"
     defaults: ClassVar[Mapping[str, Any]] = {
+        "cell": "lstm",
         "both_directions": False,
         "hidden": 200,
-        "dropout": 0.5,
+        "dropout": 0.4,
         "batch": 16,
+        "learning_rate": 1e-2,
     }
 
     def __init__(self, keys: Sequence[str], joint: bool) -> None:

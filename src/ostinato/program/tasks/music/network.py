@@ -17,6 +17,9 @@ from ...options import NetworkOptions
 from ..networks import output_width, recurrent
 from .heads import ApartHead, JointHead, head_of
 
+INPUT_SHARE = 0.5
+"""Of --dropout: the share of keys that training reads as up, drawn anew for every frame."""
+
 
 class Chords:
     """What the network has read before each frame [T, B, W], from which the keys of that frame follow."""
@@ -51,11 +54,12 @@ class MusicNetwork(nn.Module):
             raise InputError(phrase("music", "both_directions", "False", "True", remedy))
         self.layers = recurrent(replace(options, both_directions=False), keys)
         self.dropout = nn.Dropout(options.dropout)
+        self.input_dropout = nn.Dropout(INPUT_SHARE * options.dropout)
         self.head = head_of(options, output_width(self.layers), keys)
 
     def forward(self, x: Mapping[str, Tensor], lengths: Tensor | None = None) -> Chords:
         """`lengths` is taken as all networks take it, and changes nothing."""
-        y, _ = self.layers(x["frames"])
+        y, _ = self.layers(self.input_dropout(x["frames"]))
         return Chords(self.dropout(y), self.head)
 
     def step(self, frame: Tensor, state: Any = None) -> tuple[Tensor, Any]:

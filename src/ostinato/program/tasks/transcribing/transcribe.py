@@ -40,7 +40,7 @@ class Transcribe(ScoredTask):
 
     name = "transcribe"
     metric = "cer"
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, Any]] = {"layers": 2}
 
     def __init__(
         self, inputs: TextInputs | SeriesInputs, units: TranscriptUnits, steps: int, beam: int, remark: str = ""
@@ -112,6 +112,8 @@ class Transcribe(ScoredTask):
         assert batch.target is not None  # only rows with targets are trained on
         target = batch.target.cpu()
         fits = torch.nonzero((needed_frames(target, IGNORED) <= batch.lengths) & (batch.lengths > 0))[:, 0]
+        if not len(fits):
+            return 0.0 * outputs.sum()
         logs = torch.log_softmax(outputs, -1).index_select(1, fits.to(outputs.device))
         sizes = (target != IGNORED).sum(1)[fits]
         labels = target[fits].clamp(min=0).to(outputs.device)
