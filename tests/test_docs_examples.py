@@ -20,8 +20,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EITHER = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAM = (
-    "classify.md", "forecast.md", "generate.md", "language-models.md", "program.md", "regress.md", "tag.md",
-    "transcribe.md",
+    "classify.md", "forecast.md", "generate.md", "language-models.md", "music.md", "program.md", "regress.md", "tag.md",
+    "transcribe.md", "translate.md",
 )  # fmt: skip
 """Pages whose Python needs what their commands write, and the other way round."""
 PAGES = {path.name: blocks for path in sorted(DOCS.glob("*.md")) if (blocks := BLOCK.findall(path.read_text("utf-8")))}
