@@ -61,7 +61,7 @@ def test_streams_are_resumed_by_every_rank_with_its_own_states(ended):
 
 def test_predictions_that_ranks_share_have_the_bits_of_one_process(ended):
     found = result(ended, "shared_predictions")
-    assert len(found) == 8 and all(found.values()), found
+    assert len(found) == 10 and all(found.values()), found
 
 
 def test_ranks_that_begin_with_other_weights_or_rows_are_refused_once(ended):
