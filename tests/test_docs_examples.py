@@ -20,7 +20,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EITHER = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAM = (
-    "classify.md", "forecast.md", "generate.md", "language-models.md", "program.md", "regress.md", "tag.md",
+    "classify.md", "forecast.md", "generate.md", "language-models.md", "music.md", "program.md", "regress.md", "tag.md",
     "transcribe.md", "translate.md",
 )  # fmt: skip
 """Pages whose Python needs what their commands write, and the other way round."""

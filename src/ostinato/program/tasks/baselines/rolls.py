@@ -18,7 +18,7 @@ from ..task import Baseline, Predictions
 
 ADDED = 0.5
 """Added to every count."""
-PENALTY = 1e-4
+PENALTY = 3e-4
 """Of the squared weights of a regression, for a mean over frames."""
 WINDOW = 8
 """Frames before that the widest regression reads."""

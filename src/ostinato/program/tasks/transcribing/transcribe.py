@@ -40,7 +40,7 @@ class Transcribe(ScoredTask):
 
     name = "transcribe"
     metric = "cer"
-    defaults: ClassVar[Mapping[str, Any]] = {"layers": 2}
+    defaults: ClassVar[Mapping[str, Any]] = {"layers": 2, "learning_rate": 6e-3}
 
     def __init__(
         self, inputs: TextInputs | SeriesInputs, units: TranscriptUnits, steps: int, beam: int, remark: str = ""

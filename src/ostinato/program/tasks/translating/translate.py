@@ -40,7 +40,7 @@ class Translate(ScoredTask):
         "hidden": 256,
         "embedding": 256,
         "dropout": 0.2,
-        "learning_rate": 2e-3,
+        "learning_rate": 6e-3,
         "batch": 64,
     }
 
