@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from real_made import MADE_TASKS
+from real_sequences import SEQUENCE_TASKS
 from real_series import SERIES_TASKS
 from real_task import Aim, Given, Published, RealTask
 
@@ -149,4 +151,6 @@ TASKS: tuple[RealTask, ...] = (
         ),
     ),
     *SERIES_TASKS,
+    *SEQUENCE_TASKS,
+    *MADE_TASKS,
 )

@@ -1,6 +1,6 @@
 """The record of a task of `results.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,3 +48,15 @@ class RealTask:
     note: str = ""
     metrics: tuple[str, ...] = SHARES
     """Those of the task's table that are recorded."""
+    asked: "Asked | None" = None
+    """What the model is asked after its training."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call of `ostinato evaluate` on the model."""
+
+    given: Callable[[Path, Path], Given]
+    """(folder of data, folder for made files) → its options"""
+    read: Callable[[Mapping[str, Any]], dict[str, dict[str, float]]]
+    """What it prints with --json → metrics by model, those of the network under "network"."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from real_data import TASKS
-from real_task import RealTask
+from real_task import Asked, RealTask
 from results_page import page
-from torch_twin import compare, options_of
+from torch_twin import compare, options_given
 
 from ostinato.apps.environment import environment
 
@@ -53,11 +53,18 @@ def trained(task: RealTask, seed: int, folder: Path, data: Path, limits: Mapping
     tests = document["metrics"]["all"]
     config = json.loads((Path(document["folder"]) / "config.json").read_text(encoding="utf-8"))
     history = (Path(document["folder"]) / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    ours = values(task, tests["model"])
+    baselines = {name: values(task, found) for name, found in tests["baselines"].items()}
+    answered = {} if task.asked is None else answers(task.asked, Path(document["folder"]), folder, data)
+    ours |= answered.pop("network", {})
+    for name, found in answered.items():
+        baselines.setdefault(name, {}).update(found)
     return {
         "seed": seed,
         "command": shown(task, data, folder, limits),
-        "metrics": values(task, tests["model"]),
-        "baselines": {name: values(task, found) for name, found in tests["baselines"].items()},
+        "asked": "" if task.asked is None else named("evaluate MODEL", task.asked.given(data, folder)),
+        "metrics": ours,
+        "baselines": baselines,
         "updates": document["updates"],
         "planned_updates": config["settings"]["planned_updates"],
         "threads": config["settings"]["threads"],
@@ -70,9 +77,24 @@ def trained(task: RealTask, seed: int, folder: Path, data: Path, limits: Mapping
     }
 
 
+def answers(asked: Asked, model: Path, made: Path, data: Path) -> dict[str, dict[str, float]]:
+    """What `ostinato evaluate` says of the model, by model and metric."""
+    words = flags({"paths": [], **asked.given(data, made)})
+    command = [sys.executable, "-m", "ostinato", "evaluate", str(model), *words, "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(command)}\n{ended.stderr}")
+    found = asked.read(json.loads(ended.stdout))
+    return {model: {name: round(value, 4) for name, value in metrics.items()} for model, metrics in found.items()}
+
+
 def shown(task: RealTask, data: Path, folder: Path, limits: Mapping[str, Any]) -> str:
     """The command as a person would type it: files by their names."""
-    words = ["ostinato", "train", *flags({**task.given(data, folder), **limits})]
+    return named("train", {**task.given(data, folder), **limits})
+
+
+def named(verb: str, given: Mapping[str, Any]) -> str:
+    words = ["ostinato", verb, *flags({"paths": [], **given})]
     return " ".join(Path(word).name if "/" in word else word for word in words)
 
 
@@ -98,12 +120,17 @@ def run(task: RealTask, options: argparse.Namespace) -> None:
                 record["runs"].append(trained(task, seed, folder, options.data, limits))
                 save(path, record)
                 print(task.name, record["runs"][-1], flush=True)
-            if "torch" not in record and (folder / f"{task.name}-{seed}").exists():
-                threads = options.threads or record["runs"][-1]["threads"]
-                made = options_of(folder / f"{task.name}-{seed}")
-                record["torch"] = {**asdict(compare(made, options.twin_updates, threads)), "load": os.getloadavg()[0]}
-                save(path, record)
-                print(task.name, record["torch"], flush=True)
+        if "torch" not in record:
+            record["torch"] = beside_torch(task, folder, options, record["runs"][-1]["threads"])
+            save(path, record)
+            print(task.name, record["torch"], flush=True)
+
+
+def beside_torch(task: RealTask, folder: Path, options: argparse.Namespace, threads: int) -> dict[str, Any]:
+    """The times of some updates of the task's network and of the same on torch.nn."""
+    made = options_given({**task.given(options.data, folder), "threads": options.threads or threads})
+    found = compare(made, options.twin_updates, options.threads or threads)
+    return {**asdict(found), "load": round(os.getloadavg()[0], 1)}
 
 
 def save(path: Path, record: Mapping[str, Any]) -> None:

@@ -78,7 +78,8 @@ def section(task: RealTask, record: Mapping[str, Any]) -> list[str]:
     """Published figures, baselines and ours, then the machine."""
     runs = record["runs"]
     metrics = [name for name in runs[0]["metrics"] if name not in ("log_loss", "quantile_loss")]
-    lines = [f"## {task.title}", "", f"`{runs[0]['command']}`, and `--seed`.", ""]
+    asked = f" Then `{runs[0]['asked']}`." if runs[0].get("asked") else ""
+    lines = [f"## {task.title}", "", f"`{runs[0]['command']}`, and `--seed`.{asked}", ""]
     if task.note:
         lines += [task.note, ""]
     lines += markdown_table(["published", "figure", "source"], [[p.what, p.figure, p.source] for p in task.published])

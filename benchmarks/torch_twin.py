@@ -1,7 +1,8 @@
-"""The network of a model folder with torch.nn's layers in place of ours: what the same updates cost there."""
+"""The network of a training with torch.nn's layers in place of ours: what the same updates cost there."""
 
 import copy
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -15,6 +16,7 @@ import ostinato
 from ostinato.program.data.found import read_data
 from ostinato.program.options import TrainOptions
 from ostinato.program.running.prepare import prepare
+from ostinato.program.tasks.registry import task_named
 from ostinato.program.tasks.task import Batch
 from ostinato.program.training.feeds import feed_of
 from ostinato.program.training.seeds import new_network
@@ -30,6 +32,7 @@ class Packed(nn.Module):
     def __init__(self, layer: ostinato.Recurrent, kind: Any) -> None:
         super().__init__()
         self.bidirectional, self.cell, self.input_size = layer.bidirectional, layer.cell, layer.input_size
+        self.hidden_size, self.num_layers, self.proj_size = layer.hidden_size, layer.num_layers, layer.proj_size
         self.layer = kind(
             layer.input_size,
             layer.hidden_size,
@@ -72,7 +75,9 @@ def compare(options: TrainOptions, updates: int, threads: int, where: str = "res
 
     Ours runs as a fit does: torch's own operations on one thread, the kernels on all. The twin gives torch all threads.
     """
-    prepared = prepare(read_data(options.data), options.network, where)
+    data = read_data(options.data)
+    options = options.for_task(task_named(data.dataset.task).defaults)
+    prepared = prepare(data, options.network, where)
     network = new_network(prepared.task, options.network, options.fit.seed)
     pair = [Updater(prepared.task, made, options.fit) for made in (network, twin(network))]
     feed = feed_of(prepared.task, prepared.train.encoded, options.fit)
@@ -99,8 +104,8 @@ def timed(updater: Updater, batch: Batch, update: int, rate: float) -> float:
     return time.perf_counter() - begun
 
 
-def options_of(folder: Path) -> TrainOptions:
-    """The options of a model folder, with the cell by its name in the catalogue."""
-    from ostinato.program.folder.load import load
-
-    return load(folder).config.options
+def options_given(given: Mapping[str, Any], where: str = "results") -> TrainOptions:
+    """The options of `ostinato train` that are written as words."""
+    lists = {name: str(given[name]).split(",") for name in ("columns", "given", "series", "features") if name in given}
+    paths = {name: Path(given[name]) for name in ("valid", "test") if name in given}
+    return TrainOptions.of(where, {**given, **lists, **paths, "paths": tuple(given["paths"])})

@@ -22,8 +22,8 @@ from ostinato.layers.options import Options
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = {
-    "Forecaster", "LanguageModel", "SequenceClassifier", "SequenceRegressor", "SequenceTagger", "TextFiller",
-    "load", "train",
+    "Forecaster", "LanguageModel", "MusicModel", "SequenceClassifier", "SequenceRegressor", "SequenceTagger",
+    "TextFiller", "Transcriber", "Translator", "load", "train",
 }  # fmt: skip
 """Whose bits tests/program holds: one hash in every run, and after a kill."""
 NOT_COMPUTED = {"__version__", "warmup", "cell", "cells", "export", "lens", *PROGRAM}

@@ -11,6 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import gallery
 import pytest
 
 from ostinato.apps.cli import main
@@ -19,16 +20,18 @@ DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EITHER = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAM = (
-    "agreement.md", "classify.md", "forecast.md", "generate.md", "language-models.md", "program.md", "regress.md",
-    "tag.md",
+    "agreement.md", "classify.md", "forecast.md", "generate.md", "language-models.md", "music.md", "program.md",
+    "regress.md", "tag.md", "transcribe.md", "translate.md",
 )  # fmt: skip
 """Pages whose Python needs what their commands write, and the other way round."""
 PAGES = {path.name: blocks for path in sorted(DOCS.glob("*.md")) if (blocks := BLOCK.findall(path.read_text("utf-8")))}
 QUICK = ("--hidden", "8", "--no-lens", "--quiet")
 """Added to trainings, before what the page says."""
+MOST_UPDATES = 100
+"""Of a training that runs as it is on the page."""
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in PROGRAM])
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (*PROGRAM, "gallery.md")])
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = tmp_path / f"{page.removesuffix('.md').replace('-', '_')}.py"
@@ -46,6 +49,9 @@ def quick(words):
         return words
     if "--minutes" in words:
         place = words.index("--minutes")
+        words = words[:place] + words[place + 2 :]
+    if "--updates" in words and int(words[words.index("--updates") + 1]) > MOST_UPDATES:
+        place = words.index("--updates")
         words = words[:place] + words[place + 2 :]
     few = [] if "--updates" in words else ["--updates", "6"]
     looks = [word for word in QUICK if words[1] == "train" or word != "--no-lens"]
@@ -85,3 +91,12 @@ def test_the_commands_and_the_python_of_a_page_run_in_order(page, tmp_path, monk
             # A network of six updates need not beat the baselines, which is status 1.
             assert status == 0 or (status == 1 and out and "train" in line), (line, status, err)
     assert commands >= 4
+
+
+@pytest.mark.slow
+def test_the_gallery_runs_and_every_picture_is_drawn_from_its_model_folders(tmp_path, monkeypatch):
+    test_the_commands_and_the_python_of_a_page_run_in_order("gallery.md", tmp_path, monkeypatch)
+    named = [step.text for step in gallery.steps(gallery.PAGE.read_text(encoding="utf-8")) if step.kind == "picture"]
+    assert named == list(dict.fromkeys(named)) and set(named) == set(gallery.PICTURES)
+    assert all(gallery.drawn(name).startswith(b"\x89PNG") for name in named)
+    assert all((gallery.DOCS / "img" / f"gallery-{name}.png").is_file() for name in named)

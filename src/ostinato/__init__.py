@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from .program.estimators import SequenceClassifier, SequenceRegressor, SequenceTagger
     from .program.forecaster import Forecaster
     from .program.language_models import LanguageModel
+    from .program.music_model import MusicModel
     from .program.python import load, train
     from .program.text_filler import TextFiller
+    from .program.transcriber import Transcriber
+    from .program.translator import Translator
 
 __all__ = [
     "GRU",
     "LSTM",
     "LanguageModel",
+    "MusicModel",
     "RNN",
     "Cell",
     "Forecaster",
@@ -31,6 +35,8 @@ __all__ = [
     "SequenceRegressor",
     "SequenceTagger",
     "TextFiller",
+    "Transcriber",
+    "Translator",
     "TruncatedBPTT",
     "__version__",
     "cell",
@@ -56,7 +62,10 @@ _LATER = {
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
     "LanguageModel": ".program.language_models",
+    "MusicModel": ".program.music_model",
     "TextFiller": ".program.text_filler",
+    "Transcriber": ".program.transcriber",
+    "Translator": ".program.translator",
     "load": ".program.python",
     "train": ".program.python",
     "SequenceClassifier": ".program.estimators",

@@ -1,14 +1,11 @@
-"""Checkpointing through time: the bits of a call without it, the memory that it promises, the segments it chooses.
+"""Checkpointing through time: the bits of a call without it.
 
 The truth for bits is the same call without checkpointing, which other tests hold to the reference. Blocks of the
 weights' gradients are made short, so that small calls have many of them.
 """
 
 import copy
-import math
 import pickle
-import re
-import weakref
 from dataclasses import replace
 from functools import partial
 
@@ -19,21 +16,18 @@ from hypothesis import strategies as some
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import ostinato
+from layers.short_blocks import forget, short_blocks
 from layers.small import CELLS, agree, draw, flat, loss, run
 from ostinato import kernels
 from ostinato._torch_private import onednn_has_bfloat16
 from ostinato.cells import catalogue
 from ostinato.errors import InputError
 from ostinato.execution import backends, reference_backend
-from ostinato.execution.checkpoint import Checkpoint, segment_steps
-from ostinato.kernels.runtime import api as kernels_run
+from ostinato.execution.checkpoint import Checkpoint
 from ostinato.kernels.runtime import cost_model, row_partition
-from ostinato.kernels.system import memory_pool
 from ostinato.sequence import SequenceCall
 
 SIZES = torch.tensor([3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1])
-BLOCK = 6
-"""Rows of a block: two steps of three rows."""
 SQRT = Checkpoint(0, 0, 1)
 KEPT = {
     "dense": {0: [4, 4, 3], 1: [11], 2: [6, 5], 3: [4, 4, 3], 100: [2, 2, 2, 2, 2, 1]},
@@ -45,19 +39,9 @@ the lines of 4, 11 (and so all), 6, 4 and 2 full steps."""
 
 
 @pytest.fixture(autouse=True)
-def short_blocks(monkeypatch):
-    """Blocks of BLOCK rows, and memory full of NaN."""
-    monkeypatch.setattr(row_partition, "BLOCK_ROWS", BLOCK)
-    monkeypatch.setattr(memory_pool, "_POISON", True)
-    forget()
-    yield
-    forget()
-
-
-def forget():
-    """What the kernels worked out for calls of the sizes that they have seen."""
-    kernels_run._dense_plan.cache_clear()
-    kernels_run._ragged_plan.cache_clear()
+def blocks():
+    with short_blocks():
+        yield
 
 
 @pytest.fixture
@@ -238,107 +222,6 @@ def test_without_gradients_the_sequence_is_one_call(calls):
         layer(x, lengths=[40, 3, 2])
     layer.requires_grad_(False)(x)
     assert calls == [(40, False)] * 2
-
-
-# memory
-
-
-def saved_bytes(layer, x):
-    """What a forward pass keeps for backward beside x and weights, in bytes; and whether the output is there."""
-    sizes = {}
-
-    def note(t):
-        sizes[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
-        return t
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
-        output, _ = layer(x)
-    has_output = output.untyped_storage().data_ptr() in sizes
-    for t in (x, output, *layer.parameters()):
-        sizes.pop(t.untyped_storage().data_ptr(), None)
-    return sum(sizes.values()), has_output
-
-
-@pytest.mark.parametrize("kind, states", [("LSTM", 2), ("GRU", 1), ("RNN", 1)])
-def test_between_forward_and_backward_only_boundaries_are_kept(kind, states):
-    layer, x = getattr(ostinato, kind)(2, 6), torch.randn(1000, 3, 2)
-    start = 4 * states * 3 * 6  # the zeros that the layer starts from
-    everything_kept, with_output = saved_bytes(layer, x)
-    assert with_output
-    for layer.checkpoint, segments in (("sqrt", 32), (10, 10), (1, 1)):
-        found, with_output = saved_bytes(layer, x)
-        assert found == start + (segments - 1) * 4 * states * 3 * 6
-        assert not with_output
-        assert kind == "RNN" or found < 0.02 * everything_kept
-
-
-def test_one_segment_at_a_time_is_kept_in_backward(monkeypatch):
-    earlier = []
-    forward = backends.forward
-
-    def watched(call, save, histories):
-        assert not any(t() is not None for t in earlier), "what an earlier segment kept is still alive"
-        result = forward(call, save, histories)
-        earlier.extend(weakref.ref(t) for t in (result.output, *result.saved) if save)
-        return result
-
-    monkeypatch.setattr(backends, "forward", watched)
-    layer, x = ostinato.LSTM(4, 6, checkpoint=10), torch.randn(60, 3, 4)
-    layer(x)[0].sum().backward()
-    assert len(earlier) >= 20
-
-
-# how many segments
-
-
-@pytest.mark.parametrize("rows", [1, 3, 6, 16])
-def test_segments_are_whole_blocks(rows):
-    cell, x, states, weights = draw("gru", steps=1, rows=rows)
-    block = max(1, BLOCK // rows)
-    for steps in (1, 2, 10, 11, 100, 9999, 10_000):
-        for count in (0, 1, 2, 7, 99, 10**6):
-            call = SequenceCall(cell, x.expand(steps, rows, 4), states, weights)
-            found = segment_steps(Checkpoint(count, 0, 1), call)
-            wanted = steps / (count or math.ceil(math.sqrt(steps)))
-            assert found % block == 0 and wanted <= found < wanted + 1 + block
-
-
-def bytes_of(steps, T, B, R, boundary, kept):
-    """Slow truth: boundaries, and the most that one segment of `steps` steps can hold."""
-    cuts = [0, *range(T % steps or steps, T + 1, steps)]
-    return boundary * (len(cuts) - 2) + kept * min(R, B * max(b - a for a, b in zip(cuts, cuts[1:])))
-
-
-@settings(max_examples=150, deadline=None)
-@given(some.integers(1, 90), some.integers(1, 9), some.integers(1, 4), some.integers(1, 60_000), some.data())
-def test_a_budget_gives_the_longest_segments_that_fit(T, B, calls, budget, data):
-    cell, x, states, weights = draw("lstm", steps=T, rows=B)
-    sizes = None
-    if data.draw(some.booleans()):
-        sizes = torch.tensor(sorted(data.draw(some.lists(some.integers(1, B), min_size=T, max_size=T)), reverse=True))
-        x = x.flatten(0, 1)[: sizes.sum()]
-    R, block = x.shape[:-1].numel(), max(1, BLOCK // B)
-    boundary, kept, output = 2 * B * 6 * 4, 6 * 6 * 4, 6 * 4  # i f g o and tanh(c), and c; the output again
-    assert kept == 4 * sum(s[-1] for s in backends.saved_shapes(cell, x, states, weights))
-    share = budget // calls
-    fitting = [n for n in range(block, T + block, block) if bytes_of(n, T, B, R, boundary, kept + output) <= share]
-    asked, call = Checkpoint(0, budget, calls), SequenceCall(cell, x, states, weights, sizes)
-    if R * kept <= share:
-        assert segment_steps(asked, call) == 0
-    elif fitting:
-        assert segment_steps(asked, call) == max(fitting)
-    else:
-        with pytest.raises(InputError, match=f"checkpoint: the option must be a budget of at least .*kB for T = {T}"):
-            segment_steps(asked, call)
-
-
-def test_the_budget_that_an_error_names_is_enough():
-    layer, x = ostinato.LSTM(4, 6, num_layers=2, checkpoint="1kB"), torch.randn(500, 3, 4)
-    message = r"checkpoint: the option must be a budget of at least (\d+kB) for T = 500 and B = 3, got 1kB. One block"
-    with pytest.raises(InputError, match=message) as found:
-        layer(x)
-    layer.checkpoint = re.search(message, str(found.value))[1]
-    layer(x)[0].sum().backward()
 
 
 def test_a_budget_that_holds_everything_costs_nothing(calls):

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from ostinato.errors import StorageError
@@ -131,6 +132,17 @@ def test_texts_on_the_way_are_shown_unless_quiet_and_change_no_bit_of_the_weight
     assert "written" not in without.err and not (tmp_path / "three" / "samples.jsonl").exists()
     hashes = {ended.document["weights_sha256"] for ended in (shown, quiet, without)}
     assert len(hashes) == 1
+
+
+def test_a_text_on_the_way_is_written_from_the_numbers_of_a_validation_row(tmp_path):
+    examples = letters(200, kind="features")
+    np.savez(tmp_path / "signs.npz", features=np.array(examples.inputs), word=np.array(examples.targets))
+    words = ("train", "signs.npz", "--given", "features", "--target", "word", "--updates", 20, *SMALL)
+    ended = ostinato(tmp_path, *words, "--no-baselines", "--out", "model")
+    assert ended.status == 0, ended.err
+    assert "\nwritten (1, 7): " in ended.err or "\nwritten (-1, 7): " in ended.err
+    lines = [json.loads(line) for line in (tmp_path / "model" / "samples.jsonl").read_text("utf-8").splitlines()]
+    assert all(set(line["given"]) == {"channel_1", "channel_2"} and line["given"]["channel_2"] == 7 for line in lines)
 
 
 def test_samples_that_cannot_be_kept_are_said_and_end_no_training(tmp_path, monkeypatch):

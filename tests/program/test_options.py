@@ -56,6 +56,7 @@ def test_another_value_of_an_option():
         ({"k1": 0}, "k1 must be a whole number of 1 or more, got 0"),
         ({"horizon": 1.5}, "horizon must be a whole number of 1 or more, got 1.5"),
         ({"levels": (0,)}, "levels must be percent above 0 and below 100, got 0. Write --levels 80,95."),
+        ({"levels": (80, 80.0)}, "levels must be different percents, got 80,80. Write each once."),
         ({"scale": "sqrt"}, "scale must be auto, none or log, got 'sqrt'"),
         ({"class_weights": "all"}, "class_weights must be none or balanced, got 'all'"),
         ({"valid_share": 0}, "valid_share must be a share between 0 and 1, got 0"),

@@ -298,7 +298,11 @@ def _evaluate(e: ast.expr, scope: dict[str, Any], letters: dict[str, Any], lift:
         if row is not None and row.called:
             args = [value(a) for a in e.args]
             args[: row.operands] = [lift(a) if is_number(a) else a for a in args[: row.operands]]
-            return row.function(*args, **{str(k.arg): value(k.value) for k in e.keywords})
+            more = {str(k.arg): value(k.value) for k in e.keywords}
+            if not row.own and args and all(isinstance(a, Value) for a in args[: row.operands]):
+                # Not through torch's function: inside of a tensor subclass torch asks no class, and refuses a Value.
+                return args[0].graph.call(row.name, tuple(args), more)
+            return row.function(*args, **more)
     raise CellError(f"{ast.unparse(e)} is not part of the notation.")
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from .estimators import NetworkEstimator, SequenceClassifier, SequenceRegressor, SequenceTagger
 from .forecaster import Forecaster
 from .language_models import LanguageModel
+from .music_model import MusicModel
 from .text_filler import TextFiller
+from .transcriber import Transcriber
+from .translator import Translator
 
 ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "classify": SequenceClassifier,
@@ -15,4 +18,7 @@ ESTIMATORS: dict[str, type[NetworkEstimator]] = {
     "language-model": LanguageModel,
     "fill": TextFiller,
     "generate": LanguageModel,
+    "transcribe": Transcriber,
+    "translate": Translator,
+    "music": MusicModel,
 }

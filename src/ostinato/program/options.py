@@ -28,7 +28,7 @@ def _flag(default: Any, help: str) -> Any:
 class DataOptions:
     """Which files, which columns, which task, and how rows are split."""
 
-    paths: Sequence[Path] = _flag((), "Files of rows, or a folder of folders of texts.")
+    paths: Sequence[Path] = _flag((), "Files of rows, or a folder of texts or recordings.")
     valid: Path | None = _flag(None, "A file of validation rows; without it a share of the rows.")
     test: Path | None = _flag(None, "A file of test rows; without it a share of the rows.")
     valid_share: float = _flag(0.1, "Share of the rows that choose the weights and end the training.")
@@ -51,7 +51,7 @@ class DataOptions:
     audio: str | None = _flag(None, "The column of paths of recordings, relative to the file.")
     rate: int | None = _flag(None, "Samples a second at which recordings are read. [default: the training's first]")
     mels: int = _flag(40, "Bands of the mel spectrum of a recording.")
-    grid: int = _flag(4, "Steps of a beat, into which MIDI files are divided.")
+    grid: int = _flag(4, "Frames of a beat: MIDI files are divided into so many, and piano rolls have them.")
     split_seed: int = _flag(0, "Of the split by hash; the same seed puts a row into the same part.")
 
 
@@ -75,6 +75,7 @@ class NetworkOptions:
     attention: str = _flag("additive", "Of a translation: additive, multiplicative or none.")
     beam: int = _flag(5, "Hypotheses that the search of a translation or transcript follows; 1: the most probable.")
     length_penalty: float = _flag(1.0, "Power of its length by which a translation's score is divided; 0: none.")
+    chords: str = _flag("joint", "Of music: joint, each key of a frame after the lower ones, or apart: each by itself.")
     options: Mapping[str, Any] = _flag({}, "Options of the layers by name: zoneout, layer_norm, ...")
 
 
@@ -109,12 +110,13 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class WritingOptions:
-    """What a trained model of texts writes."""
+    """What a trained model of texts or of music writes."""
 
-    prompt: str | None = _flag(None, "The beginning of the text; - reads it from standard input.")
-    count: int = _flag(1, "Texts that are written.")
-    length: int = _flag(300, "Units of a text at most: characters, words or sub-word units, as in the training.")
-    temperature: float = _flag(1.0, "By which scores are divided; 0: always the most probable unit.")
+    prompt: str | None = _flag(None, "The beginning of the text, - from standard input; of music a MIDI file.")
+    out: Path | None = _flag(None, "A new MIDI file for music. [default: NAME-1.mid]")
+    count: int = _flag(1, "Texts, or files of music, that are written.")
+    length: int = _flag(300, "Units of a text at most, as in the training: characters, words, sub-words; new frames.")
+    temperature: float = _flag(1.0, "By which scores are divided; 0: always the more probable.")
     top_k: int | None = _flag(None, "Draw among so many of the most probable units.")
     top_p: float | None = _flag(None, "Draw among the fewest most probable units of this share.")
     stop: str | None = _flag(None, "A text that ends the writing, and is not written.")
@@ -267,11 +269,16 @@ def _check(where: str, made: TrainOptions) -> None:
         if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 100:
             remedy = "Write --levels 80,95."
             raise InputError(phrase(where, "levels", "percent above 0 and below 100", repr(level), remedy))
+    if len(set(network.levels)) < len(network.levels):
+        received = ",".join(f"{level:g}" for level in network.levels)
+        raise InputError(phrase(where, "levels", "different percents", received, "Write each once."))
     if network.scale not in ("auto", "none", "log"):
         raise InputError(phrase(where, "scale", "auto, none or log", repr(network.scale)))
     if network.attention not in ("additive", "multiplicative", "none"):
         expected = "additive, multiplicative or none"
         raise InputError(phrase(where, "attention", expected, repr(network.attention)))
+    if network.chords not in ("joint", "apart"):
+        raise InputError(phrase(where, "chords", "joint or apart", repr(network.chords)))
     if not isinstance(network.length_penalty, int | float) or not 0 <= network.length_penalty < float("inf"):
         raise InputError(phrase(where, "length_penalty", "a number of 0 or more", repr(network.length_penalty)))
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):

@@ -24,7 +24,7 @@ def train(*paths: str | Path, **options: Any) -> NetworkEstimator:
 
         model = ostinato.train("reviews.csv", text="review", target="label", minutes=5)
 
-    paths    files of rows, or a folder of folders of texts
+    paths    files of rows, or a folder of texts or recordings
     options  the flags of `ostinato train` with _ for -, and every option of the layers by name
     Besides what an estimator has after `fit`: folder_ (a Path), outcome_ (the table of baselines and network; None
     without test rows). Raises InputError for data or options that cannot be used.

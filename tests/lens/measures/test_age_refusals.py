@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import ostinato
-from lens.measures.test_age import squares
+from lens.measures.ages import squares
 from ostinato.errors import InputError
 from ostinato.lens import by_age, truncation_bias
 

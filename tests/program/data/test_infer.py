@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ostinato.errors import InputError
-from ostinato.program.data.infer import KNOWN, RULES, TRAINED, Reading, Seen, infer
+from ostinato.program.data.infer import RULES, TRAINED, Reading, Seen, infer
 from ostinato.program.data.read import read
 from ostinato.program.options import DataOptions
 from program.data.made import REVIEWS, findings, options, read_made, real, refusal, reviews, write
@@ -151,21 +151,6 @@ def test_what_two_rules_fit_is_refused_with_both_readings_and_the_option(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name, content, named, task",
-    [
-        ("a.mid", "x", {}, "music"),
-        ("a.wav", "x", {}, "transcribe"),
-        ("a.txt", "Go.\tVa !\nHi.\tSalut !\n", {"columns": ("en", "fr"), "target": "fr"}, "translate"),
-        ("a.csv", table(s=["1 2", "3 4"] * 6, words=NOTES), {"target": "words"}, "transcribe"),
-    ],
-)
-def test_what_this_version_does_not_train_is_recognised_and_said(tmp_path, name, content, named, task):
-    message = refusal(tmp_path, name, content, **named)
-    assert f"the task must be {', '.join(TRAINED)}, got {task}, because " in message
-    assert "does not train such models yet" in message
-
-
-@pytest.mark.parametrize(
     "columns, named, message",
     [
         (
@@ -283,8 +268,7 @@ def test_rows_are_read_for_predictions_as_a_training_has_read_them(tmp_path):
     assert tokens.examples.inputs == [["fine"], []]
 
 
-def test_each_rule_names_a_known_task_and_a_new_rule_is_one_row():
-    assert set(TRAINED) <= set(KNOWN)
+def test_what_no_rule_fits_is_refused():
     seen = Seen("recipe", "a.rcp", DataOptions())
     with pytest.raises(InputError, match="the data must be for one of"):
         infer(seen)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +29,7 @@ from ostinato.program.training.loop import Loop
 from ostinato.program.training.records import Part, Silent
 from ostinato.program.training.seeds import new_network
 from ostinato.program.training.updates import Updater
-from program.tasks import made_windows
+from program.tasks import made_transcripts, made_windows
 from program.training import made
 from program.training.test_streams import NextUnit, Predictor, run, text
 
@@ -112,9 +113,16 @@ def examples(task: str, count: int, seed: int) -> Examples:
         values = made_windows.seasonal(count + 40, seed=seed)
         values[::7] = np.nan  # the truth of some steps is missing, so that shares differ in their units
         return made_windows.examples(made_windows.windows(made_windows.series(values), 24, count + 23, 24, 3))
+    if task == "transcribe":
+        return made_transcripts.codes(count, seed)
     rows, draw = sentences(count, seed)
+    if task == "music":
+        rolls = [(draw.random((3 + len(row), 5)) < 0.4).astype(np.uint8) for row in rows]
+        return Examples("roll", rolls, "frames", rolls, ("60", "62", "64", "65", "67"))
     if task == "fill":
         return each_text([" ".join(row) for row in rows])
+    if task == "translate":
+        return Examples("text", [" ".join(r) for r in rows], "translation", [" ".join(r[::-1][:4]) for r in rows])
     texts = [" ".join(row) for row in rows]
     if task == "tag":
         return Examples("tokens", rows, "tags", [["V" if len(w) > 4 else "N" for w in row] for row in rows])
@@ -129,6 +137,7 @@ def examples(task: str, count: int, seed: int) -> Examples:
 
 
 NETWORK = NetworkOptions(hidden=6, embedding=5, dropout=0.0)
+ONE_DIRECTION = replace(NETWORK, both_directions=False)
 
 
 def setting(kind: str, batch: int):
@@ -138,11 +147,11 @@ def setting(kind: str, batch: int):
         task, rows = NextUnit(), text(40, 0)
         torch.manual_seed(7)
         return task, Predictor(), task.encode(Examples("series", rows, "text", rows, successive=True)), options
-    train = examples(kind, 50, 1)
-    task = task_named("classify" if kind == "labels" else kind).encode_from(train, NETWORK)
+    train, own = examples(kind, 50, 1), ONE_DIRECTION if kind == "music" else NETWORK
+    task = task_named("classify" if kind == "labels" else kind).encode_from(train, own)
     if kind == "classify":
         task.balance(train)
-    network = new_network(task, NETWORK, 4)
+    network = new_network(task, own, 4)
     if kind == "tag":
         network.seen_once = 1000  # no word is read as unknown at random, which is noise as dropout is
     if kind == "fill":
@@ -150,7 +159,7 @@ def setting(kind: str, batch: int):
     return task, network, task.encode(train), options
 
 
-KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "streams")
+KINDS = ("classify", "labels", "regress", "tag", "forecast", "fill", "translate", "transcribe", "music", "streams")
 
 
 def steps() -> dict[str, list[float]]:
@@ -254,7 +263,7 @@ def shared_predictions():
             rows = text(30, 3) * 40 if kind == "streams" else None
             given = Examples("series", rows, "text", rows) if rows else examples(kind, 150, 9)
             encoded = task.encode(given)
-            found = predict_shared(task, network, encoded, "cpu", world)
+            found = predict_shared(task, network, encoded, "cpu", world, quick=False)
             if found is not None:
                 (ours, loss), (theirs, expected) = found, predict(task, network, encoded)
                 equal = loss == expected

@@ -18,7 +18,7 @@ from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
 
-_DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of folders of texts.", show_default=False)
+_DATA = typer.Argument(metavar="DATA", help="Files of rows, or a folder of texts or recordings.", show_default=False)
 _MODEL = typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
 _JSON = typer.Option("--json", help="Print one JSON document instead of text.")
 _QUIET = typer.Option("--quiet", help="Print no progress.")
@@ -109,6 +109,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="A new file for the table. [default: printed]")] = None,
     fill: Annotated[str | None, typer.Option(help="A text with ___ for each missing unit; - reads lines.")] = None,
     count: Annotated[int | None, typer.Option(help="Units that are listed of each gap. [default: 5]")] = None,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses of a search. [default: the training's]")] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Predict the rows of a file: a table in, a table out. With - lines are answered; a forecast continues series."""
@@ -116,8 +117,8 @@ def predict(
     from ostinato.program.commands.model import predict_rows
 
     if fill is not None or count is not None or json:
-        _end(json, lambda: fill_gaps(model, fill, {"DATA": data, "--out": out}, count, json))
-    raise typer.Exit(predict_rows(model, data, out))
+        _end(json, lambda: fill_gaps(model, fill, {"DATA": data, "--out": out, "--beam": beam}, count, json))
+    raise typer.Exit(predict_rows(model, data, out, beam))
 
 
 @with_flags([WritingOptions])
@@ -129,10 +130,10 @@ def generate(
     json: Annotated[bool, _JSON] = False,
     **options: Any,
 ) -> None:
-    """Write texts with a model of texts or items, and say how much of them is in its training text."""
-    from ostinato.program.commands.generate import write_texts
+    """Write texts, or MIDI files, with a model of texts, items or music, and say how much is in its training rows."""
+    from ostinato.program.commands.generate import write_with
 
-    _end(json, lambda: write_texts(model, given or (), options, json))
+    _end(json, lambda: write_with(model, given or (), options, json))
 
 
 @with_flags(

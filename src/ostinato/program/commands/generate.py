@@ -9,22 +9,53 @@ from typing import Any
 
 from ...errors import InputError, phrase
 from ..options import WritingOptions
+from ..running.compose import MusicRequest, compose
 from ..running.generate import WHERE, generate
+from ..running.model import Model, open_model
 from ..running.writing import Request
 from ..tasks.texts.sampling import Sampling
+from ..terminal import without_controls
 from .check import Ended
 from .launched import one_process
 from .typed import typed_in
 
+MUSIC = "music"
+"""The task whose networks write MIDI files."""
 
-def write_texts(model: Path, given: Sequence[str], options: Mapping[str, Any], json: bool) -> Ended:
-    """`ostinato generate`: texts on stdout while they are written, or one document; what is memorised on stderr."""
+
+def write_with(model: Path, given: Sequence[str], options: Mapping[str, Any], json: bool) -> Ended:
+    """`ostinato generate`: texts or MIDI files, as the model's task is; what is memorised on stderr."""
     one_process(WHERE)
     made = WritingOptions(**options)
+    pairs = given_of(given)
     how = Sampling(made.temperature, made.top_k, made.top_p)
-    request = Request(prompt_of(made.prompt), given_of(given), made.length, made.stop, how, made.seed).checked(WHERE)
-    found = generate(model, request, made.count, None if json else sys.stdout, None if json else sys.stderr)
+    Request("", pairs, made.length, made.stop, how, made.seed).checked(WHERE)
+    opened = open_model(model)
+    if opened.task.name == MUSIC:
+        return write_music(opened, model, pairs, made, json)
+    if made.out is not None:
+        remedy = "Redirect the output: > FILE."
+        raise InputError(phrase(WHERE, "--out", "left out for texts, which are printed", made.out, remedy))
+    request = Request(prompt_of(made.prompt), pairs, made.length, made.stop, how, made.seed).checked(WHERE)
+    found = generate(opened, request, made.count, None if json else sys.stdout, None if json else sys.stderr)
     return Ended("", found.content(), printed=json)
+
+
+def write_music(opened: Model, model: Path, given: Mapping[str, str], made: WritingOptions, json: bool) -> Ended:
+    """MIDI files, whose names are printed. Raises InputError for options that only texts have."""
+    foreign = {"--given": given, "--stop": made.stop, "--top-k": made.top_k, "--top-p": made.top_p}
+    for flag, value in foreign.items():
+        if value:
+            raise InputError(phrase(WHERE, flag, "left out for a model of music", "given", f"Leave {flag} out."))
+    prompt = None if made.prompt is None else Path(made.prompt)
+    request = MusicRequest(prompt, made.out, made.length, made.count, made.temperature, made.seed)
+    found = compose(opened, request, model)
+    if not json:
+        frames = len(found.prompt.roll)
+        said = [f"{frames:,} frames of the prompt, then {made.length:,} new ones."] if frames else []
+        for sentence in (*said, *found.said):
+            print(without_controls(sentence), file=sys.stderr)
+    return Ended("\n".join(map(str, found.files)), found.content())
 
 
 def prompt_of(typed: str | None) -> str:

@@ -40,12 +40,12 @@ def evaluate_agreement_of(model: Path, source: str, made: Callable[[], Pairs], p
     return Ended(found.text(), found.content())
 
 
-def predict_rows(model: Path, data: str | None, out: Path | None) -> int:
+def predict_rows(model: Path, data: str | None, out: Path | None, beam: int | None = None) -> int:
     """`ostinato predict`: a table, or with - an answer to every line."""
     one_process("ostinato predict")
     if data == "-":
-        return predict_lines(model, typed_in(), sys.stdout)
-    text = predict_table(model, None if data is None else Path(data))
+        return predict_lines(model, typed_in(), sys.stdout, beam=beam)
+    text = predict_table(model, None if data is None else Path(data), beam)
     if out is None:
         sys.stdout.write(text)
     else:

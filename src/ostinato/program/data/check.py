@@ -10,6 +10,7 @@ import numpy as np
 
 from .examples import LABELLED, DataSet, Examples, Split
 from .findings import Finding, many
+from .pairs.findings import pair_findings, shared_targets
 from .refusals import listed
 from .row_keys import by_target, row_key
 from .text.findings import shared_passages
@@ -21,9 +22,10 @@ def check(dataset: DataSet, split: Split) -> list[Finding]:
     """Every finding about the files, the columns, the rows, the classes and the split."""
     examples = dataset.examples
     found = list(dataset.findings)
-    for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets):
+    for look in (empty_inputs, missing_numbers, constant_channels, duplicates, targets, pair_findings):
         found += look(examples)
-    for look_at_split in (empty_parts, leakage, groups_across, labels_outside_train, shared_passages):
+    looks = (empty_parts, leakage, groups_across, labels_outside_train, characters_outside_train)
+    for look_at_split in (*looks, shared_passages, shared_targets):
         found += look_at_split(examples, split)
     return sorted(found, key=lambda finding: ORDER.index(finding.severity))
 
@@ -35,9 +37,9 @@ def labels_of(target: Any) -> tuple[str, ...]:
 
 def empty_inputs(examples: Examples) -> Iterator[Finding]:
     """Texts without a character, sentences without a token, series without a step."""
-    if examples.kind not in ("text", "tokens", "series"):
+    if examples.kind not in ("text", "tokens", "series", "roll"):
         return
-    noun = {"text": "text", "tokens": "sentence", "series": "series"}[examples.kind]
+    noun = {"text": "text", "tokens": "sentence", "series": "series", "roll": "piece"}[examples.kind]
     if examples.kind == "text":
         count = sum(not value.strip() for value in examples.inputs)
     else:
@@ -76,7 +78,7 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
                 yield Finding("warning", sentence, len(cells), without)
         return
     if steps is None:
-        same = {tuple(x) if isinstance(x, list) else x for x in examples.inputs}
+        same = {row_key(examples.kind, x) for x in examples.inputs}
         if len(same) == 1 < len(examples):
             yield Finding("error", "Every row has the same input.", len(examples))
         return
@@ -95,13 +97,14 @@ def duplicates(examples: Examples) -> Iterator[Finding]:
     if examples.successive:
         return
     keys = [row_key(examples.kind, value) for value in examples.inputs]
-    targets = [None] * len(keys) if examples.targets is None else [repr(target) for target in examples.targets]
+    own = examples.targets is None or examples.target_kind == "frames"
+    targets = [None] * len(keys) if own else [repr(target) for target in examples.targets or ()]
     whole = Counter(zip(keys, targets))
     same = sum(count - 1 for count in whole.values())
     if same:
         verb = "repeats" if same == 1 else "repeat"
         yield Finding("note", f"{many(same, 'row')} {verb} an earlier row, input and target.", same)
-    if by_target(examples):
+    if by_target(examples) or examples.target_kind == "translation":
         return
     different = Counter(key for key, _ in whole)
     unclear = sum(count > 1 for count in different.values())
@@ -121,6 +124,8 @@ def targets(examples: Examples) -> Iterator[Finding]:
         if len(set(examples.targets)) == 1:
             yield Finding("error", f"{examples.target_name} is {examples.targets[0]:g} in every row.", len(examples))
         return
+    if examples.target_kind in ("transcript", "translation") and len(set(examples.targets)) == 1 < len(examples):
+        yield Finding("error", f"{examples.target_name} is the same text in every row.", len(examples))
     if examples.target_kind not in LABELLED:
         return
     counts = Counter(label for target in examples.targets for label in labels_of(target))
@@ -189,3 +194,17 @@ def labels_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
             rest = "No model can predict what it never saw."
             count = sum(counted[name][label] for label in only)
             yield Finding("warning", f"{sentence}: {listed(only, 5)}. {rest}", count, f"{sentence}. {rest}")
+
+
+def characters_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
+    """Characters of transcripts that no training row has."""
+    if examples.targets is None or examples.target_kind != "transcript":
+        return
+    known = {character for row in split.train for character in examples.targets[row]}
+    for name, rows in (("valid", split.valid), ("test", split.test)):
+        counts = Counter(c for row in rows for c in examples.targets[row] if c not in known)
+        if counts:
+            sentence = f"Only {name}, not train, has {many(len(counts), 'character')}"
+            rest = "No model can write what it never saw."
+            seen = listed(sorted(map(repr, counts)), 5)
+            yield Finding("warning", f"{sentence}: {seen}. {rest}", sum(counts.values()), f"{sentence}. {rest}")

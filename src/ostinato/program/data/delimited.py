@@ -35,13 +35,7 @@ def read_delimited(file: Text, columns: Sequence[str], tabs: bool) -> Table:
     """
     notes: list[str] = []
     separator = "\t" if tabs else separator_of(file.text, len(columns))
-    try:
-        records = list(records_of(file, separator, quotes=True))
-    except csv.Error as error:
-        if separator != "\t":
-            raise refused_quotes(file, separator, error) from error
-        records = list(records_of(file, separator, quotes=False))
-        notes.append(f"{file.path.name}: quotes are read as characters, because they do not enclose whole cells.")
+    records = records_of_file(file, separator, bool(columns), notes)
     blank = sum(not record for _, record in records)
     if blank:
         notes.append(f"{file.path.name}: {many(blank, 'blank line')} skipped.")
@@ -55,6 +49,46 @@ def read_delimited(file: Text, columns: Sequence[str], tabs: bool) -> Table:
         frame = with_decimal_points(file, frame, notes)
     lines = np.array([line for line, _ in rows], np.int64)
     return table_of(frame, lines, file.source(len(rows)), False, notes)
+
+
+def records_of_file(file: Text, separator: str, named: bool, notes: list[str]) -> list[tuple[int, list[str]]]:
+    """All records of a file; `named` where it has no header, `notes` says where quotes are read as characters.
+
+    Between tabs a quote is a character, as programs of translation and of corpora write it: a sentence may begin with
+    one and end without. It is not where some cell needs quotes: one with a quote written twice, under a header, or
+    one with a line break or a tab, without which the rows have unequal numbers of cells. Nor is it where the header,
+    or every cell of a file without one, is in quotes.
+
+    Raises InputError for quotes that enclose no whole cell, unless a tab divides the cells.
+    """
+    try:
+        quoted = list(records_of(file, separator, quotes=True))
+    except csv.Error as error:
+        if separator != "\t":
+            raise refused_quotes(file, separator, error) from error
+        quoted = []
+    if separator != "\t" or (quoted and '"' not in file.text):
+        return quoted
+    plain = list(records_of(file, separator, quotes=False))
+    reason = "because they do not enclose whole cells"
+    if quoted:
+        doubled = not named and any('"' in cell for _, record in quoted for cell in record) and '""' in file.text
+        enclosed = _all_enclosed(plain if named else plain[:1])
+        if doubled or enclosed or not _even(plain):
+            return quoted
+        reason = "as between tabs they are"
+    notes.append(f"{file.path.name}: quotes are read as characters, {reason}.")
+    return plain
+
+
+def _even(records: list[tuple[int, list[str]]]) -> bool:
+    """Whether all records have equally many cells; blank lines have none."""
+    return len({len(record) for _, record in records if record}) <= 1
+
+
+def _all_enclosed(records: list[tuple[int, list[str]]]) -> bool:
+    """Whether every cell is between quotes."""
+    return all(len(cell) > 1 and cell[0] == '"' == cell[-1] for _, record in records for cell in record)
 
 
 @contextmanager
@@ -81,12 +115,14 @@ def records_of(file: Text, separator: str, quotes: bool) -> Iterator[tuple[int, 
 def separator_of(text: str, width: int) -> str:
     """The separator with which the first records have the header's width, wider than one cell, most often.
 
-    With the names of `width` columns, the one that gives so many cells. Where none divides, a comma: one column.
+    With the names of `width` columns, the one that gives so many cells, if there is one. Where none divides, a comma:
+    one column. Between tabs quotes are characters.
     """
-    best, choice = (0.0, 0), ","
+    best, choice = (0.0, 0), ""
     for separator in SEPARATORS:
         widths: list[int] = []
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        style: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=style)
         with long_cells():
             try:
                 for record in reader:
@@ -101,7 +137,9 @@ def separator_of(text: str, width: int) -> str:
         score = (sum(w == widths[0] for w in widths) / len(widths), widths[0])
         if score > best:
             best, choice = score, separator
-    return choice
+    if not choice and width:
+        return separator_of(text, 0)
+    return choice or ","
 
 
 def refused_quotes(file: Text, separator: str, error: csv.Error) -> Exception:
@@ -125,6 +163,8 @@ def names_of(file: Text, records: list[tuple[int, list[str]]], columns: Sequence
         if len(names) != len(first):
             received = f"{many(len(names), 'name')} ({listed(names)})"
             remedy = f"The first line is {shown(records[0][1])}."
+            if len(names) < len(first):
+                remedy = f"Name every column; one that no other option names is left out. {remedy}"
             raise refused(file.path, "--columns", f"{many(len(first), 'name')}, one for each cell", received, remedy)
         if first == names:
             raise refused(file.path, "--columns", "left out", "the names that line 1 already has", "Leave it out.")

@@ -15,12 +15,16 @@ import numpy as np
 from ..options import DataOptions
 from .findings import Finding
 
-InputKind = Literal["text", "tokens", "series", "features", "passage", "given", "window"]
+InputKind = Literal["text", "tokens", "series", "features", "passage", "given", "window", "roll"]
 """text: a string. tokens: a list of strings. series: float64 [T, C]. features: float64 [C], one step. passage: a
-`Passage` of a text. given: a tuple of strings, one for each column of `channels`. window: a `Window` of a series."""
-TargetKind = Literal["class", "labels", "number", "tags", "text", "future"]
+`Passage` of a text. given: a tuple of strings, one for each column of `channels`. window: a `Window` of a series.
+roll: uint8 [T, K], 1 where a key of `channels` sounds in a frame."""
+TargetKind = Literal["class", "labels", "number", "tags", "text", "future", "transcript", "translation", "frames"]
 """class: a string. labels: a tuple of strings, any number of them. number: a float. tags: a string for each token.
-text: a string that is generated; of a passage itself. future: float64 [H, K], the H steps after a window."""
+text: a string that is generated; of a passage itself. future: float64 [H, K], the H steps after a window.
+transcript: a string whose characters follow each other as what the steps of the input hold. translation: a string
+whose units may follow each other in another order. A source may have rows with several translations.
+frames: uint8 [T, K], each of which is predicted from those before it: the input itself."""
 LABELLED: Sequence[TargetKind] = ("class", "labels", "tags")
 """Kinds of targets whose values are names out of a set."""
 PARTS = ("train", "valid", "test")

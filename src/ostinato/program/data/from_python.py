@@ -132,7 +132,8 @@ def target_of(target: Any, kind: TargetKind, value: Any, row: int) -> Any:
             raise refused(WHERE, f"y[{row}]", f"{len(value)} tags, one for each token", len(items), "Correct the row.")
         return items if kind == "tags" else tuple(dict.fromkeys(items))
     if target is None or (isinstance(target, (float, np.floating)) and not np.isfinite(target)):
-        raise refused(WHERE, f"y[{row}]", "a class", shown(target), "Leave such rows out.")
+        expected = "a text" if kind in ("transcript", "translation") else "a class"
+        raise refused(WHERE, f"y[{row}]", expected, shown(target), "Leave such rows out.")
     if isinstance(target, (float, np.floating)) and float(target).is_integer():
         return str(int(target))
     return str(target)

@@ -15,6 +15,7 @@ from .long_tables import whole_series
 from .refusals import listed, refused
 from .roles import find_target, group_values, input_choices, named_columns, refuse_two_roles, require, split_parts
 from .rows import Read, Rows
+from .sound.rows import heard_column
 from .tables import Table
 from .time.asked import asked_by
 from .time.from_times import windows_from_table
@@ -89,7 +90,12 @@ def assembled(
     assert reading.inputs is not None  # every rule that a table can be trained by chooses columns
     file = listed(source.path.name for source in table.sources)
     origins = table.origins()
-    values = input_values([columns[name] for name in reading.inputs.columns], reading.inputs.kind, file, origins)
+    chosen_columns = [columns[name] for name in reading.inputs.columns]
+    if options.audio is None:
+        values, sources = input_values(chosen_columns, reading.inputs.kind, file, origins), list(table.sources)
+    else:
+        values, recordings, options = heard_column(chosen_columns[0], table, file, options)
+        sources = [*table.sources, recordings]
     target = columns[options.target] if reading.target_kind and options.target else None
     targets = target_values(target, reading.target_kind, options.label_separator) if target is not None else None
     groups = None if options.group is None else group_values(columns[options.group], file, table)
@@ -101,12 +107,13 @@ def assembled(
     kind, chosen = reading.inputs.kind, reading.inputs.columns
     because = reading.because
     if chosen:
-        because += f", and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {NOUNS.get(kind, kind)}"
+        noun = "recordings" if options.audio else NOUNS.get(kind, kind)
+        because += f", and {listed(chosen)} {'is' if len(chosen) == 1 else 'are'} read as {noun}"
     resolved = replace(
         options,
         task=reading.task,
         text=chosen[0] if kind in ("text", "tokens") else None,
-        series=tuple(chosen) if kind == "series" else (),
+        series=tuple(chosen) if kind == "series" and not options.audio else (),
         features=tuple(chosen) if kind == "features" else (),
         given=tuple(chosen) if kind == "given" else (),
     )
@@ -117,7 +124,7 @@ def assembled(
         reading.target_kind,
         "",
         origins,
-        table.sources,
+        sources,
         values.channels,
         options.target or "target",
         groups,

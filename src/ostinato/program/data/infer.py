@@ -12,10 +12,21 @@ from ...errors import did_you_mean
 from ..options import DataOptions
 from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
+from .libraries import polars as pl
 from .refusals import listed, refused
 
-TRAINED = ("classify", "regress", "tag", "forecast", "language-model", "fill", "generate")
-KNOWN = (*TRAINED, "translate", "transcribe", "music")
+TRAINED = (
+    "classify",
+    "regress",
+    "tag",
+    "forecast",
+    "language-model",
+    "fill",
+    "generate",
+    "translate",
+    "transcribe",
+    "music",
+)
 FEW = 20
 """Different whole numbers up to which a target may be classes as well as numbers."""
 TAGS = 500
@@ -37,7 +48,7 @@ class Seen:
     """What the rules look at."""
 
     form: str
-    """table, rows (a format that gives its own inputs), text, music or audio."""
+    """table, rows (a format that gives its own inputs), text or music."""
     file: str
     options: DataOptions
     what: str = ""
@@ -71,6 +82,7 @@ Rule = Callable[[Seen], Iterator[Reading]]
 def declared(seen: Seen) -> Iterator[Reading]:
     """Treebanks, .ts files and folders say themselves what their targets are."""
     tasks = {"class": "classify", "labels": "classify", "number": "regress", "tags": "tag"}
+    tasks |= {"transcript": "transcribe", "translation": "translate"}
     if seen.form == "rows" and seen.declared:
         yield Reading(tasks[seen.declared], None, seen.declared, seen.what)
 
@@ -98,13 +110,7 @@ def text_alone(seen: Seen) -> Iterator[Reading]:
 def notes(seen: Seen) -> Iterator[Reading]:
     """MIDI files and piano rolls are for music."""
     if seen.form == "music":
-        yield Reading("music", None, None, f"{seen.file} holds notes")
-
-
-def sound(seen: Seen) -> Iterator[Reading]:
-    """Recordings are for transcription."""
-    if seen.form == "audio":
-        yield Reading("transcribe", None, None, f"{seen.file} is a recording")
+        yield Reading("music", None, "frames", seen.what or f"{seen.file} holds notes", "--task music")
 
 
 def several_labels(seen: Seen) -> Iterator[Reading]:
@@ -173,16 +179,24 @@ def equally_many(words: Column, tags: Column) -> bool:
 
 
 def text_to_text(seen: Seen) -> Iterator[Reading]:
-    """A target of many different texts beside an input text is for translation."""
+    """A target of many different texts beside an input text is for translation; under --task translate, any target.
+
+    What looks like dates or series is a text, too: a date that is to be written in another form.
+    """
     target = seen.target
-    if target is None or target.kind != "string" or seen.options.label_separator:
+    if target is None or seen.options.label_separator or target.values.dtype.is_nested():
         return
-    many = target.distinct > max(50, target.filled // 100) or 2 * target.distinct > target.filled
+    asked = seen.options.task == "translate"
+    if not asked and (target.kind not in ("string", "time", "series") or target.values.dtype != pl.String):
+        return
+    texts = target.cells.drop_nulls()
+    different, whole = texts.n_unique(), texts.len()
+    many = different > max(50, whole // 100) or 2 * different > whole
     tags = any(True for _ in tag_for_each_token(seen)) if many and seen.options.task is None else False
     for inputs in seen.inputs:
-        if inputs.kind == "text" and many and not tags:
-            because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
-            yield Reading("translate", inputs, None, because, "--task translate")
+        if inputs.kind == "text" and (many or asked) and not tags:
+            because = f"{target.name} has {different} different texts in {whole:,} rows"
+            yield Reading("translate", inputs, "translation", because, "--task translate")
 
 
 def text_from_values(seen: Seen) -> Iterator[Reading]:
@@ -190,12 +204,32 @@ def text_from_values(seen: Seen) -> Iterator[Reading]:
     target = seen.target
     if target is None or target.kind != "string" or seen.options.label_separator:
         return
-    many = 2 * target.distinct > target.filled
+    most = 2 * target.distinct > target.filled
+    many = most or target.distinct > max(50, target.filled // 100)
+    because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
     for inputs in seen.inputs:
-        task = {"features": "generate", "series": "transcribe"}.get(inputs.kind)
-        if task and many:
-            because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
-            yield Reading(task, inputs, "text" if task == "generate" else None, because, f"--task {task}")
+        if inputs.kind == "features" and most:
+            yield Reading("generate", inputs, "text", because, "--task generate")
+        if inputs.kind == "series" and many and not (seen.options.audio or seen.options.task == "transcribe"):
+            yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
+
+
+def transcripts(seen: Seen) -> Iterator[Reading]:
+    """A text beside recordings is their transcript, and so is every target under --task transcribe.
+
+    It stands for the steps of its input in their order. Numbers are texts, too: the digits that were spoken.
+    """
+    target, audio, asked = seen.target, seen.options.audio, seen.options.task == "transcribe"
+    if target is None or not (audio or asked) or target.kind not in ("string", "number", "truth", "time"):
+        return
+    if seen.options.label_separator or (target.kind not in ("string", "number") and not asked):
+        return
+    for inputs in seen.inputs:
+        if inputs.kind in ("series", "text", "tokens"):
+            because = f"--task transcribe asks for {target.name} from {listed(inputs.columns) or inputs.kind}"
+            if audio:
+                because = f"{target.name} is the text of --audio {audio}"
+            yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
 
 
 def text_from_given(seen: Seen) -> Iterator[Reading]:
@@ -211,7 +245,7 @@ def over_time(seen: Seen) -> Iterator[Reading]:
     It is not where the input columns are named.
     """
     target, options = seen.target, seen.options
-    if target is None or target.kind != "number" or options.text or options.series or options.features:
+    if target is None or target.kind != "number" or options.text or options.audio or options.series or options.features:
         return
     times = [name for name, column in seen.columns.items() if column is not target and is_time(column)]
     names = [name for name in SERIES_IDS if name in seen.columns]
@@ -228,13 +262,13 @@ RULES: Sequence[Rule] = (
     declared,
     text_alone,
     notes,
-    sound,
     several_labels,
     few_values,
     numbers,
     tag_for_each_token,
     text_to_text,
     text_from_values,
+    transcripts,
     over_time,
 )
 
@@ -245,35 +279,21 @@ def choices(seen: Seen) -> Sequence[Inputs | None]:
 
 
 def infer(seen: Seen) -> Reading:
-    """The one reading that fits, and that can be trained.
+    """The one reading that fits.
 
-    Raises InputError where none or several fit, with each of them and the option that chooses it, and for a
-    task that is recognised and cannot be trained yet.
+    Raises InputError where none or several fit, with each of them and the option that chooses it.
     """
     task = seen.options.task
-    if task is not None and task not in KNOWN:
-        raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, KNOWN))
+    if task is not None and task not in TRAINED:
+        raise refused("read", "--task", f"one of {listed(TRAINED)}", repr(task), did_you_mean(task, TRAINED))
     asked = seen.options.given or (task == "generate" and seen.form != "text")
     every = [reading for rule in ((text_from_given,) if asked else RULES) for reading in rule(seen)]
     fitting = [reading for reading in every if task in (None, reading.task)]
-    if not fitting and task in KNOWN[len(TRAINED) :]:
-        raise untrained(seen, str(task), "--task asks for it")
     if not fitting:
         raise no_reading(seen, every)
     if len(fitting) > 1:
         raise several_readings(seen, fitting)
-    reading = fitting[0]
-    if reading.task not in TRAINED:
-        raise untrained(seen, reading.task, reading.because)
-    return reading
-
-
-def untrained(seen: Seen, task: str, because: str) -> Exception:
-    """The refusal of a task that the program knows and cannot train."""
-    remedy = (
-        "This version does not train such models yet. If the file is for another task, name it by --task and --target."
-    )
-    return refused(seen.file, "the task", listed(TRAINED), f"{task}, because {because}", remedy)
+    return fitting[0]
 
 
 def no_reading(seen: Seen, every: Sequence[Reading]) -> Exception:

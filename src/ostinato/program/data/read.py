@@ -22,10 +22,16 @@ from .infer import Inputs, Reading, Seen, infer
 from .input_values import labels_of
 from .json_lines import read_json, read_json_lines
 from .libraries import polars as pl
+from .music.files import are_music, read_music
+from .pairs.lines import are_lines, pairs_of, read_pair
+from .pairs.rows import tidied
 from .parquet import read_parquet
 from .parts import PART_NAMES
 from .refusals import listed, refused
 from .rows import Read, Rows
+from .sound.clips import AUDIO, Clips
+from .sound.folders import clips_of_folder, holds_recordings, one_clip
+from .sound.rows import heard_clips
 from .tables import Table, Text, joined
 from .text.files import are_texts, read_texts
 from .time.asked import asked_by, refuse_other_options
@@ -36,8 +42,7 @@ TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq
 SENTENCES = (".conll", ".bio", ".iob", ".iob2")
 ROWS = (".conllu", ".ts", ".npz")
 MUSIC = (".mid", ".midi", ".mat")
-AUDIO = (".wav", ".flac", ".mp3", ".ogg")
-READ = (*TABLES, ".txt", *SENTENCES, *ROWS)
+READ = (*TABLES, ".txt", *SENTENCES, *ROWS, *AUDIO)
 
 
 def read(options: DataOptions, with_target: bool = True) -> DataSet:
@@ -52,7 +57,15 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         raise refused("read", "the data", "at least one file or folder", "none", "Such as: reviews.csv")
     try:
         if are_texts(options):
+            refuse_options_of_sound(options, listed(Path(path).name for path in options.paths))
             return read_texts(options, with_target)
+    except OSError as error:
+        raise _unreadable(error) from error
+    if are_lines(options):
+        return read_line_pairs(options, with_target)
+    try:
+        if are_music(options):
+            return read_music(options, with_target)
     except OSError as error:
         raise _unreadable(error) from error
     files = [(Path(path), "train") for path in options.paths]
@@ -63,10 +76,15 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         raise _unreadable(error) from error
     tables = [piece for piece in pieces if isinstance(piece, Table)]
     others = [piece for piece in pieces if isinstance(piece, Rows)]
-    if tables and others:
+    clips = [piece for piece in pieces if isinstance(piece, Clips)]
+    if bool(tables) + bool(others) + bool(clips) > 1:
         names = listed(path.name for path, _ in files)
         raise refused("read", "the files", "of one format", names, "Give files of one format.")
     given = [part for _, part in files] if options.valid is not None or options.test is not None else None
+    if clips:
+        others, options = heard_clips(clips, options)
+    elif not (tables and options.audio):
+        refuse_options_of_sound(options, listed(path.name for path, _ in files))
     if tables:
         found = rows_from_table(joined(tables), options, with_target, given)
     else:
@@ -74,24 +92,52 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
     return data_set(found, with_target)
 
 
+def read_line_pairs(options: DataOptions, with_target: bool) -> DataSet:
+    """Pairs of files line by line."""
+    files, sides = pairs_of(options, with_target)
+    try:
+        pieces = [read_pair(pair, sides, options.encoding) for pair in files]
+    except OSError as error:
+        raise _unreadable(error) from error
+    given = [pair.part for pair in files] if options.valid is not None or options.test is not None else None
+    found = read_rows(pieces, replace(options, text=sides[0]), with_target, given)
+    return data_set(found, with_target)
+
+
 def _unreadable(error: OSError) -> Exception:
     return refused("read", "a file or folder", "readable", error, "Check its permissions.")
 
 
-def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Rows:
+def refuse_options_of_sound(options: DataOptions, file: str) -> None:
+    """Raises InputError for options of recordings where there are none: they would change nothing."""
+    usual = DataOptions()
+    given = [name for name in ("audio", "rate", "mels") if getattr(options, name) != getattr(usual, name)]
+    if given:
+        flags = listed(f"--{name}" for name in given)
+        remedy = "Give recordings, or a table with a column of their paths (--audio)."
+        raise refused(file, flags, "left out, as no recordings are read", "given", remedy)
+
+
+def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Rows | Clips:
     """One file or folder.
 
     Raises InputError for an extension that no reader takes.
     """
     bounded.local(path)
+    if path.is_dir() and holds_recordings(path, with_target):
+        return clips_of_folder(path, options.encoding, with_target)
     if path.is_dir():
         return read_folder(path, options.encoding)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     end = next((s for s in reversed(suffixes) if s != ".gz"), "")
-    if end in (*MUSIC, *AUDIO):
-        infer(Seen("music" if end in MUSIC else "audio", path.name, replace(options, task=None)))
+    if end in AUDIO:
+        return one_clip(path, options.encoding, with_target)
+    if end in MUSIC:
+        raise refused(path, "the files", "of one format", "music beside others", "Give files of music alone.")
     if end not in READ:
         remedy = "Save a spreadsheet as CSV." if end in (".xlsx", ".xls", ".ods") else "Convert the file."
+        if len(options.paths) == 2:
+            remedy += " If the two files are translations line by line, add --task translate."
         raise refused(path, "the extension", f"one of {listed(READ, 20)}, or these with .gz", end or "none", remedy)
     if end in (".parquet", ".pq"):
         return read_parquet(path)
@@ -119,11 +165,13 @@ def read_text(file: Text, end: str, options: DataOptions, with_target: bool) -> 
         return read_conllu(file, options.target, with_target)
     if end == ".ts":
         return read_ts(file)
-    chosen = options.text or options.series or options.features
+    chosen = options.text or options.audio or options.series or options.features
     blocks = end in (".txt", ".tsv", ".tab") and not chosen and looks_like_sentences(file.text)
     if end in SENTENCES or blocks:
         return read_token_columns(file, options.columns, options.target, with_target)
-    if end == ".txt" and not (options.columns or options.target or options.text or asked_by(options, ())):
+    if end == ".txt" and not (
+        options.columns or options.target or options.text or options.audio or asked_by(options, ())
+    ):
         infer(Seen("text", file.path.name, options))
         raise refused(file.path, "the files", "of one format", "texts and tables", "Give files of one format.")
     return read_delimited(file, options.columns, tabs=end in (".tsv", ".tab"))
@@ -211,7 +259,7 @@ def known_parts(pieces: Sequence[Rows], file_parts: Sequence[str] | None) -> lis
 
 def data_set(found: Read, with_target: bool) -> DataSet:
     """The data set of all rows that have a target."""
-    rows = found.rows
+    rows = tidied(found.rows) if found.reading.task == "translate" else found.rows
     if found.reading.task != "forecast":
         file = listed(source.path.name for source in rows.sources)
         refuse_other_options(found.options, found.reading.task, file)
@@ -219,7 +267,7 @@ def data_set(found: Read, with_target: bool) -> DataSet:
     examples = Examples(
         rows.kind,
         rows.inputs,
-        rows.declared or "class",
+        rows.declared or ("translation" if found.reading.task == "translate" else "class"),
         rows.targets if with_target else None,
         tuple(rows.channels),
         rows.target_name,

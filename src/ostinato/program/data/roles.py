@@ -23,19 +23,19 @@ def refuse_two_roles(options: DataOptions, file: str) -> None:
 
     A group may be the text itself; it is neither the target nor a channel of a series.
     """
-    single = [name for name in (options.target, options.text) if name is not None]
+    single = [name for name in (options.target, options.text, options.audio) if name is not None]
     names = [*single, *options.series, *options.features, *options.given]
-    apart = [name for name in (options.target, *options.series) if name is not None]
+    apart = [name for name in (options.target, options.audio, *options.series) if name is not None]
     twice = [name for name, count in Counter(names).items() if count > 1]
     twice += [options.group] if options.group in apart else []
     if twice:
-        remedy = "Name each column once among --target, --text, --series, --features, --given and --group."
+        remedy = "Name each column once among --target, --text, --audio, --series, --features, --given and --group."
         raise refused(file, f"the column {twice[0]}", "in one role", "two", remedy)
 
 
 def named_columns(options: DataOptions, with_target: bool) -> list[str]:
     """Every column that an option names."""
-    single = [options.text, options.target if with_target else None, options.group]
+    single = [options.text, options.audio, options.target if with_target else None, options.group]
     return [name for name in (*single, *options.series, *options.features, *options.given) if name is not None]
 
 
@@ -50,7 +50,7 @@ def find_target(columns: Mapping[str, Column], options: DataOptions, file: str) 
     """The target, and how it was found where the user did not name it."""
     if options.target is not None:
         return columns[options.target], ""
-    taken = {options.text, options.group, *options.series, *options.features, *options.given}
+    taken = {options.text, options.audio, options.group, *options.series, *options.features, *options.given}
     usual = [name for name in columns if name.lower() in USUAL and name not in taken]
     if len(usual) != 1:
         received = f"{listed(usual)}, any of which could be it" if usual else f"columns {listed(columns)}"
@@ -61,7 +61,7 @@ def find_target(columns: Mapping[str, Column], options: DataOptions, file: str) 
 
 def split_parts(columns: Mapping[str, Column], options: DataOptions, reserved: set[str], file: str) -> list[str] | None:
     """[N] train, valid or test from a column named split; None where there is none."""
-    taken = reserved | {options.text, *options.series, *options.features, *options.given}
+    taken = reserved | {options.text, options.audio, *options.series, *options.features, *options.given}
     if "split" not in columns or "split" in taken:
         return None
     names = columns["split"].labels()
@@ -82,6 +82,7 @@ def input_choices(rest: Mapping[str, Column], options: DataOptions, file: str) -
         flag
         for flag, value in (
             ("--text", options.text),
+            ("--audio", options.audio),
             ("--series", options.series),
             ("--features", options.features),
             ("--given", options.given),
@@ -93,6 +94,8 @@ def input_choices(rest: Mapping[str, Column], options: DataOptions, file: str) -
     if options.text is not None:
         kind = rest[options.text].kind if options.text in rest else "other"
         return [Inputs("tokens" if kind == "tokens" else "text", [options.text], f"--text {options.text}")]
+    if options.audio is not None:
+        return [Inputs("series", [options.audio], f"--audio {options.audio}")]
     if options.series:
         return [Inputs("series", list(options.series), f"--series {','.join(options.series)}")]
     if options.features:

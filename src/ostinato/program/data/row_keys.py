@@ -14,6 +14,10 @@ def row_key(kind: InputKind, value: Any) -> bytes:
     """SHA-256 of one input; equal inputs, and no others, have equal keys. A missing number equals a missing one."""
     if kind in ("passage", "window"):
         return value.sha256()
+    if kind == "roll":
+        return hashlib.sha256(
+            f"roll\0{value.shape}\0".encode() + np.ascontiguousarray(value, np.uint8).tobytes()
+        ).digest()
     if kind == "text":
         return hashlib.sha256(b"text\0" + value.encode("utf-8", "surrogatepass")).digest()
     if kind in ("tokens", "given"):

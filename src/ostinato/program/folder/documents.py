@@ -22,7 +22,9 @@ from ..training.state import line
 from .escape import table_cell
 from .forecasts import held_out_csv
 from .nats_table import nats_csv
+from .pair_table import pairs_csv
 from .passage_table import passages_csv
+from .roll_table import rolls_csv
 
 FORMAT = 1
 
@@ -92,13 +94,17 @@ def predictions_csv(truth: Examples, predictions: Predictions, levels: Sequence[
 
     Labels of one row are divided by `;`, tags by a space; their probability is the mean. A cell that a spreadsheet
     would run as a formula has an apostrophe in front. Passages of a text have the columns of `passages_csv`, other
-    texts that were scored unit by unit those of `nats_csv`. Of windows: the table of forecasts, with bands of `levels`
-    percent.
+    texts that were scored unit by unit those of `nats_csv`, translations those of `pairs_csv`. Of windows: the table
+    of forecasts, with bands of `levels` percent. Of pieces of music: that of `rolls_csv`.
     """
     if truth.kind == "passage":
         return passages_csv(truth, predictions)
     if truth.kind == "window":
         return held_out_csv(truth, predictions, levels)
+    if truth.target_kind == "translation":
+        return pairs_csv(truth, predictions, lambda row: row_name(truth, row))
+    if truth.kind == "roll":
+        return rolls_csv(truth, predictions, lambda row: row_name(truth, row))
     if any(isinstance(value, np.ndarray) for value in predictions.values) and truth.target_kind == "text":
         return nats_csv(truth, predictions, lambda row: row_name(truth, row))
     file = io.StringIO()

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import StorageError, phrase
+
+
+def default_folder(paths: Sequence[Path], task: str | None) -> Path:
+    """NAME-model after the first file, or after the folder that holds several pieces of music."""
+    first = Path(paths[0])
+    folders = {Path(path).parent for path in paths}
+    if task == "music" and len(paths) > 1 and len(folders) == 1 and first.parent.name:
+        first = first.parent
+    return Path(f"{first.name.partition('.')[0] or 'ostinato'}-model")
 
 
 def new_folder(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,15 @@ from ...lens.render.html.style import STYLE
 from ...lens.report.data import ReportData
 from ..data.examples import Examples, TargetKind
 from ..running.outcome import Outcome, table_of
+from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions
 from ..training.fit import Evaluation
 from . import examples as shown
-from . import forecasts, pictures
+from . import forecasts, pictures, rolls
 from .items import Samples, items_section
 from .passages import passages_section
+from .transcripts import transcripts_section
+from .translations import translations_section
 
 MOST_METRICS = 9
 """Of the table of results, the task's own first."""
@@ -27,6 +30,9 @@ _OWN_STYLE = """
 .token { padding: 0 0.15rem; border-radius: 0.2rem; }
 .token.wrong small { color: var(--mark); margin-left: 0.2rem; }
 .sentence { line-height: 1.9; }
+.edits { white-space: pre-wrap; overflow-wrap: anywhere; }
+.edits del { color: var(--red); }
+.edits ins { color: var(--blue); font-weight: bold; }
 """
 
 
@@ -59,7 +65,9 @@ class PageContent:
     samples: Samples | None = None
     """Of a network that writes items."""
     pieces: Callable[[str], Sequence[str]] | None = None
-    """The units of a text, of a language model."""
+    """The units of a text, of a language model; of an output, of a translation."""
+    source_pieces: Callable[[str], Sequence[str]] | None = None
+    """The units of a source, of a translation."""
     private: bool = False
     """Whether rows and texts stay out of the page."""
 
@@ -100,7 +108,13 @@ def _results(content: PageContent) -> Html:
             rows,
         ),
         *(tag("p", f"{b.name}: {b.note}", class_="lead") for b in outcome.baselines if b.note),
+        *(tag("p", f"{title_of(name)}: {words}.", class_="lead") for name, words in _definitions(outcome)),
     )
+
+
+def _definitions(outcome: Outcome) -> Iterable[tuple[str, str]]:
+    """(metric, how it is computed), where the task says it."""
+    return outcome.network.details.get("definitions", {}).items()
 
 
 def _curves(content: PageContent) -> Html:
@@ -174,6 +188,21 @@ def _of_texts(content: PageContent, predictions: Predictions) -> list[Any]:
     return [] if content.private else [*items_section(content.samples)]
 
 
+def _of_transcripts(content: PageContent, predictions: Predictions) -> list[Any]:
+    details = {} if content.outcome is None else content.outcome.network.details
+    return transcripts_section(content.truth, predictions, details, content.pieces, content.private)
+
+
+def _of_frames(content: PageContent, predictions: Predictions) -> list[Any]:
+    details = {} if content.outcome is None else content.outcome.network.details
+    return [*rolls.sections_of(content.truth, predictions, details, content.private)]
+
+
+def _of_translations(content: PageContent, predictions: Predictions) -> list[Any]:
+    pieces = content.pieces, content.source_pieces
+    return translations_section(content.truth, predictions, *pieces, content.private)
+
+
 def _confusion(truth: Sequence[str], said: Sequence[str], classes: Sequence[str]) -> Html:
     kept = pictures.drawn_classes(truth, said, classes)
     caption = "Which class is taken for which"
@@ -202,5 +231,8 @@ SECTIONS: Mapping[TargetKind, Callable[[PageContent, Predictions], list[Any]]] =
     "tags": _of_tags,
     "future": _of_futures,
     "text": _of_texts,
+    "transcript": _of_transcripts,
+    "frames": _of_frames,
+    "translation": _of_translations,
 }
 """What the page shows of the test rows, by the kind of their targets."""

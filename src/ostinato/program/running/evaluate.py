@@ -31,7 +31,9 @@ TABLES = {
     "by_step": "step ahead",
     "by_series": "series",
     "by_channel": "column",
+    "by_octave": "octave",
     "by_position": "units of a passage",
+    "by_edit": "edits of",
 }
 """What a task counts apart, by its name among the details → the heading of its rows."""
 MOST_STEPS = 24
@@ -75,6 +77,8 @@ class Evaluated:
         lines += ["", text_table(["steps", "rows", title_of(name)], table)] if table else []
         for key, heading in TABLES.items():
             lines += _table(heading, self.details.get(key))
+        said = self.details.get("definitions", {})
+        lines += ["", *(f"{title_of(name)}: {words}." for name, words in said.items())] if said else []
         lines += ["", str(self.details["remark"])] if self.details.get("remark") else []
         return "\n".join(lines)
 

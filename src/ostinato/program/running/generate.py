@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 from ...errors import InputError, phrase
 from ..tasks.registry import TASKS
 from ..terminal import without_controls
-from .memorised import Memorised, memorised, training_texts
-from .model import Model, open_model
+from .memorised import Memorised, memorised, training_rows
+from .model import Model
 from .writing import Request, Sample, Writer
 
 WHERE = "ostinato generate"
@@ -41,7 +40,7 @@ class Generated:
         }
 
 
-def generate(model: Path, request: Request, count: int, out: TextIO | None, notes: TextIO | None = None) -> Generated:
+def generate(opened: Model, request: Request, count: int, out: TextIO | None, notes: TextIO | None = None) -> Generated:
     """Writes `count` texts to `out` as they come, the prompt first, and says on `notes` what of them is memorised.
 
     Without `out` they are only given back. Raises InputError for a model of another task, and for a request that it
@@ -49,7 +48,6 @@ def generate(model: Path, request: Request, count: int, out: TextIO | None, note
     """
     if count < 1:
         raise InputError(phrase(WHERE, "--count", "a whole number of 1 or more", count))
-    opened = open_model(model)
     writer = writer_of(opened)
     samples = []
     for number in range(count):
@@ -99,7 +97,7 @@ def writer_of(opened: Model) -> Writer:
 def compared(opened: Model, texts: Sequence[str]) -> tuple[Memorised | None, str]:
     """What of the texts is in the training text, and the sentences that say it."""
     task: Any = opened.task
-    train, said = training_texts(opened.config.options.data, opened.config.sources)
+    train, said = training_rows(opened.config.options.data, opened.config.sources)
     if train is None:
         return None, said
     found = memorised(texts, train, task.units.unit)

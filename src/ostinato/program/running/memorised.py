@@ -54,7 +54,7 @@ class Memorised:
         }
 
 
-def training_texts(
+def training_rows(
     options: DataOptions,
     sources: Sequence[Mapping[str, Any]],
     without: str = "samples are not compared with the training text",

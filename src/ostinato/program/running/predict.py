@@ -12,12 +12,14 @@ import numpy as np
 from ...errors import InputError, OstinatoError, phrase
 from ..data.examples import Examples
 from ..data.read import read
+from ..data.sound.rows import heard_line
 from ..folder.documents import predictions_csv
 from ..folder.passage_table import nats_answer
 from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..tasks.texts.prompts import refuse_half_characters
 from ..training.evaluate import predict
+from .beam import with_beam
 from .evaluate import test_rows
 from .fill import COUNT, filler_of, line_of
 from .forecasts import continued
@@ -38,24 +40,30 @@ class Way:
     """The answer to a line with its number; None where a line is no whole input."""
 
 
-def predict_table(model: Path, data: Path | None = None) -> str:
+def predict_table(model: Path, data: Path | None = None, beam: int | None = None) -> str:
     """The predictions of the rows of `data`, or of the test rows of the training, as CSV; a forecast goes on after the
-    end of the series."""
-    opened = open_model(model)
+    end of the series.
+
+    beam  hypotheses of a search; None: as many as in the training
+    """
+    opened = with_beam(open_model(model), beam, WHERE)
     return WAYS[opened.task.name].table(opened, data)
 
 
-def predict_lines(model: Path, lines: TextIO, answers: TextIO, count: int | None = None) -> int:
+def predict_lines(
+    model: Path, lines: TextIO, answers: TextIO, count: int | None = None, beam: int | None = None
+) -> int:
     """Answers every line at once, a line that cannot be read with `error: …`.
 
     count  units of each gap that are listed, which only models of gaps have; None: the usual number
+    beam   as `predict_table` has it
     Returns 2 where some line could not be read, else 0. Raises InputError for a task that reads no lines.
     """
-    opened = open_model(model)
+    opened = with_beam(open_model(model), beam, WHERE)
     answer_to = WAYS[opened.task.name].line if count is None else gaps_answer(opened, count)
     if answer_to is None:
-        expected = f"a file, as a {opened.task.name} reads whole series"
-        remedy = "Give a file with the series, or none, to forecast after the end of the training's."
+        reads, remedy = _NO_LINES[opened.task.name]
+        expected = f"a file, as {reads}"
         raise InputError(phrase(WHERE, "DATA", expected, "- for lines", remedy))
     status = 0
     for number, line in enumerate(lines):
@@ -82,8 +90,15 @@ def rows_table(opened: Model, data: Path | None) -> str:
 def row_answer(opened: Model, line: str, number: int) -> str:
     """The prediction of a row of the kind that the task reads."""
     task: Any = opened.task
+    if opened.config.options.data.audio is not None:
+        return written(predicted(opened, heard_line(line, opened.config.options.data)))
     inputs = task.inputs
     return written(predicted(opened, from_line(line, inputs.kind, len(inputs.channels) or 1, WHERE)))
+
+
+def text_answer(opened: Model, line: str, number: int) -> str:
+    """The text that the model makes of a text, on one line."""
+    return " ".join(written(predicted(opened, from_line(line, "text", 1, WHERE))).splitlines())
 
 
 def passage_answer(opened: Model, line: str, number: int) -> str:
@@ -115,8 +130,19 @@ WAYS: Mapping[str, Way] = {
     "fill": Way(rows_table, gap_answer),
     "generate": Way(items_table, line_answer),
     "forecast": Way(continued, None),
+    "transcribe": Way(rows_table, row_answer),
+    "translate": Way(rows_table, text_answer),
+    "music": Way(rows_table, None),
 }
 """How each task predicts, by its name."""
+_NO_LINES = {
+    "forecast": (
+        "a forecast reads whole series",
+        "Give a file with the series, or none, to forecast after the end of the training's.",
+    ),
+    "music": ("a model of music reads whole pieces", "Give a file of pieces, or none, for the test rows."),
+}
+"""Task → why a line is no input of it, and what to do."""
 
 
 def written(one: Predictions) -> str:

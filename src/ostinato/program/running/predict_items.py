@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data.examples import Examples
 from ..data.read import read, read_one
+from ..data.rows import Rows
 from ..data.tables import Table
 from ..data.text.files import are_texts
 from ..folder.documents import predictions_csv, row_name
@@ -19,7 +20,7 @@ from ..training.evaluate import predict
 from .evaluate import test_rows
 from .model import Model
 from .unlabelled import for_another_file
-from .writing import Request, Writer
+from .writing import Request, Writer, named_values
 
 WHERE = "ostinato predict"
 
@@ -43,7 +44,11 @@ def has_target(options: DataOptions) -> bool:
     if are_texts(options):
         return True
     piece = read_one(options.paths[0], options, with_target=False)
-    return options.target in piece.frame.columns if isinstance(piece, Table) else piece.targets is not None
+    return (
+        options.target in piece.frame.columns
+        if isinstance(piece, Table)
+        else isinstance(piece, Rows) and piece.targets is not None
+    )
 
 
 def written_table(writer: Writer, examples: Examples) -> str:
@@ -69,8 +74,3 @@ def line_answer(opened: Model, line: str, number: int) -> str:
     writer = Writer(task, opened.network, WHERE)
     given = dict(zip(columns, line.split("\t")))
     return writer.write(Request(given=given), number).text
-
-
-def named_values(columns: Any, values: Any) -> dict[str, str]:
-    """{column: value} as text."""
-    return {name: v if isinstance(v, str) else repr(float(v)) for name, v in zip(columns, values)}

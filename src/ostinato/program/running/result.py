@@ -54,13 +54,18 @@ def contents(run: Run, cell: Cell) -> Trained:
     prepared, options, outcome = run.prepared, run.options, run.outcome
     results = None
     if outcome is not None and run.predictions is not None:
-        extra: dict[str, Any] = {"details": dict(outcome.network.details)}
+        details = dict(outcome.network.details)
+        definitions = details.pop("definitions", {})
+        extra: dict[str, Any] = {"details": details}
         by_step = {b.name: [record["mase"] for record in b.details["by_step"]] for b in beside_steps(outcome)}
         extra |= {"baselines_mase_by_step": by_step} if by_step else {}
         if run.clean is not None:
             extra["without_leaked"] = {m.name: {"value": m.value, "low": m.low, "high": m.high} for m in run.clean}
         table = {b.name: b.metrics for b in outcome.baselines}
-        results = Results(model=outcome.network.metrics, baselines=table, sentence=outcome.sentence(), extra=extra)
+        sentence = outcome.sentence()
+        results = Results(
+            model=outcome.network.metrics, baselines=table, definitions=definitions, sentence=sentence, extra=extra
+        )
     dataset = prepared.data.dataset
     return Trained(
         task=prepared.task,
@@ -120,6 +125,7 @@ def page_of(run: Run, cell: Cell) -> str:
             repeat=f"ostinato train --config {run.folder.name}/config.json",
             samples=None if options.run.private else item_samples(prepared, run.network),
             pieces=prepared.task.pieces,
+            source_pieces=getattr(prepared.task, "source_pieces", None),
             private=options.run.private,
         )
     )

@@ -21,7 +21,7 @@ from ...lens.render.html.page import MOST_DRAWN
 from ..data.found import Data, changed_source, read_data
 from ..folder.config import Config
 from ..folder.load import load
-from ..folder.names import new_folder
+from ..folder.names import default_folder, new_folder
 from ..folder.save import write
 from ..options import TrainOptions
 from ..storage import write_bytes
@@ -29,6 +29,7 @@ from ..tasks.cell_argument import resolve_cell
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
 from ..tasks.task import Metric, Predictions
+from ..tasks.translating.pair_units import SOURCE
 from ..training.devices import check_device
 from ..training.evaluate import predict_shared
 from ..training.fit import Fitted, Surroundings, fit
@@ -164,7 +165,7 @@ def fitted_network(ready: Readied, begin: Beginning, folder: Path | None, stop: 
     found = None
     if len(test):
         with kernel_threads(world.threads()):
-            found = predict_shared(task, network, task.encode(test), options.fit.device, world)
+            found = predict_shared(task, network, task.encode(test), options.fit.device, world, quick=False)
     world.close()
     return Trained(network, fitted, None if found is None else found[0])
 
@@ -185,8 +186,7 @@ def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
 
 def started_folder(options: TrainOptions, processes: int = 1) -> Path:
     """A new folder with what `--resume` needs to begin again."""
-    first = Path(options.data.paths[0]).name.partition(".")[0] or "ostinato"
-    folder = new_folder(options.run.out or Path(f"{first}-model"))
+    folder = new_folder(options.run.out or default_folder(options.data.paths, options.data.task))
     (folder / RESUME).mkdir()
     known = options.to_json() if processes == 1 else {**options.to_json(), "processes": processes}
     content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -241,7 +241,8 @@ def other_entries(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> list[str
         content = files.get(name, {})
         return [content.get(key) for key in ("unit", "entries", "classes", "model", "values")]
 
-    names = ("vocabulary.json", "tokenizer.json", "labels.json", "conditions.json")
+    own_sides = ("vocabulary.json", "tokenizer.json")
+    names = (*own_sides, *(SOURCE + name for name in own_sides), "labels.json", "conditions.json", "transcripts.json")
     return [name for name in names if entries(theirs, name) != entries(own, name)]
 
 
@@ -256,7 +257,7 @@ def around(
     per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
     metric = prepared.task.metric
     kept = None if options.run.private else folder
-    samples = None if folder is None else samples_of(prepared.task, network, kept, prepared.train.examples)
+    samples = None if folder is None else samples_of(prepared.task, network, kept, prepared.valid.examples)
     passes = prepared.task.passes  # over the test rows: some tasks also judge what a condition gains
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,13 @@ from ..data.examples import Examples
 from ..data.refusals import shown
 from ..storage import write_bytes
 from ..tasks.task import Task
-from .writing import Request, Sample, Writer
+from .writing import Request, Sample, Writer, named_values
 
 FILE = "samples.jsonl"
 LENGTH, WIDTH = 60, 90
 """Units of a text, and characters of the line that shows it."""
+MOST_NUMBERS = 4
+"""Of a condition that is numbers, in this line."""
 WHERE = "train"
 
 
@@ -27,14 +27,12 @@ class TrainingSamples:
     """Writes one text at an evaluation; the number of the update decides its draws, and no other generator is used.
 
     folder  where samples.jsonl is kept; None: nowhere, for a private model
-    given   column → the value that every text is given; columns that are left out have drawn ones
+    valid   rows whose numbers a text is written from in turn, where the condition is numbers
     """
 
-    def __init__(
-        self, task: Task, network: nn.Module, folder: Path | None, given: Mapping[str, str] | None = None
-    ) -> None:
-        self.given = given or {}
+    def __init__(self, task: Task, network: nn.Module, folder: Path | None, valid: Examples) -> None:
         self.writer, self.network = Writer(task, network, WHERE), network
+        self.valid = valid if valid.kind == "features" else None
         self.path = None if folder is None else folder / FILE
         self.lines: list[dict[str, Any]] = []
 
@@ -49,11 +47,17 @@ class TrainingSamples:
         training = self.network.training
         self.network.eval()
         try:
-            sample = self.writer.write(Request(given=self.given, length=LENGTH), update)
+            sample = self.writer.write(Request(given=self._given(), length=LENGTH), update)
         finally:
             self.network.train(training)
         self.lines.append({"update": update, "given": dict(sample.given), "text": sample.text})
         return _line(sample), self._keep()
+
+    def _given(self) -> dict[str, str]:
+        """The numbers of a validation row; nothing where a training row's values are drawn."""
+        if self.valid is None or not len(self.valid):
+            return {}
+        return named_values(self.valid.channels, self.valid.inputs[len(self.lines) % len(self.valid)])
 
     def _keep(self) -> str:
         if self.path is None:
@@ -68,19 +72,15 @@ class TrainingSamples:
 
 
 def _line(sample: Sample) -> str:
-    given = ", ".join(f"{name}: {value}" for name, value in sample.given.items())
-    given = given if len(given) <= WIDTH else f"{len(sample.given)} values"
-    return f"written{f' ({given})' if given else ''}: {shown(sample.text, WIDTH)}"
+    values = list(sample.given.items())
+    if values and isinstance(values[0][1], float):
+        parts = [f"{value:.3g}" for _, value in values[:MOST_NUMBERS]] + ["…"] * (len(values) > MOST_NUMBERS)
+    else:
+        parts = [f"{name}: {value}" for name, value in values]
+    given = f" ({', '.join(parts)})" if parts else ""
+    return f"written{given}: {shown(sample.text, WIDTH)}"
 
 
-def samples_of(task: Task, network: nn.Module, folder: Path | None, train: Examples) -> TrainingSamples | None:
-    """The samples of a task whose networks write texts; None of another task. Numbers are those of the first row
-    that lacks none."""
-    if not task.writes:
-        return None
-    if train.kind != "features":
-        return TrainingSamples(task, network, folder)
-    whole = next((row for row in train.inputs if all(map(math.isfinite, row))), None)
-    if whole is None:
-        return None
-    return TrainingSamples(task, network, folder, {n: repr(float(v)) for n, v in zip(train.channels, whole)})
+def samples_of(task: Task, network: nn.Module, folder: Path | None, valid: Examples) -> TrainingSamples | None:
+    """The samples of a task whose networks write texts; None of another task."""
+    return TrainingSamples(task, network, folder, valid) if task.writes else None

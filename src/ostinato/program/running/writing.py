@@ -143,6 +143,11 @@ class Writer:
         return int(found[0]) if len(found) == 1 and found[0] != UNKNOWN else 1
 
 
+def named_values(columns: Any, values: Any) -> dict[str, str]:
+    """{column: value} as text."""
+    return {name: v if isinstance(v, str) else repr(float(v)) for name, v in zip(columns, values)}
+
+
 def _texts(entries: Iterator[int], units: TextUnits) -> Iterator[str]:
     """The text of each entry, of sub-word units as soon as its last character is whole."""
     held: list[int] = []

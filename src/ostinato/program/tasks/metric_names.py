@@ -2,7 +2,7 @@
 
 PERCENT = (
     "accuracy", "macro_f1", "micro_f1", "exact_match", "span_f1", "tag_accuracy", "known_accuracy", "unknown_accuracy",
-    "accuracy_within_five",
+    "accuracy_within_five", "cer", "wer", "frame_accuracy",
 )  # fmt: skip
 """Metrics that are shares; they are shown in percent, their differences in points."""
 _WORDS = {
@@ -10,6 +10,8 @@ _WORDS = {
     "mse": "mean squared error",
     "rmse": "root mean squared error",
     "r2": "R²",
+    "bleu": "BLEU",
+    "chrf": "chrF",
     "ece": "calibration error",
     "quantile_loss": "mean quantile loss",
     "crps": "CRPS",
@@ -19,8 +21,11 @@ _WORDS = {
     "mase_of_last_value": "MASE of the last value",
     "mase_of_seasonal_naive": "MASE of the season before",
     "smape": "sMAPE",
+    "cer": "character error rate",
+    "wer": "word error rate",
     "scaled_mse": "scaled MSE",
     "scaled_mae": "scaled MAE",
+    "nats_per_frame_of_pieces": "nats per frame, the mean of pieces",
 }
 COVERAGE = "coverage_"
 _OF_BANDS = {COVERAGE: "coverage", "width_": "width", "interval_score_": "interval score"}

@@ -9,8 +9,10 @@ from ..data.refusals import listed
 from ..options import TrainOptions
 
 FORECASTS = ("forecast",)
+MUSIC = ("music",)
 STREAMS = ("language-model",)
-TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill")
+TRANSLATIONS = ("translate",)
+TEXTS = ("classify", "regress", "tag", "language-model", "generate", "fill", "translate", "transcribe")
 TASKS = {
     "context": FORECASTS,
     "levels": FORECASTS,
@@ -20,6 +22,10 @@ TASKS = {
     "unit": TEXTS,
     "lowercase": TEXTS,
     "vocabulary": TEXTS,
+    "attention": TRANSLATIONS,
+    "beam": (*TRANSLATIONS, "transcribe"),
+    "length_penalty": TRANSLATIONS,
+    "chords": MUSIC,
     "vectors": ("classify", "regress", "tag"),
 }
 """Option → the tasks that have it; options that are not here belong to all."""
@@ -40,7 +46,7 @@ def refuse_foreign_options(options: TrainOptions, task: str, where: str) -> None
         raise InputError(phrase(where, flags, f"left out, as the task is {task}", "given", remedy))
 
 
-_ALL: Collection[str] = {*FORECASTS, *TEXTS}
+_ALL: Collection[str] = {*FORECASTS, *TEXTS, *MUSIC}
 """The tasks of the program; a task that is added elsewhere may have any option."""
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from ...errors import InputError, did_you_mean, phrase
 from .classify import Classify
 from .forecasting.forecast import Forecast
+from .music.music import Music
 from .regress import Regress
 from .tag import Tag
 from .task import Task
 from .texts.fill import Fill
 from .texts.generate import Generate
 from .texts.language_model import LanguageModel
+from .transcribing.transcribe import Transcribe
+from .translating.translate import Translate
 
 TASKS: dict[str, type[Task]] = {
     "classify": Classify,
@@ -20,6 +23,9 @@ TASKS: dict[str, type[Task]] = {
     "generate": Generate,
     "language-model": LanguageModel,
     "fill": Fill,
+    "transcribe": Transcribe,
+    "translate": Translate,
+    "music": Music,
 }
 
 

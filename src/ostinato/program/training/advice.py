@@ -12,15 +12,21 @@ FALL = 0.02
 """The share of the validation loss by which it must fall to count where the metric does not improve."""
 
 
+OF_HUNDRED = ("chrF", "BLEU")
+"""Metrics whose largest value is 100."""
+
+
 def advice(history: Sequence[Evaluation], stopped: str, metric: str, higher_is_better: bool) -> str:
     """One sentence, from the best values of the metric, and of the loss, before and within the last evaluations.
 
     metric            its name in words
-    higher_is_better  whether it is; the largest value of every such metric is 1
+    higher_is_better  whether it is; the largest value of every such metric is 1, of chrF and BLEU 100
     """
     sign = 1 if higher_is_better else -1
-    if higher_is_better and max((e.metric for e in history), default=0.0) >= 1:
-        return f"More time would probably not have helped: {metric} on validation rows reached its largest value, 1."
+    most = 100 if metric in OF_HUNDRED else 1
+    if higher_is_better and max((e.metric for e in history), default=0.0) >= most:
+        reached = f"reached its largest value, {most}."
+        return f"More time would probably not have helped: {metric} on validation rows {reached}"
     trained = [e for e in history if e.update]
     if len(trained) < 2:
         return "The time was enough for one evaluation or none, so more time would probably help: raise --minutes."

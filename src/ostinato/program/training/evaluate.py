@@ -39,13 +39,13 @@ def predict(task: Task, network: nn.Module, encoded: Encoded, device: str = "cpu
 
 
 def predict_shared(
-    task: Task, network: nn.Module, encoded: Encoded, device: str, world: World
+    task: Task, network: nn.Module, encoded: Encoded, device: str, world: World, quick: bool = True
 ) -> tuple[Predictions, float] | None:
-    """What `predict` gives, on rank 0, with the same bits, but for a quick search; None on other ranks.
+    """What `predict` gives, on rank 0, with the same bits; None on other ranks. Each reads its share of the batches.
 
-    It is for the evaluations of a fit. Each rank reads its share of the batches.
+    quick  whether a search may be short, as in the evaluations of a fit
     """
-    gathered = world.gather(_answers(task, network, encoded, device, share(world), True))
+    gathered = world.gather(_answers(task, network, encoded, device, share(world), quick))
     if gathered is None:
         return None
     count = max(len(answers) for answers in gathered)

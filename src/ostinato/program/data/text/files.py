@@ -42,9 +42,14 @@ class TextRead:
 
 def are_texts(options: DataOptions) -> bool:
     """Whether all files are .txt files that no option makes a table and whose lines are no tokens with tags."""
-    chosen = (options.target, options.text, options.series, options.features, options.columns, options.given)
+    chosen = (options.target, options.text, options.audio, options.series, options.features, options.columns)
     paths = [Path(path) for path in (*options.paths, options.valid, options.test) if path]
-    if any(chosen) or options.task in ("classify", "regress", "tag") or asked_by(options, ()):
+    if (
+        any(chosen)
+        or options.given
+        or options.task in ("classify", "regress", "tag", "transcribe", "translate")
+        or asked_by(options, ())
+    ):
         return False
     return all(is_text(path) and not looks_like_sentences(_head(path, options.encoding)) for path in paths)
 

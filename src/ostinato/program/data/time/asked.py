@@ -8,7 +8,7 @@ from ...options import DataOptions
 from ..refusals import listed, refused
 
 OF_FORECASTS = ("horizon", "time", "id", "future", "origins")
-OF_OTHERS = ("text", "features", "group", "label_separator", "given")
+OF_OTHERS = ("text", "audio", "features", "group", "label_separator", "given")
 OWNERS = {"label_separator": "classify", "given": "generate"}
 """Options of one task that is no forecast."""
 ALL = "all"

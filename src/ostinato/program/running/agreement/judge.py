@@ -12,7 +12,7 @@ from ....errors import InputError, phrase
 from ...tasks.baselines.choose import for_passages
 from ...tasks.baselines.texts import NGram
 from ...tasks.texts.units import UNKNOWN
-from ..memorised import training_texts
+from ..memorised import training_rows
 from ..model import Model, open_model
 from .odds import Forms, by_network, by_ngram, forms_of, word_ends
 from .pairs import Pairs
@@ -54,7 +54,7 @@ def _ngram(opened: Model, forms: list[Forms], ends: np.ndarray) -> tuple[dict[st
     """Whether the n-gram of the training text has each pair right, and its note; without that text only why."""
     task: Any = opened.task
     config = opened.config
-    train, said = training_texts(config.options.data, config.sources, "there is no n-gram of the training text")
+    train, said = training_rows(config.options.data, config.sources, "there is no n-gram of the training text")
     if train is None:
         return {}, said
     ngram = next(baseline for baseline in for_passages(task.units) if isinstance(baseline, NGram)).fit(train)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,23 @@ UNREAD = 0.05
 """The share of units that training reads as the unknown entry: a text with several gaps is read in this way."""
 
 
+class Head(Protocol):
+    """Scores [N, V] of what is read [N, J], such as a linear layer."""
+
+    @property
+    def out_features(self) -> int:
+        """V"""
+
+    def __call__(self, read: Tensor) -> Tensor: ...
+
+
 class Joined:
     """What both stacks have read of every unit's contexts [T, B, J], from which scores [N, V] are computed in pieces.
 
     A training computes the scores of a piece again in its backward pass where there are several pieces.
     """
 
-    def __init__(self, read: Tensor, head: nn.Linear, most: int = MOST_SCORES) -> None:
+    def __init__(self, read: Tensor, head: Head, most: int = MOST_SCORES) -> None:
         self.read, self.head = read, head
         self.rows = max(1, most // head.out_features)
         """Units whose scores are in memory at a time."""

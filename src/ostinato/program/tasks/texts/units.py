@@ -48,8 +48,8 @@ class TextUnits:
     """Of sub-word units: the JSON of the tokenizers library."""
 
     @classmethod
-    def of(cls, texts: Iterable[str], options: NetworkOptions) -> TextUnits:
-        """From training texts; `auto` is characters.
+    def of(cls, texts: Iterable[str], options: NetworkOptions, least: int = 1) -> TextUnits:
+        """From training texts; `auto` is characters. What occurs less than `least` times has no entry of its own.
 
         Raises MissingPackageError for sub-word units without the tokenizers package.
         """
@@ -58,7 +58,8 @@ class TextUnits:
         if unit.startswith("bpe:"):
             return cls.from_json(json.loads(_trained(texts, int(unit[4:]), options.lowercase)))
         counts = _characters(texts) if unit == "char" else _words(texts)
-        order = sorted(counts, key=lambda entry: (-counts[entry], entry))
+        known = [entry for entry in counts if counts[entry] >= least]
+        order = sorted(known, key=lambda entry: (-counts[entry], entry))
         return cls(unit, options.lowercase, tuple(order[: options.vocabulary]))
 
     def __len__(self) -> int:

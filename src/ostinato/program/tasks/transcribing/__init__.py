@@ -1,0 +1,1 @@
+"""Transcripts of recordings, series and symbols, by connectionist temporal classification."""

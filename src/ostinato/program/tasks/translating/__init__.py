@@ -1,0 +1,1 @@
+"""Translation: a text into another text, of another length."""

@@ -1,0 +1,134 @@
+"""Several MIDI files and folders of them: pieces, parts, what is said once for all, and options that have no place."""
+
+import gzip
+
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ostinato.errors import InputError
+from ostinato.program.data.check import check
+from ostinato.program.data.describe import describe
+from ostinato.program.data.music.arrays import pieces_of_mat
+from ostinato.program.data.read import read
+from ostinato.program.data.split import split
+from ostinato.program.options import DataOptions
+from program.data.made_midi import melody
+
+
+def write(folder, **songs):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, notes in songs.items():
+        (folder / f"{name}.mid").write_bytes(melody(*notes))
+    return folder
+
+
+def refusal(*paths, **options):
+    with pytest.raises(InputError) as error:
+        read(DataOptions(paths=paths, **options))
+    return str(error.value)
+
+
+def test_each_file_is_a_piece_and_what_was_changed_is_said_once(tmp_path):
+    write(tmp_path, a=[(60, 1), (60, 1)], b=[(62, 2), (62, 1), (62, 1)])
+    found = read(DataOptions(paths=(tmp_path / "a.mid", tmp_path / "b.mid")))
+    assert [len(roll) for roll in found.examples.inputs] == [8, 16]
+    assert found.because == "The task is music: a.mid, b.mid hold notes."
+    assert found.notes == ["3 notes end one frame early, as the key is struck again at its end."]
+    assert [origin.file for origin in found.examples.origins] == ["a.mid", "b.mid"]
+    assert [source.rows for source in found.sources] == [1, 1] and found.examples.parts is None
+
+
+def test_the_grid_divides_the_beat(tmp_path):
+    write(tmp_path, a=[(60, 1), (62, 1)])
+    assert len(read(DataOptions(paths=(tmp_path / "a.mid",), grid=2)).examples.inputs[0]) == 4
+
+
+def test_a_folder_holds_pieces_and_its_folders_may_be_the_parts(tmp_path):
+    write(tmp_path / "tunes", a=[(60, 1)], b=[(62, 1)])
+    write(tmp_path / "tunes" / "more", c=[(64, 1)])
+    (tmp_path / "tunes" / "notes.pdf").write_text("x")
+    (tmp_path / "tunes" / ".hidden.mid").write_text("x")
+    found = read(DataOptions(paths=(tmp_path / "tunes",)))
+    assert [origin.file for origin in found.examples.origins] == ["a.mid", "b.mid", "more/c.mid"]
+    assert found.examples.parts is None and len(found.sources) == 1 and found.sources[0].rows == 3
+    assert found.notes == ["tunes: 1 file other than .mid left out."]
+    for part in ("train", "valid", "test"):
+        write(tmp_path / "jsb" / part, a=[(60, 1)], b=[(62, 1)])
+    assert read(DataOptions(paths=(tmp_path / "jsb",))).examples.parts == ["test"] * 2 + ["train"] * 2 + ["valid"] * 2
+    assert refusal(tmp_path / "jsb", test=tmp_path / "tunes") == (
+        "jsb: the split must be given once, got folders of parts and --valid or --test. "
+        "Leave out the files, or rename the folders."
+    )
+    write(tmp_path / "jsb", c=[(60, 1)])
+    assert refusal(tmp_path / "jsb") == (
+        "jsb: the split must be train, valid or test for every piece, got 1 piece in none. Name the part of each."
+    )
+
+
+def test_a_changed_file_of_a_folder_changes_the_hash_of_the_folder(tmp_path):
+    write(tmp_path / "tunes", a=[(60, 1)], b=[(62, 1)])
+    first = read(DataOptions(paths=(tmp_path / "tunes",))).sources[0].sha256
+    assert read(DataOptions(paths=(tmp_path / "tunes",))).sources[0].sha256 == first
+    write(tmp_path / "tunes", b=[(63, 1)])
+    assert read(DataOptions(paths=(tmp_path / "tunes",))).sources[0].sha256 != first
+
+
+def test_files_of_parts_are_given_beside_each_other(tmp_path):
+    write(tmp_path, a=[(60, 1)], b=[(62, 1)], c=[(64, 1)])
+    paths = {"paths": (tmp_path / "a.mid",), "valid": tmp_path / "b.mid", "test": tmp_path / "c.mid"}
+    assert read(DataOptions(**paths)).examples.parts == ["train", "valid", "test"]
+
+
+def test_rolls_and_midi_files_are_one_data_set_where_their_keys_are_the_same(tmp_path):
+    write(tmp_path, a=[(60, 1)])
+    np.savez(tmp_path / "b.npz", roll=np.ones((3, 88)))
+    assert len(read(DataOptions(paths=(tmp_path / "a.mid", tmp_path / "b.npz"))).examples) == 2
+    np.savez(tmp_path / "b.npz", roll=np.ones((3, 12)))
+    assert refusal(tmp_path / "a.mid", tmp_path / "b.npz") == (
+        "b.npz: the rolls must be of 88 keys from 21 to 108, as those before, got 12 keys from key_1 to key_12. "
+        "Give every piece the same keys."
+    )
+
+
+def test_a_compressed_file_is_read_and_another_task_is_refused(tmp_path):
+    (tmp_path / "a.mid.gz").write_bytes(gzip.compress(melody((60, 1))))
+    assert len(read(DataOptions(paths=(tmp_path / "a.mid.gz",))).examples) == 1
+    assert refusal(tmp_path / "a.mid.gz", task="classify").startswith("a.mid.gz: the data must be for classify, got ")
+
+
+def test_a_list_of_many_files_is_cut_where_it_is_printed(tmp_path):
+    songs = {f"song{k:02d}": [(50 + k, 1), (60, 1 + k % 3)] for k in range(20)}
+    write(tmp_path, **songs)
+    found = read(DataOptions(paths=tuple(tmp_path / f"{name}.mid" for name in songs)))
+    parts = split(found, found.options)
+    said = describe(found, parts, check(found, parts))
+    assert "song11.mid: 1 row\nand 8 more files: 8 rows\n" in said and "song12.mid: " not in said
+
+
+def test_rows_without_targets_are_read_for_predictions(tmp_path):
+    write(tmp_path, a=[(60, 1)])
+    found = read(DataOptions(paths=(tmp_path / "a.mid",), task="music"), with_target=False).examples
+    assert found.targets is None and found.parts is None and len(found) == 1
+
+
+MAT = {"traindata": np.array([[np.eye(3, 5, dtype=np.uint8), np.ones((4, 5), np.uint8)]], object), "note": "x"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_changed_bytes_of_a_mat_file_give_pieces_or_one_sentence(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "made.mat"
+    if not path.exists():
+        scipy.io.savemat(path, MAT)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(116, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        pieces = pieces_of_mat(bytes(content[: data.draw(st.integers(100, len(content)))]), path)
+    except InputError as error:
+        assert str(error).startswith("made.mat: ") and " must be " in str(error) and "\n" not in str(error)
+    else:
+        assert pieces.rolls
