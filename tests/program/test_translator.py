@@ -2,7 +2,6 @@
 
 import io
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import ostinato
 from ostinato.apps.cli import main
 from ostinato.errors import InputError
 from ostinato.program.running.beam import with_beam
-from ostinato.program.running.model import Model
+from ostinato.program.running.model import open_model
 from ostinato.program.running.predict import predict_lines, predict_table
 from program.tasks.made_pairs import strings
 
@@ -139,9 +138,9 @@ def test_a_beam_below_one_and_one_of_another_task_are_refused(folder, tmp_path, 
     )
 
 
-def test_the_beam_of_a_transcription_is_its_tasks():
-    model = Model(None, SimpleNamespace(name="transcribe", beam=5), SimpleNamespace())
-    assert with_beam(model, 3, "here").task.beam == 3 and with_beam(model, None, "here").task.beam == 3
+def test_a_model_without_another_beam_keeps_its_own(folder):
+    assert with_beam(open_model(folder), None, "here").network.beam == 2
+    assert with_beam(open_model(folder), 3, "here").network.beam == 3
 
 
 def test_evaluate_says_the_metrics_by_length(folder, monkeypatch, capsys):

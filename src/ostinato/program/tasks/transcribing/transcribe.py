@@ -133,6 +133,9 @@ class Transcribe(ScoredTask):
         places, log_p = aligned(logs, lengths, found)
         return replace(self._written(found), probabilities=np.exp(log_p)[:, None], alignments=places)
 
+    def search_with(self, network: nn.Module, beam: int, where: str) -> None:
+        self.beam = beam
+
     def calibrate(self, valid: Examples, predict: Predict) -> None:
         """Notes what the search gains over the most probable path on the validation rows; it corrects nothing."""
         if self.beam == 1 or valid.targets is None:

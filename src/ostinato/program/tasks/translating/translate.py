@@ -130,6 +130,10 @@ class Translate(ScoredTask):
         values = [self.units.target.decode(found[k].units) for k in which]
         return Predictions(values, alignments=None if aligned is None else [aligned[k] for k in which])
 
+    def search_with(self, network: Any, beam: int, where: str) -> None:
+        """The number is an attribute of the network."""
+        network.beam = beam
+
     def _found(self, outputs: Translated, batch: Batch, beam: int) -> tuple[list[Output], list[int]]:
         """The outputs of the different sources of a batch, and the place among them of each row's."""
         source = batch.x["source"].T.cpu().numpy()
