@@ -128,8 +128,7 @@ def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Row
         return clips_of_folder(path, options.encoding, with_target)
     if path.is_dir():
         return read_folder(path, options.encoding)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    end = next((s for s in reversed(suffixes) if s != ".gz"), "")
+    end = bounded.ending(path)
     if end in AUDIO:
         return one_clip(path, options.encoding, with_target)
     if end in MUSIC:

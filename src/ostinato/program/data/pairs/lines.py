@@ -40,7 +40,9 @@ def are_lines(options: DataOptions) -> bool:
     paths = [Path(path) for path in (*options.paths, options.valid, options.test) if path]
     if options.task != "translate" or any(getattr(options, name) for name in _FOREIGN):
         return False
-    return all(_end(path) not in OTHERS and not path.is_dir() and not _has_header(path, options) for path in paths)
+    return all(
+        bounded.ending(path) not in OTHERS and not path.is_dir() and not _has_header(path, options) for path in paths
+    )
 
 
 def pairs_of(options: DataOptions, with_target: bool) -> tuple[list[Pair], tuple[str, str]]:
@@ -102,10 +104,6 @@ def _lines(path: Path, encoding: str | None) -> tuple[Source, list[str]]:
         lines.pop()
     lines = [line.removesuffix("\r").replace("\r", " ") for line in lines]
     return Source(path, digest, len(lines), len(lines), name), lines
-
-
-def _end(path: Path) -> str:
-    return next((suffix.lower() for suffix in reversed(path.suffixes) if suffix.lower() != ".gz"), "")
 
 
 def _has_header(path: Path, options: DataOptions) -> bool:

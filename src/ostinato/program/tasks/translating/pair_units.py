@@ -15,11 +15,10 @@ import numpy as np
 from ...data.spaces import plain_spaces
 from ...options import NetworkOptions
 from ..texts.units import TextUnits
+from ..vocabulary import few_words
 
 SOURCE = "source_"
 """Before the names of the files of the source's units."""
-MOST_WORDS_OF_STRINGS = 2
-"""A side of which most texts have at most so many words is read by its characters."""
 MANY_PAIRS, MANY_UNITS = 50_000, "bpe:8000"
 """From so many pairs on words are divided into parts; below, they are whole."""
 LEAST_OFTEN = 2
@@ -93,7 +92,6 @@ def _mean_length(units: TextUnits, texts: Sequence[str]) -> float:
 
 def usual_unit(texts: Sequence[str]) -> str:
     """char for texts of which most have at most two words, such as names; parts of words where there are many rows."""
-    short = sum(len(text.split()) <= MOST_WORDS_OF_STRINGS for text in texts)
-    if 2 * short > len(texts):
+    if few_words(texts):
         return "char"
     return "word" if len(texts) < MANY_PAIRS else MANY_UNITS
