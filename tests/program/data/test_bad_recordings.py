@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ostinato.errors import InputError
 from ostinato.program.data.read import read
 from ostinato.program.data.sound import signals
-from ostinato.program.data.sound.rows import heard_line
+from ostinato.program.data.sound.rows import row_of_line
 from program.data.made import options, write
 from program.data.made_sounds import encoded, tones, write_clips
 
@@ -133,7 +133,7 @@ def test_a_declared_length_is_held_against_the_file_and_an_unknown_one_is_read_t
     expected = f"{PREFIX}a whole file, got 1,600 of 4,000,000,000 bytes of samples. {AGAIN}"
     assert of_bad(tmp_path, with_size(WHOLE, 4_000_000_000)) == expected
     write(tmp_path, "pipe.wav", with_size(WHOLE, 0xFFFFFFFF))
-    assert heard_line(f"{tmp_path}/pipe.wav", options()).inputs[0].shape == (8, 40)
+    assert row_of_line(f"{tmp_path}/pipe.wav", options()).inputs[0].shape == (8, 40)
 
 
 @pytest.mark.parametrize(
@@ -256,10 +256,10 @@ def test_audio_beside_other_options_and_formats_is_refused(tmp_path):
 def test_a_line_that_names_no_recording_is_refused(tmp_path):
     for line in ("none.wav", "*.wav", "https://example.org/a.wav", str(tmp_path)):
         with pytest.raises(InputError) as caught:
-            heard_line(f"{line}\n", options(rate=8000))
+            row_of_line(f"{line}\n", options(rate=8000))
         assert FOUR.fullmatch(str(caught.value))
     with pytest.raises(InputError) as caught:
-        heard_line(" \n", options(rate=8000))
+        row_of_line(" \n", options(rate=8000))
     assert str(caught.value) == "ostinato predict: a line must be the path of a recording, got an empty line."
 
 

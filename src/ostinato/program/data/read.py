@@ -31,7 +31,7 @@ from .refusals import listed, refused
 from .rows import Read, Rows
 from .sound.clips import AUDIO, Clips
 from .sound.folders import clips_of_folder, holds_recordings, one_clip
-from .sound.rows import heard_clips
+from .sound.rows import rows_of_clips
 from .tables import Table, Text, joined
 from .text.files import are_texts, read_texts
 from .time.asked import asked_by, refuse_other_options
@@ -82,7 +82,7 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         raise refused("read", "the files", "of one format", names, "Give files of one format.")
     given = [part for _, part in files] if options.valid is not None or options.test is not None else None
     if clips:
-        others, options = heard_clips(clips, options)
+        others, options = rows_of_clips(clips, options)
     elif not (tables and options.audio):
         refuse_options_of_sound(options, listed(path.name for path, _ in files))
     if tables:

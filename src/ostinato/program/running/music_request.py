@@ -81,7 +81,7 @@ def prompt_of(path: Path | None, keys: Sequence[str], grid: int) -> Prompt:
     if missing:
         expected = f"with keys that the model has, {keys[0]} to {keys[-1]}"
         raise InputError(phrase(WHERE, "--prompt", expected, f"{path.name} with {', '.join(missing[:5])}"))
-    return Prompt(roll, piece.tempo, [f"{path.name}: {note}" for note in piece.heard.sentences(grid)])
+    return Prompt(roll, piece.tempo, [f"{path.name}: {note}" for note in piece.counts.sentences(grid)])
 
 
 def names_of(request: MusicRequest, folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from ..parts import FOLDER_PARTS, PART_NAMES
 from ..refusals import listed, refused
 from ..time.asked import refuse_other_options
 from .arrays import ROLLS, Pieces, holds_rolls, pieces_of_mat, pieces_of_npz
-from .heard import Heard
+from .counts import Counts
 from .midi import piece_of
 from .rolls import PIANO
 
@@ -43,7 +43,7 @@ class Found:
     sources: list[Source] = field(default_factory=list)
     keys: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
-    heard: Heard = field(default_factory=Heard)
+    counts: Counts = field(default_factory=Counts)
     """Of the MIDI files."""
 
 
@@ -107,7 +107,7 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
             raise refused(path, "the split", "given once", received, "Leave out the files, or name the arrays anew.")
         _add(found, path.name, pieces, part if by_file else "")
         found.sources.append(Source(path, digest, len(pieces.rolls), 0))
-    notes = [*found.notes, *found.heard.sentences(grid)]
+    notes = [*found.notes, *found.counts.sentences(grid)]
     examples = Examples(
         "roll",
         found.rolls,
@@ -152,7 +152,7 @@ def _pieces_of(path: Path, found: Found, grid: int) -> tuple[Pieces, str]:
     data, digest = bounded.read_bytes(path)
     if bounded.ending(path) in MIDI:
         piece = piece_of(data, path, grid)
-        found.heard += piece.heard
+        found.counts += piece.counts
         return Pieces([piece.roll], None, PIANO, [], []), digest
     return (pieces_of_mat if bounded.ending(path) == ".mat" else pieces_of_npz)(data, path), digest
 

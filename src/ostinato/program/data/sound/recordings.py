@@ -22,7 +22,7 @@ from .signals import HIGHEST, LOWEST, at_rate, refuse_large, signal_of
 
 
 @dataclass
-class Listener:
+class RecordingReader:
     """Reads recordings at one rate, that of the first where none is given."""
 
     rate: int | None
@@ -40,14 +40,14 @@ class Listener:
     digests: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, options: DataOptions) -> Listener:
+    def of(cls, options: DataOptions) -> RecordingReader:
         """From --rate and --mels. Raises InputError for a rate that no recording is read at."""
         if options.rate is not None and not LOWEST <= options.rate <= HIGHEST:
             expected = f"from {LOWEST:,} to {HIGHEST:,} samples a second"
             raise refused("read", "--rate", expected, f"{options.rate:,}", "Speech needs 8000 to 16000.")
         return cls(options.rate, options.mels)
 
-    def listen(self, clip: Clip) -> np.ndarray:
+    def read(self, clip: Clip) -> np.ndarray:
         """[T, M] float32 of a recording.
 
         Raises InputError, with its place in the user's files, for a recording that cannot be used.
