@@ -84,4 +84,6 @@ def test_targets_that_are_no_texts_are_refused(X, y, message):
 def test_an_unknown_option_of_a_beam_is_refused():
     with pytest.raises(InputError) as refused:
         ostinato.Transcriber(beam=0).fit(SERIES[:9], TEXTS[:9])
-    assert str(refused.value) == "Transcriber: beam must be a whole number of 1 or more, got 0."
+    assert str(refused.value) == (
+        "Transcriber: beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit each time."
+    )

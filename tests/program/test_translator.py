@@ -46,7 +46,7 @@ def test_a_beam_can_be_chosen_for_a_call_and_the_model_keeps_its_own(fitted):
     with pytest.raises(InputError) as error:
         fitted.predict(["abc"], beam=0)
     assert str(error.value) == (
-        "Translator: beam must be a whole number of 1 or more, got 0. 1 follows the most probable unit each time."
+        "Translator: beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit each time."
     )
 
 
@@ -125,9 +125,12 @@ def test_a_table_has_a_translation_of_every_row(folder, tmp_path):
 
 def test_a_beam_below_one_and_one_of_another_task_are_refused(folder, tmp_path, capsys):
     with pytest.raises(InputError) as error:
+        predict_table(folder, beam=1001)
+    assert str(error.value).startswith("ostinato predict: --beam must be a whole number from 1 to 1,000, got 1001.")
+    with pytest.raises(InputError) as error:
         predict_table(folder, beam=0)
     assert str(error.value) == (
-        "ostinato predict: --beam must be a whole number of 1 or more, got 0. 1 follows the most probable unit "
+        "ostinato predict: --beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit "
         "each time."
     )
     model = ostinato.SequenceClassifier(hidden=4, updates=1).fit(*map(list, zip(*ROWS))).save(tmp_path / "c")

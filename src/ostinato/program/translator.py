@@ -15,7 +15,7 @@ from ..errors import InputError, phrase
 from .data.examples import Examples
 from .data.from_python import rows_of
 from .estimators import NetworkEstimator
-from .tasks.texts.sampling import is_count
+from .options import BEAMS, ONE_HYPOTHESIS, is_beam
 from .text_options import text_options
 
 WHERE = "Translator"
@@ -101,12 +101,11 @@ class Translator(NetworkEstimator):
     def predict(self, X: Any, beam: int | None = None) -> list[str]:
         """[N] translations; `beam` hypotheses instead of as many as the model has.
 
-        Raises InputError for what is no text, and for a beam below 1.
+        Raises InputError for what is no text, and for a beam below 1 or above 1,000.
         """
         check_is_fitted(self, "network_")
-        if beam is not None and not is_count(beam):
-            remedy = "1 follows the most probable unit each time."
-            raise InputError(phrase(WHERE, "beam", "a whole number of 1 or more", repr(beam), remedy))
+        if beam is not None and not is_beam(beam):
+            raise InputError(phrase(WHERE, "beam", BEAMS, repr(beam), ONE_HYPOTHESIS))
         network: Any = self.network_
         usual = network.beam
         network.beam = usual if beam is None else int(beam)
