@@ -143,8 +143,8 @@ class Transcribe(ScoredTask):
         self.beam = beam
         found = self.score(valid, predict(encoded))
         self.remark = (
-            f"On the {len(valid)} validation rows the character error rate is {100 * path:.1f} % by the most probable "
-            f"path, {100 * found:.1f} % by the beam of {beam}."
+            f"On the {many(len(valid), 'validation row')} the character error rate is {100 * path:.1f} % by the most "
+            f"probable path, {100 * found:.1f} % by the beam of {beam}."
         )
 
     def tally(self, truth: Examples, predictions: Predictions) -> Tally:
