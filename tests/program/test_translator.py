@@ -45,8 +45,25 @@ def test_a_beam_can_be_chosen_for_a_call_and_the_model_keeps_its_own(fitted):
     with pytest.raises(InputError) as error:
         fitted.predict(["abc"], beam=0)
     assert str(error.value) == (
-        "Translator: beam must be a whole number of 1 or more, got 0. 1 follows the most probable unit each time."
+        "Translator: beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit each time."
     )
+
+
+@pytest.mark.parametrize("y", [["c"], ["c", "d", "e"]])
+def test_a_score_of_texts_and_translations_of_unequal_numbers_is_refused(fitted, y):
+    with pytest.raises(InputError) as error:
+        fitted.score(["a", "b"], y)
+    assert str(error.value) == (
+        f"Translator: y must be of 2 texts, as X, got {len(y)}. Pass one translation for each text."
+    )
+
+
+@pytest.mark.parametrize("lengths", [{"mean": 1e9}, {"per_unit": -1.0}, {"per_unit": float("nan")}])
+def test_a_folder_with_mean_lengths_that_no_texts_have_is_refused(fitted, lengths):
+    files = dict(fitted.task_.to_json())
+    files["lengths.json"] = {**files["lengths.json"], **lengths}
+    with pytest.raises(ValueError, match=r"^mean lengths of .+ and .+ units$"):
+        type(fitted.task_).from_json(files)
 
 
 def test_it_follows_the_contract_of_scikit_learn():
@@ -72,6 +89,11 @@ def test_a_saved_model_says_the_same(fitted, tmp_path):
         ([], [], "X must be a list of texts, got none. Pass [text, text, …]."),
         (["a"], [None], "y must be a list of texts, got NoneType at place 0. Pass [text, text, …]."),
         (["a", "b"], ["c"], "y must be of 2 texts, as X, got 1. Pass one translation for each text."),
+        (
+            ["a", " "],
+            [" ", "c"],
+            "X and y must be at least one pair with a text on both sides, got none. Pass texts and their translations.",
+        ),
     ],
 )
 def test_other_values_are_refused_with_their_place(X, y, message):
@@ -124,9 +146,12 @@ def test_a_table_has_a_translation_of_every_row(folder, tmp_path):
 
 def test_a_beam_below_one_and_one_of_another_task_are_refused(folder, tmp_path, capsys):
     with pytest.raises(InputError) as error:
+        predict_table(folder, beam=1001)
+    assert str(error.value).startswith("ostinato predict: --beam must be a whole number from 1 to 1,000, got 1001.")
+    with pytest.raises(InputError) as error:
         predict_table(folder, beam=0)
     assert str(error.value) == (
-        "ostinato predict: --beam must be a whole number of 1 or more, got 0. 1 follows the most probable unit "
+        "ostinato predict: --beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit "
         "each time."
     )
     model = ostinato.SequenceClassifier(hidden=4, updates=1).fit(*map(list, zip(*ROWS))).save(tmp_path / "c")

@@ -237,6 +237,24 @@ def test_options_of_recordings_are_refused_where_no_recordings_are_read(tmp_path
     assert message(text, **named).startswith(f"a.txt: {flags} must be left out, as no recordings are read, got given.")
 
 
+def test_the_grid_of_music_is_refused_where_no_music_is_read(tmp_path):
+    write_clips(tmp_path, ["a.wav"])
+    write(tmp_path, "a.txt", "a")
+    table = write(tmp_path, "a.csv", "t,label\nx,a\ny,b\n" * 3)
+    text = write(tmp_path, "b.txt", "some text")
+    for path in (tmp_path / "a.wav", table, text):
+        assert message(path, grid=3) == (
+            f"{path.name}: --grid must be left out, as no music is read, got given. Give MIDI files (.mid)."
+        )
+
+
+def test_a_recording_that_is_shorter_than_a_frame_at_another_rate_is_refused(tmp_path):
+    short = encoded(tones(440, rate=1018)[:25], rate=1018)  # 24.6 ms, which round to a frame at its own rate
+    assert of_bad(tmp_path, short, rate=16000) == (
+        f"{PREFIX}of at least 400 samples at 16,000 a second, the length of a frame, got 393. Leave the row out."
+    )
+
+
 def test_audio_beside_other_options_and_formats_is_refused(tmp_path):
     write_clips(tmp_path / "clips", ["a.wav"])
     table = write(tmp_path, "clips.csv", "path,said\nclips/a.wav,a b\nclips/a.wav,b\n")

@@ -114,7 +114,10 @@ def _has_header(path: Path, options: DataOptions) -> bool:
         data, _ = bounded.read_bytes(path)
     except OSError:
         return False
-    first = data[: 1 << 16].decode(options.encoding or "utf-8", "replace").lstrip("\ufeff").splitlines()[:1]
+    try:
+        first = data[: 1 << 16].decode(options.encoding or "utf-8", "replace").lstrip("\ufeff").splitlines()[:1]
+    except (LookupError, ValueError):
+        return False  # the encoding is refused where the lines are read
     return any({options.text, options.target} <= set(first[0].split(mark)) for mark in "\t,;|") if first else False
 
 
