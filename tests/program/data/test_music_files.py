@@ -4,14 +4,10 @@ import gzip
 
 import numpy as np
 import pytest
-import scipy.io
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ostinato.errors import InputError
 from ostinato.program.data.check import check
 from ostinato.program.data.describe import describe
-from ostinato.program.data.music.arrays import pieces_of_mat
 from ostinato.program.data.read import read
 from ostinato.program.data.split import split
 from ostinato.program.options import DataOptions
@@ -112,23 +108,3 @@ def test_rows_without_targets_are_read_for_predictions(tmp_path):
     write(tmp_path, a=[(60, 1)])
     found = read(DataOptions(paths=(tmp_path / "a.mid",), task="music"), with_target=False).examples
     assert found.targets is None and found.parts is None and len(found) == 1
-
-
-MAT = {"traindata": np.array([[np.eye(3, 5, dtype=np.uint8), np.ones((4, 5), np.uint8)]], object), "note": "x"}
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_changed_bytes_of_a_mat_file_give_pieces_or_one_sentence(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / "made.mat"
-    if not path.exists():
-        scipy.io.savemat(path, MAT)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(116, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        pieces = pieces_of_mat(bytes(content[: data.draw(st.integers(100, len(content)))]), path)
-    except InputError as error:
-        assert str(error).startswith("made.mat: ") and " must be " in str(error) and "\n" not in str(error)
-    else:
-        assert pieces.rolls

@@ -5,7 +5,6 @@ Nothing in the file is executed: arrays of Python objects are refused before the
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import INPUTS, TARGETS, load, vector
-from ..libraries import needed
 from ..parts import FOLDER_PARTS
 from ..refusals import listed, refused, shown
+from .mat import cells_of_mat
 from .rolls import is_roll, key_names, roll_of
 
 ROLLS = ("roll", "rolls", "pianoroll", "pianorolls", "piano_roll", "piano_rolls")
@@ -83,21 +82,9 @@ def pieces_of_mat(data: bytes, path: Path) -> Pieces:
 
     Raises InputError for a damaged file, one of MATLAB 7.3, and one without such arrays.
     """
-    loadmat = needed("scipy.io", "reading a .mat file").loadmat
-    try:
-        content = loadmat(io.BytesIO(data))
-    except NotImplementedError as error:
-        remedy = "Save it by save('-v7', ...) in MATLAB, or as .npz."
-        raise refused(path, "the file", "of MATLAB 4 to 7.2", "one of MATLAB 7.3", remedy) from error
-    except Exception as error:  # scipy raises errors of many kinds for damaged files
-        received = f"one that cannot be read ({' '.join(str(error).split())[:80]})"
-        raise refused(path, "the file", "a whole .mat file", received, "Write it again.") from error
     found: list[tuple[str, np.ndarray]] = []
     left_out = []
-    for name, value in content.items():
-        if name.startswith("__"):
-            continue
-        cells = list(value.ravel()) if isinstance(value, np.ndarray) and value.dtype == object else [value]
+    for name, cells in cells_of_mat(data, path).items():
         if not any(is_roll(cell) for cell in cells):
             left_out.append(name)
             continue
