@@ -1,6 +1,7 @@
 """Recordings in tables, folders and lines: what is read of them, and what is counted and said."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from ostinato.program.data.found import changed_source
 from ostinato.program.data.read import read
 from ostinato.program.data.sound.log_mel import log_mel
 from ostinato.program.data.sound.rows import row_of_line
+from ostinato.program.running.evaluate import rows_again
+from ostinato.program.running.train import same_sources
 from program.data.made import options, write
 from program.data.made_sounds import encoded, tones, write_clips
 
@@ -151,6 +154,18 @@ def test_a_changed_recording_is_noticed_and_a_moved_folder_is_not(tmp_path):
     assert changed_source(read(options(table, **named)).sources, before) is None
     write(tmp_path, "moved/clips/c.wav", encoded(tones(777)))
     changed = changed_source(read(options(table, **named)).sources, before)
+    with pytest.raises(InputError) as error:
+        rows_again(options(table, **named), before)
+    assert str(error.value) == (
+        f"ostinato evaluate: {changed.path} must be the folder of the training, got one that has changed. Give the "
+        "file with the rows to evaluate as DATA."
+    )
+    with pytest.raises(InputError) as error:
+        same_sources(SimpleNamespace(dataset=read(options(table, **named))), before)
+    assert str(error.value) == (
+        f"ostinato train: {changed.path} must be the folder of the run, got another content. The folder has changed "
+        "since: train anew, without --config."
+    )
     assert changed.path == tmp_path / "moved" / "clips"
 
 

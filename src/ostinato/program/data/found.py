@@ -49,3 +49,8 @@ def changed_source(sources: Sequence[Source], recorded: Sequence[Mapping[str, An
         if known.get("sha256") not in (None, source.sha256):
             return source
     return None
+
+
+def noun_of(source: Source) -> str:
+    """What a message calls a changed source: several files, such as recordings, have one record for their folder."""
+    return "folder" if source.path.is_dir() else "file"

@@ -13,7 +13,7 @@ from ...errors import InputError, phrase
 from ..commands.closing import text_table
 from ..data.examples import Examples, Split
 from ..data.findings import many
-from ..data.found import changed_source
+from ..data.found import changed_source, noun_of
 from ..data.read import read
 from ..data.split import split
 from ..options import DataOptions
@@ -142,7 +142,8 @@ def rows_again(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tu
     changed = changed_source(dataset.sources, sources)
     if changed is not None:
         remedy = "Give the file with the rows to evaluate as DATA."
-        raise InputError(phrase(WHERE, str(changed.path), "the file of the training", "one that has changed", remedy))
+        expected = f"the {noun_of(changed)} of the training"
+        raise InputError(phrase(WHERE, str(changed.path), expected, "one that has changed", remedy))
     return dataset.examples, split(dataset, options)
 
 

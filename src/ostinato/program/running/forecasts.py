@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples
-from ..data.found import changed_source
+from ..data.found import changed_source, noun_of
 from ..data.read import read
 from ..data.split import split
 from ..folder.forecasts import Columns, forecasts_csv
@@ -55,7 +55,8 @@ def last_windows(model: Model, data: Path | None) -> Examples:
     changed = changed_source(dataset.sources, model.config.sources)
     if changed is not None:
         remedy = "Give it as DATA, to forecast after its new end."
-        raise InputError(phrase(WHERE, str(changed.path), "the file of the training", "one that has changed", remedy))
+        expected = f"the {noun_of(changed)} of the training"
+        raise InputError(phrase(WHERE, str(changed.path), expected, "one that has changed", remedy))
     return dataset.examples
 
 

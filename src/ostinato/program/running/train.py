@@ -18,7 +18,7 @@ from ...errors import InputError, phrase
 from ...kernels.system.openmp import kernel_threads
 from ...layers import Recurrent
 from ...lens.render.html.page import MOST_DRAWN
-from ..data.found import Data, changed_source, read_data
+from ..data.found import Data, changed_source, noun_of, read_data
 from ..folder.config import Config
 from ..folder.load import load
 from ..folder.names import default_folder, new_folder
@@ -180,8 +180,9 @@ def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
     """Refuses to repeat a run on other data."""
     changed = changed_source(data.dataset.sources, recorded)
     if changed is not None:
-        remedy = "The file has changed since: train anew, without --config."
-        raise InputError(phrase(WHERE, str(changed.path), "the file of the run", "another content", remedy))
+        noun = noun_of(changed)
+        remedy = f"The {noun} has changed since: train anew, without --config."
+        raise InputError(phrase(WHERE, str(changed.path), f"the {noun} of the run", "another content", remedy))
 
 
 def started_folder(options: TrainOptions, processes: int = 1) -> Path:
