@@ -65,6 +65,7 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         return read_line_pairs(options, with_target)
     try:
         if are_music(options):
+            refuse_options_of_sound(options, listed(Path(path).name for path in options.paths))
             return read_music(options, with_target)
     except OSError as error:
         raise _unreadable(error) from error
@@ -94,6 +95,7 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
 
 def read_line_pairs(options: DataOptions, with_target: bool) -> DataSet:
     """Pairs of files line by line."""
+    refuse_options_of_sound(options, listed(Path(path).name for path in options.paths))
     files, sides = pairs_of(options, with_target)
     try:
         pieces = [read_pair(pair, sides, options.encoding) for pair in files]

@@ -87,6 +87,8 @@ class Outcome:
         name = self.network.metric.name
         interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
         amount = f"{amount_of(name, abs(gain.value))} of {title_of(name)}"
+        if math.isnan(gain.value):
+            return f"No test row counts for the {title_of(name)}, so nothing is said of what recurrence gains."
         if math.isnan(gain.low):
             rows = "1 test row gives" if self.n == 1 else f"{self.n} test rows give"
             return f"{rows} no interval; the network's gain over {best.name} is {signed(name, gain.value)}."
@@ -144,5 +146,5 @@ def table_of(outcome: Outcome, most: int | None = None) -> tuple[list[str], list
 
 
 def _gain_of(name: str, gain: Gain) -> str:
-    value = signed(name, gain.value)
+    value = "-" if math.isnan(gain.value) else signed(name, gain.value)
     return value if math.isnan(gain.low) else f"{value} [{signed(name, gain.low)}, {signed(name, gain.high)}]"
