@@ -126,11 +126,7 @@ def translation() -> Figure:
     """The attention of the first two held-out dates whose answers are right."""
     opened, truth, found = judged("dates-model")
     task: Any = opened.task
-<<<<<<< HEAD
     some: list[Alignment] = []
-=======
-    some: list[Any] = []
->>>>>>> main
     for row, (source, said) in enumerate(zip(truth.inputs, found.values)):
         weights = np.asarray((found.alignments or [])[row])
         output = [*task.pieces(said), "(end)"][: len(weights)]

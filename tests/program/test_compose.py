@@ -9,7 +9,8 @@ from torch import nn
 
 from ostinato.errors import InputError
 from ostinato.program.data.music.rolls import PIANO
-from ostinato.program.running.compose import MusicRequest, names_of, new_frames, prompt_of
+from ostinato.program.running.compose import new_frames
+from ostinato.program.running.music_request import MusicRequest, names_of, prompt_of
 from ostinato.program.running.repeated_frames import longest_repeated
 from program.data.made_midi import melody
 

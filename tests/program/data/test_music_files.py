@@ -4,15 +4,10 @@ import gzip
 
 import numpy as np
 import pytest
-import scipy.io
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ostinato.errors import InputError
 from ostinato.program.data.check import check
 from ostinato.program.data.describe import describe
-from ostinato.program.data.found import read_data
-from ostinato.program.data.music.arrays import pieces_of_mat
 from ostinato.program.data.read import read
 from ostinato.program.data.split import split
 from ostinato.program.options import DataOptions
@@ -115,26 +110,6 @@ def test_rows_without_targets_are_read_for_predictions(tmp_path):
     assert found.targets is None and found.parts is None and len(found) == 1
 
 
-MAT = {"traindata": np.array([[np.eye(3, 5, dtype=np.uint8), np.ones((4, 5), np.uint8)]], object), "note": "x"}
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_changed_bytes_of_a_mat_file_give_pieces_or_one_sentence(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / "made.mat"
-    if not path.exists():
-        scipy.io.savemat(path, MAT)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(116, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        pieces = pieces_of_mat(bytes(content[: data.draw(st.integers(100, len(content)))]), path)
-    except InputError as error:
-        assert str(error).startswith("made.mat: ") and " must be " in str(error) and "\n" not in str(error)
-    else:
-        assert pieces.rolls
-
-
 def test_a_folder_of_midi_files_and_texts_needs_the_task(tmp_path):
     write(tmp_path / "mixed", a=[(60, 1)], b=[(62, 1)])
     (tmp_path / "mixed" / "README.txt").write_text("Old songs.\n")
@@ -162,15 +137,6 @@ def test_columns_of_given_values_are_refused_beside_music(tmp_path):
     write(tmp_path, a=[(60, 1)])
     assert refusal(tmp_path / "a.mid", given=("key",)) == (
         "a.mid: --given must be left out, as a piece has no columns, got given. Leave --given out."
-    )
-
-
-def test_the_grid_is_refused_where_there_is_no_music(tmp_path):
-    (tmp_path / "a.csv").write_text("t,label\n" + "".join(f"word {k},{'ab'[k % 2]}\n" for k in range(40)))
-    with pytest.raises(InputError) as error:
-        read_data(DataOptions(paths=(tmp_path / "a.csv",), text="t", target="label", grid=8))
-    assert str(error.value) == (
-        "read: --grid must be left out, as the task is classify, got given. It belongs to the task music."
     )
 
 

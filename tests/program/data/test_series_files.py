@@ -187,6 +187,16 @@ def test_a_zip_file_of_something_else_or_of_false_sizes_is_refused(tmp_path, mon
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("X.npy", b"no array")
     assert "a whole .npz file" in refusal(tmp_path, "b.npz", out.getvalue())
+    with zipfile.ZipFile(io.BytesIO(npz(X=np.zeros((2, 1)), y=LABELS))) as whole:
+        unclosed = whole.read("X.npy").replace(b"(2, 1), }", b"(2, 1, }  ")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("X.npy", unclosed)
+    assert "one that cannot be read (('EOF in multi-line statement'" in refusal(tmp_path, "d.npz", out.getvalue())
+    lzma = bytearray(npz(X=np.zeros((2, 1)), y=LABELS))
+    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        lzma[lzma.index(mark) + place] = zipfile.ZIP_LZMA
+    assert "a whole .npz file" in refusal(tmp_path, "f.npz", bytes(lzma))
     encrypted = bytearray(npz(X=np.zeros((2, 1)), y=LABELS))
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         encrypted[encrypted.index(mark) + flags] |= 1

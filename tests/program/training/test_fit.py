@@ -257,6 +257,8 @@ def test_the_advice_is_about_the_slope_of_the_last_evaluations():
     assert advice(perfect, "updates", "accuracy", True) == (
         "More time would probably not have helped: accuracy on validation rows reached its largest value, 1."
     )
+    assert "largest" not in advice(perfect, "updates", "chrF", True)
+    assert "largest value, 100." in advice([*perfect, line(60, 100.0)], "updates", "chrF", True)
     assert "raise --minutes" in advice(flat[:2], "minutes", "accuracy", True)
 
 

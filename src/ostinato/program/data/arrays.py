@@ -6,6 +6,8 @@ Nothing in the file is executed: arrays of Python objects, which are pickles, ar
 from __future__ import annotations
 
 import io
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,6 +26,11 @@ from .rows import Rows
 INPUTS: Mapping[str, InputKind | None] = {"series": "series", "features": "features", "X": None, "x": None}
 """Names of the input array and what each says of it; None: its number of axes decides."""
 TARGETS = ("y", "target", "label")
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, ValueError, TypeError, OSError, EOFError,
+    KeyError,
+)  # fmt: skip
+"""Errors of zipfile and of numpy's reader of headers, which are literals of Python, for a file that is not whole."""
 
 
 def read_arrays(path: Path, target: str | None, group: str | None, with_target: bool) -> Rows:
@@ -71,7 +78,7 @@ def load(data: bytes, path: Path) -> dict[str, np.ndarray]:
                     check_header(member, item, path)
         with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
             return {name: loaded[name] for name in loaded.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError) as error:
+    except DAMAGED as error:
         if isinstance(error, InputError):
             raise
         found = f"one that cannot be read ({str(error)[:80]})"

@@ -11,7 +11,6 @@ from .check import check
 from .examples import DataSet, Source, Split
 from .findings import Finding
 from .read import read
-from .refusals import refused
 from .split import split
 
 
@@ -35,14 +34,8 @@ class Data:
 
 
 def read_data(options: DataOptions) -> Data:
-    """The rows, the split and the findings.
-
-    Raises InputError for --grid where there is no music: it would change nothing.
-    """
+    """The rows, the split and the findings."""
     dataset = read(options)
-    if dataset.task != "music" and options.grid != DataOptions().grid:
-        expected = f"left out, as the task is {dataset.task}"
-        raise refused("read", "--grid", expected, "given", "It belongs to the task music.")
     parts = split(dataset, options)
     return Data(dataset, parts, check(dataset, parts))
 

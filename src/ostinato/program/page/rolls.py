@@ -24,6 +24,7 @@ from ..data.findings import many
 from ..tasks.metric_names import title_of
 from ..tasks.music.metrics import midi_numbers
 from ..tasks.task import Predictions
+from .examples import place_of
 from .pictures import LONG, short
 
 MOST_FRAMES = 96
@@ -74,8 +75,7 @@ def chosen(truth: Examples, predictions: Predictions) -> list[Roll]:
     several = len({origin.file for origin in truth.origins}) > 1
     rolls = []
     for row, words in found.items():
-        where = truth.origins[row].place if len(truth.origins) else f"row {row + 1}"
-        where = f"{truth.origins[row].file}, {where}" if several else where
+        where = f"{truth.origins[row].file}, {place_of(truth, row)}" if several else place_of(truth, row)
         true, said = np.asarray(truth.inputs[row]), np.asarray(predictions.probabilities[row])
         left_out = f", frames 1 to {MOST_FRAMES} of {len(true)}" if len(true) > MOST_FRAMES else ""
         heading = f"{where}, {words}: {means[row]:.2f} nats per frame{left_out}"

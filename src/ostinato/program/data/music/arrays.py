@@ -5,7 +5,6 @@ Nothing in the file is executed: arrays of Python objects are refused before the
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from ..arrays import INPUTS, TARGETS, load, vector
-from ..libraries import needed
-from ..parts import PART_NAMES
+from ..parts import FOLDER_PARTS
 from ..refusals import listed, refused, shown
+from .mat import cells_of_mat
 from .rolls import is_roll, key_names, roll_of
 
 ROLLS = ("roll", "rolls", "pianoroll", "pianorolls", "piano_roll", "piano_rolls")
 """Names of arrays that say what they hold."""
-PARTS = "|".join(sorted((name for name in PART_NAMES if not name.isdecimal()), key=len, reverse=True))
+PARTS = "|".join(sorted(FOLDER_PARTS, key=len, reverse=True))
 PART = re.compile(rf"({PARTS})(?:_?data|_?set)?(?:[_-]?\d+|_\w*)?", re.IGNORECASE)
 """A name such as traindata, train_12 or test: the part of a split that its pieces are in."""
 
@@ -83,21 +82,9 @@ def pieces_of_mat(data: bytes, path: Path) -> Pieces:
 
     Raises InputError for a damaged file, one of MATLAB 7.3, and one without such arrays.
     """
-    loadmat = needed("scipy.io", "reading a .mat file").loadmat
-    try:
-        content = loadmat(io.BytesIO(data))
-    except NotImplementedError as error:
-        remedy = "Save it by save('-v7', ...) in MATLAB, or as .npz."
-        raise refused(path, "the file", "of MATLAB 4 to 7.2", "one of MATLAB 7.3", remedy) from error
-    except Exception as error:  # scipy raises errors of many kinds for damaged files
-        received = f"one that cannot be read ({' '.join(str(error).split())[:80]})"
-        raise refused(path, "the file", "a whole .mat file", received, "Write it again.") from error
     found: list[tuple[str, np.ndarray]] = []
     left_out = []
-    for name, value in content.items():
-        if name.startswith("__"):
-            continue
-        cells = list(value.ravel()) if isinstance(value, np.ndarray) and value.dtype == object else [value]
+    for name, cells in cells_of_mat(data, path).items():
         if not any(is_roll(cell) for cell in cells):
             left_out.append(name)
             continue
@@ -127,7 +114,7 @@ def _pieces(found: list[tuple[str, np.ndarray]], left_out: list[str], path: Path
         others = listed(name for name in names if name not in parts)
         expected = f"named by their part, as {listed(parts, 3)}"
         raise refused(path, "the arrays", expected, others, "Name them such as train_1, or all without a part.")
-    of_pieces = [PART_NAMES[parts[name]] for name, _ in found] if parts else None
+    of_pieces = [FOLDER_PARTS[parts[name]] for name, _ in found] if parts else None
     return Pieces([roll for _, roll in found], of_pieces, key_names(width), names, left_out)
 
 
