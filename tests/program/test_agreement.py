@@ -319,7 +319,12 @@ def test_a_picture_is_refused_without_agreement_and_where_it_exists(briefly):
     )
     ended = ostinato(briefly, "evaluate", "model", "--agreement", "lab", "--picture", "made.txt")
     assert ended.err.strip() == (
-        "ostinato evaluate: --picture must be a new file, .png, .svg, .pdf, got made.txt, which exists."
+        "ostinato evaluate: --picture must be a new file, .png, .svg, .pdf, got made.txt, which exists. Write "
+        "--picture agreement.png, say."
+    )
+    ended = ostinato(briefly, "evaluate", "model", "--agreement", "lab", "--picture", "none/a.png")
+    assert ended.status == 2 and ended.err.strip() == (
+        "ostinato evaluate: --picture must be in a folder that is there, got none/a.png. Make the folder first."
     )
 
 

@@ -21,7 +21,7 @@ TINY = ("--hidden", 6, "--updates", 3, "--quiet", "--cells", "gru,elman")
 
 
 def a_text(path):
-    path.write_text(language_reference()[:4000], encoding="utf-8")
+    path.write_text(language_reference()[:20_000], encoding="utf-8")
 
 
 def a_list(path):
@@ -52,8 +52,8 @@ DATA = {
     "tag": (made_files.sentences, "data.conll", ()),
     "forecast": (a_month, "data.csv", ("--target", "y", "--horizon", 3)),
     "generate": (a_list, "data.csv", ("--target", "name", "--given", "kind")),
-    "language-model": (a_text, "data.txt", ("--task", "language-model")),
-    "fill": (a_text, "data.txt", ("--task", "fill", "--unit", "word")),
+    "language-model": (a_text, "data.txt", ("--task", "language-model", "--test-share", 0.4)),
+    "fill": (a_text, "data.txt", ("--task", "fill", "--unit", "word", "--test-share", 0.4)),
     "translate": (pairs, "data.csv", ("--text", "source", "--target", "target", "--task", "translate", *MORE)),
     "transcribe": (strokes, "data.csv", ("--text", "keys", "--target", "text", "--task", "transcribe", *MORE)),
     "music": (rolls, "data.npz", ()),
@@ -105,3 +105,26 @@ def test_one_cell_without_baselines_has_no_difference(tmp_path):
     words = ("--text", "review", "--target", "label", "--hidden", 6, "--updates", 3, "--quiet", "--cells", "gru")
     ended = ostinato(tmp_path, "compare", "reviews.csv", *words, "--no-baselines", "--json")
     assert ended.document["differences"] == []
+
+
+def test_a_cell_is_not_compared_with_itself(tmp_path):
+    made_files.reviews(tmp_path / "data.csv")
+    words = ("data.csv", "--text", "review", "--target", "label", "--cells", "gru,elman,gru")
+    ended = ostinato(tmp_path, "compare", *words)
+    assert ended.status == 2 and ended.err.strip() == (
+        "ostinato compare: --cells must be different cells, got gru, which has the equations of one before it. Leave "
+        "it out; --seeds 3 repeats runs."
+    )
+
+
+def test_one_test_row_gives_no_interval_and_none_is_explained(tmp_path):
+    rolls = [np.eye(5, dtype=np.uint8)[[(k + t) % 5 for t in range(9)]] for k in range(5)]
+    np.savez(
+        tmp_path / "data.npz", **{f"train_{k}": roll for k, roll in enumerate(rolls[:3])}, valid=rolls[3], test=rolls[4]
+    )
+    ended = ostinato(tmp_path, "compare", "data.npz", *TINY)
+    assert " nats per frame on 1 test row " in ended.out
+    assert [line for line in ended.out.splitlines() if "interval" in line] == [
+        line for line in ended.out.splitlines() if line.endswith(", and so few test rows give no interval.")
+    ]
+    assert ended.out.count("and so few test rows give no interval.") == 2

@@ -1,5 +1,7 @@
 """Music from rolls to a folder and back, by the estimator, and what its report page shows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -7,7 +9,7 @@ from sklearn.model_selection import cross_val_score
 
 import ostinato
 from ostinato.errors import InputError
-from ostinato.program.data.examples import Examples
+from ostinato.program.data.examples import Examples, Origin
 from ostinato.program.folder.documents import predictions_csv
 from ostinato.program.page.rolls import chosen, key_name, notes, rolls_picture, sections_of
 from ostinato.program.running.evaluate import TABLES
@@ -87,6 +89,13 @@ def test_the_page_shows_the_median_piece_and_that_with_most_nats_unless_private(
     assert "Boxes" in page and "C4 to B4" in page and "4 pieces of 119 frames" in page
     private = "".join(map(str, sections_of(examples, said(examples), details, True)))
     assert "<svg" not in private and "C4 to B4" in private
+    of_files = replace(examples, origins=[Origin(f"{name}.mid", 0, 1) for name in "abcd"])
+    assert [roll.heading.split(":")[0] for roll in chosen(of_files, said(of_files))] == [
+        "c.mid, row 1, the median piece",
+        "b.mid, row 1, the piece with most nats",
+    ]
+    one = noise([2])
+    assert "1 piece of 2 frames" in "".join(map(str, sections_of(one, said(one), {}, True)))
     assert chosen(noise([1]), said(noise([1]))) == [] and "by_octave" in TABLES
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ostinato.program.commands.closing import document, outcome_text, text_table
-from ostinato.program.running.outcome import Gain, Outcome, Scored
+from ostinato.program.running.outcome import Gain, Outcome, Scored, table_of
 from ostinato.program.tasks.task import Metric
 
 
@@ -90,3 +90,12 @@ def test_what_the_task_remarks_about_the_network_follows_the_sentence():
     remarked = dataclasses.replace(found.network, details={"remark": "It only repeats the last value."})
     said = dataclasses.replace(found, network=remarked).sentence()
     assert said == f"{found.sentence()} It only repeats the last value."
+
+
+def test_where_no_test_row_counts_no_gain_is_said_and_the_table_has_a_dash():
+    nothing = float("nan")
+    gains = [Gain(name, nothing, nothing, nothing) for name in ("majority", "naive Bayes")]
+    found = dataclasses.replace(outcome(0.01, 0.03), gains=gains)
+    assert found.sentence() == "No test row counts for the accuracy, so nothing is said of what recurrence gains."
+    assert [row[-1] for row in table_of(found)[1]] == ["-", "-", ""]
+    assert found.status == 1

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 
 from ostinato.errors import InputError
@@ -106,6 +107,17 @@ def test_from_model_refuses_another_vocabulary_of_the_same_size(tmp_path):
         "ostinato train: --from-model must be a model with the weights of this network, got others for "
         "vocabulary.json. Train on data with the same vocabulary and classes, with the same options of the network."
     )
+    assert not (tmp_path / "two").exists()
+
+
+def test_from_model_refuses_music_of_as_many_other_keys(tmp_path):
+    rolls = {f"piece{k}": np.eye(3, dtype=np.uint8)[[(k + t) % 3 for t in range(4 + k)]] for k in range(9)}
+    np.savez(tmp_path / "one.npz", **rolls, keys=np.array([60, 62, 64]))
+    np.savez(tmp_path / "two.npz", **rolls, keys=np.array([40, 41, 42]))
+    options = ("--task", "music", "--hidden", 4, "--updates", 1, "--no-lens", "--quiet")
+    assert ostinato(tmp_path, "train", "one.npz", *options, "--out", "one").status in (0, 1)
+    ended = ostinato(tmp_path, "train", "two.npz", *options, "--from-model", "one", "--out", "two")
+    assert ended.status == 2 and "got others for keys.json. Train on data with the same vocabulary" in ended.err
     assert not (tmp_path / "two").exists()
 
 

@@ -108,3 +108,39 @@ def test_rows_without_targets_are_read_for_predictions(tmp_path):
     write(tmp_path, a=[(60, 1)])
     found = read(DataOptions(paths=(tmp_path / "a.mid",), task="music"), with_target=False).examples
     assert found.targets is None and found.parts is None and len(found) == 1
+
+
+def test_a_folder_of_midi_files_and_texts_needs_the_task(tmp_path):
+    write(tmp_path / "mixed", a=[(60, 1)], b=[(62, 1)])
+    (tmp_path / "mixed" / "README.txt").write_text("Old songs.\n")
+    assert refusal(tmp_path / "mixed") == (
+        "mixed: the folder must be of music or of texts, got MIDI files and 1 text. Add --task music, or --task "
+        "classify for the texts."
+    )
+    found = read(DataOptions(paths=(tmp_path / "mixed",), task="music"))
+    assert len(found.examples) == 2 and found.notes == ["mixed: 1 file other than .mid left out."]
+    assert read(DataOptions(paths=(tmp_path / "mixed",), task="classify")).task == "classify"
+
+
+@pytest.mark.parametrize(
+    "named, flag", [({"rate": 100}, "--rate"), ({"mels": 9}, "--mels"), ({"audio": "x"}, "--audio")]
+)
+def test_options_of_recordings_are_refused_beside_music(tmp_path, named, flag):
+    write(tmp_path, a=[(60, 1)])
+    assert refusal(tmp_path / "a.mid", **named) == (
+        f"a.mid: {flag} must be left out, as no recordings are read, got given. Give recordings, or a table with a "
+        "column of their paths (--audio)."
+    )
+
+
+def test_columns_of_given_values_are_refused_beside_music(tmp_path):
+    write(tmp_path, a=[(60, 1)])
+    assert refusal(tmp_path / "a.mid", given=("key",)) == (
+        "a.mid: --given must be left out, as a piece has no columns, got given. Leave --given out."
+    )
+
+
+def test_a_file_without_arrays_is_refused_in_words(tmp_path):
+    np.savez(tmp_path / "a.npz")
+    assert refusal(tmp_path / "a.npz").startswith("a.npz: an array of inputs must be one array named series or ")
+    assert ", got none among no arrays. Rename the arrays." in refusal(tmp_path / "a.npz")

@@ -81,3 +81,13 @@ def test_every_resample_draws_as_many_units_as_there_are():
 def test_resamples_without_a_value_are_left_out():
     assert ends(np.array([np.nan, 1.0, 1.0])) == (1, 1)
     assert all(np.isnan(ends(np.array([np.nan]))))
+
+
+def test_one_unit_has_no_interval_and_no_gain_of_a_width_of_0():
+    ours, theirs = hits([True]), hits([False])
+    assert np.isnan(ours.interval("accuracy", 0)).all()
+    value, low, high = ours.gain(theirs, "accuracy", 0)
+    assert value == 1.0 and np.isnan([low, high]).all()
+    groups = ["a"] * 8  # eight rows of one group are one unit
+    tally = tally_of_numbers([0.0] * 8, np.arange(8.0), groups)
+    assert tally.value("mae") == 3.5 and np.isnan(tally.interval("mae", 0)).all()

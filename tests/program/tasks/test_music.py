@@ -197,8 +197,18 @@ def test_what_is_no_music_is_refused():
         "music: the training rows must be piano rolls, got text. Give MIDI files, or piano rolls in .mat or .npz.": (
             lambda: Music.encode_from(words, NetworkOptions())
         ),
-        "music: the rows must be piano rolls of 6 keys, got roll of 2 keys. Give rolls with the keys of the training, "
-        "in its order.": lambda: untrained(noise([4]))[0].encode(Examples("roll", [], "frames", [], ("1", "2"))),
+        "music: the rows must be piano rolls of 6 keys, got rolls of 2 keys. Give rolls with the keys of the "
+        "training, in its order.": lambda: untrained(noise([4]))[0].encode(
+            Examples("roll", [], "frames", [], ("1", "2"))
+        ),
+        "music: the rows must be piano rolls of 6 keys, got rolls of 6 keys with other names. Give rolls with the keys "
+        "of the training, in its order.": lambda: untrained(noise([4]))[0].encode(
+            Examples("roll", [], "frames", [], tuple("abcdef"))
+        ),
+        "music: the rows must be piano rolls of 6 keys, got rows of the kind text. Give rolls with the keys of "
+        "the training, in its order.": lambda: untrained(noise([4]))[0].encode(words),
+        "music: the training rows must be at least one piece with a frame, got 2 pieces without one. Look at the "
+        "split, and at what `ostinato check` says.": lambda: untrained(noise([0, 0])),
         "music: both_directions must be False, got True. Leave --both-directions out: a frame is predicted from those "
         "before it alone.": lambda: untrained(noise([4]), both_directions=True),
         "test: chords must be joint or apart, got 'both'.": lambda: options(chords="both"),

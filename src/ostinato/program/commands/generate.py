@@ -49,6 +49,8 @@ def write_music(opened: Model, model: Path, given: Mapping[str, str], made: Writ
     for flag, value in foreign.items():
         if value:
             raise InputError(phrase(WHERE, flag, "left out for a model of music", "given", f"Leave {flag} out."))
+    if made.prompt == "":
+        raise InputError(phrase(WHERE, "--prompt", "a MIDI file, for music", "''", "Write --prompt start.mid, say."))
     prompt = None if made.prompt is None else Path(made.prompt)
     request = MusicRequest(prompt, made.out, made.length, made.count, made.temperature, made.seed)
     found = compose(opened, request, model)

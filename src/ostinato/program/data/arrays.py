@@ -111,7 +111,7 @@ def one_of(arrays: Mapping[str, Any], names: Any, path: Path, role: str) -> str:
     """The one of `names` that the file has."""
     found = [str(name) for name in names if name in arrays]
     if len(found) != 1:
-        received = f"{listed(found)} together" if found else f"none among {listed(sorted(arrays))}"
+        received = f"{listed(found)} together" if found else f"none among {listed(sorted(arrays)) or 'no arrays'}"
         raise refused(path, role, f"one array named {' or '.join(map(str, names))}", received, "Rename the arrays.")
     return found[0]
 

@@ -76,6 +76,7 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         return read_line_pairs(options, with_target)
     try:
         if are_music(options):
+            refuse_options_of("recordings", options, listed(Path(path).name for path in options.paths))
             return read_music(options, with_target)
     except OSError as error:
         raise _unreadable(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from ...errors import InputError, phrase
 from ...lens.render.plots.style import FAINT, GRID, INK, SMALL, WIDTH, styled
 from ..running.agreement.report import Agreement, Row
+from ..storage import write_bytes
 
+WHERE = "ostinato evaluate"
 SUFFIXES = (".png", ".svg", ".pdf")
 _MARKS: Mapping[str, Mapping[str, Any]] = {
     "network": {"color": INK, "marker": "o", "linewidth": 2.0},
@@ -57,12 +60,19 @@ def _shares(axes: Axes, rows: Sequence[Row], label: str) -> None:
 
 
 def refuse_picture(path: Path | None) -> None:
-    """Raises InputError for a file that exists, or of another kind."""
-    if path is not None and (path.exists() or path.suffix not in SUFFIXES):
+    """Raises InputError for a file that exists, of another kind, or in a folder that does not exist."""
+    if path is None:
+        return
+    if path.exists() or path.suffix not in SUFFIXES:
         received = f"{path}, which exists" if path.exists() else path
-        raise InputError(phrase("ostinato evaluate", "--picture", f"a new file, {', '.join(SUFFIXES)}", received))
+        remedy = "Write --picture agreement.png, say."
+        raise InputError(phrase(WHERE, "--picture", f"a new file, {', '.join(SUFFIXES)}", received, remedy))
+    if not path.parent.is_dir():
+        raise InputError(phrase(WHERE, "--picture", "in a folder that is there", path, "Make the folder first."))
 
 
 def save_picture(found: Agreement, path: Path) -> None:
-    """Writes the picture."""
-    agreement_picture(found).savefig(path, dpi=150)
+    """Writes the picture. Raises StorageError where that fails, and leaves no part of it."""
+    file = io.BytesIO()
+    agreement_picture(found).savefig(file, format=path.suffix.removeprefix("."), dpi=150)
+    write_bytes(path, file.getvalue(), WHERE)

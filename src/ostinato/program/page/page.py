@@ -13,6 +13,7 @@ from ...lens.render.html.page import sections
 from ...lens.render.html.style import STYLE
 from ...lens.report.data import ReportData
 from ..data.examples import Examples, TargetKind
+from ..data.findings import many
 from ..running.outcome import Outcome, table_of
 from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions
@@ -103,7 +104,7 @@ def _results(content: PageContent) -> Html:
         tag("p", outcome.sentence(), class_="well"),
         drawn(pictures.intervals_picture(outcome), "intervals", "Every model on the same test rows"),
         table(
-            f"On {outcome.n} test rows, with 95 % intervals by resampling {units}; baselines first{more}",
+            f"On {many(outcome.n, 'test row')}, with 95 % intervals by resampling {units}; baselines first{more}",
             headings,
             rows,
         ),

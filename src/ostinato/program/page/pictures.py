@@ -12,6 +12,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
 
 from ...lens.render.plots.style import FAINT, GRID, INK, SHADES, SMALL, STYLES, WIDTH, styled
+from ..data.findings import many
 from ..running.outcome import Outcome
 from ..tasks.metric_names import is_share, title_of
 from ..terminal import without_controls
@@ -46,7 +47,7 @@ def intervals_picture(outcome: Outcome) -> Figure:
     axes.set_yticks(range(len(scored)), [short(model.name, LONG) for model in scored])
     axes.set_ylim(len(scored) - 0.5, -0.5)
     axes.grid(axis="x", color=GRID)
-    axes.set_xlabel(f"{_unit(name)} on {outcome.n} test rows, 95 % interval")
+    axes.set_xlabel(f"{_unit(name)} on {many(outcome.n, 'test row')},\n95 % interval")
     return figure
 
 

@@ -20,6 +20,7 @@ from ...lens.render.html.inline_svg import drawn
 from ...lens.render.html.markup import Html, table, tag
 from ...lens.render.plots.style import SHADES, SMALL, STYLES, WIDTH, styled
 from ..data.examples import Examples
+from ..data.findings import many
 from ..tasks.metric_names import title_of
 from ..tasks.music.metrics import midi_numbers
 from ..tasks.task import Predictions
@@ -45,7 +46,7 @@ class Roll:
 def sections_of(truth: Examples, predictions: Predictions, details: Mapping[str, Any], private: bool) -> list[Html]:
     """The parts of the page. details: what the task counts; private: whether pieces stay out of it."""
     frames = sum(map(len, truth.inputs))
-    found = [tag("p", f"{len(truth)} pieces of {frames:,} frames. The first frame of a piece is given.")]
+    found = [tag("p", f"{many(len(truth), 'piece')} of {many(frames, 'frame')}. The first frame of a piece is given.")]
     rolls = [] if private or predictions.probabilities is None else chosen(truth, predictions)
     if rolls:
         caption = (
@@ -71,11 +72,13 @@ def chosen(truth: Examples, predictions: Predictions) -> list[Roll]:
     if not order:
         return []
     found = {order[(len(order) - 1) // 2]: "the median piece", order[-1]: "the piece with most nats"}
+    several = len({origin.file for origin in truth.origins}) > 1
     rolls = []
     for row, words in found.items():
+        where = f"{truth.origins[row].file}, {place_of(truth, row)}" if several else place_of(truth, row)
         true, said = np.asarray(truth.inputs[row]), np.asarray(predictions.probabilities[row])
         left_out = f", frames 1 to {MOST_FRAMES} of {len(true)}" if len(true) > MOST_FRAMES else ""
-        heading = f"{place_of(truth, row)}, {words}: {means[row]:.2f} nats per frame{left_out}"
+        heading = f"{where}, {words}: {means[row]:.2f} nats per frame{left_out}"
         rolls.append(Roll(heading, true[:MOST_FRAMES], said[:MOST_FRAMES]))
     return rolls
 

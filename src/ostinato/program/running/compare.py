@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import InputError, phrase
 from ..commands.closing import text_table
+from ..data.findings import many
 from ..data.found import read_data
 from ..options import TrainOptions
 from ..tasks.metric_names import title_of
@@ -65,7 +66,7 @@ class Compared:
                 said = f"{shown(name, mean(values))} ± {signed(name, spread).lstrip('+')}"
             seconds = mean(s.seconds for s in runs.scored)
             rows.append([runs.cell, said, f"{runs.parameters:,}", f"{seconds:.0f}"])
-        table = text_table(["model", f"{title_of(name)} on {self.n} test rows", "weights", "seconds"], rows)
+        table = text_table(["model", f"{title_of(name)} on {many(self.n, 'test row')}", "weights", "seconds"], rows)
         return "\n\n".join([self.because, table, *self.differences])
 
     def content(self) -> dict[str, Any]:
@@ -91,6 +92,11 @@ def compare(options: TrainOptions, cells: Sequence[str], seeds: int, progress: P
     refuse_foreign_options(options, data.dataset.task, WHERE)
     check_device(options.fit.device, WHERE)
     named = [with_cell(options.but(cell=cell), typed=True) for cell in cells]
+    texts = [cell.text for _, cell in named]
+    twice = [cell for place, cell in enumerate(cells) if texts[place] in texts[:place]]
+    if twice:
+        received = f"{twice[0]}, which has the equations of one before it"
+        raise InputError(phrase(WHERE, "--cells", "different cells", received, "Leave it out; --seeds 3 repeats runs."))
     progress.say(data.dataset.because)
     prepared = prepare(data, options.network, WHERE)
     if not len(prepared.test):
@@ -133,15 +139,17 @@ def _differences(prepared: Prepared, cells: Sequence[CellRuns], baselines: Seque
     """The best cell against the best baseline, then each cell against the next worse one, and what is counted."""
     sign = 1 if cells[0].scored[0].metric.higher_is_better else -1
     order = sorted(cells, key=lambda r: -sign * mean(s.metric.value for s in r.scored))
-    said = []
+    said, known = [], False
     if baselines:
         best = max(baselines, key=lambda b: sign * b.scored.metric.value)
         gain = prepared.task.gain_of_runs(prepared.test, order[0].predictions, [best.predictions])
+        known = not math.isnan(gain.low)
         said.append(_sentence(prepared, order[0].cell, f"the best baseline, {best.scored.name}", gain))
     for better, worse in zip(order, order[1:]):
         gain = prepared.task.gain_of_runs(prepared.test, better.predictions, worse.predictions)
+        known = known or not math.isnan(gain.low)
         said.append(_sentence(prepared, better.cell, worse.cell, gain))
-    return [*said, _counted(len(order[0].scored))] if said else []
+    return [*said, _counted(len(order[0].scored))] if known else said
 
 
 def _sentence(prepared: Prepared, ours: str, theirs: str, gain: Metric) -> str:

@@ -106,7 +106,7 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
         leaked: set[int] = set()
     else:
         examples, leaked = test_rows(opened.config.options.data, opened.config.sources, task)
-        words = f"The {len(examples)} test rows of the training."
+        words = f"The {many(len(examples), 'test row')} of the training."
     if examples.targets is None or not len(examples):
         remedy = "Give a file with the target column."
         raise InputError(phrase(WHERE, "the rows", "rows with targets", "none", remedy))

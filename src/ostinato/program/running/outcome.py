@@ -88,6 +88,8 @@ class Outcome:
         name = self.network.metric.name
         interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
         amount = f"{amount_of(name, abs(gain.value))} of {title_of(name)}"
+        if math.isnan(gain.value):
+            return f"No test row counts for the {title_of(name)}, so nothing is said of what recurrence gains."
         if math.isnan(gain.low):
             rows = f"{many(self.n, 'test row')} {'gives' if self.n == 1 else 'give'}"
             return f"{rows} no interval; the network's gain over {best.name} is {signed(name, gain.value)}."
@@ -145,5 +147,5 @@ def table_of(outcome: Outcome, most: int | None = None) -> tuple[list[str], list
 
 
 def _gain_of(name: str, gain: Gain) -> str:
-    value = signed(name, gain.value)
+    value = "-" if math.isnan(gain.value) else signed(name, gain.value)
     return value if math.isnan(gain.low) else f"{value} [{signed(name, gain.low)}, {signed(name, gain.high)}]"

@@ -240,10 +240,17 @@ def other_entries(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> list[str
 
     def entries(files: Mapping[str, Any], name: str) -> Any:
         content = files.get(name, {})
-        return [content.get(key) for key in ("unit", "entries", "classes", "model", "values")]
+        return [content.get(key) for key in ("unit", "entries", "classes", "model", "values", "keys")]
 
     own_sides = ("vocabulary.json", "tokenizer.json")
-    names = (*own_sides, *(SOURCE + name for name in own_sides), "labels.json", "conditions.json", "transcripts.json")
+    names = (
+        *own_sides,
+        *(SOURCE + name for name in own_sides),
+        "labels.json",
+        "conditions.json",
+        "transcripts.json",
+        "keys.json",
+    )
     return [name for name in names if entries(theirs, name) != entries(own, name)]
 
 

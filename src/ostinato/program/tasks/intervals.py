@@ -57,7 +57,7 @@ class Tally:
     def interval(self, name: str, seed: int) -> tuple[float, float]:
         """The ends of its 95 % interval: percentiles over resamples of units, or blocks, with replacement.
 
-        NaN of a single unit that is one of several in time: its interval is not known.
+        NaN of a single unit: its interval is not known.
         """
         return self.intervals([name], seed)[name]
 
@@ -87,9 +87,9 @@ def total(sums: Any) -> np.ndarray:
 def resampled(sums: Any, seed: int, blocks: Blocks | None = None) -> np.ndarray:
     """[R, M]: the sums of U units drawn with replacement. The draws depend on U, the blocks and the seed alone.
 
-    [1, M] of NaN for one unit of a series in time.
+    [1, M] of NaN for one unit: by how much another one differs is not known.
     """
-    if blocks is not None and sums.shape[0] < 2:
+    if sums.shape[0] < 2:
         return np.full((1, sums.shape[1]), np.nan)
     transposed = sparse.csr_matrix(sums.T)
     parts = [np.asarray((transposed @ weights.T).T) for weights in draws(sums.shape[0], seed, blocks=blocks)]

@@ -28,7 +28,7 @@ from .midi import piece_of
 from .rolls import PIANO
 
 MIDI = (".mid", ".midi")
-OF_COLUMNS = ("target", "text", "audio", "series", "features", "columns", "group", "encoding")
+OF_COLUMNS = ("target", "text", "series", "features", "columns", "group", "encoding", "given", "label_separator")
 """Options that a piece, which has no columns, does not have."""
 
 
@@ -58,12 +58,22 @@ def are_music(options: DataOptions) -> bool:
 def _is_music(path: Path, options: DataOptions) -> bool:
     end = bounded.ending(path)
     if path.is_dir():
-        return bool(_midi_in(path)) and not any(True for pattern in TEXTS for _ in path.rglob(pattern))
+        return bool(_midi_in(path)) and (options.task == "music" or not _has_texts(path, options))
     if end in (*MIDI, ".mat"):
         return True
     if end != ".npz" or not path.is_file():
         return False
     return options.task == "music" or _names_rolls(path)
+
+
+def _has_texts(folder: Path, options: DataOptions) -> bool:
+    """Whether a folder with MIDI files has texts, too; such a folder may be either, so that the task is needed."""
+    texts = [path for pattern in TEXTS for path in folder.rglob(pattern)]
+    if texts and options.task is None:
+        received = f"MIDI files and {many(len(texts), 'text')}"
+        remedy = "Add --task music, or --task classify for the texts."
+        raise refused(folder, "the folder", "of music or of texts", received, remedy)
+    return bool(texts)
 
 
 def _names_rolls(path: Path) -> bool:

@@ -57,12 +57,19 @@ class Music(ScoredTask):
             remedy = "Give MIDI files, or piano rolls in .mat or .npz."
             raise InputError(phrase("music", "the training rows", "piano rolls", train.kind, remedy))
         targets_of(train, "music")
+        if not any(len(roll) for roll in train.inputs):
+            received = f"{many(len(train), 'piece')} without one"
+            remedy = "Look at the split, and at what `ostinato check` says."
+            raise InputError(phrase("music", "the training rows", "at least one piece with a frame", received, remedy))
         return cls(train.channels, options.chords == "joint")
 
     def encode(self, examples: Examples) -> Encoded:
         """Pieces as rows, each after a frame of zeros; and the runs of them that a training reads."""
         if examples.kind != "roll" or list(examples.channels) != self.keys:
-            received = f"{examples.kind} of {len(examples.channels)} keys"
+            received = f"rows of the kind {examples.kind}"
+            if examples.kind == "roll":
+                names = " with other names" if len(examples.channels) == len(self.keys) else ""
+                received = f"rolls of {many(len(examples.channels), 'key')}{names}"
             remedy = "Give rolls with the keys of the training, in its order."
             raise InputError(phrase("music", "the rows", f"piano rolls of {len(self.keys)} keys", received, remedy))
         rows = [np.concatenate([np.zeros((1, len(self.keys)), np.uint8), roll]) for roll in map(bits, examples.inputs)]
