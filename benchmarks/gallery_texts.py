@@ -1,15 +1,22 @@
-"""Pictures of docs/gallery.md that show texts: tags, shaded passages, gaps and items, each of a model folder."""
+"""Pictures of docs/gallery.md that show texts: tags, shaded passages, gaps, items and verbs, each of a model folder."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gallery_pictures import judged
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import ostinato
+from ostinato.apps.lab.sentences import made_pairs
 from ostinato.lens.render.plots.style import INK, SMALL, WIDTH, styled
+from ostinato.program.running.agreement.odds import by_network, forms_of, word_ends
+from ostinato.program.running.agreement.pairs import Pair
+from ostinato.program.running.model import open_model
 
 COLUMNS = 76
 """Characters of a line."""
@@ -113,9 +120,39 @@ def items_picture() -> Figure:
     return figure
 
 
+@styled
+def verbs_picture() -> Figure:
+    """Four made sentences with misleading nouns; below each word the percentage of were against was after it."""
+    opened = open_model(Path("agreement-model"))
+    task: Any = opened.task
+    units, ends = task.units, word_ends(task.units)
+    found = [pair for pair in made_pairs().pairs if pair.distance == 10 and pair.misleading == 2]
+    chosen = [pair for plural in (False, True) for pair in [p for p in found if p.plural == plural][:2]]
+    figure, axes = page_of_text(3 * len(chosen) - 1, 84)
+    for number, pair in enumerate(chosen):
+        words = pair.before.split()
+        forms = [forms_of(after(words[: k + 1], pair), units) for k in range(1, len(words))]
+        chances = 1 / (1 + np.exp(-by_network(opened.network, forms, ends)))
+        columns = np.cumsum([0, *(len(word) + 2 for word in words)])
+        for column, word, chance in zip(columns, words, [None, *chances]):
+            write(axes, word, column, 3 * number, weight="bold" if column == columns[1] else "normal")
+            if chance is not None:
+                box = (column - 0.5, 3 * number + 0.05), len(word) + 1, 1.9
+                axes.add_patch(Rectangle(*box, facecolor=SHADE, alpha=0.6 * float(chance), linewidth=0))
+                write(axes, f"{100 * chance:.0f}", column, 3 * number + 0.95, color="0.25")
+        write(axes, pair.right, columns[-1] + 1, 3 * number, style="italic")
+    return figure
+
+
+def after(words: Sequence[str], pair: Pair) -> Pair:
+    """The first words of a pair, then were against was."""
+    return replace(pair, before=f"{' '.join(words)} ", right="were", wrong="was")
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "tags": tags_picture,
     "language-model": passage_picture,
     "fill": gaps_picture,
     "items": items_picture,
+    "agreement": verbs_picture,
 }
