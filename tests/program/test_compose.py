@@ -1,5 +1,6 @@
 """New frames after a prompt: what is read and drawn, the names of the files, and how much the training pieces have."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from torch import nn
 
 from ostinato.errors import InputError
 from ostinato.program.data.music.rolls import PIANO
-from ostinato.program.running.compose import MusicRequest, names_of, new_frames, prompt_of
+from ostinato.program.running.compose import MusicRequest, names_of, prompt_of
+from ostinato.program.running.drawing import new_frames
 from ostinato.program.running.repeated_frames import longest_repeated
 from program.data.made_midi import melody
 
@@ -36,7 +38,7 @@ class Next(nn.Module):
 
 
 def drawn(network, prompt, number=0, **options):
-    return np.stack(list(new_frames(network, np.array(prompt, np.uint8), MusicRequest(**options), number)))
+    return np.stack(list(new_frames(network, np.array(prompt, np.uint8), number=number, **options)))
 
 
 def test_a_frame_of_zeros_the_prompt_and_each_new_frame_are_read_in_turn():
@@ -66,6 +68,8 @@ def test_a_prompt_is_read_in_the_keys_of_the_model(tmp_path):
     ]
     found = prompt_of(tmp_path / "start.mid", ["64", "60"], 2)
     assert found.roll.tolist() == [[0, 1], [0, 1], [1, 0]]
+    (tmp_path / "start.mid.gz").write_bytes(gzip.compress((tmp_path / "start.mid").read_bytes()))
+    assert np.array_equal(prompt_of(tmp_path / "start.mid.gz", ["64", "60"], 2).roll, found.roll)
     assert prompt_of(None, PIANO, 4).roll.shape == (0, 88)
 
 

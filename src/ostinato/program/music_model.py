@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ..cells import Cell
@@ -18,9 +17,9 @@ from .data.examples import Examples
 from .data.from_python import rows_of
 from .data.music.rolls import key_names, roll_of
 from .estimators import NetworkEstimator
+from .running.drawing import new_frames
 from .tasks.texts.sampling import is_count, is_number
 from .text_options import text_options
-from .training.seeds import derived
 
 WHERE = "MusicModel"
 
@@ -99,19 +98,7 @@ class MusicModel(NetworkEstimator):
             raise InputError(phrase(WHERE, "temperature", "a number of 0 or more", repr(temperature)))
         keys = len(self.task_.keys)
         given = np.zeros((0, keys), np.uint8) if prompt is None else self._known([prompt]).inputs[0]
-        network: Any = self.network_
-        device = next(network.parameters()).device
-        generator = torch.Generator().manual_seed(derived(seed, "sample", 0))
-        frames, state, read = list(given), None, None
-        with torch.no_grad():
-            for frame in (np.zeros(keys, np.uint8), *given):
-                read, state = network.step(torch.tensor(frame, device=device)[None], state)
-            for _ in range(length):
-                numbers = torch.rand(1, keys, generator=generator, dtype=torch.float64)
-                drawn = network.draw(read, numbers.to(device), temperature)
-                frames.append(drawn[0].cpu().numpy())
-                read, state = network.step(drawn, state)
-        return np.stack(frames)
+        return np.stack([*given, *new_frames(self.network_, given, length, temperature, seed)])
 
     def _known(self, X: Any) -> Examples:
         """Pieces of the keys that the model has."""

@@ -5,25 +5,23 @@ Letters: P frames of the prompt, F new frames, T frames, K keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from ...errors import InputError, phrase
 from ..data import bounded
 from ..data.examples import Origin
 from ..data.findings import many
 from ..data.music.midi import TEMPO, piece_of
-from ..data.music.rolls import LOWEST, MOST_FRAMES
+from ..data.music.rolls import GRID_OF_ROLLS, LOWEST, MOST_FRAMES
 from ..data.music.write import midi_numbers, midi_of
 from ..storage import write_bytes
 from ..tasks.texts.sampling import Sampling
-from ..training.seeds import derived
+from .drawing import new_frames
 from .memorised import training_rows
 from .model import Model
 from .repeated_frames import Repeated, longest_repeated
@@ -37,7 +35,7 @@ class MusicRequest:
     """What is to be written."""
 
     prompt: Path | None = None
-    """A MIDI file."""
+    """A MIDI file, or one that is compressed as .gz."""
     out: Path | None = None
     """A new MIDI file; None: a name is chosen."""
     length: int = 300
@@ -107,14 +105,14 @@ def compose(opened: Model, request: MusicRequest, folder: Path) -> Composed:
     Raises InputError for a prompt that cannot be read, and for names of files that are there already.
     """
     task: Any = opened.task
-    grid = opened.config.options.data.grid
+    grid = opened.config.options.data.grid or GRID_OF_ROLLS  # a model that Python trained on rolls has none
     request.checked()
     midi_numbers(task.keys, WHERE)
     files = names_of(request, folder)
     prompt = prompt_of(request.prompt, task.keys, grid)
     rolls = []
     for number, file in enumerate(files):
-        new = list(new_frames(opened.network, prompt.roll, request, number))
+        new = list(new_frames(opened.network, prompt.roll, request.length, request.temperature, request.seed, number))
         rolls.append(np.concatenate([prompt.roll, np.stack(new)]))
         write_bytes(file, midi_of(rolls[-1], task.keys, grid, WHERE, prompt.tempo), WHERE)
     said = list(prompt.notes)
@@ -136,28 +134,6 @@ def _place(origin: Origin) -> str:
     return f"{origin.file}, {origin.place}"
 
 
-def new_frames(network: nn.Module, prompt: np.ndarray, request: MusicRequest, number: int) -> Iterator[np.ndarray]:
-    """F frames, uint8 [K], drawn after a frame of zeros and the prompt [P, K].
-
-    The same seed and number give the same frames, whatever the other samples are.
-    """
-    drawer: Any = network
-    generator = torch.Generator().manual_seed(derived(request.seed, "sample", number))
-    device = next(network.parameters()).device
-    keys = prompt.shape[1]
-    state: Any = None
-    read: Any = None
-    with torch.no_grad():
-        for frame in (np.zeros(keys, np.uint8), *prompt):
-            read, state = drawer.step(torch.from_numpy(frame.copy())[None].float().to(device), state)
-        for place in range(request.length):
-            numbers = torch.rand((1, keys), generator=generator, dtype=torch.float64).to(device)
-            frame = drawer.draw(read, numbers, request.temperature)
-            yield frame[0].to("cpu", torch.uint8).numpy()
-            if place + 1 < request.length:
-                read, state = drawer.step(frame.float(), state)
-
-
 def prompt_of(path: Path | None, keys: Sequence[str], grid: int) -> Prompt:
     """The prompt of a file in the keys of a model; without a file it has no frame.
 
@@ -165,7 +141,7 @@ def prompt_of(path: Path | None, keys: Sequence[str], grid: int) -> Prompt:
     """
     if path is None:
         return Prompt(np.zeros((0, len(keys)), np.uint8))
-    if path.suffix.lower() not in ENDS:
+    if Path(path.name.lower().removesuffix(".gz")).suffix not in ENDS:
         remedy = "Write --prompt start.mid, say."
         raise InputError(phrase(WHERE, "--prompt", "a MIDI file, for music", repr(str(path)), remedy))
     piece = piece_of(bounded.read_bytes(path)[0], path, grid)
