@@ -34,7 +34,7 @@ def write(axes: Axes, text: str, column: float, line: float, **style: Any) -> No
 
 @styled
 def tags_picture() -> Figure:
-    """Five held-out sentences; below each word its tag, underlined where it is wrong."""
+    """Five held-out sentences; below each word its tag, with the true one where it is wrong."""
     _, truth, found = judged("words-model")
     targets: Any = truth.targets or []
     rows = [row for row in range(len(truth)) if len(truth.inputs[row]) >= 7][:5]
@@ -100,7 +100,7 @@ def gaps_picture() -> Figure:
 
 @styled
 def items_picture() -> Figure:
-    """Eight names of each kind; those that no row of the file has are bold."""
+    """Eight names of each kind; those that no row of the file has are marked as new."""
     estimator: Any = ostinato.load("plants-model")
     with open("plants.csv", encoding="utf-8") as file:
         known = {line.strip().split(",")[1] for line in file}

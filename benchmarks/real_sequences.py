@@ -18,9 +18,13 @@ def tatoeba(**options: str) -> Callable[[Path, Path], Given]:
     return given
 
 
-def chorales(data: Path, made: Path) -> Given:
+def chorales(**options: str) -> Callable[[Path, Path], Given]:
     """The file has the three parts of the literature."""
-    return {"paths": [data / "music" / "JSB_Chorales.mat"]}
+
+    def given(data: Path, made: Path) -> Given:
+        return {"paths": [data / "music" / "JSB_Chorales.mat"], **options}
+
+    return given
 
 
 def treebank(data: Path, made: Path) -> Given:
@@ -45,6 +49,8 @@ def models(row: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
 
 _MUSIC_COUNTED = "counted, no training; repeated in the tests of the task music"
 _TCN = "S. Bai and others, arXiv 1803.01271, table 1"
+_OF_MUSIC = ("nats_per_frame", "nats_per_frame_of_pieces", "frame_accuracy")
+_RBM = "N. Boulanger-Lewandowski and others, arXiv 1206.6392, table 1"
 _LJM = "ljm565/neural-machine-translator-GRU, README"
 
 
@@ -72,8 +78,8 @@ SEQUENCE_TASKS = (
     ),
     RealTask(
         "chorales",
-        "JSB Chorales, the next frame of 88 keys, the split of the literature",
-        chorales,
+        "JSB Chorales, the next frame of 88 keys, each key by itself, the split of the literature",
+        chorales(chords="apart"),
         10.0,
         3,
         (Aim("nats_per_frame", 8.45, lower_is_better=True),),
@@ -85,7 +91,20 @@ SEQUENCE_TASKS = (
             Published("GRU", "8.43", _TCN),
             Published("temporal convolutions (TCN)", "8.10", _TCN),
         ),
-        metrics=("nats_per_frame", "nats_per_frame_of_pieces", "frame_accuracy"),
+        metrics=_OF_MUSIC,
+    ),
+    RealTask(
+        "chorales-joint",
+        "JSB Chorales, the next frame of 88 keys, each key after the lower ones of the frame",
+        chorales(),
+        10.0,
+        3,
+        (Aim("nats_per_frame", 6.27, lower_is_better=True),),
+        (
+            Published("recurrent network with a Boltzmann machine (RNN-RBM)", "6.27", _RBM),
+            Published("recurrent network with an autoregressive distribution (RNN-NADE)", "5.56", _RBM),
+        ),
+        metrics=_OF_MUSIC,
     ),
     RealTask(
         "agreement",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ostinato.program.data.examples import Examples
-from ostinato.program.running.exact_items import exact_match
+from ostinato.program.tasks.texts.exact_items import exact_match
 from program.commands import ostinato
 from program.tasks.made_items import letters, trained
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from ostinato.errors import InputError
 from ostinato.program.data.music.rolls import PIANO
-from ostinato.program.running.compose import MusicRequest, names_of, prompt_of
-from ostinato.program.running.drawing import new_frames
+from ostinato.program.running.compose import new_frames
+from ostinato.program.running.music_request import MusicRequest, names_of, prompt_of
 from ostinato.program.running.repeated_frames import longest_repeated
 from program.data.made_midi import melody
 
@@ -38,7 +38,7 @@ class Next(nn.Module):
 
 
 def drawn(network, prompt, number=0, **options):
-    return np.stack(list(new_frames(network, np.array(prompt, np.uint8), number=number, **options)))
+    return np.stack(list(new_frames(network, np.array(prompt, np.uint8), MusicRequest(**options), number)))
 
 
 def test_a_frame_of_zeros_the_prompt_and_each_new_frame_are_read_in_turn():

@@ -181,11 +181,13 @@ def test_predict_gives_nats_of_rows_with_a_target_and_an_item_for_others(place, 
     assert refused == f"error: {message}"
 
 
-def test_evaluate_gives_the_metrics_of_the_training_and_by_value(place):
+def test_evaluate_gives_the_metrics_of_the_training_and_how_many_items_are_written_exactly(place):
     ended = ostinato(place, "evaluate", "model", "--json")
     expected = json.loads((place / "model" / "metrics.json").read_text(encoding="utf-8"))["all"]["model"]
     found = ended.document["metrics"]
+    exact = found.pop("exact_match")
     assert {n: m["value"] for n, m in found.items()} == {n: m["value"] for n, m in expected.items()}
+    assert exact["n"] == found["bits_per_character"]["n"] and 0 <= exact["low"] <= exact["value"] <= exact["high"] <= 1
     assert "bits per character" in ostinato(place, "evaluate", "model").out
 
 

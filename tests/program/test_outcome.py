@@ -24,6 +24,11 @@ def test_a_gain_over_the_best_baseline_is_said_with_its_interval():
     assert outcome(0.01, 0.03).sentence() == expected
 
 
+def test_one_row_is_said_in_the_singular():
+    one = dataclasses.replace(outcome(-0.01, 0.03), n=1).sentence()
+    assert one.startswith("On 1 row the network gains nothing certain over naive Bayes")
+
+
 def test_no_certain_gain_is_said_and_that_order_matters_little():
     said = outcome(-0.01, 0.03, without_order=True).sentence()
     assert said.startswith(

@@ -55,6 +55,14 @@ SERIES = ("y.csv", "--horizon", 3)
         (SERIES, ("--vectors", "y.csv"),
          "ostinato train: --vectors must be left out, as the task is forecast, got given. It belongs to the task "
          "classify or regress or tag."),
+        (REVIEWS, ("--length-penalty", 2, "--beam", 3),
+         "ostinato train: --beam, --length-penalty must be left out, as the task is classify, got given. They belong "
+         "to the task translate or transcribe."),
+        (REVIEWS, ("--beam", 10**8),
+         "ostinato train: beam must be a whole number from 1 to 1,000, got 100000000. 1 follows the most probable unit "
+         "each time."),
+        (REVIEWS, ("--length-penalty", 1e300),
+         "ostinato train: length_penalty must be a number from 0 to 10, got 1e+300."),
         (REVIEWS, ("--device", "nothing:3"), "ostinato train: --device must be a device that torch has on this"),
         (REVIEWS, ("--threads", 0), "ostinato train: threads must be a whole number of 1 or more, got 0."),
         (("items.txt",), ("--class-weights", "balanced"),

@@ -5,8 +5,10 @@ import csv
 import pytest
 
 import ostinato
+from ostinato.errors import InputError
 from ostinato.program.running.beam import with_beam
 from ostinato.program.running.model import open_model
+from ostinato.program.running.unlabelled import from_line
 from program.commands import ostinato as command
 from program.tasks.made_transcripts import keys
 
@@ -69,3 +71,11 @@ def test_a_private_folder_has_no_row_and_the_run_repeats(made, tmp_path):
     assert not (private / "predictions.csv").exists()
     assert "What became of the characters" in page and "<del" not in page
     assert "Where the network names the units" not in page
+
+
+def test_a_line_of_other_channels_is_refused_and_one_number_is_said_in_the_singular():
+    with pytest.raises(InputError) as refused:
+        from_line("[[1]]", "series", 2, "ostinato predict")
+    assert str(refused.value) == (
+        "ostinato predict: a line must be a JSON list of steps, got 1 number of shape [1, 1]."
+    )

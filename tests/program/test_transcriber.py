@@ -84,4 +84,24 @@ def test_targets_that_are_no_texts_are_refused(X, y, message):
 def test_an_unknown_option_of_a_beam_is_refused():
     with pytest.raises(InputError) as refused:
         ostinato.Transcriber(beam=0).fit(SERIES[:9], TEXTS[:9])
-    assert str(refused.value) == "Transcriber: beam must be a whole number of 1 or more, got 0."
+    assert str(refused.value) == (
+        "Transcriber: beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit each time."
+    )
+
+
+def test_series_without_steps_have_empty_transcripts(fitted):
+    channels = np.shape(SERIES[0])[1]
+    assert fitted.predict([np.zeros((0, channels))] * 2) == ["", ""]
+
+
+@pytest.mark.parametrize("own", [{"steps": 0}, {"beam": 0}, {"beam": 10**9}])
+def test_a_folder_with_steps_or_a_beam_that_no_training_has_is_refused(fitted, own):
+    files = dict(fitted.task_.to_json())
+    files["transcripts.json"] = {**files["transcripts.json"], **own}
+    with pytest.raises(ValueError, match=r"^\d+ steps of a frame and a beam of \d+$"):
+        type(fitted.task_).from_json(files)
+
+
+def test_a_score_before_a_fit_is_refused_as_scikit_learn_does():
+    with pytest.raises(NotFittedError):
+        ostinato.Transcriber().score(SERIES[:3], TEXTS[:3])

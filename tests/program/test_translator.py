@@ -2,7 +2,6 @@
 
 import io
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import ostinato
 from ostinato.apps.cli import main
 from ostinato.errors import InputError
 from ostinato.program.running.beam import with_beam
-from ostinato.program.running.model import Model
+from ostinato.program.running.model import open_model
 from ostinato.program.running.predict import predict_lines, predict_table
 from program.tasks.made_pairs import strings
 
@@ -46,8 +45,25 @@ def test_a_beam_can_be_chosen_for_a_call_and_the_model_keeps_its_own(fitted):
     with pytest.raises(InputError) as error:
         fitted.predict(["abc"], beam=0)
     assert str(error.value) == (
-        "Translator: beam must be a whole number of 1 or more, got 0. 1 follows the most probable unit each time."
+        "Translator: beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit each time."
     )
+
+
+@pytest.mark.parametrize("y", [["c"], ["c", "d", "e"]])
+def test_a_score_of_texts_and_translations_of_unequal_numbers_is_refused(fitted, y):
+    with pytest.raises(InputError) as error:
+        fitted.score(["a", "b"], y)
+    assert str(error.value) == (
+        f"Translator: y must be of 2 texts, as X, got {len(y)}. Pass one translation for each text."
+    )
+
+
+@pytest.mark.parametrize("lengths", [{"mean": 1e9}, {"per_unit": -1.0}, {"per_unit": float("nan")}])
+def test_a_folder_with_mean_lengths_that_no_texts_have_is_refused(fitted, lengths):
+    files = dict(fitted.task_.to_json())
+    files["lengths.json"] = {**files["lengths.json"], **lengths}
+    with pytest.raises(ValueError, match=r"^mean lengths of .+ and .+ units$"):
+        type(fitted.task_).from_json(files)
 
 
 def test_it_follows_the_contract_of_scikit_learn():
@@ -73,6 +89,11 @@ def test_a_saved_model_says_the_same(fitted, tmp_path):
         ([], [], "X must be a list of texts, got none. Pass [text, text, …]."),
         (["a"], [None], "y must be a list of texts, got NoneType at place 0. Pass [text, text, …]."),
         (["a", "b"], ["c"], "y must be of 2 texts, as X, got 1. Pass one translation for each text."),
+        (
+            ["a", " "],
+            [" ", "c"],
+            "X and y must be at least one pair with a text on both sides, got none. Pass texts and their translations.",
+        ),
     ],
 )
 def test_other_values_are_refused_with_their_place(X, y, message):
@@ -125,9 +146,12 @@ def test_a_table_has_a_translation_of_every_row(folder, tmp_path):
 
 def test_a_beam_below_one_and_one_of_another_task_are_refused(folder, tmp_path, capsys):
     with pytest.raises(InputError) as error:
+        predict_table(folder, beam=1001)
+    assert str(error.value).startswith("ostinato predict: --beam must be a whole number from 1 to 1,000, got 1001.")
+    with pytest.raises(InputError) as error:
         predict_table(folder, beam=0)
     assert str(error.value) == (
-        "ostinato predict: --beam must be a whole number of 1 or more, got 0. 1 follows the most probable unit "
+        "ostinato predict: --beam must be a whole number from 1 to 1,000, got 0. 1 follows the most probable unit "
         "each time."
     )
     model = ostinato.SequenceClassifier(hidden=4, updates=1).fit(*map(list, zip(*ROWS))).save(tmp_path / "c")
@@ -139,9 +163,9 @@ def test_a_beam_below_one_and_one_of_another_task_are_refused(folder, tmp_path, 
     )
 
 
-def test_the_beam_of_a_transcription_is_its_tasks():
-    model = Model(None, SimpleNamespace(name="transcribe", beam=5), SimpleNamespace())
-    assert with_beam(model, 3, "here").task.beam == 3 and with_beam(model, None, "here").task.beam == 3
+def test_a_model_without_another_beam_keeps_its_own(folder):
+    assert with_beam(open_model(folder), None, "here").network.beam == 2
+    assert with_beam(open_model(folder), 3, "here").network.beam == 3
 
 
 def test_evaluate_says_the_metrics_by_length(folder, monkeypatch, capsys):

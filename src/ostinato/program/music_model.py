@@ -17,7 +17,8 @@ from .data.examples import Examples
 from .data.from_python import rows_of
 from .data.music.rolls import key_names, roll_of
 from .estimators import NetworkEstimator
-from .running.drawing import new_frames
+from .running.compose import new_frames
+from .running.music_request import MusicRequest
 from .tasks.texts.sampling import is_count, is_number
 from .text_options import text_options
 
@@ -98,7 +99,8 @@ class MusicModel(NetworkEstimator):
             raise InputError(phrase(WHERE, "temperature", "a number of 0 or more", repr(temperature)))
         keys = len(self.task_.keys)
         given = np.zeros((0, keys), np.uint8) if prompt is None else self._known([prompt]).inputs[0]
-        return np.stack([*given, *new_frames(self.network_, given, length, temperature, seed)])
+        request = MusicRequest(length=length, temperature=temperature, seed=seed)
+        return np.stack([*given, *new_frames(self.network_, given, request, 0)])
 
     def _known(self, X: Any) -> Examples:
         """Pieces of the keys that the model has."""

@@ -16,6 +16,12 @@ import numpy as np
 from ..errors import InputError, did_you_mean, phrase
 
 _BPE = re.compile(r"bpe:[1-9]\d{2,6}")
+MOST_BEAM = 1000
+"""Hypotheses of a search; the memory that it takes grows with them."""
+MOST_PENALTY = 10
+"""Power of a length: no length of an output to this power is beyond a float."""
+BEAMS = f"a whole number from 1 to {MOST_BEAM:,}"
+ONE_HYPOTHESIS = "1 follows the most probable unit each time."
 
 
 def _flag(default: Any, help: str) -> Any:
@@ -244,10 +250,15 @@ _KINDS: Mapping[str, tuple[str, tuple[type, ...], bool]] = {
 """The type of a field → how it is said, the types of Python, whether it is a list of them."""
 
 
+def is_beam(value: Any) -> bool:
+    """Whether a search can follow so many hypotheses."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(1 <= value <= MOST_BEAM)
+
+
 def _check(where: str, made: TrainOptions) -> None:
     """Refuses numbers that no training can use."""
     network, fit, data = made.network, made.fit, made.data
-    whole: list[tuple[Any, str]] = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary", "beam")]
+    whole: list[tuple[Any, str]] = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
     whole += [(fit, "patience"), (fit, "k1"), (data, "mels")]
     optional = [
         (data, "rate"),
@@ -280,8 +291,11 @@ def _check(where: str, made: TrainOptions) -> None:
         raise InputError(phrase(where, "attention", expected, repr(network.attention)))
     if network.chords not in ("joint", "apart"):
         raise InputError(phrase(where, "chords", "joint or apart", repr(network.chords)))
-    if not isinstance(network.length_penalty, int | float) or not 0 <= network.length_penalty < float("inf"):
-        raise InputError(phrase(where, "length_penalty", "a number of 0 or more", repr(network.length_penalty)))
+    if not is_beam(network.beam):
+        raise InputError(phrase(where, "beam", BEAMS, repr(network.beam), ONE_HYPOTHESIS))
+    if not isinstance(network.length_penalty, int | float) or not 0 <= network.length_penalty <= MOST_PENALTY:
+        expected = f"a number from 0 to {MOST_PENALTY}"
+        raise InputError(phrase(where, "length_penalty", expected, repr(network.length_penalty)))
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):
         if not isinstance(number, int | float) or not 0 < number < float("inf"):
             raise InputError(phrase(where, name, "a number above 0", repr(number)))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from sklearn.utils.validation import check_is_fitted
+
 from ..cells import Cell
 from .data.examples import Examples
 from .data.from_python import examples_from
@@ -85,5 +87,6 @@ class Transcriber(NetworkEstimator):
 
     def score(self, X: Any, y: Any) -> float:
         """1 minus the character error rate of all N rows together: more is better, and 1 the most."""
+        check_is_fitted(self, "network_")
         examples = X if isinstance(X, Examples) else examples_from(X, y, target_kind=self.target_kind)
         return 1 - float(self.task_.score(examples, self._predictions(examples)))

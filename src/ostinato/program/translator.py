@@ -13,9 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 from ..cells import Cell
 from ..errors import InputError, phrase
 from .data.examples import Examples
+from .data.findings import many
 from .data.from_python import rows_of
 from .estimators import NetworkEstimator
-from .tasks.texts.sampling import is_count
+from .options import BEAMS, ONE_HYPOTHESIS, is_beam
 from .text_options import text_options
 
 WHERE = "Translator"
@@ -89,24 +90,22 @@ class Translator(NetworkEstimator):
     def fit(self, X: Any, y: Any) -> Self:
         """Trains on N texts and their translations; equal texts of X are in one part of the split.
 
-        Raises InputError for what is no text, and for X and y of different lengths.
+        Raises InputError for what is no text, for X and y of different lengths, and where every pair has an empty side.
         """
-        sources, targets = texts_of(X, "X"), texts_of(y, "y")
-        if len(sources) != len(targets):
-            expected, received = f"of {len(sources)} texts, as X", f"{len(targets)}"
-            raise InputError(phrase(WHERE, "y", expected, received, "Pass one translation for each text."))
-        examples = Examples("text", sources, "translation", targets, ("text",))
+        examples = pairs_of(X, y)
+        if not any(a.strip() and b.strip() for a, b in zip(examples.inputs, examples.targets or ())):
+            remedy = "Pass texts and their translations."
+            raise InputError(phrase(WHERE, "X and y", "at least one pair with a text on both sides", "none", remedy))
         return self._fit(examples, "translate", text_options(self, WHERE, "translate"))
 
     def predict(self, X: Any, beam: int | None = None) -> list[str]:
         """[N] translations; `beam` hypotheses instead of as many as the model has.
 
-        Raises InputError for what is no text, and for a beam below 1.
+        Raises InputError for what is no text, and for a beam below 1 or above 1,000.
         """
         check_is_fitted(self, "network_")
-        if beam is not None and not is_count(beam):
-            remedy = "1 follows the most probable unit each time."
-            raise InputError(phrase(WHERE, "beam", "a whole number of 1 or more", repr(beam), remedy))
+        if beam is not None and not is_beam(beam):
+            raise InputError(phrase(WHERE, "beam", BEAMS, repr(beam), ONE_HYPOTHESIS))
         network: Any = self.network_
         usual = network.beam
         network.beam = usual if beam is None else int(beam)
@@ -117,10 +116,22 @@ class Translator(NetworkEstimator):
 
     def score(self, X: Any, y: Any) -> float:
         """chrF of the translations of N texts, from 0 to 100: more is better. Equal texts of X are one sentence with
-        several references."""
-        truth = Examples("text", texts_of(X, "X"), "translation", texts_of(y, "y"), ("text",))
+        several references.
+
+        Raises InputError for what is no text, and for X and y of different lengths.
+        """
         check_is_fitted(self, "network_")
+        truth = pairs_of(X, y)
         return float(self.task_.score(truth, self._predictions(truth)))
+
+
+def pairs_of(X: Any, y: Any) -> Examples:
+    """N texts with their translations."""
+    sources, targets = texts_of(X, "X"), texts_of(y, "y")
+    if len(sources) != len(targets):
+        expected, received = f"of {many(len(sources), 'text')}, as X", f"{len(targets)}"
+        raise InputError(phrase(WHERE, "y", expected, received, "Pass one translation for each text."))
+    return Examples("text", sources, "translation", targets, ("text",))
 
 
 def texts_of(values: Any, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ostinato.errors import InputError
 from ostinato.program.data.read import read
 from ostinato.program.data.sound import signals
-from ostinato.program.data.sound.rows import heard_line
+from ostinato.program.data.sound.rows import row_of_line
 from program.data.made import options, write
 from program.data.made_sounds import encoded, tones, write_clips
 
@@ -133,7 +133,7 @@ def test_a_declared_length_is_held_against_the_file_and_an_unknown_one_is_read_t
     expected = f"{PREFIX}a whole file, got 1,600 of 4,000,000,000 bytes of samples. {AGAIN}"
     assert of_bad(tmp_path, with_size(WHOLE, 4_000_000_000)) == expected
     write(tmp_path, "pipe.wav", with_size(WHOLE, 0xFFFFFFFF))
-    assert heard_line(f"{tmp_path}/pipe.wav", options()).inputs[0].shape == (8, 40)
+    assert row_of_line(f"{tmp_path}/pipe.wav", options()).inputs[0].shape == (8, 40)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +237,24 @@ def test_options_of_recordings_are_refused_where_no_recordings_are_read(tmp_path
     assert message(text, **named).startswith(f"a.txt: {flags} must be left out, as no recordings are read, got given.")
 
 
+def test_the_grid_of_music_is_refused_where_no_music_is_read(tmp_path):
+    write_clips(tmp_path, ["a.wav"])
+    write(tmp_path, "a.txt", "a")
+    table = write(tmp_path, "a.csv", "t,label\nx,a\ny,b\n" * 3)
+    text = write(tmp_path, "b.txt", "some text")
+    for path in (tmp_path / "a.wav", table, text):
+        assert message(path, grid=3) == (
+            f"{path.name}: --grid must be left out, as no music is read, got given. Give MIDI files (.mid)."
+        )
+
+
+def test_a_recording_that_is_shorter_than_a_frame_at_another_rate_is_refused(tmp_path):
+    short = encoded(tones(440, rate=1018)[:25], rate=1018)  # 24.6 ms, which round to a frame at its own rate
+    assert of_bad(tmp_path, short, rate=16000) == (
+        f"{PREFIX}of at least 400 samples at 16,000 a second, the length of a frame, got 393. Leave the row out."
+    )
+
+
 def test_audio_beside_other_options_and_formats_is_refused(tmp_path):
     write_clips(tmp_path / "clips", ["a.wav"])
     table = write(tmp_path, "clips.csv", "path,said\nclips/a.wav,a b\nclips/a.wav,b\n")
@@ -256,10 +274,10 @@ def test_audio_beside_other_options_and_formats_is_refused(tmp_path):
 def test_a_line_that_names_no_recording_is_refused(tmp_path):
     for line in ("none.wav", "*.wav", "https://example.org/a.wav", str(tmp_path)):
         with pytest.raises(InputError) as caught:
-            heard_line(f"{line}\n", options(rate=8000))
+            row_of_line(f"{line}\n", options(rate=8000))
         assert FOUR.fullmatch(str(caught.value))
     with pytest.raises(InputError) as caught:
-        heard_line(" \n", options(rate=8000))
+        row_of_line(" \n", options(rate=8000))
     assert str(caught.value) == "ostinato predict: a line must be the path of a recording, got an empty line."
 
 

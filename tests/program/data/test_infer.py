@@ -218,6 +218,11 @@ def test_what_two_rules_fit_is_refused_with_both_readings_and_the_option(tmp_pat
             {},
             "the column split must be train, valid or test (or 0, 1, 2) in every row, got 'a', 'b'",
         ),
+        (
+            {"t": NOTES, "label": ["same"] * 12},
+            {"task": "music"},
+            "target label with 1 different value. Name the columns",
+        ),
         ({"t": NOTES, "x": HALVES, "label": [""] * 12}, {"text": "t"}, "target label with 0 different values"),
     ],
 )

@@ -188,3 +188,31 @@ def test_tables_of_pairs_with_any_signs_keep_every_row_or_are_refused(tmp_path, 
     found = read(options(table, columns=("en", "fr"), text="en", target="fr", task="translate")).examples
     plain = [tuple(cell.replace("\u202f", " ").strip() for cell in row) for row in rows]
     assert list(zip(found.inputs, found.targets)) == plain
+
+
+def test_an_unknown_encoding_is_refused_where_both_columns_are_named(tmp_path):
+    assert refused(*made(tmp_path), text="en", target="fr", encoding="klingon") == (
+        "read: --encoding must be the name of a text encoding, got 'klingon'. Such as --encoding latin-1, cp1252, "
+        "utf-16-le or shift_jis."
+    )
+
+
+@pytest.mark.parametrize("other", ["pairs.tsv", "pairs.csv"])
+def test_a_file_of_lines_beside_a_table_is_refused_with_what_translations_line_by_line_are(tmp_path, other):
+    paths = made(tmp_path, names=("train.en", other))
+    assert refused(*paths).endswith(
+        "got .en. Convert the file. Translations line by line are two files of plain lines, such as train.en train.fr."
+    )
+
+
+@pytest.mark.parametrize(
+    "named, message",
+    [
+        ({"rate": 8000}, "train.en, train.fr: --rate must be left out, as no recordings are read, got given. Give "
+         "recordings, or a table with a column of their paths (--audio)."),
+        ({"grid": 3}, "train.en, train.fr: --grid must be left out, as no music is read, got given. Give MIDI files "
+         "(.mid)."),
+    ],
+)  # fmt: skip
+def test_options_of_other_forms_are_refused_beside_files_of_lines(tmp_path, named, message):
+    assert refused(*made(tmp_path), **named) == message

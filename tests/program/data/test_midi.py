@@ -33,7 +33,7 @@ def runs(roll):
 
 
 def sentences(data, grid=4):
-    return heard(data, grid).heard.sentences(grid)
+    return heard(data, grid).counts.sentences(grid)
 
 
 def test_a_note_sounds_from_its_beginning_to_its_end_in_steps_of_a_beat():
@@ -249,7 +249,7 @@ def test_frames_that_are_written_and_read_are_the_same(roll, grid):
     found = heard(data, grid)
     last = np.flatnonzero(roll.any(axis=1)).max() + 1
     assert np.array_equal(found.roll, roll[:last]) and found.tempo == 600_000
-    assert found.heard.silent == len(roll) - last and len(found.heard.sentences(grid)) == (last < len(roll))
+    assert found.counts.silent == len(roll) - last and len(found.counts.sentences(grid)) == (last < len(roll))
 
 
 @FEW

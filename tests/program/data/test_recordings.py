@@ -10,7 +10,7 @@ from ostinato.errors import InputError
 from ostinato.program.data.found import changed_source
 from ostinato.program.data.read import read
 from ostinato.program.data.sound.log_mel import log_mel
-from ostinato.program.data.sound.rows import heard_line
+from ostinato.program.data.sound.rows import row_of_line
 from program.data.made import options, write
 from program.data.made_sounds import encoded, tones, write_clips
 
@@ -53,14 +53,14 @@ def test_a_training_reads_new_recordings_at_its_own_rate_and_bands(tmp_path):
     again = read(options(table, audio="path", target="said", task="transcribe", rate=8000, mels=7), False)
     assert again.examples.targets is None and again.examples.channels == found.examples.channels
     assert again.notes[0] == "1 recording of 16,000 samples a second is resampled to 8,000."
-    alone = heard_line(f"{tmp_path}/new/clips/x.wav\n", found.options)
+    alone = row_of_line(f"{tmp_path}/new/clips/x.wav\n", found.options)
     np.testing.assert_array_equal(alone.inputs[0], again.examples.inputs[0])
 
 
 def test_a_resampled_tone_is_the_tone_at_the_other_rate(tmp_path):
     for name, rate in (("low.wav", 8000), ("high.wav", 44100)):
         write(tmp_path, name, encoded(tones(440, rate=rate, seconds=0.3), rate=rate))
-    low, high = (heard_line(f"{tmp_path}/{name}", options(rate=8000)).inputs[0] for name in ("low.wav", "high.wav"))
+    low, high = (row_of_line(f"{tmp_path}/{name}", options(rate=8000)).inputs[0] for name in ("low.wav", "high.wav"))
     assert low.shape == high.shape and np.abs(low - high)[5:-5, :20].max() < 0.05
 
 
@@ -71,7 +71,9 @@ def test_several_channels_are_averaged_and_counted(tmp_path):
     write(tmp_path, "mono.wav", encoded(mono, subtype="DOUBLE"))
     found = read(options(table_of(tmp_path, NAMES), audio="path", target="said"))
     assert "1 recording of several channels: their mean is read." in found.notes
-    np.testing.assert_array_equal(found.examples.inputs[0], heard_line(f"{tmp_path}/mono.wav", found.options).inputs[0])
+    np.testing.assert_array_equal(
+        found.examples.inputs[0], row_of_line(f"{tmp_path}/mono.wav", found.options).inputs[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,5 +234,5 @@ def test_a_folder_of_texts_with_a_stray_recording_stays_one_of_texts(tmp_path):
 def test_relative_paths_of_lines_are_relative_to_where_the_command_runs(tmp_path, monkeypatch):
     write_clips(tmp_path / "clips", ["a.wav"])
     monkeypatch.chdir(tmp_path)
-    assert heard_line("clips/a.wav\n", options(rate=8000)).inputs[0].shape == (8, 40)
+    assert row_of_line("clips/a.wav\n", options(rate=8000)).inputs[0].shape == (8, 40)
     assert Path("clips/a.wav").exists()

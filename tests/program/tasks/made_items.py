@@ -3,11 +3,8 @@
 import numpy as np
 
 from ostinato.program.data.examples import Examples
-from ostinato.program.options import TrainOptions
 from ostinato.program.tasks.texts.generate import Generate
-from ostinato.program.training.fit import fit
-from ostinato.program.training.records import Part
-from ostinato.program.training.seeds import new_network
+from program.tasks.trained_tasks import trained_task
 
 SMALL = {"hidden": 32, "embedding": 8, "batch": 32, "learning_rate": 0.03, "dropout": 0.0}
 
@@ -25,8 +22,4 @@ def letters(count=400, seed=0, kind="given"):
 
 def trained(examples, updates=300, **options):
     """(task, network, fitted) of items."""
-    made = TrainOptions.of("test", {**SMALL, "updates": updates, **options}).for_task(Generate.defaults)
-    task = Generate.encode_from(examples, made.network)
-    network = new_network(task, made.network, made.fit.seed)
-    part = Part(examples, task.encode(examples))
-    return task, network, fit(task, network, part, part, made.fit)
+    return trained_task(Generate, examples, examples, {**SMALL, "updates": updates, **options})

@@ -3,11 +3,8 @@
 import numpy as np
 
 from ostinato.program.data.examples import Examples
-from ostinato.program.options import TrainOptions
 from ostinato.program.tasks.translating.translate import Translate
-from ostinato.program.training.fit import fit
-from ostinato.program.training.records import Part
-from ostinato.program.training.seeds import new_network
+from program.tasks.trained_tasks import trained_task
 
 SMALL = {"hidden": 64, "embedding": 32, "batch": 64, "learning_rate": 0.01, "dropout": 0.0}
 
@@ -31,8 +28,4 @@ def in_order(texts):
 
 def trained(train, valid, updates=300, **options):
     """(task, network, fitted) of pairs."""
-    made = TrainOptions.of("test", {**SMALL, "updates": updates, **options}).for_task(Translate.defaults)
-    task = Translate.encode_from(train, made.network)
-    network = new_network(task, made.network, made.fit.seed)
-    parts = Part(train, task.encode(train)), Part(valid, task.encode(valid))
-    return task, network, fit(task, network, *parts, made.fit)
+    return trained_task(Translate, train, valid, {**SMALL, "updates": updates, **options})

@@ -5,9 +5,8 @@ import numpy as np
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import TrainOptions
 from ostinato.program.tasks.music.music import Music
-from ostinato.program.training.fit import fit
-from ostinato.program.training.records import Part
 from ostinato.program.training.seeds import new_network
+from program.tasks.trained_tasks import trained_task
 
 KEYS = ("59", "60", "62", "64", "67", "69")
 CHORDS = ((1, 3, 4), (0, 3), (2, 5), (1,), (1,))
@@ -44,7 +43,4 @@ def untrained(examples, seed=0, **given):
 
 def trained(examples, updates=120, **given):
     """(task, network, fitted)"""
-    made = options(updates=updates, **given)
-    task, network = untrained(examples, **given)
-    part = Part(examples, task.encode(examples))
-    return task, network, fit(task, network, part, part, made.fit)
+    return trained_task(Music, examples, examples, {**SMALL, "updates": updates, **given})

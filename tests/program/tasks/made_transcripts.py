@@ -4,11 +4,8 @@ import numpy as np
 
 from ostinato.program.data.examples import Examples
 from ostinato.program.data.sound.log_mel import log_mel
-from ostinato.program.options import TrainOptions
 from ostinato.program.tasks.transcribing.transcribe import Transcribe
-from ostinato.program.training.fit import fit
-from ostinato.program.training.records import Part
-from ostinato.program.training.seeds import new_network
+from program.tasks.trained_tasks import trained_task
 
 SMALL = {"hidden": 16, "layers": 1, "batch": 32, "learning_rate": 0.03, "dropout": 0.0}
 KEYS = {"a": "2", "b": "22", "d": "3", "e": "33", "h": "44", "l": "555", "o": "666", "s": "7777", "t": "8"}
@@ -72,8 +69,4 @@ def digits(count, seed=0):
 
 def trained(train, valid, updates=100, **options):
     """(task, network, fitted) of made rows."""
-    made = TrainOptions.of("test", {**SMALL, "updates": updates, **options}).for_task(Transcribe.defaults)
-    task = Transcribe.encode_from(train, made.network)
-    network = new_network(task, made.network, made.fit.seed)
-    parts = Part(train, task.encode(train)), Part(valid, task.encode(valid))
-    return task, network, fit(task, network, *parts, made.fit)
+    return trained_task(Transcribe, train, valid, {**SMALL, "updates": updates, **options})

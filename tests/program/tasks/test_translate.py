@@ -11,9 +11,10 @@ from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples
 from ostinato.program.options import NetworkOptions
 from ostinato.program.tasks.task import IGNORED
-from ostinato.program.tasks.translating import attention, pair_units
+from ostinato.program.tasks.translating import attention, pair_units, translate
 from ostinato.program.tasks.translating.pair_units import PairUnits
 from ostinato.program.tasks.translating.scores import Read, Scores
+from ostinato.program.tasks.translating.search import Output, search
 from ostinato.program.tasks.translating.translate import Translate
 from ostinato.program.training.evaluate import predict
 from program.tasks.made_pairs import backwards, in_order, strings, trained
@@ -288,3 +289,29 @@ def test_one_and_two_threads_train_the_same_bits():
     texts = strings(60)
     hashes = {trained(backwards(texts), backwards(texts), 12, threads=k, dropout=0.2)[2].sha256 for k in (1, 2)}
     assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_whose_scores_are_too_many_is_searched_in_parts_and_the_same_is_found(kind, monkeypatch):
+    task, network, examples = made(kind)
+    with torch.no_grad():
+        network.bias[task.mark] = -2.0
+    bare = dataclasses.replace(examples, targets=None)
+    whole, sizes = predict(task, network, task.encode(bare))[0], []
+    monkeypatch.setattr(translate, "MOST_SCORES", 7 * 5 * len(task.units.target))
+    monkeypatch.setattr(translate, "search", lambda *given: sizes.append(len(given[1])) or search(*given))
+    found = predict(task, network, task.encode(bare))[0]
+    assert max(sizes) <= 7 < sum(sizes) and found.values == whole.values and len(set(whole.values)) > 1
+    for one, other in zip(found.alignments or (), whole.alignments or ()):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_a_translation_has_no_space_before_its_first_word(monkeypatch):
+    examples = pairs(["one two", "two one"] * 20, ["un deux oui", "deux un oui"] * 20)
+    task = Translate.encode_from(examples, dataclasses.replace(NETWORK, unit="word"))
+    network = task.network(NETWORK)
+    spaced = task.units.target.entries.index(" oui") + 1
+    monkeypatch.setattr(translate, "search", lambda reader, limits, how: [Output([spaced], 0.0, True) for _ in limits])
+    assert set(predict(task, network, task.encode(examples))[0].values) == {"oui"}
+    batch = task.batch(task.encode(examples), [0, 1])
+    assert task.decode(network(batch.x, batch.lengths), batch).values == ["oui"] * len(batch.lengths)

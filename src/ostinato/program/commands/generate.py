@@ -9,18 +9,16 @@ from typing import Any
 
 from ...errors import InputError, phrase
 from ..options import WritingOptions
-from ..running.compose import MusicRequest, compose
+from ..running.compose import compose
 from ..running.generate import WHERE, generate
 from ..running.model import Model, open_model
+from ..running.music_request import MusicRequest
 from ..running.writing import Request
 from ..tasks.texts.sampling import Sampling
 from ..terminal import without_controls
 from .check import Ended
 from .launched import one_process
 from .typed import typed_in
-
-MUSIC = "music"
-"""The task whose networks write MIDI files."""
 
 
 def write_with(model: Path, given: Sequence[str], options: Mapping[str, Any], json: bool) -> Ended:
@@ -31,12 +29,16 @@ def write_with(model: Path, given: Sequence[str], options: Mapping[str, Any], js
     how = Sampling(made.temperature, made.top_k, made.top_p)
     Request("", pairs, made.length, made.stop, how, made.seed).checked(WHERE)
     opened = open_model(model)
-    if opened.task.name == MUSIC:
-        return write_music(opened, model, pairs, made, json)
+    return WAYS.get(opened.task.name, write_texts)(opened, model, pairs, made, json)
+
+
+def write_texts(opened: Model, model: Path, given: Mapping[str, str], made: WritingOptions, json: bool) -> Ended:
+    """Texts, which are printed. Raises InputError for an option that only files have, and a task that writes none."""
     if made.out is not None:
         remedy = "Redirect the output: > FILE."
         raise InputError(phrase(WHERE, "--out", "left out for texts, which are printed", made.out, remedy))
-    request = Request(prompt_of(made.prompt), pairs, made.length, made.stop, how, made.seed).checked(WHERE)
+    how = Sampling(made.temperature, made.top_k, made.top_p)
+    request = Request(prompt_of(made.prompt), given, made.length, made.stop, how, made.seed).checked(WHERE)
     found = generate(opened, request, made.count, None if json else sys.stdout, None if json else sys.stderr)
     return Ended("", found.content(), printed=json)
 
@@ -56,6 +58,10 @@ def write_music(opened: Model, model: Path, given: Mapping[str, str], made: Writ
         for sentence in (*said, *found.said):
             print(without_controls(sentence), file=sys.stderr)
     return Ended("\n".join(map(str, found.files)), found.content())
+
+
+WAYS = {"music": write_music}
+"""Task → how its models write; those of all others write texts."""
 
 
 def prompt_of(typed: str | None) -> str:

@@ -18,6 +18,11 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """A scheme of at least two letters, so that the drive C:/ is none; Path makes one slash of two."""
 
 
+def ending(path: Path) -> str:
+    """The extension in small letters, before .gz where the name ends so; empty without one."""
+    return next((suffix.lower() for suffix in reversed(path.suffixes) if suffix.lower() != ".gz"), "")
+
+
 def local(path: Path) -> Path:
     """The path of an existing regular file or folder, taken literally.
 

@@ -9,13 +9,11 @@ from . import bounded
 from .decoding import count_lines, decode, unified
 from .examples import Origin, Source
 from .findings import many
-from .parts import PART_NAMES
+from .parts import FOLDER_PARTS
 from .refusals import listed, refused
 from .rows import Rows
 
 TEXTS = ("*.txt", "*.txt.gz")
-PARTS = {name for name in PART_NAMES if not name.isdecimal()}
-"""Names of folders that are parts of a split; 0 and 1 are rather classes."""
 
 
 def read_folder(folder: Path, encoding: str | None) -> Rows:
@@ -34,7 +32,7 @@ def read_folder(folder: Path, encoding: str | None) -> Rows:
         remedy = "Keep one folder for each class, or one file for each class."
         raise refused(folder, "the folder", "a folder for each class or a file for each class", received, remedy)
     names = {p.name.lower() for p in filled}
-    if "train" in names and names <= PARTS:
+    if "train" in names and names <= FOLDER_PARTS.keys():
         return joined_parts(folder, filled, encoding)
     if filled:
         return one_text_a_file(folder, filled, encoding, others)
@@ -42,6 +40,12 @@ def read_folder(folder: Path, encoding: str | None) -> Rows:
         return one_text_a_line(folder, files, encoding, others)
     expected = "a folder for each class with .txt files in it, or a .txt file for each class"
     raise refused(folder, "the folder", expected, "no .txt file", "Give a table, or move the texts there.")
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file of a folder and of those in it that is not hidden, in the order of the names."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def texts_in(folder: Path) -> tuple[list[Path], int]:
@@ -53,7 +57,7 @@ def texts_in(folder: Path) -> tuple[list[Path], int]:
 
 def joined_parts(folder: Path, folders: list[Path], encoding: str | None) -> Rows:
     """The rows of train, valid and test, each a folder of classes."""
-    pieces = [(PART_NAMES[p.name.lower()], read_folder(p, encoding)) for p in folders]
+    pieces = [(FOLDER_PARTS[p.name.lower()], read_folder(p, encoding)) for p in folders]
     if any(rows.parts for _, rows in pieces):
         raise refused(folder, "the folder", "classes inside train and test", "train inside train", "Move them.")
     every = [rows for _, rows in pieces]

@@ -56,7 +56,9 @@ def rows_of(values: Any) -> list[Any]:
 
 def kind_of(X: Any, values: list[Any]) -> InputKind:
     """What the rows are, by the first that is not missing or empty."""
-    first = next((v for v in values if v is not None and not (hasattr(v, "__len__") and len(v) == 0)), "")
+    arrays = (v for v in values if isinstance(v, np.ndarray))  # of rows that are all empty, an array has its kind
+    filled = (v for v in values if v is not None and not (hasattr(v, "__len__") and len(v) == 0))
+    first = next(filled, next(arrays, ""))
     if isinstance(first, str):
         return "text"
     if isinstance(first, (list, tuple)) and first and isinstance(first[0], str):

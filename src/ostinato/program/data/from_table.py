@@ -15,7 +15,7 @@ from .long_tables import whole_series
 from .refusals import listed, refused
 from .roles import find_target, group_values, input_choices, named_columns, refuse_two_roles, require, split_parts
 from .rows import Read, Rows
-from .sound.rows import heard_column
+from .sound.rows import values_of_column
 from .tables import Table
 from .time.asked import asked_by
 from .time.from_times import windows_from_table
@@ -94,7 +94,7 @@ def assembled(
     if options.audio is None:
         values, sources = input_values(chosen_columns, reading.inputs.kind, file, origins), list(table.sources)
     else:
-        values, recordings, options = heard_column(chosen_columns[0], table, file, options)
+        values, recordings, options = values_of_column(chosen_columns[0], table, file, options)
         sources = [*table.sources, recordings]
     target = columns[options.target] if reading.target_kind and options.target else None
     targets = target_values(target, reading.target_kind, options.label_separator) if target is not None else None

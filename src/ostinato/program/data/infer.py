@@ -12,6 +12,7 @@ from ...errors import did_you_mean
 from ..options import DataOptions
 from .columns import SERIES_IDS, Column, is_time
 from .examples import InputKind, TargetKind
+from .findings import many
 from .libraries import polars as pl
 from .refusals import listed, refused
 
@@ -132,7 +133,7 @@ def few_values(seen: Seen) -> Iterator[Reading]:
         few = target.whole and target.distinct <= FEW
     if few or forced or target.kind == "truth":
         for inputs in choices(seen):
-            because = f"{target.name} has {target.distinct} different values in {target.filled:,} rows"
+            because = f"{target.name} has {many(target.distinct, 'different value')} in {many(target.filled, 'row')}"
             yield Reading("classify", inputs, "class", because, "--task classify")
 
 
@@ -191,11 +192,11 @@ def text_to_text(seen: Seen) -> Iterator[Reading]:
         return
     texts = target.cells.drop_nulls()
     different, whole = texts.n_unique(), texts.len()
-    many = different > max(50, whole // 100) or 2 * different > whole
-    tags = any(True for _ in tag_for_each_token(seen)) if many and seen.options.task is None else False
+    varied = different > max(50, whole // 100) or 2 * different > whole
+    tags = any(True for _ in tag_for_each_token(seen)) if varied and seen.options.task is None else False
     for inputs in seen.inputs:
-        if inputs.kind == "text" and (many or asked) and not tags:
-            because = f"{target.name} has {different} different texts in {whole:,} rows"
+        if inputs.kind == "text" and (varied or asked) and not tags:
+            because = f"{target.name} has {many(different, 'different text')} in {many(whole, 'row')}"
             yield Reading("translate", inputs, "translation", because, "--task translate")
 
 
@@ -205,12 +206,12 @@ def text_from_values(seen: Seen) -> Iterator[Reading]:
     if target is None or target.kind != "string" or seen.options.label_separator:
         return
     most = 2 * target.distinct > target.filled
-    many = most or target.distinct > max(50, target.filled // 100)
-    because = f"{target.name} has {target.distinct} different texts in {target.filled:,} rows"
+    varied = most or target.distinct > max(50, target.filled // 100)
+    because = f"{target.name} has {many(target.distinct, 'different text')} in {many(target.filled, 'row')}"
     for inputs in seen.inputs:
         if inputs.kind == "features" and most:
             yield Reading("generate", inputs, "text", because, "--task generate")
-        if inputs.kind == "series" and many and not (seen.options.audio or seen.options.task == "transcribe"):
+        if inputs.kind == "series" and varied and not (seen.options.audio or seen.options.task == "transcribe"):
             yield Reading("transcribe", inputs, "transcript", because, "--task transcribe")
 
 
@@ -302,7 +303,7 @@ def no_reading(seen: Seen, every: Sequence[Reading]) -> Exception:
     seen_columns = listed(f"{name} ({column.kind})" for name, column in seen.columns.items()) or seen.what or seen.form
     received = f"columns {seen_columns}" if seen.columns else seen_columns
     if target is not None:
-        received += f", target {target.name} with {target.distinct} different values"
+        received += f", target {target.name} with {many(target.distinct, 'different value')}"
     expected = f"for {seen.options.task}" if seen.options.task else f"for one of {listed(TRAINED)}"
     remedy = "Name the columns (--text, --series or --features, --target)"
     remedy += f"; what was found fits --task {every[0].task}." if every else " and the task (--task)."

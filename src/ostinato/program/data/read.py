@@ -31,7 +31,7 @@ from .refusals import listed, refused
 from .rows import Read, Rows
 from .sound.clips import AUDIO, Clips
 from .sound.folders import clips_of_folder, holds_recordings, one_clip
-from .sound.rows import heard_clips
+from .sound.rows import rows_of_clips
 from .tables import Table, Text, joined
 from .text.files import are_texts, read_texts
 from .time.asked import asked_by, refuse_other_options
@@ -42,6 +42,15 @@ TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq
 SENTENCES = (".conll", ".bio", ".iob", ".iob2")
 ROWS = (".conllu", ".ts", ".npz")
 MUSIC = (".mid", ".midi", ".mat")
+FORMS = {
+    "recordings": (
+        ("audio", "rate", "mels"),
+        "are",
+        "Give recordings, or a table with a column of their paths (--audio).",
+    ),
+    "music": (("grid",), "is", "Give MIDI files (.mid)."),
+}
+"""Form → options that only it has, the verb that fits it, and what to do where they are given to another."""
 READ = (*TABLES, ".txt", *SENTENCES, *ROWS, *AUDIO)
 
 
@@ -57,7 +66,9 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         raise refused("read", "the data", "at least one file or folder", "none", "Such as: reviews.csv")
     try:
         if are_texts(options):
-            refuse_options_of_sound(options, listed(Path(path).name for path in options.paths))
+            names = listed(Path(path).name for path in options.paths)
+            refuse_options_of("recordings", options, names)
+            refuse_options_of("music", options, names)
             return read_texts(options, with_target)
     except OSError as error:
         raise _unreadable(error) from error
@@ -82,9 +93,10 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
         raise refused("read", "the files", "of one format", names, "Give files of one format.")
     given = [part for _, part in files] if options.valid is not None or options.test is not None else None
     if clips:
-        others, options = heard_clips(clips, options)
+        others, options = rows_of_clips(clips, options)
     elif not (tables and options.audio):
-        refuse_options_of_sound(options, listed(path.name for path, _ in files))
+        refuse_options_of("recordings", options, listed(path.name for path, _ in files))
+    refuse_options_of("music", options, listed(path.name for path, _ in files))
     if tables:
         found = rows_from_table(joined(tables), options, with_target, given)
     else:
@@ -94,6 +106,9 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
 
 def read_line_pairs(options: DataOptions, with_target: bool) -> DataSet:
     """Pairs of files line by line."""
+    names = listed(Path(path).name for path in options.paths)
+    for form in FORMS:
+        refuse_options_of(form, options, names)
     files, sides = pairs_of(options, with_target)
     try:
         pieces = [read_pair(pair, sides, options.encoding) for pair in files]
@@ -108,14 +123,13 @@ def _unreadable(error: OSError) -> Exception:
     return refused("read", "a file or folder", "readable", error, "Check its permissions.")
 
 
-def refuse_options_of_sound(options: DataOptions, file: str) -> None:
-    """Raises InputError for options of recordings where there are none: they would change nothing."""
-    usual = DataOptions()
-    given = [name for name in ("audio", "rate", "mels") if getattr(options, name) != getattr(usual, name)]
+def refuse_options_of(form: str, options: DataOptions, file: str) -> None:
+    """Raises InputError for options of recordings, or of music, where there are none: they would change nothing."""
+    usual, (names, verb, remedy) = DataOptions(), FORMS[form]
+    given = [name for name in names if getattr(options, name) != getattr(usual, name)]
     if given:
         flags = listed(f"--{name}" for name in given)
-        remedy = "Give recordings, or a table with a column of their paths (--audio)."
-        raise refused(file, flags, "left out, as no recordings are read", "given", remedy)
+        raise refused(file, flags, f"left out, as no {form} {verb} read", "given", remedy)
 
 
 def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Rows | Clips:
@@ -128,15 +142,16 @@ def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Row
         return clips_of_folder(path, options.encoding, with_target)
     if path.is_dir():
         return read_folder(path, options.encoding)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    end = next((s for s in reversed(suffixes) if s != ".gz"), "")
+    end = bounded.ending(path)
     if end in AUDIO:
         return one_clip(path, options.encoding, with_target)
     if end in MUSIC:
         raise refused(path, "the files", "of one format", "music beside others", "Give files of music alone.")
     if end not in READ:
         remedy = "Save a spreadsheet as CSV." if end in (".xlsx", ".xls", ".ods") else "Convert the file."
-        if len(options.paths) == 2:
+        if options.task == "translate":
+            remedy += " Translations line by line are two files of plain lines, such as train.en train.fr."
+        elif len(options.paths) == 2:
             remedy += " If the two files are translations line by line, add --task translate."
         raise refused(path, "the extension", f"one of {listed(READ, 20)}, or these with .gz", end or "none", remedy)
     if end in (".parquet", ".pq"):

@@ -30,7 +30,7 @@ def agreement_picture(found: Agreement) -> Figure:
     left, middle, right = figure.subplots(1, 3, width_ratios=(3, 2, 2))
     _shares(left, found.by_distance, "words to the verb")
     _shares(middle, found.by_misleading, "misleading nouns")
-    left.set_ylabel("verbs in the right number (%)")
+    left.set_ylabel("verbs in the right\nnumber (%)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=SMALL)
     rows = found.by_distance
     right.plot(range(len(rows)), [row.reach for row in rows], color=INK, marker="o")

@@ -43,6 +43,11 @@ def mistakes(truth: Examples, predictions: Predictions, classes: Sequence[str]) 
     return sorted(found, key=lambda m: -m.probability)
 
 
+def place_of(truth: Examples, row: int) -> str:
+    """Where in the user's file a test row is, as a heading says it."""
+    return truth.origins[row].place if len(truth.origins) > row else f"row {row + 1}"
+
+
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
     """The beginning and the end of a text that is longer than `most` characters."""
     if len(text) <= most:

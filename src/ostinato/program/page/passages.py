@@ -17,6 +17,7 @@ from ...lens.render.html.markup import Html, tag
 from ...lens.render.plots.style import FAINT, GRID, INK, WIDTH, styled
 from ..data.examples import Examples
 from ..tasks.task import Predictions
+from .examples import place_of
 
 MOST_PASSAGES, MOST_UNITS = 4, 800
 """Passages that are shown, and units of each from its beginning; what is left out is marked with an ellipsis."""
@@ -42,9 +43,8 @@ def passages_section(
         tag("p", f"The darker a unit's shade, the more nats it needs; {FULL:g} or more are darkest.", class_="lead")
     )
     for row in np.argsort(-np.nan_to_num(means), kind="stable")[:MOST_PASSAGES].tolist():
-        where = truth.origins[row].place if len(truth.origins) else f"row {row + 1}"
         units = list(pieces(truth.inputs[row].text))
-        heading = tag("small", f"{where}, {means[row]:.3f} nats: ")
+        heading = tag("small", f"{place_of(truth, row)}, {means[row]:.3f} nats: ")
         rest = [" …"] if len(units) > MOST_UNITS else []
         shaded = _shaded(units[:MOST_UNITS], predictions.values[row][:MOST_UNITS])
         parts.append(tag("p", heading, *shaded, *rest, class_="sentence", style="white-space: pre-wrap"))

@@ -23,6 +23,7 @@ from ..data.examples import Examples
 from ..tasks.metric_names import title_of
 from ..tasks.music.metrics import midi_numbers
 from ..tasks.task import Predictions
+from .examples import place_of
 from .pictures import LONG, short
 
 MOST_FRAMES = 96
@@ -72,10 +73,9 @@ def chosen(truth: Examples, predictions: Predictions) -> list[Roll]:
     found = {order[(len(order) - 1) // 2]: "the median piece", order[-1]: "the piece with most nats"}
     rolls = []
     for row, words in found.items():
-        where = truth.origins[row].place if len(truth.origins) else f"row {row + 1}"
         true, said = np.asarray(truth.inputs[row]), np.asarray(predictions.probabilities[row])
         left_out = f", frames 1 to {MOST_FRAMES} of {len(true)}" if len(true) > MOST_FRAMES else ""
-        heading = f"{where}, {words}: {means[row]:.2f} nats per frame{left_out}"
+        heading = f"{place_of(truth, row)}, {words}: {means[row]:.2f} nats per frame{left_out}"
         rolls.append(Roll(heading, true[:MOST_FRAMES], said[:MOST_FRAMES]))
     return rolls
 

@@ -17,6 +17,7 @@ from ...lens.render.html.markup import Html, table, tag
 from ..data.examples import Examples
 from ..tasks.task import Predictions
 from ..tasks.transcribing.metrics import edits_between
+from .examples import place_of
 from .spikes import MOST_STEPS, Spikes, spikes_picture
 
 EACH, MOST_PICTURES, MOST_EDITS = 3, 3, 12
@@ -124,14 +125,14 @@ def spikes_of(
     found = []
     for place in spread.tolist():
         row = known[place]
-        heading = f"{_where(truth, row)}: {predictions.values[row]}"
+        heading = f"{place_of(truth, row)}: {predictions.values[row]}"
         units = divide(str(predictions.values[row]))
         found.append(Spikes.of(heading, truth.inputs[row], predictions.alignments[row], units))
     return found
 
 
 def _shown(word: str, row: Row, truth: Examples) -> Html:
-    heading = tag("small", f"{word}, {_where(truth, row.number)}, {100 * row.rate:.0f} %: ")
+    heading = tag("small", f"{word}, {place_of(truth, row.number)}, {100 * row.rate:.0f} %: ")
     left, parts = MOST_CHARACTERS, []
     for kind, true, said in row.edits:
         if left <= 0:
@@ -154,7 +155,3 @@ def _visible(text: str) -> str:
 
 def _character(text: str) -> str:
     return "(nothing)" if text == "\0" else _visible(text)
-
-
-def _where(truth: Examples, row: int) -> str:
-    return truth.origins[row].place if len(truth.origins) > row else f"row {row + 1}"

@@ -1,27 +1,20 @@
-"""A model with another beam than its training's: hypotheses that the search of a text follows."""
+"""A model with another beam than in its training: how many hypotheses the search for a text follows."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...errors import InputError, phrase
-from ..tasks.own_options import TASKS
+from ..options import BEAMS, ONE_HYPOTHESIS, is_beam
 from .model import Model
 
 
 def with_beam(opened: Model, beam: int | None, where: str) -> Model:
-    """The model, which searches with `beam` hypotheses; None: as many as in its training.
+    """The same model, whose search follows `beam` hypotheses; None: as many as in its training.
 
-    Raises InputError for a model without a search, and for a number below 1.
+    Raises InputError for a model without a search, and for a number below 1 or above 1,000.
     """
     if beam is None:
         return opened
-    if opened.task.name not in TASKS["beam"]:
-        remedy = f"It belongs to the task {' or '.join(TASKS['beam'])}."
-        raise InputError(phrase(where, "--beam", f"left out, as the task is {opened.task.name}", "given", remedy))
-    if beam < 1:
-        remedy = "1 follows the most probable unit each time."
-        raise InputError(phrase(where, "--beam", "a whole number of 1 or more", beam, remedy))
-    parts: list[Any] = [opened.network, opened.task]
-    next(part for part in parts if hasattr(part, "beam")).beam = beam
+    if not is_beam(beam):
+        raise InputError(phrase(where, "--beam", BEAMS, beam, ONE_HYPOTHESIS))
+    opened.task.search_with(opened.network, beam, where)
     return opened

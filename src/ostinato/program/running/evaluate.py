@@ -20,7 +20,6 @@ from ..options import DataOptions
 from ..tasks.metric_names import title_of
 from ..tasks.task import Metric, Predictions, Task
 from ..training.evaluate import predict
-from .exact_items import exact_match
 from .model import open_model
 from .outcome import interval_of, shown
 from .unlabelled import for_another_file
@@ -115,7 +114,7 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
     clean = [row for row in range(len(examples)) if row not in leaked]
     without = task.metrics(examples.take(clean), predictions.take(clean)) if leaked and clean else []
     details = task.details(examples, predictions)
-    exact = exact_match(task, network, examples)
+    exact = task.metric_of_writing(network, examples)
     return Evaluated(
         words,
         [*task.metrics(examples, predictions), *([] if exact is None else [exact])],

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..data.findings import many
 from ..tasks.metric_names import is_share, title_of
 from ..tasks.task import Metric
 
@@ -88,14 +89,14 @@ class Outcome:
         interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
         amount = f"{amount_of(name, abs(gain.value))} of {title_of(name)}"
         if math.isnan(gain.low):
-            rows = "1 test row gives" if self.n == 1 else f"{self.n} test rows give"
+            rows = f"{many(self.n, 'test row')} {'gives' if self.n == 1 else 'give'}"
             return f"{rows} no interval; the network's gain over {best.name} is {signed(name, gain.value)}."
         if gain.low > 0:
             return f"The network gains {amount} over the best baseline, {best.name} ({interval})."
         if gain.high < 0:
             return f"The network is worse than {best.name} by {amount} ({interval}): use the baseline."
         order = "; the order of the steps matters little here" if best.without_order and not best.trivial else ""
-        return f"On {self.n} rows the network gains nothing certain over {best.name} ({interval}){order}."
+        return f"On {many(self.n, 'row')} the network gains nothing certain over {best.name} ({interval}){order}."
 
 
 def shown(metric: str, value: float) -> str:

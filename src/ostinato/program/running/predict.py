@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import InputError, OstinatoError, phrase
 from ..data.examples import Examples
 from ..data.read import read
-from ..data.sound.rows import heard_line
+from ..data.sound.rows import row_of_line
 from ..folder.documents import predictions_csv
 from ..folder.passage_table import nats_answer
 from ..storage import write_bytes
@@ -91,7 +91,7 @@ def row_answer(opened: Model, line: str, number: int) -> str:
     """The prediction of a row of the kind that the task reads."""
     task: Any = opened.task
     if opened.config.options.data.audio is not None:
-        return written(predicted(opened, heard_line(line, opened.config.options.data)))
+        return written(predicted(opened, row_of_line(line, opened.config.options.data)))
     inputs = task.inputs
     return written(predicted(opened, from_line(line, inputs.kind, len(inputs.channels) or 1, WHERE)))
 

@@ -125,7 +125,7 @@ def page_of(run: Run, cell: Cell) -> str:
             repeat=f"ostinato train --config {run.folder.name}/config.json",
             samples=None if options.run.private else item_samples(prepared, run.network),
             pieces=prepared.task.pieces,
-            source_pieces=getattr(prepared.task, "source_pieces", None),
+            source_pieces=prepared.task.source_pieces,
             private=options.run.private,
         )
     )

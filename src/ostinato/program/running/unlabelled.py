@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import InputError, phrase
 from ..data.examples import Examples, InputKind
+from ..data.findings import many
 from ..data.text.files import each_text
 from ..options import DataOptions
 
@@ -47,5 +48,6 @@ def from_line(line: str, kind: InputKind, channels: int, where: str) -> Examples
         fitting = values.reshape(-1, channels) if values.size % channels == 0 else values
         good = fitting.ndim == 2 and fitting.shape[1] == channels
     if not good:
-        raise InputError(phrase(where, "a line", expected, f"{values.size} numbers of shape {list(values.shape)}"))
+        received = f"{many(values.size, 'number')} of shape {list(values.shape)}"
+        raise InputError(phrase(where, "a line", expected, received))
     return Examples(kind, [fitting], "class", None)

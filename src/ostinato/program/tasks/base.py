@@ -12,6 +12,7 @@ from ...errors import InputError, phrase
 from ..data.examples import Examples
 from .intervals import Tally
 from .over_seeds import gain_over_seeds
+from .own_options import TASKS
 from .scored import gain_of, metrics_of
 from .task import Batch, Metric, Predict, Predictions
 
@@ -55,7 +56,15 @@ class OptionalParts:
     def answer(self, network: nn.Module, outputs: Any, batch: Batch, quick: bool) -> Predictions:
         return self.decode(outputs, batch)
 
+    def search_with(self, network: nn.Module, beam: int, where: str) -> None:
+        """Raises InputError."""
+        remedy = f"It belongs to the task {' or '.join(TASKS['beam'])}."
+        raise InputError(phrase(where, "--beam", f"left out, as the task is {self.name}", "given", remedy))
+
     def calibrate(self, valid: Examples, predict: Predict) -> None:
+        return None
+
+    def metric_of_writing(self, network: nn.Module, examples: Examples) -> Metric | None:
         return None
 
     def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
@@ -65,6 +74,9 @@ class OptionalParts:
         return {}
 
     def pieces(self, text: str) -> list[str]:
+        return list(text)
+
+    def source_pieces(self, text: str) -> list[str]:
         return list(text)
 
 

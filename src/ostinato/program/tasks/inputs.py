@@ -18,13 +18,10 @@ from ..data.examples import Examples, InputKind
 from ..options import NetworkOptions
 from .scaling import Scaling
 from .task import Encoded
-from .vocabulary import Vocabulary, WordVectors, check_unit, read_vectors, units_of
+from .vocabulary import Vocabulary, WordVectors, check_unit, few_words, read_vectors, units_of
 
 LEAST_OFTEN = 2
 """Occurrences in the training rows from which on a word has an entry of its own; others teach the unknown entry."""
-
-MOST_WORDS_OF_NAMES = 2
-"""Texts of at most so many words are read by their characters, because most of their words are new in other rows."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +142,7 @@ def _usual_unit(train: Examples) -> str:
     """char for texts of which more than half have at most two words, such as names; word for all other rows."""
     if train.kind != "text" or not len(train.inputs):
         return "word"
-    short = sum(len(row.split()) <= MOST_WORDS_OF_NAMES for row in train.inputs)
-    return "char" if 2 * short > len(train.inputs) else "word"
+    return "char" if few_words(train.inputs) else "word"
 
 
 def _units(kind: InputKind, row: Any, unit: str, lowercase: bool) -> list[str]:

@@ -69,9 +69,10 @@ class Predictions:
 
     values: Sequence[Any]
     """[N]: a class, a tuple of labels, a number, a list of tags, a translation or transcript, the nats of each unit of
-    a text [T], or the median forecast [H, K] of each of H steps and K series."""
+    a text or of each frame of a piece [T], or the median forecast [H, K] of each of H steps and K series."""
     probabilities: Any = None
-    """[N, K] float64 for classes and labels; a list of [T, K] for tags; None for others."""
+    """[N, K] float64 for classes and labels; [N, 1] for transcripts; a list of [T, K] for tags and for the keys of
+    pieces; None for others."""
     quantiles: Any = None
     """float64 [N, H, K, Q] of forecasts, rising along Q; None for others."""
     ranks: Any = None
@@ -190,6 +191,9 @@ class Task(Protocol):
         quick  whether this is an evaluation inside a fit, which may search less
         """
 
+    def search_with(self, network: nn.Module, beam: int, where: str) -> None:
+        """Sets how many hypotheses the search of `answer` follows. Optional: refused."""
+
     def calibrate(self, valid: Examples, predict: Predict) -> None:
         """Corrects what `decode` gives, by the validation rows; called once, after the fit. Optional: nothing."""
 
@@ -216,11 +220,17 @@ class Task(Protocol):
     def baselines(self) -> list[Baseline]:
         """Unfitted, the trivial ones first."""
 
+    def metric_of_writing(self, network: nn.Module, examples: Examples) -> Metric | None:
+        """A metric of the texts that the network writes for rows, beside those of `metrics`. Optional: None."""
+
     def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
         """What the network says of rows without their condition, and a note: a row of the table. Optional: None."""
 
     def pieces(self, text: str) -> list[str]:
         """[T]: the units of a text, as the report page shows them. Optional: its characters."""
+
+    def source_pieces(self, text: str) -> list[str]:
+        """[T]: the units of the source of a translation, as the page shows them. Optional: its characters."""
 
     def to_json(self) -> Mapping[str, Mapping[str, Any]]:
         """File name → content: vocabulary.json, labels.json, scaling.json, as the task has them."""

@@ -22,6 +22,8 @@ from ...errors import InputError, phrase
 UNITS = ("word", "char")
 UNKNOWN = 0
 """The entry that all units outside the vocabulary share."""
+FEW_WORDS = 2
+"""Texts of at most so many words are read by their characters, because most of their words are new in other rows."""
 _WORD = re.compile(r"</?\w[^<>]{0,200}>|\w+(?:['’]\w+)*|[^\w\s]")
 """A mark-up tag, a word with inner apostrophes, or one sign of punctuation."""
 
@@ -32,6 +34,11 @@ def units_of(text: str, unit: str, lowercase: bool) -> list[str]:
     if lowercase:
         text = text.lower()
     return list(text) if unit == "char" else _WORD.findall(text)
+
+
+def few_words(texts: Sequence[str]) -> bool:
+    """Whether more than half of the texts have at most two words, as names have."""
+    return 2 * sum(len(text.split()) <= FEW_WORDS for text in texts) > len(texts)
 
 
 def check_unit(unit: str, where: str) -> None:

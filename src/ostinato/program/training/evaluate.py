@@ -87,9 +87,8 @@ def _joined(answers: Sequence[Any], count: int) -> tuple[Predictions, float]:
     bands = None if not quantiles or quantiles[0] is None else np.stack(quantiles)
     places = None if not ranks or ranks[0] is None else ranks
     aligned = None if not alignments or alignments[0] is None else alignments
-    return Predictions(values, _together(probabilities), bands, places, aligned), loss / weight if weight else float(
-        "nan"
-    )
+    mean = loss / weight if weight else float("nan")
+    return Predictions(values, _together(probabilities), bands, places, aligned), mean
 
 
 def _together(found: Sequence[Any]) -> Any:

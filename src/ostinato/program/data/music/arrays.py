@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from ..arrays import INPUTS, TARGETS, load, vector
-from ..parts import PART_NAMES
+from ..parts import FOLDER_PARTS
 from ..refusals import listed, refused, shown
 from .mat import cells_of_mat
 from .rolls import is_roll, key_names, roll_of
 
 ROLLS = ("roll", "rolls", "pianoroll", "pianorolls", "piano_roll", "piano_rolls")
 """Names of arrays that say what they hold."""
-PARTS = "|".join(sorted((name for name in PART_NAMES if not name.isdecimal()), key=len, reverse=True))
+PARTS = "|".join(sorted(FOLDER_PARTS, key=len, reverse=True))
 PART = re.compile(rf"({PARTS})(?:_?data|_?set)?(?:[_-]?\d+|_\w*)?", re.IGNORECASE)
 """A name such as traindata, train_12 or test: the part of a split that its pieces are in."""
 
@@ -114,7 +114,7 @@ def _pieces(found: list[tuple[str, np.ndarray]], left_out: list[str], path: Path
         others = listed(name for name in names if name not in parts)
         expected = f"named by their part, as {listed(parts, 3)}"
         raise refused(path, "the arrays", expected, others, "Name them such as train_1, or all without a part.")
-    of_pieces = [PART_NAMES[parts[name]] for name, _ in found] if parts else None
+    of_pieces = [FOLDER_PARTS[parts[name]] for name, _ in found] if parts else None
     return Pieces([roll for _, roll in found], of_pieces, key_names(width), names, left_out)
 
 

@@ -17,13 +17,13 @@ from .. import bounded
 from ..arrays import INPUTS, load
 from ..examples import DataSet, Examples, Origin, Source
 from ..findings import many
-from ..folders import TEXTS, digest_of
+from ..folders import TEXTS, digest_of, files_below
 from ..infer import Reading, Seen, infer
-from ..parts import PART_NAMES
+from ..parts import FOLDER_PARTS, PART_NAMES
 from ..refusals import listed, refused
 from ..time.asked import refuse_other_options
 from .arrays import ROLLS, Pieces, holds_rolls, pieces_of_mat, pieces_of_npz
-from .heard import Heard
+from .counts import Counts
 from .midi import piece_of
 from .rolls import GRID_OF_MIDI, GRID_OF_ROLLS, PIANO
 
@@ -43,20 +43,20 @@ class Found:
     sources: list[Source] = field(default_factory=list)
     keys: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
-    heard: Heard = field(default_factory=Heard)
+    counts: Counts = field(default_factory=Counts)
     """Of the MIDI files."""
 
 
 def are_music(options: DataOptions) -> bool:
     """Whether every file is a MIDI file or holds piano rolls, so that no other reader takes it."""
     paths = [Path(path) for path in (*options.paths, options.valid, options.test) if path]
-    if options.task not in (None, "music") and any(_end(path) == ".npz" for path in paths):
+    if options.task not in (None, "music") and any(bounded.ending(path) == ".npz" for path in paths):
         return False
     return bool(paths) and all(_is_music(path, options) for path in paths)
 
 
 def _is_music(path: Path, options: DataOptions) -> bool:
-    end = _end(path)
+    end = bounded.ending(path)
     if path.is_dir():
         return bool(_midi_in(path)) and not any(True for pattern in TEXTS for _ in path.rglob(pattern))
     if end in (*MIDI, ".mat"):
@@ -79,11 +79,6 @@ def _names_rolls(path: Path) -> bool:
     return bool({name.lower() for name in names} & set(ROLLS)) or holds_rolls(load(data, path))
 
 
-def _end(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    return suffixes[-1] if suffixes else ""
-
-
 def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
     """The pieces of all files.
 
@@ -101,7 +96,7 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
         reading = infer(Seen("music", names, options, f"{names} {'holds' if len(files) == 1 else 'hold'} notes"))
     refuse_other_options(options, "music", names)
     by_file = options.valid is not None or options.test is not None
-    usual = GRID_OF_MIDI if any(path.is_dir() or _end(path) in MIDI for path, _ in files) else GRID_OF_ROLLS
+    usual = GRID_OF_MIDI if any(path.is_dir() or bounded.ending(path) in MIDI for path, _ in files) else GRID_OF_ROLLS
     grid, found = options.grid or usual, Found()
     for path, part in files:
         if path.is_dir():
@@ -113,7 +108,7 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
             raise refused(path, "the split", "given once", received, "Leave out the files, or name the arrays anew.")
         _add(found, path.name, pieces, part if by_file else "")
         found.sources.append(Source(path, digest, len(pieces.rolls), 0))
-    notes = [*found.notes, *found.heard.sentences(grid)]
+    notes = [*found.notes, *found.counts.sentences(grid)]
     examples = Examples(
         "roll",
         found.rolls,
@@ -130,8 +125,7 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
 
 def _midi_in(folder: Path) -> list[Path]:
     """The MIDI files of a folder and of those in it, in the order of their names; hidden ones are left out."""
-    files = (path for path in sorted(folder.rglob("*")) if _end(path) in MIDI and path.is_file())
-    return [path for path in files if not any(name.startswith(".") for name in path.relative_to(folder).parts)]
+    return [path for path in files_below(folder) if bounded.ending(path) in MIDI]
 
 
 def _add_folder(found: Found, folder: Path, part: str, grid: int) -> None:
@@ -142,13 +136,13 @@ def _add_folder(found: Found, folder: Path, part: str, grid: int) -> None:
         pieces, digest = _pieces_of(path, found, grid)
         place = path.relative_to(folder)
         inner = place.parts[0].lower() if len(place.parts) > 1 else ""
-        own = PART_NAMES[inner] if inner in PART_NAMES and not inner.isdecimal() else ""
+        own = FOLDER_PARTS.get(inner, "")
         if own and part:
             received = "folders of parts and --valid or --test"
             raise refused(folder, "the split", "given once", received, "Leave out the files, or rename the folders.")
         _add(found, place.as_posix(), pieces, own or part)
         digests.append(f"{place.as_posix()} {digest}")
-    others = sum(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*")) - len(files)
+    others = len(files_below(folder)) - len(files)
     if others:
         found.notes.append(f"{folder.name}: {many(others, 'file')} other than .mid left out.")
     found.sources.append(Source(folder, digest_of(digests), len(files), 0))
@@ -157,11 +151,11 @@ def _add_folder(found: Found, folder: Path, part: str, grid: int) -> None:
 def _pieces_of(path: Path, found: Found, grid: int) -> tuple[Pieces, str]:
     """The pieces of one file, and its SHA-256."""
     data, digest = bounded.read_bytes(path)
-    if _end(path) in MIDI:
+    if bounded.ending(path) in MIDI:
         piece = piece_of(data, path, grid)
-        found.heard += piece.heard
+        found.counts += piece.counts
         return Pieces([piece.roll], None, PIANO, [], []), digest
-    return (pieces_of_mat if _end(path) == ".mat" else pieces_of_npz)(data, path), digest
+    return (pieces_of_mat if bounded.ending(path) == ".mat" else pieces_of_npz)(data, path), digest
 
 
 def _add(found: Found, file: str, pieces: Pieces, part: str) -> None:

@@ -1,4 +1,4 @@
-"""MIDI files → frames: which keys sound in each step of a grid that divides the beat, at whatever tempo.
+"""MIDI files → their notes, and a piece of frames: the keys that sound in each step of a grid that divides the beat.
 
 Letters: T frames, K = 88 keys.
 """
@@ -17,8 +17,9 @@ import numpy as np
 
 from ..libraries import needed
 from ..refusals import refused, shown
-from .heard import Heard
-from .rolls import HIGHEST, LOWEST, MOST_FRAMES, PIANO
+from .counts import Counts
+from .notes import Note, painted, step_of
+from .rolls import MOST_FRAMES
 
 HEADER = struct.Struct(">4sIHHH")
 """Of a file: its name, the size of what follows, the format, the tracks, and the ticks of a beat."""
@@ -31,17 +32,6 @@ DRUMS, PEDAL, TEMPO = 9, 64, 500_000
 
 
 @dataclass(frozen=True)
-class Note:
-    """A note in ticks from the beginning of the file."""
-
-    key: int
-    start: int
-    end: int
-    ended: bool
-    """Whether a message ends it."""
-
-
-@dataclass(frozen=True)
 class Piece:
     """A file that was read."""
 
@@ -49,7 +39,7 @@ class Piece:
     """uint8 [T, 88]"""
     tempo: int
     """Microseconds of a beat, the first of the file."""
-    heard: Heard
+    counts: Counts
 
 
 def piece_of(data: bytes, path: Path, grid: int) -> Piece:
@@ -72,19 +62,19 @@ def piece_of(data: bytes, path: Path, grid: int) -> Piece:
         raise refused(path, "the file", "with notes", received, "Leave it out.")
     end = max(sum(message.time for message in track) for track in tracks)
     for name, last in (("the last note", max(note.start for note in notes)), ("the end", end)):
-        if _step(last, grid, ticks) >= MOST_FRAMES:
+        if step_of(last, grid, ticks) >= MOST_FRAMES:
             expected = f"within {MOST_FRAMES:,} steps of the grid"
-            received = f"at step {_step(last, grid, ticks):,}"
+            received = f"at step {step_of(last, grid, ticks):,}"
             raise refused(path, name, expected, received, "Correct the times of the file, or give a smaller --grid.")
-    roll, heard = _painted(notes, grid, ticks)
-    others = Heard(
+    roll, counts = painted(notes, grid, ticks)
+    others = Counts(
         drums=drums,
         pedals=_presses(messages),
         unended=sum(not note.ended for note in notes),
-        silent=max(0, _step(end, grid, ticks) - len(roll)),
+        silent=max(0, step_of(end, grid, ticks) - len(roll)),
     )
     tempo = next((m.tempo for m in messages if m.type == "set_tempo" and m.tempo), TEMPO)
-    return Piece(roll, tempo, heard + others)
+    return Piece(roll, tempo, counts + others)
 
 
 def _ticks_of_beat(data: bytes, path: Path) -> int:
@@ -174,43 +164,3 @@ def _notes(track: Iterable[Any]) -> Iterator[Note]:
         for start in starts:
             end = ends.get(place, -1)
             yield Note(place[1], start, end if end >= start else now, end >= start)
-
-
-def _step(tick: int, grid: int, ticks: int) -> int:
-    """The step of the grid that is nearest to a tick; the later one in the middle."""
-    return (2 * tick * grid + ticks) // (2 * ticks)
-
-
-def _painted(notes: Iterable[Note], grid: int, ticks: int) -> tuple[np.ndarray, Heard]:
-    """uint8 [T, 88] of the notes, and what was changed in them."""
-    spans = []
-    count = moved = off_grid = 0
-    for note in notes:
-        start = _step(note.start, grid, ticks)
-        end = max(start + 1, _step(note.end, grid, ticks))
-        key = _within(note.key)
-        spans.append((start, end, key - LOWEST))
-        count += 1
-        moved += key != note.key
-        off_grid += note.start * grid % ticks != 0
-    roll = np.zeros((max(end for _, end, _ in spans), len(PIANO)), np.uint8)
-    shortened = joined = 0
-    latest: dict[int, int] = {}
-    for start, end, key in sorted(spans):
-        before = latest.get(key, start)
-        if before < start and roll[start - 1, key]:
-            if before < start - 1:
-                roll[start - 1, key] = 0
-                shortened += 1
-            else:
-                joined += 1
-        latest[key] = start
-        roll[start:end, key] = 1
-    return roll, Heard(notes=count, moved=moved, off_grid=off_grid, shortened=shortened, joined=joined)
-
-
-def _within(key: int) -> int:
-    """The key itself, or the nearest one of the same name that a piano has."""
-    if key < LOWEST:
-        return key + 12 * -(-(LOWEST - key) // 12)
-    return key - 12 * -(-max(0, key - HIGHEST) // 12)

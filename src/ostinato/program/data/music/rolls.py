@@ -32,6 +32,16 @@ def key_names(count: int) -> tuple[str, ...]:
     return tuple(str(key) if count == MIDI_KEYS else f"key_{key + 1}" for key in range(count))
 
 
+def is_midi_key(name: str) -> bool:
+    """Whether the name of a key is a whole number from 0 to 127."""
+    return name.isascii() and name.isdecimal() and int(name) < MIDI_KEYS
+
+
+def bits(roll: Any) -> np.ndarray:
+    """uint8 [T, K] of a roll of any numbers: 1 where a key sounds."""
+    return (np.asarray(roll) > 0).astype(np.uint8)
+
+
 def is_roll(array: Any, axes: Sequence[int] = (2,)) -> bool:
     """Whether an array has so many axes, at least one key and no values but 0 and 1."""
     if not isinstance(array, np.ndarray) or array.ndim not in axes or array.dtype.kind not in "biuf":

@@ -14,7 +14,7 @@ import numpy as np
 from ..libraries import needed
 from ..refusals import listed, refused
 from .midi import TEMPO
-from .rolls import MIDI_KEYS
+from .rolls import MIDI_KEYS, is_midi_key
 
 TICKS, MOST_TICKS = 480, 32_767
 """Of a beat, about, and at most as the header of a file holds them."""
@@ -31,7 +31,7 @@ def midi_of(roll: np.ndarray, keys: Sequence[str], grid: int, where: str, tempo:
 
     Raises InputError for keys that are no MIDI numbers, and for a grid that no file can have.
     """
-    numbers = midi_numbers(keys, where)
+    numbers = keys_to_write(keys, where)
     if grid > MOST_TICKS:
         raise refused(where, "--grid", f"at most {MOST_TICKS:,} to write a MIDI file", f"{grid:,}", "Train anew.")
     ticks = max(1, TICKS // grid)
@@ -50,9 +50,9 @@ def midi_of(roll: np.ndarray, keys: Sequence[str], grid: int, where: str, tempo:
     return file.getvalue()
 
 
-def midi_numbers(keys: Sequence[str], where: str) -> list[int]:
+def keys_to_write(keys: Sequence[str], where: str) -> list[int]:
     """[K] MIDI numbers of the names of keys. Raises InputError where a name is none."""
-    others = [key for key in keys if not (key.isascii() and key.isdecimal() and int(key) < MIDI_KEYS)]
+    others = [key for key in keys if not is_midi_key(key)]
     if others:
         remedy = "Give the rolls of the training an array `keys` with their MIDI numbers."
         expected = f"whole numbers below {MIDI_KEYS} to write a MIDI file"

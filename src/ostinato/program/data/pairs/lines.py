@@ -40,7 +40,9 @@ def are_lines(options: DataOptions) -> bool:
     paths = [Path(path) for path in (*options.paths, options.valid, options.test) if path]
     if options.task != "translate" or any(getattr(options, name) for name in _FOREIGN):
         return False
-    return all(_end(path) not in OTHERS and not path.is_dir() and not _has_header(path, options) for path in paths)
+    return all(
+        bounded.ending(path) not in OTHERS and not path.is_dir() and not _has_header(path, options) for path in paths
+    )
 
 
 def pairs_of(options: DataOptions, with_target: bool) -> tuple[list[Pair], tuple[str, str]]:
@@ -104,10 +106,6 @@ def _lines(path: Path, encoding: str | None) -> tuple[Source, list[str]]:
     return Source(path, digest, len(lines), len(lines), name), lines
 
 
-def _end(path: Path) -> str:
-    return next((suffix.lower() for suffix in reversed(path.suffixes) if suffix.lower() != ".gz"), "")
-
-
 def _has_header(path: Path, options: DataOptions) -> bool:
     """Whether the first line has the names of both columns between tabs, commas or the like: it is a table's."""
     if not (options.text and options.target):
@@ -116,7 +114,10 @@ def _has_header(path: Path, options: DataOptions) -> bool:
         data, _ = bounded.read_bytes(path)
     except OSError:
         return False
-    first = data[: 1 << 16].decode(options.encoding or "utf-8", "replace").lstrip("\ufeff").splitlines()[:1]
+    try:
+        first = data[: 1 << 16].decode(options.encoding or "utf-8", "replace").lstrip("\ufeff").splitlines()[:1]
+    except (LookupError, ValueError):
+        return False  # the encoding is refused where the lines are read
     return any({options.text, options.target} <= set(first[0].split(mark)) for mark in "\t,;|") if first else False
 
 

@@ -12,7 +12,8 @@ from .. import bounded
 from ..decoding import decode, unified
 from ..examples import Origin
 from ..findings import many
-from ..parts import PART_NAMES
+from ..folders import files_below
+from ..parts import FOLDER_PARTS
 from ..refusals import refused
 from .clips import AUDIO, Clip, Clips
 
@@ -23,13 +24,12 @@ REMEDY = "Write what each says into a .txt file of its name, or give a table wit
 
 def is_recording(path: Path) -> bool:
     """Whether the name, without .gz, ends as recordings do."""
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    return suffixes[-1:] != [] and suffixes[-1] in AUDIO
+    return bounded.ending(path) in AUDIO
 
 
 def holds_recordings(folder: Path, with_target: bool) -> bool:
     """Whether a folder is one of recordings: it has some, with their texts, or no text at all."""
-    found = _files(folder)
+    found = files_below(folder)
     recordings = [path for path in found if is_recording(path)]
     texts = {path for path in found if _is_text(path)}
     if not recordings or not (texts and with_target):
@@ -42,7 +42,7 @@ def clips_of_folder(folder: Path, encoding: str | None, with_target: bool) -> Cl
 
     Raises InputError where no recording has a text, and rows are read with texts.
     """
-    found = _files(folder)
+    found = files_below(folder)
     recordings = [path for path in found if is_recording(path)]
     listed = [path for path in found if path.name.endswith(LIST)]
     texts: dict[Path, str] = {}
@@ -83,12 +83,6 @@ def one_clip(path: Path, encoding: str | None, with_target: bool) -> Clips:
     return Clips(path, [clip], said, what, [Origin(path.name, 1, 1)], None, digests)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Every file of a folder and of those in it that is not hidden, in the order of the names."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
 def _is_text(path: Path) -> bool:
     return path.name.lower().endswith(".txt")
 
@@ -126,5 +120,5 @@ def _notes(folder: Path, recordings: int, texts: int) -> list[str]:
 def _parts(names: Sequence[str]) -> list[str] | None:
     """[N] parts of a split where the outer folders are train and the like, else None."""
     tops = [name.split("/")[0].lower() if "/" in name else "" for name in names]
-    known = {name for name in PART_NAMES if not name.isdecimal()}
-    return [PART_NAMES[top] for top in tops] if "train" in tops and set(tops) <= known else None
+    parts = "train" in tops and set(tops) <= FOLDER_PARTS.keys()
+    return [FOLDER_PARTS[top] for top in tops] if parts else None

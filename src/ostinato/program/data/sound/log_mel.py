@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 
+from ....caching import bounded_cache
 from ...tasks.one_thread import one_thread
 
 WINDOW, HOP = 0.025, 0.010
@@ -74,7 +74,7 @@ def edges(rate: int, mels: int) -> np.ndarray:
     return hertz_of(np.linspace(0.0, float(mel_of(np.array(rate / 2))), mels + 2))
 
 
-@lru_cache(maxsize=8)
+@bounded_cache(8 << 20, size_of=lambda found, rate, mels, points: found.nbytes)
 def filters(rate: int, mels: int, points: int) -> np.ndarray:
     """[M, F] float64, F = points // 2 + 1: triangles of unit area, 0 in a row whose band holds no frequency."""
     places = np.arange(points // 2 + 1) * (rate / points)

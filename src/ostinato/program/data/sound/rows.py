@@ -18,10 +18,12 @@ from ..rows import Rows
 from ..tables import Table
 from .clips import COLUMN, TARGET, Clip, Clips, clip_of_cell
 from .folders import one_clip
-from .listening import Listener
+from .recordings import RecordingReader
 
 
-def heard_column(column: Column, table: Table, file: str, options: DataOptions) -> tuple[Values, Source, DataOptions]:
+def values_of_column(
+    column: Column, table: Table, file: str, options: DataOptions
+) -> tuple[Values, Source, DataOptions]:
     """The inputs of a column of paths, the record of the recordings, and the options with the sampling rate.
 
     Raises InputError, with the line, for a cell that names no recording and for recordings that cannot be used.
@@ -33,26 +35,26 @@ def heard_column(column: Column, table: Table, file: str, options: DataOptions) 
     folders = [table.sources[source].path.parent for source in table.files.tolist()]
     cells = zip(column.cells.to_list(), folders, origins)
     clips = [clip_of_cell(cell, at, origin.file, _place(origin, row)) for row, (cell, at, origin) in enumerate(cells)]
-    listener = Listener.of(options)
-    inputs: list[Any] = [listener.listen(clip) for clip in clips]
-    values = Values(inputs, listener.channels(), listener.notes())
-    return values, listener.source(clips), replace(options, rate=listener.rate)
+    reader = RecordingReader.of(options)
+    inputs: list[Any] = [reader.read(clip) for clip in clips]
+    values = Values(inputs, reader.channels(), reader.notes())
+    return values, reader.source(clips), replace(options, rate=reader.rate)
 
 
 def _place(origin: Any, row: int) -> str:
     return place(origin, row).removesuffix(f" of {origin.file}")
 
 
-def heard_clips(pieces: Sequence[Clips], options: DataOptions) -> tuple[list[Rows], DataOptions]:
+def rows_of_clips(pieces: Sequence[Clips], options: DataOptions) -> tuple[list[Rows], DataOptions]:
     """The rows of folders of recordings, and the options with the sampling rate; a table beside such a model has the
     columns `path` and `transcript`.
 
     Raises InputError for recordings that cannot be used.
     """
-    listener = Listener.of(options)
+    reader = RecordingReader.of(options)
     found = []
     for piece in pieces:
-        inputs: list[Any] = [listener.listen(clip) for clip in piece.clips]
+        inputs: list[Any] = [reader.read(clip) for clip in piece.clips]
         rows = Rows(
             "series",
             inputs,
@@ -60,19 +62,19 @@ def heard_clips(pieces: Sequence[Clips], options: DataOptions) -> tuple[list[Row
             "transcript",
             piece.what,
             piece.origins,
-            [replace(listener.source(piece.clips, piece.digests), path=piece.root)],
-            listener.channels(),
+            [replace(reader.source(piece.clips, piece.digests), path=piece.root)],
+            reader.channels(),
             options.target or TARGET,
             None,
             None if piece.parts is None else list(piece.parts),
             piece.notes,
         )
         found.append(rows)
-    found[-1] = replace(found[-1], notes=[*found[-1].notes, *listener.notes()])
-    return found, replace(options, rate=listener.rate, audio=options.audio or COLUMN)
+    found[-1] = replace(found[-1], notes=[*found[-1].notes, *reader.notes()])
+    return found, replace(options, rate=reader.rate, audio=options.audio or COLUMN)
 
 
-def heard_line(line: str, options: DataOptions) -> Examples:
+def row_of_line(line: str, options: DataOptions) -> Examples:
     """One recording, by its path relative to the folder in which the command runs.
 
     Raises InputError for a line that is no path of a recording, and for a recording that cannot be used.
@@ -81,5 +83,5 @@ def heard_line(line: str, options: DataOptions) -> Examples:
         raise refused("ostinato predict", "a line", "the path of a recording", "an empty line")
     path = local(Path(line.strip()))
     clip: Clip = one_clip(path, None, with_target=False).clips[0]
-    listener = Listener.of(options)
-    return Examples("series", [listener.listen(clip)], "transcript", None, listener.channels())
+    reader = RecordingReader.of(options)
+    return Examples("series", [reader.read(clip)], "transcript", None, reader.channels())

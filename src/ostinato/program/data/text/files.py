@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from ...options import DataOptions
+from .. import bounded
 from ..examples import PARTS, DataSet, Examples, Origin, Source
 from ..findings import Finding, many
 from ..infer import Reading, Seen, infer
@@ -56,8 +57,7 @@ def are_texts(options: DataOptions) -> bool:
 
 def is_text(path: Path) -> bool:
     """Whether the name ends in .txt or .txt.gz, and is a file's."""
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    return suffixes[-1:] == [".txt"] and not path.is_dir()
+    return bounded.ending(path) == ".txt" and not path.is_dir()
 
 
 def read_texts(options: DataOptions, with_target: bool = True, piece: int = PIECE) -> DataSet:

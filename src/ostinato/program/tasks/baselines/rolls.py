@@ -6,7 +6,6 @@ Letters: N pieces, T frames of a piece, K keys, M frames of all pieces, F featur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from ...data.examples import Examples
+from ...data.music.rolls import bits
 from ..task import Baseline, Predictions
 
 ADDED = 0.5
@@ -44,7 +44,7 @@ class CountedKeys:
         """Transitions are counted within a piece, keys alone in all of its frames."""
         width = len(train.channels)
         frames, down = np.zeros((2, width)), np.zeros((2, width))
-        for roll in map(_bits, train.inputs):
+        for roll in map(bits, train.inputs):
             before, now = (roll[:-1], roll[1:]) if self.after else (np.zeros_like(roll), roll)
             for state in (0, 1):
                 frames[state] += (before == state).sum(0)
@@ -55,10 +55,10 @@ class CountedKeys:
     def predict(self, examples: Examples) -> Predictions:
         """Nats of each frame [T], and the probabilities of its keys [T, K]."""
         said = []
-        for roll in map(_bits, examples.inputs):
+        for roll in map(bits, examples.inputs):
             before = _before(roll, 1) if self.after else np.zeros_like(roll)
             said.append(np.where(before == 1, self.chances[1], self.chances[0]))
-        return Predictions([_nats(p, roll) for p, roll in zip(said, map(_bits, examples.inputs))], said)
+        return Predictions([_nats(p, roll) for p, roll in zip(said, map(bits, examples.inputs))], said)
 
 
 class KeyRegression:
@@ -76,7 +76,7 @@ class KeyRegression:
         self.window, self.below, self.note = window, below, ""
 
     def fit(self, train: Examples) -> KeyRegression:
-        rolls = list(map(_bits, train.inputs))
+        rolls = list(map(bits, train.inputs))
         kept = max(1, int((np.cumsum([len(roll) for roll in rolls]) <= MOST_FRAMES).sum()))
         self.note = f"fitted to the first {kept:,} of {len(rolls):,} pieces" if kept < len(rolls) else ""
         self.weights = self._solved(rolls[:kept])
@@ -84,7 +84,7 @@ class KeyRegression:
 
     def predict(self, examples: Examples) -> Predictions:
         """Nats of each frame [T], and the probabilities of its keys [T, K]; with `below`, of keys after those below."""
-        rolls = list(map(_bits, examples.inputs))
+        rolls = list(map(bits, examples.inputs))
         if not rolls:
             return Predictions([], [])
         ends = np.cumsum([len(roll) for roll in rolls])[:-1]
@@ -153,11 +153,6 @@ def _minimised(x: sparse.csr_matrix, known: np.ndarray, first: np.ndarray, free:
     found = np.zeros(free.shape)
     found[free] = minimize(objective, first[free], jac=True, method="L-BFGS-B", options=ends).x
     return found
-
-
-def _bits(roll: Any) -> np.ndarray:
-    """uint8 [T, K]: 1 where a key is down."""
-    return (np.asarray(roll) > 0).astype(np.uint8)
 
 
 def _before(roll: np.ndarray, lag: int) -> np.ndarray:

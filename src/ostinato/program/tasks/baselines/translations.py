@@ -17,6 +17,7 @@ from ...data.spaces import plain_spaces
 from ..one_thread import one_thread
 from ..scored import targets_of
 from ..task import Baseline, Predictions
+from ..vocabulary import few_words
 from .extract import Bag, Weighed, letters, words
 from .word_table import WordTable
 
@@ -24,8 +25,6 @@ MOST_SOURCES = 120_000
 """Training sources among which the nearest is looked for."""
 BLOCK, FREQUENT = 128, 64
 """Sources at a time, and entries that so many training sources have that dense products are faster."""
-FEW_WORDS = 2
-"""A side of which most texts have at most so many words is compared by its characters."""
 
 
 class CopySource:
@@ -116,11 +115,6 @@ class WordByWord:
 
     def predict(self, examples: Examples) -> Predictions:
         return Predictions([self._table.translated(plain_spaces(str(source))) for source in examples.inputs])
-
-
-def few_words(texts: Sequence[str]) -> bool:
-    """Whether most texts have at most two words."""
-    return 2 * sum(len(text.split()) <= FEW_WORDS for text in texts) > len(texts)
 
 
 def for_translations() -> list[Baseline]:

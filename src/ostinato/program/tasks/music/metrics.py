@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...data.music.rolls import is_midi_key
 from ..intervals import Tally, Value, by_unit, ratio
 
 THRESHOLD = 0.5
@@ -76,6 +77,6 @@ def by_octave(rolls: Sequence[np.ndarray], said: Any, keys: Sequence[str]) -> di
 
 def midi_numbers(keys: Sequence[str]) -> np.ndarray | None:
     """int64 [K] of the names of keys; None where one is no whole number from 0 to 127."""
-    if not all(name.isdecimal() and name.isascii() and int(name) < 128 for name in keys):
+    if not all(map(is_midi_key, keys)):
         return None
     return np.array([int(name) for name in keys], np.int64)

@@ -15,6 +15,7 @@ from torch import nn
 from ....errors import InputError, phrase
 from ...data.examples import Examples
 from ...data.findings import many
+from ...data.music.rolls import bits
 from ...options import NetworkOptions
 from ..base import ScoredTask
 from ..baselines.rolls import for_rolls
@@ -64,7 +65,7 @@ class Music(ScoredTask):
             received = f"{examples.kind} of {len(examples.channels)} keys"
             remedy = "Give rolls with the keys of the training, in its order."
             raise InputError(phrase("music", "the rows", f"piano rolls of {len(self.keys)} keys", received, remedy))
-        rows = [np.concatenate([np.zeros((1, len(self.keys)), np.uint8), roll]) for roll in map(_bits, examples.inputs)]
+        rows = [np.concatenate([np.zeros((1, len(self.keys)), np.uint8), roll]) for roll in map(bits, examples.inputs)]
         runs = [run for row in rows if len(row) > 1 for run in _runs(row)]
         return Encoded(rows, _lengths(rows), training=Encoded(runs, _lengths(runs)))
 
@@ -138,11 +139,6 @@ class Music(ScoredTask):
     def from_json(cls, files: Mapping[str, Mapping[str, Any]]) -> Music:
         content = files["keys.json"]
         return cls([str(key) for key in content["keys"]], bool(content["joint"]))
-
-
-def _bits(roll: Any) -> np.ndarray:
-    """uint8 [T, K]: 1 where a key is down."""
-    return (np.asarray(roll) > 0).astype(np.uint8)
 
 
 def _runs(row: np.ndarray) -> list[np.ndarray]:

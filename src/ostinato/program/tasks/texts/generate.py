@@ -21,8 +21,9 @@ from ..baselines.item_ngrams import for_items
 from ..inputs import padded
 from ..intervals import Tally
 from ..scored import targets_of, truth_of
-from ..task import IGNORED, Baseline, Batch, Encoded, Predict, Predictions
+from ..task import IGNORED, Baseline, Batch, Encoded, Metric, Predict, Predictions
 from .conditions import Conditions
+from .exact_items import exact_match
 from .item_network import ItemNetwork
 from .items import LONGEST, framed, tally_of_items
 from .metrics import metric_named
@@ -113,6 +114,10 @@ class Generate(ScoredTask):
     def passes(self) -> int:
         """Passes over rows in which they are judged given and not given their condition."""
         return 1 + min(MOST_MARGINAL, len(self.conditions.counts)) if self.conditions.columns else 1
+
+    def metric_of_writing(self, network: nn.Module, examples: Examples) -> Metric | None:
+        """How many texts are written exactly as they are."""
+        return exact_match(self, network, examples)
 
     def without_condition(self, examples: Examples, predict: Predict) -> tuple[Predictions, str] | None:
         """The network's predictions of the items without their condition, and a note; None where there is no condition.

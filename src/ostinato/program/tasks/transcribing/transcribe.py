@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ....errors import InputError, phrase
 from ...data.examples import Examples
 from ...data.findings import many
-from ...options import NetworkOptions
+from ...options import NetworkOptions, is_beam
 from ..base import ScoredTask
 from ..baselines.transcripts import for_transcripts
 from ..inputs import SeriesInputs, TextInputs, inputs_from, inputs_of
@@ -133,6 +133,9 @@ class Transcribe(ScoredTask):
         places, log_p = aligned(logs, lengths, found)
         return replace(self._written(found), probabilities=np.exp(log_p)[:, None], alignments=places)
 
+    def search_with(self, network: nn.Module, beam: int, where: str) -> None:
+        self.beam = beam
+
     def calibrate(self, valid: Examples, predict: Predict) -> None:
         """Notes what the search gains over the most probable path on the validation rows; it corrects nothing."""
         if self.beam == 1 or valid.targets is None:
@@ -143,8 +146,8 @@ class Transcribe(ScoredTask):
         self.beam = beam
         found = self.score(valid, predict(encoded))
         self.remark = (
-            f"On the {len(valid)} validation rows the character error rate is {100 * path:.1f} % by the most probable "
-            f"path, {100 * found:.1f} % by the beam of {beam}."
+            f"On the {many(len(valid), 'validation row')} the character error rate is {100 * path:.1f} % by the most "
+            f"probable path, {100 * found:.1f} % by the beam of {beam}."
         )
 
     def tally(self, truth: Examples, predictions: Predictions) -> Tally:
@@ -171,7 +174,10 @@ class Transcribe(ScoredTask):
     def from_json(cls, files: Mapping[str, Mapping[str, Any]]) -> Transcribe:
         own = files["transcripts.json"]
         units = TranscriptUnits.from_json(own)
-        return cls(inputs_from(files), units, int(own["steps"]), int(own["beam"]), str(own["remark"]))
+        steps, beam = int(own["steps"]), int(own["beam"])
+        if steps < 1 or not is_beam(beam):
+            raise ValueError(f"{steps} steps of a frame and a beam of {beam}")
+        return cls(inputs_from(files), units, steps, beam, str(own["remark"]))
 
     def _logs(self, outputs: Tensor) -> np.ndarray:
         """float64 [F, B, V + 1]: log-probabilities."""

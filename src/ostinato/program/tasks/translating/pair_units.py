@@ -15,17 +15,18 @@ import numpy as np
 from ...data.spaces import plain_spaces
 from ...options import NetworkOptions
 from ..texts.units import TextUnits
+from ..vocabulary import few_words
 
 SOURCE = "source_"
 """Before the names of the files of the source's units."""
-MOST_WORDS_OF_STRINGS = 2
-"""A side of which most texts have at most so many words is read by its characters."""
 MANY_PAIRS, MANY_UNITS = 50_000, "bpe:8000"
 """From so many pairs on words are divided into parts; below, they are whole."""
 LEAST_OFTEN = 2
 """Occurrences in the training rows from which on a word has an entry; others teach the unknown entry."""
 LONGEST = 1000
 """Units of a side that are read; a longer one is cut, which is counted and said."""
+MOST_MEAN = 1e5
+"""Units of a target, and of a target over those of a source, at most in a folder that is opened."""
 MEASURED = 2000
 """Texts whose units are counted for the mean length of a side."""
 
@@ -76,13 +77,16 @@ class PairUnits:
 
     @classmethod
     def from_json(cls, files: Mapping[str, Mapping[str, Any]]) -> PairUnits:
-        """What `to_json` gave."""
+        """What `to_json` gave. Raises ValueError for mean lengths that no texts have: they bound a search."""
         target, source = (
             TextUnits.from_json(files.get(f"{side}tokenizer.json") or files[f"{side}vocabulary.json"])
             for side in ("", SOURCE)
         )
         lengths = files["lengths.json"]
-        return cls(source, target, float(lengths["per_unit"]), float(lengths["mean"]))
+        per_unit, mean = float(lengths["per_unit"]), float(lengths["mean"])
+        if not (0 <= per_unit <= MOST_MEAN and 0 <= mean <= MOST_MEAN):
+            raise ValueError(f"mean lengths of {per_unit:g} and {mean:g} units")
+        return cls(source, target, per_unit, mean)
 
 
 def _mean_length(units: TextUnits, texts: Sequence[str]) -> float:
@@ -93,7 +97,6 @@ def _mean_length(units: TextUnits, texts: Sequence[str]) -> float:
 
 def usual_unit(texts: Sequence[str]) -> str:
     """char for texts of which most have at most two words, such as names; parts of words where there are many rows."""
-    short = sum(len(text.split()) <= MOST_WORDS_OF_STRINGS for text in texts)
-    if 2 * short > len(texts):
+    if few_words(texts):
         return "char"
     return "word" if len(texts) < MANY_PAIRS else MANY_UNITS

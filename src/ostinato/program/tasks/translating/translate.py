@@ -29,6 +29,10 @@ from .network import Hypotheses, Translated, TranslationNetwork
 from .pair_units import LONGEST, PairUnits
 from .search import Output, Search, search
 
+MOST_SCORES = 1 << 26
+"""Scores of hypotheses that a search has in memory at once, 256 MiB; the rows of a batch are searched in parts that
+have no more."""
+
 
 class Translate(ScoredTask):
     """The task of a text for a text."""
@@ -119,7 +123,7 @@ class Translate(ScoredTask):
     def decode(self, outputs: Translated, batch: Batch) -> Predictions:
         """The translations that the most probable unit at each step makes."""
         found, which = self._found(outputs, batch, 1)
-        return Predictions([self.units.target.decode(found[k].units) for k in which])
+        return Predictions([self._text(found[k]) for k in which])
 
     def answer(self, network: nn.Module, outputs: Translated, batch: Batch, quick: bool) -> Predictions:
         """The translations that a beam finds, with their alignments [U, T]; with `quick` what `decode` gives."""
@@ -127,8 +131,16 @@ class Translate(ScoredTask):
             return self.decode(outputs, batch)
         found, which = self._found(outputs, batch, outputs.network.beam)
         aligned = self._alignments(outputs, batch, found, which)
-        values = [self.units.target.decode(found[k].units) for k in which]
+        values = [self._text(found[k]) for k in which]
         return Predictions(values, alignments=None if aligned is None else [aligned[k] for k in which])
+
+    def search_with(self, network: Any, beam: int, where: str) -> None:
+        """The number is an attribute of the network."""
+        network.beam = beam
+
+    def _text(self, output: Output) -> str:
+        """A translation as it is compared with its references: the space before its first word is no part of it."""
+        return self.units.target.decode(output.units).strip()
 
     def _found(self, outputs: Translated, batch: Batch, beam: int) -> tuple[list[Output], list[int]]:
         """The outputs of the different sources of a batch, and the place among them of each row's."""
@@ -139,7 +151,12 @@ class Translate(ScoredTask):
         first = [which.index(k) for k in range(len(place))]
         limits = [self.units.limit(lengths[row]) for row in first]
         how = Search(self.mark, (UNKNOWN,), beam, outputs.network.length_penalty)
-        return search(Hypotheses(outputs.of(torch.tensor(first))), limits, how), which
+        most = max(1, MOST_SCORES // (beam * (self.mark + 1)))
+        found: list[Output] = []
+        for begin in range(0, len(first), most):
+            some = torch.tensor(first[begin : begin + most])
+            found += search(Hypotheses(outputs.of(some)), limits[begin : begin + most], how)
+        return found, which
 
     def _alignments(
         self, outputs: Translated, batch: Batch, found: Sequence[Output], which: Sequence[int]

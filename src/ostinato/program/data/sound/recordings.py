@@ -17,12 +17,12 @@ from ..examples import Source
 from ..findings import many
 from ..refusals import listed, refused
 from .clips import Clip
-from .log_mel import channel_names, log_mel, most_mels
+from .log_mel import Frames, channel_names, log_mel, most_mels
 from .signals import HIGHEST, LOWEST, at_rate, refuse_large, signal_of
 
 
 @dataclass
-class Listener:
+class RecordingReader:
     """Reads recordings at one rate, that of the first where none is given."""
 
     rate: int | None
@@ -40,14 +40,14 @@ class Listener:
     digests: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, options: DataOptions) -> Listener:
+    def of(cls, options: DataOptions) -> RecordingReader:
         """From --rate and --mels. Raises InputError for a rate that no recording is read at."""
         if options.rate is not None and not LOWEST <= options.rate <= HIGHEST:
             expected = f"from {LOWEST:,} to {HIGHEST:,} samples a second"
             raise refused("read", "--rate", expected, f"{options.rate:,}", "Speech needs 8000 to 16000.")
         return cls(options.rate, options.mels)
 
-    def listen(self, clip: Clip) -> np.ndarray:
+    def read(self, clip: Clip) -> np.ndarray:
         """[T, M] float32 of a recording.
 
         Raises InputError, with its place in the user's files, for a recording that cannot be used.
@@ -64,7 +64,9 @@ class Listener:
             if signal.rate != self.rate:
                 self.resampled[signal.rate] += 1
             self.absolute += Path(clip.name).is_absolute()
-            self.frames[clip.path] = log_mel(at_rate(signal, self.rate), self.rate, self.mels)
+            samples = at_rate(signal, self.rate)
+            _refuse_short(len(samples), self.rate, clip)
+            self.frames[clip.path] = log_mel(samples, self.rate, self.mels)
             self.digests[clip.path] = digest
         return self.frames[clip.path]
 
@@ -107,6 +109,14 @@ class Listener:
         folder = Path(commonpath(parents)) if _one_drive(parents) else Path(parents[0])
         digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
         return Source(folder, digest, len(clips), 0, f"{self.rate} samples a second")
+
+
+def _refuse_short(count: int, rate: int, clip: Clip) -> None:
+    """A recording of one frame at its own rate can be some samples shorter at another, as both frames are rounded."""
+    least = Frames.at(rate).window
+    if count < least:
+        expected = f"of at least {least:,} samples at {rate:,} a second, the length of a frame"
+        raise clip.refuse(expected, f"{count:,}", "Leave the row out.")
 
 
 def _one_drive(parents: Sequence[str]) -> bool:

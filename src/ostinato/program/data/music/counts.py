@@ -9,7 +9,7 @@ from .rolls import HIGHEST, LOWEST
 
 
 @dataclass(frozen=True)
-class Heard:
+class Counts:
     """Counts of one or several files."""
 
     notes: int = 0
@@ -31,8 +31,8 @@ class Heard:
     silent: int = 0
     """Frames between the last note and the end of the file."""
 
-    def __add__(self, other: Heard) -> Heard:
-        return Heard(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Heard)))
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)))
 
     def sentences(self, grid: int) -> list[str]:
         """What is to be said of files that were read with `grid` steps of a beat."""

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.examples import Examples
-from ..tasks.intervals import Tally, by_unit, ratio
-from ..tasks.scored import metrics_of
-from ..tasks.task import Metric
-from ..tasks.texts.items import framed
-from ..tasks.texts.units import UNKNOWN
+from ...data.examples import Examples
+from ..intervals import Tally, by_unit, ratio
+from ..scored import metrics_of
+from ..task import Metric
+from .items import framed
+from .units import UNKNOWN
 
 NAME = "exact_match"
 ROWS = 256
@@ -27,9 +27,9 @@ ROWS = 256
 def exact_match(task: Any, network: nn.Module, examples: Examples) -> Metric | None:
     """The share of rows whose text is what the network writes at temperature 0, given their condition.
 
-    None for another task, and without a condition: then every row would be given the same text.
+    None without a condition: then every row would be given the same text.
     """
-    if task.name != "generate" or not task.conditions.columns or examples.targets is None or not len(examples):
+    if not task.conditions.columns or examples.targets is None or not len(examples):
         return None
     rows = [framed(str(text), task.units)[1:] for text in examples.targets]
     given = task.conditions.encode(examples)
