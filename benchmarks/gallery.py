@@ -89,11 +89,16 @@ def run(only: Sequence[str], folder: Path, images: Path) -> None:
 
 
 def command(line: str) -> None:
-    """Runs `ostinato …`, a training without what no picture shows; 1, no certain gain, is no failure."""
-    words = [sys.executable, "-m", "ostinato", *shlex.split(line)[1:]]
+    """Runs `ostinato …`, or `echo TEXT | ostinato …`; a training without what no picture shows.
+
+    The status 1, no certain gain, is no failure.
+    """
+    spoken, _, called = line.rpartition("|") if line.startswith("echo ") else ("", "", line)
+    typed = " ".join(shlex.split(spoken)[1:]) + "\n"
+    words = [sys.executable, "-m", "ostinato", *shlex.split(called)[1:]]
     words += ["--no-lens", "--no-baselines", "--quiet"] if words[3] == "train" else []
     print(line, flush=True)
-    if subprocess.run(words, check=False).returncode not in (0, 1):
+    if subprocess.run(words, check=False, input=typed, text=True).returncode not in (0, 1):
         raise SystemExit(f"{line}: failed")
 
 

@@ -13,6 +13,7 @@ import ostinato
 from ostinato.lens.render.plots.style import GRID, SHADES, SMALL, WIDTH, styled
 from ostinato.program.data.examples import Examples
 from ostinato.program.data.music.midi import piece_of
+from ostinato.program.data.music.rolls import GRID_OF_ROLLS
 from ostinato.program.page.forecast_pictures import Fan, fan_picture
 from ostinato.program.page.pictures import numbers_picture
 from ostinato.program.page.spikes import spikes_picture
@@ -140,7 +141,7 @@ def music_picture() -> Figure:
     """The keys of new.mid, frame by frame."""
     path = Path("new.mid")
     config = open_model(Path("broken-model")).config.options.data
-    roll = piece_of(path.read_bytes(), path, config.grid).roll
+    roll = piece_of(path.read_bytes(), path, config.grid or GRID_OF_ROLLS).roll
     lowest, highest = 40, 77
     figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
     axes = figure.subplots()

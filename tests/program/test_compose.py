@@ -1,5 +1,6 @@
 """New frames after a prompt: what is read and drawn, the names of the files, and how much the training pieces have."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_a_prompt_is_read_in_the_keys_of_the_model(tmp_path):
     ]
     found = prompt_of(tmp_path / "start.mid", ["64", "60"], 2)
     assert found.roll.tolist() == [[0, 1], [0, 1], [1, 0]]
+    (tmp_path / "start.mid.gz").write_bytes(gzip.compress((tmp_path / "start.mid").read_bytes()))
+    assert np.array_equal(prompt_of(tmp_path / "start.mid.gz", ["64", "60"], 2).roll, found.roll)
     assert prompt_of(None, PIANO, 4).roll.shape == (0, 88)
 
 

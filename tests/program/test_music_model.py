@@ -1,7 +1,11 @@
 """Music from rolls to a folder and back, by the estimator, and what its report page shows."""
 
+<<<<<<< HEAD
 from dataclasses import replace
 
+=======
+import mido
+>>>>>>> fix2
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -15,6 +19,7 @@ from ostinato.program.page.rolls import chosen, key_name, notes, rolls_picture, 
 from ostinato.program.running.evaluate import TABLES
 from ostinato.program.tasks.music.metrics import by_octave
 from ostinato.program.tasks.task import Predictions
+from program.commands import ostinato as ostinato_command
 from program.tasks.made_rolls import KEYS, noise, periodic
 
 SMALL = {"hidden": 24, "dropout": 0.0, "batch": 8, "learning_rate": 0.04, "valid_share": 0.2}
@@ -46,6 +51,15 @@ def test_the_estimator_is_cloned_and_cross_validated():
     found = cross_val_score(made, noise([5] * 6).inputs, cv=2)
     assert np.isfinite(found).all() and (found < 0).all()
     assert made.get_params()["chords"] == "apart"
+
+
+def test_a_saved_model_writes_a_beat_for_each_frame(tmp_path):
+    rolls = [np.pad(roll, ((0, 0), (40, 42))) for roll in noise([9] * 6).inputs]
+    ostinato.MusicModel(hidden=4, updates=1).fit(rolls).save(tmp_path / "model")
+    out = tmp_path / "new.mid"
+    ended = ostinato_command(tmp_path, "generate", "model", "--length", 5, "--out", out)
+    assert ended.status == 0, ended.err
+    assert mido.MidiFile(out).length == 2.5  # seconds of 5 beats, 120 of which are a minute
 
 
 def test_a_piece_of_one_frame_has_no_nats(model):

@@ -57,7 +57,7 @@ class DataOptions:
     audio: str | None = _flag(None, "The column of paths of recordings, relative to the file.")
     rate: int | None = _flag(None, "Samples a second at which recordings are read. [default: the training's first]")
     mels: int = _flag(40, "Bands of the mel spectrum of a recording.")
-    grid: int = _flag(4, "Frames of a beat: MIDI files are divided into so many, and piano rolls have them.")
+    grid: int | None = _flag(None, "Frames of a beat of music. [default: 4 with MIDI files, 1 of piano rolls alone]")
     split_seed: int = _flag(0, "Of the split by hash; the same seed puts a row into the same part.")
 
 
@@ -259,9 +259,10 @@ def _check(where: str, made: TrainOptions) -> None:
     """Refuses numbers that no training can use."""
     network, fit, data = made.network, made.fit, made.data
     whole: list[tuple[Any, str]] = [(network, name) for name in ("hidden", "layers", "embedding", "vocabulary")]
-    whole += [(fit, "patience"), (fit, "k1"), (data, "mels"), (data, "grid")]
+    whole += [(fit, "patience"), (fit, "k1"), (data, "mels")]
     optional = [
         (data, "rate"),
+        (data, "grid"),
         (fit, "batch"),
         (fit, "k2"),
         (fit, "threads"),

@@ -42,6 +42,21 @@ def test_the_grid_divides_the_beat(tmp_path):
     assert len(read(DataOptions(paths=(tmp_path / "a.mid",), grid=2)).examples.inputs[0]) == 4
 
 
+def test_without_a_grid_a_beat_has_four_frames_and_one_in_rolls_alone(tmp_path):
+    write(tmp_path / "tunes", a=[(60, 1), (62, 1)])
+    np.savez(tmp_path / "b.npz", roll=np.ones((3, 88)))
+    grids = [
+        read(DataOptions(paths=paths, **options)).options.grid
+        for paths, options in [
+            ((tmp_path / "tunes",), {}),
+            ((tmp_path / "b.npz", tmp_path / "tunes" / "a.mid"), {}),
+            ((tmp_path / "b.npz",), {}),
+            ((tmp_path / "b.npz",), {"grid": 2}),
+        ]
+    ]
+    assert grids == [4, 4, 1, 2]
+
+
 def test_a_folder_holds_pieces_and_its_folders_may_be_the_parts(tmp_path):
     write(tmp_path / "tunes", a=[(60, 1)], b=[(62, 1)])
     write(tmp_path / "tunes" / "more", c=[(64, 1)])

@@ -259,6 +259,10 @@ def test_the_advice_is_about_the_slope_of_the_last_evaluations():
     )
     assert "largest" not in advice(perfect, "updates", "chrF", True)
     assert "largest value, 100." in advice([*perfect, line(60, 100.0)], "updates", "chrF", True)
+    assert advice([*flat, line(60, 0.0)], "updates", "character error rate", False) == (
+        "More time would probably not have helped: character error rate on validation rows reached its smallest value, "
+        "0."
+    )
     assert "raise --minutes" in advice(flat[:2], "minutes", "accuracy", True)
 
 

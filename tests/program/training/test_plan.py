@@ -186,3 +186,14 @@ def test_patience_ends_a_fit_whose_metric_no_longer_improves(monkeypatch):
     found, seconds = machine.run(4, patience=4)
     assert found.stopped == "patience" and len(found.history) == 5
     assert "More time would not have helped" in found.advice and seconds < 200
+
+
+def test_patience_ends_a_fit_whose_metric_can_be_no_better_though_its_loss_falls(monkeypatch):
+    monkeypatch.setattr("ostinato.program.training.plan.LEAST_WAIT", 1)
+    machine = Machine(row=0.05)
+    machine.task.score = lambda truth, predictions: 1.0
+    machine.task.loss = lambda outputs, batch: (outputs - 1).square().mean()
+    found, _ = machine.run(4, patience=4)
+    assert found.stopped == "patience" and len(found.history) == 5
+    losses = [e.valid_loss for e in found.history]
+    assert sum(e.best for e in found.history) > 1 and [e for e in found.history if e.best][-1].valid_loss == min(losses)

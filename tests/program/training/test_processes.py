@@ -3,6 +3,7 @@
 import pytest
 
 from program.training.in_ranks import run_jobs
+from program.training.rank_jobs import KINDS
 
 pytestmark = [pytest.mark.slow]
 JOBS = {
@@ -29,7 +30,7 @@ def result(ended, name):
 def test_a_global_step_and_ten_of_sgd_are_those_of_one_process_for_all_tasks(ended, name):
     """Shards are ragged, 7 rows or streams for 2 or 3 ranks, and empty with 1 row."""
     found = result(ended, name)
-    assert len(found) == 20
+    assert len(found) == 2 * len(KINDS)
     worst = {kind: max(errors) for kind, errors in found.items()}
     assert max(worst.values()) < 1e-4, worst
     assert max(errors[0] for errors in found.values()) > 0  # another order of sums: two computations were compared
@@ -61,7 +62,7 @@ def test_streams_are_resumed_by_every_rank_with_its_own_states(ended):
 
 def test_predictions_that_ranks_share_have_the_bits_of_one_process(ended):
     found = result(ended, "shared_predictions")
-    assert len(found) == 10 and all(found.values()), found
+    assert len(found) == len(KINDS) and all(found.values()), found
 
 
 def test_ranks_that_begin_with_other_weights_or_rows_are_refused_once(ended):

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..data.examples import Origin
 from ..data.findings import many
+from ..data.music.rolls import GRID_OF_ROLLS
 from ..data.music.write import keys_to_write, midi_of
 from ..storage import write_bytes
 from ..training.seeds import derived
@@ -62,7 +63,7 @@ def compose(opened: Model, request: MusicRequest, folder: Path) -> Composed:
     Raises InputError for a prompt that cannot be read, and for names of files that are there already.
     """
     task: Any = opened.task
-    grid = opened.config.options.data.grid
+    grid = opened.config.options.data.grid or GRID_OF_ROLLS  # a model that Python trained on rolls has none
     request.checked()
     keys_to_write(task.keys, WHERE)
     files = names_of(request, folder)

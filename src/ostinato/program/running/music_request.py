@@ -26,7 +26,7 @@ class MusicRequest:
     """What is to be written."""
 
     prompt: Path | None = None
-    """A MIDI file."""
+    """A MIDI file, or one that is compressed as .gz."""
     out: Path | None = None
     """A new MIDI file; None: a name is chosen."""
     length: int = 300
@@ -66,7 +66,7 @@ def prompt_of(path: Path | None, keys: Sequence[str], grid: int) -> Prompt:
     """
     if path is None:
         return Prompt(np.zeros((0, len(keys)), np.uint8))
-    if path.suffix.lower() not in ENDS:
+    if bounded.ending(path) not in ENDS:
         remedy = "Write --prompt start.mid, say."
         raise InputError(phrase(WHERE, "--prompt", "a MIDI file, for music", repr(str(path)), remedy))
     piece = piece_of(bounded.read_bytes(path)[0], path, grid)

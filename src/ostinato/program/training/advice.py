@@ -16,16 +16,23 @@ OF_HUNDRED = ("chrF", "BLEU")
 """Metrics whose largest value is 100."""
 
 
+def limit_of(metric: str, higher_is_better: bool) -> float:
+    """The best value that a metric can have, by its name in words: 0 where lower is better, else 1 or 100."""
+    if not higher_is_better:
+        return 0.0
+    return 100.0 if metric in OF_HUNDRED else 1.0
+
+
 def advice(history: Sequence[Evaluation], stopped: str, metric: str, higher_is_better: bool) -> str:
     """One sentence, from the best values of the metric, and of the loss, before and within the last evaluations.
 
     metric            its name in words
-    higher_is_better  whether it is; the largest value of every such metric is 1, of chrF and BLEU 100
+    higher_is_better  whether it is
     """
     sign = 1 if higher_is_better else -1
-    most = 100 if metric in OF_HUNDRED else 1
-    if higher_is_better and max((e.metric for e in history), default=0.0) >= most:
-        reached = f"reached its largest value, {most}."
+    limit = limit_of(metric, higher_is_better)
+    if any(e.metric == limit for e in history):
+        reached = f"reached its {'largest' if higher_is_better else 'smallest'} value, {limit:g}."
         return f"More time would probably not have helped: {metric} on validation rows {reached}"
     trained = [e for e in history if e.update]
     if len(trained) < 2:

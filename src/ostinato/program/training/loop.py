@@ -19,7 +19,7 @@ from ..digest import weights_sha256
 from ..options import FitOptions
 from ..tasks.metric_names import title_of
 from ..tasks.task import Predictions, Task
-from .advice import advice
+from .advice import advice, limit_of
 from .evaluate import predict_shared, to_device
 from .feeds import feed_of
 from .plan import Plan, Speed, of_time, of_updates, repeated
@@ -259,7 +259,14 @@ class Loop:
         return next((e for e in reversed(self.history) if e.best), None)
 
     def _stale(self) -> int:
-        """Evaluations since the best."""
+        """Evaluations since the best; where no metric can be better, since the first with that metric.
+
+        Among equal metrics a lower loss is better, and the loss may fall for long after the last error.
+        """
+        limit = limit_of(title_of(self.task.metric), self.higher_is_better)
+        first = next((k for k, e in enumerate(self.history) if e.metric == limit), None)
+        if first is not None:
+            return len(self.history) - 1 - first
         return next(k for k, e in enumerate(reversed(self.history)) if e.best)
 
     # Time and state.

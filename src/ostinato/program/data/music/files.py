@@ -25,7 +25,7 @@ from ..time.asked import refuse_other_options
 from .arrays import ROLLS, Pieces, holds_rolls, pieces_of_mat, pieces_of_npz
 from .counts import Counts
 from .midi import piece_of
-from .rolls import PIANO
+from .rolls import GRID_OF_MIDI, GRID_OF_ROLLS, PIANO
 
 MIDI = (".mid", ".midi")
 OF_COLUMNS = ("target", "text", "series", "features", "columns", "group", "encoding", "given", "label_separator")
@@ -106,7 +106,8 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
         reading = infer(Seen("music", names, options, f"{names} {'holds' if len(files) == 1 else 'hold'} notes"))
     refuse_other_options(options, "music", names)
     by_file = options.valid is not None or options.test is not None
-    grid, found = options.grid, Found()
+    usual = GRID_OF_MIDI if any(path.is_dir() or bounded.ending(path) in MIDI for path, _ in files) else GRID_OF_ROLLS
+    grid, found = options.grid or usual, Found()
     for path, part in files:
         if path.is_dir():
             _add_folder(found, path, part if by_file else "", grid)
@@ -129,7 +130,7 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
         parts=_parts(found, names) if with_target else None,
     )
     because = f"The task is music: {reading.because}."
-    return DataSet(examples, "music", because, found.sources, notes, (), replace(options, task="music"))
+    return DataSet(examples, "music", because, found.sources, notes, (), replace(options, task="music", grid=grid))
 
 
 def _midi_in(folder: Path) -> list[Path]:

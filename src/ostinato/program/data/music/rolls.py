@@ -21,6 +21,9 @@ MIDI_KEYS = 128
 MOST_FRAMES = 100_000
 """Frames of a piece at most: 16ths at 120 beats a minute would last 3.5 hours."""
 
+GRID_OF_MIDI, GRID_OF_ROLLS = 4, 1
+"""Frames of a beat where --grid is not given: of data with MIDI files, and of piano rolls alone."""
+
 
 def key_names(count: int) -> tuple[str, ...]:
     """[K] names: MIDI numbers where a roll has the 88 keys of a piano or the 128 of MIDI, else key_1, key_2, …"""
