@@ -1,11 +1,8 @@
 """Music from rolls to a folder and back, by the estimator, and what its report page shows."""
 
-<<<<<<< HEAD
 from dataclasses import replace
 
-=======
 import mido
->>>>>>> fix2
 import numpy as np
 import pytest
 from sklearn.base import clone
