@@ -56,7 +56,7 @@ DATA = {
     "fill": (a_text, "data.txt", ("--task", "fill", "--unit", "word", "--test-share", 0.4)),
     "translate": (pairs, "data.csv", ("--text", "source", "--target", "target", "--task", "translate", *MORE)),
     "transcribe": (strokes, "data.csv", ("--text", "keys", "--target", "text", "--task", "transcribe", *MORE)),
-    "music": (rolls, "data.npz", ()),
+    "music": (rolls, "data.npz", ("--test-share", 0.4)),
 }
 """Task → what writes a file of it, its name, and the options."""
 
