@@ -74,6 +74,7 @@ def run_line(line, monkeypatch):
     return status, out.getvalue(), err.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PROGRAM)
 def test_the_commands_and_the_python_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

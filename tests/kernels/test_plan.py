@@ -133,6 +133,7 @@ def emitted(cell: Cell) -> list[tuple]:
     ]
 
 
+@pytest.mark.slow
 def test_kernels_follow_from_the_canonical_text():
     """Equal cells share kernels, whatever the order in which their equations were traced."""
     made = (
@@ -147,6 +148,7 @@ def test_kernels_follow_from_the_canonical_text():
         assert again == cell and emitted(again) == emitted(cell), cell.name
 
 
+@pytest.mark.slow
 def test_kernels_do_not_depend_on_the_order_of_sets():
     """The same code in processes that hash differently, since one may load what the other has compiled."""
     script = (

@@ -320,6 +320,7 @@ def test_float32_and_float64_are_what_is_supported():
 # Cells nobody wrote
 
 
+@pytest.mark.slow
 @settings(
     derandomize=True, max_examples=10, deadline=None, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -61,6 +61,7 @@ def by_reference(monkeypatch):
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_kernels_draw_what_the_reference_draws(data):

@@ -65,6 +65,7 @@ def run(script, cache):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_process_with_a_read_only_cache_compiles_nothing_after_warmup(tmp_path):
     made, compiled, again, after_use = run(FILL, tmp_path)
     # What sorts rows, what threads meet in; two cells: forward, forward that keeps, backward.

@@ -5,7 +5,8 @@ import torch
 
 import ostinato
 from ostinato.program.running.clock import SLOWEST, clock_from_now, slowness
-from ostinato.program.running.train import report_seconds
+from ostinato.program.running.train import evaluations_after, report_seconds
+from ostinato.program.tasks.registry import TASKS
 
 
 def test_work_is_slower_by_as_much_as_other_processes_take_of_the_processor():
@@ -18,6 +19,13 @@ def test_a_clock_from_now_begins_at_zero():
     times = iter([100.0, 100.0, 107.5])
     clock = clock_from_now(lambda: next(times))
     assert [clock(), clock()] == [0.0, 7.5]
+
+
+def test_judging_is_counted_in_evaluations_of_the_rows_that_a_fit_reads():
+    rows, translations = object.__new__(TASKS["classify"]), object.__new__(TASKS["translate"])
+    assert evaluations_after(rows, 100, 400) == 4.0
+    assert evaluations_after(translations, 100, 400) == 12.0  # a beam takes three times as long
+    assert evaluations_after(translations, 16_000, 12_000) == 72.0  # a fit reads 500 of the validation rows
 
 
 @pytest.mark.parametrize(("both", "seconds"), [(False, 4.5), (True, 7.5)])

@@ -61,6 +61,7 @@ DATA = {
 """Task → what writes a file of it, its name, and the options."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", DATA)
 def test_every_task_compares_cells_over_seeds_in_pairs(task, tmp_path):
     make, name, options = DATA[task]

@@ -105,7 +105,7 @@ def test_a_private_model_compares_with_the_file_as_it_is_and_its_folder_holds_no
     write_letters(tmp_path / "words.csv")
     words = ("train", "words.csv", "--target", "word", "--given", "letter", "--updates", 20, "--private", *SMALL)
     ended = ostinato(tmp_path, *words, "--out", "model")
-    assert ended.status == 0, ended.err
+    assert ended.status == 1, ended.err  # one text is left to test: without an interval no gain is certain
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert not names & {"predictions.csv", "samples.jsonl"}
     assert "Written items" not in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")

@@ -152,6 +152,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_command_is_resumed_to_the_same_hash(place):
     ostinato(place, *COMMAND, *SMALL[:-1], "whole")

@@ -64,6 +64,9 @@ def read(options: DataOptions, with_target: bool = True) -> DataSet:
     """
     if not options.paths:
         raise refused("read", "the data", "at least one file or folder", "none", "Such as: reviews.csv")
+    for path in (*options.paths, options.valid, options.test):
+        if path is not None:
+            bounded.local(Path(path))
     try:
         if are_texts(options):
             names = listed(Path(path).name for path in options.paths)

@@ -28,7 +28,7 @@ from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
-from ..tasks.task import Metric, Predictions
+from ..tasks.task import Metric, Predictions, Task
 from ..tasks.translating.pair_units import SOURCE
 from ..training.devices import check_device
 from ..training.evaluate import predict_shared
@@ -262,16 +262,15 @@ def around(
     folder  None on other ranks than 0, which write and show nothing
     """
     options, prepared = ready.options, ready.prepared
-    per_row = len(prepared.test) / max(1, len(prepared.valid.examples))
+    after = evaluations_after(prepared.task, len(prepared.valid.examples), len(prepared.test))
     metric = prepared.task.metric
     kept = None if options.run.private else folder
     samples = None if folder is None else samples_of(prepared.task, network, kept, prepared.valid.examples)
-    passes = prepared.task.passes  # over the test rows: some tasks also judge what a condition gains
     seconds = report_seconds(network, options.run.lens) * slowness(begin.clock(), begin.processor_clock())
     return Surroundings(
         clock=begin.clock,
         seconds_left=lambda: 60 * options.fit.minutes - begin.clock(),
-        reserve=lambda evaluation: seconds + evaluation * (passes * per_row + 1),
+        reserve=lambda evaluation: seconds + evaluation * (after + 1),
         listener=Listening(begin.progress, metric, samples),
         interruption=stop,
         folder=None if folder is None else folder / RESUME,
@@ -279,6 +278,15 @@ def around(
         settings=begin.settings,
         world=begin.world,
     )
+
+
+def evaluations_after(task: Task, valid: int, test: int) -> float:
+    """What judging a network on the test rows takes, in evaluations of the fit.
+
+    An evaluation reads at most `most_judged` of the validation rows; some tasks judge test rows in several passes.
+    """
+    judged = valid if task.most_judged is None else min(valid, task.most_judged)
+    return task.passes * test / max(1, judged)
 
 
 def report_seconds(network: nn.Module, lens: bool) -> float:

@@ -158,7 +158,7 @@ class Task(Protocol):
 
     @property
     def passes(self) -> int:
-        """Passes over the test rows in which the network is judged. Optional: 1."""
+        """Evaluations of a fit that judging as many rows takes: of several passes, of a longer search. Optional: 1."""
 
     @classmethod
     def encode_from(cls, train: Examples, options: NetworkOptions) -> Task:

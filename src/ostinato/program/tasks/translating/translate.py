@@ -64,6 +64,11 @@ class Translate(ScoredTask):
         """A search takes longer than a loss."""
         return 500
 
+    @property
+    def passes(self) -> int:
+        """The search of five hypotheses takes about three times as long as the quick one."""
+        return 3
+
     def encode(self, examples: Examples) -> Encoded:
         """Rows are (source, target or None): a source has a mark where it is empty, a target has one at its end."""
         empty, end = np.array([len(self.units.source)], np.int32), np.array([self.mark], np.int32)
