@@ -93,6 +93,9 @@ TASKS: tuple[RealTask, ...] = (
             Published("BiLSTM of words, no vectors, on UD 1.2", ".921", "cdg720/bilstm-tagging, Plank 2016"),
             Published("BiLSTM of words and characters, on UD 1.2", ".9516", "stefan-it/flair-pos-tagging, Plank 2016"),
         ),
+        "Unknown words are 9 % of the test words, whose share has an interval of about two points with the aim inside. "
+        "Half of the words seen once are read as unknown in training, and the characters of each word by a layer of "
+        "their own. The figures on UD 1.2 are of another treebank.",
     ),
     RealTask(
         "names",
@@ -106,7 +109,9 @@ TASKS: tuple[RealTask, ...] = (
             Published("naive Bayes on 1 to 4 characters: accuracy", ".826", _COUNTED),
             Published("naive Bayes on 1 to 4 characters: macro F1", ".538", _COUNTED),
         ),
-        "Figures that other programs print are of rows that were trained on, or of splits with a name in both parts.",
+        "Figures that other programs print are of rows that were trained on, or of splits with a name in both parts. "
+        "The accuracy passes naive Bayes; macro F1, the mean over 18 classes of which some have fewer than 20 test "
+        "rows, is 0.002 below its aim, with one seed.",
     ),
     RealTask(
         "JapaneseVowels",

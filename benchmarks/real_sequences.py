@@ -56,6 +56,7 @@ _LJM = "ljm565/neural-machine-translator-GRU, README"
 
 def _translation(name: str, title: str, published: tuple[Published, ...], **options: str) -> RealTask:
     note = (
+        "The aims are our own. "
         "No figure of others is comparable: they are of other splits, of lower-cased words, or of one reference. Here "
         "each held-out English sentence is translated once and judged by all its French sentences; the signatures are "
         "in metrics.json of the model folder and on its page."
@@ -118,7 +119,9 @@ SEQUENCE_TASKS = (
             Published("agree with the last noun, where a noun of the other number is between", ".34", "counted"),
         ),
         "The model has read plays of about 1600 and judges text of the web: the aim, the last noun, is not its own "
-        "domain. Each pair is judged by which form of the verb has the larger probability.",
+        "domain. Each pair is judged by which form of the verb has the larger probability. A run of 1,200 updates "
+        "gave 0.547: at 1.7 nats a character the model has learned spelling, not "
+        "agreement. On made sentences a model of words learns it whole: docs/agreement.md.",
         ("nats_per_character",),
         Asked(treebank, agreed),
     ),
