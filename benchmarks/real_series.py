@@ -141,8 +141,8 @@ SERIES_TASKS = (
         _lower(mase=0.45),
         (Published("seasonal naive with drift, the last 12 months alone", ".436", _COUNTED),),
         "One network, trained before the first of the 36 origins, forecasts all of them: the published figure is of "
-        "the last origin alone, fitted up to it. Five guesses that the network corrects, logarithms, a linear map, smaller "
-        "corrections and lengths of the context were tried: docs/decisions.md.",
+        "the last origin alone, fitted up to it. Five guesses that the network corrects, logarithms, a linear map, "
+        "smaller corrections and lengths of the context were tried: docs/decisions.md.",
         ERRORS,
     ),
     _sunspots(1921, 1955, 0.126, ".126"),
