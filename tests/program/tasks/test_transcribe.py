@@ -260,7 +260,7 @@ def test_keys_of_a_telephone_become_texts_with_doubled_letters():
 
 @pytest.mark.slow
 def test_spoken_digits_of_tones_are_written_as_words():
-    task, network, _ = trained(digits(200), digits(20, 1), 120, hidden=32)
+    task, network, _ = trained(digits(400), digits(20, 1), 240, hidden=64)
     test = digits(50, 2)
     found = predict(task, network, task.encode(test))[0]
     assert task.steps > 1 and task.score(test, found) < 0.02
