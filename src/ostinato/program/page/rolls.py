@@ -88,7 +88,7 @@ def rolls_picture(rolls: Sequence[Roll], keys: Sequence[str]) -> Figure:
     """Time from left to right, keys from below; one field a piece, with the keys that any of them has."""
     used = np.flatnonzero(np.any([(roll.true > 0).any(0) | (roll.said > 0.5).any(0) for roll in rolls], 0))
     low, high = (max(0, int(used[0]) - 1), min(len(keys), int(used[-1]) + 2)) if len(used) else (0, len(keys))
-    figure = Figure(figsize=(WIDTH, 0.6 + len(rolls) * (0.9 + 0.045 * (high - low))), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.2 + len(rolls) * (0.9 + 0.045 * (high - low))), layout="constrained")
     fields = figure.subplots(len(rolls), 1, squeeze=False)[:, 0]
     for axes, roll in zip(fields, rolls, strict=True):
         said = roll.said[:, low:high].T
@@ -100,7 +100,7 @@ def rolls_picture(rolls: Sequence[Roll], keys: Sequence[str]) -> Figure:
         _named(axes, keys, low, high)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     fields[-1].set_xlabel("frames")
-    figure.colorbar(image, ax=list(fields), label="probability of the key", shrink=0.8)
+    figure.colorbar(image, ax=list(fields), label="probability of the key", location="bottom", shrink=0.5, aspect=40)
     return figure
 
 
