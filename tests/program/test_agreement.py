@@ -78,8 +78,8 @@ def test_pairs_of_a_treebank_are_found_with_their_text_distance_and_nouns(tmp_pa
     assert men == Pair("It ends, men ", "agree", "agrees", True, 12, 1, 0, (True,))
     assert dog == Pair("dog", "'s", "'re", False, 3, 1, 0, (False,))
     assert found.notes == [
-        "made.conllu has 4 pairs of a subject and its verb; 0 differ in number there.",
-        "The other form of 0 verbs is in the file, of 4 it is by rule; 0 pairs without one are left out.",
+        "made.conllu has 4 pairs of a subject and its verb; in 0 the verb's number is not the noun's.",
+        "The other form of 0 verbs is in the file; of 4 it is known or made by rule; 0 pairs without one are left out.",
     ]
 
 
