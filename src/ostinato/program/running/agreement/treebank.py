@@ -85,7 +85,8 @@ def pairs_of_treebank(path: Path) -> Pairs:
         remedy = "Give an English treebank with the tags VBZ and VBP in its fifth column."
         raise refused(path, "--agreement", "a treebank with subjects and verbs in the present", "none", remedy)
     notes = [
-        f"{path.name} has {many(subjects, 'pair')} of a subject and its verb; in {differ} the verb's number is not the noun's.",
+        f"{path.name} has {many(subjects, 'pair')} of a subject and its verb; "
+        f"in {differ} the verb's number is not the noun's.",
         f"The other form of {of_file} verbs is in the file; of {len(pairs) - of_file} it is known or made by rule; "
         f"{many(left, 'pair')} without one {'is' if left == 1 else 'are'} left out.",
     ]
