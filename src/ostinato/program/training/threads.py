@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ...kernels.system.openmp import kernel_threads
-from ..tasks.one_thread import one_thread
+from ..one_thread import one_thread
 
 BITS = "the same for any number of threads"
 """What config.json says about a fit inside `torch_on_one_thread`."""

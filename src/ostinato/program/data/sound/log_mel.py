@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ....caching import bounded_cache
-from ...tasks.one_thread import one_thread
+from ...one_thread import one_thread
 
 WINDOW, HOP = 0.025, 0.010
 """Seconds of a frame, and from one frame to the next."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...data.examples import Examples
-from ..one_thread import one_thread
+from ...one_thread import one_thread
 from ..scored import targets_of
 from ..task import Predictions
 from ..texts.passage_units import PassageUnits, UnitsOfPassage

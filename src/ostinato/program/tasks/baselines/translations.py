@@ -14,7 +14,7 @@ import torch
 
 from ...data.examples import Examples
 from ...data.spaces import plain_spaces
-from ..one_thread import one_thread
+from ...one_thread import one_thread
 from ..scored import targets_of
 from ..task import Baseline, Predictions
 from ..vocabulary import few_words

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..one_thread import one_thread
+from ...one_thread import one_thread
 
 PENALTIES = tuple(10.0 ** (k / 2) for k in range(6, -9, -1))
 """By mean square of the past; the strongest first, so that of equal ones the stronger is taken."""
