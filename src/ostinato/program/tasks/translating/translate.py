@@ -66,7 +66,7 @@ class Translate(ScoredTask):
 
     @property
     def passes(self) -> int:
-        """A search of five hypotheses takes twice as long as the quick one with small vocabularies, at most five times."""
+        """A search of five hypotheses takes twice as long as the quick one, or up to five times with many entries."""
         return 3
 
     def encode(self, examples: Examples) -> Encoded:
