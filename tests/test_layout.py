@@ -20,11 +20,12 @@ from source_files import DOCUMENTS, PACKAGE, ROOT, SOURCES, identify
 ORDER = """
     _version _renamed errors _torch_private caching
     cells ragged_layout sequence
+    network
     kernels
     execution
     ragged
     layers
-    bptt loss packing export
+    bptt loss packing streaming export
     lens
     program
     apps

@@ -57,6 +57,8 @@ OPEN_SIGNATURES = {
     "layers/hooks.py _here_alone.run": "torch calls a hook with or without keyword arguments",
     "layers/parameters.py GateOrder._load_from_state_dict": "overrides a method of torch.nn.Module",
     "layers/torch_layers.py TorchLayer.__init__": "torch.nn's constructor",
+    "streaming/streams.py Stream.__exit__": "a context manager's exit",
+    "streaming/streams.py _Alone.__exit__": "a context manager's exit",
     "lens/render/diagram/__init__.py fold": "the arguments of the user's model",
     "lens/render/diagram/__init__.py unfold": "the arguments of the user's model",
     "lens/render/diagram/svg.py Svg.add": "attributes of an SVG element",

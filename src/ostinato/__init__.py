@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .program.text_filler import TextFiller
     from .program.transcriber import Transcriber
     from .program.translator import Translator
+    from .streaming import State, Stream, stream
 
 __all__ = [
     "GRU",
@@ -34,6 +35,8 @@ __all__ = [
     "SequenceClassifier",
     "SequenceRegressor",
     "SequenceTagger",
+    "State",
+    "Stream",
     "TextFiller",
     "Transcriber",
     "Translator",
@@ -52,6 +55,7 @@ __all__ = [
     "norm",
     "permute_optimizer_state",
     "sequence_loss",
+    "stream",
     "train",
     "warmup",
 ]
@@ -61,6 +65,9 @@ _LATER = {
     "Forecaster": ".program.forecaster",
     "TruncatedBPTT": ".bptt",
     "detect_anomaly": ".lens",
+    "State": ".streaming",
+    "Stream": ".streaming",
+    "stream": ".streaming",
     "LanguageModel": ".program.language_models",
     "MusicModel": ".program.music_model",
     "TextFiller": ".program.text_filler",

@@ -1,0 +1,164 @@
+"""What runs a stream's steps: the memory of its rows and the code of its network.
+
+Letters: T steps, B rows, C numbers of an input, O of an output, S columns of the state matrix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ..network import Network
+from ..network.reference import Reference
+
+ALIGNMENT = 16
+"""Every state begins at a multiple of so many numbers of a row: at a whole vector of the widest registers."""
+
+
+class Columns:
+    """Where each state lies in a row of the state matrix [B, S]: name → slice."""
+
+    def __init__(self, network: Network):
+        self.of: dict[str, slice] = {}
+        at = 0
+        for field in network.states:
+            self.of[field.name] = slice(at, at + field.width)
+            at += -(-field.width // ALIGNMENT) * ALIGNMENT
+        self.count = at
+
+
+class Runner:
+    """The memory of B rows; a subclass runs steps on it.
+
+    input, output  bound buffers [B, C] and [B, O]
+    state          [B, S], every row's states side by side
+    """
+
+    rows: int
+    input: Tensor
+    output: Tensor
+    state: Tensor
+
+    def __init__(self, network: Network, rows: int):
+        self.network, self.columns = network, Columns(network)
+        self._allocate(rows)
+        self.refresh()
+
+    def _allocate(self, rows: int) -> None:
+        """Memory for `rows` rows; its content is undefined."""
+        network, x = self.network, self.network.input
+        self.rows = rows
+        shape, dtype = ((rows,), torch.int64) if x.tokens is not None else ((rows, x.width), network.dtype)
+        self.input = torch.zeros(shape, dtype=dtype)
+        self.output = torch.zeros(rows, network.nodes[network.output].width, dtype=network.dtype)
+        self.state = torch.zeros(rows, self.columns.count, dtype=network.dtype)
+
+    # Steps.
+
+    def run(self, x: Tensor, y: Tensor, steps: int) -> None:
+        """`steps` steps: x [T, B, C] and y [T, B, O] contiguous, or without T or B where these are 1."""
+        raise NotImplementedError
+
+    def run_bound(self) -> None:
+        """One step from `input` to `output`."""
+        self.run(self.input, self.output, 1)
+
+    # Weights.
+
+    def refresh(self) -> None:
+        """Takes the present values of the parameters."""
+        values = {p.name: p.read() for p in self.network.parameters}
+        self._pack(values)
+        self._values = values
+        first = torch.zeros(self.columns.count, dtype=self.network.dtype)
+        for field in self.network.states:
+            place = self.columns.of[field.name]
+            first[place] = field.fill if field.initial is None else values[field.initial.name]
+        self._first = first
+        self.__dict__.pop("weights_digest", None)
+
+    def _pack(self, values: Mapping[str, Tensor]) -> None:
+        """Lays the values of the parameters out as the code reads them."""
+        raise NotImplementedError
+
+    @cached_property
+    def structure_digest(self) -> str:
+        """SHA-256 of the equations, sizes and the names of the states."""
+        names = [field.name for field in self.network.states]
+        return hashlib.sha256(repr((self.network.structure, names)).encode()).hexdigest()
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the values of the parameters, in the order of the network."""
+        digest = hashlib.sha256()
+        for value in self._values.values():
+            digest.update(value.numpy().tobytes())
+        return digest.hexdigest()
+
+    # States.
+
+    def reset(self, rows: Sequence[int] | None) -> None:
+        """Sets rows to the initial states."""
+        if rows is None:
+            self.state[:] = self._first
+        else:
+            self.state[list(rows)] = self._first
+
+    def read_states(self, rows: Sequence[int] | None) -> dict[str, Tensor]:
+        """Copies of the states, [B, width] each."""
+        lines = self.state if rows is None else self.state[list(rows)]
+        return {name: lines[:, place].clone() for name, place in self.columns.of.items()}
+
+    def write_states(self, values: Mapping[str, Tensor], rows: Sequence[int]) -> None:
+        """Sets the states of rows, from as many rows or from one for all."""
+        for name, place in self.columns.of.items():
+            self.state[list(rows), place] = values[name].to(self.state.dtype)
+
+    # Rows.
+
+    def fork(self, rows: Sequence[int]) -> Self:
+        """Another runner of the same code and packed weights; its row k is a copy of row rows[k]."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._allocate(len(rows))
+        other.state.copy_(self.state[list(rows)])
+        return other
+
+    def take(self, rows: Sequence[int]) -> None:
+        """Row k becomes a copy of row rows[k]."""
+        self.state.copy_(self.state[list(rows)])
+
+    def resize(self, keep: Sequence[int], more: int) -> None:
+        """Keeps these rows in this order and adds `more` in their initial states."""
+        kept = self.state[list(keep)]
+        self._allocate(len(keep) + more)
+        self.state[: len(keep)] = kept
+        self.state[len(keep) :] = self._first
+
+    def free(self) -> None:
+        """Frees the memory of the rows."""
+        self._allocate(0)
+
+
+class ReferenceRunner(Runner):
+    """Runs the reference, in plain torch, where this machine has no kernels."""
+
+    def _pack(self, values: Mapping[str, Tensor]) -> None:
+        self.reference = Reference(self.network)
+
+    def run(self, x: Tensor, y: Tensor, steps: int) -> None:
+        xs = x.reshape(steps, *self.input.shape)
+        with torch.no_grad():
+            ys, states = self.reference.run(xs, self.read_states(None))
+            y.copy_(ys.reshape(y.shape))
+        self.write_states(states, range(self.rows))
+
+
+def runner_of(network: Network, rows: int) -> Runner:
+    """The runner of this machine."""
+    return ReferenceRunner(network, rows)

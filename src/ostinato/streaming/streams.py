@@ -1,0 +1,304 @@
+"""`Stream`: a network that runs step by step, its weights packed once and its memory allocated once.
+
+Letters: T steps, B rows, C numbers of an input, O of an output.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Self, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError, OstinatoError, ShapeError, phrase
+from ..network import Network
+from .rows import checked_rows
+from .runner import Runner, runner_of
+from .state import State
+
+Array = Tensor | np.ndarray
+_WHERE = "Stream"
+
+
+class Stream:
+    """A model that runs step by step on `rows` rows; made by `ostinato.stream`, which says what it is.
+
+    input   [B, C], or int64 [B] for tokens: the bound input, which `step()` without an argument reads
+    output  [B, O]: the bound output, which `step()` without an argument writes
+    rows    B, the rows at present
+    network the nodes, parameters and states by name
+
+    The bound buffers belong to the stream: `join` and `leave` replace them, every other call keeps them. One thread at
+    a time may call a stream; a second one is refused. Streams of one model are independent of each other.
+    """
+
+    input: Tensor
+    output: Tensor
+
+    def __init__(self, network: Network, rows: int = 1):
+        if not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
+            raise InputError(phrase("stream", "rows", "a whole number of at least 0", repr(rows), "Write rows=1."))
+        self.network = network
+        self._lock = threading.Lock()
+        self._runner: Runner = runner_of(network, rows)
+        self._closed = False
+        self._bind()
+        self._runner.reset(None)
+
+    @property
+    def rows(self) -> int:
+        """B, the rows at present."""
+        return self._runner.rows
+
+    def _bind(self) -> None:
+        """Takes the runner's buffers and sizes of the present rows."""
+        runner, nodes = self._runner, self.network.nodes
+        self.input, self.output = runner.input, runner.output
+        self._step_input, self._step_output = tuple(self.input.shape), tuple(self.output.shape)
+        self._width = nodes[self.network.output].width
+
+    # Steps.
+
+    @overload
+    def step(self, x: Tensor | None = None, *, out: Tensor | None = None) -> Tensor: ...
+    @overload
+    def step(self, x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray: ...
+    def step(self, x: Array | None = None, *, out: Any = None) -> Any:
+        """One step of all rows: x [B, C] → y [B, O], or [C] → [O] for one row; tokens int64 [B] or a single number.
+
+        x is a torch tensor on the CPU or a NumPy array, and y is of the same kind. y is fresh memory, or `out`, which
+        is written to. Without x the bound `input` is read and the bound `output` written and returned: nothing is
+        allocated. No gradient is computed.
+        """
+        if not self._lock.acquire(False):
+            raise self._in_use("step")
+        try:
+            if x is None:
+                self._open("step")
+                self._runner.run_bound()
+                return self.output
+            return self._any_step(x, out)
+        finally:
+            self._lock.release()
+
+    def _any_step(self, x: Any, out: Any) -> Any:
+        self._open("step")
+        given, shape = self._tensor("step", x), self._step_input
+        single = self.rows == 1 and given.shape == shape[1:]
+        if not single and given.shape != shape:
+            raise self._wrong_shape("step", "x", shape, given)
+        y = self._result("step", x, out, self._step_output[1:] if single else self._step_output)
+        self._runner.run(given, y, 1)
+        return out if out is not None else y if isinstance(x, Tensor) else y.numpy()
+
+    def push(self, xs: Array, *, out: Any = None) -> Any:
+        """T steps: xs [T, B, C] → ys [T, B, O], or [T, C] → [T, O] for one row; tokens int64 [T, B] or [T].
+
+        The same bits as T calls of `step`, in one call. Time comes first, also for a model with batch_first.
+        """
+        if not self._lock.acquire(False):
+            raise self._in_use("push")
+        try:
+            self._open("push")
+            given, inner = self._tensor("push", xs), self._step_input
+            single = self.rows == 1 and given.dim() == len(inner) and given.shape[1:] == inner[1:]
+            if not single and (given.dim() != len(inner) + 1 or given.shape[1:] != inner):
+                raise self._wrong_shape("push", "xs", ("T", *inner), given)
+            steps = given.shape[0]
+            y = self._result("push", xs, out, (steps, *(self._step_output[1:] if single else self._step_output)))
+            if steps:
+                self._runner.run(given, y, steps)
+            return out if out is not None else y if isinstance(xs, Tensor) else y.numpy()
+        finally:
+            self._lock.release()
+
+    def _tensor(self, call: str, x: Any) -> Tensor:
+        """x as a contiguous tensor of the network's type; tokens as int64 within the table."""
+        if isinstance(x, np.ndarray | np.generic):
+            x = torch.from_numpy(np.ascontiguousarray(x))
+        elif not isinstance(x, Tensor):
+            remedy = "Write numpy.asarray(x, dtype='float32') or torch.as_tensor(x)."
+            raise InputError(
+                phrase(f"{_WHERE}.{call}", "x", "a torch tensor or a NumPy array", type(x).__name__, remedy)
+            )
+        tokens, dtype = self.network.input.tokens, self.network.dtype
+        if not x.is_cpu:
+            raise InputError(phrase(f"{_WHERE}.{call}", "x", "on the CPU", str(x.device), "Write x.cpu()."))
+        if tokens is None:
+            if not x.dtype.is_floating_point or x.dtype.itemsize > dtype.itemsize:
+                remedy = f"Write x.to({dtype}); a stream has the type of its model's parameters."
+                raise InputError(phrase(f"{_WHERE}.{call}", "x", f"of type {dtype}", str(x.dtype), remedy))
+            return x.detach().to(dtype).contiguous()
+        if x.dtype.is_floating_point or x.dtype is torch.bool or x.dtype.is_complex:
+            remedy = "Give the numbers of tokens."
+            raise InputError(phrase(f"{_WHERE}.{call}", "x", "whole numbers, int64", str(x.dtype), remedy))
+        x = x.to(torch.int64).contiguous()
+        if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < tokens:
+            wrong = int(x.min()) if int(x.min()) < 0 else int(x.max())
+            expected = f"tokens from 0 to {tokens - 1}"
+            raise InputError(phrase(f"{_WHERE}.{call}", "x", expected, wrong, "The embedding has no row for it."))
+        return x
+
+    def _result(self, call: str, x: Any, out: Any, shape: Sequence[int]) -> Tensor:
+        """The memory for a result: `out`, or fresh memory."""
+        dtype = self.network.dtype
+        if out is None:
+            return torch.empty(tuple(shape), dtype=dtype)
+        kind = Tensor if isinstance(x, Tensor) else np.ndarray
+        where = f"{_WHERE}.{call}"
+        if not isinstance(out, kind):
+            raise InputError(phrase(where, "out", f"a {kind.__name__}, as x is", type(out).__name__))
+        y = out if isinstance(out, Tensor) else torch.from_numpy(out)
+        if tuple(y.shape) != tuple(shape) or y.dtype is not dtype or not y.is_contiguous() or not y.is_cpu:
+            expected = f"contiguous {list(shape)} of type {dtype} on the CPU"
+            remedy = "Write torch.empty or numpy.empty of that shape and type once, before the loop."
+            raise ShapeError(phrase(where, "out", expected, f"{list(y.shape)} of type {y.dtype}", remedy))
+        if y.requires_grad:
+            raise InputError(phrase(where, "out", "without requires_grad", "requires_grad=True", "Write out.detach()."))
+        return y
+
+    # States.
+
+    def state(self, rows: Sequence[int] | None = None) -> State:
+        """A copy of the states of all rows, or of `rows` in that order, by name: [B, width] each."""
+        with self._alone("state"):
+            index = None if rows is None else checked_rows("state", rows, self.rows)
+            values = self._runner.read_states(index)
+        return State(values, self._runner.structure_digest, self._runner.weights_digest)
+
+    def load(self, state: object, rows: Sequence[int] | None = None, *, weights: str = "same") -> None:
+        """Sets the states of all rows, or of `rows`, to those of `state`, which has as many rows, or one for all.
+
+        Raises InputError where the state belongs to a network of other equations, sizes or weights. weights="any"
+        allows other weights of the same equations and sizes, as after more training.
+        """
+        where = f"{_WHERE}.load"
+        if not isinstance(state, State):
+            remedy = "Give what stream.state() returned, or State.from_bytes(data)."
+            raise InputError(phrase(where, "state", "a State", type(state).__name__, remedy))
+        if weights not in ("same", "any"):
+            raise InputError(phrase(where, "weights", '"same" or "any"', repr(weights)))
+        with self._alone("load"):
+            runner = self._runner
+            if state.structure != runner.structure_digest:
+                remedy = f"This stream has the states {', '.join(f.name for f in self.network.states) or 'none'}."
+                received = f"one of another network, with {', '.join(state) or 'no states'}"
+                raise InputError(phrase(where, "state", "a state of the same equations and sizes", received, remedy))
+            if weights == "same" and state.weights != runner.weights_digest:
+                remedy = 'Load the weights that it was made with, or write weights="any" to go on with these.'
+                raise InputError(phrase(where, "state", "a state of the same weights", "one of others", remedy))
+            index = list(range(self.rows)) if rows is None else checked_rows("load", rows, self.rows, distinct=True)
+            if state.rows not in (1, len(index)) and len(state):
+                expected = f"of {len(index)} rows, or of one for all of them"
+                raise ShapeError(phrase(where, "state", expected, f"{state.rows} rows", "Choose with rows=[...]."))
+            runner.write_states(state, index)
+
+    def reset(self, rows: Sequence[int] | None = None) -> None:
+        """Sets the states of all rows, or of `rows`, to zeros or the learned initial states."""
+        with self._alone("reset"):
+            self._runner.reset(None if rows is None else checked_rows("reset", rows, self.rows))
+
+    def refresh(self) -> None:
+        """Packs the present weights of the model. A stream does not notice that they change; states stay."""
+        with self._alone("refresh"):
+            self._runner.refresh()
+
+    # Rows.
+
+    def fork(self, rows: Sequence[int] | None = None) -> Self:
+        """A new stream whose row k begins as a copy of row rows[k] of this one; all rows by default.
+
+        The two share the packed weights and nothing else.
+        """
+        with self._alone("fork"):
+            index = list(range(self.rows)) if rows is None else checked_rows("fork", rows, self.rows)
+            other = type(self).__new__(type(self))
+            other.network, other._lock, other._closed = self.network, threading.Lock(), False
+            other._runner = self._runner.fork(index)
+            other._bind()
+            return other
+
+    def take(self, rows: Sequence[int]) -> None:
+        """Row k becomes a copy of row rows[k], for a search that keeps B rows: as many indices as there are rows."""
+        with self._alone("take"):
+            index = checked_rows("take", rows, self.rows)
+            if len(index) != self.rows:
+                remedy = "fork makes a stream with another number of rows; leave and join change this one."
+                raise InputError(phrase(f"{_WHERE}.take", "rows", f"{self.rows} indices", f"{len(index)}", remedy))
+            self._runner.take(index)
+
+    def join(self, count: int = 1) -> list[int]:
+        """Adds `count` rows at the end, from zeros or the learned initial states; returns their indices."""
+        with self._alone("join"):
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise InputError(phrase(f"{_WHERE}.join", "count", "a whole number of at least 0", repr(count)))
+            before = self.rows
+            self._runner.resize([*range(before)], count)
+            self._bind()
+            return [*range(before, before + count)]
+
+    def leave(self, rows: Sequence[int]) -> None:
+        """Removes rows; those that stay keep their order, and their indices close up."""
+        with self._alone("leave"):
+            gone = set(checked_rows("leave", rows, self.rows, distinct=True))
+            self._runner.resize([k for k in range(self.rows) if k not in gone], 0)
+            self._bind()
+
+    def close(self) -> None:
+        """Frees the memory; every later call is refused. A stream that nothing refers to needs no close."""
+        with self._alone("close", closed=True):
+            self._closed = True
+            self._runner.free()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{f.name} [{f.width}]" for f in self.network.states) or "none"
+        sizes = f"input {list(self._step_input)}, output {list(self._step_output)}"
+        return f"Stream(rows={self.rows}, {sizes}, states {states})"
+
+    # Refusals.
+
+    def _open(self, call: str) -> None:
+        if self._closed:
+            remedy = "Make another one with ostinato.stream(model)."
+            raise InputError(phrase(f"{_WHERE}.{call}", "the stream", "open", "one that was closed", remedy))
+
+    def _alone(self, call: str, closed: bool = False) -> _Alone:
+        return _Alone(self, call, closed)
+
+    def _in_use(self, call: str) -> OstinatoError:
+        remedy = "Give every thread a stream of its own, stream.fork() or ostinato.stream(model), or hold a lock."
+        received = "a call while another thread is in one"
+        return InputError(phrase(f"{_WHERE}.{call}", "the stream", "called by one thread at a time", received, remedy))
+
+    def _wrong_shape(self, call: str, name: str, expected: Sequence[object], given: Tensor) -> OstinatoError:
+        wanted = f"[{', '.join(map(str, expected))}]"
+        remedy = "A step has one line for each row of the stream." if call == "step" else "Time comes first."
+        if call == "step" and given.dim() == len(expected) + 1:
+            remedy = "Several steps at once go to push."
+        return ShapeError(phrase(f"{_WHERE}.{call}", name, f"of the sizes {wanted}", str(list(given.shape)), remedy))
+
+
+class _Alone:
+    """The context of a call that no other thread may enter."""
+
+    def __init__(self, stream: Stream, call: str, closed: bool):
+        self.stream, self.call, self.closed = stream, call, closed
+
+    def __enter__(self) -> None:
+        if not self.stream._lock.acquire(False):
+            raise self.stream._in_use(self.call)
+        if self.stream._closed and not self.closed:
+            self.stream._lock.release()
+            self.stream._open(self.call)
+
+    def __exit__(self, *error: object) -> None:
+        self.stream._lock.release()
