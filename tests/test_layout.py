@@ -133,7 +133,7 @@ def test_the_contributors_map_lists_every_chapter():
     assert there <= set(RANK) and set(RANK) - there == NOT_LISTED
 
 
-KERNEL_ORDER = ["codegen", "planning", "system", "emit", "runtime", "lens_kernels"]
+KERNEL_ORDER = ["codegen", "planning", "system", "emit", "runtime", "lens_kernels", "network"]
 """The folders of kernels: each imports those before it, and `__init__` all."""
 
 

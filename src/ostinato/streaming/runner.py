@@ -16,21 +16,6 @@ from torch import Tensor
 from ..network import Network
 from ..network.reference import Reference
 
-ALIGNMENT = 16
-"""Every state begins at a multiple of so many numbers of a row: at a whole vector of the widest registers."""
-
-
-class Columns:
-    """Where each state lies in a row of the state matrix [B, S]: name → slice."""
-
-    def __init__(self, network: Network):
-        self.of: dict[str, slice] = {}
-        at = 0
-        for field in network.states:
-            self.of[field.name] = slice(at, at + field.width)
-            at += -(-field.width // ALIGNMENT) * ALIGNMENT
-        self.count = at
-
 
 class Runner:
     """The memory of B rows; a subclass runs steps on it.
@@ -45,9 +30,18 @@ class Runner:
     state: Tensor
 
     def __init__(self, network: Network, rows: int):
-        self.network, self.columns = network, Columns(network)
+        self.network = network
+        self.places, self.columns = self._place_states()
         self._allocate(rows)
         self.refresh()
+
+    def _place_states(self) -> tuple[dict[str, slice], int]:
+        """(state's name → its columns of the state matrix, S)."""
+        places, at = {}, 0
+        for field in self.network.states:
+            places[field.name] = slice(at, at + field.width)
+            at += field.width
+        return places, at
 
     def _allocate(self, rows: int) -> None:
         """Memory for `rows` rows; its content is undefined."""
@@ -56,7 +50,7 @@ class Runner:
         shape, dtype = ((rows,), torch.int64) if x.tokens is not None else ((rows, x.width), network.dtype)
         self.input = torch.zeros(shape, dtype=dtype)
         self.output = torch.zeros(rows, network.nodes[network.output].width, dtype=network.dtype)
-        self.state = torch.zeros(rows, self.columns.count, dtype=network.dtype)
+        self.state = torch.zeros(rows, self.columns, dtype=network.dtype)
 
     # Steps.
 
@@ -75,9 +69,9 @@ class Runner:
         values = {p.name: p.read() for p in self.network.parameters}
         self._pack(values)
         self._values = values
-        first = torch.zeros(self.columns.count, dtype=self.network.dtype)
+        first = torch.zeros(self.columns, dtype=self.network.dtype)
         for field in self.network.states:
-            place = self.columns.of[field.name]
+            place = self.places[field.name]
             first[place] = field.fill if field.initial is None else values[field.initial.name]
         self._first = first
         self.__dict__.pop("weights_digest", None)
@@ -112,11 +106,11 @@ class Runner:
     def read_states(self, rows: Sequence[int] | None) -> dict[str, Tensor]:
         """Copies of the states, [B, width] each."""
         lines = self.state if rows is None else self.state[list(rows)]
-        return {name: lines[:, place].clone() for name, place in self.columns.of.items()}
+        return {name: lines[:, place].clone() for name, place in self.places.items()}
 
     def write_states(self, values: Mapping[str, Tensor], rows: Sequence[int]) -> None:
         """Sets the states of rows, from as many rows or from one for all."""
-        for name, place in self.columns.of.items():
+        for name, place in self.places.items():
             self.state[list(rows), place] = values[name].to(self.state.dtype)
 
     # Rows.
@@ -157,8 +151,3 @@ class ReferenceRunner(Runner):
             ys, states = self.reference.run(xs, self.read_states(None))
             y.copy_(ys.reshape(y.shape))
         self.write_states(states, range(self.rows))
-
-
-def runner_of(network: Network, rows: int) -> Runner:
-    """The runner of this machine."""
-    return ReferenceRunner(network, rows)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..errors import InputError, OstinatoError, ShapeError, phrase
 from ..network import Network
+from .choose import runner_of
 from .rows import checked_rows
-from .runner import Runner, runner_of
+from .runner import Runner
 from .state import State
 
 Array = Tensor | np.ndarray

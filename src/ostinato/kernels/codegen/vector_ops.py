@@ -213,4 +213,18 @@ class Lanes:
             low = self.builder.shuffle_vector(a, a, ir.Constant(half, list(range(width))))
             high = self.builder.shuffle_vector(a, a, ir.Constant(half, list(range(width, 2 * width))))
             a = self.builder.fadd(low, high)
-        return self.builder.extract_element(a, ir.Constant(index, 0))
+        return self.first(a)
+
+    def first(self, a: Value) -> Value:
+        """Lane 0 as a scalar."""
+        return self.builder.extract_element(a, ir.Constant(ir.IntType(32), 0))
+
+    def greatest(self, a: Value) -> Value:
+        """The greatest lane as a scalar, NaN where one is NaN; in halves, as `sum`."""
+        index, width = ir.IntType(32), self.lanes
+        while width > 1:
+            width //= 2
+            order = [k % width + (k < width) * width for k in range(2 * width)] + [0] * (self.lanes - 2 * width)
+            swapped = ir.Constant(ir.VectorType(index, self.lanes), order)
+            a = self.maximum(a, self.builder.shuffle_vector(a, a, swapped))
+        return self.first(a)

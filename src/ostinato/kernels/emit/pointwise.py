@@ -6,14 +6,15 @@ Contraction into fused multiply-adds and the order of every sum depend on the gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
 
 from ...cells.operations import COMPARISONS, MEANS, OPERATIONS
 from ...cells.operations.operation import numbers
 from ...cells.value import Value
 from ..codegen.ir_builder import Int, Ptr
 from ..codegen.kernel_args import CALLER_LAYOUT_TENSORS, KernelArgs, StateTable
+from ..codegen.math_functions import MathLanes
 from ..planning.operands import Location
 from ..planning.step_schedule import StepSchedule, sum_terms
 
@@ -43,8 +44,33 @@ class RowIndex:
         self.states, self.random_address = states, random_address
 
 
-class PointwiseEmitter:
-    """Emits the values of one row for the vector of units at u; `mask` has the lanes that exist in a row's tail."""
+class PointwiseMemory(Protocol):
+    """Where the values of one row are, for one vector of units."""
+
+    def load(self, s: Location) -> Any:
+        """The vector at a location."""
+
+    def store(self, v: Any, s: Location) -> None:
+        """Stores a vector to a location."""
+
+    def scalar(self, s: Location) -> Any:
+        """A value of width 1, broadcast to all lanes."""
+
+    def random(self, s: Location) -> Any:
+        """The row's random numbers for this vector of units."""
+
+    def pregemm(self, v: Value) -> Any:
+        """A product with x that was computed ahead of the time loop."""
+
+    def product(self, v: Value) -> Any:
+        """A product that a tile of this step computed."""
+
+    def mean(self, m: Value) -> Any:
+        """A mean over the units of the row, broadcast to all lanes."""
+
+
+class RowMemory:
+    """`PointwiseMemory` of a cell's kernel; `mask` has the lanes that exist in a row's tail."""
 
     def __init__(
         self,
@@ -53,17 +79,13 @@ class PointwiseEmitter:
         row: RowIndex,
         u: Int,
         mask: Any,
-        scratch: Callable[[Value], Ptr | None],
+        scratch: Callable[[Value], Ptr],
         pregemm_address: Callable[[Value, RowIndex, Int], Ptr],
         mean_address: Callable[[Value], Ptr],
     ):
         self.step, self.args, self.row, self.u, self.mask = step, args, row, u, mask
         self.scratch, self.pregemm_address, self.mean_address = scratch, pregemm_address, mean_address
-        self.code = args.code
-        self.lanes = self.code.lanes
-        self.values: dict[int, Any] = {}
-
-    # Memory.
+        self.lanes = args.code.lanes
 
     def address(self, s: Location) -> tuple[Ptr, bool]:
         """(the address of a location for this row and vector of units, whether it is padded to whole vectors)."""
@@ -93,7 +115,7 @@ class PointwiseEmitter:
             v = self.lanes.add(v, self.load(Location("tensor", s.name, width=s.width)))
         return v
 
-    def _scalar(self, s: Location) -> Any:
+    def scalar(self, s: Location) -> Any:
         """A value of width 1, broadcast to all lanes."""
         args = self.args
         if s.kind == "spill":  # stored for every unit: the first one is read
@@ -107,7 +129,31 @@ class PointwiseEmitter:
         p, padded = self.address(s)
         p.store(v, None if padded else self.mask)
 
-    # Values.
+    def random(self, s: Location) -> Any:
+        return self.row.random_address(s, self.row.batch, self.u).load()
+
+    def pregemm(self, v: Value) -> Any:
+        return self.pregemm_address(v, self.row, self.u).load()
+
+    def product(self, v: Value) -> Any:
+        return self.scratch(v).load()
+
+    def mean(self, m: Value) -> Any:
+        return self.lanes.splat(self.mean_address(m).load_scalar())
+
+
+class PointwiseEmitter:
+    """Emits the values of one row for one vector of units."""
+
+    def __init__(self, step: StepSchedule, lanes: MathLanes, memory: PointwiseMemory):
+        self.step, self.lanes, self.memory = step, lanes, memory
+        self.values: dict[int, Any] = {}
+
+    def emit_stores(self, stores: Sequence[tuple[Value, Location]], stage_nodes: set[int]) -> None:
+        """Computes values and stores them: all loads come before all stores."""
+        values = [(self(v, stage_nodes), s) for v, s in stores]
+        for value, s in values:
+            self.memory.store(value, s)
 
     def __call__(self, v: Value, stage_nodes: set[int]) -> Any:
         """The value of a node. stage_nodes: the nodes that this stage computes.
@@ -137,29 +183,25 @@ class PointwiseEmitter:
         location = step.inputs.get(v.id)
         if location is not None:
             if location.kind == "random":
-                return self.row.random_address(location, self.row.batch, self.u).load()
+                return self.memory.random(location)
             if location.kind == "tensor" and step.widths[v.id] == "1":  # one number for all units of a row
-                return self._scalar(location)
-            return (
-                self.pregemm_address(v, self.row, self.u).load() if location.kind == "pregemm" else self.load(location)
-            )
+                return self.memory.scalar(location)
+            return self.memory.pregemm(v) if location.kind == "pregemm" else self.memory.load(location)
         if v.op in MEANS:
             if step.widths[v.args[0].id] != "1":
-                return lanes.splat(self.mean_address(v).load_scalar())
+                return self.memory.mean(v)
             return (yield v.args[0]) if v.op == "mean" else lanes.const(v.attr**-0.5)
         if v.id not in stage_nodes and v.id in step.spilled_scalars:
-            return self._scalar(step.locations[v.id])
+            return self.memory.scalar(step.locations[v.id])
         if (
             v.id not in stage_nodes
             and v.id not in step.rematerialized
             and step.widths[v.id] != "1"
             and v.op not in COMPARISONS
         ):
-            return self.load(step.locations[v.id])
+            return self.memory.load(step.locations[v.id])
         if v.op in ("mm", "mmT"):
-            p = self.scratch(v)
-            assert p is not None, v
-            return p.load()
+            return self.memory.product(v)
         if v.op == "add":
             return (yield from self._sum(v, stage_nodes))
         if v.op == "sub":

@@ -20,10 +20,11 @@ from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.operands import FusedLoop, Location, Product, storage_width
 from ..planning.step_schedule import StepSchedule
 from . import philox
+from .averages import emit_means
 from .barrier import ThreadTeam
 from .gemm import GemmFunctions, Matrix
 from .gemm_dispatch import GemmDispatch
-from .pointwise import PointwiseEmitter, RowIndex
+from .pointwise import PointwiseEmitter, RowIndex, RowMemory
 
 
 class StepFunction:
@@ -149,22 +150,20 @@ class StepFunction:
     def _emit_stores(
         self, p: FusedLoop, stage_nodes: set[int], row: RowIndex, u: Int, mask: Any, addresses: dict[int, Ptr]
     ) -> None:
-        body = self._emitter(row, u, mask, addresses)
-        values = [(body(v, stage_nodes), s) for v, s in p.stores]  # all loads come before all stores
-        for value, s in values:
-            body.store(value, s)
+        self._emitter(row, u, mask, addresses).emit_stores(p.stores, stage_nodes)
 
     def _emitter(self, row: RowIndex, u: Int, mask: Any, addresses: dict[int, Ptr]) -> PointwiseEmitter:
-        return PointwiseEmitter(
+        memory = RowMemory(
             self.step,
             self.args,
             row,
             u,
             mask,
-            lambda v: addresses.get(v.id),
+            lambda v: addresses[v.id],
             self._pregemm_address,
             lambda m: self._mean_address(m, row),
         )
+        return PointwiseEmitter(self.step, self.code.lanes, memory)
 
     def _pregemm_address(self, v: Value, row: RowIndex, u: Int) -> Ptr:
         p, g = self.gates[v.id]
@@ -210,28 +209,17 @@ class StepFunction:
 
     def _average(self, row: RowIndex, sources: Sequence[Value], of: Callable[[Value, Any], Any]) -> list[Any]:
         """The mean over the units of `of` each source, as scalars."""
-        code, lanes, n = self.code, self.code.lanes, self.lanes
         averages: dict[int, Any] = {}
         for size in ("H", "P"):
             here = {v.id: v for v in sources if storage_width(self.step.widths[v.id]) == size}
             if not here:
                 continue
-            width = self.args.size(size)
-            totals = {k: code.alloca_vec(n) for k in here}
-            for total in totals.values():
-                total.store(lanes.zero)
-            with code.range(width, step=n) as u, code.if_else(u + n <= width) as (whole, tail):
-                for branch, mask in ((whole, None), (tail, "tail")):
-                    with branch:
-                        mask = lanes.tail_mask((width - u).value) if mask else None
-                        body = self._emitter(row, u, mask, {})
-                        for k, v in here.items():
-                            value = of(v, body(v, set()))
-                            if mask is not None:
-                                value = lanes.select(mask, value, lanes.zero)
-                            totals[k].store(lanes.add(totals[k].load(), value))
-            count = code.builder.sitofp(width.value, lanes.F)
-            averages.update({k: code.builder.fdiv(lanes.sum(t.load()), count) for k, t in totals.items()})
+
+            def values(u: Int, mask: Any, here: dict[int, Value] = here) -> list[Any]:
+                body = self._emitter(row, u, mask, {})
+                return [of(v, body(v, set())) for v in here.values()]
+
+            averages.update(zip(here, emit_means(self.code, self.args.size(size), values, len(here))))
         return [averages[v.id] for v in sources]
 
     # Products.

@@ -1,0 +1,79 @@
+"""Runs the compiled kernel of a network."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ..errors import InputError, phrase
+from ..kernels.codegen.arguments import Block
+from ..kernels.network.kernel import FIELDS, NetworkArgs, kernel_of
+from ..kernels.network.pack import aligned_zeros, pack
+from ..network import Network
+from .runner import Runner
+
+_BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_LINES, _BYTES = 64, 256 << 10
+"""Lines of the workspace at most, unless a step has more rows; and its bytes."""
+
+
+class KernelRunner(Runner):
+    """The kernel, its packed weights and its argument block."""
+
+    def __init__(self, network: Network, rows: int):
+        self.kernel = kernel_of(network)
+        self.library = self.kernel.library()
+        self.call = _BODY(self.library.address("run"))
+        super().__init__(network, rows)
+
+    def _place_states(self) -> tuple[dict[str, slice], int]:
+        layout = self.kernel.layout
+        places = {f.name: slice(first := layout.states[f.name], first + f.width) for f in self.network.states}
+        return places, layout.state.size
+
+    def _allocate(self, rows: int) -> None:
+        super()._allocate(rows)
+        layout, dtype = self.kernel.layout, self.network.dtype
+        self.state = aligned_zeros(rows * layout.state.size, dtype).view(rows, layout.state.size)
+        most = min(_LINES, _BYTES // (max(layout.work.size, 1) * dtype.itemsize))
+        chunk = max(1, most // max(rows, 1))
+        # The last vector of a line's last value may reach past the line.
+        self.workspace = aligned_zeros(chunk * rows * layout.work.size + layout.lanes, dtype)
+        self.block = block = Block(FIELDS)
+        block[NetworkArgs.x], block[NetworkArgs.y] = self.input.data_ptr(), self.output.data_ptr()
+        block[NetworkArgs.states], block[NetworkArgs.workspace] = self.state.data_ptr(), self.workspace.data_ptr()
+        block[NetworkArgs.rows], block[NetworkArgs.steps], block[NetworkArgs.chunk] = rows, 1, chunk
+        if hasattr(self, "weights"):
+            block[NetworkArgs.weights] = self.weights.data_ptr()
+        self.address = ctypes.c_void_p(block.entries.buffer_info()[0])
+
+    def _pack(self, values: Mapping[str, Tensor]) -> None:
+        self.weights = pack(self.kernel.layout, values)
+        self.block[NetworkArgs.weights] = self.weights.data_ptr()
+
+    def run(self, x: Tensor, y: Tensor, steps: int) -> None:
+        block = self.block
+        block[NetworkArgs.x], block[NetworkArgs.y], block[NetworkArgs.steps] = x.data_ptr(), y.data_ptr(), steps
+        try:
+            self.call(self.address)
+        finally:
+            block[NetworkArgs.x], block[NetworkArgs.y] = self.input.data_ptr(), self.output.data_ptr()
+            block[NetworkArgs.steps] = 1
+        if self.network.input.tokens is not None:
+            self._check_tokens(x)
+
+    def run_bound(self) -> None:
+        self.call(self.address)
+        if self.network.input.tokens is not None:
+            self._check_tokens(self.input)
+
+    def _check_tokens(self, x: Tensor) -> None:
+        """Raises InputError where the kernel has refused a token: no state has changed."""
+        refused = self.block[NetworkArgs.refused]
+        if refused:
+            self.block[NetworkArgs.refused] = 0
+            token, most = int(x.reshape(-1)[refused - 1]), self.network.input.tokens
+            remedy = "The embedding has no row for it; the states are as before."
+            raise InputError(phrase("Stream", "x", f"tokens from 0 to {most} - 1", token, remedy))
