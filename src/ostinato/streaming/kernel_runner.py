@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ..errors import InputError, phrase
 from ..kernels.codegen.arguments import Block
 from ..kernels.network.kernel import FIELDS, NetworkArgs, kernel_of
 from ..kernels.network.pack import aligned_zeros, pack
 from ..network import Network
-from .runner import Runner
+from .runner import Fast, Runner, X, Y, no_such_token
 
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+assert (FIELDS[NetworkArgs.x], FIELDS[NetworkArgs.y]) == (X, Y)
 _LINES, _BYTES = 64, 256 << 10
 """Lines of the workspace at most, unless a step has more rows; and its bytes."""
 
@@ -53,27 +53,40 @@ class KernelRunner(Runner):
         self.weights = pack(self.kernel.layout, values)
         self.block[NetworkArgs.weights] = self.weights.data_ptr()
 
+    def fast(self) -> Fast:
+        x, y = self.input, self.output
+        given, fresh = x.numpy().copy(), y.numpy().copy()
+        return Fast(
+            call=self.call,
+            block=self.address,
+            entries=self.block.entries,
+            shape=tuple(x.shape),
+            dtype=x.dtype,
+            array_dtype=given.dtype,
+            output_shape=tuple(y.shape),
+            output_dtype=y.dtype,
+            tokens=self.network.input.tokens is not None,
+            bound_x=x.data_ptr(),
+            bound_y=y.data_ptr(),
+            given=given,
+            given_x=given.ctypes.data,
+            fresh=fresh,
+            fresh_y=fresh.ctypes.data,
+        )
+
     def run(self, x: Tensor, y: Tensor, steps: int) -> None:
         block = self.block
         block[NetworkArgs.x], block[NetworkArgs.y], block[NetworkArgs.steps] = x.data_ptr(), y.data_ptr(), steps
-        try:
-            self.call(self.address)
-        finally:
-            block[NetworkArgs.x], block[NetworkArgs.y] = self.input.data_ptr(), self.output.data_ptr()
-            block[NetworkArgs.steps] = 1
-        if self.network.input.tokens is not None:
-            self._check_tokens(x)
+        self.call(self.address)
+        block[NetworkArgs.steps] = 1
+        self.check_tokens(x)
 
     def run_bound(self) -> None:
-        self.call(self.address)
-        if self.network.input.tokens is not None:
-            self._check_tokens(self.input)
+        self.run(self.input, self.output, 1)
 
-    def _check_tokens(self, x: Tensor) -> None:
+    def check_tokens(self, x: Tensor) -> None:
         """Raises InputError where the kernel has refused a token: no state has changed."""
-        refused = self.block[NetworkArgs.refused]
-        if refused:
+        refused, tokens = self.block[NetworkArgs.refused], self.network.input.tokens
+        if refused and tokens is not None:
             self.block[NetworkArgs.refused] = 0
-            token, most = int(x.reshape(-1)[refused - 1]), self.network.input.tokens
-            remedy = "The embedding has no row for it; the states are as before."
-            raise InputError(phrase("Stream", "x", f"tokens from 0 to {most} - 1", token, remedy))
+            raise no_such_token(int(x.reshape(-1)[refused - 1]), tokens)

@@ -6,15 +6,49 @@ Letters: T steps, B rows, C numbers of an input, O of an output, S columns of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError, phrase
 from ..network import Network
 from ..network.reference import Reference
+
+X, Y = 0, 1
+"""Places of the addresses of x and y in `Fast.entries`."""
+
+
+@dataclass(slots=True)
+class Fast:
+    """What `Stream.step` calls the kernel with.
+
+    call, block  the function, and the address of its argument block
+    entries      the argument block, one step from the address at X to that at Y
+    shape, dtype of x, and array_dtype, NumPy's; output_shape, output_dtype of y
+    tokens       whether x holds tokens, of which the kernel may refuse one
+    given        private memory for x of a NumPy array, at given_x; fresh for y, at fresh_y
+    """
+
+    call: Callable[[Any], None]
+    block: Any
+    entries: Any
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    array_dtype: np.dtype
+    output_shape: tuple[int, ...]
+    output_dtype: torch.dtype
+    tokens: bool
+    bound_x: int
+    bound_y: int
+    given: np.ndarray
+    given_x: int
+    fresh: np.ndarray
+    fresh_y: int
 
 
 class Runner:
@@ -62,19 +96,30 @@ class Runner:
         """One step from `input` to `output`."""
         self.run(self.input, self.output, 1)
 
+    def fast(self) -> Fast | None:
+        """What a step calls directly; None where steps go through `run`."""
+        return None
+
+    def check_tokens(self, x: Tensor) -> None:
+        """Raises InputError where the last call has refused a token of x."""
+
     # Weights.
 
     def refresh(self) -> None:
         """Takes the present values of the parameters."""
         values = {p.name: p.read() for p in self.network.parameters}
         self._pack(values)
-        self._values = values
         first = torch.zeros(self.columns, dtype=self.network.dtype)
         for field in self.network.states:
             place = self.places[field.name]
             first[place] = field.fill if field.initial is None else values[field.initial.name]
         self._first = first
-        self.__dict__.pop("weights_digest", None)
+        digest = hashlib.sha256()
+        for value in values.values():
+            digest.update(value.numpy().data)
+        self.weights_digest = digest.hexdigest()
+        """SHA-256 of the values of the parameters, in the order of the network. The values themselves are the model's,
+        which may change them."""
 
     def _pack(self, values: Mapping[str, Tensor]) -> None:
         """Lays the values of the parameters out as the code reads them."""
@@ -85,14 +130,6 @@ class Runner:
         """SHA-256 of the equations, sizes and the names of the states."""
         names = [field.name for field in self.network.states]
         return hashlib.sha256(repr((self.network.structure, names)).encode()).hexdigest()
-
-    @cached_property
-    def weights_digest(self) -> str:
-        """SHA-256 of the values of the parameters, in the order of the network."""
-        digest = hashlib.sha256()
-        for value in self._values.values():
-            digest.update(value.numpy().tobytes())
-        return digest.hexdigest()
 
     # States.
 
@@ -146,8 +183,18 @@ class ReferenceRunner(Runner):
         self.reference = Reference(self.network)
 
     def run(self, x: Tensor, y: Tensor, steps: int) -> None:
+        tokens = self.network.input.tokens
+        if tokens is not None:
+            for token in x.reshape(-1)[(x.reshape(-1) < 0) | (x.reshape(-1) >= tokens)].tolist():
+                raise no_such_token(token, tokens)
         xs = x.reshape(steps, *self.input.shape)
         with torch.no_grad():
             ys, states = self.reference.run(xs, self.read_states(None))
             y.copy_(ys.reshape(y.shape))
         self.write_states(states, range(self.rows))
+
+
+def no_such_token(token: int, tokens: int) -> InputError:
+    """The error for a token that the table does not have, before any state has changed."""
+    remedy = "The embedding has no row for it; the states are as before."
+    return InputError(phrase("Stream", "x", f"tokens from 0 to {tokens - 1}", token, remedy))

@@ -5,19 +5,20 @@ Letters: T steps, B rows, C numbers of an input, O of an output.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any, Self, overload
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy import ndarray
+from torch import Tensor, from_numpy
 
 from ..errors import InputError, OstinatoError, ShapeError, phrase
 from ..network import Network
+from .arguments import input_tensor, output_tensor, wrong_shape
 from .choose import runner_of
 from .rows import checked_rows
-from .runner import Runner
+from .runner import Runner, X, Y
 from .state import State
 
 Array = Tensor | np.ndarray
@@ -43,10 +44,8 @@ class Stream:
         if not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
             raise InputError(phrase("stream", "rows", "a whole number of at least 0", repr(rows), "Write rows=1."))
         self.network = network
-        self._lock = threading.Lock()
         self._runner: Runner = runner_of(network, rows)
-        self._closed = False
-        self._bind()
+        self._begin()
         self._runner.reset(None)
 
     @property
@@ -54,12 +53,18 @@ class Stream:
         """B, the rows at present."""
         return self._runner.rows
 
+    def _begin(self) -> None:
+        self._closed = False
+        self._tickets = [None]
+        """One ticket, taken by the call that runs: `list.pop` and `append` are atomic, and cheaper than a lock."""
+        self._bind()
+
     def _bind(self) -> None:
         """Takes the runner's buffers and sizes of the present rows."""
-        runner, nodes = self._runner, self.network.nodes
+        runner = self._runner
         self.input, self.output = runner.input, runner.output
         self._step_input, self._step_output = tuple(self.input.shape), tuple(self.output.shape)
-        self._width = nodes[self.network.output].width
+        self._fast = runner.fast()
 
     # Steps.
 
@@ -74,24 +79,64 @@ class Stream:
         is written to. Without x the bound `input` is read and the bound `output` written and returned: nothing is
         allocated. No gradient is computed.
         """
-        if not self._lock.acquire(False):
-            raise self._in_use("step")
+        # A step of a small network takes less than a microsecond, so every line here counts: what tensors and arrays of
+        # the right size need is written out, all else goes to `_any_step`.
         try:
-            if x is None:
-                self._open("step")
+            ticket = self._tickets.pop()
+        except IndexError:
+            raise self._refusal("step") from None
+        try:
+            fast = self._fast
+            if fast is not None:
+                entries = fast.entries
+                if x is None:
+                    entries[X], entries[Y] = fast.bound_x, fast.bound_y
+                    fast.call(fast.block)
+                    if fast.tokens:
+                        self._runner.check_tokens(self.input)
+                    return self.output
+                kind = type(x)
+                if kind is Tensor:
+                    if x.shape == fast.shape and x.dtype is fast.dtype and x.is_cpu and x.is_contiguous():
+                        if out is None:
+                            entries[X], entries[Y] = x.data_ptr(), fast.fresh_y
+                            fast.call(fast.block)
+                            if fast.tokens:
+                                self._runner.check_tokens(x)
+                            return from_numpy(fast.fresh.copy())
+                        if (
+                            type(out) is Tensor
+                            and out.shape == fast.output_shape
+                            and out.dtype is fast.output_dtype
+                            and out.is_cpu
+                            and out.is_contiguous()
+                            and not out.requires_grad
+                        ):
+                            entries[X], entries[Y] = x.data_ptr(), out.data_ptr()
+                            fast.call(fast.block)
+                            if fast.tokens:
+                                self._runner.check_tokens(x)
+                            return out
+                elif kind is ndarray and out is None and x.shape == fast.shape and x.dtype == fast.array_dtype:
+                    fast.given[...] = x
+                    entries[X], entries[Y] = fast.given_x, fast.fresh_y
+                    fast.call(fast.block)
+                    if fast.tokens:
+                        self._runner.check_tokens(torch.from_numpy(fast.given))
+                    return fast.fresh.copy()
+            elif x is None:
                 self._runner.run_bound()
                 return self.output
             return self._any_step(x, out)
         finally:
-            self._lock.release()
+            self._tickets.append(ticket)
 
     def _any_step(self, x: Any, out: Any) -> Any:
-        self._open("step")
-        given, shape = self._tensor("step", x), self._step_input
+        given, shape = input_tensor("step", x, self.network), self._step_input
         single = self.rows == 1 and given.shape == shape[1:]
         if not single and given.shape != shape:
-            raise self._wrong_shape("step", "x", shape, given)
-        y = self._result("step", x, out, self._step_output[1:] if single else self._step_output)
+            raise wrong_shape("step", "x", shape, given)
+        y = output_tensor("step", x, out, self._step_output[single:], self.network.dtype)
         self._runner.run(given, y, 1)
         return out if out is not None else y if isinstance(x, Tensor) else y.numpy()
 
@@ -100,66 +145,16 @@ class Stream:
 
         The same bits as T calls of `step`, in one call. Time comes first, also for a model with batch_first.
         """
-        if not self._lock.acquire(False):
-            raise self._in_use("push")
-        try:
-            self._open("push")
-            given, inner = self._tensor("push", xs), self._step_input
+        with self._alone("push"):
+            given, inner = input_tensor("push", xs, self.network), self._step_input
             single = self.rows == 1 and given.dim() == len(inner) and given.shape[1:] == inner[1:]
             if not single and (given.dim() != len(inner) + 1 or given.shape[1:] != inner):
-                raise self._wrong_shape("push", "xs", ("T", *inner), given)
+                raise wrong_shape("push", "xs", ("T", *inner), given)
             steps = given.shape[0]
-            y = self._result("push", xs, out, (steps, *(self._step_output[1:] if single else self._step_output)))
+            y = output_tensor("push", xs, out, (steps, *self._step_output[single:]), self.network.dtype)
             if steps:
                 self._runner.run(given, y, steps)
             return out if out is not None else y if isinstance(xs, Tensor) else y.numpy()
-        finally:
-            self._lock.release()
-
-    def _tensor(self, call: str, x: Any) -> Tensor:
-        """x as a contiguous tensor of the network's type; tokens as int64 within the table."""
-        if isinstance(x, np.ndarray | np.generic):
-            x = torch.from_numpy(np.ascontiguousarray(x))
-        elif not isinstance(x, Tensor):
-            remedy = "Write numpy.asarray(x, dtype='float32') or torch.as_tensor(x)."
-            raise InputError(
-                phrase(f"{_WHERE}.{call}", "x", "a torch tensor or a NumPy array", type(x).__name__, remedy)
-            )
-        tokens, dtype = self.network.input.tokens, self.network.dtype
-        if not x.is_cpu:
-            raise InputError(phrase(f"{_WHERE}.{call}", "x", "on the CPU", str(x.device), "Write x.cpu()."))
-        if tokens is None:
-            if not x.dtype.is_floating_point or x.dtype.itemsize > dtype.itemsize:
-                remedy = f"Write x.to({dtype}); a stream has the type of its model's parameters."
-                raise InputError(phrase(f"{_WHERE}.{call}", "x", f"of type {dtype}", str(x.dtype), remedy))
-            return x.detach().to(dtype).contiguous()
-        if x.dtype.is_floating_point or x.dtype is torch.bool or x.dtype.is_complex:
-            remedy = "Give the numbers of tokens."
-            raise InputError(phrase(f"{_WHERE}.{call}", "x", "whole numbers, int64", str(x.dtype), remedy))
-        x = x.to(torch.int64).contiguous()
-        if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < tokens:
-            wrong = int(x.min()) if int(x.min()) < 0 else int(x.max())
-            expected = f"tokens from 0 to {tokens - 1}"
-            raise InputError(phrase(f"{_WHERE}.{call}", "x", expected, wrong, "The embedding has no row for it."))
-        return x
-
-    def _result(self, call: str, x: Any, out: Any, shape: Sequence[int]) -> Tensor:
-        """The memory for a result: `out`, or fresh memory."""
-        dtype = self.network.dtype
-        if out is None:
-            return torch.empty(tuple(shape), dtype=dtype)
-        kind = Tensor if isinstance(x, Tensor) else np.ndarray
-        where = f"{_WHERE}.{call}"
-        if not isinstance(out, kind):
-            raise InputError(phrase(where, "out", f"a {kind.__name__}, as x is", type(out).__name__))
-        y = out if isinstance(out, Tensor) else torch.from_numpy(out)
-        if tuple(y.shape) != tuple(shape) or y.dtype is not dtype or not y.is_contiguous() or not y.is_cpu:
-            expected = f"contiguous {list(shape)} of type {dtype} on the CPU"
-            remedy = "Write torch.empty or numpy.empty of that shape and type once, before the loop."
-            raise ShapeError(phrase(where, "out", expected, f"{list(y.shape)} of type {y.dtype}", remedy))
-        if y.requires_grad:
-            raise InputError(phrase(where, "out", "without requires_grad", "requires_grad=True", "Write out.detach()."))
-        return y
 
     # States.
 
@@ -217,9 +212,8 @@ class Stream:
         with self._alone("fork"):
             index = list(range(self.rows)) if rows is None else checked_rows("fork", rows, self.rows)
             other = type(self).__new__(type(self))
-            other.network, other._lock, other._closed = self.network, threading.Lock(), False
-            other._runner = self._runner.fork(index)
-            other._bind()
+            other.network, other._runner = self.network, self._runner.fork(index)
+            other._begin()
             return other
 
     def take(self, rows: Sequence[int]) -> None:
@@ -250,9 +244,12 @@ class Stream:
 
     def close(self) -> None:
         """Frees the memory; every later call is refused. A stream that nothing refers to needs no close."""
-        with self._alone("close", closed=True):
+        if self._closed:
+            return
+        with self._alone("close"):
             self._closed = True
             self._runner.free()
+            self._bind()
 
     def __enter__(self) -> Self:
         return self
@@ -267,39 +264,31 @@ class Stream:
 
     # Refusals.
 
-    def _open(self, call: str) -> None:
+    def _alone(self, call: str) -> _Alone:
+        return _Alone(self, call)
+
+    def _refusal(self, call: str) -> OstinatoError:
+        """The error of a call that finds no ticket."""
         if self._closed:
             remedy = "Make another one with ostinato.stream(model)."
-            raise InputError(phrase(f"{_WHERE}.{call}", "the stream", "open", "one that was closed", remedy))
-
-    def _alone(self, call: str, closed: bool = False) -> _Alone:
-        return _Alone(self, call, closed)
-
-    def _in_use(self, call: str) -> OstinatoError:
+            return InputError(phrase(f"{_WHERE}.{call}", "the stream", "open", "one that was closed", remedy))
         remedy = "Give every thread a stream of its own, stream.fork() or ostinato.stream(model), or hold a lock."
         received = "a call while another thread is in one"
         return InputError(phrase(f"{_WHERE}.{call}", "the stream", "called by one thread at a time", received, remedy))
 
-    def _wrong_shape(self, call: str, name: str, expected: Sequence[object], given: Tensor) -> OstinatoError:
-        wanted = f"[{', '.join(map(str, expected))}]"
-        remedy = "A step has one line for each row of the stream." if call == "step" else "Time comes first."
-        if call == "step" and given.dim() == len(expected) + 1:
-            remedy = "Several steps at once go to push."
-        return ShapeError(phrase(f"{_WHERE}.{call}", name, f"of the sizes {wanted}", str(list(given.shape)), remedy))
-
 
 class _Alone:
-    """The context of a call that no other thread may enter."""
+    """The context of a call that no other thread may enter. A stream that is closed in it keeps no ticket."""
 
-    def __init__(self, stream: Stream, call: str, closed: bool):
-        self.stream, self.call, self.closed = stream, call, closed
+    def __init__(self, stream: Stream, call: str):
+        self.stream, self.call = stream, call
 
     def __enter__(self) -> None:
-        if not self.stream._lock.acquire(False):
-            raise self.stream._in_use(self.call)
-        if self.stream._closed and not self.closed:
-            self.stream._lock.release()
-            self.stream._open(self.call)
+        try:
+            self.stream._tickets.pop()
+        except IndexError:
+            raise self.stream._refusal(self.call) from None
 
     def __exit__(self, *error: object) -> None:
-        self.stream._lock.release()
+        if not self.stream._closed:
+            self.stream._tickets.append(None)

@@ -1,0 +1,60 @@
+"""Inputs and outputs of a stream's calls as callers give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError, OstinatoError, ShapeError, phrase
+from ..network import Network
+
+
+def input_tensor(call: str, x: Any, network: Network) -> Tensor:
+    """x as a contiguous tensor of the network's type; tokens as int64."""
+    where, tokens, dtype = f"Stream.{call}", network.input.tokens, network.dtype
+    if isinstance(x, np.ndarray | np.generic):
+        x = torch.from_numpy(np.ascontiguousarray(x))
+    elif not isinstance(x, Tensor):
+        remedy = "Write numpy.asarray(x, dtype='float32') or torch.as_tensor(x)."
+        raise InputError(phrase(where, "x", "a torch tensor or a NumPy array", type(x).__name__, remedy))
+    if not x.is_cpu:
+        raise InputError(phrase(where, "x", "on the CPU", str(x.device), "Write x.cpu()."))
+    if tokens is None:
+        if not x.dtype.is_floating_point or x.dtype.itemsize > dtype.itemsize:
+            remedy = f"Write x.to({dtype}); a stream has the type of its model's parameters."
+            raise InputError(phrase(where, "x", f"of type {dtype}", str(x.dtype), remedy))
+        return x.detach().to(dtype).contiguous()
+    if x.dtype.is_floating_point or x.dtype is torch.bool or x.dtype.is_complex:
+        raise InputError(phrase(where, "x", "whole numbers, int64", str(x.dtype), "Give the numbers of tokens."))
+    return x.to(torch.int64).contiguous()
+
+
+def output_tensor(call: str, x: Any, out: Any, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """The memory for a result: `out`, of the kind of x, or fresh memory."""
+    where = f"Stream.{call}"
+    if out is None:
+        return torch.empty(tuple(shape), dtype=dtype)
+    kind = Tensor if isinstance(x, Tensor) else np.ndarray
+    if not isinstance(out, kind):
+        raise InputError(phrase(where, "out", f"a {kind.__name__}, as x is", type(out).__name__))
+    y = out if isinstance(out, Tensor) else torch.from_numpy(out)
+    if tuple(y.shape) != tuple(shape) or y.dtype is not dtype or not y.is_contiguous() or not y.is_cpu:
+        expected = f"contiguous {list(shape)} of type {dtype} on the CPU"
+        remedy = "Write torch.empty or numpy.empty of that shape and type once, before the loop."
+        raise ShapeError(phrase(where, "out", expected, f"{list(y.shape)} of type {y.dtype}", remedy))
+    if y.requires_grad:
+        raise InputError(phrase(where, "out", "without requires_grad", "requires_grad=True", "Write out.detach()."))
+    return y
+
+
+def wrong_shape(call: str, name: str, expected: Sequence[object], given: Tensor) -> OstinatoError:
+    """The error for an input of other sizes."""
+    remedy = "A step has one line for each row of the stream." if call == "step" else "Time comes first."
+    if call == "step" and given.dim() == len(expected) + 1:
+        remedy = "Several steps at once go to push."
+    sizes = f"of the sizes [{', '.join(map(str, expected))}]"
+    return ShapeError(phrase(f"Stream.{call}", name, sizes, str(list(given.shape)), remedy))
