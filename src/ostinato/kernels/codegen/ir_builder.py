@@ -1,7 +1,7 @@
 """Builders of scalar LLVM IR: functions, control flow, addresses and integers.
 
-All integers are 64 bits wide, all pointers opaque. `Int`, `Bool` and `Ptr` hold a reference to the function under
-construction, and their operators append instructions to it.
+Integers are 64 bits wide, or as wide as `Code.word` says for targets of 32 bits; all pointers are opaque. `Int`, `Bool`
+and `Ptr` hold a reference to the function under construction, and their operators append instructions to it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ I64, PTR, BOOL = ir.IntType(64), ir.PointerType(), ir.IntType(1)
 
 
 class Int:
-    """A 64-bit integer value."""
+    """An integer value, as wide as the code's word."""
 
     __slots__ = ("code", "value")
 
     def __init__(self, code: Code, value: Any):
         self.code = code
-        self.value = ir.Constant(I64, value) if isinstance(value, int) else value
+        self.value = ir.Constant(code.word, value) if isinstance(value, int) else value
 
     def _with(self, op: str, o: Int | int) -> Int:
         other = o if isinstance(o, Int) else Int(self.code, o)
@@ -60,7 +60,7 @@ class Int:
         return self._with("srem", o)
 
     def __and__(self, o: int) -> Int:
-        return Int(self.code, self.code.builder.and_(self.value, ir.Constant(I64, o)))
+        return Int(self.code, self.code.builder.and_(self.value, ir.Constant(self.code.word, o)))
 
     def _compare(self, op: str, o: Int | int) -> Bool:
         other = o if isinstance(o, Int) else Int(self.code, o)
@@ -118,7 +118,7 @@ class Bool:
 
     def to_int(self) -> Int:
         """1 or 0."""
-        return Int(self.code, self.code.builder.zext(self.value, I64))
+        return Int(self.code, self.code.builder.zext(self.value, self.code.word))
 
 
 _FOLD = {
@@ -159,8 +159,9 @@ class Ptr:
         self.code.builder.store(v, self.value, align=self.code.lanes.itemsize)
 
     def load_i64(self, index: Int | int) -> Int:
-        """Loads the index-th 64-bit integer from here."""
-        return Int(self.code, self.code.builder.load(self.i64_ptr(index).value, typ=I64, align=8))
+        """Loads the index-th 64-bit integer from here; of it the lowest bits, where the code's word has fewer."""
+        loaded = self.code.builder.load(self.i64_ptr(index).value, typ=I64, align=8)
+        return Int(self.code, loaded if self.code.word is I64 else self.code.builder.trunc(loaded, self.code.word))
 
     def store_i64(self, index: Int | int, n: Int | int) -> None:
         n = n if isinstance(n, Int) else Int(self.code, n)
@@ -186,7 +187,10 @@ class Code:
         arguments: Sequence[Any],
         scalar: str,
         lanes: int,
+        word: ir.Type = I64,
     ):
+        """word: the type of integers, I64, or an IntType(32) for targets whose addresses have 32 bits."""
+        self.word = word
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), list(arguments)), name)
         self.function.linkage = "internal"
         self.function.attributes.add("nounwind")
@@ -197,7 +201,7 @@ class Code:
 
     def new_function(self, name: str, arguments: Sequence[Any]) -> Code:
         """Another function of the same module, with the same scalar type and lanes."""
-        return Code(self.module, name, arguments, self.lanes.scalar, self.lanes.lanes)
+        return Code(self.module, name, arguments, self.lanes.scalar, self.lanes.lanes, self.word)
 
     @property
     def arguments(self) -> list[Any]:
@@ -211,7 +215,9 @@ class Code:
         return Ptr(self, self.builder.inttoptr(i.value, PTR))
 
     def call(self, function: ir.Function, *arguments: Int | Ptr | int) -> None:
-        self.builder.call(function, [a.value if isinstance(a, (Int, Ptr)) else ir.Constant(I64, a) for a in arguments])
+        self.builder.call(
+            function, [a.value if isinstance(a, (Int, Ptr)) else ir.Constant(self.word, a) for a in arguments]
+        )
 
     def alloca_vec(self, count: int) -> Ptr:
         """A stack array of `count` numbers, aligned to a cache line."""
@@ -250,12 +256,15 @@ class Code:
     def range(self, stop: Int | int, start: Int | int = 0, step: Int | int = 1) -> Iterator[Int]:
         """for i in range(start, stop, step), step > 0."""
         start, stop = (v if isinstance(v, Int) else Int(self, v) for v in (start, stop))
+        if _is_one_turn(start, stop, step):
+            yield start
+            return
         b = self.builder
         head, body, after = (self.function.append_basic_block(n) for n in ("head", "body", "after"))
         before = b.block
         b.branch(head)
         b.position_at_end(head)
-        i = b.phi(I64)
+        i = b.phi(self.word)
         i.add_incoming(start.value, before)
         index = Int(self, i)
         b.cbranch((index < stop).value, body, after)
@@ -284,7 +293,7 @@ class Code:
         s = b.switch(i.value, blocks[last])
         for k, block in blocks.items():
             if k != last:
-                s.add_case(ir.Constant(I64, k), block)
+                s.add_case(ir.Constant(self.word, k), block)
             b.position_at_end(block)
             cases[k]()
             b.branch(after)
@@ -293,3 +302,11 @@ class Code:
     def close(self) -> ir.Function:
         self.builder.ret_void()
         return self.function
+
+
+def _is_one_turn(start: Int, stop: Int, step: Int | int) -> bool:
+    """Whether a loop between constants has exactly one turn, and so needs no loop."""
+    first, last = start.value, stop.value
+    if not (isinstance(first, ir.Constant) and isinstance(last, ir.Constant) and isinstance(step, int)):
+        return False
+    return bool(0 < last.constant - first.constant <= step)

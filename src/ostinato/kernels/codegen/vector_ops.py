@@ -194,12 +194,12 @@ class Lanes:
         self._call(name, ir.VoidType(), [value, pointer, align, mask])
 
     def tail_mask(self, n: Value) -> Value:
-        """Lanes i with i < n; n is a scalar i64 of any size."""
+        """Lanes i with i < n; n is a scalar integer of any size."""
         # Compared in 32 bits: sixteen 64-bit indices would take two registers.
         most = ir.Constant(n.type, self.lanes)
         count = self.builder.select(self.builder.icmp_signed("<", n, most), n, most)
         narrow = ir.IntType(32)
-        counts = self._repeat(self.builder.trunc(count, narrow))
+        counts = self._repeat(count if n.type == narrow else self.builder.trunc(count, narrow))
         indices = ir.Constant(ir.VectorType(narrow, self.lanes), list(range(self.lanes)))
         return self.builder.icmp_signed("<", indices, counts)
 

@@ -40,12 +40,12 @@ class Matrix(NamedTuple):
 class GemmFunctions:
     """The functions of one module that compute, pack and store tiles, each emitted at its first use."""
 
-    def __init__(self, module: ir.Module, scalar: str, lanes: int, registers: int):
-        self.module, self.scalar, self.lanes, self.registers = module, scalar, lanes, registers
+    def __init__(self, module: ir.Module, scalar: str, lanes: int, registers: int, word: ir.Type = I64):
+        self.module, self.scalar, self.lanes, self.registers, self.word = module, scalar, lanes, registers, word
         self._functions: dict[tuple, ir.Function] = {}
 
     def define(self, name: str, arguments: list) -> Code:
-        return Code(self.module, name, arguments, self.scalar, self.lanes)
+        return Code(self.module, name, arguments, self.scalar, self.lanes, self.word)
 
     def function(self, name: str, arguments: list, body: Callable[[Code], None]) -> ir.Function:
         """A function of the module, emitted at its first use."""
@@ -60,9 +60,9 @@ class GemmFunctions:
 
     def tile(self, columns: int) -> ir.Function:
         """f(rows, A, row stride, panel, panel's k stride, K, start, start stride, C, row stride): one tile."""
-        key = ("any", columns)
+        key, w = ("any", columns), self.word
         if key not in self._functions:
-            code = self.define(f"tile_{columns}", [I64, PTR, I64, PTR, I64, I64, PTR, I64, PTR, I64])
+            code = self.define(f"tile_{columns}", [w, PTR, w, PTR, w, w, PTR, w, PTR, w])
             rows, *rest = code.arguments
             cases = {m: self._microkernel(m, columns) for m in range(1, self.tile_rows(columns) + 1)}
             code.switch(rows, {m: (lambda f=f: code.call(f, *rest)) for m, f in cases.items()})
@@ -81,12 +81,13 @@ class GemmFunctions:
         return self._functions[key]
 
     def _microkernel(self, rows: int, columns: int, column: bool = False) -> ir.Function:
+        w = self.word
         if column:
-            code = self.define(f"column_tile_{rows}x{columns}", [PTR, I64, PTR, I64, PTR, I64])
+            code = self.define(f"column_tile_{rows}x{columns}", [PTR, w, PTR, w, PTR, w])
             a, ska, panel, depth, c, ldc = code.arguments
             line = code.int_const(columns * self.lanes)
         else:
-            code = self.define(f"tile_{rows}x{columns}", [PTR, I64, PTR, I64, I64, PTR, I64, PTR, I64])
+            code = self.define(f"tile_{rows}x{columns}", [PTR, w, PTR, w, w, PTR, w, PTR, w])
             a, lda, panel, line, depth, start, ldstart, c, ldc = code.arguments
             ska = code.int_const(1)
         b, lanes = code.builder, code.lanes
@@ -100,11 +101,11 @@ class GemmFunctions:
         )
         b.cbranch((depth > 0).value, loop, after)
         b.position_at_end(loop)
-        k, offset, pointer = b.phi(I64), b.phi(I64), b.phi(PTR)
+        k, offset, pointer = b.phi(w), b.phi(w), b.phi(PTR)
         phis = [b.phi(lanes.V) for _ in positions]
         for phi, first in (
-            (k, ir.Constant(I64, 0)),
-            (offset, ir.Constant(I64, 0)),
+            (k, ir.Constant(w, 0)),
+            (offset, ir.Constant(w, 0)),
             (pointer, panel.value),
             *zip(phis, sums),
         ):

@@ -88,19 +88,24 @@ class NetworkKernel:
         code = gemm.define("steps", ARGUMENTS)
         x, y, states, workspace, weights, rows, steps = code.arguments
         frame = Frame(code, gemm, self.layout, x, y, states, workspace, weights, rows, steps)
-        if self.layout.copied_input:
-            width = self.network.input.width
-            given = Span(x, code.int_const(width), width, False)
-            copy_lines(frame, frame.lines, given, frame.value(0))
-        for k, node in enumerate(self.network.nodes):
-            _emit(frame, k, node)
-        nodes.emit_output(frame)
+        emit_nodes(frame)
         return code.close()
 
     def library(self) -> Library:
         """The compiled code, from the cache or compiled now."""
         key = f"network {self.network.structure}"
         return compile_cache.compile(self.module, name="network", key=key, target=self.target)
+
+
+def emit_nodes(frame: Frame) -> None:
+    """Emits all nodes, from x to y."""
+    network = frame.layout.network
+    if frame.layout.copied_input:
+        width = network.input.width
+        copy_lines(frame, frame.lines, Span(frame.x, frame.code.int_const(width), width, False), frame.value(0))
+    for k, node in enumerate(network.nodes):
+        _emit(frame, k, node)
+    nodes.emit_output(frame)
 
 
 def _emit(frame: Frame, k: int, node: Node) -> None:

@@ -1,0 +1,73 @@
+"""The code of a network for machines that are not this one: one row, one step at a time, all sizes constants.
+
+The order of every operation is that of `NetworkKernel`, for any number of lanes, so the bits are those of a stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from ...network import Network
+from ..codegen.ir_builder import I64, PTR
+from ..emit.gemm import GemmFunctions
+from .frame import Frame
+from .kernel import emit_nodes
+from .layout import NetworkLayout
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the code of a target looks like.
+
+    lanes      numbers in a vector; 1 for scalar code
+    registers  floating point registers of that width
+    bits       of an address: 32 or 64
+    """
+
+    lanes: int
+    registers: int
+    bits: int
+
+    @property
+    def word(self) -> ir.Type:
+        """The type of integers in the code."""
+        return I64 if self.bits == 64 else ir.IntType(32)
+
+
+class PortableKernel:
+    """A module with one function, void PREFIX_step(state, work, weights, x, y), each a pointer to numbers.
+
+    state    `state_size` numbers, read and written; PREFIX_reset's and save's business is the caller's
+    work     `work_size` numbers, undefined before and after
+    weights  `kernels.network.pack.pack(layout, values)`
+    x, y     one row's input [C], or one int64 token, and its output [O]
+    """
+
+    def __init__(self, network: Network, shape: Shape):
+        self.network, self.shape = network, shape
+        self.scalar = str(network.dtype).removeprefix("torch.")
+        self.layout = NetworkLayout(network, shape.lanes)
+
+    @property
+    def state_size(self) -> int:
+        """Numbers of one row's states."""
+        return self.layout.state.size
+
+    @property
+    def work_size(self) -> int:
+        """Numbers of the workspace: a line, and the vector that may reach past it."""
+        return self.layout.work.size + self.layout.lanes
+
+    def module(self, prefix: str) -> ir.Module:
+        """The module; its other functions are internal."""
+        module = ir.Module(prefix)
+        gemm = GemmFunctions(module, self.scalar, self.layout.lanes, self.shape.registers, self.shape.word)
+        code = gemm.define(f"{prefix}_step", [PTR, PTR, PTR, PTR, PTR])
+        state, work, weights, x, y = code.arguments
+        one = code.int_const(1)
+        emit_nodes(Frame(code, gemm, self.layout, x, y, state, work, weights, one, one))
+        function = code.close()
+        function.linkage = "external"
+        return module
