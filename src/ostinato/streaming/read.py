@@ -25,8 +25,8 @@ _LAYOUTS = (
 )
 """What x may be. The first that the whole model agrees with is taken; each operation says which it agrees with."""
 
-_WIDEST = 1024
-"""Widths of x below it are tried where no layer says it, and larger ones that a parameter has, or half of them."""
+_WIDEST = 256
+"""Widths of x below it are tried where no layer says it, and sums and multiples of the sizes of parameters."""
 
 
 def read(model: nn.Module) -> Network:
@@ -92,7 +92,8 @@ def _of_width(model: nn.Module, graph: fx.Graph, dtype: torch.dtype, layout: Lay
 def _only_width(model: nn.Module, graph: fx.Graph, dtype: torch.dtype, layout: Layout) -> Network:
     """The network for the one width of x with which the layers agree, where features are divided before the first."""
     sizes = {size for p in model.parameters() for size in p.shape}
-    widths = {*range(1, _WIDEST), *sizes, *(2 * size for size in sizes)}
+    widths = {*range(1, _WIDEST), *(k * size for size in sizes for k in range(1, 5))}
+    widths |= {a + b for a in sizes for b in sizes} if len(sizes) < 40 else set()
     found, refusals = [], []
     for width in sorted(widths):
         try:

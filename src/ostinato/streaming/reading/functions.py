@@ -19,9 +19,6 @@ from .sizes import TIME, UNKNOWN, NeedsWidthError, Size, size_of
 from .times import TIMES
 from .values import Const, Value, axis_index, described, meaning, refuse
 
-UNKNOWN_SIZE = object()
-"""The width of x in its shape, while it is not known."""
-
 
 def add(b: Builder, input: Operand, other: Operand, *, alpha: float = 1) -> Value:
     return b.op("add", input, _times(b, other, alpha))
@@ -36,6 +33,8 @@ def rsub(b: Builder, input: Operand, other: Operand, *, alpha: float = 1) -> Val
 
 
 def _times(b: Builder, operand: Operand, alpha: float) -> Operand:
+    if isinstance(operand, int | float):
+        return operand * alpha
     return operand if alpha == 1 else b.op("mul", operand, float(alpha))
 
 
@@ -248,11 +247,7 @@ def embedding(
 def size(b: Builder, input: Value, dim: int | None = None) -> Any:
     if dim is not None:
         return size_of(input.axes[axis_index(input, dim)], input.extra)
-    return tuple(_late(a, input.extra) for a in input.axes)
-
-
-def _late(axis: Any, extra: int) -> Any:
-    return UNKNOWN_SIZE if axis == UNKNOWN else size_of(axis, extra)
+    return tuple(size_of(a, input.extra) for a in input.axes)
 
 
 def attribute(b: Builder, input: Any, name: str, default: Any = None) -> Any:

@@ -8,6 +8,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional
 from ...layers.base import Layer
 from ...network import Network, Node
 from .builder import Builder
-from .functions import FUNCTIONS, RANDOM, REFUSED, UNKNOWN_SIZE
+from .functions import FUNCTIONS, RANDOM, REFUSED
 from .modules import REFUSED_MODULES, one_step, reader_of
 from .shapes import VIEWS
 from .sizes import ROWS, TIME, UNKNOWN, Axis, NeedsWidthError, Size, UnprovenSizeError
@@ -69,14 +70,21 @@ class Reader:
             try:
                 self.values[node] = self._line(node)
             except (UnprovenSizeError, TypeError) as error:
-                if isinstance(error, TypeError) and not self._holds_sizes(node):
+                if isinstance(error, TypeError) and not self._sizes(node):
                     raise
+                if any(UNKNOWN in size.symbols for size in self._sizes(node)):
+                    raise NeedsWidthError from error
                 remedy = "Take sizes from x.shape as they are; sums, products and whole quotients of them are known."
                 raise RefusedError("of sizes that are known", "one that cannot be proved", remedy, True) from error
+            except RefusedError:
+                if any(UNKNOWN in size.symbols for size in self._sizes(node)):
+                    raise NeedsWidthError from None
+                raise
         return self._network(self.values[next(reversed(self.graph.nodes))])
 
-    def _holds_sizes(self, node: fx.Node) -> bool:
-        return any(isinstance(v, Size) for v in _leaves([self.values[n] for n in node.all_input_nodes]))
+    def _sizes(self, node: fx.Node) -> list[Size]:
+        """The sizes among what a line reads."""
+        return [v for v in _leaves([self.values[n] for n in node.all_input_nodes]) if isinstance(v, Size)]
 
     def _line(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
@@ -89,7 +97,6 @@ class Reader:
             return self._attribute(str(node.target))
         if node.op == "call_module":
             return self._module(node, str(node.target), args, options)
-        self._check_arguments(args, options)
         return self._function(node, args, options)
 
     def _input(self) -> Value:
@@ -99,7 +106,7 @@ class Reader:
         return Value(0, tuple(self.width if a == UNKNOWN and self.width is not None else a for a in axes))
 
     def _resolved(self, given: Any) -> Any:
-        """Arguments with the values that lines have; UNKNOWN_SIZE may not be one of them."""
+        """Arguments with the values that lines have."""
         return fx.node.map_aggregate(given, lambda a: self.values[a] if isinstance(a, fx.Node) else a)
 
     def _attribute(self, target: str) -> Any:
@@ -116,7 +123,6 @@ class Reader:
         module = self.model.get_submodule(path)
         kind = type(module).__name__
         self.name, self.b.place = f"the module {path or kind}", path
-        self._check_arguments(args, options)
         if not any(isinstance(v, Value | Hidden | Extreme) for v in _leaves([args, options])):
             return self._constant(node, lambda *a, **o: module(*a, **o), args, options)
         read = reader_of(module)
@@ -185,14 +191,6 @@ class Reader:
                 refuse("a function of torch", name, "Write it in forward, or as a module of its own.")
         return name, target
 
-    def _check_arguments(self, args: Any, options: Any) -> None:
-        if any(v is UNKNOWN_SIZE for v in _leaves([args, options])) and not self._only_picks(args):
-            raise NeedsWidthError
-
-    def _only_picks(self, args: Any) -> bool:
-        """Whether it is an entry of x's shape, which may be another one than C."""
-        return len(args) == 2 and isinstance(args[0], tuple)
-
     def _entry(self, whole: Any, key: Any) -> Any:
         if isinstance(whole, Extreme):
             if key in (0, "values"):
@@ -208,7 +206,7 @@ class Reader:
 
     def _call(self, read: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         try:
-            inspect.signature(read).bind(*args, **options)
+            _signature(read).bind(*args, **options)
         except TypeError as error:
             refuse("called with arguments that a stream knows", f"a call that {error}", "Leave the others out.")
         return read(*args, **options)
@@ -306,6 +304,11 @@ class Reader:
             received = "a dictionary" if isinstance(result, dict) else "a constant" if isinstance(result, Const) else ""
             refuse("one tensor", received or f"a value of type {type(result).__name__}", remedy)
         return result
+
+
+@lru_cache(maxsize=512)
+def _signature(read: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(read)
 
 
 def _leaves(value: Any) -> list[Any]:

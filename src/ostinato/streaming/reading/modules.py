@@ -18,7 +18,7 @@ from .builder import Builder
 from .functions import ATTENTION, FUNCTIONS, embedded, layer_norm, normalized
 from .shapes import flatten, unflatten
 from .sizes import ROWS, TIME, UNKNOWN, FoundWidthError
-from .times import Taps, convolve, pad, pooled, single
+from .times import Taps, convolve, max_pool, pad, pooled, single
 from .values import Const, Hidden, Value, described, refuse
 
 
@@ -230,12 +230,6 @@ def _pad(b: Builder, m: Any, input: Value) -> Value:
     return pad(b, input, m.padding, "constant", getattr(m, "value", 0))
 
 
-def _max_pool(b: Builder, m: nn.AdaptiveMaxPool1d, input: Value) -> Value:
-    if m.return_indices:
-        refuse("without indices of steps", "return_indices=True", "A stream has no step numbers; leave it out.")
-    return pooled(b, input, "maximum", m.output_size)
-
-
 def _by_function(name: str, *attributes: str) -> Callable[..., Value]:
     def read(b: Builder, m: nn.Module, input: Value) -> Value:
         return ACTIVATIONS[name](b, input, *(getattr(m, a) for a in attributes))
@@ -260,7 +254,7 @@ MODULES: dict[type[nn.Module], Callable[..., Any]] = {
     nn.Flatten: lambda b, m, input: flatten(b, input, m.start_dim, m.end_dim),
     nn.Unflatten: lambda b, m, input: unflatten(b, input, m.dim, m.unflattened_size),
     nn.AdaptiveAvgPool1d: lambda b, m, input: pooled(b, input, "mean", m.output_size),
-    nn.AdaptiveMaxPool1d: _max_pool,
+    nn.AdaptiveMaxPool1d: lambda b, m, input: max_pool(b, input, m.output_size, m.return_indices),
     nn.GLU: lambda b, m, input: FUNCTIONS["glu"](b, input, m.dim),
     nn.ReLU: _by_function("relu"),
     nn.ReLU6: _by_function("relu6"),

@@ -70,7 +70,7 @@ def reshape(b: Builder, input: Value, *shape: Any) -> Value:
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], list | tuple) else shape
     if any(isinstance(a, tuple) or a in (TIME, ROWS) for a in input.axes) and input.has_time and input.extra:
         wanted = list(sizes)
-        own = [size_of(a, input.extra) if a != UNKNOWN else a for a in input.axes]
+        own = [size_of(a, input.extra) for a in input.axes]
         if wanted == own:
             return replace(input, state=False)
         remedy = "Slice the padding off first."
@@ -112,11 +112,11 @@ def expand(b: Builder, input: Value, *sizes: Any) -> Value:
     wanted = list(sizes[0] if len(sizes) == 1 and isinstance(sizes[0], list | tuple) else sizes)
     axes: list[Axis] = [1] * (len(wanted) - len(input.axes)) + list(input.axes)
     for k, (size, axis) in enumerate(zip(wanted, axes)):
-        if size == -1 or (axis != UNKNOWN and size == size_of(axis, input.extra)):
+        if size == -1 or size == size_of(axis, input.extra):
             continue
         if axis == 1 and isinstance(size, int) and b.width(input) == 1:
             axes[k] = size
-        elif axis == 1 and isinstance(size, Size) and b.is_constant(input) and size.symbols in (("T",), ("B",)):
+        elif axis == 1 and isinstance(size, Size) and b.is_constant(input) and len(size.symbols) == 1 and not size.plus:
             axes[k] = size.symbols[0]
         else:
             remedy = "Values of one step or row cannot be used at others; features of a single number can."

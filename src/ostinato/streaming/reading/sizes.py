@@ -34,7 +34,7 @@ class UnprovenSizeError(Exception):
 
 @dataclass(frozen=True)
 class Size:
-    """number · T^a · B^b + plus: symbols ("B", "T") are one B and one T."""
+    """number · T^a · B^b · C^c + plus: symbols ("B", "T") are one B and one T; C only while x's width is unknown."""
 
     number: int
     symbols: tuple[str, ...]
@@ -82,8 +82,6 @@ AnySize = int | Size
 
 def size_of(axis: Axis, extra: int) -> AnySize:
     """How long an axis is; extra: steps that the value has beside the T of x."""
-    if axis == UNKNOWN:
-        raise NeedsWidthError
     if isinstance(axis, int):
         return axis
     if isinstance(axis, tuple):
@@ -102,8 +100,18 @@ def reshaped(axes: Sequence[Axis], sizes: Sequence[AnySize]) -> tuple[Axis, ...]
     Memory is read in the same order before and after, so each new axis is the product of axes that follow each other.
     Raises UnprovenSizeError where it would mix time or rows with features, or read other rows or steps.
     """
-    if UNKNOWN in axes:
+    try:
+        found = _regrouped(axes, sizes)
+    except UnprovenSizeError:
+        if UNKNOWN in axes:
+            raise NeedsWidthError from None
+        raise
+    if any(isinstance(a, tuple) and UNKNOWN in a for a in found):
         raise NeedsWidthError
+    return found
+
+
+def _regrouped(axes: Sequence[Axis], sizes: Sequence[AnySize]) -> tuple[Axis, ...]:
     atoms: list[int | str] = []
     for axis in axes:
         atoms += axis if isinstance(axis, tuple) else [axis]

@@ -252,6 +252,13 @@ def pooled(b: Builder, value: Value, kind: Literal["mean", "maximum"], output_si
     return running(b, value, kind)
 
 
+def max_pool(b: Builder, input: Value, output_size: Any, return_indices: bool = False) -> Value:
+    """AdaptiveMaxPool1d(1): [B, C, T] → [B, C, 1]."""
+    if return_indices:
+        refuse("without indices of steps", "return_indices=True", "A stream has no step numbers; leave it out.")
+    return pooled(b, input, "maximum", output_size)
+
+
 TIMES: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (pad, conv1d, mean, sum, amax, getitem, select, narrow)},
     "max": maximum,
@@ -259,6 +266,6 @@ TIMES: dict[str, Callable[..., Any]] = {
     "min": minimum,
     "minimum": minimum,
     "adaptive_avg_pool1d": lambda b, input, output_size: pooled(b, input, "mean", output_size),
-    "adaptive_max_pool1d": lambda b, input, output_size: pooled(b, input, "maximum", output_size),
+    "adaptive_max_pool1d": max_pool,
 }
 """torch's name of a function → how it is read."""
