@@ -223,10 +223,7 @@ class Reader:
             with torch.no_grad():
                 return target(*fx.node.map_aggregate(args, value), **fx.node.map_aggregate(options, value))
 
-        found = compute()
-        if not isinstance(found, torch.Tensor):
-            return found
-        return Const(node.name, compute, tuple(found.shape))
+        return _constants(node.name, compute)
 
     def _sized(self, name: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """A constant expanded over T and B."""
@@ -304,6 +301,14 @@ class Reader:
             received = "a dictionary" if isinstance(result, dict) else "a constant" if isinstance(result, Const) else ""
             refuse("one tensor", received or f"a value of type {type(result).__name__}", remedy)
         return result
+
+
+def _constants(name: str, compute: Callable[[], Any]) -> Any:
+    """A constant for each tensor that `compute` returns, in the tuples where they are."""
+    found = compute()
+    if isinstance(found, tuple):
+        return tuple(_constants(f"{name}.{k}", lambda k=k: compute()[k]) for k in range(len(found)))  # type: ignore[misc]
+    return Const(name, compute, tuple(found.shape)) if isinstance(found, torch.Tensor) else found
 
 
 @lru_cache(maxsize=512)

@@ -152,9 +152,10 @@ def cat(b: Builder, tensors: Sequence[Any], dim: int = 0) -> Value:
                 refuse("values with the same rows and steps", f"a constant {list(t.shape)}", "Expand it first.", True)
             part = Value(b.constant(t, axes), axes, first.lead, first.tail, zeros=not first.lead)
         parts.append(part)
-    if any(not isinstance(v.axes[at], int) for v in parts if len(v.axes) == len(first.axes)):
+    along = [v.axes[at] for v in parts if len(v.axes) == len(first.axes) and not isinstance(v.axes[at], int)]
+    if along:
         remedy = "A stream has one step at a time. Concatenate features, or pad with torch.nn.functional.pad."
-        refuse("concatenated over features", f"over {meaning(first.axes[at])}", remedy, first.axes[at] != TIME)
+        refuse("concatenated over features", f"over {meaning(along[0])}", remedy, along[0] != TIME)
     for v in parts:
         others = [(*w.axes[:at], *w.axes[at + 1 :]) for w in (v, first)]
         steps = [(w.lead, w.tail) for w in (v, first)]

@@ -118,7 +118,7 @@ def _defaults(model: nn.Module) -> dict[str, Any]:
     if more or not named:
         remedy = "Give the other arguments a default, or wrap the model in a module whose forward takes x alone."
         remedy += " A state needs no argument: the stream keeps it."
-        received = f"{', '.join(more)} too" if named else "none"
+        received = f"{', '.join(more)} too" if more else "none"
         name = f"the forward of {type(model).__name__}"
         raise InputError(phrase(WHERE, name, "a function of one input", received, remedy))
     return {p.name: p.default for p in named[1:]}
