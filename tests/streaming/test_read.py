@@ -288,6 +288,21 @@ def test_a_model_in_training_is_read_as_in_evaluation_and_stays_in_training():
     assert [m.training for m in model.modules()] == [True, True, False, True]
 
 
+def test_what_forward_keeps_in_attributes_stays_as_it_was():
+    def rule(m, x):
+        m.seen, m.rnn.seen = x, x.shape
+        return m.rnn(x)[0] * torch.tensor([1.0, 2.0, 3.0, 4.0])
+
+    model = Made(rule, rnn=GRU(5, 4))
+    before = [dict(vars(m)) for m in model.modules()]
+    network = read(model)
+    assert [dict(vars(m)) for m in model.modules()] == before
+    xs = drawn("TBC")
+    with torch.no_grad():
+        ys, _ = Reference(network).run(xs, Reference(network).initial(3))
+        assert torch.allclose(ys, model(xs), atol=1e-6)
+
+
 def test_arguments_with_a_default_have_it():
     class Model(nn.Module):
         def __init__(self):

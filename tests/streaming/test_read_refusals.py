@@ -226,6 +226,7 @@ FUNCTIONS = {
     "parts": (lambda m, y: y.split([1, 2], -1)[0], "whose sum is 4"),
     "odd": (lambda m, y: F.glu(y[..., :3]), "even"),
     "arguments": (lambda m, y: y.sum(-1, dtype=torch.float64), "arguments"),
+    "flatten": (lambda m, y: y.flatten(1, 0), "the first dimension before the last"),
     "permutation": (lambda m, y: y.permute(0, 1), "every dimension once"),
     "index": (lambda m, y: y.new_axis, "attribute"),
     "unpacked": (lambda m, y: y.shape[7] * y, "entry 7"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from ..errors import InputError, phrase
 from ..layers.base import Layer
@@ -11,7 +11,7 @@ from ..network import Input, Network, Node
 from .layers import WHERE, recurrent_nodes
 from .reading.interpret import Layout, Reader
 from .reading.sizes import ROWS, TIME, UNKNOWN, FoundWidthError, NeedsWidthError
-from .reading.trace import check_hooks, checked_dtype, trace
+from .reading.trace import Traced, check_hooks, checked_dtype, trace
 from .reading.values import RefusedError
 
 _LAYOUTS = (
@@ -44,11 +44,11 @@ def read(model: nn.Module) -> Network:
         nodes: list[Node] = [Input(place="x", width=model.input_size)]
         nodes += recurrent_nodes(model, "", 0, 1, dtype)
         return Network(tuple(nodes), len(nodes) - 1, dtype)
-    graph = trace(model)
+    traced = trace(model)
     refusals = []
     for layout in _LAYOUTS:
         try:
-            return _of_layout(model, graph, dtype, layout)
+            return _of_layout(model, traced, dtype, layout)
         except _UnreadableError as unreadable:
             refusals.append(unreadable)
     worst = max(refusals, key=_UnreadableError.weight)
@@ -69,27 +69,27 @@ class _UnreadableError(Exception):
         return self.timed, not self.refused.layout, self.position
 
 
-def _of_layout(model: nn.Module, graph: fx.Graph, dtype: torch.dtype, layout: Layout) -> Network:
+def _of_layout(model: nn.Module, traced: Traced, dtype: torch.dtype, layout: Layout) -> Network:
     """The network under one assumption about x. The width of x is that of the first layer that reads it."""
     if UNKNOWN not in layout.axes:
-        return _of_width(model, graph, dtype, layout, None)
+        return _of_width(model, traced, dtype, layout, None)
     try:
-        return _of_width(model, graph, dtype, layout, None)
+        return _of_width(model, traced, dtype, layout, None)
     except FoundWidthError as found:
-        return _of_width(model, graph, dtype, layout, found.width)
+        return _of_width(model, traced, dtype, layout, found.width)
     except NeedsWidthError:
-        return _only_width(model, graph, dtype, layout)
+        return _only_width(model, traced, dtype, layout)
 
 
-def _of_width(model: nn.Module, graph: fx.Graph, dtype: torch.dtype, layout: Layout, width: int | None) -> Network:
-    reader = Reader(model, graph, dtype, layout, width)
+def _of_width(model: nn.Module, traced: Traced, dtype: torch.dtype, layout: Layout, width: int | None) -> Network:
+    reader = Reader(model, traced, dtype, layout, width)
     try:
         return reader.read()
     except RefusedError as refused:
         raise _UnreadableError(refused, reader) from refused
 
 
-def _only_width(model: nn.Module, graph: fx.Graph, dtype: torch.dtype, layout: Layout) -> Network:
+def _only_width(model: nn.Module, traced: Traced, dtype: torch.dtype, layout: Layout) -> Network:
     """The network for the one width of x with which the layers agree, where features are divided before the first."""
     sizes = {size for p in model.parameters() for size in p.shape}
     widths = {*range(1, _WIDEST), *(k * size for size in sizes for k in range(1, 5))}
@@ -97,7 +97,7 @@ def _only_width(model: nn.Module, graph: fx.Graph, dtype: torch.dtype, layout: L
     found, refusals = [], []
     for width in sorted(widths):
         try:
-            found.append(_of_width(model, graph, dtype, layout, width))
+            found.append(_of_width(model, traced, dtype, layout, width))
         except _UnreadableError as unreadable:
             refusals.append(unreadable)
         if len(found) > 1:

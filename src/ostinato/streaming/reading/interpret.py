@@ -23,6 +23,7 @@ from .modules import REFUSED_MODULES, one_step, reader_of
 from .shapes import VIEWS
 from .sizes import ROWS, TIME, UNKNOWN, Axis, NeedsWidthError, Size, UnprovenSizeError
 from .times import Extreme
+from .trace import Traced
 from .values import Const, Hidden, RefusedError, Value, described, refuse
 
 _NAMESPACES = (torch, functional, operator, builtins, math, torch._C._nn, torch.special)
@@ -53,10 +54,11 @@ class Reader:
     position  number of the line of the graph that is read
     """
 
-    def __init__(self, model: nn.Module, graph: fx.Graph, dtype: torch.dtype, layout: Layout, width: int | None):
-        self.model, self.graph, self.layout, self.width = model, graph, layout, width
+    def __init__(self, model: nn.Module, traced: Traced, dtype: torch.dtype, layout: Layout, width: int | None):
+        self.model, self.graph, self.layout, self.width = model, traced.graph, layout, width
+        self.made = traced.made
         self.b = Builder(1 if layout.tokens or width is None else width, dtype, TIME in layout.axes)
-        self.order = {node: k for k, node in enumerate(graph.nodes)}
+        self.order = {node: k for k, node in enumerate(traced.graph.nodes)}
         self.position = 0
         self.name = "the model"
         self.values: dict[fx.Node, Any] = {}
@@ -110,6 +112,9 @@ class Reader:
         return fx.node.map_aggregate(given, lambda a: self.values[a] if isinstance(a, fx.Node) else a)
 
     def _attribute(self, target: str) -> Any:
+        if target in self.made:
+            tensor = self.made[target]
+            return Const(target, lambda: tensor, tuple(tensor.shape))
         owner_path, _, name = target.rpartition(".")
         owner = self.model.get_submodule(owner_path)
         found = getattr(owner, name)

@@ -90,6 +90,8 @@ def reshape(b: Builder, input: Value, *shape: Any) -> Value:
 
 def flatten(b: Builder, input: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
     first, last = axis_index(input, start_dim), axis_index(input, end_dim)
+    if first > last:
+        refuse("given the first dimension before the last", f"{start_dim} and {end_dim}", "Exchange them.", True)
     return reshape(b, input, [*_sizes(input.axes[:first], input), -1, *_sizes(input.axes[last + 1 :], input)])
 
 

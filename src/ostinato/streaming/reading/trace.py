@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from ...errors import InputError, OstinatoError, phrase
@@ -52,29 +53,44 @@ def is_leaf(module: nn.Module) -> bool:
     return kind.__module__.startswith("torch.nn") and kind not in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
+@dataclass(frozen=True)
+class Traced:
+    """A graph, and by name the tensors in it that are made in `forward` and do not depend on x."""
+
+    graph: fx.Graph
+    made: Mapping[str, Tensor]
+
+
 @contextmanager
-def _evaluation(model: nn.Module) -> Iterator[None]:
-    """The modules' flags `training` are False inside, and afterwards what they were."""
-    modes = [(m, m.training) for m in model.modules()]
+def _evaluation(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """The modules' flags `training` are False inside; afterwards their attributes are what they were.
+
+    Yields what will hold the tensors that torch.fx has set as attributes of the model.
+    """
+    before = [(vars(m), dict(vars(m))) for m in model.modules()]
+    made: dict[str, Tensor] = {}
     try:
-        for m, _ in modes:
+        for m in model.modules():
             m.training = False
-        yield
+        yield made
     finally:
-        for m, training in modes:
-            m.training = training
+        known = before[0][1]
+        made.update({k: v for k, v in vars(model).items() if k not in known and isinstance(v, Tensor)})
+        for present, attributes in before:
+            present.clear()
+            present.update(attributes)
 
 
-def trace(model: nn.Module) -> fx.Graph:
+def trace(model: nn.Module) -> Traced:
     """The graph of `model(x)` in evaluation. Raises InputError where it depends on values of x, or draws."""
     if is_leaf(model):
         graph = fx.Graph()
         graph.output(graph.call_module("", (graph.placeholder("x"),)))
-        return graph
+        return Traced(graph, {})
     defaults = _defaults(model)
     before = torch.get_rng_state()
     try:
-        with _evaluation(model), warnings.catch_warnings():
+        with _evaluation(model) as made, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graph = _Tracer().trace(model, concrete_args=defaults or None)
     except OstinatoError:
@@ -93,7 +109,7 @@ def trace(model: nn.Module) -> fx.Graph:
         remedy = "Take random numbers out of it, or draw them in training only."
         raise InputError(phrase(WHERE, name, "without random numbers in evaluation", "one that draws", remedy))
     _without_unused(model, graph)
-    return graph
+    return Traced(graph, made)
 
 
 def _without_unused(model: nn.Module, graph: fx.Graph) -> None:
