@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import itertools
 import sys
 
 import pytest
@@ -68,13 +69,15 @@ def score(search, model, text, prompt, alphabet):
 
 @pytest.fixture
 def characters(example):
-    """(the example, its untrained model with scores that differ clearly, the model's alphabet)."""
+    """(the example, its untrained model, whose scores depend on all of the text, the model's alphabet)."""
     search = example("beam_search")
     alphabet = ".abcd"
     torch.manual_seed(0)
     model = search.CharacterModel(len(alphabet), 8).eval()
     with torch.no_grad():
         model.head.weight.mul_(6)
+        model.rnn.weight_hh_l0.mul_(4)
+        model.head.bias[0] -= 2  # so that texts are long
     return search, model, alphabet
 
 
@@ -91,7 +94,7 @@ def test_a_beam_of_all_characters_finds_the_best_text_of_two(prompt, characters)
 @pytest.mark.parametrize("beams", [1, 2, 5])
 def test_rows_go_on_from_the_state_of_their_parent(beams, characters):
     search, model, alphabet = characters
-    for prompt in ("a", "ba", "dcb"):
+    for prompt in map("".join, itertools.product("abcd", repeat=2)):
         found = search.search(model, prompt, alphabet, beams, most=6)
         assert found.score == pytest.approx(score(search, model, found.text, prompt, alphabet), abs=1e-5)
 
