@@ -7,8 +7,8 @@ LSTM and GRU with C = H of 16 to 512: `Stream.step` with bound buffers, with a t
 NumPy array; ONNX Runtime with io-binding, each binding's outputs being the next one's inputs, and its `run`; torch.nn's
 cell, and its layer with T = 1; `step` of our own layer. Every way is checked before it is timed: ours must have the
 bits of the layer's own call, the others its values. Then all take turns in one process; a ratio is the median over
-turns of (our time / the other's in the same turn). Python's share is the median of (a step's time - that of a step
-within one `push` of 1,000, from 128 units on 100, which is one call from Python).
+turns of (our time / the other's in the same turn). Python's share is the median of (the time of a call - that of the
+compiled step in a loop of compiled code).
 
 --million runs a million steps and fails where the memory of the process grows or a step leaves an allocation.
 Results go to benchmarks/results/streaming-UNIT.json, UNIT the vector unit; --quick writes nothing.
@@ -21,10 +21,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -35,7 +34,6 @@ import streaming_calls as calls
 import streaming_memory as memory
 import streaming_page as tables
 import torch
-from measure import in_turns
 from report import fill, markdown_table
 
 from ostinato.apps.environment import environment
@@ -51,7 +49,7 @@ TURN, BLOCK = 1e-3, 500
 class Size:
     """What was measured of one kind and size.
 
-    micros   way → µs of a step, the median over turns; "push" is a step of one `push`
+    micros   way → µs of a step, the median over turns; "compiled" is the compiled step without Python
     ratios   way of ours → other's way → our time / its time
     shares   way of ours → µs of a step that Python adds
     single   way → µs of a single step: p50, p99, p99.9 of `counted`
@@ -71,19 +69,32 @@ def measure(kind: calls.Kind, hidden: int, seconds: float, counted: int) -> Size
     found = calls.ways(kind, hidden)
     calls.check(kind, hidden, found)
     counts = {name: _count(way) for name, way in found.items()}
-    counts["push"] = 1_000 if hidden <= 64 else 100
-    jobs: list[Callable[[], object]] = [partial(way.many, counts[name]) for name, way in found.items()]
-    spent = in_turns([*jobs, calls.push(kind, hidden, counts["push"])], seconds, 5)
-    each = {name: np.array(times) / count * 1e6 for (name, count), times in zip(counts.items(), spent, strict=True)}
+    each = _turns(found, counts, seconds)
     return Size(
         kind,
         hidden,
         {name: float(np.median(times)) for name, times in each.items()},
         {way: {peer: float(np.median(each[way] / each[peer])) for peer in calls.PEERS} for way in calls.OURS},
-        {way: float(np.median(each[way] - each["push"])) for way in calls.OURS},
+        {way: float(np.median(each[way] - each["compiled"])) for way in calls.OURS},
         _single(found, counted),
         counted,
     )
+
+
+def _turns(found: dict[str, calls.Way], counts: dict[str, int], seconds: float) -> dict[str, np.ndarray]:
+    """Way → µs of a step in each turn, for about `seconds`, at least 5 turns.
+
+    Two steps before the timed ones bring a way's weights back into the caches, which the others have filled.
+    """
+    each: dict[str, list[float]] = {name: [] for name in found}
+    stop = time.perf_counter() + seconds
+    while len(each["bound"]) < 5 or time.perf_counter() < stop:
+        for name, way in found.items():
+            way.many(2)
+            start = time.perf_counter()
+            way.many(counts[name])
+            each[name].append((time.perf_counter() - start) / counts[name] * 1e6)
+    return {name: np.array(times) for name, times in each.items()}
 
 
 def _count(way: calls.Way) -> int:

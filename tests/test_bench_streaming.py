@@ -3,13 +3,16 @@
 import json
 
 import pytest
-import streaming
 import streaming_calls
+import streaming_loop
 import streaming_memory
 import streaming_page
 import torch
 from measure import Unequal
 
+import ostinato
+import streaming
+from ostinato.streaming.runner import ReferenceRunner
 from source_files import ROOT
 
 PAGE = ROOT / "docs" / "streaming.md"
@@ -17,7 +20,7 @@ PAGE = ROOT / "docs" / "streaming.md"
 
 def size(kind, hidden, ratio=0.25, share=1.0):
     """A measured size in which every ratio and every share is the same."""
-    ways = [*streaming_calls.OURS, *streaming_calls.PEERS, "push"]
+    ways = [*streaming_calls.OURS, "compiled", *streaming_calls.PEERS]
     single = {"bound": [1.0, 2.0, 3.0], "binding": [4.0, 5.0, 6.0]}
     ratios = {way: dict.fromkeys(streaming_calls.PEERS, ratio) for way in streaming_calls.OURS}
     shares = dict.fromkeys(streaming_calls.OURS, share)
@@ -33,7 +36,7 @@ def record(*sizes):
 @pytest.mark.parametrize("kind", streaming.KINDS)
 def test_every_way_computes_the_same_steps(kind):
     ways = streaming_calls.ways(kind, 16)
-    assert list(ways) == [*streaming_calls.OURS, *streaming_calls.PEERS]
+    assert list(ways) == [*streaming_calls.OURS, "compiled", *streaming_calls.PEERS]
     for way in ways.values():
         way.many(4)  # a state that is left over changes nothing
     streaming_calls.check(kind, 16, ways)
@@ -75,7 +78,7 @@ def test_targets_are_judged_by_the_size_that_is_nearest_to_its_bound():
     assert found["bound buffers: of io-binding's time, up to 64 units"] == ("≤ 0.33", "0.25 at LSTM 64", "yes")
     assert found["bound buffers: of io-binding's time, 128 units"] == ("≤ 0.50", "0.45 at GRU 128", "yes")
     assert found["Python's share, tensor, out="] == ("≤ 2.0 µs", "2.5 µs at GRU 128", "no")
-    assert found["Python's share, NumPy array"] == ("≤ 6.0 µs", "2.5 µs at GRU 128", "yes")
+    assert found["Python's share, NumPy array, new result"] == ("≤ 6.0 µs", "2.5 µs at GRU 128", "yes")
     assert found["a step of LSTM 64, aim"] == ("≤ 4.0 µs", "0.0 µs at LSTM 64", "yes")
     slower = {row[0]: row[1:] for row in streaming_page.targets(record(size("GRU", 512, 1.2)))}
     assert slower["tensor, out=: of io-binding's time, from 256 units on"] == ("≤ 1.00", "1.20 at GRU 512", "no")
@@ -101,6 +104,21 @@ def test_results_of_each_vector_unit_have_a_file_and_a_section_of_the_page(tmp_p
     written = json.loads((tmp_path / "streaming-avx512.json").read_text(encoding="utf-8"))
     assert len(written["sizes"]) == 12 and written["memory"]["transient"] == 48
     assert "48 bytes" in capsys.readouterr().out
+
+
+def test_without_kernels_there_is_no_compiled_step_to_time():
+    stream = ostinato.stream(ostinato.GRU(2, 3))
+    stream._runner = ReferenceRunner(stream.network, 1)
+    with pytest.raises(SystemExit, match="no compiled step to time"):
+        streaming_loop.many_steps(stream)
+
+
+def test_the_loop_runs_as_many_steps_as_it_is_asked_for():
+    stream = ostinato.stream(ostinato.GRU(2, 3))
+    stream.input.fill_(0.5)
+    beside = stream.fork()
+    streaming_loop.many_steps(stream)(7)
+    assert torch.equal(stream.output, beside.push(torch.full((7, 1, 2), 0.5))[-1])
 
 
 def test_memory_that_grows_is_found():
