@@ -25,7 +25,7 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/full.py --write docs/performance.md --readme README.md
 
 bench-streaming: $(STAMP)
-	$(BIN)/python benchmarks/streaming.py --million --write docs/streaming.md
+	$(BIN)/python benchmarks/streaming_steps.py --million --write docs/streaming.md
 
 COMMIT ?= HEAD
 

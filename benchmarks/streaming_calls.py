@@ -1,4 +1,4 @@
-"""One step from Python, B = 1, in every way that `streaming.py` compares: ours, ONNX Runtime's and torch.nn's.
+"""One step from Python, B = 1, in every way that `streaming_steps.py` compares: ours, ONNX Runtime's and torch.nn's.
 
 Letters: T steps, C input numbers, H units; C = H. Every way keeps a state of its own and carries it from call to call.
 """

@@ -1,4 +1,4 @@
-"""Tables of `streaming.py` from what was recorded: times, targets, single steps, memory."""
+"""Tables of `streaming_steps.py` from what was recorded: times, targets, single steps, memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from report import markdown_table
 from streaming_calls import OURS, PEERS
 
 Record = Mapping[str, Any]
-"""`sizes` (`Size` of streaming.py as a dict), `environment`, `date`, `load`, `clock`, and `memory` with --million."""
+"""`sizes` (`Size` of streaming_steps as a dict), `environment`, `date`, `load`, `clock`, with --million `memory`."""
 
 SHARE, SHARE_NUMPY = 2.0, 6.0
 """µs: the most that Python may add to the compiled step, with tensors or bound buffers and with NumPy arrays."""

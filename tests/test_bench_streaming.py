@@ -7,11 +7,11 @@ import streaming_calls
 import streaming_loop
 import streaming_memory
 import streaming_page
+import streaming_steps
 import torch
 from measure import Unequal
 
 import ostinato
-import streaming
 from ostinato.streaming.runner import ReferenceRunner
 from source_files import ROOT
 
@@ -24,16 +24,18 @@ def size(kind, hidden, ratio=0.25, share=1.0):
     single = {"bound": [1.0, 2.0, 3.0], "binding": [4.0, 5.0, 6.0]}
     ratios = {way: dict.fromkeys(streaming_calls.PEERS, ratio) for way in streaming_calls.OURS}
     shares = dict.fromkeys(streaming_calls.OURS, share)
-    return streaming.Size(kind, hidden, {way: float(k) for k, way in enumerate(ways)}, ratios, shares, single, 1000)
+    return streaming_steps.Size(
+        kind, hidden, {way: float(k) for k, way in enumerate(ways)}, ratios, shares, single, 1000
+    )
 
 
 def record(*sizes):
     environment = {"vector unit": "AVX2", "cores": 2}
-    shown = [streaming.asdict(one) for one in sizes]
+    shown = [streaming_steps.asdict(one) for one in sizes]
     return {"date": "2026-01-02", "environment": environment, "load": 0.5, "clock": 0.04, "sizes": shown}
 
 
-@pytest.mark.parametrize("kind", streaming.KINDS)
+@pytest.mark.parametrize("kind", streaming_steps.KINDS)
 def test_every_way_computes_the_same_steps(kind):
     ways = streaming_calls.ways(kind, 16)
     assert list(ways) == [*streaming_calls.OURS, "compiled", *streaming_calls.PEERS]
@@ -42,7 +44,7 @@ def test_every_way_computes_the_same_steps(kind):
     streaming_calls.check(kind, 16, ways)
 
 
-@pytest.mark.parametrize("kind", streaming.KINDS)
+@pytest.mark.parametrize("kind", streaming_steps.KINDS)
 def test_what_computes_something_else_is_not_timed(kind):
     ways = streaming_calls.ways(kind, 16)
     right = ways["run"].outputs
@@ -54,7 +56,7 @@ def test_what_computes_something_else_is_not_timed(kind):
         streaming_calls.check(kind, 16, {"out": other})
 
 
-@pytest.mark.parametrize("kind", streaming.KINDS)
+@pytest.mark.parametrize("kind", streaming_steps.KINDS)
 def test_every_way_carries_its_state_from_step_to_step(kind):
     """A way that began anew at every step would compute the same first step only."""
     xs = torch.randn(1, 16).expand(3, 16)
@@ -64,10 +66,10 @@ def test_every_way_carries_its_state_from_step_to_step(kind):
 
 
 def test_a_quick_run_measures_all_ways_and_writes_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(streaming, "RESULTS", tmp_path)
-    monkeypatch.setattr(streaming, "SIZES", (16, 64))
+    monkeypatch.setattr(streaming_steps, "RESULTS", tmp_path)
+    monkeypatch.setattr(streaming_steps, "SIZES", (16, 64))
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
-    assert streaming.main(["--quick"]) == 0
+    assert streaming_steps.main(["--quick"]) == 0
     out = capsys.readouterr().out
     assert "| LSTM 16 |" in out and "| GRU 64 |" in out and "of io-binding's time, up to 64 units | ≤ 0.33 |" in out
     assert not list(tmp_path.iterdir())
@@ -86,17 +88,17 @@ def test_targets_are_judged_by_the_size_that_is_nearest_to_its_bound():
 
 
 def test_results_of_each_vector_unit_have_a_file_and_a_section_of_the_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(streaming, "RESULTS", tmp_path)
+    monkeypatch.setattr(streaming_steps, "RESULTS", tmp_path)
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
-    monkeypatch.setattr(streaming, "measure", lambda kind, hidden, *_: size(kind, hidden))
+    monkeypatch.setattr(streaming_steps, "measure", lambda kind, hidden, *_: size(kind, hidden))
     held = streaming_memory.Memory(1_000_000, [200.0, 200.5], 0, 0, 48, 0)
     monkeypatch.setattr(streaming_memory, "measure", lambda *_: held)
     (tmp_path / "streaming-avx2.json").write_text(json.dumps(record(size("LSTM", 16))), encoding="utf-8")
-    monkeypatch.setattr(streaming, "environment", lambda: {"vector unit": "AVX512", "cores": 2})
+    monkeypatch.setattr(streaming_steps, "environment", lambda: {"vector unit": "AVX512", "cores": 2})
     source = PAGE.read_text(encoding="utf-8")
     page = tmp_path / "streaming.md"
     page.write_text(source, encoding="utf-8")
-    assert streaming.main(["--million", "--write", str(page)]) == 0
+    assert streaming_steps.main(["--million", "--write", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.index("### AVX2") < text.index("### AVX512") and text.count("| LSTM 512 |") == 2
     assert "1,000,000 steps: memory of the process | +1 %, nothing left by a step | +0.25% | yes |" in text

@@ -1,7 +1,7 @@
 """One step of a stream from Python, B = 1, one thread, beside ONNX Runtime and torch.nn.
 
-    python benchmarks/streaming.py [--million] [--write docs/streaming.md]
-    python benchmarks/streaming.py --quick
+    python benchmarks/streaming_steps.py [--million] [--write docs/streaming.md]
+    python benchmarks/streaming_steps.py --quick
 
 LSTM and GRU with C = H of 16 to 512: `Stream.step` with bound buffers, with a tensor and `out=`, with a tensor, with a
 NumPy array; ONNX Runtime with io-binding, each binding's outputs being the next one's inputs, and its `run`; torch.nn's
