@@ -108,6 +108,15 @@ def test_results_of_each_vector_unit_have_a_file_and_a_section_of_the_page(tmp_p
     assert "48 bytes" in capsys.readouterr().out
 
 
+def test_a_run_whose_memory_grows_ends_with_status_1(monkeypatch, capsys):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(streaming_steps, "measure", lambda kind, hidden, *_: size(kind, hidden))
+    held = streaming_memory.Memory(1_000_000, [200.0, 300.0], 0, 0, 48, 0)
+    monkeypatch.setattr(streaming_memory, "measure", lambda *_: held)
+    assert streaming_steps.main(["--quick", "--million"]) == 1
+    assert "nothing left by a step | +50.00% | no |" in capsys.readouterr().out
+
+
 def test_without_kernels_there_is_no_compiled_step_to_time():
     stream = ostinato.stream(ostinato.GRU(2, 3))
     stream._runner = ReferenceRunner(stream.network, 1)

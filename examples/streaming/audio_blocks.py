@@ -54,7 +54,7 @@ def trained(updates: int, generator: torch.Generator) -> Effect:
     for _ in range(updates):
         first = torch.randint(len(sound) - 256, (16,), generator=generator)
         x = torch.stack([sound[k : k + 256] for k in first], 1)
-        # The first steps begin from a state of zeros, and are not judged.
+        # The first steps begin from a state of zeros; the loss leaves them out.
         loss = (model(x) - amplifier(x))[16:].square().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -76,8 +76,8 @@ def main() -> dict[str, Tensor]:
 
     stream = ostinato.stream(model)
     played = torch.empty_like(sound)
-    stream.push(sound[:BLOCK])  # code is compiled before the first block counts,
-    stream.reset()  # and the state is that of silence again
+    stream.push(sound[:BLOCK])  # the first call is slower than later ones
+    stream.reset()
     spent = []
     for x, y in zip(sound.split(BLOCK), played.split(BLOCK)):
         start = time.perf_counter()

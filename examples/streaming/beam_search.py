@@ -79,7 +79,7 @@ def search(model: nn.Module, prompt: str, alphabet: str, beams: int, most: int =
             break
         after = beam.step(tokens)  # [beams, K]
         for row, text in enumerate(texts):
-            if text.endswith(END):  # a text that is over goes on with further stops, which cost nothing
+            if text.endswith(END):  # a finished text continues with full stops of log-probability 0
                 after[row] = -torch.inf
                 after[row, alphabet.index(END)] = 0.0
         scores, place = (scores[:, None] + after).flatten().topk(beams)

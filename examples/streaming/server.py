@@ -1,8 +1,8 @@
-"""A server whose clients come and go: one stream, a row for each client, and states that outlive a connection.
+"""A server whose clients come and go: one stream, a row for each client, and states that are kept between connections.
 
     python examples/streaming/server.py
 
-Starts the server on a local port, and clients that connect, send numbers, vanish in the middle, and come back. Every
+Starts the server on a local port, and clients that connect, send numbers, hang up, and connect again. Every
 answer has the bits of a stream that serves this client alone.
 
 A line is JSON: first {"client": "ann"}, then {"x": [...]} for each step, answered by {"y": [...]}.
@@ -117,7 +117,7 @@ async def visit(port: int, client: str, xs: list[list[float]]) -> list[list[floa
 
 
 async def client(port: int, server: Server, name: str, xs: list[list[float]]) -> list[list[float]]:
-    """Sends its steps in three connections, of lengths that nobody planned."""
+    """Sends its steps in three connections of random lengths."""
     draw = random.Random(name)
     cuts = sorted(draw.sample(range(1, STEPS), 2))
     ys = []
