@@ -134,8 +134,8 @@ def judged(seed):
 
 
 def test_what_is_not_refused_is_right():
-    found = {seed: judged(seed) for seed in range(300)}
+    found = {seed: judged(seed) for seed in range(150)}
     wrong = {seed: [text for text, _ in Lines(seed).rules] for seed, what in found.items() if what == "wrong"}
     assert not wrong
     counts = Counter(found.values())
-    assert counts["right"] > 50 and counts["refused"] > 100
+    assert counts["right"] > 25 and counts["refused"] > 50

@@ -223,13 +223,12 @@ def layer_norm(
 
 def embedded(b: Builder, value: Any, table: Parameter) -> Value:
     """Rows of a table [tokens, D], for the tokens that x holds."""
-    from_ = value if isinstance(value, Value) else None
-    if from_ is None or from_.kind != "token":
+    if not isinstance(value, Value) or value.kind != "token":
         refuse("given the tokens that x holds", "numbers", "Give the embedding x itself.", True)
     count, width = table.shape
     b.tokens = count if b.tokens is None else min(b.tokens, count)
-    node = Embedding(place=b.place, inputs=(from_.node,), width=width, table=table)
-    return replace(from_, node=b.add(node), axes=(*from_.axes, width), kind="number", zeros=False)
+    node = Embedding(place=b.place, inputs=(value.node,), width=width, table=table)
+    return replace(value, node=b.add(node), axes=(*value.axes, width), kind="number", zeros=False)
 
 
 def embedding(

@@ -205,11 +205,11 @@ def _share(b: Builder, value: Value, places: Sequence[int], one: float, divide: 
         refuse("a sum or mean over all features", f"over some of {described(value)}", remedy)
     value = b.dense(b.as_number(value))
     width = b.width(value)
-    from_ = tuple(1 if k in summed else a for k, a in enumerate(value.axes))
+    kept = tuple(1 if k in summed else a for k, a in enumerate(value.axes))
     name = "mean" if divide else "sum"
-    flat = replace(value, axes=(*(a for a in from_ if a != 1), width))
+    flat = replace(value, axes=(*(a for a in kept if a != 1), width))
     found = b.linear(flat, b.full(f"{name}{width}", (1, width), one / width if divide else one), None)
-    return replace(found, axes=from_)
+    return replace(found, axes=kept)
 
 
 def amax(b: Builder, input: Value, dim: Any = None, keepdim: bool = False) -> Value:
