@@ -454,7 +454,9 @@ def test_rows_of_several_series_are_kept_apart_by_the_column_of_the_training(tmp
     whole = list(csv.DictReader(io.StringIO(ostinato(tmp_path, "predict", "model", "shops.csv").out)))
     found = list(csv.DictReader(io.StringIO(ended.out)))[-4:]
     assert [{k: v for k, v in row.items() if k != "cutoff"} for row in found] == whole
-    assert ended.status == 2 and ended.err.startswith("ostinato stream, line 122: a line must be 3 cells, as the first has")
+    assert ended.status == 2 and ended.err.startswith(
+        "ostinato stream, line 122: a line must be 3 cells, as the first has"
+    )
     ended = ostinato(tmp_path, "stream", "model", typed="2021-01-01,c,2\n")
     assert ended.err == (
         "ostinato stream, line 1: the series must be one of the training: a, b, got c. "

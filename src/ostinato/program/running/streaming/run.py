@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ....errors import InputError, OstinatoError, phrase
+from ...one_thread import one_thread
 from ...tasks.texts.prompts import refuse_half_characters
 from ...terminal import without_controls
 from ..model import Model
@@ -61,7 +62,8 @@ class LineStream:
 
     def run(self, pipes: Pipes) -> int:
         """Answers every line; returns the exit status. The states are saved at the end, whatever ends the lines."""
-        with Signals() as signals:
+        # A line is too little work for several threads, which would wait for each other between lines.
+        with one_thread(), Signals() as signals:
             try:
                 status = self._answer_all(signals.lines(iter(pipes.lines)), pipes)
             except BrokenPipeError:
