@@ -134,6 +134,13 @@ def test_a_refused_line_is_named_and_changes_no_state(series):
     assert ended.status == 2 and len(ended.out.splitlines()) == 1 and "line 2" in ended.err
     ended = ostinato(series, "stream", "model", typed="{\n")
     assert ended.err.startswith("ostinato stream, line 1: a line must be 2 cells: left, right, got '{'.")
+    ended = ostinato(series, "stream", "model", typed="1," + 200_000 * "x" + '\n["\\ud800", 1]\n')
+    assert ended.status == 2 and ended.err.splitlines() == [
+        "ostinato stream, line 1: a line must be cells as CSV has them, got others (field larger than field limit "
+        "(131072)).",
+        "ostinato stream, line 2: a cell must be text of UTF-8, got '\\ud800', which is no character. "
+        "Write it in UTF-8.",
+    ]
     ended = ostinato(series, "stream", "model", "--ids", typed="1\n")
     assert ended.err == (
         "ostinato stream, line 1: a line must be an id and the rest, got '1'. "
@@ -218,6 +225,16 @@ def test_the_first_line_has_the_figures_that_predict_gives_it(text):
     per_unit, units = ostinato(text, "predict", "model", "-", typed=line + "\n").out.split()
     _, nats, count, _ = ostinato(text, "stream", "model", typed=line).out.rstrip("\n").split("\t")
     assert count == units == str(len(line)) and float(nats) / int(count) == pytest.approx(float(per_unit), abs=1e-6)
+
+
+def test_the_lines_of_each_id_are_a_text_of_their_own(text):
+    alone = ostinato(text, "stream", "model", typed="The\n\nvalue\n").out.splitlines()
+    ended = ostinato(text, "stream", "model", "--ids", typed="a\tThe\nb\tThe\na\t\nb\t\nb\tvalue\na\tvalue\na\t")
+    first, last = alone[0], alone[2]
+    assert ended.out.splitlines() == [f"{n}\t{a}" for n, a in zip("abab", [first, first, alone[1], alone[1]])] + [
+        f"b\t{last}", f"a\t{last}",
+    ]  # fmt: skip
+    assert ended.err == "ostinato stream, line 7: a line must be a text, got an empty one at the end.\n"
 
 
 def test_long_lines_and_reset_lines_have_the_same_figures(text, monkeypatch):
@@ -401,12 +418,12 @@ def sales(tmp_path_factory):
 
 
 def test_every_row_is_answered_with_the_forecast_that_predict_gives_after_it(sales):
-    lines = (sales / "sales.csv").read_text().splitlines()
+    lines = (sales / "sales.csv").read_text().splitlines()[:61]
     ended = ostinato(sales, "stream", "model", typed="\n".join(lines) + "\n")
     assert ended.status == 0, ended.err
     heading, *rows = ended.out.splitlines()
-    assert heading == "unique_id,ds,cutoff,median,lo-80,hi-80,lo-95,hi-95" and len(rows) == 3 * 119
-    for count in (2, 30, 77, 120):
+    assert heading == "unique_id,ds,cutoff,median,lo-80,hi-80,lo-95,hi-95" and len(rows) == 3 * 59
+    for count in (2, 30, 60):
         (sales / "part.csv").write_text("\n".join(lines[: count + 1]) + "\n")
         whole = ostinato(sales, "predict", "model", "part.csv").out.splitlines()[1:]
         own = [row.split(",") for row in rows[3 * (count - 2) : 3 * (count - 1)]]
@@ -415,23 +432,23 @@ def test_every_row_is_answered_with_the_forecast_that_predict_gives_after_it(sal
 
 
 def test_a_forecast_goes_on_from_its_file_with_no_more_rows_than_it_reads(sales):
-    lines = (sales / "sales.csv").read_text().splitlines()[1:]
+    lines = (sales / "sales.csv").read_text().splitlines()[1:61]
     whole = ostinato(sales, "stream", "model", "--json", typed="\n".join(lines) + "\n").out.splitlines()
-    first = ostinato(sales, "stream", "model", "--json", "--state", "kept", typed="\n".join(lines[:90]) + "\n")
+    first = ostinato(sales, "stream", "model", "--json", "--state", "kept", typed="\n".join(lines[:50]) + "\n")
     assert first.status == 0
     content = (sales / "kept").read_bytes()
     header = json.loads(content[16 : 16 + int.from_bytes(content[12:16], "little")])
     length = json.loads((sales / "model/scaling.json").read_text())["shape"]["length"]
-    assert len(header["sequences"][0]["own"]["rows"]) == length < 90
-    rest = ostinato(sales, "stream", "model", "--json", "--state", "kept", typed="\n".join(lines[90:]) + "\n")
-    for own, other in zip(rest.out.splitlines(), whole[90:], strict=True):
+    assert len(header["sequences"][0]["own"]["rows"]) == length < 50
+    rest = ostinato(sales, "stream", "model", "--json", "--state", "kept", typed="\n".join(lines[50:]) + "\n")
+    for own, other in zip(rest.out.splitlines(), whole[50:], strict=True):
         assert json.loads(own)["forecast"] == json.loads(other)["forecast"]
     one = json.loads(whole[-1])["forecast"][0]
     assert set(one) == {"unique_id", "ds", "cutoff", "median", "lo-80", "hi-80", "lo-95", "hi-95"}
 
 
 def test_a_row_without_a_value_or_with_a_wrong_cell_leaves_the_forecast_as_predict_has_it(sales):
-    lines = (sales / "sales.csv").read_text().splitlines()[:60]
+    lines = (sales / "sales.csv").read_text().splitlines()[:40]
     lines[-1] = lines[-1].partition(",")[0] + ",NA,0.5"
     typed = "\n".join([*lines[:-1], lines[-2], "1999-01,x,1", "soon,1,1", lines[-1]]) + "\n"
     ended = ostinato(sales, "stream", "model", typed=typed)
@@ -439,13 +456,13 @@ def test_a_row_without_a_value_or_with_a_wrong_cell_leaves_the_forecast_as_predi
     whole = [row.split(",") for row in ostinato(sales, "predict", "model", "part.csv").out.splitlines()[1:]]
     assert [[c[1], *c[3:]] for c in (r.split(",") for r in ended.out.splitlines()[-3:])] == [c[1:] for c in whole]
     first, second = ended.err.splitlines()
-    assert first == "ostinato stream, line 61: a cell must be a number, got 'x'. NA stands for a missing number."
-    assert second.startswith("ostinato stream, line 62: series: ") and ended.status == 2
+    assert first == "ostinato stream, line 41: a cell must be a number, got 'x'. NA stands for a missing number."
+    assert second.startswith("ostinato stream, line 42: series: ") and ended.status == 2
 
 
 def test_rows_of_several_series_are_kept_apart_by_the_column_of_the_training(tmp_path):
     rng, day = np.random.default_rng(3), np.datetime64("2020-01-01")
-    rows = [f"{name},{day + k},{level + rng.normal():.3f}" for k in range(60) for name, level in (("a", 5), ("b", 50))]
+    rows = [f"{name},{day + k},{level + rng.normal():.3f}" for k in range(40) for name, level in (("a", 5), ("b", 50))]
     (tmp_path / "shops.csv").write_text("\n".join(["shop,ds,y", *rows]) + "\n")
     words = ("--id", "shop", "--target", "y", "--horizon", 2, "--hidden", 8, "--embedding", 8, "--updates", 5)
     rest = ("--no-lens", "--no-baselines", "--quiet", "--out", "model")
@@ -455,7 +472,7 @@ def test_rows_of_several_series_are_kept_apart_by_the_column_of_the_training(tmp
     found = list(csv.DictReader(io.StringIO(ended.out)))[-4:]
     assert [{k: v for k, v in row.items() if k != "cutoff"} for row in found] == whole
     assert ended.status == 2 and ended.err.startswith(
-        "ostinato stream, line 122: a line must be 3 cells, as the first has"
+        "ostinato stream, line 82: a line must be 3 cells, as the first has"
     )
     ended = ostinato(tmp_path, "stream", "model", typed="2021-01-01,c,2\n")
     assert ended.err == (

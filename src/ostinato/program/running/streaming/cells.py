@@ -15,6 +15,7 @@ from ....errors import InputError, phrase
 from ...data.columns import MISSING, NUMBER
 from ...data.findings import many
 from ...data.refusals import listed, shown
+from ...tasks.texts.prompts import refuse_half_characters
 from .records import Line
 
 SEPARATORS = "\t;,"
@@ -36,7 +37,7 @@ class CellLines:
 
     def is_heading(self, line: Line) -> bool:
         """Whether a line has the names of all columns; lines after it have its order."""
-        cells = [] if line.text.lstrip().startswith(("[", "{")) else _divided(line.text)
+        cells = [] if line.text.lstrip().startswith(("[", "{")) else _divided(line)
         if not self.names or not set(self.names) <= set(cells):
             return False
         self.places, self.width = [cells.index(name) for name in self.names], len(cells)
@@ -50,7 +51,7 @@ class CellLines:
         text = line.text.strip()
         if text.startswith(("[", "{")):
             return self._of_json(text, line)
-        found = _divided(text)
+        found = _divided(line)
         if len(found) != self.width:
             raise self._refused(line, many(len(found), "cell"))
         return found if self.places is None else [found[place] for place in self.places]
@@ -67,6 +68,9 @@ class CellLines:
             found = [found[name] for name in self.names]
         if not isinstance(found, list) or len(found) != self.count:
             raise self._refused(line, shown(text))
+        for value in found:
+            if isinstance(value, str):  # an escape such as \ud800 is half a character
+                refuse_half_characters(value, "a cell", line.where)
         return ["" if value is None else value if isinstance(value, str) else json.dumps(value) for value in found]
 
     def _refused(self, line: Line, received: str) -> InputError:
@@ -90,9 +94,13 @@ def number_of(cell: str, line: Line) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _divided(text: str) -> list[str]:
+def _divided(line: Line) -> list[str]:
     """The cells of a line; those that hold a separator are in quotation marks."""
+    text = line.text.strip()
     separator = next((s for s in SEPARATORS if s in text), None)
     if separator is None:
         return text.split()
-    return [cell.strip() for cell in next(csv.reader([text], delimiter=separator))]
+    try:
+        return [cell.strip() for cell in next(csv.reader([text], delimiter=separator))]
+    except csv.Error as error:
+        raise InputError(phrase(line.where, "a line", "cells as CSV has them", f"others ({error})")) from None

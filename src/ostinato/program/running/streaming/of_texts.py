@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....errors import InputError, phrase
 from ....streaming import Stream, stream
 from ...tasks.stepwise import LanguageSteps
 from ...tasks.task import Batch
@@ -57,6 +58,8 @@ class OfTexts:
         assert sequence.stream is not None  # of `begin`
         text = line.text + "\n" * line.ended
         units = torch.from_numpy(self.units.encode(text).astype(np.int64))
+        if not len(units):  # the last line of an id, without a line break
+            raise InputError(phrase(line.where, "a line", "a text", "an empty one at the end"))
         read = torch.cat([torch.tensor([sequence.own["last"]]), units[:-1]])
         parts = zip(read.split(STEPS), units.split(STEPS))
         nats = float(sum(np.sum(self._nats(sequence.stream, x, target)) for x, target in parts))
