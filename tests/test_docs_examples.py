@@ -21,7 +21,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EITHER = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAM = (
     "agreement.md", "classify.md", "forecast.md", "generate.md", "language-models.md", "music.md", "program.md",
-    "regress.md", "tag.md", "transcribe.md", "translate.md",
+    "regress.md", "stream-command.md", "tag.md", "transcribe.md", "translate.md",
 )  # fmt: skip
 """Pages whose Python needs what their commands write, and the other way round."""
 PAGES = {path.name: blocks for path in sorted(DOCS.glob("*.md")) if (blocks := BLOCK.findall(path.read_text("utf-8")))}
@@ -59,9 +59,11 @@ def quick(words):
 
 
 def run_line(line, monkeypatch):
-    """Runs `ostinato …`, or `echo TEXT | ostinato …`; returns its status and what it printed."""
+    """Runs `ostinato …`, `echo TEXT | ostinato …`, or `ostinato … < FILE`; returns its status and what it printed."""
     spoken, bar, command = line.rpartition("|") if line.startswith("echo ") else ("", "", line)
     typed = " ".join(shlex.split(spoken)[1:]) + "\n" if bar else ""
+    command, _, file = command.partition(" < ")
+    typed = Path(file).read_text(encoding="utf-8") if file else typed
     out, err = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     monkeypatch.setattr(sys, "argv", quick(shlex.split(command)))

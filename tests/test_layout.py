@@ -283,6 +283,7 @@ def test_commands_in_documents_exist(words):
     known = {command.name or command.callback.__name__: command.callback for command in within.registered_commands}
     assert len(words) == 1 or words[1] in known or words[1] == "--version"
     options = {"--" + option.replace("_", "-") for option in inspect.signature(known.get(words[1], print)).parameters}
+    options |= {"--one-direction"} if "--both-directions" in options else set()  # its opposite
     assert {word for word in words[2:] if word.startswith("--")} <= options
     if words[1] == "cells" and len(words) > 2:
         assert words[2] in catalogue()

@@ -1,4 +1,4 @@
-"""The commands on users' files: check, train, evaluate, predict, generate, compare.
+"""The commands on users' files: check, train, evaluate, predict, stream, generate, compare.
 
 Each calls one function of `program`.
 """
@@ -27,7 +27,7 @@ _ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [d
 
 def add_program(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (check, train, evaluate, predict, generate, compare):
+    for command in (check, train, evaluate, predict, stream, generate, compare):
         app.command()(command)
 
 
@@ -119,6 +119,29 @@ def predict(
     if fill is not None or count is not None or json:
         _end(json, lambda: fill_gaps(model, fill, {"DATA": data, "--out": out, "--beam": beam}, count, json))
     raise typer.Exit(predict_rows(model, data, out, beam))
+
+
+@with_flags([])
+def stream(
+    model: Annotated[Path, _MODEL],
+    state: Annotated[
+        Path | None, typer.Option(help="A file to go on from, if it is there, and to save the states in at the end.")
+    ] = None,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Lines begin with an id and a tab; each id is a sequence.")
+    ] = False,
+    reset_on: Annotated[
+        str | None, typer.Option(help="A line that begins a new sequence. [default: an empty line; of texts none]")
+    ] = None,
+    next: Annotated[int | None, typer.Option(help="Of a language model: most probable next units, so many.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End at the first line that cannot be read.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON document on each line.")] = False,
+) -> None:
+    """Answer the lines of standard input at once, with the state of the network carried from line to line."""
+    from ostinato.program.commands.stream import stream_lines
+    from ostinato.program.running.streaming.run import Asked
+
+    raise typer.Exit(stream_lines(model, Asked(state, ids, reset_on, next, strict, json)))
 
 
 @with_flags([WritingOptions])

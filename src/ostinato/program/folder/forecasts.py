@@ -37,12 +37,14 @@ class Columns:
     """Whether the last time before the origin is given."""
     truth: bool = False
     """Whether the truth is given, as `y`."""
+    several: bool = False
+    """Whether there are other series than those of the windows, so that the name of a lone one is given as well."""
 
 
 def forecast_frame(windows: Sequence[Window], predictions: Predictions, columns: Columns) -> pl.DataFrame:
     """M rows: unique_id, ds, cutoff, y, the median and the bands; times as int64 or datetimes."""
     horizon, count = len(predictions.values[0]), len(columns.targets)
-    lone = len({window.series.name for window in windows}) == 1
+    lone = not columns.several and len({window.series.name for window in windows}) == 1
     names = [unique_id(w.series.name, target, count, lone) for w in windows for target in columns.targets]
     times = np.stack([w.times[w.length : w.length + horizon] for w in windows])
     found = {

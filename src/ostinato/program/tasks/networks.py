@@ -93,14 +93,18 @@ class TaggerNetwork(nn.Module):
         self.head = nn.Linear(output_width(self.layers), outputs)
 
     def forward(self, x: Mapping[str, Tensor], lengths: Tensor) -> Tensor:
+        y, _ = self.layers(self.dropout(self.vectors(x)), lengths=lengths)
+        return self.head(self.dropout(y))
+
+    def vectors(self, x: Mapping[str, Tensor]) -> Tensor:
+        """[T, B, E] of the words: the embedding beside the spelling."""
         words = x["words"]
         if self.training:
             dropped = torch.rand(words.shape, device=words.device) < WORD_DROPOUT
             words = torch.where(dropped & (words >= self.seen_once), UNKNOWN, words)
         spelled, _ = self.letter_layer(self.letter_embedding(x["letters"]), lengths=x["letter_lengths"])
         spelling = F.embedding(x["which"], last_output(spelled, x["letter_lengths"], 2))
-        y, _ = self.layers(self.dropout(torch.cat([self.embedding(words), spelling], -1)), lengths=lengths)
-        return self.head(self.dropout(y))
+        return torch.cat([self.embedding(words), spelling], -1)
 
 
 def embedding(inputs: TextInputs) -> nn.Embedding:

@@ -1,0 +1,124 @@
+"""Answers of a forecast: a row of a series arrives, and the steps after it are forecast.
+
+The network of a forecast reads windows, each scaled by its own last value, so that no state of it can be carried on.
+What is carried are the last rows: every row makes a new window of them, which is read as `ostinato predict` reads the
+end of a file.
+
+Letters: L steps of a window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence as Listed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....errors import InputError, phrase
+from ...data.columns import columns_of
+from ...data.examples import Examples, Source
+from ...data.libraries import polars as pl
+from ...data.refusals import listed
+from ...data.tables import table_of
+from ...data.time.column import times_of
+from ...data.time.frequency import written
+from ...data.time.from_times import windows_from_table
+from ...data.time.roles import NONE
+from ...data.time.windows import Window
+from ...folder.forecasts import Columns, forecast_frame, forecasts_csv
+from ...tasks.task import Predictions
+from ...training.evaluate import predict
+from ..forecasts import levels_of
+from ..model import Model
+from ..unlabelled import for_another_file
+from .cells import CellLines, number_of
+from .records import Answer, Line, Sequence
+
+LONE = "series"
+"""What messages and tables call the series where the lines do not name it."""
+
+
+class OfForecasts:
+    """The forecast after every row, but for the first of a sequence with times, which do not say yet what a step is.
+
+    A row has the time, the id, the targets and the covariates of the past that the training had.
+    """
+
+    empty_begins = True
+
+    def __init__(self, opened: Model) -> None:
+        self.opened, self.task = opened, opened.task
+        data = opened.config.options.data
+        self.options = for_another_file(data, Path(LONE))
+        self.targets = [name.strip() for name in (data.target or "").split(",")]
+        self.time = None if data.time == NONE else data.time
+        first = [name for name in (self.time, data.id) if name]
+        self.id, self.numbers = data.id, {*self.targets, *data.series}
+        self.names = [*first, *self.targets, *data.series]
+        self.lines = CellLines(self.names, len(self.names))
+        task: Any = self.task
+        self.length, self.scales = task.scaling.shape.length, task.scaling.scales
+        made = Columns(self.targets, levels_of(task), cutoff=True, several=self.id is not None)
+        self.columns = made
+        self.heading = ",".join(["unique_id", "ds", "cutoff", "median", *_bands(made.levels)])
+
+    def is_heading(self, line: Line) -> bool:
+        return self.lines.is_heading(line)
+
+    def name_of(self, line: Line) -> str | None:
+        """The series of a row. Raises InputError for one that the training lacks: its scale is not known."""
+        name = LONE if self.id is None else self.lines.cells(line)[self.names.index(self.id)]
+        if len(self.scales) != 1 and name not in self.scales:
+            known = listed(self.scales, 5) or "none, as the folder is private"
+            remedy = "`ostinato predict MODEL FILE` takes the scale of a new series from all of its values."
+            raise InputError(phrase(line.where, "the series", f"one of the training: {known}", name, remedy))
+        return None if self.id is None else name
+
+    def begin(self) -> Sequence:
+        return Sequence(None, {"rows": []})
+
+    def answer(self, sequence: Sequence, line: Line) -> Answer:
+        cells = self.lines.cells(line)
+        for name, cell in zip(self.names, cells):
+            if name in self.numbers:
+                number_of(cell, line)
+        kept = sequence.own["rows"]
+        rows = kept if kept and cells == kept[-1] and self.time is not None else [*kept, cells]
+        if self.time is not None and len(rows) < 2:  # one time alone does not say what a step is
+            times_of(columns_of(self._frame(rows), False)[self.time], LONE, lambda row: line.where)
+            sequence.own["rows"] = rows
+            return Answer(None, {"forecast": []})
+        windows = self._windows(rows)
+        encoded = self.task.encode(Examples("window", windows, "future", None, self.targets))
+        found, _ = predict(self.task, self.opened.network, encoded)
+        sequence.own["rows"] = self._needed(rows, line)
+        text = forecasts_csv(windows, found, self.columns).partition("\n")[2].rstrip("\n")
+        return Answer(text, {"forecast": self._content(windows, found)})
+
+    def _frame(self, rows: Listed[Listed[str]]) -> pl.DataFrame:
+        return pl.DataFrame([pl.Series(name, [row[k] for row in rows]) for k, name in enumerate(self.names)])
+
+    def _windows(self, rows: Listed[Listed[str]]) -> Listed[Window]:
+        """The window after the last of some rows, as `predict` reads it from a file of them."""
+        frame = self._frame(rows)
+        table = table_of(frame, np.zeros(len(rows), np.int64), Source(Path(LONE), "", len(rows), 0), False)
+        found: Any = windows_from_table(table, columns_of(frame, False), self.options, "", with_target=False)
+        return list(found.rows.inputs)
+
+    def _needed(self, rows: list[list[str]], line: Line) -> list[list[str]]:
+        """The rows that later windows read: L up to the last one with a value, and those after it."""
+        places = [self.names.index(name) for name in self.targets]
+        filled = [k for k, row in enumerate(rows) if any(not math.isnan(number_of(row[p], line)) for p in places)]
+        return rows[max(0, filled[-1] + 1 - self.length) :] if filled else rows
+
+    def _content(self, windows: Listed[Window], found: Predictions) -> list[dict[str, Any]]:
+        """A record of each step for --json."""
+        frame = forecast_frame(windows, found, self.columns).fill_nan(None)
+        dated = [n for n in ("ds", "cutoff") if frame[n].dtype.is_temporal()]
+        return frame.with_columns(pl.Series(n, written(frame[n].to_numpy())) for n in dated).to_dicts()
+
+
+def _bands(levels: Listed[float]) -> list[str]:
+    return [f"{end}-{level:g}" for level in sorted(levels) for end in ("lo", "hi")]
