@@ -8,6 +8,7 @@ from torch import nn
 
 import ostinato
 from ostinato.program.options import NetworkOptions
+from ostinato.program.running.training_samples import LENGTH, TrainingSamples
 from ostinato.program.running.writing import Request, Writer
 from ostinato.program.tasks.networks import output_width
 from ostinato.program.tasks.stepping import Called, Core, Streamed, steps_of
@@ -148,3 +149,15 @@ def test_texts_of_one_writer_may_be_read_in_turns():
     (_, first), (_, second) = made.begin(asked, 0), made.begin(asked, 1)
     pairs = list(zip(first, second))
     assert ["".join(side) for side in zip(*pairs)] == alone
+
+
+def test_samples_of_a_training_are_written_with_the_weights_that_the_network_has_then():
+    made = writer()
+    samples = TrainingSamples(made.task, made.network, None)
+    samples.write(1)
+    with torch.no_grad():
+        made.network.head.weight.mul_(-1)
+    samples.write(2)
+    texts = [Writer(made.task, made.network, "train").write(Request(length=LENGTH), 2).text]
+    texts.append(made.write(Request(length=LENGTH), 2).text)
+    assert samples.lines[1]["text"] == texts[0] != texts[1]
