@@ -14,21 +14,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from sides import two_sides
 from torch import Tensor
 
 import ostinato
 
-ROOT = Path(__file__).resolve().parent.parent
 WORKER = """
 import sys, time
 import torch, ostinato
@@ -54,31 +50,6 @@ for line in sys.stdin:
         call()
     print((time.perf_counter() - begin) / 200 * 1e6, flush=True)
 """
-
-
-class Side:
-    """A process that runs the calls of one source tree."""
-
-    def __init__(self, source: Path):
-        environment = {**os.environ, "PYTHONPATH": str(source)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", WORKER], stdin=-1, stdout=-1, text=True, env=environment
-        )
-        self.names = self._read().split("|")
-
-    def time(self, name: str) -> float:
-        """Microseconds of one call."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{name}\n")
-        self.process.stdin.flush()
-        return float(self._read())
-
-    def _read(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        if not line:
-            raise SystemExit("a side ended before it answered; its error is above")
-        return line
 
 
 ROWS, FEATURES = 5, 16
@@ -158,20 +129,12 @@ def main() -> None:
         for kind, ragged, training in itertools.product(("lstm", "gru"), (False, True), (False, True)):
             print(new_sizes(kind, ragged, training), flush=True)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", tree, given.against], check=True, stdout=-3)
-        try:
-            before, after = Side(tree / "src"), Side(ROOT / "src")
-            for name in after.names:
-                pairs = [(before.time(name), after.time(name)) for _ in range(given.pairs)]
-                a, b = (statistics.median(side) for side in zip(*pairs))
-                ratio = statistics.median(new / old for old, new in pairs)
-                print(f"{name}: {a:.1f} us before, {b:.1f} now, ratio {ratio:.3f}", flush=True)
-            for side in (before, after):
-                side.process.kill()
-        finally:
-            subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", tree], check=True)
+    with two_sides(given.against, ["-c", WORKER]) as (before, after):
+        for name in after.names:
+            pairs = [(float(before.run(name)), float(after.run(name))) for _ in range(given.pairs)]
+            a, b = (statistics.median(side) for side in zip(*pairs))
+            ratio = statistics.median(new / old for old, new in pairs)
+            print(f"{name}: {a:.1f} us before, {b:.1f} now, ratio {ratio:.3f}", flush=True)
 
 
 if __name__ == "__main__":

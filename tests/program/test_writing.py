@@ -37,10 +37,17 @@ def cycle(text="abcd", unit="char"):
             order = [int(e) for e in units.encode(text)]
             self.after = dict(zip(order, [*order[1:], order[0]]))
 
-        def step(self, entries, state=None, given=None):
+        def reader(self, rows):
+            assert rows == 1
+            return self
+
+        def fork(self, given=None):
+            return self
+
+        def step(self, entries):
             scores = torch.full((1, len(units)), -30.0)
             scores[0, self.after.get(int(entries[0]), 1)] = 0.0
-            return scores, state
+            return scores
 
     return Writer(SimpleNamespace(units=units), Next(), WHERE)
 
@@ -72,9 +79,9 @@ def test_greedy_steps_are_the_most_probable_units_of_the_whole_prefix():
     units = TextUnits.of(["the quick brown fox"], NetworkOptions(unit="char"))
     network = LanguageNetwork(len(units), options).eval()
     sample = Writer(SimpleNamespace(units=units), network, WHERE).write(Request("the ", length=25, how=GREEDY), 0)
-    read, state = [int(e) for e in units.encode("the ")], None
+    read, reader = [int(e) for e in units.encode("the ")], network.reader(1)
     for entry in read:
-        stepped, state = network.step(torch.tensor([entry]), state)
+        stepped = reader.step(torch.tensor([entry]))
     for letter in sample.text:
         with torch.no_grad():
             scores = network({"units": torch.tensor(read)[:, None]})[-1, 0]
@@ -82,7 +89,7 @@ def test_greedy_steps_are_the_most_probable_units_of_the_whole_prefix():
         scores[0] = -torch.inf
         read.append(int(scores.argmax()))
         assert units.decode(read[-1:]) == letter
-        stepped, state = network.step(torch.tensor(read[-1:]), state)
+        stepped = reader.step(torch.tensor(read[-1:]))
     assert len(sample.text) == 25
 
 
@@ -141,11 +148,17 @@ def cycle_of_bytes(text):
             super().__init__()
             self.none, self.order, self.place = torch.nn.Parameter(torch.zeros(1)), list(units.encode(text)), 0
 
-        def step(self, entries, state=None, given=None):
+        def reader(self, rows):
+            return self
+
+        def fork(self, given=None):
+            return self
+
+        def step(self, entries):
             self.place += 1
             scores = torch.full((1, len(units)), -30.0)
             scores[0, int(self.order[self.place % len(self.order)])] = 0.0
-            return scores, state
+            return scores
 
     return Writer(SimpleNamespace(units=units), Order(), WHERE)
 

@@ -22,10 +22,9 @@ def test_steps_with_a_carried_state_give_the_scores_of_the_sequence(given):
     x = {"units": units, "given": condition} if given else {"units": units}
     scores = made(x)
     assert scores.shape == (6, 4, 11)
-    state = None
+    reader = made.reader(4).fork(condition if given else None)
     for t in range(6):
-        found, state = made.step(units[t], state, condition if given else None)
-        torch.testing.assert_close(found, scores[t])
+        torch.testing.assert_close(reader.step(units[t]), scores[t])
 
 
 def test_no_score_depends_on_the_units_after_it():

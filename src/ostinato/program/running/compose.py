@@ -19,6 +19,7 @@ from ..data.findings import many
 from ..data.music.rolls import GRID_OF_ROLLS
 from ..data.music.write import keys_to_write, midi_of
 from ..storage import write_bytes
+from ..tasks.stepping import Steps
 from ..training.seeds import derived
 from .memorised import training_rows
 from .model import Model
@@ -101,14 +102,14 @@ def new_frames(network: nn.Module, prompt: np.ndarray, request: MusicRequest, nu
     generator = torch.Generator().manual_seed(derived(request.seed, "sample", number))
     device = next(network.parameters()).device
     keys = prompt.shape[1]
-    state: Any = None
+    steps: Steps = drawer.steps(1)
     read: Any = None
     with torch.no_grad():
         for frame in (np.zeros(keys, np.uint8), *prompt):
-            read, state = drawer.step(torch.from_numpy(frame.copy())[None].float().to(device), state)
+            read = steps.step(torch.from_numpy(frame.copy())[None].float())
         for place in range(request.length):
             numbers = torch.rand((1, keys), generator=generator, dtype=torch.float64).to(device)
             frame = drawer.draw(read, numbers, request.temperature)
             yield frame[0].to("cpu", torch.uint8).numpy()
             if place + 1 < request.length:
-                read, state = drawer.step(frame.float(), state)
+                read = steps.step(frame.float())

@@ -36,7 +36,7 @@ class TrainingSamples:
     def __init__(
         self, task: Task, network: nn.Module, folder: Path | None, given: Sequence[Mapping[str, str]] = ()
     ) -> None:
-        self.writer, self.network = Writer(task, network, WHERE), network
+        self.task, self.network = task, network
         self.given = given
         self.path = None if folder is None else folder / FILE
         self.lines: list[dict[str, Any]] = []
@@ -53,7 +53,8 @@ class TrainingSamples:
         self.network.eval()
         try:
             given = self.given[len(self.lines) % len(self.given)] if self.given else {}
-            sample = self.writer.write(Request(given=given, length=LENGTH), update)
+            writer = Writer(self.task, self.network, WHERE)
+            sample = writer.write(Request(given=given, length=LENGTH), update)
         finally:
             self.network.train(training)
         self.lines.append({"update": update, "given": dict(sample.given), "text": sample.text})

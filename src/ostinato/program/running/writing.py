@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import InputError, phrase
 from ..tasks.texts.generate import Generate
@@ -64,13 +64,15 @@ class Sample:
 
 
 class Writer:
-    """A trained network of text: a language model, or a model of items."""
+    """A trained network of text: a language model, or a model of items, with the weights that it has now."""
 
     def __init__(self, task: Any, network: nn.Module, where: str) -> None:
         self.task, self.network, self.where = task, network, where
         self.units: TextUnits = task.units
         self.items = isinstance(task, Generate)
         """Whether texts have a beginning and an end of their own."""
+        made: Any = network
+        self._beginning = made.reader(1)
 
     def begin(self, request: Request, number: int) -> tuple[Sample, Iterator[str]]:
         """The sample with this number, which is written as the iterator is read: the pieces are its text.
@@ -116,10 +118,10 @@ class Writer:
         """Reads the prompt, then draws entries."""
         end = self.task.mark if self.items else None
         read = [*([] if end is None else [end]), *(int(entry) for entry in prompt)] or [self._before_all()]
-        state: Any = None
+        reader = self._beginning.fork(condition)
         scores: Any = None
-        for entry in read:
-            scores, state = self._step(entry, state, condition)
+        for unit in read:
+            scores = _scores(reader, unit)
         for place in range(request.length):
             barred = [UNKNOWN] + ([end] if end is not None and not place and not len(prompt) else [])
             entry = int(drawn(probabilities(scores, request.how, barred), generator)[0])
@@ -127,20 +129,18 @@ class Writer:
                 sample.ended = True
                 return
             yield entry
-            scores, state = self._step(entry, state, condition)
-
-    def _step(self, entry: int, state: Any, condition: Any) -> tuple[Any, Any]:
-        """(float32 [1, V] scores after one more unit, the state)"""
-        network: Any = self.network
-        device = next(network.parameters()).device
-        with torch.no_grad():
-            scores, state = network.step(torch.tensor([entry], device=device), state, condition)
-        return scores.cpu().numpy(), state
+            scores = _scores(reader, entry)
 
     def _before_all(self) -> int:
         """What a language model reads before a text without a prompt: a line break, else the most frequent unit."""
         found = self.units.encode("\n")
         return int(found[0]) if len(found) == 1 and found[0] != UNKNOWN else 1
+
+
+def _scores(reader: Any, entry: int) -> np.ndarray:
+    """float32 [1, V] after one more unit."""
+    scores: Tensor = reader.step(torch.tensor([entry]))
+    return scores.cpu().numpy()
 
 
 def named_values(columns: Any, values: Any) -> dict[str, str]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ....errors import InputError, phrase
 from ...options import NetworkOptions
 from ..networks import output_width, recurrent
+from ..stepping import Core, Steps, steps_of
 from .heads import ApartHead, JointHead, head_of
 
 INPUT_SHARE = 0.5
@@ -62,22 +61,19 @@ class MusicNetwork(nn.Module):
         y, _ = self.layers(self.input_dropout(x["frames"]))
         return Chords(self.dropout(y), self.head)
 
-    def step(self, frame: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """What `draw` needs [B, W] after one more frame of each row, 0 or 1 [B, K], and the state to go on with.
+    def core(self) -> Core:
+        """What runs step by step: what `draw` needs [T, B, W] after frames [T, B, K]."""
+        return Core(self.layers)
 
-        The first frame of a piece follows a frame of zeros and no state.
-        """
-        y, state = self.layers(frame[None].to(self.layers_dtype), state)
-        return self.dropout(y[0]), state
+    def steps(self, rows: int) -> Steps:
+        """Steps of B pieces at their beginning, with the weights that the network has now: what `draw` needs [B, W]
+        after one more frame of each, 0 or 1 [B, K]. The first frame of a piece follows a frame of zeros."""
+        return steps_of(self.core(), rows)
 
     def draw(self, read: Tensor, numbers: Tensor, temperature: float = 1.0) -> Tensor:
-        """uint8 [B, K]: the keys of the next frame, after what `step` gave.
+        """uint8 [B, K]: the keys of the next frame, after what a step gave.
 
         numbers      float64 [B, K] from 0 to 1: key k is down where its number is below its probability
         temperature  by which scores are divided; 0: each key as is more probable
         """
         return self.head.draw(read, numbers, temperature)
-
-    @property
-    def layers_dtype(self) -> torch.dtype:
-        return next(self.layers.parameters()).dtype

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...data.examples import Examples
 from ..intervals import Tally, by_unit, ratio
@@ -48,11 +48,11 @@ def _greedy(task: Any, network: Any, given: Sequence[np.ndarray], steps: int) ->
     """int64 [B, T]: the most probable units, of equal ones the first; what follows an end is of no text."""
     device = next(network.parameters()).device
     conditions = {name: x.to(device) for name, x in task.conditions.tensors(given).items()}
-    units, state, found = torch.full((len(given),), task.mark, device=device), None, []
+    units, found = torch.full((len(given),), task.mark, device=device), []
     with torch.no_grad():
-        condition: Tensor = network.condition(conditions)
+        reader = network.reader(len(given)).fork(network.condition(conditions))
         for step in range(steps):
-            scores, state = network.step(units, state, condition)
+            scores = reader.step(units)
             scores[:, UNKNOWN] = -torch.inf
             if not step:  # an item has a unit at least
                 scores[:, task.mark] = -torch.inf

@@ -7,14 +7,14 @@ G of a condition.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...options import NetworkOptions
+from ..stepping import Core
 from .conditions import UNSEEN, Conditions
-from .language_network import LanguageNetwork
+from .language_network import LanguageNetwork, Reader
 
 WIDEST = 16
 """Numbers of the embedding of a column's value, where --embedding does not say fewer."""
@@ -49,6 +49,10 @@ class ItemNetwork(nn.Module):
         parts += [x["numbers"]] if "numbers" in x else []
         return torch.cat(parts, 1) if parts else None
 
-    def step(self, units: Tensor, state: Any = None, given: Tensor | None = None) -> tuple[Tensor, Any]:
-        """The scores [B, V] after one more unit of each row, int64 [B], and the state to go on with."""
-        return self.language.step(units, state, given)
+    def core(self) -> Core:
+        """As `LanguageNetwork.core`."""
+        return self.language.core()
+
+    def reader(self, rows: int) -> Reader:
+        """As `LanguageNetwork.reader`; its forks take what `condition` gives."""
+        return self.language.reader(rows)

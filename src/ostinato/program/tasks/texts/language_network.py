@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ....errors import InputError, phrase
 from ...options import NetworkOptions
 from ..networks import output_width, recurrent
+from ..stepping import Core, steps_of
 
 
 class LanguageNetwork(nn.Module):
@@ -48,11 +49,14 @@ class LanguageNetwork(nn.Module):
         y, _ = self.layers(read)
         return self.head(self.dropout(y))
 
-    def step(self, units: Tensor, state: Any = None, given: Tensor | None = None) -> tuple[Tensor, Any]:
-        """The scores [B, V] after one more unit of each row, int64 [B], and the state to go on with."""
-        read = self._read(units[None], given)
-        y, state = self.layers(read, state)
-        return self.head(self.dropout(y[0])), state
+    def core(self) -> Core:
+        """What runs step by step: the scores [T, B, V] after entries int64 [T, B], or where G is not 0 after the
+        embeddings with the conditions beside them [T, B, E + G]."""
+        return Core(self.layers, None if self.given else self.embedding, self.head)
+
+    def reader(self, rows: int) -> Reader:
+        """Scores unit by unit, of B rows at their beginning, with the weights that the network has now."""
+        return Reader(self, rows)
 
     def _read(self, units: Tensor, given: Tensor | None) -> Tensor:
         """[T, B, E + G]"""
@@ -61,3 +65,27 @@ class LanguageNetwork(nn.Module):
             return embedded
         assert given is not None  # the task of a conditional text gives it with every batch
         return torch.cat([embedded, given.to(embedded).expand(len(units), -1, -1)], -1)
+
+
+class Reader:
+    """A language network in the middle of B texts, in evaluation."""
+
+    def __init__(self, network: LanguageNetwork, rows: int) -> None:
+        self._steps = steps_of(network.core(), rows)
+        self._embedding = network.embedding if network.given else None
+        self._given: Tensor | None = None
+
+    def fork(self, given: Tensor | None = None) -> Self:
+        """The same texts once more, which go on independently of these; of a condition [B, G] where there is one."""
+        other = type(self).__new__(type(self))
+        other._steps, other._embedding, other._given = self._steps.fork(), self._embedding, given
+        return other
+
+    def step(self, units: Tensor) -> Tensor:
+        """The scores [B, V] after one more unit of each row, int64 [B]."""
+        if self._embedding is None:
+            return self._steps.step(units)
+        assert self._given is not None  # the task of a conditional text gives it with every fork
+        with torch.no_grad():
+            embedded = self._embedding(units.to(self._embedding.weight.device))
+            return self._steps.step(torch.cat([embedded, self._given.to(embedded)], -1))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ...options import NetworkOptions
 from ..networks import output_width, recurrent
 from ..pooling import last_output
+from ..stepping import Core, Steps, as_state, steps_of
 from .attention import Attention
 from .scores import Read, Scores
 
@@ -108,7 +109,7 @@ class TranslationNetwork(nn.Module):
         memory, start = self.encode(x["source"], lengths)
         if "units" not in x:
             return Translated(self, memory, start, None)
-        steps, _ = self.decoder(self._embedded(x["units"], memory), _state(start), lengths=x["steps"].cpu())
+        steps, _ = self.decoder(self._embedded(x["units"], memory), as_state(start), lengths=x["steps"].cpu())
         return Translated(self, memory, start, Read(self._read(steps, memory), self._scores()))
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, list[Tensor]]:
@@ -119,21 +120,25 @@ class TranslationNetwork(nn.Module):
         whole = last_output(steps, lengths, 2 if self.encoder.bidirectional else 1) if self.attention is None else None
         return Memory(steps, keys, outside, whole), self._start(final)
 
-    def step(self, units: Tensor, state: Any, memory: Memory) -> tuple[Tensor, Any]:
-        """Scores [K, B, V] after one more unit of K hypotheses of each row, int64 [K, B], and the state to go on with.
+    def core(self) -> Core:
+        """The decoder as it runs step by step: [T, B, H] after embeddings [T, B, E], without attention with what the
+        encoder has read beside them [T, B, E + M]."""
+        return Core(self.decoder)
 
-        state  a tensor [L, K·B, ·], or a tuple of them
+    def step(self, units: Tensor, steps: Steps, memory: Memory) -> Tensor:
+        """Scores [K, B, V] after one more unit of K hypotheses of each row, int64 [K, B].
+
+        steps  of `core`, of K·B rows
         """
-        embedded = self._embedded(units, memory).flatten(0, 1)
-        y, state = self.decoder(embedded[None], state)
-        return self._scores()(self._read(y[0].unflatten(0, units.shape), memory)), state
+        y = steps.step(self._embedded(units, memory).flatten(0, 1))
+        return self._scores()(self._read(y.unflatten(0, units.shape), memory))
 
     def weights(self, units: Tensor, steps: Tensor, memory: Memory, start: Sequence[Tensor]) -> Tensor | None:
         """[U, T, B] the weight of each step of the sources for each of units [U, B], of which rows have `steps`; None
         without attention."""
         if self.attention is None or memory.keys is None:
             return None
-        y, _ = self.decoder(self._embedded(units, memory), _state(start), lengths=steps)
+        y, _ = self.decoder(self._embedded(units, memory), as_state(start), lengths=steps)
         return self.attention(y, memory.steps, memory.keys, memory.outside)[1]
 
     def _scores(self) -> Scores:
@@ -178,25 +183,16 @@ class Hypotheses:
     """A network in the middle of K hypotheses of each of B rows, as `search` reads it."""
 
     def __init__(self, made: Translated) -> None:
-        self.network, self.memory, self.state = made.network, made.memory, _state(made.start)
+        self.network, self.memory = made.network, made.memory
+        self.steps = steps_of(self.network.core(), self.memory.steps.shape[1], made.start)
 
     def step(self, units: Tensor) -> Tensor:
         """Scores [K, B, V] after one more unit of each hypothesis, int64 [K, B]."""
-        device = self.memory.steps.device
-        scores, self.state = self.network.step(units.to(device), self.state, self.memory)
-        return scores
+        return self.network.step(units.to(self.memory.steps.device), self.steps, self.memory)
 
     def keep(self, rows: Tensor, parents: Tensor) -> None:
         """Goes on with some rows, int64 [R], and hypotheses int64 [K', R] of each."""
         device, count = self.memory.steps.device, self.memory.steps.shape[1]
-        places = (parents * count + rows).flatten().to(device)
-        single = isinstance(self.state, Tensor)
-        parts = [part.index_select(1, places) for part in ([self.state] if single else self.state)]
-        self.state = _state(parts)
+        self.steps.keep((parents * count + rows).flatten().tolist())
         if len(rows) < count:
             self.memory = self.memory.of(rows.to(device))
-
-
-def _state(parts: Sequence[Tensor]) -> Any:
-    """As the layers take it: a tensor, or a tuple of several."""
-    return parts[0] if len(parts) == 1 else tuple(parts)
