@@ -8,6 +8,7 @@ import torch
 
 import ostinato
 from ostinato.errors import InputError, ShapeError
+from ostinato.streaming.runner import ReferenceRunner
 from streaming.drawn import drawn_network
 
 
@@ -291,3 +292,16 @@ def test_saved_bytes_are_the_same_everywhere():
     assert data[-40:-32] == b"\x00\x00\x80?\x00\x00\x00\xc0"
     back = ostinato.State.from_bytes(data)
     assert (back.structure, back.weights, back.rows, repr(back)) == ("ab", "cd", 1, "State(0.h [1, 2])")
+
+
+def test_without_kernels_too_weights_are_those_of_the_last_refresh(layer, x):
+    runner = ReferenceRunner(ostinato.stream(layer).network, 3)
+    ys = torch.empty(3, 9, 3, 7)
+    for k in range(3):
+        runner.reset(None)
+        runner.run(x, ys[k], 9)
+        if k == 0:
+            torch.nn.init.zeros_(layer.weight_hh_l0)
+        else:
+            runner.refresh()
+    assert torch.equal(ys[0], ys[1]) and not torch.equal(ys[1], ys[2])

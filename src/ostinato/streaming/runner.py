@@ -114,10 +114,7 @@ class Runner:
             place = self.places[field.name]
             first[place] = field.fill if field.initial is None else values[field.initial.name]
         self._first = first
-        digest = hashlib.sha256()
-        for value in values.values():
-            digest.update(value.numpy().data)
-        self.weights_digest = digest.hexdigest()
+        self.weights_digest = digest_of(values)
         """SHA-256 of the values of the parameters, in the order of the network. The values themselves are the model's,
         which may change them."""
 
@@ -181,6 +178,7 @@ class ReferenceRunner(Runner):
 
     def _pack(self, values: Mapping[str, Tensor]) -> None:
         self.reference = Reference(self.network)
+        self.reference.values = {name: value.clone() for name, value in values.items()}  # the model may change its own
 
     def run(self, x: Tensor, y: Tensor, steps: int) -> None:
         tokens = self.network.input.tokens
@@ -192,6 +190,14 @@ class ReferenceRunner(Runner):
             ys, states = self.reference.run(xs, self.read_states(None))
             y.copy_(ys.reshape(y.shape))
         self.write_states(states, range(self.rows))
+
+
+def digest_of(values: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the values of parameters, in their order."""
+    digest = hashlib.sha256()
+    for value in values.values():
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)  # NumPy has no bfloat16
+    return digest.hexdigest()
 
 
 def no_such_token(token: int, tokens: int) -> InputError:
