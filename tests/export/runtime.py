@@ -9,11 +9,16 @@ LENGTHS = torch.tensor([3, 7, 0, 5, 1])
 STEPS = 7
 
 
-def run(path, **feeds):
-    """output name → tensor"""
+def session_of(path):
+    """A file, loaded to run on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(path, **feeds):
+    """output name → tensor"""
+    session = session_of(path)
     names = [o.name for o in session.get_outputs()]
     found = session.run(None, {name: t.numpy() for name, t in feeds.items()})
     return {name: torch.from_numpy(t) for name, t in zip(names, found, strict=True)}

@@ -156,7 +156,9 @@ def test_what_a_model_may_not_ask_of_a_layer(how, message, tmp_path):
 
 
 def test_what_is_no_model(tmp_path):
-    with pytest.raises(InputError, match=r"export.onnx: model must be a torch.nn.Module, got dict. Give the model"):
+    with pytest.raises(
+        InputError, match=r"export.onnx: model must be a torch.nn.Module or a Stream, got dict. Give the model"
+    ):
         export.onnx({}, tmp_path / "model.onnx")
     with pytest.raises(InputError, match=r"export.onnx: args must be example arguments .*, got none. Give a tuple"):
         export.onnx(nn.Sequential(ostinato.GRU(4, 6)), tmp_path / "model.onnx")

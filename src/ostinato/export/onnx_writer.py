@@ -1,4 +1,4 @@
-"""`onnx`: a layer, or a model with layers in it, as an ONNX file."""
+"""`onnx`: a layer, a stream, or a model with layers in it, as an ONNX file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from ..errors import InputError, phrase
 from ..layers import GRU, LSTM, RNN, Recurrent
 from ..layers.base import Layer
 from ..layers.modes import eval_mode
+from ..streaming import Stream
 from .onnx_graph import IR, OPSET, WHERE, GraphBuilder
 from .onnx_layer import Inputs, described, output_size, own_type, state_sizes, write_layer
 from .onnx_model import captured
+from .onnx_stream import recurrent_operators, stream_file
 from .packages import require
 
 
@@ -33,7 +35,8 @@ class Exported:
     outputs: tuple[str, ...]
     """Names of its outputs, in their order."""
     layers: dict[str, str]
-    """A layer's name in the model → a description of the operator that computes it."""
+    """A layer's name in the model, or "NAME.0", "NAME.1", … in a stream → a description of the operator that computes
+    it."""
 
     def __str__(self) -> str:
         lines = [f"{name or 'the model itself'}: {how}" for name, how in self.layers.items()]
@@ -41,7 +44,7 @@ class Exported:
 
 
 def onnx(
-    model: nn.Module,
+    model: nn.Module | Stream,
     path: str | PathLike[str],
     args: Any = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -52,13 +55,18 @@ def onnx(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
 ) -> Exported:
-    """Writes what `model.eval()` computes into an ONNX file, for any number of steps and rows.
+    """Writes what `model.eval()` or a stream computes into an ONNX file, for any number of steps and rows.
 
     A layer of this package needs no example. Its file takes x [T, B, C], or [B, T, C] with batch_first, the lengths
     int64 [B], and initial_NAME [D·L, B, H] for each state NAME; it gives output and final_NAME. All of them are as in
     the call of the layer, whatever T and B are: lengths in any order, 0 allowed.
 
     lengths, state     False leaves these inputs out: all rows have T steps, and the initial state is the layer's own
+
+    A stream needs no example. Its file runs step by step, or several steps in a call: it takes x [T, B, C], or int64
+    [T, B] for tokens, and every state [B, width], named as in `stream.state()`, "rnn.0.h"; it gives y [T, B, O] and
+    every state after the last step, "rnn.0.h.next", in the same order. The file's metadata has, under
+    "ostinato.states", the states' names, sizes and initial values as JSON.
 
     Any other model is traced by torch.onnx on example arguments, with its layers of this package written as above;
     torch.onnx decides what other modules it accepts.
@@ -69,14 +77,18 @@ def onnx(
 
     RNN, GRU and LSTM, and all cells with equations that ONNX has an operator for, become this operator; other cells,
     and all of them in float64, a Scan over one step. Needs the package onnx, and onnxscript for models.
-    The number of steps is the first size of x. Raises InputError for anything but a module and for a model without
-    example arguments, MissingPackageError without those packages.
+    The number of steps is the first size of x. Raises InputError for anything but a module or a stream, for a model
+    without example arguments, for a stream with any of these arguments and one of a model whose weights have changed
+    since; MissingPackageError without those packages.
     """
+    if isinstance(model, Stream):
+        _refuse_for_a_stream(args, kwargs, lengths, state, (dynamic_shapes, input_names, output_names))
+        return _saved(stream_file(model), path, recurrent_operators(model.network))
     given: object = model
     if not isinstance(given, nn.Module):
         remedy = "Give the model, not its weights."
-        raise InputError(phrase(WHERE, "model", "a torch.nn.Module", type(given).__name__, remedy))
-    library = require("onnx", WHERE)
+        raise InputError(phrase(WHERE, "model", "a torch.nn.Module or a Stream", type(given).__name__, remedy))
+    require("onnx", WHERE)
     parts = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
     with eval_mode(model), torch.no_grad():
         if isinstance(model, Layer) and args is None and kwargs is None and _as_it_is(model):
@@ -84,15 +96,39 @@ def onnx(
         else:
             if args is None and not kwargs:
                 expected = "example arguments for a model that is not a layer of this package as it is"
-                remedy = "Give a tuple of tensors such as the model is called with."
+                remedy = (
+                    "Give a tuple of tensors such as the model is called with. For a file that runs step by step, give "
+                    "ostinato.stream(model) without any."
+                )
                 raise InputError(phrase(WHERE, "args", expected, "none", remedy))
             example = args if isinstance(args, tuple) else () if args is None else (args,)
             shapes = _all_may_vary(model, example, kwargs or {}) if dynamic_shapes is None else dynamic_shapes
             proto = captured(model, example, kwargs or {}, shapes, input_names, output_names)
+    return _saved(proto, path, {name: described(layer) for name, layer in parts.items()})
+
+
+def _saved(proto: Any, path: str | PathLike[str], layers: dict[str, str]) -> Exported:
+    """Writes the file after a check of it; it replaces one that exists."""
+    library = require("onnx", WHERE)
     library.checker.check_model(proto, full_check=True)
     library.save(proto, path)
     inputs, outputs = (tuple(v.name for v in values) for values in (proto.graph.input, proto.graph.output))
-    return Exported(inputs, outputs, {name: described(layer) for name, layer in parts.items()})
+    return Exported(inputs, outputs, layers)
+
+
+def _refuse_for_a_stream(args: Any, kwargs: Any, lengths: bool, state: bool, tracing: tuple[Any, ...]) -> None:
+    """Raises InputError for arguments of `onnx` that a stream has no use for; tracing: those that torch.onnx reads."""
+    settings = dict(zip(("dynamic_shapes", "input_names", "output_names"), tracing, strict=True))
+    for name, value in {"args": args, "kwargs": kwargs, **settings}.items():
+        if value is not None:
+            remedy = "Leave it out: a stream is not traced. Its sizes vary and its names are those of its states."
+            raise InputError(phrase(WHERE, name, "None for a stream", type(value).__name__, remedy))
+    for name, on, remedy in (
+        ("lengths", lengths, "Leave it out: the file of a stream has no lengths; each call runs T steps of all rows."),
+        ("state", state, "Leave it out: the file of a stream has every state; for none, export the layer itself."),
+    ):
+        if not on:
+            raise InputError(phrase(WHERE, name, "True for a stream", on, remedy))
 
 
 def _layer_file(layer: Layer, lengths: bool, state: bool) -> Any:
