@@ -42,6 +42,14 @@ def test_one_row_of_a_state_loads_into_other_rows(layer, x):
     assert torch.equal(fresh.step(x[4, [0, 2]])[1], stream.step(x[4])[2])
 
 
+def test_a_dict_of_tensors_sets_the_states(layer, x):
+    stream, start = ostinato.stream(layer, rows=3), torch.randn(2, 3, 7)
+    own = {f"{k}.{name}": s[k] for name, s in zip("hc", (start, start * 2)) for k in range(2)}
+    stream.load(own)
+    with torch.no_grad():
+        assert torch.equal(stream.push(x), layer(x, (start, start * 2))[0])
+
+
 def test_rows_are_reset_to_the_learned_state(layer, x):
     torch.nn.init.constant_(layer.initial_h_l0, 0.5)
     stream = ostinato.stream(layer, rows=3)
@@ -223,11 +231,13 @@ REFUSED = {
     "an output": (lambda s, x: s.step(x[0], out=torch.empty(3, 6)), r"out must be contiguous \[3, 7\] of type"),
     "a kind": (lambda s, x: s.step(x[0].numpy(), out=torch.empty(3, 7)), "out must be a ndarray, as x is, got Tensor"),
     "a gradient": (lambda s, x: s.step(x[0], out=torch.empty(3, 7, requires_grad=True)), "without requires_grad"),
-    "no state": (lambda s, x: s.load({"0.h": x}), "Stream.load: state must be a State, got dict"),
+    "no state": (lambda s, x: s.load(x), "Stream.load: state must be a State or a dict, got Tensor"),
+    "other names": (lambda s, x: s.load({"0.h": x[0]}), "must be a dict of the states 0.h, 0.c, 1.h, 1.c, got 0.h"),
+    "a width": (lambda s, x: s.load({**s.state(), "1.c": x[0]}), r"1.c must be a tensor \[B, 7\], got \[3, 5\]"),
     "weights": (lambda s, x: s.load(s.state(), weights="all"), 'weights must be "same" or "any", got \'all\''),
     "rows of a state": (
         lambda s, x: s.load(s.state(rows=[0, 1])),
-        "state must be of 3 rows, or of one",
+        "0.h must be of 3 rows, or of one for all of them, got 2 rows",
     ),
     "another network": (
         lambda s, x: s.load(ostinato.stream(ostinato.GRU(5, 7)).state()),

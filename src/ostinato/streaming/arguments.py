@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError, OstinatoError, ShapeError, phrase
 from ..network import Network
+from .state import State
 
 
 def input_tensor(call: str, x: Any, network: Network) -> Tensor:
@@ -58,3 +59,34 @@ def wrong_shape(call: str, name: str, expected: Sequence[object], given: Tensor)
         remedy = "Several steps at once go to push."
     sizes = f"of the sizes [{', '.join(map(str, expected))}]"
     return ShapeError(phrase(f"Stream.{call}", name, sizes, str(list(given.shape)), remedy))
+
+
+def check_fingerprint(state: State, network: Network, structure: str, weights: str) -> None:
+    """Raises InputError for a State of another structure or other weights than these."""
+    where = "Stream.load"
+    if state.structure != structure:
+        remedy = f"This stream has the states {', '.join(f.name for f in network.states) or 'none'}."
+        received = f"one of another network, with {', '.join(state) or 'no states'}"
+        raise InputError(phrase(where, "state", "a state of the same equations and sizes", received, remedy))
+    if state.weights != weights:
+        remedy = 'Load the weights that it was made with, or write weights="any" to go on with these.'
+        raise InputError(phrase(where, "state", "a state of the same weights", "one of others", remedy))
+
+
+def check_states(state: Any, network: Network, rows: int) -> None:
+    """Raises InputError or ShapeError for a dict that has other names or sizes than the network's states."""
+    where, names = "Stream.load", [f.name for f in network.states]
+    if not isinstance(state, Mapping):
+        remedy = "Give what stream.state() returned, State.from_bytes(data), or a dict of tensors by name."
+        raise InputError(phrase(where, "state", "a State or a dict", type(state).__name__, remedy))
+    if set(state) != set(names):
+        received = ", ".join(map(str, state)) or "none"
+        raise InputError(phrase(where, "state", f"a dict of the states {', '.join(names) or 'none'}", received))
+    for field in network.states:
+        value = state[field.name]
+        if not isinstance(value, Tensor) or value.dim() != 2 or value.shape[1] != field.width:
+            received = str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(phrase(where, field.name, f"a tensor [B, {field.width}]", received))
+        if len(value) not in (1, rows):
+            expected = f"of {rows} rows, or of one for all of them"
+            raise ShapeError(phrase(where, field.name, expected, f"{len(value)} rows", "Choose with rows=[...]."))

@@ -114,9 +114,9 @@ class Runner:
             place = self.places[field.name]
             first[place] = field.fill if field.initial is None else values[field.initial.name]
         self._first = first
-        self.weights_digest = digest_of(values)
-        """SHA-256 of the values of the parameters, in the order of the network. The values themselves are the model's,
-        which may change them."""
+        # Copies, because the model may change its values before the digest is asked for.
+        self._values = {name: value.clone() for name, value in values.items()}
+        self.__dict__.pop("weights_digest", None)
 
     def _pack(self, values: Mapping[str, Tensor]) -> None:
         """Lays the values of the parameters out as the code reads them."""
@@ -127,6 +127,13 @@ class Runner:
         """SHA-256 of the equations, sizes and the names of the states."""
         names = [field.name for field in self.network.states]
         return hashlib.sha256(repr((self.network.structure, names)).encode()).hexdigest()
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the packed values of the parameters, in the order of the network."""
+        digest = digest_of(self._values)
+        self._values = {}
+        return digest
 
     # States.
 

@@ -5,7 +5,7 @@ Letters: T steps, B rows, C numbers of an input, O of an output.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, overload
 
 import numpy as np
@@ -13,9 +13,9 @@ import torch
 from numpy import ndarray
 from torch import Tensor, from_numpy
 
-from ..errors import InputError, OstinatoError, ShapeError, phrase
+from ..errors import InputError, OstinatoError, phrase
 from ..network import Network
-from .arguments import input_tensor, output_tensor, wrong_shape
+from .arguments import check_fingerprint, check_states, input_tensor, output_tensor, wrong_shape
 from .choose import runner_of
 from .rows import checked_rows
 from .runner import Runner, X, Y
@@ -165,31 +165,26 @@ class Stream:
             values = self._runner.read_states(index)
         return State(values, self._runner.structure_digest, self._runner.weights_digest)
 
-    def load(self, state: object, rows: Sequence[int] | None = None, *, weights: str = "same") -> None:
+    def load(
+        self, state: State | Mapping[str, Tensor], rows: Sequence[int] | None = None, *, weights: str = "same"
+    ) -> None:
         """Sets the states of all rows, or of `rows`, to those of `state`, which has as many rows, or one for all.
 
-        Raises InputError where the state belongs to a network of other equations, sizes or weights. weights="any"
-        allows other weights of the same equations and sizes, as after more training.
+        state    what `state()` returned; or a dict of all states by name, [B, width] each, as an encoder gives them
+        weights  "any" allows a State of other weights of the same equations and sizes, as after more training
+
+        Raises InputError where a State belongs to a network of other equations, sizes or weights, and where a dict has
+        other names or sizes.
         """
-        where = f"{_WHERE}.load"
-        if not isinstance(state, State):
-            remedy = "Give what stream.state() returned, or State.from_bytes(data)."
-            raise InputError(phrase(where, "state", "a State", type(state).__name__, remedy))
+        where, runner = f"{_WHERE}.load", self._runner
         if weights not in ("same", "any"):
             raise InputError(phrase(where, "weights", '"same" or "any"', repr(weights)))
         with self._alone("load"):
-            runner = self._runner
-            if state.structure != runner.structure_digest:
-                remedy = f"This stream has the states {', '.join(f.name for f in self.network.states) or 'none'}."
-                received = f"one of another network, with {', '.join(state) or 'no states'}"
-                raise InputError(phrase(where, "state", "a state of the same equations and sizes", received, remedy))
-            if weights == "same" and state.weights != runner.weights_digest:
-                remedy = 'Load the weights that it was made with, or write weights="any" to go on with these.'
-                raise InputError(phrase(where, "state", "a state of the same weights", "one of others", remedy))
             index = list(range(self.rows)) if rows is None else checked_rows("load", rows, self.rows, distinct=True)
-            if state.rows not in (1, len(index)) and len(state):
-                expected = f"of {len(index)} rows, or of one for all of them"
-                raise ShapeError(phrase(where, "state", expected, f"{state.rows} rows", "Choose with rows=[...]."))
+            if isinstance(state, State):
+                digest = runner.weights_digest if weights == "same" else state.weights
+                check_fingerprint(state, self.network, runner.structure_digest, digest)
+            check_states(state, self.network, len(index))
             runner.write_states(state, index)
 
     def reset(self, rows: Sequence[int] | None = None) -> None:

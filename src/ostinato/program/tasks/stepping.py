@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...layers import Recurrent
-from ...streaming import State, stream
+from ...streaming import stream
 
 
 class Core(nn.Module):
@@ -70,9 +70,9 @@ class Streamed:
     def __init__(self, core: Core, rows: int, start: Sequence[Tensor] | None = None) -> None:
         self.stream = stream(core, rows)
         if start is not None:
-            first = self.stream.state()
             parts = [part.detach()[layer] for layer in range(core.layers.num_layers) for part in start]
-            self.stream.load(State(dict(zip(first, parts, strict=True)), first.structure, first.weights))
+            names = [field.name for field in self.stream.network.states]
+            self.stream.load(dict(zip(names, parts, strict=True)))
 
     def step(self, x: Tensor) -> Tensor:
         return self.stream.step(x)
