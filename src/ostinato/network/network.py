@@ -55,6 +55,11 @@ class Network:
         """All states, in the order of the nodes. Names and order are part of saved states."""
         return tuple(field for k, node in enumerate(self.nodes) for field in _fields(k, node))
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether it runs on whole sequences alone, because a layer reads from the end."""
+        return any(isinstance(node, Recurrent) and node.reverse for node in self.nodes)
+
     def states_of(self, node: int) -> tuple[StateField, ...]:
         """The states of one node."""
         return tuple(field for field in self.states if field.node == node)

@@ -90,12 +90,14 @@ class Recurrent(Node):
     sizes    (C, H, P) with P = H without a projection
     weights  in the order of `cell.parameters(C, H, P)`
     initial  for each state the learned initial state [H] or [P]; None for zeros
+    reverse  from the last step to the first: only in a network that runs on whole sequences
     """
 
     cell: Cell
     sizes: tuple[int, int, int]
     weights: tuple[Parameter, ...]
     initial: tuple[Parameter | None, ...]
+    reverse: bool = False
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -104,7 +106,7 @@ class Recurrent(Node):
     @property
     def structure(self) -> tuple[object, ...]:
         cell = self.cell
-        return (*super().structure, cell.equations, cell.states, tuple(cell.gates.items()), self.sizes)
+        return (*super().structure, cell.equations, cell.states, tuple(cell.gates.items()), self.sizes, self.reverse)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,8 @@ class Reference:
 
     def run(self, xs: Tensor, states: Mapping[str, Tensor]) -> tuple[Tensor, States]:
         """xs [T, B, C], or tokens [T, B]; states [B, width] each → (ys [T, B, O], the states after them)."""
+        if self.network.whole:
+            return self._run_whole(xs, states)
         now, ys = dict(states), []
         for x in xs:
             y, now = self.step(x, now)
@@ -57,6 +59,18 @@ class Reference:
         width = self.network.nodes[self.network.output].width
         empty = torch.zeros(0, xs.shape[1], width, dtype=self.dtype)
         return torch.stack(ys) if ys else empty, now
+
+    def _run_whole(self, xs: Tensor, states: Mapping[str, Tensor]) -> tuple[Tensor, States]:
+        """Node by node, each over all steps in its own direction."""
+        now, steps = dict(states), range(len(xs))
+        values: list[list[Tensor]] = []
+        for k, node in enumerate(self.network.nodes):
+            own = {f.name.rsplit(".", 1)[-1]: f.name for f in self.network.states_of(k)}
+            found: dict[int, Tensor] = {}
+            for t in reversed(steps) if isinstance(node, Recurrent) and node.reverse else steps:
+                found[t] = self._value(node, xs[t], [values[i][t] for i in node.inputs], now, own)
+            values.append([found[t] for t in steps])
+        return torch.stack(values[self.network.output]), now
 
     def step(self, x: Tensor, states: Mapping[str, Tensor]) -> tuple[Tensor, States]:
         """x [B, C], or tokens [B] → (y [B, O], the states after it)."""

@@ -22,7 +22,9 @@ _LINES, _BYTES = 64, 256 << 10
 class KernelRunner(Runner):
     """The kernel, its packed weights and its argument block."""
 
-    def __init__(self, network: Network, rows: int):
+    def __init__(self, network: Network, rows: int, steps: int | None = None):
+        """steps: how many are computed together, node by node; by default what keeps the workspace small."""
+        self._steps = steps
         self.kernel = kernel_of(network)
         self.library = self.kernel.library()
         self.call = _BODY(self.library.address("run"))
@@ -38,7 +40,7 @@ class KernelRunner(Runner):
         layout, dtype = self.kernel.layout, self.network.dtype
         self.state = aligned_zeros(rows * layout.state.size, dtype).view(rows, layout.state.size)
         most = min(_LINES, _BYTES // (max(layout.work.size, 1) * dtype.itemsize))
-        chunk = max(1, most // max(rows, 1))
+        chunk = self._steps or max(1, most // max(rows, 1))
         # The last vector of a line's last value may reach past the line.
         self.workspace = aligned_zeros(chunk * rows * layout.work.size + layout.lanes, dtype)
         self.block = block = Block(FIELDS)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from ..errors import InputError, phrase
 from ..layers.base import Layer
 from ..network import Input, Network, Node
-from .layers import WHERE, recurrent_nodes
+from .layers import WHERE, Place, recurrent_nodes
 from .reading.interpret import Layout, Reader
 from .reading.sizes import ROWS, TIME, UNKNOWN, FoundWidthError, NeedsWidthError
 from .reading.trace import Traced, check_hooks, checked_dtype, trace
@@ -29,8 +31,10 @@ _WIDEST = 256
 """Widths of x below it are tried where no layer says it, and sums and multiples of the sizes of parameters."""
 
 
-def read(model: nn.Module) -> Network:
+def read(model: nn.Module, whole: bool = False) -> Network:
     """The network of a model, as it is in evaluation, whatever its present mode, which stays.
+
+    whole  also a model with layers of two directions, whose network runs on whole sequences alone
 
     Raises InputError, with the place in the model, for what cannot run step by step.
     """
@@ -42,13 +46,13 @@ def read(model: nn.Module) -> Network:
     check_hooks(model)
     if isinstance(model, Layer):
         nodes: list[Node] = [Input(place="x", width=model.input_size)]
-        nodes += recurrent_nodes(model, "", 0, 1, dtype)
+        nodes += recurrent_nodes(model, Place("", 0, 1, whole), dtype)
         return Network(tuple(nodes), len(nodes) - 1, dtype)
     traced = trace(model)
     refusals = []
     for layout in _LAYOUTS:
         try:
-            return _of_layout(model, traced, dtype, layout)
+            return _of_layout(model, traced, dtype, replace(layout, whole=whole))
         except _UnreadableError as unreadable:
             refusals.append(unreadable)
     worst = max(refusals, key=_UnreadableError.weight)

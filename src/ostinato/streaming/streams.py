@@ -43,6 +43,9 @@ class Stream:
     def __init__(self, network: Network, rows: int = 1):
         if not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
             raise InputError(phrase("stream", "rows", "a whole number of at least 0", repr(rows), "Write rows=1."))
+        if network.whole:
+            remedy = "run_whole runs it on a whole sequence."
+            raise InputError(phrase("stream", "network", "of one direction", "one that reads from the end too", remedy))
         self.network = network
         self._runner: Runner = runner_of(network, rows)
         self._begin()

@@ -81,10 +81,10 @@ class Frame:
         return Span(self.x, self.code.int_const(width), width, False)
 
     @contextmanager
-    def each_step(self) -> Iterator[Int]:
-        """Loops over the steps; yields the first line of each."""
+    def each_step(self, reverse: bool = False) -> Iterator[Int]:
+        """Loops over the steps, or from the last to the first; yields the first line of each."""
         with self.code.range(self.steps) as s:
-            yield s * self.rows
+            yield (self.steps - 1 - s if reverse else s) * self.rows
 
 
 def for_blocks(code: Code, b: Blocks, body: Callable[[Int, int], None]) -> None:

@@ -61,13 +61,20 @@ class PortableKernel:
         return self.layout.work.size + self.layout.lanes
 
     def module(self, prefix: str) -> ir.Module:
-        """The module; its other functions are internal."""
+        """The module; its other functions are internal.
+
+        For a network that runs on whole sequences the function is void PREFIX_sequence(state, work, weights, x, y,
+        steps): x [T, C] and y [T, O], `work_size` numbers of work for each step, and the states' initial values in
+        `state`.
+        """
         module = ir.Module(prefix)
         gemm = GemmFunctions(module, self.scalar, self.layout.lanes, self.shape.registers, self.shape.word)
-        code = gemm.define(f"{prefix}_step", [PTR, PTR, PTR, PTR, PTR])
-        state, work, weights, x, y = code.arguments
+        whole = self.network.whole
+        arguments = [PTR, PTR, PTR, PTR, PTR, *([self.shape.word] if whole else [])]
+        code = gemm.define(f"{prefix}_{'sequence' if whole else 'step'}", arguments)
+        state, work, weights, x, y, *more = code.arguments
         one = code.int_const(1)
-        emit_nodes(Frame(code, gemm, self.layout, x, y, state, work, weights, one, one))
+        emit_nodes(Frame(code, gemm, self.layout, x, y, state, work, weights, one, more[0] if more else one))
         function = code.close()
         function.linkage = "external"
         return module

@@ -34,7 +34,7 @@ class RecurrentEmitter:
         for q in own.step.hoisted:
             panel = own.panels[id(q)]
             emit_product(frame, panel, self.x, frame.lines, frame.work(own.gates[id(q)], panel.columns))
-        with frame.each_step() as line:
+        with frame.each_step(self.node.reverse) as line:
             self.line = line
             for stage in range(own.step.last_stage + 1):
                 for_means = own.step.means.get(stage, [])

@@ -22,11 +22,12 @@ class Builder:
     place    the module or line of the model that is being read
     tokens   how many tokens the embeddings that read x know; None where none reads it
     timed    whether x has an axis of time; else it is [B, C], the present step
+    whole    whether the network may run on whole sequences alone
     stepped  whether a recurrent layer ran on the present step alone
     """
 
-    def __init__(self, width: int, dtype: torch.dtype, timed: bool):
-        self.dtype, self.timed, self.stepped = dtype, timed, False
+    def __init__(self, width: int, dtype: torch.dtype, timed: bool, whole: bool = False):
+        self.dtype, self.timed, self.stepped, self.whole = dtype, timed, False, whole
         self.nodes: list[Node] = [Input(place="x", width=width)]
         self.place = ""
         self.tokens: int | None = None

@@ -41,10 +41,14 @@ _REMEDY = (
 
 @dataclass
 class Layout:
-    """What x is assumed to be: its axes, UNKNOWN for its features, and whether it holds tokens."""
+    """What x is assumed to be: its axes, UNKNOWN for its features, and whether it holds tokens.
+
+    whole  whether the network may run on whole sequences alone
+    """
 
     axes: tuple[Axis, ...]
     tokens: bool = False
+    whole: bool = False
 
 
 class Reader:
@@ -57,7 +61,7 @@ class Reader:
     def __init__(self, model: nn.Module, traced: Traced, dtype: torch.dtype, layout: Layout, width: int | None):
         self.model, self.graph, self.layout, self.width = model, traced.graph, layout, width
         self.made = traced.made
-        self.b = Builder(1 if layout.tokens or width is None else width, dtype, TIME in layout.axes)
+        self.b = Builder(1 if layout.tokens or width is None else width, dtype, TIME in layout.axes, layout.whole)
         self.order = {node: k for k, node in enumerate(traced.graph.nodes)}
         self.position = 0
         self.name = "the model"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...errors import USE_CONVERT
 from ...layers.base import Layer
 from ...network import Concatenate, Constant, Number, Parameter, Pointwise, Recurrent
-from ..layers import parameter, recurrent_nodes
+from ..layers import Place, parameter, recurrent_nodes
 from .activations import ACTIVATIONS
 from .builder import Builder
 from .functions import ATTENTION, FUNCTIONS, embedded, layer_norm, normalized
@@ -80,13 +80,17 @@ def _layers(b: Builder, layer: Layer, x: Value, state: Any) -> Any:
         refuse("given the steps of x", f"{x.lead} steps of padding before the first one", remedy)
     x = b.features_last(x, layer.input_size)
     initial = _initial(b, layer, state)
-    found = recurrent_nodes(layer, b.place, x.node, len(b.nodes), b.dtype)
+    found = recurrent_nodes(layer, Place(b.place, x.node, len(b.nodes), b.whole), b.dtype)
     place = b.once(b.place)
-    for k, node in enumerate(found):
-        assert isinstance(node, Recurrent)
-        start = node.initial if initial is None else initial[k]
-        b.add(replace(node, place=f"{place}.{k}", initial=start))
+    starts = iter(initial or ())
+    for node in found:
+        own = f"{place}{node.place.removeprefix(b.place)}"
+        if isinstance(node, Recurrent):
+            node = replace(node, place=own, initial=next(starts, node.initial))
+        b.add(node)
     output = replace(x, node=len(b.nodes) - 1, axes=(*x.axes[:-1], found[-1].width), zeros=False, state=False)
+    if layer.bidirectional:
+        return output, tuple(Hidden(name) for name in layer.cell.states)
     return output, _states(b, layer, output, len(found))
 
 
