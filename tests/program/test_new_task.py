@@ -11,6 +11,8 @@ from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples, TargetKind
 from ostinato.program.data.infer import TRAINED
 from ostinato.program.estimator_table import ESTIMATORS
+from ostinato.program.exporting.readme import PROGRAMS
+from ostinato.program.exporting.table import PLANS
 from ostinato.program.page.page import SECTIONS
 from ostinato.program.running.predict import WAYS
 from ostinato.program.tasks.base import OptionalParts
@@ -18,8 +20,8 @@ from ostinato.program.tasks.registry import TASKS
 from ostinato.program.tasks.task import Task
 
 
-def test_every_task_is_inferred_trained_predicted_and_an_estimator():
-    assert set(TASKS) == set(TRAINED) == set(ESTIMATORS) == set(WAYS)
+def test_every_task_is_inferred_trained_predicted_exported_and_an_estimator():
+    assert set(TASKS) == set(TRAINED) == set(ESTIMATORS) == set(WAYS) == set(PLANS) == set(PROGRAMS)
     assert all(task.name == name for name, task in TASKS.items())
     assert all(name in estimator.names() for name, estimator in ESTIMATORS.items())
 

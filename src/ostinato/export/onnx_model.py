@@ -43,6 +43,8 @@ def captured(
     # torch's own, about its tree specifications, which no caller can act on. The filter stays: to put the filters back
     # as they were would undo what other threads do to them meanwhile.
     warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+    # The same of sizes with one name, such as the rows of two inputs, of which one keeps it.
+    warnings.filterwarnings("ignore", "# The axis name", UserWarning)
     with _exporting, replaced(_one_node(layers)):
         try:
             program = torch.onnx.export(
@@ -64,7 +66,18 @@ def captured(
     assert program is not None
     proto = program.model_proto
     _replace(proto, layers)
+    _without_traces(proto)
     return proto
+
+
+def _without_traces(proto: Any) -> None:
+    """Removes what torch.onnx notes at every node: lines of source code with the paths of this machine."""
+    for values in (proto, proto.graph):
+        del values.metadata_props[:]
+    for kind in (proto.graph.node, proto.graph.value_info, proto.graph.initializer):
+        for value in kind:
+            del value.metadata_props[:]
+            value.doc_string = ""
 
 
 def _own_reason(error: BaseException) -> OstinatoError | None:

@@ -1,4 +1,4 @@
-"""The commands on users' files: check, train, evaluate, predict, stream, generate, compare.
+"""The commands on users' files: check, train, evaluate, predict, stream, generate, compare, export.
 
 Each calls one function of `program`.
 """
@@ -27,7 +27,7 @@ _ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [d
 
 def add_program(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (check, train, evaluate, predict, stream, generate, compare):
+    for command in (check, train, evaluate, predict, stream, generate, compare, export):
         app.command()(command)
 
 
@@ -177,6 +177,22 @@ def compare(
 
     names = tuple(name.strip() for name in cells.split(",") if name.strip())
     _end(json, lambda: compare_cells({"paths": tuple(data), **given}, names, seeds, quiet))
+
+
+@with_flags([])
+def export(
+    model: Annotated[Path, _MODEL],
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX files, which other runtimes execute.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A new folder. [default: MODEL/onnx; a number is added]")] = None,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not compare the files with the network, for which onnxruntime runs.")
+    ] = False,
+    json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Write the network of a model folder as ONNX files, with what a program needs to run them."""
+    from ostinato.program.commands.export import export_model
+
+    _end(json, lambda: export_model(model, onnx, out, not no_check))
 
 
 def _alone(flag: str, given: dict[str, Any], allowed: tuple[str, ...]) -> None:

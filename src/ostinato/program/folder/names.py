@@ -17,14 +17,15 @@ def default_folder(paths: Sequence[Path], task: str | None) -> Path:
     return Path(f"{first.name.partition('.')[0] or 'ostinato'}-model")
 
 
-def new_folder(path: Path) -> Path:
+def new_folder(path: Path, where: str = "train") -> Path:
     """Makes the folder, or where it exists the first of `path-2`, `path-3`, … that does not; returns the one made.
+    `where` begins the message of an error.
 
     Raises StorageError where no folder can be made there.
     """
     if path.name in ("", ".."):
         remedy = "Write --out model, say."
-        raise StorageError(phrase("train", "the folder of the model", "the name of a new one", repr(str(path)), remedy))
+        raise StorageError(phrase(where, "the folder of the model", "the name of a new one", repr(str(path)), remedy))
     number = 1
     while True:
         folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
@@ -34,13 +35,13 @@ def new_folder(path: Path) -> Path:
             return folder
         except FileExistsError as error:
             if not folder.exists():  # a part of the path above it is a file
-                raise _unwritable(folder, error) from error
+                raise _unwritable(folder, error, where) from error
             number += 1
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise _unwritable(folder, error, where) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> StorageError:
+def _unwritable(folder: Path, error: OSError, where: str) -> StorageError:
     received = f"{folder} ({error.strerror or error})"
     remedy = "Choose another place with --out."
-    return StorageError(phrase("train", "the folder of the model", "a new one that can be made", received, remedy))
+    return StorageError(phrase(where, "the folder of the model", "a new one that can be made", received, remedy))

@@ -75,20 +75,20 @@ def write(folder: Path, trained: Trained) -> None:
     if private:
         task, notes = trained.task.private()
         trained = replace(trained, task=task, notes=[*trained.notes, *notes], results=private_results(trained.results))
-    task_files = {name: _json(content) for name, content in trained.task.to_json().items()}
+    task_files = {name: as_json(content) for name, content in trained.task.to_json().items()}
     config = _config(trained, {name: hashlib.sha256(content).hexdigest() for name, content in task_files.items()})
     weights = {name: t.detach().cpu().clone() for name, t in trained.fitted.weights.items()}
     files: dict[str, bytes] = {WEIGHTS: safetensors(weights, {"format": "pt"}), **task_files}
     files["history.jsonl"] = history_lines(trained.fitted.history).encode()
     if trained.results is not None:
-        files["metrics.json"] = _json(metrics_json(trained.task.name, trained.results, trained.fitted.advice))
+        files["metrics.json"] = as_json(metrics_json(trained.task.name, trained.results, trained.fitted.advice))
     if trained.split is not None:
-        files["split.json"] = _json(split_json(trained.split, trained.row_hashes, private))
+        files["split.json"] = as_json(split_json(trained.split, trained.row_hashes, private))
     if trained.test is not None and trained.predictions is not None and not private:
         table = predictions_csv(trained.test, trained.predictions, trained.options.network.levels)
         files["predictions.csv"] = table.encode("utf-8", "replace")
     files["README.md"] = card(folder.name, config, trained.fitted, trained.results).encode("utf-8", "replace")
-    files[CONFIG] = _json(to_json(config))
+    files[CONFIG] = as_json(to_json(config))
     for name, content in files.items():
         write_bytes(folder / name, content, "save")
     if private and (folder / RESUME).exists():
@@ -113,5 +113,6 @@ def _config(trained: Trained, files: Mapping[str, str]) -> Config:
     )
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """A file of JSON; half characters, which UTF-8 does not have, as escapes."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")

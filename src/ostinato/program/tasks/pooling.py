@@ -81,7 +81,8 @@ def _picked(y: Tensor, known: Tensor, directions: int) -> Tensor:
     if not y.shape[0]:
         return y.new_zeros(y.shape[1:])
     width = y.shape[-1] // directions
-    found = y[(known - 1).clamp(min=0), torch.arange(len(known), device=y.device)]
+    # known.shape[0] and not len(known), which would be a constant of an exported network.
+    found = y[(known - 1).clamp(min=0), torch.arange(known.shape[0], device=y.device)]
     if directions == 2:
         found[:, width:] = y[0, :, width:]
     return found.masked_fill_((known == 0).unsqueeze(-1), 0.0)

@@ -24,7 +24,7 @@ UNKNOWN = 0
 """The entry that all units outside the vocabulary share."""
 FEW_WORDS = 2
 """Texts of at most so many words are read by their characters, because most of their words are new in other rows."""
-_WORD = re.compile(r"</?\w[^<>]{0,200}>|\w+(?:['’]\w+)*|[^\w\s]")
+WORD = re.compile(r"</?\w[^<>]{0,200}>|\w+(?:['’]\w+)*|[^\w\s]")
 """A mark-up tag, a word with inner apostrophes, or one sign of punctuation."""
 
 
@@ -33,7 +33,7 @@ def units_of(text: str, unit: str, lowercase: bool) -> list[str]:
     text = unicodedata.normalize("NFC", text)
     if lowercase:
         text = text.lower()
-    return list(text) if unit == "char" else _WORD.findall(text)
+    return list(text) if unit == "char" else WORD.findall(text)
 
 
 def few_words(texts: Sequence[str]) -> bool:

@@ -25,7 +25,7 @@ def possible(length: int, season: int) -> list[str]:
     found = ["last", "mean"]
     if season > 1 and length >= season:
         found.append("season")
-    if season > 1 and length >= season + _steps("level", season):
+    if season > 1 and length >= season + growth_steps("level", season):
         found.append("level")
     if season > 1 and length >= 2 * season:
         found.append("drift")
@@ -45,13 +45,13 @@ def guess(name: str, values: np.ndarray, horizon: int, season: int) -> np.ndarra
     found = whole[:, length - season + ahead % season]
     if name == "season":
         return found
-    steps = _steps(name, season)
+    steps = growth_steps(name, season)
     growth = values[:, -steps:] - values[:, length - season - steps : length - season]
     there = ~np.isnan(growth)
     mean = np.where(there, growth, 0.0).sum(1) / np.maximum(there.sum(1), 1)
     return found + mean[:, None] * (1 + ahead // season)[:, None]
 
 
-def _steps(name: str, season: int) -> int:
+def growth_steps(name: str, season: int) -> int:
     """Steps from which the growth is taken."""
     return season if name == "drift" else max(1, season // LEVEL_SHARE)

@@ -34,6 +34,10 @@ class ApartHead(nn.Module):
         """uint8 [N, K]; `MusicNetwork.draw` says how."""
         return _down(self.scores(read), numbers, temperature)
 
+    def drawn(self, read: Tensor, numbers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """(what `draw` gives, the probability that each key had [N, K])."""
+        return self.draw(read, numbers, temperature), self.probabilities(read)
+
 
 class JointHead(nn.Module):
     """Every key after the lower ones of its chord: an autoregressive network with masks.
@@ -79,6 +83,11 @@ class JointHead(nn.Module):
     def draw(self, read: Tensor, numbers: Tensor, temperature: float) -> Tensor:
         """uint8 [N, K]; `MusicNetwork.draw` says how."""
         return self._one_by_one(read, numbers, temperature)[0].to(torch.uint8)
+
+    def drawn(self, read: Tensor, numbers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """(what `draw` gives, the probability that each key had after those below it [N, K])."""
+        chord, chances = self._one_by_one(read, numbers, temperature)
+        return chord.to(torch.uint8), chances
 
     def _one_by_one(self, read: Tensor, numbers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """Each key after the keys that are already decided: (what is decided [N, K], the probabilities [N, K])."""

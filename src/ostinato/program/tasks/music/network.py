@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -77,3 +78,8 @@ class MusicNetwork(nn.Module):
         temperature  by which scores are divided; 0: each key as is more probable
         """
         return self.head.draw(read, numbers, temperature)
+
+    def go_on(self, frames: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """What `draw` needs after the last of T more frames of each row [T, B, K], and the state to go on with."""
+        y, state = self.layers(frames, state)
+        return self.dropout(y[-1]), state

@@ -113,7 +113,7 @@ class FillNetwork(nn.Module):
     def forward(self, x: Mapping[str, Tensor], lengths: Tensor) -> Joined:
         before, _ = self.before(self._embedded(x["before"]))
         after, _ = self.after(self._embedded(x["after"]))
-        places = (lengths - 1 - torch.arange(len(after))[:, None]).clamp(min=0).to(after.device)
+        places = (lengths - 1 - torch.arange(after.shape[0])[:, None]).clamp(min=0).to(after.device)
         after = after.gather(0, places[:, :, None].expand(-1, -1, after.shape[2]))
         joined = F.relu(self.join(self.dropout(torch.cat([before, after], -1))))
         return Joined(self.dropout(joined), self.head)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,13 +58,18 @@ class LanguageNetwork(nn.Module):
         """Scores unit by unit, of B rows at their beginning, with the weights that the network has now."""
         return Reader(self, rows)
 
+    def go_on(self, units: Tensor, state: Any = None, given: Tensor | None = None) -> tuple[Tensor, Any]:
+        """The scores [T, B, V] after each of T more units of each row, int64 [T, B], and the state to go on with."""
+        y, state = self.layers(self._read(units, given), state)
+        return self.head(self.dropout(y)), state
+
     def _read(self, units: Tensor, given: Tensor | None) -> Tensor:
         """[T, B, E + G]"""
         embedded = self.dropout(self.embedding(units))
         if not self.given:
             return embedded
         assert given is not None  # the task of a conditional text gives it with every batch
-        return torch.cat([embedded, given.to(embedded).expand(len(units), -1, -1)], -1)
+        return torch.cat([embedded, given.to(embedded).expand(units.shape[0], -1, -1)], -1)
 
 
 class Reader:

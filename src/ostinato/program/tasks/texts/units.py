@@ -25,7 +25,7 @@ UNKNOWN = 0
 """The entry that all units outside the vocabulary share."""
 UNKNOWN_TEXT = "\ufffd"
 """What an unknown unit is written as."""
-_WORD = re.compile(r"\n| ?\w+(?:['’]\w+)*| ?[^\w\s]|[^\S\n]+?(?= \S)|[^\S\n]+")
+WORD = re.compile(r"\n| ?\w+(?:['’]\w+)*| ?[^\w\s]|[^\S\n]+?(?= \S)|[^\S\n]+")
 """A line break; a word or one sign of punctuation, with the space before it; other white space. After A. Radford et
 al., Language models are unsupervised multitask learners, 2019, whose pattern this is but for line breaks."""
 _LAST = 0x110000
@@ -85,7 +85,7 @@ class TextUnits:
         if self.unit == "char":
             return self._by_code[_codes(text)]
         places = self._places
-        return np.array([places.get(word, UNKNOWN) for word in _WORD.findall(text)], np.int32)
+        return np.array([places.get(word, UNKNOWN) for word in WORD.findall(text)], np.int32)
 
     def decode(self, entries: Iterable[int]) -> str:
         """The text of entries; an unknown unit is U+FFFD."""
@@ -171,7 +171,7 @@ def _characters(texts: Iterable[str]) -> Mapping[str, int]:
 def _words(texts: Iterable[str]) -> Mapping[str, int]:
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(_WORD.findall(text))
+        counts.update(WORD.findall(text))
     return counts
 
 

@@ -49,6 +49,8 @@ class Attention(nn.Module):
         """[U, T, B]; a training computes a piece again in its backward pass where there are several pieces."""
         assert self.query is not None
         queries = self.query(steps)
+        if torch.compiler.is_compiling():  # the sizes that the pieces depend on are not known in an exported network
+            return self._scores(queries, keys)
         most = max(1, MOST_NUMBERS // max(1, keys.numel()))
         if len(queries) <= most:
             return self._scores(queries, keys)

@@ -115,7 +115,7 @@ class TranslationNetwork(nn.Module):
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, list[Tensor]]:
         """What is read of sources int64 [T, B], and the decoder's first state."""
         steps, final = self.encoder(self.dropout(self.source(source)), lengths=lengths)
-        outside = torch.arange(len(steps), device=steps.device)[:, None] >= lengths.to(steps.device)
+        outside = torch.arange(steps.shape[0], device=steps.device)[:, None] >= lengths.to(steps.device)
         keys = None if self.attention is None else self.attention.keys(steps)
         whole = last_output(steps, lengths, 2 if self.encoder.bidirectional else 1) if self.attention is None else None
         return Memory(steps, keys, outside, whole), self._start(final)
@@ -132,6 +132,14 @@ class TranslationNetwork(nn.Module):
         """
         y = steps.step(self._embedded(units, memory).flatten(0, 1))
         return self._scores()(self._read(y.unflatten(0, units.shape), memory))
+
+    def aligned_step(self, units: Tensor, state: Any, memory: Memory) -> tuple[Tensor, Tensor | None, Any]:
+        """(scores [K, B, V] after one more unit of K hypotheses of each row, int64 [K, B]; the weight [K, T, B] of each
+        step of the sources, None without attention; the state to go on with, a tensor [L, K·B, ·] or several)."""
+        y, state = self.decoder(self._embedded(units, memory).flatten(0, 1)[None], state)
+        steps = y[0].unflatten(0, units.shape)
+        contexts, weights = self._contexts(steps, memory)
+        return self._scores()(self._joined(steps, contexts)), weights, state
 
     def weights(self, units: Tensor, steps: Tensor, memory: Memory, start: Sequence[Tensor]) -> Tensor | None:
         """[U, T, B] the weight of each step of the sources for each of units [U, B], of which rows have `steps`; None
@@ -167,15 +175,22 @@ class TranslationNetwork(nn.Module):
         embedded = self.dropout(self.target(units))
         if memory.whole is None:
             return embedded
-        return torch.cat([embedded, memory.whole.expand(len(units), -1, -1)], -1)
+        return torch.cat([embedded, memory.whole.expand(units.shape[0], -1, -1)], -1)
 
     def _read(self, steps: Tensor, memory: Memory) -> Tensor:
         """[U, B, E] from the decoder's steps [U, B, H] and their contexts."""
+        return self._joined(steps, self._contexts(steps, memory)[0])
+
+    def _contexts(self, steps: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """[U, B, M] for each step of the decoder, and the weights [U, T, B]; None without attention."""
         if self.attention is None or memory.keys is None:
             assert memory.whole is not None
-            contexts = memory.whole.expand(len(steps), -1, -1)
-        else:
-            contexts, _ = self.attention(steps, memory.steps, memory.keys, memory.outside)
+            return memory.whole.expand(steps.shape[0], -1, -1), None
+        found: tuple[Tensor, Tensor] = self.attention(steps, memory.steps, memory.keys, memory.outside)
+        return found
+
+    def _joined(self, steps: Tensor, contexts: Tensor) -> Tensor:
+        """[U, B, E]"""
         return self.dropout(torch.tanh(self.readout(self.dropout(torch.cat([steps, contexts], -1)))))
 
 
