@@ -29,6 +29,7 @@ FEW = {
     "kernels/system/target.py _host_cpu": "no arguments",
     "kernels/system/target.py _host_features": "no arguments",
     "kernels/system/target.py host_triple": "no arguments",
+    "streaming/reading/interpret.py _signature": "one for each function that reads an operation",
     "kernels/system/target.py _runnable": "one for each target's name; others raise",
     "kernels/system/compile_cache.py _sources": "no arguments",
     "kernels/system/target.py target_by_name": "one for each target's name; others raise",
