@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas
 import pytest
+import torch
 
 import ostinato
 from ostinato.program.data.time.windows import Series, Window
@@ -118,6 +119,16 @@ def text_said(model, said):
     return model.generate(prompt=said["text"], length=20, temperature=0)[0]
 
 
+def entries_said(model, said):
+    """The most probable entries after the first three, by the whole network on all of them each time."""
+    entries = [1, 2, 3]
+    for _ in range(20):
+        with torch.no_grad():
+            scores = model.network_({"units": torch.tensor(entries)[:, None]})[-1, 0]
+        entries.append(int(scores[1:].argmax()) + 1)
+    return entries
+
+
 def item_said(model, said):
     conditions = model.task_.conditions
     given = [values[0] for values in conditions.values] if conditions.scaling is None else conditions.scaling.mean
@@ -166,6 +177,7 @@ MORE = {
         lambda: of_language(layers=2, cell="lstm", options={"learn_initial_state": True}), text_said,
     ),
     "words": (lambda: of_language(unit="word", cell="mgu"), text_said),
+    "parts of words": (lambda: of_language(unit="bpe:300"), entries_said),
     "items of numbers": (lambda: of_items("features"), item_said),
     "transcripts as they come": (lambda: of_transcripts(both_directions=False, layers=2), transcript_said),
     "transcripts of symbols": (lambda: of_transcripts(keys), transcript_said),

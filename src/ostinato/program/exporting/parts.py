@@ -32,13 +32,14 @@ class Value:
     meaning: str
     dtype: torch.dtype = torch.float32
     below: int | str | None = None
-    """Of whole numbers: the first that is too large; a letter for numbers from 1 up to this size, such as lengths."""
+    """Of whole numbers: the first that is too large; a letter for as many numbers as this size, from `least` on."""
+    least: int = 0
 
     def made(self, sizes: Mapping[str, int], generator: torch.Generator) -> Tensor:
         """A value of some sizes, drawn."""
         shape = [sizes[size] if isinstance(size, str) else size for size in self.shape]
         if isinstance(self.below, str):
-            return torch.randint(1, sizes[self.below] + 1, shape, generator=generator)
+            return torch.randint(self.least, sizes[self.below] + self.least, shape, generator=generator)
         if self.below is not None:
             return torch.randint(self.below, shape, generator=generator)
         if self.dtype == torch.bool:

@@ -18,7 +18,7 @@ from .parts import Part, StateValue, Tensors, Value, apart, joined, states_of
 from .plan import Plan, one_file
 
 FILE = "model.onnx"
-LENGTHS = Value("lengths", ("B",), "steps of each row; what lies past them is not read", torch.int64, "T")
+LENGTHS = Value("lengths", ("B",), "steps of each row; what lies past them is not read", torch.int64, "T", 1)
 SIZES = {"T": 24, "B": 5}
 BOTH = "On whole sequences: the layers read from both ends."
 POOLED = "On whole sequences: the answer is computed from all steps of a row."
@@ -59,8 +59,8 @@ def tags(model: Model) -> Plan:
     inputs = [
         _read(task.words),
         Value("letters", ("S", "W"), "the characters of the different words", torch.int64, letters),
-        Value("letter_lengths", ("W",), "characters of each of these words", torch.int64, "S"),
-        Value("which", ("T", "B"), "the column of letters that each word is", torch.int64, 1),
+        Value("letter_lengths", ("W",), "characters of each of these words", torch.int64, "S", 1),
+        Value("which", ("T", "B"), "the column of letters that each word is", torch.int64, "W"),
         LENGTHS,
     ]
     output = Value("scores", ("T", "B", network.head.out_features), "a score of each tag")
