@@ -208,6 +208,11 @@ class Code:
         """The arguments in order, each as an `Int` or a `Ptr`."""
         return [Ptr(self, a) if isinstance(a.type, ir.PointerType) else Int(self, a) for a in self.function.args]
 
+    def name_arguments(self, *names: str) -> None:
+        """Names the arguments, for whoever reads the code."""
+        for argument, name in zip(self.function.args, names, strict=True):
+            argument.name = name
+
     def int_const(self, n: int) -> Int:
         return Int(self, n)
 

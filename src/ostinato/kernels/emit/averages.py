@@ -20,6 +20,8 @@ Values = Callable[[Int, Any], Sequence[Any]]
 def emit_sums(code: Code, width: Int, values: Values, count: int) -> list[Any]:
     """`count` sums over the units 0 … width - 1, as scalars."""
     lanes, n = code.lanes, code.lanes.lanes
+    if n == 1:
+        return _sums_of_scalars(code, width, values, count)
     parts = max(PARTS[lanes.scalar] // n, 1)
     totals = [[code.alloca_vec(n) for _ in range(parts)] for _ in range(count)]
     for vector in (vector for total in totals for vector in total):
@@ -40,6 +42,20 @@ def emit_sums(code: Code, width: Int, values: Values, count: int) -> list[Any]:
                 with rest, code.if_(u < width):
                     add(u, lanes.tail_mask((width - u).value), part)
     return [_sum(code, total) for total in totals]
+
+
+def _sums_of_scalars(code: Code, width: Int, values: Values, count: int) -> list[Any]:
+    """The same sums one unit at a time: one loop instead of a copy of its body for each partial sum."""
+    lanes, parts = code.lanes, PARTS[code.lanes.scalar]
+    totals = [code.alloca_vec(parts) for _ in range(count)]
+    with code.range(parts) as i:
+        for total in totals:
+            total.at(i).store(lanes.zero)
+    with code.range(width) as u:
+        for total, value in zip(totals, values(u, None), strict=True):
+            place = total.at(u & (parts - 1))
+            place.store(lanes.add(place.load(), value))
+    return [_sum(code, [total.at(i) for i in range(parts)]) for total in totals]
 
 
 def emit_means(code: Code, width: Int, values: Values, count: int) -> list[Any]:

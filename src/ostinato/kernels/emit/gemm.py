@@ -69,6 +69,13 @@ class GemmFunctions:
             self._functions[key] = code.close()
         return self._functions[key]
 
+    def call_tile(self, code: Code, columns: int, height: Int, *arguments: Int | Ptr | int) -> None:
+        """Calls `tile`; a height that is known here selects the tile's function without a branch."""
+        if isinstance(height.value, ir.Constant):
+            code.call(self._microkernel(height.value.constant, columns), *arguments)
+        else:
+            code.call(self.tile(columns), height, *arguments)
+
     def column_tile(self, columns: int) -> ir.Function:
         """`tile` for a column-major A, with accumulators from zero: f(rows, A, k stride, panel, K, C, row stride)."""
         key = ("column", columns)
@@ -81,6 +88,12 @@ class GemmFunctions:
         return self._functions[key]
 
     def _microkernel(self, rows: int, columns: int, column: bool = False) -> ir.Function:
+        key = ("rows", rows, columns, column)
+        if key not in self._functions:
+            self._functions[key] = self._emit_microkernel(rows, columns, column)
+        return self._functions[key]
+
+    def _emit_microkernel(self, rows: int, columns: int, column: bool) -> ir.Function:
         w = self.word
         if column:
             code = self.define(f"column_tile_{rows}x{columns}", [PTR, w, PTR, w, PTR, w])
@@ -88,6 +101,7 @@ class GemmFunctions:
             line = code.int_const(columns * self.lanes)
         else:
             code = self.define(f"tile_{rows}x{columns}", [PTR, w, PTR, w, w, PTR, w, PTR, w])
+            code.name_arguments("a", "lda", "panel", "line", "depth", "start", "ldstart", "c", "ldc")
             a, lda, panel, line, depth, start, ldstart, c, ldc = code.arguments
             ska = code.int_const(1)
         b, lanes = code.builder, code.lanes
@@ -101,8 +115,8 @@ class GemmFunctions:
         )
         b.cbranch((depth > 0).value, loop, after)
         b.position_at_end(loop)
-        k, offset, pointer = b.phi(w), b.phi(w), b.phi(PTR)
-        phis = [b.phi(lanes.V) for _ in positions]
+        k, offset, pointer = b.phi(w, "k"), b.phi(w, "offset"), b.phi(PTR, "pointer")
+        phis = [b.phi(lanes.V, "sum") for _ in positions]
         for phi, first in (
             (k, ir.Constant(w, 0)),
             (offset, ir.Constant(w, 0)),

@@ -146,8 +146,9 @@ def emit_product(frame: Frame, panel: Panel, operand: Span, lines: Int, to: Span
         weights = frame.vector(panel.weights).at(first * (G * n * panel.depth))
         start = frame.vector(panel.start).at(first * (G * n))
         with gemm.row_tiles(code, lines, columns) as (i, height):
-            code.call(
-                gemm.tile(columns),
+            gemm.call_tile(
+                code,
+                columns,
                 height,
                 operand.line(i),
                 operand.stride,

@@ -109,6 +109,10 @@ def emit_nodes(frame: Frame) -> None:
 
 
 def _emit(frame: Frame, k: int, node: Node) -> None:
+    if k in frame.layout.value:
+        # A place is the user's text: ASCII without the end of a comment of LLVM or C.
+        place = ascii(node.place)[1:-1].replace("*/", "* /")
+        frame.code.builder.comment(f"{type(node).__name__} {place}".rstrip())
     match node:
         case Recurrent():
             RecurrentEmitter(frame, k, node).emit()

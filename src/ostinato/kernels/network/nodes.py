@@ -53,8 +53,8 @@ def emit_convolution(frame: Frame, k: int, node: Convolution) -> None:
             def tap(source: Callable[[Int], Ptr], stride: Int, weights: Ptr) -> None:
                 with gemm.row_tiles(code, frame.rows, span) as (i, height):
                     c = out.line(i).at(first * n)
-                    code.call(
-                        gemm.tile(span), height, source(i), stride, weights, span * n, channels, c, out.stride, c,
+                    gemm.call_tile(
+                        code, span, height, source(i), stride, weights, span * n, channels, c, out.stride, c,
                         out.stride,
                     )  # fmt: skip
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from ...network import Network
-from ..codegen.ir_builder import I64, PTR
+from ..codegen.called_math import CalledMath
+from ..codegen.ir_builder import I64, PTR, Code
 from ..emit.gemm import GemmFunctions
 from .frame import Frame
 from .kernel import emit_nodes
@@ -60,21 +61,34 @@ class PortableKernel:
         """Numbers of the workspace: a line, and the vector that may reach past it."""
         return self.layout.work.size + self.layout.lanes
 
-    def module(self, prefix: str) -> ir.Module:
+    def module(self, prefix: str, called_math: bool = False) -> ir.Module:
         """The module; its other functions are internal.
 
         For a network that runs on whole sequences the function is void PREFIX_sequence(state, work, weights, x, y,
         steps): x [T, C] and y [T, O], `work_size` numbers of work for each step, and the states' initial values in
         `state`.
+
+        called_math  whether exp, tanh, … are functions of it, which gives the same bits by less code
         """
         module = ir.Module(prefix)
-        gemm = GemmFunctions(module, self.scalar, self.layout.lanes, self.shape.registers, self.shape.word)
+        functions = CalledGemmFunctions if called_math else GemmFunctions
+        gemm = functions(module, self.scalar, self.layout.lanes, self.shape.registers, self.shape.word)
         whole = self.network.whole
         arguments = [PTR, PTR, PTR, PTR, PTR, *([self.shape.word] if whole else [])]
         code = gemm.define(f"{prefix}_{'sequence' if whole else 'step'}", arguments)
+        code.name_arguments("state", "work", "weights", "x", "y", *(["steps"] if whole else []))
         state, work, weights, x, y, *more = code.arguments
         one = code.int_const(1)
         emit_nodes(Frame(code, gemm, self.layout, x, y, state, work, weights, one, more[0] if more else one))
         function = code.close()
         function.linkage = "external"
         return module
+
+
+class CalledGemmFunctions(GemmFunctions):
+    """Functions whose code calls exp, tanh, …."""
+
+    def define(self, name: str, arguments: list) -> Code:
+        code = super().define(name, arguments)
+        code.lanes = CalledMath(self.module, code.builder, self.scalar, self.lanes)
+        return code

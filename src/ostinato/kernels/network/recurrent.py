@@ -86,8 +86,9 @@ class RecurrentEmitter:
         panel, n = self.own.panels[id(q)], frame.layout.lanes
         columns = panel.gates * span
         operand = self._operand(q.operands[0].location)
-        frame.code.call(
-            frame.gemm.tile(columns),
+        frame.gemm.call_tile(
+            frame.code,
+            columns,
             height,
             operand.line(row),
             operand.stride,
