@@ -3,6 +3,7 @@
 import ctypes
 import shutil
 import subprocess
+import zlib
 
 import pytest
 import torch
@@ -44,10 +45,22 @@ def initial(kernel):
 
 
 def compiled(text, folder, flags, compiler="gcc"):
-    """The library of a C source."""
-    path, library = folder / "net.c", folder / f"{compiler}{''.join(flags)}.so".replace("/", "")
+    """The library of a C source, which needs no other: not the C library either."""
+    # Libraries stay loaded: each has a name of its own.
+    path, library = folder / "net.c", folder / f"{compiler}{''.join(flags)}{zlib.crc32(text.encode())}.so"
     path.write_text(text)
-    command = [tool(compiler), *STRICT, *flags, "-shared", "-fPIC", "-nostdlib", "-o", str(library), str(path)]
+    command = [
+        tool(compiler),
+        *STRICT,
+        *flags,
+        "-shared",
+        "-fPIC",
+        "-nostdlib",
+        "-Wl,-z,defs",
+        "-o",
+        str(library),
+        str(path),
+    ]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     return ctypes.CDLL(str(library))

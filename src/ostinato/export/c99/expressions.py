@@ -45,9 +45,9 @@ class Linear:
         return Linear(tuple((t, c) for t, c in total.items() if c), self.constant + o.constant)
 
     def __mul__(self, o: Linear) -> Linear:
-        a, b = (self, o) if not o.terms else (o, self)
-        if b.terms:  # a product of two integers that are not known here
-            return Linear.of(f"({a.text.at(PRODUCT)} * {b.text.at(UNARY)})")
+        if self.terms and o.terms:  # a product of two integers that are not known here
+            return Linear.of(f"({self.text.at(PRODUCT)} * {o.text.at(UNARY)})")
+        a, b = (self, o) if self.terms else (o, self)
         return Linear(tuple((t, c * b.constant) for t, c in a.terms if b.constant), a.constant * b.constant)
 
     def __sub__(self, o: Linear) -> Linear:

@@ -222,9 +222,9 @@ class FunctionText:
 
     def _range(self, head: Any) -> Any:
         """A loop of `Code.range`: its head is the index and its test."""
-        phi, test, end = head.instructions if len(head.instructions) == 3 else (None, None, None)
-        if phi is None or end.opname != "br" or len(end.operands) != 3 or test.opname != "icmp" or test.op != "slt":
+        if [getattr(i, "op", i.opname) for i in head.instructions] != ["phi", "slt", "br"]:
             raise unknown(f"the block {head.name} with {len(head.instructions)} instructions")
+        phi, test, end = head.instructions
         values = {source: value for value, source in phi.incomings}
         start = self.value(values.pop(self.previous))
         ((_, following),) = values.items()
@@ -238,7 +238,7 @@ class FunctionText:
     def _tile(self, before: Any, loop: Any, after: Any) -> Any:
         """The loop of a tile: an index, offsets that move with it, and sums."""
         phis = [i for i in loop.instructions if isinstance(i, Phi)]
-        first, following = ([dict((s, v) for v, s in p.incomings)[b] for p in phis] for b in (before, loop))
+        first, following = ([{source: v for v, source in p.incomings}[b] for p in phis] for b in (before, loop))
         name, depth = "ijklmn"[self.loops], self.value(before.terminator.operands[0].operands[0])
         sums: dict[int, str] = {}
         for phi, start, value in zip(phis, first, following):
@@ -258,7 +258,7 @@ class FunctionText:
         self._close()
         for phi in after.instructions:
             if isinstance(phi, Phi):
-                values = dict((source, value) for value, source in phi.incomings)
+                values = {source: value for value, source in phi.incomings}
                 self.values[id(phi)] = Text(sums[id(values[loop])])
         return after
 

@@ -16,7 +16,7 @@ HARDWARE_FMA = {
     || (defined(__ARM_FEATURE_FMA) && defined(__ARM_FP) && (__ARM_FP & 8)) \\
     || (defined(__riscv_flen) && __riscv_flen >= 64)""",
 }
-"""Whether `__builtin_fma` is an instruction. GCC says so by __FP_FAST_FMAF for every target, Clang by each one's own."""
+"""Whether `__builtin_fma` is an instruction. GCC defines __FP_FAST_FMAF then, Clang a macro of each target."""
 
 GUARDS = """\
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) \\
@@ -31,11 +31,24 @@ GUARDS = """\
 #error "@P.c: float and double must be the formats of IEEE 754 of 32 and 64 bits"
 #endif
 
-/* A product and a sum are two roundings: the compiler must not contract them to one. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("fp-contract=off")
+/* A product and a sum are two roundings: the compiler must not contract them to one. Nor may it call the C library's
+   memcpy, memmove and memset in place of a loop. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(__attribute__((no_builtin("memcpy", "memmove", "memset"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off", "no-tree-loop-distribute-patterns")
 #else
 #pragma STDC FP_CONTRACT OFF
+#endif
+"""
+
+END = """\
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
 #endif
 """
 

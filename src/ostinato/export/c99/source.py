@@ -8,14 +8,12 @@ from llvmlite import ir
 from torch import Tensor
 
 from ..._version import __version__
-from ...kernels.network.portable import PortableKernel
+from ...kernels.network.portable import ARGUMENTS, PortableKernel
 from .expressions import literal
 from .functions import CFunction, Context, FunctionText, known_arguments
-from .helpers import GUARDS, fill, helpers
+from .helpers import END, GUARDS, fill, helpers
 
 _STEP = "network"
-_WEIGHTS = 2
-"""The place of the weights among the arguments of the step."""
 _NUMBER = {"float32": "float", "float64": "double"}
 
 
@@ -36,11 +34,17 @@ def c_source(kernel: PortableKernel, packed: Tensor | None, prefix: str) -> str:
     called = {name for f in functions for name in f.helpers}
     parts = [
         _head(kernel, prefix, own),
+        f"{_signature(kernel, prefix, own)};\n",
         fill(GUARDS, prefix, kernel.scalar),
         helpers(called, prefix, kernel.scalar),
         *(f.text for f in functions),
-        *([_weights(packed, prefix, kernel.scalar)] if packed is not None and _WEIGHTS in step.arguments else []),
+        *(
+            [_weights(packed, prefix, kernel.scalar)]
+            if packed is not None and ARGUMENTS.index("weights") in step.arguments
+            else []
+        ),
         _step(kernel, prefix, step, own),
+        END,
     ]
     return "\n".join(part for part in parts if part)
 
@@ -99,19 +103,23 @@ def _weights(packed: Tensor, prefix: str, scalar: str) -> str:
     )
 
 
+def _public(kernel: PortableKernel, has_weights: bool) -> dict[str, str]:
+    """The arguments of the function that is called from elsewhere: name → type."""
+    number = _NUMBER[kernel.scalar]
+    x = number if kernel.network.input.tokens is None else "int64_t"
+    weights = {} if has_weights else {"weights": f"const {number} *"}
+    return {"state": "void *", "work": "void *", **weights, "x": f"const {x} *", "y": f"{number} *"}
+
+
+def _signature(kernel: PortableKernel, prefix: str, has_weights: bool) -> str:
+    arguments = ", ".join(f"{kind}{name}" for name, kind in _public(kernel, has_weights).items())
+    return f"void {prefix}_step({arguments})"
+
+
 def _step(kernel: PortableKernel, prefix: str, step: CFunction, has_weights: bool) -> str:
     """The function that is called from elsewhere; the translated one has no arguments that the network does not use."""
-    number, x = _NUMBER[kernel.scalar], kernel.network.input.tokens is not None
-    kinds = {
-        "state": "void *",
-        "work": "void *",
-        "weights": f"const {number} *",
-        "x": f"const {'int64_t' if x else number} *",
-        "y": f"{number} *",
-    }
-    public = [name for name in kinds if name != "weights" or not has_weights]
-    used = [list(kinds)[place] for place in step.arguments]
+    used = [ARGUMENTS[place] for place in step.arguments]
     arguments = ", ".join(f"{prefix}_weights" if n == "weights" and has_weights else n for n in used)
-    head = f"void {prefix}_step({', '.join(kinds[name] + name for name in public)})"
-    unused = "".join(f"    (void){name};\n" for name in public if name not in used)
-    return f"{head};\n\n{head}\n{{\n{unused}    {prefix}_{_STEP}_step({arguments});\n}}\n"
+    unused = "".join(f"    (void){name};\n" for name in _public(kernel, has_weights) if name not in used)
+    head = _signature(kernel, prefix, has_weights)
+    return f"{head}\n{{\n{unused}    {prefix}_{_STEP}_step({arguments});\n}}\n"

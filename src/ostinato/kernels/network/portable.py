@@ -17,6 +17,9 @@ from .frame import Frame
 from .kernel import emit_nodes
 from .layout import NetworkLayout
 
+ARGUMENTS = ("state", "work", "weights", "x", "y")
+"""Of PREFIX_step, in order."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -74,9 +77,11 @@ class PortableKernel:
         functions = CalledGemmFunctions if called_math else GemmFunctions
         gemm = functions(module, self.scalar, self.layout.lanes, self.shape.registers, self.shape.word)
         whole = self.network.whole
-        arguments = [PTR, PTR, PTR, PTR, PTR, *([self.shape.word] if whole else [])]
-        code = gemm.define(f"{prefix}_{'sequence' if whole else 'step'}", arguments)
-        code.name_arguments("state", "work", "weights", "x", "y", *(["steps"] if whole else []))
+        names = (*ARGUMENTS, "steps") if whole else ARGUMENTS
+        code = gemm.define(
+            f"{prefix}_{'sequence' if whole else 'step'}", [*[PTR] * len(ARGUMENTS), *([self.shape.word] if whole else [])]
+        )
+        code.name_arguments(*names)
         state, work, weights, x, y, *more = code.arguments
         one = code.int_const(1)
         emit_nodes(Frame(code, gemm, self.layout, x, y, state, work, weights, one, more[0] if more else one))
