@@ -31,8 +31,9 @@ GUARDS = """\
 #error "@P.c: float and double must be the formats of IEEE 754 of 32 and 64 bits"
 #endif
 
-/* A product and a sum are two roundings: the compiler must not contract them to one. Nor may it call the C library's
-   memcpy, memmove and memset in place of a loop. */
+/* A product and a sum are two roundings: the compiler must not contract them to one. (Clang with -ffp-contract=fast, which
+   is not its default, disregards the pragma, and no macro says so.) Nor may it call the C library's memcpy, memmove and
+   memset in place of a loop. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((no_builtin("memcpy", "memmove", "memset"))), apply_to = function)
@@ -156,14 +157,17 @@ static inline @F @P_fma(@F a, @F b, @F c)
 
 SOFTWARE_FMA = {
     "float32": """\
-    /* In double the product is exact, and rest is exactly what the sum has lost. Where it has lost something, the sum
-       is made odd in its last bit, which keeps the second rounding, to float, from seeing a tie that is none. */
+    /* In double the product is exact. The sum is rounded to 53 bits, and then to float, which is wrong only where the
+       first rounding has made a tie for the second: in the bits below those of a normal float, or anywhere below the
+       normal floats. There, rest is exactly what the sum has lost, and the sum is made odd in its last bit. */
     const double product = (double)a * (double)b, sum = product + (double)c;
-    const double part = sum - product, rest = (product - (sum - part)) + ((double)c - part);
     union { double number; uint64_t bits; } odd;
     odd.number = sum;
-    if (sum - sum == 0 && rest != 0 && !(odd.bits & 1u))
-        odd.bits += (rest > 0) == (sum > 0) ? 1u : UINT64_MAX;
+    if ((odd.bits & 0x1fffffffu) == 0x10000000u || (odd.bits >> 52 & 0x7ffu) < 1023u - 126u) {
+        const double part = sum - product, rest = (product - (sum - part)) + ((double)c - part);
+        if (sum - sum == 0 && rest != 0 && !(odd.bits & 1u))
+            odd.bits += (rest > 0) == (sum > 0) ? 1u : UINT64_MAX;
+    }
     return (float)odd.number;""",
     "float64": """\
 #error "@P.c: double needs a processor with a fused multiply-add, which this target does not have\"""",
