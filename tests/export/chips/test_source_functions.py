@@ -10,8 +10,9 @@ from llvmlite import ir
 from export.chips.compiled_source import compiled
 from export.chips.exact import fma, hard_cases
 from ostinato.errors import InputError
+from ostinato.export.c99.context import Context
 from ostinato.export.c99.expressions import Address, Linear, literal
-from ostinato.export.c99.functions import Context, FunctionText
+from ostinato.export.c99.functions import FunctionText
 from ostinato.export.c99.helpers import GUARDS, helpers
 from ostinato.kernels.codegen.ir_builder import BOOL, I64, PTR, Code
 

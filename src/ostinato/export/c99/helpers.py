@@ -31,9 +31,9 @@ GUARDS = """\
 #error "@P.c: float and double must be the formats of IEEE 754 of 32 and 64 bits"
 #endif
 
-/* A product and a sum are two roundings: the compiler must not contract them to one. (Clang with -ffp-contract=fast, which
-   is not its default, disregards the pragma, and no macro says so.) Nor may it call the C library's memcpy, memmove and
-   memset in place of a loop. */
+/* A product and a sum are two roundings: the compiler must not contract them to one. (Clang with -ffp-contract=fast,
+   which is not its default, disregards the pragma, and no macro says so.) Nor may it call the C library's memcpy,
+   memmove and memset in place of a loop. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((no_builtin("memcpy", "memmove", "memset"))), apply_to = function)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..._version import __version__
 from ...kernels.network.portable import ARGUMENTS, PortableKernel
+from .context import CFunction, Context, known_arguments
 from .expressions import literal
-from .functions import CFunction, Context, FunctionText, known_arguments
+from .functions import FunctionText
 from .helpers import END, GUARDS, fill, helpers
 
 _STEP = "network"
