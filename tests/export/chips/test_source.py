@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import ostinato
-from export.chips.compiled_source import compiled, kernel_of, packed, run, source_of, tool
+from export.chips.compiled_source import compiled, initial, kernel_of, packed, run, source_of, tool
 from ostinato.cells import catalogue
+from ostinato.errors import InputError
 from ostinato.export.c99 import c_source
 from ostinato.network import Input, LayerNorm, Network
+from ostinato.streaming.read import read
 from ostinato.streaming.streams import Stream
 from streaming.drawn import drawn_input, drawn_network
 
@@ -175,3 +177,30 @@ def test_two_networks_share_one_translation_unit(tmp_path):
     library = compiled(first + source_of(two), tmp_path, ["-O1"])
     x = drawn_input(two, 4, 1)
     assert torch.equal(run(library, kernel_of(two), x[:, 0]), Stream(two, 1).push(x)[:, 0])
+
+
+def test_other_functions_may_call_the_step(tmp_path):
+    """As those of a header that checks arguments and runs several steps."""
+    network = cell_network("elman")
+    kernel = kernel_of(network)
+    entry = """\
+void net_run(void *state, void *work, const float *x, float *y, int64_t steps);
+
+void net_run(void *state, void *work, const float *x, float *y, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += 1)
+        net_kernel_step(state, work, x + 13 * t, y + 24 * t);
+}
+"""
+    library = compiled(c_source(kernel, packed(kernel), "net", entry), tmp_path, ["-O1"])
+    assert not hasattr(library, "net_step")
+    x, y = drawn_input(network, 7, 1), torch.empty(7, 24)
+    tensors = initial(kernel), torch.empty(kernel.work_size), x, y
+    library.net_run(*(ctypes.c_void_p(t.data_ptr()) for t in tensors), ctypes.c_int64(7))
+    assert torch.equal(y, Stream(network, 1).push(x)[:, 0])
+
+
+def test_a_network_of_two_directions_is_refused():
+    network = read(ostinato.GRU(3, 4, bidirectional=True), whole=True)
+    with pytest.raises(InputError, match="c_source: the network must be one that runs step by step, got one of two"):
+        c_source(kernel_of(network), None, "net")

@@ -8,6 +8,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from ..._version import __version__
+from ...errors import InputError, phrase
 from ...kernels.network.portable import ARGUMENTS, PortableKernel
 from .context import CFunction, Context, known_arguments
 from .expressions import literal
@@ -18,33 +19,40 @@ _STEP = "network"
 _NUMBER = {"float32": "float", "float64": "double"}
 
 
-def c_source(kernel: PortableKernel, packed: Tensor | None, prefix: str) -> str:
-    """The text of PREFIX.c, which defines one function and includes three headers of the compiler itself.
+def c_source(kernel: PortableKernel, packed: Tensor | None, prefix: str, entry: str | None = None) -> str:
+    """The text of PREFIX.c, which defines one function and includes two headers of the compiler itself.
 
     With the weights in the file, void PREFIX_step(void *state, void *work, const float *x, float *y); without them, it
     has a third argument `const float *weights`. x is `const int64_t *` for tokens; a float64 network has double.
 
     packed  the weights, as `kernels.network.pack.pack` lays them out; None where the caller passes them
     prefix  a name in C; every name in the file begins with it
+    entry   C functions that the file defines instead of PREFIX_step; they call PREFIX_kernel_step, which has the same
+            arguments and is static, and may read PREFIX_weights, where the network has any
 
-    Raises InputError where the code has an instruction without a C text; an operation of the user's own may.
+    Raises InputError for a network that runs on whole sequences, and where the code has an instruction without a C
+    text; an operation of the user's own may.
     """
+    if kernel.network.whole:
+        remedy = "A layer that reads from the end has no step; ostinato.export.onnx writes such models."
+        raise InputError(
+            phrase("c_source", "the network", "one that runs step by step", "one of two directions", remedy)
+        )
     module = kernel.module(_STEP, called_math=True)
     functions = _translate(module, kernel, prefix)
     step, own = functions[-1], packed is not None
     called = {name for f in functions for name in f.helpers}
+    reads_weights = ARGUMENTS.index("weights") in step.arguments
+    signature = _signature(kernel, f"{prefix}_step" if entry is None else f"{prefix}_kernel_step", own)
     parts = [
         _head(kernel, prefix, own),
-        f"{_signature(kernel, prefix, own)};\n",
+        f"{signature};\n" if entry is None else "",
         fill(GUARDS, prefix, kernel.scalar),
         helpers(called, prefix, kernel.scalar),
         *(f.text for f in functions),
-        *(
-            [_weights(packed, prefix, kernel.scalar)]
-            if packed is not None and ARGUMENTS.index("weights") in step.arguments
-            else []
-        ),
-        _step(kernel, prefix, step, own),
+        _weights(packed, prefix, kernel.scalar) if packed is not None and reads_weights else "",
+        ("" if entry is None else "static ") + _step(kernel, prefix, step, own, signature),
+        entry or "",
         END,
     ]
     return "\n".join(part for part in parts if part)
@@ -112,15 +120,14 @@ def _public(kernel: PortableKernel, has_weights: bool) -> dict[str, str]:
     return {"state": "void *", "work": "void *", **weights, "x": f"const {x} *", "y": f"{number} *"}
 
 
-def _signature(kernel: PortableKernel, prefix: str, has_weights: bool) -> str:
-    arguments = ", ".join(f"{kind}{name}" for name, kind in _public(kernel, has_weights).items())
-    return f"void {prefix}_step({arguments})"
+def _signature(kernel: PortableKernel, name: str, has_weights: bool) -> str:
+    arguments = ", ".join(f"{kind}{argument}" for argument, kind in _public(kernel, has_weights).items())
+    return f"void {name}({arguments})"
 
 
-def _step(kernel: PortableKernel, prefix: str, step: CFunction, has_weights: bool) -> str:
+def _step(kernel: PortableKernel, prefix: str, step: CFunction, has_weights: bool, signature: str) -> str:
     """The function that is called from elsewhere; the translated one has no arguments that the network does not use."""
     used = [ARGUMENTS[place] for place in step.arguments]
     arguments = ", ".join(f"{prefix}_weights" if n == "weights" and has_weights else n for n in used)
     unused = "".join(f"    (void){name};\n" for name in _public(kernel, has_weights) if name not in used)
-    head = _signature(kernel, prefix, has_weights)
-    return f"{head}\n{{\n{unused}    {prefix}_{_STEP}_step({arguments});\n}}\n"
+    return f"{signature}\n{{\n{unused}    {prefix}_{_STEP}_step({arguments});\n}}\n"

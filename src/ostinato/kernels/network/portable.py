@@ -17,7 +17,7 @@ from .frame import Frame
 from .kernel import emit_nodes
 from .layout import NetworkLayout
 
-ARGUMENTS = ("state", "work", "weights", "x", "y")
+ARGUMENTS: tuple[str, ...] = ("state", "work", "weights", "x", "y")
 """Of PREFIX_step, in order."""
 
 
@@ -77,10 +77,10 @@ class PortableKernel:
         functions = CalledGemmFunctions if called_math else GemmFunctions
         gemm = functions(module, self.scalar, self.layout.lanes, self.shape.registers, self.shape.word)
         whole = self.network.whole
-        names = (*ARGUMENTS, "steps") if whole else ARGUMENTS
-        code = gemm.define(
-            f"{prefix}_{'sequence' if whole else 'step'}", [*[PTR] * len(ARGUMENTS), *([self.shape.word] if whole else [])]
-        )
+        kinds, names = [PTR] * len(ARGUMENTS), ARGUMENTS
+        if whole:
+            kinds, names = [*kinds, self.shape.word], (*names, "steps")
+        code = gemm.define(f"{prefix}_{'sequence' if whole else 'step'}", kinds)
         code.name_arguments(*names)
         state, work, weights, x, y, *more = code.arguments
         one = code.int_const(1)
