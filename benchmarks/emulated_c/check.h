@@ -1,0 +1,2 @@
+/* The checks of check.c: returns the number of the first that failed, or 0, and how many outputs differ. */
+int check(unsigned *differing);
