@@ -1,4 +1,4 @@
-"""Compiles an exported network with a cross compiler and runs it under an emulator: are its bits those of the stream?"""
+"""Compiles exported networks with cross compilers and runs them under emulators: are the bits those of the stream?"""
 
 from __future__ import annotations
 
@@ -122,8 +122,7 @@ def _data(files: CFiles, name: str, x: torch.Tensor, y: torch.Tensor) -> str:
     lines.append(f"typedef uint{8 * y.dtype.itemsize}_t word;")
     lines += [f"#define {w} {N}_{w}" for w in ("INPUT", "OUTPUT", "STATE_BYTES", "WORK_BYTES", "SAVED_BYTES", "OK")]
     for function in ("reset", "step", "run", "save", "load", "selftest"):
-        first = "state" if function != "save" else "state"
-        given = f"{first}, work" if function in ("step", "run", "selftest") else first
+        given = "state, work" if function in ("step", "run", "selftest") else "state"
         lines.append(f"#define do_{function}(state, work, ...) {n}_{function}({given}{', weights' if blob else ''}"
                      f"{', __VA_ARGS__' if function != 'reset' else ''})")  # fmt: skip
     if tokens:

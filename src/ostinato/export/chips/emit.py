@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import InputError, phrase
 from ...kernels.system import object_code
@@ -17,6 +18,8 @@ from .objects import ObjectParts, parts_of
 _FRAME = re.compile(r"stack frame size \((\d+)\) exceeds limit \(0\) in function '([^']+)'")
 _SYSTEM = {"_fltused", "__aeabi_unwind_cpp_pr0"}
 """Symbols that mark an object and are no code: Windows' mark of floats, ARM's of its frames."""
+_VECTOR = 16
+"""Bytes of a vector register of RISC-V with 128 bits, the least that code here runs on."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def emit(text: str, chip: Chip) -> Emitted:
     }
     command = [sys.executable, "-I", object_code.__file__]
     done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True)
-    answer = json.loads(done.stdout) if done.returncode == 0 else {"error": _last_words(done.stderr)}
+    failed = {"error": _last_words(done.stderr)}
+    answer: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else failed
     remedy = "form='source' writes C for its own compiler; the names of the table are in ostinato.export.CHIPS."
     described = f"{chip.triple}, cpu {chip.cpu or 'generic'}, features {chip.features or 'none'}"
     if "error" in answer:
@@ -65,6 +69,8 @@ def emit(text: str, chip: Chip) -> Emitted:
         more = "Give the processor: chip(triple=..., cpu=..., features=...); or write form='source'."
         raise InputError(phrase(WHERE, "the machine", why, calls, more))
     frames = {name: int(size) for size, name in _FRAME.findall(done.stderr)}
+    for name, slots in answer["slots"].items():
+        frames[name] = frames.get(name, 0) + slots * _VECTOR
     return Emitted(data, parts, _deepest(answer["calls"], frames, chip))
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from ...kernels.system.object_code import FRAMES
 from ...kernels.system.openmp import emit_flush_mode, emit_restore_mode
 from ...kernels.system.target import Target
-from .chip import Chip
 from .plan import BLOB_HEADER, Plan
 
 PTR, I32, I64, BYTE = ir.PointerType(), ir.IntType(32), ir.IntType(64), ir.IntType(8)

@@ -66,9 +66,17 @@ def _says(plan: Plan) -> dict[str, str]:
         f"   {N}_OTHER_BITS. y: {N}_OUTPUT numbers; afterwards the state is reset.",
         "info": "What the network is, in one line.",
         "reason": "What a result means.",
-        "weights_check": f"Returns {N}_OK for the bytes of {plan.name}.weights, else why they are refused. Call it once\n"
-        "   before all others: they do not check.",
+        "weights_check": f"Returns {N}_OK for the bytes of {plan.name}.weights, else why they are refused. Call it\n"
+        "   once, before all others: they do not check.",
     }
+
+
+def _wrapped(declaration: str) -> list[str]:
+    """A declaration, its parameters below each other where the line would be long."""
+    if len(declaration) <= 110:
+        return [declaration]
+    opening, parameters = declaration.split("(", 1)
+    return [f"{opening}(", *(f"    {p}{',' if not p.endswith(';') else ''}" for p in parameters.split(", "))]
 
 
 def header(plan: Plan) -> str:
@@ -88,7 +96,7 @@ def header(plan: Plan) -> str:
     codes = "\n".join(f"#define {N}_{code:14} {k}  /* {says} */" for k, (code, says) in enumerate(CODES))
     says, lines = _says(plan), []
     for function, declaration in signatures(plan).items():
-        lines += [f"/* {says[function]} */", f"{declaration};", ""]
+        lines += [f"/* {says[function]} */", *_wrapped(f"{declaration};"), ""]
     weights = f"\n   Its weights are the file {n}.weights, which the caller reads into memory." if plan.blob else ""
     return "\n".join(
         [

@@ -173,6 +173,7 @@ def _readme(report: CFiles, plan: Plan) -> str:
         str(report).split("\n", 1)[1].rsplit("\n", 1)[0],
         "",
         "The stack is the sum of LLVM's frames along the deepest chain of calls, and 16 bytes for every call.",
+        *_notes(plan),
         "",
         "The bits of the outputs are those of ostinato.stream in Python. Two exceptions: the sign of a NaN, and",
         "subnormal numbers, "
@@ -182,9 +183,22 @@ def _readme(report: CFiles, plan: Plan) -> str:
             else "which Python takes as zero and this machine does not."
         ),
     ]
-    if "windows" in plan.chip.triple:
-        lines.append("The object refers to _fltused, which every C library of Windows has.")
     return "\n".join([*lines, ""])
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What the users of this machine have to know beside."""
+    chip, notes = plan.chip, []
+    if chip.triple.startswith("riscv") and chip.lanes > 1:
+        notes.append("It is that of vectors of 128 bits; wider ones are run too, and need more stack.")
+    if chip.triple.startswith("thumb"):
+        notes.append(
+            "The board's own startup file and linker script belong on the command line. The floating point unit"
+        )
+        notes.append("has to be on (CPACR) before the first call.")
+    if "windows" in chip.triple:
+        notes.append("The object refers to _fltused, which every C library of Windows has.")
+    return notes
 
 
 def _write(folder: Path, files: dict[str, str | bytes]) -> None:

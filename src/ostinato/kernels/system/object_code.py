@@ -51,8 +51,42 @@ def _emit(order: dict[str, str]) -> dict[str, Any]:
         for f in module.functions
         if not f.is_declaration
     }
+    slots = {}
+    if order["triple"].startswith("riscv"):
+        # Emitting changes a module, and the second time its code may differ.
+        slots = vector_slots(machine.emit_assembly(llvm.parse_assembly(str(module))))
     code = base64.b64encode(machine.emit_object(module)).decode()
-    return {"code": code, "layout": str(machine.target_data), "calls": calls}
+    return {"code": code, "layout": str(machine.target_data), "calls": calls, "slots": slots}
+
+
+def vector_slots(assembly: str) -> dict[str, int]:
+    """Function's name → whole vector registers that RISC-V code keeps in its frame, which LLVM's size leaves out.
+
+    Their size is only known to the machine, so the code computes it from `vlenb`, and lowers the stack pointer by it.
+    """
+    found: dict[str, int] = {}
+    function, values = "", {}
+    for line in assembly.splitlines():
+        if line[:1] not in ("", "\t", " ", ".", "#") and ":" in line:
+            function, values = line.split(":")[0].strip('"'), {}
+        words = line.replace(",", " ").split()
+        if len(words) < 3:
+            continue
+        name, to, *operands = words
+        a, b = (values.get(o, 0) for o in (operands[0], operands[-1]))
+        if words[0] == "csrr" and operands[0] == "vlenb":
+            values[to] = 1
+        elif name == "li":
+            values[to] = int(operands[0], 0)
+        elif name == "mv":
+            values[to] = a
+        elif name == "slli":
+            values[to] = a << int(operands[1], 0)
+        elif name in ("add", "mul", "sub") and to != "sp":
+            values[to] = {"add": a + b, "mul": a * b, "sub": a - b}[name]
+        elif name == "sub" and to == "sp" and function not in found:
+            found[function] = b
+    return found
 
 
 def main() -> None:
