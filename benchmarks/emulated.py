@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ostinato.export import CFiles
+from ostinato.kernels.system.target import can_run, target_by_name
 from ostinato.network import Network
 from ostinato.streaming.streams import Stream
 
@@ -30,6 +31,7 @@ class Machine:
     start     the file of `emulated_c` that has the beginning of the program and its output
     script    the linker script of a machine without a system
     libgcc    whether the compiler has its support library for this machine
+    level     the instruction set that this machine needs where it runs the program itself
     """
 
     compiler: list[str]
@@ -37,9 +39,12 @@ class Machine:
     start: str = "hosted.c"
     script: str = ""
     libgcc: bool = False
+    level: str = ""
 
     def missing(self) -> str:
-        """The first tool that is not installed; "" where all are."""
+        """The first tool that is not installed, or the instruction set that this machine lacks; "" where all is there."""
+        if self.level and not can_run(target_by_name(self.level)):
+            return self.level
         return next((tool for tool in (self.compiler[0], *self.run[:1]) if not shutil.which(tool)), "")
 
 
@@ -55,8 +60,8 @@ def _riscv32(extensions: str) -> list[str]:
 
 
 MACHINES = {
-    "x86-64-v3": Machine(["gcc"]),
-    "x86-64-v4": Machine(["gcc"]),
+    "x86-64-v3": Machine(["gcc"], level="avx2"),
+    "x86-64-v4": Machine(["gcc"], level="avx512"),
     "aarch64": Machine(["aarch64-linux-gnu-gcc", "-static"], ["qemu-aarch64"]),
     "armv7": Machine(["arm-none-eabi-gcc", "-mcpu=cortex-a7", "-mfpu=neon-vfpv4", "-mfloat-abi=hard", *_ARM],
                      ["qemu-arm", "-cpu", "cortex-a7"], "syscalls.c", "", True),
@@ -74,10 +79,16 @@ MACHINES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the program found: outputs whose bits differ, and the first check that failed, "" where none did."""
+    """What the program found.
+
+    differing  outputs whose bits differ
+    failed     the first check that failed, "" where none did
+    stack      bytes of stack that a call took; 0 where it was not measured
+    """
 
     differing: int
     failed: str
+    stack: int
 
     @property
     def equal(self) -> bool:
@@ -100,10 +111,10 @@ def run(files: CFiles, network: Network, x: torch.Tensor, machine: Machine) -> O
     done = subprocess.run([*machine.run, "./check"], cwd=folder, capture_output=True, text=True, timeout=120)
     # A board has no output but the one of its debugger.
     said = (done.stdout or done.stderr).split()
-    if len(said) != 2:
+    if len(said) != 3:
         raise RuntimeError(f"{files.target}: {done.returncode}: {done.stdout} {done.stderr}")
     failed = int(said[0])
-    return Outcome(int(said[1]), CHECKS[failed - 1] if failed else "")
+    return Outcome(int(said[1]), CHECKS[failed - 1] if failed else "", int(said[2]))
 
 
 def _done(command: list[str], folder: Path) -> None:

@@ -17,19 +17,26 @@ void *memset(void *to, int value, size_t bytes)
     return to;
 }
 
-/* "failed differing\n" in decimal digits; returns its length. */
-static unsigned result(char *text)
+static unsigned decimal(char *text, unsigned length, unsigned value)
 {
-    unsigned differing = 0, length = 0;
     char digits[12];
     unsigned count = 0;
-    text[length++] = (char)('0' + check(&differing));
-    text[length++] = ' ';
     do {
-        digits[count++] = (char)('0' + differing % 10);
-        differing /= 10;
-    } while (differing);
+        digits[count++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
     while (count) text[length++] = digits[--count];
+    return length;
+}
+
+/* "failed differing stack\n" in decimal digits; returns its length. */
+static unsigned result(char *text, unsigned stack(void))
+{
+    unsigned differing = 0, length = decimal(text, 0, (unsigned)check(&differing));
+    text[length++] = ' ';
+    length = decimal(text, length, differing);
+    text[length++] = ' ';
+    length = decimal(text, length, stack());
     text[length++] = '\n';
     text[length] = 0;
     return length;

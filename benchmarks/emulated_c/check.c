@@ -67,3 +67,8 @@ int check(unsigned *differing)
 #endif
     return 0;
 }
+
+void call_once(void)
+{
+    do_run((real *)memory.aligned + 1, (real *)workspace.aligned + 1, INPUTS, y.number, 1);
+}

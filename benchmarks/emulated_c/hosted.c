@@ -6,6 +6,6 @@ int main(void)
 {
     unsigned differing = 0;
     int failed = check(&differing);
-    printf("%d %u\n", failed, differing);
+    printf("%d %u 0\n", failed, differing);
     return 0;
 }

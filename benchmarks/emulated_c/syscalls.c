@@ -27,10 +27,15 @@ enum { WRITE = 4, EXIT = 1 };
 enum { WRITE = 64, EXIT = 93 };
 #endif
 
+static unsigned stack(void)
+{
+    return 0;
+}
+
 void _start(void)
 {
     char text[32];
-    unsigned length = result(text);
+    unsigned length = result(text, stack);
     call(WRITE, 1, (long)text, (long)length);
     for (;;) call(EXIT, 0, 0, 0);
 }

@@ -16,8 +16,8 @@ from .chip import WHERE, Chip
 from .objects import ObjectParts, parts_of
 
 _FRAME = re.compile(r"stack frame size \((\d+)\) exceeds limit \(0\) in function '([^']+)'")
-_SYSTEM = {"_fltused", "__aeabi_unwind_cpp_pr0"}
-"""Symbols that mark an object and are no code: Windows' mark of floats, ARM's of its frames."""
+_SYSTEM = {"_fltused", "__aeabi_unwind_cpp_pr0", ".TOC.", "_GLOBAL_OFFSET_TABLE_"}
+"""Symbols that are no code: the marks of floats on Windows and of frames on ARM, tables of addresses."""
 _VECTOR = 16
 """Bytes of a vector register of RISC-V with 128 bits, the least that code here runs on."""
 

@@ -41,6 +41,9 @@ class Entry:
         """The module with all functions."""
         self._align_stack()
         self.weights = None if self.packed is None else self._constant(f"{self.name}_weights", self.packed)
+        if self.weights is not None:
+            _, b = self._function("constants", PTR, [])
+            b.ret(self.weights)
         self._reset()
         self._run()
         self._step()
@@ -191,11 +194,12 @@ class Entry:
 
     def _mode_of(self) -> Target | None:
         arch = self.chip.triple.split("-")[0]
-        name = {"x86_64": "avx2", "aarch64": "aarch64", "arm64": "aarch64"}.get(arch)
+        name = {"x86_64": "avx2", "i686": "avx2", "aarch64": "aarch64", "arm64": "aarch64"}.get(arch)
         return None if name is None else Target(name, self.chip.triple, self.chip.cpu, self.chip.features, 128)
 
     def _arm32(self) -> bool:
-        return self.chip.triple.startswith(("thumb", "armv"))
+        """Whether numbers are in registers of ARM's floating point unit, which has the mode."""
+        return self.chip.triple.startswith(("thumb", "arm")) and self.chip.triple.endswith("hf")
 
     def _intrinsic(self, name: str, result: Any, arguments: list[Any]) -> Any:
         return self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(result, arguments), name)

@@ -36,20 +36,36 @@ STEPS = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """One network for one machine.
+    """One network for one machine. The model's parameters are read where they are needed first, after all refusals.
 
-    values  parameter's name → its value
-    x, y    inputs [T, C] or int64 [T] of the self-test, and the stream's outputs [T, O]
-    blob    whether the weights are a file of their own
+    blob     whether the weights are a file of their own
+    samples  inputs of the self-test as the caller gave them, or None
     """
 
     network: Network
     chip: Chip
     name: str
     blob: bool
-    values: dict[str, Tensor]
-    x: Tensor
-    y: Tensor
+    samples: Any = None
+
+    @cached_property
+    def x(self) -> Tensor:
+        """Inputs [T, C] or int64 [T] of the self-test."""
+        return _default_samples(self.network) if self.samples is None else _given_samples(self.network, self.samples)
+
+    @cached_property
+    def y(self) -> Tensor:
+        """The stream's outputs [T, O] for them, whose bits the self-test expects."""
+        y: Tensor = Stream(self.network).push(self.x)
+        if not bool(torch.isfinite(y).all()):
+            remedy = "The sign of a NaN differs between machines; give samples whose outputs are numbers."
+            raise InputError(phrase(WHERE, "the outputs for samples", "finite", "inf or NaN", remedy))
+        return y
+
+    @cached_property
+    def values(self) -> dict[str, Tensor]:
+        """Parameter's name → its value."""
+        return {p.name: p.read().clone() for p in self.network.parameters}
 
     @cached_property
     def kernel(self) -> PortableKernel:
@@ -98,7 +114,7 @@ class Plan:
 
     @property
     def weight_bytes(self) -> int:
-        return len(self.packed) * self.itemsize
+        return self.kernel.layout.weights.size * self.itemsize
 
     @property
     def multiply_adds(self) -> int:
@@ -145,21 +161,14 @@ class Plan:
 
 
 def plan(model: nn.Module | Network, chip: Chip, name: str, blob: bool, samples: Any) -> Plan:
-    """Reads the model and runs its stream for the self-test. Raises InputError as `c` says."""
+    """Reads the model. Raises InputError where it cannot run step by step, or not on the machine."""
     network = model if isinstance(model, Network) else read(model)
     host()  # raises NoKernelsError: without kernels this machine does not know the bits
     if network.dtype is torch.float64 and not chip.float64:
         remedy = "Convert the model with model.float(), or choose a machine that has one."
         received = f"float64 for {chip.name}, which has no fused multiply-add of this type"
         raise InputError(phrase(WHERE, "the model's type", "float32", received, remedy))
-    stream = Stream(network)
-    x = _default_samples(network) if samples is None else _given_samples(network, samples)
-    y = stream.push(x)
-    if not bool(torch.isfinite(y).all()):
-        remedy = "The sign of a NaN differs between machines; give samples whose outputs are numbers."
-        raise InputError(phrase(WHERE, "the outputs for samples", "finite", "inf or NaN", remedy))
-    values = {p.name: p.read().clone() for p in network.parameters}
-    return Plan(network, chip, name, blob, values, x, y)
+    return Plan(network, chip, name, blob, samples)
 
 
 def _default_samples(network: Network) -> Tensor:

@@ -5,6 +5,7 @@ Both belong to the object and to the source alike; `step`, `run` and `reset` are
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from string import Template
 
@@ -32,8 +33,10 @@ def numbers(items: Iterable[str], width: int = 110) -> str:
 
 def tools(plan: Plan) -> str:
     """The text of NAME_tools.c."""
+    fields = _fields(plan)
+    fields["sum_of_weights"] = "" if plan.blob else Template(text.SUM).substitute(fields)
     parts = [text.OPENING, text.BLOB if plan.blob else "", text.STATE, text.SELFTEST]
-    return Template("".join(parts)).substitute(_fields(plan))
+    return Template("".join(parts)).substitute(fields)
 
 
 def test_program(plan: Plan) -> str:
@@ -51,7 +54,11 @@ def _fields(plan: Plan) -> dict[str, str]:
     columns = plan.kernel.layout.states
     step = f"{n}_step(state, work{given}, INPUTS + t * {N}_INPUT, y)"
     own = f"(const unsigned char *)weights + {_IDENTITY_AT}" if plan.blob else "identity"
-    check = f"    if (differ({own}, identity, 32)) return {N}_OTHER_WEIGHTS;" if plan.blob else ""
+    weights = plan.packed.numpy().astype(f"<f{plan.itemsize}").tobytes()
+    check = f"    if (sum_of_weights() != 0x{zlib.crc32(weights):08x}u) return {N}_DAMAGED;"
+    if plan.blob:
+        check = f"    result = {n}_weights_check(weights, {N}_WEIGHTS_BYTES);\n    if (result != {N}_OK) return result;\n"
+        check += f"    if (differ({own}, identity, 32)) return {N}_OTHER_WEIGHTS;"
     what = f"{plan.width} numbers" if tokens is None else f"a token of {tokens}"
     return {
         **signatures(plan),
@@ -76,6 +83,7 @@ def _fields(plan: Plan) -> dict[str, str]:
         "outputs_size": str(plan.y.numel()),
         "outputs": numbers(_bits(plan.y)),
         "check_weights": check,
+        "weights_count": str(len(plan.packed)),
         # In braces of its own, as C99 has it, and without a result that no one reads.
         "step": step if tokens is None else f"if ({step} != {N}_OK) return {N}_BAD_TOKEN",
         "info_text": f"{n}: Ostinato network for {plan.chip.name}, {real(plan)}, input {what}, output {plan.outputs} "

@@ -33,21 +33,44 @@ static int differ(const unsigned char *a, const unsigned char *b, unsigned bytes
     return 0;
 }
 
-/* CRC-32 as in zlib. */
-static uint32_t checksum(const unsigned char *data, size_t bytes)
+/* CRC-32 as in zlib, begun with all bits set and ended by ~. */
+static uint32_t checksum(uint32_t rest, const unsigned char *data, size_t bytes)
 {
-    uint32_t rest = 0xffffffffu;
     for (size_t k = 0; k < bytes; k++) {
         rest ^= data[k];
         for (int bit = 0; bit < 8; bit++) rest = rest >> 1 ^ ((rest & 1u) ? 0xedb88320u : 0u);
     }
-    return ~rest;
+    return rest;
+}
+
+static uint32_t checksum_of(const unsigned char *data, size_t bytes)
+{
+    return ~checksum(0xffffffffu, data, bytes);
 }
 
 /* SHA-256 of the equations, the sizes and the weights. */
 static const unsigned char identity[32] = {
 ${identity}
 };
+"""
+
+SUM = """
+/* The weights in ${n}'s code, in which a changed bit might be lost in rounding. */
+const void *${n}_constants(void);
+
+static uint32_t sum_of_weights(void)
+{
+    const real *numbers = (const real *)${n}_constants();
+    uint32_t rest = 0xffffffffu;
+    for (size_t k = 0; k < ${weights_count}u; k++) {
+        unsigned char bytes[sizeof(real)];
+        both value;
+        value.number = numbers[k];
+        put(bytes, value.bits, sizeof(real));
+        rest = checksum(rest, bytes, sizeof(real));
+    }
+    return ~rest;
+}
 """
 
 BLOB = """
@@ -66,7 +89,7 @@ ${weights_check}
     if (differ(from + ${placed_at}, placed, 32)) return ${N}_OTHER_NETWORK;
     if (bytes < ${N}_WEIGHTS_BYTES) return ${N}_TOO_SHORT;
     if (get(from + 16, 8) != ${N}_WEIGHTS_BYTES - ${blob_header}u) return ${N}_DAMAGED;
-    if (get(from + 12, 4) != checksum(from + ${blob_header}, ${N}_WEIGHTS_BYTES - ${blob_header}u)) return ${N}_DAMAGED;
+    if (get(from + 12, 4) != checksum_of(from + ${blob_header}, ${N}_WEIGHTS_BYTES - ${blob_header}u)) return ${N}_DAMAGED;
     return ${N}_OK;
 }
 """
@@ -91,7 +114,7 @@ ${save}
         }
     for (unsigned k = 0; k < 8; k++) out[k] = state_mark[k];
     put(out + 8, ${N}_VERSION, 4);
-    put(out + 12, checksum(out + ${saved_header}, ${N}_SAVED_BYTES - ${saved_header}u), 4);
+    put(out + 12, checksum_of(out + ${saved_header}, ${N}_SAVED_BYTES - ${saved_header}u), 4);
     for (unsigned k = 0; k < 32; k++) out[16 + k] = own[k];
     return ${N}_SAVED_BYTES;
 }
@@ -106,7 +129,7 @@ ${load}
     if (get(in + 8, 4) != ${N}_VERSION) return ${N}_OTHER_VERSION;
     if (differ(in + 16, own, 32)) return ${N}_OTHER_NETWORK;
     if (bytes < ${N}_SAVED_BYTES) return ${N}_TOO_SHORT;
-    if (get(in + 12, 4) != checksum(in + ${saved_header}, ${N}_SAVED_BYTES - ${saved_header}u)) return ${N}_DAMAGED;
+    if (get(in + 12, 4) != checksum_of(in + ${saved_header}, ${N}_SAVED_BYTES - ${saved_header}u)) return ${N}_DAMAGED;
     for (unsigned s = 0; s < ${states}u; s++)
         for (uint32_t k = 0; k < places[s][1]; k++, at += sizeof(real)) {
             both value;
@@ -123,7 +146,7 @@ ${inputs}
 static const word expected[${outputs_size}] = {
 ${outputs}
 };
-
+${sum_of_weights}
 ${selftest}
 {
     int result = ${N}_OK;

@@ -60,6 +60,7 @@ def c(
     _check_words(form, name, weights, machine)
     planned = plan(model, machine, name, weights == "blob", samples)
     _check_sizes(planned, None)
+    assert len(planned.y) == len(planned.x)  # refuses samples before the code is emitted
     files: dict[str, str | bytes] = {f"{name}.h": header(planned)}
     emitted = emit(Entry(planned).text(), machine)
     _check_sizes(planned, emitted)
