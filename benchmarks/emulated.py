@@ -42,7 +42,7 @@ class Machine:
     level: str = ""
 
     def missing(self) -> str:
-        """The first tool that is not installed, or the instruction set that this machine lacks; "" where all is there."""
+        """The first tool that is not installed, or the instruction set that this machine lacks; "" for neither."""
         if self.level and not can_run(target_by_name(self.level)):
             return self.level
         return next((tool for tool in (self.compiler[0], *self.run[:1]) if not shutil.which(tool)), "")

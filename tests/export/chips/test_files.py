@@ -113,7 +113,9 @@ def test_the_self_test_finds_code_that_gives_other_bits(tmp_path):
     report = c(layer(), tmp_path, HOST)
     tools = (tmp_path / "net_tools.c").read_text()
     first = tools.index("0x", tools.index("expected["))
-    (tmp_path / "net_tools.c").write_text(tools[: first + 9] + ("1" if tools[first + 9] != "1" else "2") + tools[first + 10 :])
+    (tmp_path / "net_tools.c").write_text(
+        tools[: first + 9] + ("1" if tools[first + 9] != "1" else "2") + tools[first + 10 :]
+    )
     command(*report.link.split(), folder=tmp_path)
     done = subprocess.run(["./net_test"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "differ from those in Python" in done.stdout
@@ -246,7 +248,9 @@ def test_the_header_is_one_of_c_plus_plus_too(tmp_path):
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
     c(layer(), tmp_path, HOST, weights="blob")
-    (tmp_path / "main.cpp").write_text('#include "net.h"\n#include "net.h"\nint main() { return net_info() == nullptr; }\n')
+    (tmp_path / "main.cpp").write_text(
+        '#include "net.h"\n#include "net.h"\nint main() { return net_info() == nullptr; }\n'
+    )
     command("gcc", "-std=c99", *STRICT, "-c", "net_tools.c", folder=tmp_path)
     command("g++", *STRICT, "main.cpp", "net_tools.o", "net.o", "-o", "main", folder=tmp_path)
     command("./main", folder=tmp_path)

@@ -160,9 +160,9 @@ class Plan:
         return (head + self.placed + self.identity).ljust(BLOB_HEADER, b"\0") + numbers
 
 
-def plan(model: nn.Module | Network, chip: Chip, name: str, blob: bool, samples: Any) -> Plan:
+def plan(model: nn.Module | Stream | Network, chip: Chip, name: str, blob: bool, samples: Any) -> Plan:
     """Reads the model. Raises InputError where it cannot run step by step, or not on the machine."""
-    network = model if isinstance(model, Network) else read(model)
+    network = model.network if isinstance(model, Stream) else model if isinstance(model, Network) else read(model)
     host()  # raises NoKernelsError: without kernels this machine does not know the bits
     if network.dtype is torch.float64 and not chip.float64:
         remedy = "Convert the model with model.float(), or choose a machine that has one."

@@ -57,7 +57,9 @@ def _fields(plan: Plan) -> dict[str, str]:
     weights = plan.packed.numpy().astype(f"<f{plan.itemsize}").tobytes()
     check = f"    if (sum_of_weights() != 0x{zlib.crc32(weights):08x}u) return {N}_DAMAGED;"
     if plan.blob:
-        check = f"    result = {n}_weights_check(weights, {N}_WEIGHTS_BYTES);\n    if (result != {N}_OK) return result;\n"
+        check = (
+            f"    result = {n}_weights_check(weights, {N}_WEIGHTS_BYTES);\n    if (result != {N}_OK) return result;\n"
+        )
         check += f"    if (differ({own}, identity, 32)) return {N}_OTHER_WEIGHTS;"
     what = f"{plan.width} numbers" if tokens is None else f"a token of {tokens}"
     return {

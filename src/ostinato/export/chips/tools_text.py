@@ -89,8 +89,8 @@ ${weights_check}
     if (differ(from + ${placed_at}, placed, 32)) return ${N}_OTHER_NETWORK;
     if (bytes < ${N}_WEIGHTS_BYTES) return ${N}_TOO_SHORT;
     if (get(from + 16, 8) != ${N}_WEIGHTS_BYTES - ${blob_header}u) return ${N}_DAMAGED;
-    if (get(from + 12, 4) != checksum_of(from + ${blob_header}, ${N}_WEIGHTS_BYTES - ${blob_header}u)) return ${N}_DAMAGED;
-    return ${N}_OK;
+    return get(from + 12, 4) == checksum_of(from + ${blob_header}, ${N}_WEIGHTS_BYTES - ${blob_header}u)
+        ? ${N}_OK : ${N}_DAMAGED;
 }
 """
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from ...errors import InputError, StorageError, phrase
 from ...network import Network
+from ...streaming.streams import Stream
 from .chip import CHIPS, WHERE, Chip, chip
 from .emit import Emitted, emit
 from .entry import Entry
@@ -26,11 +27,10 @@ _RESERVED = set(
     "auto break case char const continue default do double else enum extern float for goto if inline int long register "
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while".split()
 )
-_FLOAT64_SOURCE = "c99"
 
 
 def c(
-    model: nn.Module | Network,
+    model: nn.Module | Stream | Network,
     folder: str | PathLike[str],
     target: str | Chip | None = None,
     *,
@@ -42,6 +42,7 @@ def c(
 ) -> CFiles:
     """Writes `model` for another machine: C functions that give, step by step, the bits of `ostinato.stream(model)`.
 
+    model    what `ostinato.stream` takes, or the stream of one; the weights are the model's present ones
     folder   gets NAME.h, NAME.o, NAME_tools.c, NAME_test.c, NAME.json, README.txt; made where it is not there
     target   a name of `CHIPS`, as "cortex-m4" or "aarch64", or a `Chip` that `chip` made, as with flash and ram
     triple   instead of it, LLVM's name of any other machine
