@@ -65,7 +65,8 @@ def vector_slots(assembly: str) -> dict[str, int]:
     Their size is only known to the machine, so the code computes it from `vlenb`, and lowers the stack pointer by it.
     """
     found: dict[str, int] = {}
-    function, values = "", {}
+    function = ""
+    values: dict[str, int] = {}
     for line in assembly.splitlines():
         if line[:1] not in ("", "\t", " ", ".", "#") and ":" in line:
             function, values = line.split(":")[0].strip('"'), {}
