@@ -77,7 +77,7 @@ def _fields(plan: Plan) -> dict[str, str]:
         "saved_header": str(SAVED_HEADER),
         "places_size": str(max(len(states), 1)),
         "places": numbers(f"{{{columns[f.name]}u, {f.width}u}}" for f in states) if states else "    {0u, 0u},",
-        "states": str(len(states)),
+        "states": str(max(len(states), 1)),
         "own_identity": own,
         "given": given,
         "steps": str(len(plan.x)),
