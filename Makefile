@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow bench bench-full bench-streaming bits stream results lint format clean
+.PHONY: run test test-slow bench bench-full bench-streaming bits chips stream results lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -31,6 +31,10 @@ COMMIT ?= HEAD
 
 bits: $(STAMP)
 	$(BIN)/python benchmarks/bits.py --against $(COMMIT)
+
+# Exported networks under emulators; those that are not installed are named.
+chips: $(STAMP)
+	$(BIN)/python benchmarks/chips.py --write docs/chips.md
 
 stream: $(STAMP)
 	$(BIN)/python benchmarks/stream.py

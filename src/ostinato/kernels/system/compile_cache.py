@@ -24,6 +24,7 @@ from llvmlite import binding as llvm
 
 from ostinato._version import __version__
 from ostinato.errors import InputError, phrase
+from ostinato.kernels.system.object_code import optimise
 from ostinato.kernels.system.sources import digest
 from ostinato.kernels.system.target import Target, can_run, host, host_triple
 
@@ -141,16 +142,7 @@ def _optimised(source: Source, machine: Any, name: str) -> Any:
                 phrase(f"kernel {name}", "everything it calls", "its own or an intrinsic of LLVM", repr(value.name),
                        "Pass the address of a foreign function in the kernel's argument block.")
             )  # fmt: skip
-    # Kernels are emitted as vector code with tiles of full height: LLVM's vectorisers and unrolling find nothing to do.
-    # Of the other passes these make kernels with products as fast as a whole optimisation level, which takes ten times
-    # as long. Elementwise cells are a few per cent slower.
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_sroa_pass()
-    passes.add_simplify_cfg_pass()
-    passes.add_new_gvn_pass()
-    passes.add_loop_rotate_pass()
-    passes.add_simplify_cfg_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1)))
+    optimise(module, machine)
     return module
 
 
