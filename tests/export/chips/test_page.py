@@ -5,35 +5,33 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
 import ostinato
 from export.chips.browsers import attribute, opened, same_bits
 from ostinato import export
 from ostinato.errors import InputError, ShapeError
 from ostinato.export import Meaning
-from ostinato.network import Embedding, Input, Linear, Network, Parameter, Softmax
-from ostinato.streaming.layers import recurrent_nodes
-from ostinato.streaming.streams import Stream
 
 LETTERS = " abcdefgh<\n"
 
 
-def character_model(softmax=False):
-    """Tokens → embedding → LSTM → scores of the next token."""
-    torch.manual_seed(0)
-    V, E, H = len(LETTERS), 5, 12
-    layer = ostinato.LSTM(E, H)
-    given = {name: torch.randn(*shape) * 2 for name, shape in (("table", (V, E)), ("weight", (V, H)), ("bias", (V,)))}
-    table, weight, bias = (Parameter(n, tuple(v.shape), lambda v=v: v) for n, v in given.items())
-    nodes = [
-        Input(place="x", width=1, tokens=V),
-        Embedding(place="embedding", inputs=(0,), width=E, table=table),
-        *recurrent_nodes(layer, "rnn", 1, 2, torch.float32),
-        Linear(place="head", inputs=(2,), width=V, weight=weight, bias=bias),
-    ]
-    if softmax:
-        nodes.append(Softmax(place="softmax", inputs=(3,), width=V, log=True))
-    return Network(tuple(nodes), len(nodes) - 1, torch.float32)
+class CharacterModel(nn.Module):
+    """Tokens → scores of the next token, or their logarithms of probabilities."""
+
+    def __init__(self, softmax=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(len(LETTERS), 5)
+        self.rnn = ostinato.LSTM(5, 12)
+        self.head = nn.Linear(12, len(LETTERS))
+        self.softmax = softmax
+        for p in self.head.parameters():
+            nn.init.normal_(p, std=2)
+
+    def forward(self, tokens):
+        scores = self.head(self.rnn(self.embedding(tokens))[0])
+        return torch.log_softmax(scores, -1) if self.softmax else scores
 
 
 def tokens_of(text):
@@ -47,17 +45,17 @@ def numbers_of(document, name="output"):
 
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory):
-    network = character_model()
+    model = CharacterModel()
     file = tmp_path_factory.mktemp("page") / "letters.html"
     meaning = Meaning(title="Letters </title><b>", about="& more", vocabulary=list(LETTERS), start="ab")
-    return network, export.page(network, file, meaning)
+    return model, export.page(model, file, meaning)
 
 
 def test_a_typed_text_has_the_probabilities_of_the_stream_and_the_self_test_agrees(letters):
-    network, made = letters
+    model, made = letters
     text = "a bad cage\nfed"
     document = opened(made.file, text=text)
-    expected = Stream(network).push(tokens_of(text))[-1]
+    expected = ostinato.stream(model).push(tokens_of(text))[-1]
     assert same_bits(numbers_of(document), expected)
     shown = torch.tensor(json.loads(attribute(document, "p")), dtype=torch.float64)
     assert torch.allclose(shown, torch.softmax(expected.double(), -1), atol=1e-12)
@@ -69,7 +67,7 @@ def test_a_typed_text_has_the_probabilities_of_the_stream_and_the_self_test_agre
 
 
 def test_the_buttons_write_step_by_step_edit_and_reset(letters):
-    network, made = letters
+    model, made = letters
     script = """
 const id = (name) => document.getElementById(name), said = [];
 const look = () => said.push([id("text").value, JSON.parse(document.body.dataset.output)]);
@@ -91,7 +89,7 @@ document.body.dataset.said = JSON.stringify(said);
     document = opened(made.file, script)
     said = json.loads(attribute(document, "said"))
     assert attribute(document, "note") == "Not in the vocabulary, and left out: x y"
-    stream, text = Stream(network), "ab"
+    stream, text = ostinato.stream(model), "ab"
     y = stream.push(tokens_of(text))[-1]
     for _ in range(3):
         text += LETTERS[int(y.argmax())]
@@ -99,7 +97,9 @@ document.body.dataset.said = JSON.stringify(said);
     texts = ["ab", text, "abce", "xadyy"]
     assert [s[0] for s in said] == [*texts, ""]
     for (_, got), words in zip(said, ["ab", text, "abce", "ad"]):
-        assert same_bits(torch.tensor(got, dtype=torch.float64).float(), Stream(network).push(tokens_of(words))[-1])
+        assert same_bits(
+            torch.tensor(got, dtype=torch.float64).float(), ostinato.stream(model).push(tokens_of(words))[-1]
+        )
     assert said[-1][1] == []
 
 
@@ -115,11 +115,11 @@ def test_the_page_asks_for_nothing_outside_and_names_cannot_become_markup(letter
 
 @pytest.mark.slow
 def test_log_probabilities_and_longer_pieces_are_shown_as_such(tmp_path):
-    network = character_model(softmax=True)
+    model = CharacterModel(softmax=True)
     pieces = [*"abcdefgh ", "ab", "cab"]
-    made = export.page(network, tmp_path / "p.html", Meaning(vocabulary=pieces, unknown="h"))
+    made = export.page(model, tmp_path / "p.html", Meaning(vocabulary=pieces, unknown="h"))
     document = opened(made.file, text="cababxb")
-    expected = Stream(network).push(torch.tensor([10, 9, 7, 1]))[-1]
+    expected = ostinato.stream(model).push(torch.tensor([10, 9, 7, 1]))[-1]
     assert same_bits(numbers_of(document), expected)
     shown = torch.tensor(json.loads(attribute(document, "p")), dtype=torch.float64)
     assert torch.allclose(shown, expected.double().exp(), atol=1e-12)
@@ -152,13 +152,13 @@ def test_labels_make_bars_of_scores_and_tokens_without_a_vocabulary_are_numbers(
     document = opened(made.file, x="1,0.5")
     shares = json.loads(attribute(document, "p"))
     assert abs(sum(shares) - 1) < 1e-12 and all(name in document for name in ("red", "green", "blue"))
-    network = character_model()
-    document = opened(export.page(network, tmp_path / "b.html").file, text="3 10 0 ")
-    assert same_bits(numbers_of(document), Stream(network).push(torch.tensor([3, 10, 0]))[-1])
+    model = CharacterModel()
+    document = opened(export.page(model, tmp_path / "b.html").file, text="3 10 0 ")
+    assert same_bits(numbers_of(document), ostinato.stream(model).push(torch.tensor([3, 10, 0]))[-1])
 
 
 def test_a_meaning_that_does_not_fit_is_refused(tmp_path):
-    path, layer, letters = tmp_path / "p.html", ostinato.LSTM(2, 3), character_model()
+    path, layer, letters = tmp_path / "p.html", ostinato.LSTM(2, 3), CharacterModel()
     with pytest.raises(InputError, match="ending in .html.*'p.html'"):
         export.page(layer, "p.txt")
     with pytest.raises(ShapeError, match="vocabulary must be 11 texts, one for each token, got 3"):

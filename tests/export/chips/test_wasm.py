@@ -107,6 +107,26 @@ def test_the_code_of_an_lstm_is_small_and_the_record_says_how_large(lstm):
     assert f"{made.code_bytes} bytes of code (fused in software)" in str(made)
 
 
+def test_the_class_runs_where_there_is_nothing_but_the_language_as_in_an_audio_worklet(lstm):
+    folder, layer, _ = lstm
+    code = """
+import vm from "node:vm";
+const text = fs.readFileSync("net.mjs", "utf8").replace(/export .*/, "");
+const context = vm.createContext({}, { codeGeneration: { wasm: true } });
+const run = `const net = new Net();
+net.step(new Float32Array([1, 2, 3, 4, 5, 6]));
+const kept = net.save();
+net.reset();
+net.load(kept);
+JSON.stringify([net.selftest(), typeof atob, typeof crypto, Array.from(net.state("0.h"))])`;
+say(JSON.parse(vm.runInContext("(() => {" + text + run.replace("JSON.str", "return JSON.str") + "})()", context)));
+"""
+    ((result, atob, crypto, h),) = node(folder, code)
+    assert result["same"] and atob == crypto == "undefined"
+    expected = ostinato.stream(layer).step(torch.tensor([1.0, 2, 3, 4, 5, 6]))
+    assert same_bits(torch.tensor(h, dtype=torch.float64).float(), expected)
+
+
 def test_the_module_alone_has_the_bits_of_the_stream_without_relaxed_instructions(lstm):
     folder, layer, _ = lstm
     xs = torch.randn(40, 6)

@@ -77,8 +77,8 @@ def contents(where: str, model: nn.Module | Network | Stream, bits: str, samples
         remedy = f'{hint}"same" has the bits of Python everywhere, "fast" may round products before sums.'
         raise InputError(phrase(where, "bits", '"same" or "fast"', repr(bits), remedy))
     network = model if isinstance(model, Network) else model.network if isinstance(model, Stream) else read(model)
-    made = emitted(network)
     stream = Stream(network)
+    made = emitted(network)
     if isinstance(stream._runner, ReferenceRunner):
         remedy = "Export on x86-64 with AVX2 and FMA, or on aarch64: the self-test holds the bits of compiled kernels."
         raise NoKernelsError(phrase(where, "this machine", "one that compiles kernels", "one without them", remedy))

@@ -50,6 +50,7 @@ input[type="range"], input[type="checkbox"] { accent-color: var(--blue); }
 .slider input[type="range"] { width: 100%; min-width: 0; }
 .slider output { text-align: right; font-variant-numeric: tabular-nums; }
 canvas { display: block; width: 100%; }
+@media (max-width: 32rem) { .slider { grid-template-columns: minmax(3rem, 5rem) 1fr 3rem auto; gap: 0.4rem; } }
 .keys { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
 .key i { display: inline-block; width: 1.1rem; height: 0.25rem; margin-right: 0.4rem; vertical-align: middle; }
 .live h2 { margin-top: 1.5rem; }
