@@ -9,6 +9,7 @@ from ostinato import export
 from ostinato.cells import catalogue
 from ostinato.errors import InputError, NoKernelsError, ShapeError
 from ostinato.export.web import contents as contents_module
+from ostinato.streaming.read import read
 from ostinato.streaming.runner import ReferenceRunner
 from ostinato.streaming.state import State
 from ostinato.streaming.streams import Stream
@@ -287,6 +288,8 @@ def test_what_cannot_be_exported_is_refused(tmp_path, monkeypatch):
         export.wasm(ostinato.LSTM(2, 8).double(), path)
     with pytest.raises(InputError, match="one-directional"):
         export.wasm(ostinato.LSTM(2, 8, bidirectional=True), path)
+    with pytest.raises(InputError, match="of one direction"):
+        export.wasm(read(ostinato.LSTM(2, 8, bidirectional=True), whole=True), path)
     with pytest.raises(InputError, match="a tensor \\[T, 2\\], got torch.int64"):
         export.wasm(layer, path, samples=torch.zeros(4, 2, dtype=torch.int64))
     with pytest.raises(InputError, match="a tensor \\[T, 2\\], got list"):
