@@ -180,3 +180,14 @@ def test_a_meaning_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(InputError, match="low and high must be two numbers, the lower one first, got 1.0 and 1"):
         export.page(layer, path, Meaning(low=1.0, high=1))
     assert not path.exists()
+
+
+@pytest.mark.slow
+def test_damaged_weights_fail_the_self_test_of_the_page(letters, tmp_path):
+    text = letters[1].file.read_text(encoding="utf-8")
+    first = re.search(r'"weights": "(.)', text)
+    damaged = tmp_path / "damaged.html"
+    damaged.write_text(text[: first.start(1)] + chr(ord(first[1]) ^ 1) + text[first.end(1) :], encoding="utf-8")
+    document = opened(damaged)
+    assert attribute(document, "same") == "no" and "no, the weights are damaged" in document
+    assert 'class="ill"' in document

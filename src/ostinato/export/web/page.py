@@ -38,10 +38,12 @@ input[type="range"], input[type="checkbox"] { accent-color: var(--blue); }
 .controls { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: center; margin: 0.5rem 0; }
 .controls label { display: flex; gap: 0.5rem; align-items: center; }
 #note { color: var(--mark); min-height: 1.5em; margin: 0.25rem 0; }
-.row { display: grid; grid-template-columns: minmax(2rem, max-content) 1fr 4.5rem; gap: 0.6rem; align-items: center;
-  min-height: 1.6rem; max-width: 46rem; }
-.symbol { font-family: ui-monospace, "DejaVu Sans Mono", monospace; max-width: 9rem; overflow: hidden;
-  text-overflow: ellipsis; white-space: nowrap; }
+#bars { display: grid; grid-template-columns: fit-content(12rem) 1fr 4.5rem; gap: 0.25rem 0.6rem;
+  align-items: center; max-width: 46rem; }
+#bars .row { display: contents; }
+#bars .lead { grid-column: 1 / -1; }
+.symbol { white-space: pre-wrap; overflow-wrap: anywhere; }
+.token .symbol { font-family: ui-monospace, "DejaVu Sans Mono", monospace; }
 .bar { background: var(--soft); height: 1rem; border-radius: 0.2rem; overflow: hidden; }
 .bar span { display: block; height: 100%; background: var(--blue); }
 .share { text-align: right; font-variant-numeric: tabular-nums; color: var(--dim); }
@@ -144,10 +146,10 @@ def _check() -> Html:
     return tag("section", script, tag("p", said, id="selftest", role="status"))
 
 
-def _buttons(*more: object, step: str, go: str) -> Html:
+def _buttons(step: str, go: str, more: object = "") -> Html:
     steps = tag("span", tag("span", "0", id="steps"), " steps")
     made = [tag("button", words, id=name, type="button") for name, words in (("step", step), ("go", go)) if words]
-    return tag("div", *made, tag("button", "Reset", id="reset", type="button"), *more, steps, class_="controls")
+    return tag("div", *made, tag("button", "Reset", id="reset", type="button"), more, steps, class_="controls")
 
 
 def _text(record: dict[str, Any]) -> Iterator[Html]:
@@ -159,9 +161,7 @@ def _text(record: dict[str, Any]) -> Iterator[Html]:
     )
     predicts = record["predicts"]
     box = Html('<textarea id="text" spellcheck="false" autocapitalize="off" autocomplete="off"></textarea>')
-    buttons = _buttons(
-        *([heat] if predicts else []), step="Step" if predicts else "", go="Write on" if predicts else ""
-    )
+    buttons = _buttons("Step", "Write on", heat) if predicts else _buttons("", "")
     title = "Text" if predicts else "Input"
     yield tag("section", tag("h2", tag("label", title, for_="text")), box, tag("p", id="note", role="status"), buttons)
     single = all(len(word) == 1 for word in record["vocabulary"])
@@ -192,7 +192,7 @@ def _numbers(record: dict[str, Any], network: Network) -> Iterator[Html]:
     more = network.input.width - MOST_INPUTS
     rest = tag("p", f"The other {more} inputs are 0.", class_="lead") if more > 0 else ""
     drawn = _lines("signal", "The input, step by step")
-    yield tag("section", tag("h2", "Input"), *sliders, rest, _buttons(step="Step", go="Run"), drawn)
+    yield tag("section", tag("h2", "Input"), *sliders, rest, _buttons("Step", "Run"), drawn)
     yield from _outputs(record, "Output")
 
 
@@ -204,7 +204,7 @@ def _outputs(record: dict[str, Any], title: str) -> Iterator[Html]:
     if record["output"] == "numbers":
         yield tag("section", tag("h2", title), _lines("outputs", "The output, step by step"))
     else:
-        yield tag("section", tag("h2", title), tag("div", id="bars"))
+        yield tag("section", tag("h2", title), tag("div", id="bars", class_="token" if record["predicts"] else None))
 
 
 def _lines(name: str, words: str) -> Html:

@@ -74,7 +74,7 @@ function drawBars() {
   box.dataset.p = JSON.stringify(p);
   const order = p.map((_, k) => k).sort((a, b) => p[b] - p[a]).slice(0, MOST_BARS);
   for (const k of order) {
-    const name = element("span", { class: "symbol" }, shown(PAGE.labels[k]));
+    const name = element("span", { class: "symbol" }, PAGE.predicts ? shown(PAGE.labels[k]) : PAGE.labels[k]);
     const bar = element("span", { class: "bar" }, element("span", { style: `width: ${(100 * p[k]).toFixed(2)}%` }));
     const share = element("span", { class: "share" }, (100 * p[k]).toFixed(1) + " %");
     box.append(element("div", { class: "row" }, name, bar, share));
