@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 import ostinato
 from export.chips.browsers import node, numbers, same_bits
@@ -63,6 +64,13 @@ def test_a_cell_has_the_bits_of_the_stream(name, tmp_path):
 def test_a_whole_network_has_the_bits_of_the_stream(seed, tmp_path):
     network = drawn_network(seed, tokens=seed == 3)
     agrees(tmp_path, network, drawn_input(network, 30, 1)[:, 0], network)
+
+
+@pytest.mark.slow
+def test_a_network_of_many_nodes_has_room_on_the_stack(tmp_path):
+    torch.manual_seed(0)
+    layers = [layer for _ in range(12) for layer in (nn.Linear(9, 9), nn.Softmax(-1), nn.LayerNorm(9))]
+    agrees(tmp_path, nn.Sequential(*layers), torch.randn(5, 9))
 
 
 @pytest.mark.slow

@@ -88,17 +88,17 @@ say([e.f(), e.place.value, e.heap.value, e.memory.buffer.byteLength]);
 def test_what_the_linker_has_no_rule_for_is_refused():
     good = object_of(reader)
     with pytest.raises(LinkError, match="its own, got the function elsewhere"):
-        link(read_object(object_of(caller)), [], ["f"])
+        link(read_object(object_of(caller)), [], ["f"], 64)
     with pytest.raises(LinkError, match="a section must be .*, got number 1[12]"):
         read_object(object_of(lambda m: reader(m, content=5)))
     with pytest.raises(LinkError, match="data of the object, place"):
         read_object(patched(good, 0, leb.name("linking") + b"\2\x08\x0a\1\1\0" + leb.name("place")))
     with pytest.raises(LinkError, match="a symbol of its kind that is defined, got R_WASM_MEMORY_ADDR_LEB of place"):
-        link(read_object(good), [Region("elsewhere", 4)], ["f"])
+        link(read_object(good), [Region("elsewhere", 4)], ["f"], 64)
     with pytest.raises(LinkError, match="an exported function must be f, got g"):
-        link(read_object(good), [Region("place", 4)], ["g"])
+        link(read_object(good), [Region("place", 4)], ["g"], 64)
     with pytest.raises(LinkError, match="less than 2 GiB"):
-        link(read_object(good), [Region("place", 2**31)], ["f"])
+        link(read_object(good), [Region("place", 2**31)], ["f"], 64)
     with pytest.raises(LinkError, match="magic number"):
         read_object(b"\x7fELF\2\1\1\0")
     with pytest.raises(LinkError, match="a section must be .*, got number 9"):
@@ -121,7 +121,7 @@ def test_what_the_linker_has_no_rule_for_is_refused():
         read_object(patched(good, 2, b"\1" + imported))
     with pytest.raises(LinkError, match="a global must be __stack_pointer, got other"):
         imported = leb.name("env") + leb.name("other") + b"\3\x7f\0"
-        link(read_object(patched(good, 2, b"\1" + imported)), [Region("place", 4)], ["f"])
+        link(read_object(patched(good, 2, b"\1" + imported)), [Region("place", 4)], ["f"], 64)
 
 
 def read_section_number(data, kind):
@@ -203,7 +203,7 @@ def fused(tmp_path_factory):
         define_fused(module, "exact")
 
     folder = tmp_path_factory.mktemp("fused")
-    module = link(read_object(object_of(define)), [Region("x", 48), Region("y", 16)], ["vector", "scalar"])
+    module = link(read_object(object_of(define)), [Region("x", 48), Region("y", 16)], ["vector", "scalar"], 1024)
     (folder / "m.wasm").write_bytes(module.data)
     return folder
 

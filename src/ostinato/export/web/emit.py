@@ -21,6 +21,8 @@ from .wasm_object import WasmObject, read_object
 
 TRIPLE = "wasm32-unknown-unknown"
 FEATURES = {"exact": "+simd128", "plain": "+simd128", "relaxed": "+simd128,+relaxed-simd"}
+SPARE = 4096
+"""Bytes of the stack beside arrays, for alignment and what LLVM spills."""
 REGIONS = ("weights", "initial", "state", "work", "x", "y")
 
 
@@ -32,12 +34,14 @@ class Emitted:
 
     def __init__(self, kernel: PortableKernel, weights: bytes, initial: bytes):
         self.kernel, self.weights, self.initial = kernel, weights, initial
-        self._objects: dict[Way, WasmObject] = {}
+        self._objects: dict[Way, tuple[WasmObject, int]] = {}
+        """Way → the object, and the bytes of its stack."""
 
     def module(self, way: Way, content: bool) -> Module:
         """The module. Weights and initial state are data segments with `content`; else the caller writes them."""
         if way not in self._objects:
-            self._objects[way] = read_object(compiled(_module(self.kernel, way), way))
+            made = _module(self.kernel, way)
+            self._objects[way] = read_object(compiled(made, way)), _stack_bytes(made)
         network = self.kernel.network
         x = network.input
         sizes = {
@@ -51,7 +55,8 @@ class Emitted:
         held = {"weights": self.weights, "initial": self.initial} if content else {}
         regions = [Region(name, sizes[name], held.get(name)) for name in REGIONS]
         exports = ["step", "run", "reset", *(["probe"] if way == "relaxed" else [])]
-        return link(self._objects[way], regions, exports)
+        found, stack = self._objects[way]
+        return link(found, regions, exports, stack)
 
 
 def emitted(network: Network) -> Emitted:
@@ -59,7 +64,7 @@ def emitted(network: Network) -> Emitted:
     if network.dtype != torch.float32:
         remedy = "WebAssembly has no fused multiply-add of float64 that every engine runs. Write model.float()."
         raise InputError(phrase("export.wasm", "model", "in float32", network.dtype, remedy))
-    # One row at a time: tiles are one row high, so one register is enough to say.
+    # One register: tiles of more than one row would never run, and their code would double the module.
     kernel = PortableKernel(network, Shape(lanes=LANES, registers=1, bits=32))
     values = {p.name: p.read() for p in network.parameters}
     first = torch.zeros(kernel.state_size)
@@ -80,6 +85,18 @@ def _module(kernel: PortableKernel, way: Way) -> ir.Module:
     if way == "relaxed":
         define_probe(module, "probe")
     return module
+
+
+def _stack_bytes(module: ir.Module) -> int:
+    """The most that the stack can need: every function's arrays once, since none calls itself, and some for LLVM."""
+    arrays = [
+        i.allocated_type
+        for function in module.functions
+        for block in function.blocks
+        for i in block.instructions
+        if isinstance(i, ir.instructions.AllocaInstr)
+    ]
+    return SPARE + sum(64 + 8 * a.count for a in arrays)
 
 
 def compiled(module: ir.Module, way: Way) -> bytes:

@@ -13,8 +13,6 @@ from . import leb
 from .wasm_object import MAGIC, WasmObject, refused
 
 PAGE = 65536
-STACK = 16384
-"""Bytes of the stack, unless the caller asks for more."""
 _I32, _CONST, _END = b"\x7f", b"\x41", b"\x0b"
 _FUNCTION, _MEMORY, _GLOBAL = 0, 2, 3
 
@@ -43,10 +41,11 @@ class Module:
     addresses: dict[str, int]
 
 
-def link(found: WasmObject, regions: Sequence[Region], exports: Sequence[str], stack: int = STACK) -> Module:
+def link(found: WasmObject, regions: Sequence[Region], exports: Sequence[str], stack: int) -> Module:
     """A module with its own memory, without imports.
 
     exports  names of functions, exported beside the memory, the regions' addresses and "heap"
+    stack    bytes of the stack
     """
     addresses = _place(regions, stack)
     functions = {s.name: s.index for s in found.symbols if s.kind == "function" and s.defined}
