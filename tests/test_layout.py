@@ -25,8 +25,9 @@ ORDER = """
     execution
     ragged
     layers
-    bptt loss packing streaming export
+    bptt loss packing streaming
     lens
+    export
     program
     apps
     __main__ _moved models tasks lab inspection training

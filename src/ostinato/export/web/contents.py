@@ -1,0 +1,123 @@
+"""What the JavaScript class knows of a network: its modules, weights, states, and the outputs that Python computed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError, NoKernelsError, ShapeError, did_you_mean, phrase
+from ...network import Linear, Network, Recurrent
+from ...network.nodes import Convolution
+from ...streaming.read import read
+from ...streaming.runner import ReferenceRunner
+from ...streaming.streams import Stream
+from .emit import Emitted, emitted
+from .fused import Way
+
+Bits = Literal["same", "fast"]
+STEPS = 16
+"""Of the self-test, unless the caller gives samples."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A network, emitted, with what its self-test expects.
+
+    xs, ys  inputs [T, C], or tokens [T], and outputs [T, O] of `ostinato.stream`
+    """
+
+    network: Network
+    emitted: Emitted
+    bits: Bits
+    stream: Stream
+    xs: Tensor
+    ys: Tensor
+
+    @property
+    def portable(self) -> Way:
+        """How the module multiplies and adds that every engine runs."""
+        return "exact" if self.bits == "same" else "plain"
+
+    def script(self) -> str:
+        """The record `NETWORK` of the script, as a line of JavaScript."""
+        network, layout, runner = self.network, self.emitted.kernel.layout, self.stream._runner
+        tokens = network.input.tokens
+        given = self.xs.to(torch.int32) if tokens is not None else self.xs
+        record: dict[str, Any] = {
+            "bits": self.bits,
+            "inputs": network.input.width,
+            "tokens": tokens or 0,
+            "outputs": network.nodes[network.output].width,
+            "stateSize": layout.state.size,
+            "states": [{"name": f.name, "width": f.width, "at": layout.states[f.name]} for f in network.states],
+            "structure": runner.structure_digest,
+            "digest": runner.weights_digest,
+            "relaxed": _base64(self.emitted.module("relaxed", False).data),
+            "portable": _base64(self.emitted.module(self.portable, False).data),
+            "weights": _base64(self.emitted.weights),
+            "weightsSize": len(self.emitted.weights),
+            "weightsCheck": zlib.crc32(self.emitted.weights),
+            "initial": _base64(self.emitted.initial),
+            "samples": {"x": _base64(given.numpy().tobytes()), "y": _base64(self.ys.numpy().tobytes())},
+        }
+        return f"const NETWORK = {embedded(record)};\n"
+
+
+def contents(where: str, model: nn.Module | Network | Stream, bits: str, samples: Tensor | None) -> Contents:
+    """Reads and emits the model. Raises InputError, ShapeError and NoKernelsError as `wasm` says."""
+    if bits not in ("same", "fast"):
+        hint = did_you_mean(bits, ("same", "fast"))
+        remedy = f'{hint}"same" has the bits of Python everywhere, "fast" may round products before sums.'
+        raise InputError(phrase(where, "bits", '"same" or "fast"', repr(bits), remedy))
+    network = model if isinstance(model, Network) else model.network if isinstance(model, Stream) else read(model)
+    stream = Stream(network)
+    made = emitted(network)
+    if isinstance(stream._runner, ReferenceRunner):
+        remedy = "Export on x86-64 with AVX2 and FMA, or on aarch64: the self-test holds the bits of compiled kernels."
+        raise NoKernelsError(phrase(where, "this machine", "one that compiles kernels", "one without them", remedy))
+    xs = _samples(where, network, samples)
+    return Contents(network, made, "same" if bits == "same" else "fast", stream, xs, stream.push(xs))
+
+
+def _samples(where: str, network: Network, samples: Tensor | None) -> Tensor:
+    x = network.input
+    if samples is None:
+        generator = torch.Generator().manual_seed(0)
+        if x.tokens is not None:
+            return torch.randint(0, x.tokens, (STEPS,), generator=generator)
+        return torch.randn(STEPS, x.width, generator=generator)
+    shape = "int64 [T]" if x.tokens is not None else f"[T, {x.width}]"
+    if not isinstance(samples, Tensor) or samples.is_floating_point() == (x.tokens is not None):
+        received = f"{samples.dtype}" if isinstance(samples, Tensor) else type(samples).__name__
+        raise InputError(phrase(where, "samples", f"a tensor {shape}", received, "Give what the model reads."))
+    if samples.dim() != (1 if x.tokens is not None else 2) or (x.tokens is None and samples.shape[1] != x.width):
+        remedy = "Time comes first, and there is one row."
+        raise ShapeError(phrase(where, "samples", f"of shape {shape}", list(samples.shape), remedy))
+    return samples.detach().cpu().to(torch.int64 if x.tokens is not None else torch.float32).contiguous()
+
+
+def multiply_adds(network: Network) -> int:
+    """Multiply-adds of the products of one step."""
+    total = 0
+    for node in network.nodes:
+        if isinstance(node, Linear | Convolution):
+            total += math.prod(node.weight.shape)
+        elif isinstance(node, Recurrent):
+            total += sum(math.prod(p.shape) for p in node.weights if len(p.shape) == 2)
+    return total
+
+
+def embedded(value: object) -> str:
+    """JSON that a script element may hold: no text can end the element."""
+    return json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

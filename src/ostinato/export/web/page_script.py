@@ -1,0 +1,293 @@
+"""The script of the page in which a network runs: text or sliders, bars, line charts, and states as heat maps."""
+
+PAGE_SCRIPT = r"""
+const byId = (id) => document.getElementById(id);
+const tokens = NETWORK.tokens > 0, fragment = new URLSearchParams(location.hash.slice(1));
+const MOST_BARS = 12, MOST_LINES = 6, MOST_INPUTS = PAGE.sliders, SHOWN = 120;
+const net = new Net();
+const labelled = PAGE.output !== "numbers";
+let fed = [];      // tokens, or x, of every step since the reset
+let past = [];     // { y, states, mark } of the last steps
+let timer = null;
+
+function element(name, attributes, ...inside) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...inside);
+  return made;
+}
+
+// Steps.
+
+function shown(symbol) {
+  return symbol.replace(/ /g, "␣").replace(/\n/g, "⏎").replace(/\t/g, "⇥");
+}
+
+function feed(x) {
+  const y = net.step(x);
+  fed.push(x);
+  past.push({ x, y, states: NETWORK.states.map((s) => net.state(s.name)), mark: tokens ? PAGE.vocabulary[x] : "" });
+  if (past.length > SHOWN) past.shift();
+}
+
+function restart() {
+  net.reset();
+  fed = [];
+  past = [];
+}
+
+function probabilities(y) {
+  if (PAGE.output === "probabilities") return Array.from(y);
+  if (PAGE.output === "log probabilities") return Array.from(y, Math.exp);
+  const most = Math.max(...y), e = Array.from(y, (v) => Math.exp(v - most)), sum = e.reduce((a, b) => a + b, 0);
+  return e.map((v) => v / sum);
+}
+
+// Drawing.
+
+function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
+
+function parts(hex) { return [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)); }
+
+function canvas(id, height) {
+  const c = byId(id), width = c.clientWidth || 320, scale = window.devicePixelRatio || 1;
+  c.width = Math.round(width * scale);
+  c.height = Math.round(height * scale);
+  c.style.height = height + "px";
+  const g = c.getContext("2d");
+  g.scale(scale, scale);
+  g.font = "12px " + getComputedStyle(document.body).fontFamily;
+  return { g, width, height };
+}
+
+function drawBars() {
+  if (!labelled) return;
+  const box = byId("bars"), last = past[past.length - 1];
+  box.replaceChildren();
+  if (!last) {
+    box.append(element("p", { class: "lead" }, "No step yet."));
+    delete box.dataset.y;
+    return;
+  }
+  const p = probabilities(last.y);
+  box.dataset.y = JSON.stringify(Array.from(last.y));
+  box.dataset.p = JSON.stringify(p);
+  const order = p.map((_, k) => k).sort((a, b) => p[b] - p[a]).slice(0, MOST_BARS);
+  for (const k of order) {
+    const name = element("span", { class: "symbol" }, PAGE.predicts ? shown(PAGE.labels[k]) : PAGE.labels[k]);
+    const bar = element("span", { class: "bar" }, element("span", { style: `width: ${(100 * p[k]).toFixed(2)}%` }));
+    const share = element("span", { class: "share" }, (100 * p[k]).toFixed(1) + " %");
+    box.append(element("div", { class: "row" }, name, bar, share));
+  }
+  const rest = p.length - order.length;
+  if (rest > 0) {
+    const share = 1 - order.reduce((sum, k) => sum + p[k], 0);
+    box.append(element("p", { class: "lead" }, `${rest} others: ${(100 * Math.max(0, share)).toFixed(1)} %`));
+  }
+}
+
+const INKS = ["--blue", "--red", "--green", "--pink", "--sky", "--ochre"];
+
+function drawLines(id, names, values, low, high) {
+  const { g, width, height } = canvas(id, 170), left = 44, right = 8, top = 8, bottom = 18;
+  const count = Math.min(names.length, MOST_LINES);
+  let least = low, most = high;
+  for (const v of values) {
+    for (let k = 0; k < count; k++) { least = Math.min(least, v[k]); most = Math.max(most, v[k]); }
+  }
+  if (!(most > least)) { least -= 1; most += 1; }
+  const atX = (t) => left + (width - left - right) * t / (SHOWN - 1);
+  const atY = (v) => top + (height - top - bottom) * (most - v) / (most - least);
+  g.strokeStyle = colour("--grid");
+  g.fillStyle = colour("--dim");
+  g.textAlign = "right";
+  g.textBaseline = "middle";
+  for (const v of [least, (least + most) / 2, most]) {
+    g.beginPath();
+    g.moveTo(left, atY(v));
+    g.lineTo(width - right, atY(v));
+    g.stroke();
+    g.fillText(Number(v.toPrecision(2)).toString(), left - 6, atY(v));
+  }
+  g.textAlign = "left";
+  g.fillText(`last ${SHOWN} steps`, left, height - 6);
+  g.lineWidth = 2;
+  const first = SHOWN - values.length;
+  for (let k = 0; k < count; k++) {
+    g.strokeStyle = colour(INKS[k]);
+    g.beginPath();
+    values.forEach((v, t) => (t ? g.lineTo(atX(first + t), atY(v[k])) : g.moveTo(atX(first + t), atY(v[k]))));
+    g.stroke();
+  }
+  const last = values[values.length - 1];
+  const more = names.length > count ? [element("span", {}, `and ${names.length - count} more, not drawn`)] : [];
+  byId(id + "-key").replaceChildren(...names.slice(0, count).map((name, k) => element("span", { class: "key" },
+    element("i", { style: `background: var(${INKS[k]})` }), `${name} ${last ? last[k].toFixed(4) : ""}`)), ...more);
+}
+
+function drawStates() {
+  NETWORK.states.slice(0, PAGE.drawn).forEach((field, k) => {
+    const tall = Math.max(2, Math.min(9, Math.floor(192 / field.width)));
+    const { g, width } = canvas("state" + k, Math.max(12, tall * field.width) + 16);
+    const wide = tokens ? 14 : 5, from = Math.max(0, past.length - Math.floor(width / wide));
+    let most = 1e-6;
+    for (let t = from; t < past.length; t++) for (const v of past[t].states[k]) most = Math.max(most, Math.abs(v));
+    const none = parts(colour("--soft")), less = parts(colour("--blue")), more = parts(colour("--red"));
+    for (let t = from; t < past.length; t++) {
+      past[t].states[k].forEach((v, u) => {
+        const share = Math.sqrt(Math.min(1, Math.abs(v) / most)), end = v < 0 ? less : more;
+        g.fillStyle = `rgb(${none.map((c, i) => Math.round(c + (end[i] - c) * share)).join()})`;
+        g.fillRect((t - from) * wide, u * tall, wide - (tokens ? 1 : 0), tall);
+      });
+    }
+    g.fillStyle = colour("--ink");
+    g.textAlign = "center";
+    const under = tall * field.width + 12;
+    for (let t = from; tokens && t < past.length; t++) {
+      g.fillText(shown(past[t].mark).slice(0, 2), (t - from) * wide + wide / 2, under);
+    }
+    const end = most.toPrecision(3);
+    byId("state" + k + "-range").textContent = past.length ? `from -${end} to ${end}` : "";
+  });
+}
+
+function draw() {
+  const last = past[past.length - 1];
+  byId("steps").textContent = String(fed.length);
+  document.body.dataset.steps = fed.length;
+  document.body.dataset.output = last ? JSON.stringify(Array.from(last.y)) : "[]";
+  drawBars();
+  if (!labelled) drawLines("outputs", PAGE.labels, past.map((p) => p.y), Infinity, -Infinity);
+  if (!tokens) drawLines("signal", PAGE.inputs, past.map((p) => p.x), PAGE.low, PAGE.high);
+  drawStates();
+}
+
+// Text.
+
+function split(text) {
+  const found = [], left = new Set(), longest = Math.max(...PAGE.vocabulary.map((w) => w.length));
+  for (let at = 0; at < text.length;) {
+    let size = Math.min(longest, text.length - at);
+    while (size > 0 && !places.has(text.slice(at, at + size))) size--;
+    if (size === 0) {
+      const one = String.fromCodePoint(text.codePointAt(at));
+      left.add(one);
+      if (PAGE.unknown !== null) found.push(places.get(PAGE.unknown));
+      at += one.length;
+    } else {
+      found.push(places.get(text.slice(at, at + size)));
+      at += size;
+    }
+  }
+  return { found, left };
+}
+
+const places = new Map((PAGE.vocabulary || []).map((word, k) => [word, k]));
+
+function read() {
+  const { found, left } = split(byId("text").value);
+  const kept = fed.length <= found.length && fed.every((token, k) => token === found[k]);
+  if (!kept) restart();
+  for (const token of found.slice(fed.length)) feed(token);
+  const how = PAGE.unknown === null ? "left out" : `read as ${shown(PAGE.unknown)}`;
+  byId("note").textContent = left.size ? `Not in the vocabulary, and ${how}: ${[...left].map(shown).join(" ")}` : "";
+  draw();
+}
+
+function choose() {
+  const last = past[past.length - 1], heat = Number(byId("heat").value);
+  if (!last) return Math.floor(Math.random() * PAGE.vocabulary.length);
+  const p = probabilities(last.y);
+  if (heat === 0) return p.indexOf(Math.max(...p));
+  const w = p.map((v) => v ** (1 / heat)), sum = w.reduce((a, b) => a + b, 0);
+  let left = Math.random() * sum;
+  return Math.max(0, w.findIndex((v) => (left -= v) < 0));
+}
+
+function write() {
+  const token = choose(), box = byId("text");
+  box.value += PAGE.vocabulary[token];
+  feed(token);
+  box.scrollTop = box.scrollHeight;
+  draw();
+}
+
+// Numbers.
+
+function moved() {
+  const x = new Float32Array(NETWORK.inputs), t = fed.length;
+  for (let k = 0; k < Math.min(NETWORK.inputs, MOST_INPUTS); k++) {
+    const slider = byId("input" + k);
+    if (byId("sine" + k).checked) {
+      const middle = (PAGE.low + PAGE.high) / 2, reach = (PAGE.high - PAGE.low) / 2;
+      slider.value = middle + reach * Math.sin(2 * Math.PI * t / (24 * (k + 1)));
+    }
+    x[k] = Number(slider.value);
+    byId("value" + k).textContent = x[k].toFixed(2);
+  }
+  return x;
+}
+
+function move() {
+  feed(moved());
+  draw();
+}
+
+// The page.
+
+function stop() {
+  if (timer !== null) clearInterval(timer);
+  timer = null;
+  byId("go").textContent = tokens ? "Write on" : "Run";
+}
+
+function go(act, pause) {
+  if (timer !== null) { stop(); return; }
+  timer = setInterval(act, pause);
+  byId("go").textContent = "Stop";
+}
+
+function check() {
+  const result = net.selftest(), line = byId("selftest");
+  line.dataset.same = result.same ? "yes" : "no";
+  line.className = result.same ? "well" : "ill";
+  const numbers = `${result.differ} of ${result.of} numbers differ, by ${result.most} at most`;
+  const damage = result.weights ? numbers : "the weights are damaged";
+  byId("same").textContent = result.same ? "yes" : `no, ${damage}`;
+  byId("arithmetic").textContent = net.arithmetic;
+}
+
+check();
+if (tokens) {
+  const box = byId("text");
+  box.value = fragment.has("text") ? fragment.get("text") : PAGE.start;
+  box.addEventListener("input", () => { stop(); read(); });
+  if (PAGE.predicts) {
+    byId("step").addEventListener("click", () => { stop(); write(); });
+    byId("go").addEventListener("click", () => go(write, 80));
+    byId("heat").addEventListener("input", () => { byId("heat-value").textContent = byId("heat").value; });
+  }
+  byId("reset").addEventListener("click", () => { stop(); box.value = ""; read(); });
+  read();
+} else {
+  byId("step").addEventListener("click", () => { stop(); move(); });
+  byId("go").addEventListener("click", () => go(move, 50));
+  byId("reset").addEventListener("click", () => { stop(); restart(); draw(); });
+  for (let k = 0; k < Math.min(NETWORK.inputs, MOST_INPUTS); k++) {
+    byId("input" + k).addEventListener("input", () => {
+      byId("sine" + k).checked = false;
+      if (timer === null) move();
+    });
+  }
+  if (fragment.has("x")) {
+    for (const line of fragment.get("x").split(";")) feed(Float32Array.from(line.split(","), Number));
+    draw();
+  } else {
+    for (let t = 1; t < SHOWN; t++) feed(moved());
+    move();
+  }
+}
+window.addEventListener("resize", draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+document.body.dataset.ready = "yes";
+"""
