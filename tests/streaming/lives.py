@@ -14,7 +14,9 @@ from ostinato import State
 from ostinato.errors import InputError, ShapeError
 from ostinato.streaming.streams import Stream
 
-OPERATIONS = ["step"] * 6 + ["push"] * 4 + ["reset", "join", "leave", "fork", "take", "restore", "drop", "same", "refuse"]
+OPERATIONS = (
+    ["step"] * 6 + ["push"] * 4 + ["reset", "join", "leave", "fork", "take", "restore", "drop", "same", "refuse"]
+)
 LARGE, SMALL = 1e30, 1e-40
 
 

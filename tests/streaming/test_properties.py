@@ -38,8 +38,9 @@ def layer(seed):
     torch.manual_seed(seed)
     cell = catalogue()[draw.choice([*catalogue(), "lstm", "gru", "lstm_projected"])]
     options = {name: value(draw) for name, value in OPTIONS.items() if draw.random() < 0.4}
-    sizes = (draw.choice((1, 3, 16, 17)), draw.choice((1, 4, 16, 19, 33)), draw.choice((1, 1, 2, 3)))
-    made = Recurrent(cell, *sizes, proj_size=draw.randint(1, 9) if cell.projected else 0, **options)
+    units = draw.choice((4, 16, 19, 33) if cell.projected else (1, 4, 16, 19, 33))
+    sizes = (draw.choice((1, 3, 16, 17)), units, draw.choice((1, 1, 2, 3)))
+    made = Recurrent(cell, *sizes, proj_size=draw.randrange(1, units) if cell.projected else 0, **options)
     for p in made.parameters():
         torch.nn.init.normal_(p, std=0.4)
     return read(made.to(drawn_type(draw)))
