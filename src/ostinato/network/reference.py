@@ -43,7 +43,7 @@ class Reference:
         """What a stream starts from."""
         found = {}
         for field in self.network.states:
-            first = torch.full((field.width,), field.fill, dtype=self.dtype)
+            first = torch.full((field.width,), field.fill, dtype=self.dtype, device="cpu")
             learned = first if field.initial is None else self.values[field.initial.name]
             found[field.name] = learned.expand(rows, field.width).clone()
         return found
@@ -57,7 +57,7 @@ class Reference:
             y, now = self.step(x, now)
             ys.append(y)
         width = self.network.nodes[self.network.output].width
-        empty = torch.zeros(0, xs.shape[1], width, dtype=self.dtype)
+        empty = torch.zeros(0, xs.shape[1], width, dtype=self.dtype, device=xs.device)
         return torch.stack(ys) if ys else empty, now
 
     def _run_whole(self, xs: Tensor, states: Mapping[str, Tensor]) -> tuple[Tensor, States]:
@@ -112,7 +112,7 @@ class Reference:
             case Constant():
                 return v(node.parameter).expand(len(x), -1)
             case Number():
-                return torch.full((len(x), 1), node.value, dtype=self.dtype)
+                return torch.full((len(x), 1), node.value, dtype=self.dtype, device=x.device)
             case Softmax():
                 return torch.log_softmax(read[0], -1) if node.log else torch.softmax(read[0], -1)
             case Concatenate():

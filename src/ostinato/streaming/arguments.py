@@ -18,38 +18,62 @@ def input_tensor(call: str, x: Any, network: Network) -> Tensor:
     """x as a contiguous tensor of the network's type; tokens as int64."""
     where, tokens, dtype = f"Stream.{call}", network.input.tokens, network.dtype
     if isinstance(x, np.ndarray | np.generic):
-        x = torch.from_numpy(np.ascontiguousarray(x))
+        x = _of_array(where, x)
     elif not isinstance(x, Tensor):
         remedy = "Write numpy.asarray(x, dtype='float32') or torch.as_tensor(x)."
         raise InputError(phrase(where, "x", "a torch tensor or a NumPy array", type(x).__name__, remedy))
     if not x.is_cpu:
         raise InputError(phrase(where, "x", "on the CPU", str(x.device), "Write x.cpu()."))
+    if x.layout is not torch.strided or x.is_nested:
+        remedy = "Write x.to_dense(), or pad what has rows of different lengths."
+        raise InputError(phrase(where, "x", "a dense tensor", "nested" if x.is_nested else str(x.layout), remedy))
     if tokens is None:
         if not x.dtype.is_floating_point or x.dtype.itemsize > dtype.itemsize:
             remedy = f"Write x.to({dtype}); a stream has the type of its model's parameters."
             raise InputError(phrase(where, "x", f"of type {dtype}", str(x.dtype), remedy))
-        return x.detach().to(dtype).contiguous()
+        return x.detach().to(dtype).resolve_neg().contiguous()
     if x.dtype.is_floating_point or x.dtype is torch.bool or x.dtype.is_complex:
         raise InputError(phrase(where, "x", "whole numbers, int64", str(x.dtype), "Give the numbers of tokens."))
     return x.to(torch.int64).contiguous()
+
+
+def _of_array(where: str, x: np.ndarray | np.generic) -> Tensor:
+    """The numbers of an array; the memory is its own where torch can read it."""
+    array = np.asarray(x, x.dtype.newbyteorder("="), order="C")
+    try:
+        # torch warns of memory that is read-only, as that of np.frombuffer is.
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except TypeError as error:
+        remedy = "Write x.astype('float32')."
+        raise InputError(phrase(where, "x", "an array of numbers", f"one of {x.dtype}", remedy)) from error
 
 
 def output_tensor(call: str, x: Any, out: Any, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """The memory for a result: `out`, of the kind of x, or fresh memory."""
     where = f"Stream.{call}"
     if out is None:
-        return torch.empty(tuple(shape), dtype=dtype)
+        return torch.empty(tuple(shape), dtype=dtype, device="cpu")
     kind = Tensor if isinstance(x, Tensor) else np.ndarray
     if not isinstance(out, kind):
         raise InputError(phrase(where, "out", f"a {kind.__name__}, as x is", type(out).__name__))
-    y = out if isinstance(out, Tensor) else torch.from_numpy(out)
-    if tuple(y.shape) != tuple(shape) or y.dtype is not dtype or not y.is_contiguous() or not y.is_cpu:
+    if isinstance(out, Tensor):
+        whole = out.layout is torch.strided and out.is_contiguous() and not out.is_neg()
+        same = out.dtype is dtype and out.is_cpu
+    else:
+        whole = out.flags.c_contiguous
+        same = out.dtype == np.dtype(str(dtype).removeprefix("torch."))
+    if tuple(out.shape) != tuple(shape) or not whole or not same:
         expected = f"contiguous {list(shape)} of type {dtype} on the CPU"
         remedy = "Write torch.empty or numpy.empty of that shape and type once, before the loop."
-        raise ShapeError(phrase(where, "out", expected, f"{list(y.shape)} of type {y.dtype}", remedy))
-    if y.requires_grad:
+        received = f"{list(out.shape)} of type {out.dtype}{'' if whole else ', not contiguous'}"
+        raise ShapeError(phrase(where, "out", expected, received, remedy))
+    if isinstance(out, np.ndarray):
+        if not out.flags.writeable:
+            raise InputError(phrase(where, "out", "an array that may be written", "a read-only one"))
+        return torch.from_numpy(out)
+    if out.requires_grad:
         raise InputError(phrase(where, "out", "without requires_grad", "requires_grad=True", "Write out.detach()."))
-    return y
+    return out
 
 
 def wrong_shape(call: str, name: str, expected: Sequence[object], given: Tensor) -> OstinatoError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..kernels.codegen.arguments import Block
@@ -35,6 +37,7 @@ class KernelRunner(Runner):
         places = {f.name: slice(first := layout.states[f.name], first + f.width) for f in self.network.states}
         return places, layout.state.size
 
+    @torch.inference_mode(False)
     def _allocate(self, rows: int) -> None:
         super()._allocate(rows)
         layout, dtype = self.kernel.layout, self.network.dtype
@@ -55,6 +58,10 @@ class KernelRunner(Runner):
         self.weights = pack(self.kernel.layout, values)
         self.block[NetworkArgs.weights] = self.weights.data_ptr()
 
+    def free(self) -> None:
+        super().free()
+        del self.weights
+
     def fast(self) -> Fast:
         x, y = self.input, self.output
         given, fresh = x.numpy().copy(), y.numpy().copy()
@@ -68,6 +75,8 @@ class KernelRunner(Runner):
             output_shape=tuple(y.shape),
             output_dtype=y.dtype,
             tokens=self.network.input.tokens is not None,
+            one_x=x.numel() == 1,
+            one_y=y.numel() == 1,
             bound_x=x.data_ptr(),
             bound_y=y.data_ptr(),
             given=given,
@@ -86,7 +95,7 @@ class KernelRunner(Runner):
     def run_bound(self) -> None:
         self.run(self.input, self.output, 1)
 
-    def check_tokens(self, x: Tensor) -> None:
+    def check_tokens(self, x: Tensor | np.ndarray) -> None:
         """Raises InputError where the kernel has refused a token: no state has changed."""
         refused, tokens = self.block[NetworkArgs.refused], self.network.input.tokens
         if refused and tokens is not None:

@@ -6,6 +6,9 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+import torch
+
 from ..errors import InputError, phrase
 
 
@@ -16,6 +19,9 @@ def checked_rows(call: str, rows: Any, count: int, distinct: bool = False) -> li
         raise InputError(phrase(where, "rows", "a list of row indices", repr(rows), "Write rows=[0]."))
     index = []
     for row in rows:
+        if isinstance(row, bool | np.bool_) or getattr(row, "dtype", None) is torch.bool:
+            remedy = "A mask gives its indices by mask.nonzero().flatten() of torch, or numpy.flatnonzero(mask)."
+            raise InputError(phrase(where, "rows", "a list of row indices", repr(row), remedy))
         try:
             index.append(operator.index(row))
         except TypeError as error:

@@ -31,6 +31,7 @@ class Fast:
     entries      the argument block, one step from the address at X to that at Y
     shape, dtype of x, and array_dtype, NumPy's; output_shape, output_dtype of y
     tokens       whether x holds tokens, of which the kernel may refuse one
+    one_x, one_y whether x or y is one number, so that a view of a complex number's part, negated later, is contiguous
     given        private memory for x of a NumPy array, at given_x; fresh for y, at fresh_y
     """
 
@@ -43,6 +44,8 @@ class Fast:
     output_shape: tuple[int, ...]
     output_dtype: torch.dtype
     tokens: bool
+    one_x: bool
+    one_y: bool
     bound_x: int
     bound_y: int
     given: np.ndarray
@@ -77,14 +80,17 @@ class Runner:
             at += field.width
         return places, at
 
+    # Memory that was made in inference mode could not be written outside of it.
+    @torch.inference_mode(False)
     def _allocate(self, rows: int) -> None:
-        """Memory for `rows` rows; its content is undefined."""
+        """Memory for `rows` rows on the CPU, whatever torch's default device; its content is undefined."""
         network, x = self.network, self.network.input
         self.rows = rows
         shape, dtype = ((rows,), torch.int64) if x.tokens is not None else ((rows, x.width), network.dtype)
-        self.input = torch.zeros(shape, dtype=dtype)
-        self.output = torch.zeros(rows, network.nodes[network.output].width, dtype=network.dtype)
-        self.state = torch.zeros(rows, self.columns, dtype=network.dtype)
+        self.input = torch.zeros(shape, dtype=dtype, device="cpu")
+        width = network.nodes[network.output].width
+        self.output = torch.zeros(rows, width, dtype=network.dtype, device="cpu")
+        self.state = torch.zeros(rows, self.columns, dtype=network.dtype, device="cpu")
 
     # Steps.
 
@@ -100,7 +106,7 @@ class Runner:
         """What a step calls directly; None where steps go through `run`."""
         return None
 
-    def check_tokens(self, x: Tensor) -> None:
+    def check_tokens(self, x: Tensor | np.ndarray) -> None:
         """Raises InputError where the last call has refused a token of x."""
 
     # Weights.
@@ -109,7 +115,7 @@ class Runner:
         """Takes the present values of the parameters."""
         values = {p.name: p.read() for p in self.network.parameters}
         self._pack(values)
-        first = torch.zeros(self.columns, dtype=self.network.dtype)
+        first = torch.zeros(self.columns, dtype=self.network.dtype, device="cpu")
         for field in self.network.states:
             place = self.places[field.name]
             first[place] = field.fill if field.initial is None else values[field.initial.name]
@@ -152,7 +158,7 @@ class Runner:
     def write_states(self, values: Mapping[str, Tensor], rows: Sequence[int]) -> None:
         """Sets the states of rows, from as many rows or from one for all."""
         for name, place in self.places.items():
-            self.state[list(rows), place] = values[name].to(self.state.dtype)
+            self.state[list(rows), place] = values[name].detach().to(self.state.dtype)
 
     # Rows.
 
@@ -176,8 +182,9 @@ class Runner:
         self.state[len(keep) :] = self._first
 
     def free(self) -> None:
-        """Frees the memory of the rows."""
+        """Frees the memory of the rows and of the weights; the runner is of no use after it."""
         self._allocate(0)
+        self._values = {}
 
 
 class ReferenceRunner(Runner):
@@ -186,6 +193,10 @@ class ReferenceRunner(Runner):
     def _pack(self, values: Mapping[str, Tensor]) -> None:
         self.reference = Reference(self.network)
         self.reference.values = {name: value.clone() for name, value in values.items()}  # the model may change its own
+
+    def free(self) -> None:
+        super().free()
+        self.reference.values = {}
 
     def run(self, x: Tensor, y: Tensor, steps: int) -> None:
         tokens = self.network.input.tokens

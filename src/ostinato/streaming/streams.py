@@ -6,10 +6,9 @@ Letters: T steps, B rows, C numbers of an input, O of an output.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, overload
+from typing import Any, NoReturn, Self, overload
 
 import numpy as np
-import torch
 from numpy import ndarray
 from torch import Tensor, from_numpy
 
@@ -100,7 +99,13 @@ class Stream:
                     return self.output
                 kind = type(x)
                 if kind is Tensor:
-                    if x.shape == fast.shape and x.dtype is fast.dtype and x.is_cpu and x.is_contiguous():
+                    if (
+                        x.shape == fast.shape
+                        and x.dtype is fast.dtype
+                        and x.is_cpu
+                        and x.is_contiguous()
+                        and not (fast.one_x and x.is_neg())
+                    ):
                         if out is None:
                             entries[X], entries[Y] = x.data_ptr(), fast.fresh_y
                             fast.call(fast.block)
@@ -113,6 +118,7 @@ class Stream:
                             and out.dtype is fast.output_dtype
                             and out.is_cpu
                             and out.is_contiguous()
+                            and not (fast.one_y and out.is_neg())
                             and not out.requires_grad
                         ):
                             entries[X], entries[Y] = x.data_ptr(), out.data_ptr()
@@ -125,7 +131,7 @@ class Stream:
                     entries[X], entries[Y] = fast.given_x, fast.fresh_y
                     fast.call(fast.block)
                     if fast.tokens:
-                        self._runner.check_tokens(torch.from_numpy(fast.given))
+                        self._runner.check_tokens(fast.given)
                     return fast.fresh.copy()
             elif x is None:
                 self._runner.run_bound()
@@ -205,7 +211,7 @@ class Stream:
     def fork(self, rows: Sequence[int] | None = None) -> Self:
         """A new stream whose row k begins as a copy of row rows[k] of this one; all rows by default.
 
-        The two share the packed weights and nothing else.
+        The two share the packed weights and nothing else. So do copies of the module `copy`.
         """
         with self._alone("fork"):
             index = list(range(self.rows)) if rows is None else checked_rows("fork", rows, self.rows)
@@ -213,6 +219,16 @@ class Stream:
             other.network, other._runner = self.network, self._runner.fork(index)
             other._begin()
             return other
+
+    def __copy__(self) -> Self:
+        return self.fork()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.fork()
+
+    def __reduce__(self) -> NoReturn:
+        remedy = "Save stream.state().to_bytes() and the model, and load the state into a stream of the model there."
+        raise InputError(phrase(_WHERE, "a stream", "kept in its process", "one to pickle", remedy))
 
     def take(self, rows: Sequence[int]) -> None:
         """Row k becomes a copy of row rows[k], for a search that keeps B rows: as many indices as there are rows."""

@@ -41,7 +41,7 @@ def pack(layout: NetworkLayout, values: Mapping[str, Tensor]) -> Tensor:
 
 def aligned_zeros(count: int, dtype: torch.dtype) -> Tensor:
     """Zeros [count] that begin at a cache line of 64 bytes."""
-    whole = torch.zeros(count + 64 // dtype.itemsize, dtype=dtype)
+    whole = torch.zeros(count + 64 // dtype.itemsize, dtype=dtype, device="cpu")
     skip = -whole.data_ptr() % 64 // dtype.itemsize
     return whole[skip : skip + count]
 
