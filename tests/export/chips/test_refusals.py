@@ -128,7 +128,7 @@ def test_names_are_names_of_c(name, tmp_path):
 
 
 def test_other_words_are_refused(tmp_path):
-    refused("form must be", LAYER, tmp_path, "aarch64", form="library")
+    refused('form must be "object" or "source"', LAYER, tmp_path, "aarch64", form="library")
     refused("weights must be", LAYER, tmp_path, "aarch64", weights="file")
 
 

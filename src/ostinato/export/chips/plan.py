@@ -39,6 +39,7 @@ class Plan:
     """One network for one machine. The model's parameters are read where they are needed first, after all refusals.
 
     blob     whether the weights are a file of their own
+    source   whether the code is C, which has no vectors
     samples  inputs of the self-test as the caller gave them, or None
     """
 
@@ -46,6 +47,7 @@ class Plan:
     chip: Chip
     name: str
     blob: bool
+    source: bool = False
     samples: Any = None
 
     @cached_property
@@ -70,6 +72,8 @@ class Plan:
     @cached_property
     def kernel(self) -> PortableKernel:
         chip, scalar = self.chip, str(self.network.dtype).removeprefix("torch.")
+        if self.source:
+            return PortableKernel(self.network, Shape(1, 32, chip.bits))
         return PortableKernel(self.network, Shape(chip.lanes_of(scalar), chip.registers, chip.bits))
 
     @cached_property
@@ -160,7 +164,7 @@ class Plan:
         return (head + self.placed + self.identity).ljust(BLOB_HEADER, b"\0") + numbers
 
 
-def plan(model: nn.Module | Stream | Network, chip: Chip, name: str, blob: bool, samples: Any) -> Plan:
+def plan(model: nn.Module | Stream | Network, chip: Chip, name: str, *, blob: bool, source: bool, samples: Any) -> Plan:
     """Reads the model. Raises InputError where it cannot run step by step, or not on the machine."""
     network = model.network if isinstance(model, Stream) else model if isinstance(model, Network) else read(model)
     host()  # raises NoKernelsError: without kernels this machine does not know the bits
@@ -168,7 +172,7 @@ def plan(model: nn.Module | Stream | Network, chip: Chip, name: str, blob: bool,
         remedy = "Convert the model with model.float(), or choose a machine that has one."
         received = f"float64 for {chip.name}, which has no fused multiply-add of this type"
         raise InputError(phrase(WHERE, "the model's type", "float32", received, remedy))
-    return Plan(network, chip, name, blob, samples)
+    return Plan(network, chip, name, blob, source, samples)
 
 
 def _default_samples(network: Network) -> Tensor:

@@ -83,7 +83,7 @@ def _fields(plan: Plan) -> dict[str, str]:
         "steps": str(len(plan.x)),
         "inputs": _inputs(plan),
         "outputs_size": str(plan.y.numel()),
-        "outputs": numbers(_bits(plan.y)),
+        "outputs": numbers(bits(plan.y)),
         "check_weights": check,
         "weights_count": str(len(plan.packed)),
         # In braces of its own, as C99 has it, and without a result that no one reads.
@@ -101,10 +101,10 @@ def _inputs(plan: Plan) -> str:
         items = numbers(str(int(token)) for token in plan.x)
         return f"static const int64_t inputs[{count}] = {{\n{items}\n}};\n#define INPUTS inputs"
     opening = f"static const union {{ word bits[{count}]; real numbers[{count}]; }} inputs = {{ {{"
-    return f"{opening}\n{numbers(_bits(plan.x))}\n}} }};\n#define INPUTS inputs.numbers"
+    return f"{opening}\n{numbers(bits(plan.x))}\n}} }};\n#define INPUTS inputs.numbers"
 
 
-def _bits(values: Tensor) -> list[str]:
+def bits(values: Tensor) -> list[str]:
     """Numbers as the hexadecimal digits of their bits."""
     array = values.contiguous().numpy().reshape(-1)
     kind, digits, suffix = (np.uint32, 8, "u") if array.itemsize == 4 else (np.uint64, 16, "ull")

@@ -21,6 +21,7 @@ from .entry import Entry
 from .header import header
 from .plan import Plan, plan
 from .report import CFiles
+from .source_text import source
 from .tools import test_program, tools
 
 _RESERVED = set(
@@ -43,7 +44,7 @@ def c(
     """Writes `model` for another machine: C functions that give, step by step, the bits of `ostinato.stream(model)`.
 
     model    what `ostinato.stream` takes, or the stream of one; the weights are the model's present ones
-    folder   gets NAME.h, NAME.o, NAME_tools.c, NAME_test.c, NAME.json, README.txt; made where it is not there
+    folder   gets NAME.h, NAME.o or NAME.c, NAME_tools.c, NAME_test.c, NAME.json, README.txt; made where it is not there
     target   a name of `CHIPS`, as "cortex-m4" or "aarch64", or a `Chip` that `chip` made, as with flash and ram
     triple   instead of it, LLVM's name of any other machine
     form     "object": machine code, for which nothing is compiled but what calls it; "source": one file of C99
@@ -59,14 +60,14 @@ def c(
     """
     machine = _machine(target, triple)
     _check_words(form, name, weights, machine)
-    planned = plan(model, machine, name, weights == "blob", samples)
+    planned = plan(model, machine, name, blob=weights == "blob", source=form == "source", samples=samples)
     _check_sizes(planned, None)
     assert len(planned.y) == len(planned.x)  # refuses samples before the code is emitted
     files: dict[str, str | bytes] = {f"{name}.h": header(planned)}
-    emitted = emit(Entry(planned).text(), machine)
+    emitted = None if planned.source else emit(Entry(planned).text(), machine)
     _check_sizes(planned, emitted)
-    suffix = "obj" if "windows" in machine.triple else "o"
-    files[f"{name}.{suffix}"] = emitted.data
+    suffix = "c" if emitted is None else "obj" if "windows" in machine.triple else "o"
+    files[f"{name}.{suffix}"] = source(planned) if emitted is None else emitted.data
     files[f"{name}_tools.c"], files[f"{name}_test.c"] = tools(planned), test_program(planned)
     if planned.blob:
         files[f"{name}.weights"] = planned.blob_bytes()
@@ -76,15 +77,15 @@ def c(
         folder=str(folder),
         files=(*files, f"{name}.json", "README.txt"),
         target=machine.name,
-        triple=machine.triple,
+        triple="" if emitted is None else machine.triple,
         form=form,
         dtype=planned.kernel.scalar,
-        code=emitted.parts.code,
+        code=emitted.parts.code if emitted else None,
         weights=planned.weight_bytes,
         selftest=(planned.x.numel() * planned.x.itemsize) + planned.y.numel() * planned.itemsize,
         state=planned.state_bytes,
         work=planned.work_bytes,
-        stack=emitted.stack,
+        stack=emitted.stack if emitted else None,
         saved=planned.saved_bytes,
         multiply_adds=planned.multiply_adds,
         states={f.name: f.width for f in planned.network.states},
@@ -106,12 +107,12 @@ def _machine(target: str | Chip | None, triple: str) -> Chip:
 
 
 def _check_words(form: str, name: str, weights: str, machine: Chip) -> None:
-    if form != "object":
-        raise InputError(phrase(WHERE, "form", '"object"', repr(form)))
-    if machine.triple.startswith("wasm"):
+    if form not in ("object", "source"):
+        raise InputError(phrase(WHERE, "form", '"object" or "source"', repr(form)))
+    if form == "object" and machine.triple.startswith("wasm"):
         remedy = "ostinato.export.wasm writes a module."
         raise InputError(phrase(WHERE, "the machine", "one whose objects C is linked with", machine.triple, remedy))
-    if machine.source_only:
+    if form == "object" and machine.source_only:
         remedy = "Write form='source'."
         raise InputError(phrase(WHERE, "form", f"'source' for {machine.name}: {machine.note}", repr(form), remedy))
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in _RESERVED:
@@ -152,7 +153,7 @@ def _check_sizes(plan: Plan, emitted: Emitted | None) -> None:
 
 
 def _readme(report: CFiles, plan: Plan) -> str:
-    n, flushes = plan.name, not plan.chip.triple.startswith("riscv")
+    n, flushes = plan.name, not plan.source and not plan.chip.triple.startswith("riscv")
     lines = [
         f"{n}: a recurrent network for {report.target}, exported by Ostinato",
         "",
@@ -174,7 +175,6 @@ def _readme(report: CFiles, plan: Plan) -> str:
         "",
         str(report).split("\n", 1)[1].rsplit("\n", 1)[0],
         "",
-        "The stack is the sum of LLVM's frames along the deepest chain of calls, and 16 bytes for every call.",
         *_notes(plan),
         "",
         "The bits of the outputs are those of ostinato.stream in Python. Two exceptions: the sign of a NaN, and",
@@ -182,7 +182,7 @@ def _readme(report: CFiles, plan: Plan) -> str:
         + (
             "which are taken as zero here as in Python."
             if flushes
-            else "which Python takes as zero and this machine does not."
+            else "which Python takes as zero and this code does not."
         ),
     ]
     return "\n".join([*lines, ""])
@@ -191,14 +191,18 @@ def _readme(report: CFiles, plan: Plan) -> str:
 def _notes(plan: Plan) -> list[str]:
     """What the users of this machine have to know beside."""
     chip, notes = plan.chip, []
-    if chip.triple.startswith("riscv") and chip.lanes > 1:
+    if not plan.source:
+        notes.append(
+            "The stack is the sum of LLVM's frames along the deepest chain of calls, and 16 bytes for every call."
+        )
+    if not plan.source and chip.triple.startswith("riscv") and chip.lanes > 1:
         notes.append("It is that of vectors of 128 bits; wider ones are run too, and need more stack.")
     if chip.triple.startswith("thumb"):
         notes.append(
             "The board's own startup file and linker script belong on the command line. The floating point unit"
         )
         notes.append("has to be on (CPACR) before the first call.")
-    if "windows" in chip.triple:
+    if not plan.source and "windows" in chip.triple:
         notes.append("The object refers to _fltused, which every C library of Windows has.")
     return notes
 

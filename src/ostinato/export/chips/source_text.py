@@ -1,0 +1,82 @@
+"""NAME.c: the network as one file of C99, with step, run and reset, for every machine that has a compiler."""
+
+from __future__ import annotations
+
+from string import Template
+
+from ..c99.source import c_source
+from .header import real, signatures
+from .plan import BLOB_HEADER, Plan
+from .tools import bits, numbers
+
+_BEGIN = """\
+/* The functions of ${n}.h. Behind them the code of one step, which they call. */
+#include "${n}.h"
+
+#ifdef ${N}_WEIGHTS_IN_RAM
+#define ${N}_KERNEL_WEIGHTS_IN_RAM
+#endif
+
+"""
+_END = """
+${first}
+${reset}
+{
+    ${real} *numbers = (${real} *)state;
+    for (uint32_t k = 0; k < ${states}u; k++) numbers[k] = ${initial};
+}
+
+${step}
+{
+${check_one}    ${n}_kernel_step(state, work${weights}, x, y);
+${done}}
+
+${run}
+{
+${check_all}    for (size_t t = 0; t < steps; t++, x += ${N}_INPUT, y += ${N}_OUTPUT)
+        ${n}_kernel_step(state, work${weights}, x, y);
+${done}}
+"""
+_CONSTANTS = """
+/* What the self-test sums. */
+const void *${n}_constants(void);
+
+const void *${n}_constants(void)
+{
+    return ${n}_kernel_weights;
+}
+"""
+
+
+def source(plan: Plan) -> str:
+    """The text of NAME.c."""
+    n, N, tokens, size = plan.name, plan.name.upper(), plan.network.input.tokens, len(plan.first)
+    blob = f"(const {real(plan)} *)(const void *)((const unsigned char *)weights + {BLOB_HEADER})"
+    zeros = not bool(plan.first.any())
+    first = "" if plan.blob or zeros else _first(plan)
+    refuse = f"if (x[{{}}] < 0 || x[{{}}] >= {tokens}) return {N}_BAD_TOKEN;\n"
+    fields = {
+        **signatures(plan),
+        "n": n,
+        "N": N,
+        "real": real(plan),
+        "states": str(size),
+        "first": first,
+        "initial": f"({blob})[k]" if plan.blob else "0" if zeros else "initial[k].number",
+        "weights": f", {blob} + {size}" if plan.blob else "",
+        "check_one": "    " + refuse.replace("{}", "0") if tokens is not None else "",
+        "check_all": "    for (size_t t = 0; t < steps; t++)\n        " + refuse.replace("{}", "t")
+        if tokens is not None
+        else "",
+        "done": f"    return {N}_OK;\n" if tokens is not None else "",
+    }
+    code = c_source(plan.kernel, None if plan.blob else plan.packed, f"{n}_kernel")
+    parts = [_BEGIN, "${code}", _END, "" if plan.blob else _CONSTANTS]
+    return Template("".join(parts)).substitute(fields, code=code)
+
+
+def _first(plan: Plan) -> str:
+    """The initial states as the bits of numbers."""
+    kind = f"union {{ uint{8 * plan.itemsize}_t bits; {real(plan)} number; }}"
+    items = numbers(f"{{{word}}}" for word in bits(plan.first))
+    return f"/* The states that a stream begins with. */\nstatic const {kind} initial[] = {{\n{items}\n}};\n"
