@@ -48,8 +48,8 @@ class Machine:
         return next((tool for tool in (self.compiler[0], *self.run[:1]) if not shutil.which(tool)), "")
 
 
-def _cortex(model: str, board: str, script: str = "low.ld") -> Machine:
-    compiler = ["arm-none-eabi-gcc", f"-mcpu=cortex-{model}", "-mthumb", "-mfloat-abi=hard", *_ARM]
+def _cortex(model: str, board: str, script: str = "low.ld", floats: str = "hard") -> Machine:
+    compiler = ["arm-none-eabi-gcc", f"-mcpu=cortex-{model}", "-mthumb", f"-mfloat-abi={floats}", *_ARM]
     run = ["qemu-system-arm", "-M", board, "-nographic", "-monitor", "none", "-serial", "none"]
     run += ["-semihosting-config", "enable=on,target=native", "-kernel"]
     return Machine(compiler, run, "semihosting.c", script, True)
@@ -75,6 +75,12 @@ MACHINES = {
     "riscv32v": Machine(_riscv32("imafc"), ["qemu-riscv32", "-cpu", "rv32,v=true,vlen=128"], "syscalls.c"),
 }  # fmt: skip
 """Target's name → how it is run here."""
+
+SOFT = {
+    name: _cortex(name.removeprefix("cortex-"), board, script, "soft")
+    for name, board, script in [("cortex-m3", "mps2-an385", "low.ld"), ("cortex-m0", "microbit", "small.ld")]
+}
+"""The same for targets without a floating point unit, which take C source only."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ __attribute__((noinline)) static unsigned stack(void)
 void begin(void)
 {
     char text[32];
+#ifdef __ARM_FP
     *(volatile uint32_t *)0xe000ed88u |= 0xfu << 20; /* CPACR: full access to the floating point unit */
+#endif
     __asm__ volatile("dsb\n isb" ::: "memory");
     result(text, stack);
     host(4, text);

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from chips import FOUR, STEPS, TOKENS, Model, layer
-from emulated import MACHINES, run
+from emulated import MACHINES, SOFT, run
 
 import ostinato
 from ostinato.cells import catalogue
@@ -17,7 +17,7 @@ LONG = pytest.mark.slow
 
 def machine(name):
     """The machine, or a skip that says what is not installed."""
-    found = MACHINES[name]
+    found = (MACHINES | SOFT)[name]
     if found.missing():
         pytest.skip(f"{name} needs {found.missing()}")
     return found
@@ -102,6 +102,13 @@ def test_source_of_a_whole_model_has_the_same_bits_on_every_machine(target, weig
     torch.manual_seed(2)
     tokens = torch.randint(0, TOKENS, (STEPS,), generator=torch.Generator().manual_seed(5))
     bits_are_equal(Model().eval(), target, tmp_path, tokens, weights=weights, form="source")
+
+
+@LONG
+@pytest.mark.parametrize("target", SOFT)
+def test_source_has_the_same_bits_without_a_floating_point_unit(target, tmp_path):
+    for name in ("lstm", "gru"):
+        bits_are_equal(layer(name), target, tmp_path / name, form="source")
 
 
 @LONG
