@@ -8,7 +8,7 @@ from emulated import MACHINES, SOFT, run
 import ostinato
 from ostinato.cells import catalogue
 from ostinato.export import CHIPS, c
-from ostinato.network import Network
+from ostinato.network import Input, Network, Softmax
 from ostinato.streaming.read import read
 from streaming.drawn import drawn_input, drawn_network
 
@@ -109,6 +109,14 @@ def test_source_of_a_whole_model_has_the_same_bits_on_every_machine(target, weig
 def test_source_has_the_same_bits_without_a_floating_point_unit(target, tmp_path):
     for name in ("lstm", "gru"):
         bits_are_equal(layer(name), target, tmp_path / name, form="source")
+
+
+@LONG
+@pytest.mark.parametrize("weights", ["const", "blob"])
+def test_source_of_a_network_without_states_or_weights_has_the_same_bits(weights, tmp_path):
+    nodes = Input(place="x", width=5), Softmax(place="softmax", inputs=(0,), width=5)
+    for form in ("source", "object"):
+        bits_are_equal(Network(nodes, 1, torch.float32), "x86-64-v3", tmp_path / form, weights=weights, form=form)
 
 
 @LONG

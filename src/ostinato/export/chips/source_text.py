@@ -9,22 +9,12 @@ from .header import real, signatures
 from .plan import BLOB_HEADER, Plan
 from .tools import bits, numbers
 
-_BEGIN = """\
-/* The functions of ${n}.h. Behind them the code of one step, which they call. */
+_ENTRY = """
 #include "${n}.h"
-
-#ifdef ${N}_WEIGHTS_IN_RAM
-#define ${N}_KERNEL_WEIGHTS_IN_RAM
-#endif
-
-"""
-_END = """
 ${first}
 ${reset}
 {
-    ${real} *numbers = (${real} *)state;
-    for (uint32_t k = 0; k < ${states}u; k++) numbers[k] = ${initial};
-}
+${set}}
 
 ${step}
 {
@@ -43,7 +33,7 @@ const void *${n}_constants(void);
 
 const void *${n}_constants(void)
 {
-    return ${n}_kernel_weights;
+    return ${constants};
 }
 """
 
@@ -58,11 +48,11 @@ def source(plan: Plan) -> str:
     fields = {
         **signatures(plan),
         "n": n,
+        "constants": f"{n}_weights" if len(plan.packed) else "0",
         "N": N,
         "real": real(plan),
-        "states": str(size),
         "first": first,
-        "initial": f"({blob})[k]" if plan.blob else "0" if zeros else "initial[k].number",
+        "set": _set(plan, f"({blob})[k]" if plan.blob else "0" if zeros else "initial[k].number"),
         "weights": f", {blob} + {size}" if plan.blob else "",
         "check_one": "    " + refuse.replace("{}", "0") if tokens is not None else "",
         "check_all": "    for (size_t t = 0; t < steps; t++)\n        " + refuse.replace("{}", "t")
@@ -70,9 +60,17 @@ def source(plan: Plan) -> str:
         else "",
         "done": f"    return {N}_OK;\n" if tokens is not None else "",
     }
-    code = c_source(plan.kernel, None if plan.blob else plan.packed, f"{n}_kernel")
-    parts = [_BEGIN, "${code}", _END, "" if plan.blob else _CONSTANTS]
-    return Template("".join(parts)).substitute(fields, code=code)
+    entry = Template(_ENTRY + ("" if plan.blob else _CONSTANTS)).substitute(fields)
+    return c_source(plan.kernel, None if plan.blob else plan.packed, n, entry)
+
+
+def _set(plan: Plan, value: str) -> str:
+    """The lines that set the states; for a network without any, those that say so to the compiler."""
+    if not len(plan.first):
+        return "    (void)state;\n" + ("    (void)weights;\n" if plan.blob else "")
+    kind = real(plan)
+    loop = f"for (uint32_t k = 0; k < {len(plan.first)}u; k++) numbers[k] = {value};"
+    return f"    {kind} *numbers = ({kind} *)state;\n    {loop}\n"
 
 
 def _first(plan: Plan) -> str:

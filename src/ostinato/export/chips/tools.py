@@ -34,7 +34,7 @@ def numbers(items: Iterable[str], width: int = 110) -> str:
 def tools(plan: Plan) -> str:
     """The text of NAME_tools.c."""
     fields = _fields(plan)
-    fields["sum_of_weights"] = "" if plan.blob else Template(text.SUM).substitute(fields)
+    fields["sum_of_weights"] = "" if plan.blob or not len(plan.packed) else Template(text.SUM).substitute(fields)
     parts = [text.OPENING, text.BLOB if plan.blob else "", text.STATE, text.SELFTEST]
     return Template("".join(parts)).substitute(fields)
 
@@ -56,6 +56,8 @@ def _fields(plan: Plan) -> dict[str, str]:
     own = f"(const unsigned char *)weights + {_IDENTITY_AT}" if plan.blob else "identity"
     weights = plan.packed.numpy().astype(f"<f{plan.itemsize}").tobytes()
     check = f"    if (sum_of_weights() != 0x{zlib.crc32(weights):08x}u) return {N}_DAMAGED;"
+    if not len(plan.packed):
+        check = ""
     if plan.blob:
         check = (
             f"    result = {n}_weights_check(weights, {N}_WEIGHTS_BYTES);\n    if (result != {N}_OK) return result;\n"
