@@ -293,3 +293,7 @@ def test_changes_in_place_are_counted():
 def test_trees_are_mapped_leaf_by_leaf():
     """torch.utils._pytree. Without it dynamic_shapes could not follow nested arguments."""
     assert _torch_private.tree_map(lambda n: n + 1, {"a": [1, (2,)]}) == {"a": [2, (3,)]}
+
+
+def test_functions_in_c_are_what_torch_fx_records():
+    assert torch.nn.functional.softplus is _torch_private.functions_in_c().softplus

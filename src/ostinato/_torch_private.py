@@ -16,6 +16,11 @@ from torch.autograd import forward_ad
 from torch.utils import _pytree
 
 
+def functions_in_c() -> Any:
+    """The namespace of functions that torch.fx records for torch.nn.functional's own, as softplus and leaky_relu."""
+    return torch._C._nn
+
+
 def functorch_active() -> bool:
     """Whether the caller runs under torch.func: grad, vmap, jvp and what is built from them."""
     return torch._C._are_functorch_transforms_active()

@@ -15,6 +15,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from ... import _torch_private
 from ...layers.base import Layer
 from ...network import Network, Node
 from .builder import Builder
@@ -26,7 +27,7 @@ from .times import Extreme
 from .trace import Traced
 from .values import Const, Hidden, RefusedError, Value, described, refuse
 
-_NAMESPACES = (torch, functional, operator, builtins, math, torch._C._nn, torch.special)
+_NAMESPACES = (torch, functional, operator, builtins, math, _torch_private.functions_in_c(), torch.special)
 _IN_PLACE = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div"}
 _NAMES = {
     "truediv": "div", "true_divide": "div", "divide": "div", "subtract": "sub", "multiply": "mul", "negative": "neg",
