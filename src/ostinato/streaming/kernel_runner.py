@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..kernels.codegen.arguments import Block
 from ..kernels.network.kernel import FIELDS, NetworkArgs, kernel_of
-from ..kernels.network.pack import aligned_zeros, pack
+from ..kernels.network.pack import aligned_empty, aligned_zeros, pack
 from ..network import Network
 from .runner import Fast, Runner, X, Y, no_such_token
 
@@ -45,7 +45,7 @@ class KernelRunner(Runner):
         most = min(_LINES, _BYTES // (max(layout.work.size, 1) * dtype.itemsize))
         chunk = self._steps or max(1, most // max(rows, 1))
         # The last vector of a line's last value may reach past the line.
-        self.workspace = aligned_zeros(chunk * rows * layout.work.size + layout.lanes, dtype)
+        self.workspace = aligned_empty(chunk * rows * layout.work.size + layout.lanes, dtype)
         self.block = block = Block(FIELDS)
         block[NetworkArgs.x], block[NetworkArgs.y] = self.input.data_ptr(), self.output.data_ptr()
         block[NetworkArgs.states], block[NetworkArgs.workspace] = self.state.data_ptr(), self.workspace.data_ptr()

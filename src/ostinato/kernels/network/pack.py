@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...network import Constant, Convolution, Embedding, LayerNorm, Linear, Recurrent
 from ..planning.operands import Product
+from ..system import memory_pool
 from .layout import Blocks, NetworkLayout, Panel
 
 
@@ -41,7 +42,12 @@ def pack(layout: NetworkLayout, values: Mapping[str, Tensor]) -> Tensor:
 
 def aligned_zeros(count: int, dtype: torch.dtype) -> Tensor:
     """Zeros [count] that begin at a cache line of 64 bytes."""
-    whole = torch.zeros(count + 64 // dtype.itemsize, dtype=dtype, device="cpu")
+    return aligned_empty(count, dtype).zero_()
+
+
+def aligned_empty(count: int, dtype: torch.dtype) -> Tensor:
+    """The same with undefined content."""
+    whole = memory_pool.empty((count + 64 // dtype.itemsize,), dtype)
     skip = -whole.data_ptr() % 64 // dtype.itemsize
     return whole[skip : skip + count]
 
