@@ -70,7 +70,7 @@ OPEN_SIGNATURES = {
     "streaming/reading/shapes.py reshape": "the arguments of the torch function that it reads",
     "streaming/reading/shapes.py same": "the arguments of the torch function that it reads",
     "streaming/streams.py Stream.__exit__": "a context manager's exit",
-    "streaming/streams.py _Alone.__exit__": "a context manager's exit",
+    "streaming/streams.py _alone.call": "a decorator: the parameters are those of the method",
     "lens/render/diagram/__init__.py fold": "the arguments of the user's model",
     "lens/render/diagram/__init__.py unfold": "the arguments of the user's model",
     "lens/render/diagram/svg.py Svg.add": "attributes of an SVG element",

@@ -20,13 +20,12 @@ def input_tensor(call: str, x: Any, network: Network) -> Tensor:
     if isinstance(x, np.ndarray | np.generic):
         x = _of_array(where, x)
     elif not isinstance(x, Tensor):
-        remedy = "Write numpy.asarray(x, dtype='float32') or torch.as_tensor(x)."
+        given = f"dtype='{str(dtype).removeprefix('torch.')}'" if tokens is None else "dtype='int64'"
+        remedy = f"Write numpy.asarray(x, {given}) or torch.as_tensor(x)."
         raise InputError(phrase(where, "x", "a torch tensor or a NumPy array", type(x).__name__, remedy))
     if not x.is_cpu:
         raise InputError(phrase(where, "x", "on the CPU", str(x.device), "Write x.cpu()."))
-    if x.layout is not torch.strided or x.is_nested:
-        remedy = "Write x.to_dense(), or pad what has rows of different lengths."
-        raise InputError(phrase(where, "x", "a dense tensor", "nested" if x.is_nested else str(x.layout), remedy))
+    check_memory(where, "x", x)
     if tokens is None:
         if not x.dtype.is_floating_point or x.dtype.itemsize > dtype.itemsize:
             remedy = f"Write x.to({dtype}); a stream has the type of its model's parameters."
@@ -39,6 +38,8 @@ def input_tensor(call: str, x: Any, network: Network) -> Tensor:
 
 def _of_array(where: str, x: np.ndarray | np.generic) -> Tensor:
     """The numbers of an array; the memory is its own where torch can read it."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputError(phrase(where, "x", "an array without a mask", "a masked one", "Write x.filled(0)."))
     array = np.asarray(x, x.dtype.newbyteorder("="), order="C")
     try:
         # torch warns of memory that is read-only, as that of np.frombuffer is.
@@ -76,6 +77,25 @@ def output_tensor(call: str, x: Any, out: Any, shape: Sequence[int], dtype: torc
     return out
 
 
+def apart(x: Tensor, y: Tensor) -> Tensor:
+    """x, as a copy where its memory is partly that of y: steps that are written would change those to be read."""
+    first, last = x.data_ptr(), x.data_ptr() + x.nbytes
+    return x.clone() if first < y.data_ptr() + y.nbytes and y.data_ptr() < last else x
+
+
+def check_memory(where: str, name: str, value: Tensor) -> None:
+    """Raises InputError for a tensor without plain memory: sparse, nested, or inside a function of torch.func."""
+    if value.layout is not torch.strided or value.is_nested:
+        remedy = f"Write {name}.to_dense(), or pad what has rows of different lengths."
+        received = "nested" if value.is_nested else str(value.layout)
+        raise InputError(phrase(where, name, "a dense tensor", received, remedy))
+    try:
+        value.data_ptr()
+    except RuntimeError as error:
+        remedy = "Call the stream outside of the function of torch.func."
+        raise InputError(phrase(where, name, "a tensor with memory of its own", "one without", remedy)) from error
+
+
 def wrong_shape(call: str, name: str, expected: Sequence[object], given: Tensor) -> OstinatoError:
     """The error for an input of other sizes."""
     remedy = "A step has one line for each row of the stream." if call == "step" else "Time comes first."
@@ -110,7 +130,12 @@ def check_states(state: Any, network: Network, rows: int) -> None:
         value = state[field.name]
         if not isinstance(value, Tensor) or value.dim() != 2 or value.shape[1] != field.width:
             received = str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
-            raise ShapeError(phrase(where, field.name, f"a tensor [B, {field.width}]", received))
+            remedy = f"Write torch.as_tensor(value).reshape(-1, {field.width})."
+            raise ShapeError(phrase(where, field.name, f"a tensor [B, {field.width}]", received, remedy))
+        check_memory(where, field.name, value)
+        if not value.is_cpu or value.is_complex():
+            received = f"{value.dtype} on {value.device}"
+            raise InputError(phrase(where, field.name, "real numbers on the CPU", received, "Write value.cpu()."))
         if len(value) not in (1, rows):
             expected = f"of {rows} rows, or of one for all of them"
             raise ShapeError(phrase(where, field.name, expected, f"{len(value)} rows", "Choose with rows=[...]."))

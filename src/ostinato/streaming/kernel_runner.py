@@ -17,6 +17,7 @@ from .runner import Fast, Runner, X, Y, no_such_token
 
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 assert (FIELDS[NetworkArgs.x], FIELDS[NetworkArgs.y]) == (X, Y)
+_STEPS, _WEIGHTS = FIELDS[NetworkArgs.steps], FIELDS[NetworkArgs.weights]
 _LINES, _BYTES = 64, 256 << 10
 """Lines of the workspace at most, unless a step has more rows; and its bytes."""
 
@@ -55,8 +56,10 @@ class KernelRunner(Runner):
         self.address = ctypes.c_void_p(block.entries.buffer_info()[0])
 
     def _pack(self, values: Mapping[str, Tensor]) -> None:
-        self.weights = pack(self.kernel.layout, values)
-        self.block[NetworkArgs.weights] = self.weights.data_ptr()
+        weights = pack(self.kernel.layout, values)
+        entries, address = self.block.entries, weights.data_ptr()
+        entries[_WEIGHTS] = address  # no call between the two: KeyboardInterrupt would leave an address of freed memory
+        self.weights = weights
 
     def free(self) -> None:
         super().free()
@@ -86,10 +89,12 @@ class KernelRunner(Runner):
         )
 
     def run(self, x: Tensor, y: Tensor, steps: int) -> None:
-        block = self.block
-        block[NetworkArgs.x], block[NetworkArgs.y], block[NetworkArgs.steps] = x.data_ptr(), y.data_ptr(), steps
-        self.call(self.address)
-        block[NetworkArgs.steps] = 1
+        entries, x_at, y_at = self.block.entries, x.data_ptr(), y.data_ptr()
+        try:
+            entries[X], entries[Y], entries[_STEPS] = x_at, y_at, steps
+            self.call(self.address)
+        finally:
+            entries[_STEPS] = 1  # also after KeyboardInterrupt: the next call may have memory for one step alone
         self.check_tokens(x)
 
     def run_bound(self) -> None:

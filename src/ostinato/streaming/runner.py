@@ -6,7 +6,8 @@ Letters: T steps, B rows, C numbers of an input, O of an output, S columns of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -16,11 +17,18 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, phrase
-from ..network import Network
+from ..network import Network, Parameter
 from ..network.reference import Reference
 
 X, Y = 0, 1
 """Places of the addresses of x and y in `Fast.entries`."""
+
+
+@contextmanager
+def plain_tensors() -> Iterator[None]:
+    """New tensors are without a gradient and may be changed later, also where the caller is in inference mode."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 @dataclass(slots=True)
@@ -113,15 +121,15 @@ class Runner:
 
     def refresh(self) -> None:
         """Takes the present values of the parameters."""
-        values = {p.name: p.read() for p in self.network.parameters}
-        self._pack(values)
+        values = {p.name: _present(p) for p in self.network.parameters}
         first = torch.zeros(self.columns, dtype=self.network.dtype, device="cpu")
         for field in self.network.states:
             place = self.places[field.name]
             first[place] = field.fill if field.initial is None else values[field.initial.name]
-        self._first = first
         # Copies, because the model may change its values before the digest is asked for.
-        self._values = {name: value.clone() for name, value in values.items()}
+        copies = {name: value.clone() for name, value in values.items()}
+        self._pack(values)
+        self._first, self._values = first, copies
         self.__dict__.pop("weights_digest", None)
 
     def _pack(self, values: Mapping[str, Tensor]) -> None:
@@ -137,7 +145,8 @@ class Runner:
     @cached_property
     def weights_digest(self) -> str:
         """SHA-256 of the packed values of the parameters, in the order of the network."""
-        digest = digest_of(self._values)
+        # Stored before the copies are let go: after KeyboardInterrupt between the two either is there.
+        self.__dict__["weights_digest"] = digest = digest_of(self._values)
         self._values = {}
         return digest
 
@@ -157,29 +166,26 @@ class Runner:
 
     def write_states(self, values: Mapping[str, Tensor], rows: Sequence[int]) -> None:
         """Sets the states of rows, from as many rows or from one for all."""
+        lines = self.state[list(rows)]
         for name, place in self.places.items():
-            self.state[list(rows), place] = values[name].detach().to(self.state.dtype)
+            lines[:, place] = values[name].detach().to(lines.dtype)
+        self.state[list(rows)] = lines  # at once, so that KeyboardInterrupt leaves no state half set
 
     # Rows.
 
-    def fork(self, rows: Sequence[int]) -> Self:
-        """Another runner of the same code and packed weights; its row k is a copy of row rows[k]."""
+    def resized(self, rows: Sequence[int], more: int) -> Self:
+        """Another runner of the same code and packed weights: copies of rows, then `more` in their first states."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._allocate(len(rows))
-        other.state.copy_(self.state[list(rows)])
+        count = len(rows)
+        other._allocate(count + more)
+        other.state[:count] = self.state[list(rows)]
+        other.state[count:] = self._first
         return other
 
     def take(self, rows: Sequence[int]) -> None:
         """Row k becomes a copy of row rows[k]."""
         self.state.copy_(self.state[list(rows)])
-
-    def resize(self, keep: Sequence[int], more: int) -> None:
-        """Keeps these rows in this order and adds `more` in their initial states."""
-        kept = self.state[list(keep)]
-        self._allocate(len(keep) + more)
-        self.state[: len(keep)] = kept
-        self.state[len(keep) :] = self._first
 
     def free(self) -> None:
         """Frees the memory of the rows and of the weights; the runner is of no use after it."""
@@ -222,3 +228,16 @@ def no_such_token(token: int, tokens: int) -> InputError:
     """The error for a token that the table does not have, before any state has changed."""
     remedy = "The embedding has no row for it; the states are as before."
     return InputError(phrase("Stream", "x", f"tokens from 0 to {tokens - 1}", token, remedy))
+
+
+def _present(p: Parameter) -> Tensor:
+    """The present value of a parameter. Raises InputError where it is gone or has other sizes than the network's."""
+    remedy = "Make another stream of the model, ostinato.stream(model)."
+    try:
+        value = p.read()
+    except (AttributeError, NotImplementedError) as error:  # it is None now, or on the device meta
+        raise InputError(phrase("Stream.refresh", p.name, "a tensor with values", "none", remedy)) from error
+    if tuple(value.shape) != p.shape:
+        received = str(list(value.shape))
+        raise InputError(phrase("Stream.refresh", p.name, f"of the sizes {list(p.shape)}", received, remedy))
+    return value

@@ -73,18 +73,32 @@ class State(Mapping[str, Tensor]):
         if not data.startswith(MAGIC) or len(data) < 16:
             raise InputError(phrase(_WHERE, "data", "what State.to_bytes wrote", f"{len(data)} other bytes"))
         version, length = struct.unpack_from("<II", data, 8)
-        if version > VERSION:
-            remedy = "Update Ostinato on this machine."
-            raise InputError(phrase(_WHERE, "the version", f"at most {VERSION}", version, remedy))
+        if not 1 <= version <= VERSION:
+            remedy = "Update Ostinato on this machine." if version else "Save the state again."
+            raise InputError(
+                phrase(_WHERE, "the version", f"at most {VERSION}" if version else "at least 1", version, remedy)
+            )
         whole, seal = data[:-32], data[-32:]
         if hashlib.sha256(whole).digest() != seal:
             remedy = "The bytes are cut off or changed; save the state again."
             raise InputError(phrase(_WHERE, "the checksum", "that of the content", "another one", remedy))
-        header: dict[str, Any] = json.loads(whole[16 : 16 + length])
-        values, at = {}, 16 + length
-        for name, sizes, kind in header["states"]:
-            count = int(np.prod(sizes, dtype=np.int64))
-            numbers = np.frombuffer(whole, _TYPES[kind], count, at).reshape(sizes)
-            values[name] = torch.from_numpy(numbers.astype(kind))
-            at += numbers.nbytes
-        return cls(values, header["structure"], header["weights"])
+        try:
+            return cls(*_content(whole, length))
+        except (ValueError, KeyError, TypeError) as error:
+            remedy = "Another program wrote them; save the state again with to_bytes."
+            received = f"one that it does not write ({type(error).__name__})"
+            raise InputError(phrase(_WHERE, "the header", "as to_bytes writes it", received, remedy)) from error
+
+
+def _content(whole: bytes, length: int) -> tuple[dict[str, Tensor], str, str]:
+    """(the values, structure, weights) of a state's bytes without the checksum; the header has `length` bytes."""
+    header: dict[str, Any] = json.loads(whole[16 : 16 + length])
+    values, at = {}, 16 + length
+    for name, sizes, kind in header["states"]:
+        rows, width = sizes
+        if rows < 0 or width < 0:
+            raise ValueError("negative sizes")
+        numbers = np.frombuffer(whole, _TYPES[kind], rows * width, at).reshape(rows, width)
+        values[name] = torch.from_numpy(numbers.astype(kind))
+        at += numbers.nbytes
+    return values, header["structure"], header["weights"]

@@ -72,7 +72,9 @@ class Builder:
 
     def full(self, name: str, shape: tuple[int, ...], number: float) -> Parameter:
         """A tensor of one number."""
-        return Parameter(f"{self.place}.{name}", shape, lambda: torch.full(shape, number, dtype=self.dtype))
+        return Parameter(
+            f"{self.place}.{name}", shape, lambda: torch.full(shape, number, dtype=self.dtype, device="cpu")
+        )
 
     # Pointwise operations.
 

@@ -28,7 +28,7 @@ from .trace import Traced
 from .values import Const, Hidden, RefusedError, Value, described, refuse
 
 _NAMESPACES = (torch, functional, operator, builtins, math, _torch_private.functions_in_c(), torch.special)
-_IN_PLACE = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div"}
+_IN_PLACE = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div", "ipow": "pow"}
 _NAMES = {
     "truediv": "div", "true_divide": "div", "divide": "div", "subtract": "sub", "multiply": "mul", "negative": "neg",
     "expit": "sigmoid", "less": "lt", "less_equal": "le", "fmax": "maximum", "fmin": "minimum",

@@ -116,7 +116,7 @@ def _dense(b: Builder, weight: Parameter, groups: int) -> Parameter:
     each = outputs // groups
 
     def read() -> Tensor:
-        value, found = weight.read(), torch.zeros(outputs, inputs * groups, count, dtype=b.dtype)
+        value, found = weight.read(), torch.zeros(outputs, inputs * groups, count, dtype=b.dtype, device="cpu")
         for g in range(groups):
             rows = slice(g * each, (g + 1) * each)
             found[rows, g * inputs : (g + 1) * inputs] = value[rows]

@@ -15,8 +15,15 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from ...errors import InputError, OstinatoError, phrase
+from ...layers.base import Layer
 from ..layers import WHERE
 from .modules import REFUSED_MODULES, reader_of
+
+PACKAGE = __name__.partition(".")[0]
+"""The name of this package."""
+
+
+_IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow)
 
 
 class _Value(fx.Proxy):
@@ -33,6 +40,9 @@ class _Value(fx.Proxy):
 
     def __itruediv__(self, other: Any) -> Any:
         return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
+
+    def __ipow__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.ipow, (self, other), {})
 
 
 class _Tracer(fx.Tracer):
@@ -118,10 +128,16 @@ def _without_unused(model: nn.Module, graph: fx.Graph) -> None:
         if node.users or node.op in ("placeholder", "output"):
             continue
         name = getattr(node.target, "__name__", str(node.target))
-        changes = node.kwargs.get("inplace") or (node.op != "call_module" and (name.endswith("_") or name == "setitem"))
+        flags = any(a is True for a in node.args)  # inplace, by its position
+        changes = (
+            node.kwargs.get("inplace")
+            or "out" in node.kwargs
+            or flags
+            or (node.op != "call_module" and (name.endswith("_") or name == "setitem"))
+        )
         if node.op == "call_module":
             changes = getattr(model.get_submodule(str(node.target)), "inplace", False)
-        if not changes and node.target not in (operator.iadd, operator.isub, operator.imul, operator.itruediv):
+        if not changes and node.target not in _IN_PLACE:
             graph.erase_node(node)
 
 
@@ -172,3 +188,8 @@ def check_hooks(model: nn.Module) -> None:
             place = f"the module {name or type(module).__name__}"
             remedy = "Remove them, and use torch.nn.utils.parametrizations for weight_norm and spectral_norm."
             raise InputError(phrase(WHERE, place, "without forward hooks", "one that has some", remedy))
+        own = isinstance(module, Layer) and not type(module).forward.__module__.startswith(f"{PACKAGE}.")
+        if own or ("forward" in vars(module) and (is_leaf(module) or not name)):
+            place = f"the module {name or type(module).__name__}"
+            remedy = "Write a module that has the layer as an attribute, and compute the rest in its forward."
+            raise InputError(phrase(WHERE, place, "a layer with the forward of its class", "one of its own", remedy))
