@@ -1,6 +1,7 @@
 """`ostinato stream`: lines piped in are answered one by one, with the figures of `ostinato predict` on the whole."""
 
 import csv
+import errno
 import io
 import json
 import math
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from ostinato.apps.reading import language_reference
-from ostinato.errors import InputError
+from ostinato.errors import InputError, StorageError
+from ostinato.program.commands.typed import typed_in
 from ostinato.program.running.model import open_model
 from ostinato.program.running.streaming import ways
 from ostinato.program.running.streaming.run import Asked, LineStream, Pipes
@@ -344,6 +346,30 @@ def piped(place, *words):
 
 
 @pytest.mark.slow
+def test_a_full_disk_under_the_answers_ends_the_stream_and_saves_the_states(text, tmp_path):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = tmp_path / "a.state"
+    lines = LineStream(open_model(text / "model"), Asked(state=file))
+    with pytest.raises(StorageError, match="ostinato stream: standard output must be writable, got No space left"):
+        lines.run(Pipes(io.StringIO("The\nvalue\n"), Full(), io.StringIO()))
+    assert file.read_bytes().startswith(b"OSTLINES")
+
+
+def test_states_are_kept_in_files_alone(text, tmp_path):
+    """Reading a pipe would wait for somebody who writes to it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="ostinato stream: --state must be a file, got .*pipe, which is none. Name a"):
+        LineStream(open_model(text / "model"), Asked(state=tmp_path / "pipe"))
+
+
+def test_without_standard_input_there_are_no_lines(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert list(typed_in()) == []
+
+
 def test_a_process_answers_at_once_and_saves_the_states_when_it_is_ended(series):
     (steps,) = sequences(series, 1)
     number, kept = signal.SIGTERM, series / "kept by a process"

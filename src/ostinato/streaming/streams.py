@@ -126,7 +126,7 @@ class Stream:
     @overload
     def step(self, x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray: ...
     def step(self, x: Array | None = None, *, out: Any = None) -> Any:
-        """One step of all rows: x [B, C] → y [B, O], or [C] → [O] for one row; tokens int64 [B] or a single number.
+        """One step of all rows: x [B, C] → y [B, O], or [C] → [O] for one row; tokens int64 [B], or [] for one row.
 
         x is a torch tensor on the CPU or a NumPy array, and y is of the same kind. y is fresh memory, or `out`, which
         is written to. Without x the bound `input` is read and the bound `output` written and returned: nothing is

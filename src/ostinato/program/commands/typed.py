@@ -11,4 +11,5 @@ def typed_in() -> TextIO:
     """Standard input, of which one wrong byte does not end the reading."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    return sys.stdin
+    # Python has none where the caller has closed it, as `<&-` does: there are no lines.
+    return io.StringIO() if sys.stdin is None else sys.stdin

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ....errors import InputError, OstinatoError, phrase
+from ....errors import InputError, OstinatoError, StorageError, phrase
 from ...one_thread import one_thread
 from ...tasks.texts.prompts import refuse_half_characters
 from ...terminal import without_controls
@@ -63,14 +63,22 @@ class LineStream:
     def run(self, pipes: Pipes) -> int:
         """Answers every line; returns the exit status. The states are saved at the end, whatever ends the lines."""
         # A line is too little work for several threads, which would wait for each other between lines.
+        failed: OSError | None = None
         with one_thread(), Signals() as signals:
             try:
                 status = self._answer_all(signals.lines(iter(pipes.lines)), pipes)
             except BrokenPipeError:
                 let_go(pipes.answers)
                 status = CLOSED
+            except OSError as error:  # a full disk under the answers
+                let_go(pipes.answers)
+                status, failed = REFUSED, error
             if self.file is not None:
                 self.file.save(self.sequences)
+        if failed is not None:
+            received = str(failed.strerror or failed)
+            remedy = "Make room; states that were asked for are saved, also those after the line without an answer."
+            raise StorageError(phrase(WHERE, "standard output", "writable", received, remedy)) from failed
         return signals.status or status
 
     def _answer_all(self, lines: Iterator[str], pipes: Pipes) -> int:

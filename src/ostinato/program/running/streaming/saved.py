@@ -64,6 +64,9 @@ class StateFile:
 
     def _checked(self) -> tuple[dict[str, Any], bytes] | None:
         """(the header, the states) of the file, if there is one and it is this model's."""
+        if self.path.exists() and not self.path.is_file() and not self.path.is_dir():
+            remedy = "Name a file; a pipe or a device cannot hold states."
+            raise InputError(phrase(WHERE, FLAG, "a file", f"{self.path}, which is none", remedy))
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
