@@ -20,10 +20,12 @@ def checked_rows(call: str, rows: Any, count: int, distinct: bool = False) -> li
         raise InputError(phrase(where, "rows", "a list of row indices", repr(rows), "Write rows=[0]."))
     index = []
     for row in rows:
-        if isinstance(row, bool | np.bool_) or getattr(row, "dtype", None) is torch.bool or getattr(row, "ndim", 0):
+        if isinstance(row, bool | np.bool_) or getattr(row, "dtype", None) is torch.bool:
             remedy = "A mask gives its indices by mask.nonzero().flatten() of torch, or numpy.flatnonzero(mask)."
             raise InputError(phrase(where, "rows", "a list of row indices", repr(row), remedy))
         try:
+            if isinstance(row, torch.Tensor) and row.dim():
+                raise TypeError("several axes")
             index.append(operator.index(row))
         except TypeError as error:
             raise InputError(phrase(where, "rows", "a list of row indices", repr(row))) from error

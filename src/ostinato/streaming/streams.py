@@ -25,9 +25,10 @@ Array = Tensor | np.ndarray
 _WHERE = "Stream"
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound="Stream")
 
 
-def _alone(method: Callable[Concatenate[Stream, P], R]) -> Callable[Concatenate[Stream, P], R]:
+def _alone(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """A method that runs while no other call of the same stream does.
 
     Python runs signal handlers, which may raise KeyboardInterrupt, after calls and at the start of functions. Neither
@@ -35,7 +36,7 @@ def _alone(method: Callable[Concatenate[Stream, P], R]) -> Callable[Concatenate[
     """
 
     @wraps(method)
-    def call(self: Stream, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         tickets = self._tickets
         try:
             del tickets[0]
