@@ -46,6 +46,13 @@ class File:
         return torch.cat(ys), {name: torch.from_numpy(v) for name, v in feeds.items()}
 
 
+def comparable(values):
+    """Sums with their rests added: what an addition rounded away depends on the last digit of every term."""
+    found = {name: value for name, value in values.items() if not name.endswith(".rest")}
+    sums = {name: name.removesuffix("sum") + "rest" for name in found if name.endswith(".sum")}
+    return {**found, **{name: values[name] + values[rest] for name, rest in sums.items()}}
+
+
 def written(network, path, rows=1):
     """(the stream, its file, what the export says of it)"""
     stream = Stream(network, rows) if not isinstance(network, torch.nn.Module) else ostinato.stream(network, rows)
@@ -68,7 +75,7 @@ def check_against_reference(network, file, rows, states=None, chunks=CHUNKS):
         y, after = reference.run(xs if xs.dtype is torch.int64 else xs.to(dtype), first)
         results.append({"y": y, **after})
     y, after = file.play(xs, states, chunks)
-    check("outputs", {"y": y, **after}, results[0], exact=results[1])
+    check("outputs", comparable({"y": y, **after}), comparable(results[0]), exact=comparable(results[1]))
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
@@ -114,7 +121,7 @@ def test_every_cell_begins_at_its_learned_states(name, tmp_path):
     xs = drawn(stream.network, sum(CHUNKS), 3)
     y, after = file.play(xs)
     expected = {"y": torch.stack([stream.step(x) for x in xs]), **stream.state()}
-    check("outputs", {"y": y, **after}, expected)
+    check("outputs", comparable({"y": y, **after}), comparable(expected))
 
 
 def test_float64_cells_keep_their_digits_and_begin_at_any_state(tmp_path):
@@ -155,8 +162,9 @@ def test_the_file_says_how_each_state_is_called_how_wide_it_is_and_where_it_begi
             "initial": [float(first[0]), -2.0, "Infinity"],
         },
         {"input": "pool.maximum", "output": "pool.maximum.next", "width": 3, "type": "float32", "initial": "-Infinity"},
-        {"input": "mean.mean", "output": "mean.mean.next", "width": 3, "type": "float32", "initial": 0.0},
-        {"input": "mean.count", "output": "mean.count.next", "width": 1, "type": "float32", "initial": 0.0},
+        {"input": "mean.sum", "output": "mean.sum.next", "width": 3, "type": "float32", "initial": 0.0},
+        {"input": "mean.rest", "output": "mean.rest.next", "width": 3, "type": "float32", "initial": 0.0},
+        {"input": "mean.count", "output": "mean.count.next", "width": 2, "type": "float32", "initial": 0.0},
     ]
     start = file.start(2)
     assert torch.equal(torch.from_numpy(start["rnn.0.h"]), first.expand(2, 3)) and (start["pool.maximum"] < -1e38).all()

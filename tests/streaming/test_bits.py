@@ -5,6 +5,7 @@ import torch
 
 import ostinato
 from ostinato.cells import catalogue
+from ostinato.network import Input, Network, Running
 from ostinato.network.reference import Reference
 from ostinato.streaming.streams import Stream
 from streaming.drawn import drawn_input, drawn_network
@@ -52,6 +53,19 @@ def test_options_several_layers_and_many_rows_have_the_bits_of_the_layers_call()
     assert equal_in_every_way(layer, 9, 3)
     assert equal_in_every_way(ostinato.GRU(7, 40).double(), 9, 100)
     assert equal_in_every_way(ostinato.LSTM(7, 33, proj_size=11, layer_norm=True), 70, 1)
+
+
+def test_a_mean_over_many_steps_loses_none_of_them():
+    """Two levels, 200,000 steps each: the increments of a float32 mean would be rounded away."""
+    nodes = (Input(place="x", width=1), Running(place="mean", inputs=(0,), width=1, kind="mean"))
+    stream = Stream(Network(nodes, 1, torch.float32))
+    steps = 200_000
+    x = torch.cat([torch.full((steps, 1, 1), 100.0), torch.full((steps, 1, 1), 101.0)])
+    assert stream.push(x)[-1].item() == 100.5
+    count, rest = 2.0**24, 5.0
+    stream.load({**stream.state(), "mean.count": torch.tensor([[count, rest]])})
+    stream.step(torch.ones(1, 1))
+    assert stream.state()["mean.count"].tolist() == [[count, rest + 1]]
 
 
 @pytest.mark.parametrize("seed", range(12))

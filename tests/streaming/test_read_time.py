@@ -112,7 +112,7 @@ def test_a_pooled_value_is_that_of_all_steps_so_far(name):
 def test_pooling_layers_are_read_and_name_their_states():
     body = [nn.ZeroPad1d((2, 0)), nn.Conv1d(5, 6, 3), nn.ReLU()]
     mean = nn.Sequential(*body, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(6, 2))
-    assert [f.name for f in agree(mean, "BCT", "BO").states] == ["1.history", "3.mean", "3.count"]
+    assert [f.name for f in agree(mean, "BCT", "BO").states] == ["1.history", "3.sum", "3.rest", "3.count"]
     most = nn.Sequential(*body, nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(6, 2))
     assert [f.name for f in agree(most, "BCT", "BO").states] == ["1.history", "3.maximum"]
 

@@ -79,7 +79,8 @@ def _fields(k: int, node: Node) -> Iterator[StateField]:
         yield StateField(f"{node.place}.history", k, node.steps * node.weight.shape[1])
     elif isinstance(node, Running):
         if node.kind == "mean":
-            yield StateField(f"{node.place}.mean", k, node.width)
-            yield StateField(f"{node.place}.count", k, 1)
+            yield StateField(f"{node.place}.sum", k, node.width)
+            yield StateField(f"{node.place}.rest", k, node.width)
+            yield StateField(f"{node.place}.count", k, 2)
         else:
             yield StateField(f"{node.place}.maximum", k, node.width, fill=-math.inf)

@@ -240,7 +240,9 @@ class Columns(Node):
 class Running(Node):
     """The mean or the maximum of all steps so far, unit by unit.
 
-    mean     states "mean" and "count" (one number): count + 1, then mean + (x - mean) / count
+    mean     states "sum" and "rest", together the sum of all steps, and "count", two numbers, together their number. A
+             step adds x to the sum, and what this addition rounds off to the rest; the count likewise. The value is
+             (sum + rest) / (count + its rest). A float32 sum by itself would lose small terms on long streams
     maximum  state "maximum", first -inf; NaN stays
     """
 

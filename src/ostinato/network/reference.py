@@ -140,7 +140,16 @@ class Reference:
         if node.kind == "maximum":
             states[own["maximum"]] = torch.maximum(states[own["maximum"]], x)
             return states[own["maximum"]]
-        count = states[own["count"]] + 1
-        mean = states[own["mean"]] + (x - states[own["mean"]]) / count
-        states[own["mean"]], states[own["count"]] = mean, count
-        return mean
+        total, error = _two_sum(states[own["sum"]], x)
+        steps, count_error = _two_sum(states[own["count"]][:, :1], torch.ones(1, dtype=self.dtype))
+        rest, count_rest = states[own["rest"]] + error, states[own["count"]][:, 1:] + count_error
+        states[own["sum"]], states[own["rest"]] = total, rest
+        states[own["count"]] = torch.cat([steps, count_rest], -1)
+        return (total + rest) / (steps + count_rest)
+
+
+def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """a + b rounded, and exactly what the rounding took away. D. E. Knuth, The Art of Computer Programming 2, 4.2.2."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)

@@ -222,32 +222,55 @@ def constant(frame: Frame, k: int) -> Callable[[Int], Any] | None:
 
 def emit_running(frame: Frame, k: int, node: Running) -> None:
     """The mean or maximum of all steps so far."""
-    code, lanes, width = frame.code, frame.code.lanes, node.width
-    x, to = frame.value(node.inputs[0]), frame.value(k)
-    name = f"{node.place}.{node.kind}"
+    code = frame.code
     with frame.each_step() as line, code.range(frame.rows) as row:
-        total = frame.state(name, width).line(row)
-        a, b = x.line(line + row), to.line(line + row)
         if node.kind == "maximum":
-
-            def greater(u: Int) -> None:
-                value = lanes.maximum(total.at(u).load(), a.at(u).load())
-                total.at(u).store(value)
-                b.at(u).store(value)
-
-            for_vectors(code, width, greater)
+            _running_maximum(frame, k, node, (line, row))
         else:
-            counter = frame.state(f"{node.place}.count", 1).line(row)
-            count = lanes.add(lanes.splat(counter.load_scalar()), lanes.const(1.0))
-            counter.store_scalar(lanes.first(count))
+            _running_mean(frame, k, node, (line, row))
 
-            def update(u: Int) -> None:
-                old = total.at(u).load()
-                value = lanes.add(old, lanes.div(lanes.sub(a.at(u).load(), old), count))
-                total.at(u).store(value)
-                b.at(u).store(value)
 
-            for_vectors(code, width, update)
+def _running_maximum(frame: Frame, k: int, node: Running, place: tuple[Int, Int]) -> None:
+    """place: the first line of the step, and the row."""
+    lanes, (line, row) = frame.code.lanes, place
+    most = frame.state(f"{node.place}.maximum", node.width).line(row)
+    a, b = frame.value(node.inputs[0]).line(line + row), frame.value(k).line(line + row)
+
+    def greater(u: Int) -> None:
+        value = lanes.maximum(most.at(u).load(), a.at(u).load())
+        most.at(u).store(value)
+        b.at(u).store(value)
+
+    for_vectors(frame.code, node.width, greater)
+
+
+def _running_mean(frame: Frame, k: int, node: Running, place: tuple[Int, Int]) -> None:
+    """place: the first line of the step, and the row."""
+    lanes, (line, row) = frame.code.lanes, place
+    total, rest = (frame.state(f"{node.place}.{name}", node.width).line(row) for name in ("sum", "rest"))
+    counter = frame.state(f"{node.place}.count", 2).line(row)
+    a, b = frame.value(node.inputs[0]).line(line + row), frame.value(k).line(line + row)
+    steps, error = _two_sum(lanes, lanes.splat(counter.load_scalar()), lanes.const(1.0))
+    steps_rest = lanes.add(lanes.splat(counter.at(1).load_scalar()), error)
+    counter.store_scalar(lanes.first(steps))
+    counter.at(1).store_scalar(lanes.first(steps_rest))
+    count = lanes.add(steps, steps_rest)
+
+    def update(u: Int) -> None:
+        new, lost = _two_sum(lanes, total.at(u).load(), a.at(u).load())
+        new_rest = lanes.add(rest.at(u).load(), lost)
+        total.at(u).store(new)
+        rest.at(u).store(new_rest)
+        b.at(u).store(lanes.div(lanes.add(new, new_rest), count))
+
+    for_vectors(frame.code, node.width, update)
+
+
+def _two_sum(lanes: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """a + b rounded, and exactly what the rounding took away, as `network.reference`."""
+    total = lanes.add(a, b)
+    part = lanes.sub(total, a)
+    return total, lanes.add(lanes.sub(a, lanes.sub(total, part)), lanes.sub(b, part))
 
 
 def emit_output(frame: Frame) -> None:
