@@ -60,6 +60,8 @@ class Fast:
     given_x: int
     fresh: np.ndarray
     fresh_y: int
+    one: Fast | None = None
+    """The same memory without the dimension of rows, for x [C] of a stream of one row."""
 
 
 class Runner:

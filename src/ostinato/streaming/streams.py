@@ -151,14 +151,14 @@ class Stream:
                         self._runner.check_tokens(self._runner.input)
                     return self._output
                 kind = type(x)
+                if kind is not Tensor and kind is not ndarray:
+                    return self._any_step(x, out)
+                if x.shape != fast.shape:
+                    if fast.one is None or x.shape != fast.one.shape:
+                        return self._any_step(x, out)
+                    fast = fast.one
                 if kind is Tensor:
-                    if (
-                        x.shape == fast.shape
-                        and x.dtype is fast.dtype
-                        and x.is_cpu
-                        and x.is_contiguous()
-                        and not (fast.one_x and x.is_neg())
-                    ):
+                    if x.dtype is fast.dtype and x.is_cpu and x.is_contiguous() and not (fast.one_x and x.is_neg()):
                         if out is None:
                             entries[X], entries[Y] = x.data_ptr(), fast.fresh_y
                             fast.call(fast.block)
@@ -179,17 +179,12 @@ class Stream:
                             if fast.tokens:
                                 self._runner.check_tokens(x)
                             return out
-                elif (
-                    kind is ndarray
-                    and x.shape == fast.shape
-                    and x.dtype == fast.array_dtype
-                    and (
-                        out is None
-                        or type(out) is ndarray
-                        and out.shape == fast.output_shape
-                        and out.dtype == fast.fresh.dtype
-                        and out.flags.carray
-                    )
+                elif x.dtype == fast.array_dtype and (
+                    out is None
+                    or type(out) is ndarray
+                    and out.shape == fast.output_shape
+                    and out.dtype == fast.fresh.dtype
+                    and out.flags.carray
                 ):
                     fast.given[...] = x
                     entries[X], entries[Y] = fast.given_x, fast.fresh_y
