@@ -9,9 +9,10 @@ from torch import nn
 
 import ostinato
 from export.chips.browsers import attribute, opened, same_bits
-from ostinato import export
+from ostinato import export, lens
 from ostinato.errors import InputError, ShapeError
 from ostinato.export import Meaning
+from ostinato.export.web.emit import emitted
 
 LETTERS = " abcdefgh<\n"
 
@@ -111,6 +112,69 @@ def test_the_page_asks_for_nothing_outside_and_names_cannot_become_markup(letter
     assert text.count("</script>") == 1 and text.count("<script>") == 1
     assert letters[1].file_bytes == len(text.encode()) and str(letters[1].file_bytes) in str(letters[1])
     assert 4000 < letters[1].code_bytes < 20_000
+
+
+def gates_of(layer, x, name):
+    """Gate's name on the page → its values after the last step of one row, by the lens."""
+    return {f"{name}.{gate}": v[-1, 0] for gate, v in lens.gate_values(layer, x).items()}
+
+
+def agree(shown, expected):
+    assert list(shown) == list(expected)
+    for name, values in expected.items():
+        torch.testing.assert_close(torch.tensor(shown[name]), values, rtol=0, atol=1e-5)
+
+
+def test_the_gates_after_every_step_are_those_of_the_lens(letters):
+    model, made = letters
+    script = """
+const box = document.getElementById("text");
+document.body.dataset.first = document.body.dataset.gates;
+box.value = "bad c";
+box.dispatchEvent(new Event("input"));
+"""
+    document = opened(made.file, script, text="ba")
+    for name, text in (("first", "ba"), ("gates", "bad c")):
+        shown = json.loads(attribute(document, name))
+        agree(shown, gates_of(model.rnn, model.embedding(tokens_of(text))[:, None].detach(), "rnn.0"))
+        assert list(shown) == ["rnn.0.i", "rnn.0.f", "rnn.0.g", "rnn.0.o"]
+    assert same_bits(numbers_of(document), ostinato.stream(model).push(tokens_of("bad c"))[-1])
+    for k, words in enumerate(("h", "c", "i", "f", "g", "o")):
+        assert re.search(rf'<h4>{words} <small>[^<]*<span id="picture{k}-range">, [^<]+<', document)
+    assert "gate, 12 units" in document and "States and gates" in document
+
+
+def test_only_the_page_keeps_gates(letters, tmp_path):
+    network = ostinato.stream(letters[0]).network
+    plain, probed = emitted(network), emitted(network, probed=True)
+    assert plain.kernel.layout.probes == [] and len(probed.kernel.layout.probes) == 4
+    assert plain.weights == probed.weights and plain.initial == probed.initial
+    made = export.wasm(letters[0], tmp_path / "a.wasm")
+    assert made.code_bytes == len(plain.module("exact", False).data) < len(probed.module("exact", False).data)
+    assert made.work_bytes == 4 * plain.kernel.work_size < 4 * probed.kernel.work_size
+
+
+@pytest.mark.slow
+def test_every_layer_has_its_gates_and_a_network_without_gates_its_states_alone(tmp_path):
+    layer = ostinato.GRU(3, 8, 2)
+    x = torch.tensor([[0.5, -1.0, 0.25], [1.5, 0.0, -0.125]])
+    document = opened(export.page(layer, tmp_path / "a.html").file, x="0.5,-1,0.25;1.5,0,-0.125")
+    expected = {
+        f"{k}.{gate}": v[-1, 0] for k in (0, 1) for gate, v in lens.gate_values(layer, x[:, None], depth=k).items()
+    }
+    assert list(expected) == [f"{k}.{gate}" for k in (0, 1) for gate in "rzn"]
+    agree(json.loads(attribute(document, "gates")), expected)
+    assert "layer 0 <small>gru 3 → 8<" in document and "layer 1 <small>gru 8 → 8<" in document
+    cell = ostinato.cells.Cell.from_text("@cell(gates='z')\ndef leaky(W, x, h):\n    return 0.5 * h + W.z @ x\n")
+    document = opened(export.page(ostinato.Recurrent(cell, 2, 3), tmp_path / "b.html").file, x="1,2")
+    assert json.loads(attribute(document, "gates")) == {} and ">States<" in document
+
+
+@pytest.mark.slow
+def test_pictures_past_the_most_are_counted(tmp_path):
+    text = export.page(ostinato.LSTM(2, 3, 7), tmp_path / "p.html").file.read_text(encoding="utf-8")
+    assert text.count("<canvas") == 2 + 8 + 16
+    assert "6 more states are not drawn. 12 more gates are not drawn." in text
 
 
 @pytest.mark.slow

@@ -70,15 +70,20 @@ class Contents:
         return f"const NETWORK = {embedded(record)};\n"
 
 
-def contents(where: str, model: nn.Module | Network | Stream, bits: str, samples: Tensor | None) -> Contents:
-    """Reads and emits the model. Raises InputError, ShapeError and NoKernelsError as `wasm` says."""
+def contents(
+    where: str, model: nn.Module | Network | Stream, bits: str, samples: Tensor | None, probed: bool = False
+) -> Contents:
+    """Reads and emits the model, with `probed` as in `emitted`.
+
+    Raises InputError, ShapeError and NoKernelsError as `wasm` says.
+    """
     if bits not in ("same", "fast"):
         hint = did_you_mean(bits, ("same", "fast"))
         remedy = f'{hint}"same" has the bits of Python everywhere, "fast" may round products before sums.'
         raise InputError(phrase(where, "bits", '"same" or "fast"', repr(bits), remedy))
     network = model if isinstance(model, Network) else model.network if isinstance(model, Stream) else read(model)
     stream = Stream(network)
-    made = emitted(network)
+    made = emitted(network, probed)
     if isinstance(stream._runner, ReferenceRunner):
         remedy = "Export on x86-64 with AVX2 and FMA, or on aarch64: the self-test holds the bits of compiled kernels."
         raise NoKernelsError(phrase(where, "this machine", "one that compiles kernels", "one without them", remedy))

@@ -59,13 +59,16 @@ class Emitted:
         return link(found, regions, exports, stack)
 
 
-def emitted(network: Network) -> Emitted:
-    """The kernel of a network for vectors of four numbers, its packed weights and its initial state."""
+def emitted(network: Network, probed: bool = False) -> Emitted:
+    """The kernel of a network for vectors of four numbers, its packed weights and its initial state.
+
+    probed  whether a step leaves the values of gates in the workspace, where `kernel.layout.probes` says
+    """
     if network.dtype != torch.float32:
         remedy = "WebAssembly has no fused multiply-add of float64 that every engine runs. Write model.float()."
         raise InputError(phrase("export.wasm", "model", "in float32", network.dtype, remedy))
     # One register: tiles of more than one row would never run, and their code would double the module.
-    kernel = PortableKernel(network, Shape(lanes=LANES, registers=1, bits=32))
+    kernel = PortableKernel(network, Shape(lanes=LANES, registers=1, bits=32), probed)
     values = {p.name: p.read() for p in network.parameters}
     first = torch.zeros(kernel.state_size)
     for field in network.states:

@@ -20,9 +20,10 @@ from .contents import Contents, contents, embedded, multiply_adds
 from .meaning import Meaning, described
 from .net_script import NET_SCRIPT
 from .page_script import PAGE_SCRIPT
+from .pictures import PICTURES_STYLE, picture_section, pictures
 
 _WHERE = "export.page"
-MOST_INPUTS, MOST_STATES = 12, 8
+MOST_INPUTS = 12
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'wasm-unsafe-eval'"
 """The browser itself refuses whatever the page would ask the network for."""
 _OWN_STYLE = """
@@ -37,7 +38,7 @@ button:focus-visible, textarea:focus-visible, input:focus-visible { outline: 3px
 input[type="range"], input[type="checkbox"] { accent-color: var(--blue); }
 .controls { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: center; margin: 0.5rem 0; }
 .controls label { display: flex; gap: 0.5rem; align-items: center; }
-#note { color: var(--mark); min-height: 1.5em; margin: 0.25rem 0; }
+#note { color: var(--mark); margin: 0.25rem 0; }
 #bars { display: grid; grid-template-columns: fit-content(12rem) 1fr 4.5rem; gap: 0.25rem 0.6rem;
   align-items: center; max-width: 46rem; }
 #bars .row { display: contents; }
@@ -56,7 +57,6 @@ canvas { display: block; width: 100%; }
 .keys { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
 .key i { display: inline-block; width: 1.1rem; height: 0.25rem; margin-right: 0.4rem; vertical-align: middle; }
 .live h2 { margin-top: 1.5rem; }
-.live h3 small { font-weight: normal; color: var(--dim); }
 """
 
 
@@ -102,7 +102,7 @@ def page(
     if path.suffix not in (".html", ".htm"):
         remedy = f"Write {str(path.with_suffix('.html'))!r}."
         raise InputError(phrase(_WHERE, "file", "a name ending in .html", repr(str(file)), remedy))
-    found = contents(_WHERE, model, bits, samples)
+    found = contents(_WHERE, model, bits, samples, probed=True)
     text = page_text(found, meaning or Meaning())
     path.write_text(text, encoding="utf-8")
     code = sum(len(found.emitted.module(way, False).data) for way in ("relaxed", found.portable))
@@ -111,21 +111,22 @@ def page(
 
 def page_text(found: Contents, meaning: Meaning) -> str:
     """The page, every string of the caller's escaped."""
-    network = found.network
-    record = described(meaning, network) | {"drawn": MOST_STATES, "sliders": MOST_INPUTS}
+    network, layout = found.network, found.emitted.kernel.layout
+    drawn = pictures(layout)
+    record = described(meaning, network) | {"pictures": drawn, "sliders": MOST_INPUTS}
     head = together(
         tag("meta", charset="utf-8"),
         Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", meaning.title),
-        tag("style", Html(STYLE + _OWN_STYLE)),
+        tag("style", Html(STYLE + _OWN_STYLE + PICTURES_STYLE)),
     )
     header = tag("header", tag("h1", meaning.title), tag("p", meaning.about, class_="lead") if meaning.about else "")
     parts = [
         _check(),
         *(_text(record) if record["vocabulary"] is not None else _numbers(record, network)),
-        _states(network),
+        picture_section(layout, drawn),
     ]
     foot = tag(
         "footer", f"Ostinato {__version__}. The network runs in this file, which asks for nothing outside of it."
@@ -210,24 +211,6 @@ def _outputs(record: dict[str, Any], title: str) -> Iterator[Html]:
 def _lines(name: str, words: str) -> Html:
     key = tag("div", id=f"{name}-key", class_="keys")
     return together(tag("canvas", id=name, role="img", aria_label=words), key)
-
-
-def _states(network: Network) -> Html:
-    states = network.states
-    if not states:
-        return Html("")
-    figures = [
-        tag(
-            "figure",
-            tag("h3", f"{field.name} ", tag("small", f"{field.width} units, ", tag("span", id=f"state{k}-range"))),
-            tag("canvas", id=f"state{k}", role="img", aria_label=f"The state {field.name}, a column for each step"),
-        )
-        for k, field in enumerate(states[:MOST_STATES])
-    ]
-    more = len(states) - MOST_STATES
-    left_out = f" {more} more are not drawn." if more > 0 else ""
-    lead = f"A line for each unit, a column for each step; blue is negative, orange positive.{left_out}"
-    return tag("section", tag("h2", "States"), tag("p", lead, class_="lead"), tag("div", *figures, class_="pictures"))
 
 
 def _facts(found: Contents) -> list[tuple[str, object]]:

@@ -7,7 +7,7 @@ const MOST_BARS = 12, MOST_LINES = 6, MOST_INPUTS = PAGE.sliders, SHOWN = 120;
 const net = new Net();
 const labelled = PAGE.output !== "numbers";
 let fed = [];      // tokens, or x, of every step since the reset
-let past = [];     // { y, states, mark } of the last steps
+let past = [];     // { x, y, values, mark } of the last steps; values: the numbers of every picture
 let timer = null;
 
 function element(name, attributes, ...inside) {
@@ -26,8 +26,14 @@ function shown(symbol) {
 function feed(x) {
   const y = net.step(x);
   fed.push(x);
-  past.push({ x, y, states: NETWORK.states.map((s) => net.state(s.name)), mark: tokens ? PAGE.vocabulary[x] : "" });
+  past.push({ x, y, values: PAGE.pictures.map(valuesOf), mark: tokens ? PAGE.vocabulary[x] : "" });
   if (past.length > SHOWN) past.shift();
+}
+
+// The numbers of a state, or of a gate after the last step: the step leaves these in the workspace.
+function valuesOf({ kind, at, width }) {
+  const first = kind === "gate" ? net.exports.work.value : net.exports.state.value;
+  return new Float32Array(net.exports.memory.buffer, first + 4 * at, width).slice();
 }
 
 function restart() {
@@ -125,30 +131,37 @@ function drawLines(id, names, values, low, high) {
     element("i", { style: `background: var(${INKS[k]})` }), `${name} ${last ? last[k].toFixed(4) : ""}`)), ...more);
 }
 
-function drawStates() {
-  NETWORK.states.slice(0, PAGE.drawn).forEach((field, k) => {
-    const tall = Math.max(2, Math.min(9, Math.floor(192 / field.width)));
-    const { g, width } = canvas("state" + k, Math.max(12, tall * field.width) + 16);
-    const wide = tokens ? 14 : 5, from = Math.max(0, past.length - Math.floor(width / wide));
-    let most = 1e-6;
-    for (let t = from; t < past.length; t++) for (const v of past[t].states[k]) most = Math.max(most, Math.abs(v));
-    const none = parts(colour("--soft")), less = parts(colour("--blue")), more = parts(colour("--red"));
-    for (let t = from; t < past.length; t++) {
-      past[t].states[k].forEach((v, u) => {
-        const share = Math.sqrt(Math.min(1, Math.abs(v) / most)), end = v < 0 ? less : more;
-        g.fillStyle = `rgb(${none.map((c, i) => Math.round(c + (end[i] - c) * share)).join()})`;
-        g.fillRect((t - from) * wide, u * tall, wide - (tokens ? 1 : 0), tall);
-      });
-    }
-    g.fillStyle = colour("--ink");
-    g.textAlign = "center";
-    const under = tall * field.width + 12;
-    for (let t = from; tokens && t < past.length; t++) {
-      g.fillText(shown(past[t].mark).slice(0, 2), (t - from) * wide + wide / 2, under);
-    }
-    const end = most.toPrecision(3);
-    byId("state" + k + "-range").textContent = past.length ? `from -${end} to ${end}` : "";
-  });
+function signed(v) { return v.toPrecision(3).replace("-", "−"); }
+
+// A heat map: its numbers as an image of a pixel each, which is then drawn at the size that it has on the page.
+function drawPicture(picture, k) {
+  const units = picture.width, tall = Math.max(24, Math.min(units * 9, 128));
+  const { g, width } = canvas("picture" + k, tall + (tokens ? 16 : 0));
+  const wide = tokens ? 14 : width / SHOWN, columns = past.slice(-Math.floor(width / wide + 1e-6));
+  const first = tokens ? 0 : width - columns.length * wide;
+  let most = 1e-6;
+  for (const step of columns) for (const v of step.values[k]) most = Math.max(most, Math.abs(v));
+  const range = picture.range ? picture.range : [-most, most], full = Math.max(...range.map(Math.abs));
+  const none = parts(colour("--soft")), less = parts(colour("--blue")), more = parts(colour("--red"));
+  if (columns.length) {
+    const image = new ImageData(columns.length, units);
+    columns.forEach((step, t) => step.values[k].forEach((v, u) => {
+      // States are seldom near their greatest value: the root keeps the small ones apart. Gates are linear.
+      const size = Math.min(1, Math.abs(v) / full), share = picture.kind === "gate" ? size : Math.sqrt(size);
+      const end = v < 0 ? less : more, at = 4 * (u * columns.length + t);
+      for (let i = 0; i < 3; i++) image.data[at + i] = none[i] + (end[i] - none[i]) * share;
+      image.data[at + 3] = 255;
+    }));
+    const small = element("canvas", { width: columns.length, height: units });
+    small.getContext("2d").putImageData(image, 0, 0);
+    g.imageSmoothingEnabled = units > tall * (window.devicePixelRatio || 1);
+    g.drawImage(small, first, 0, wide * columns.length, tall);
+  }
+  g.fillStyle = colour("--ink");
+  g.textAlign = "center";
+  if (tokens) columns.forEach((step, t) => g.fillText(shown(step.mark).slice(0, 2), (t + 0.5) * wide, tall + 12));
+  const ends = picture.range ? `${range[0]} to ${range[1]}`.replace("-", "−") : `±${signed(most)}`;
+  byId(`picture${k}-range`).textContent = picture.range || columns.length ? `, ${ends}` : "";
 }
 
 function draw() {
@@ -159,7 +172,9 @@ function draw() {
   drawBars();
   if (!labelled) drawLines("outputs", PAGE.labels, past.map((p) => p.y), Infinity, -Infinity);
   if (!tokens) drawLines("signal", PAGE.inputs, past.map((p) => p.x), PAGE.low, PAGE.high);
-  drawStates();
+  document.body.dataset.gates = JSON.stringify(Object.fromEntries(PAGE.pictures.flatMap((p, k) =>
+    (last && p.kind === "gate" ? [[p.full, Array.from(last.values[k])]] : []))));
+  PAGE.pictures.forEach(drawPicture);
 }
 
 // Text.

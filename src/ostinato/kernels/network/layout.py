@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from ...cells.gates import named_gates
 from ...cells.operations import COMPARISONS
+from ...cells.value import Value
 from ...network import (
     Columns,
     Concatenate,
@@ -28,6 +30,7 @@ from ...network import (
 )
 from ..emit.packing import vectors
 from ..planning.cell_program import program
+from ..planning.operands import Location
 from ..planning.step_schedule import StepSchedule
 
 CHAINS = 8
@@ -98,6 +101,24 @@ class Segments:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """The value of a gate, which a step leaves in the workspace.
+
+    name       "rnn.0.i": the place of its node and its own name
+    node       index of the node
+    operation  its activation, "sigmoid"
+    column     its first column in a line of the workspace
+    width      numbers for each row
+    """
+
+    name: str
+    node: int
+    operation: str
+    column: int
+    width: int
+
+
+@dataclass(frozen=True)
 class RecurrentLayout:
     """What the kernel of a `Recurrent` node has beside its states and its value.
 
@@ -107,6 +128,7 @@ class RecurrentLayout:
     following state's number → column of its next value in the workspace, where the old one is still read
     spill     column of the first spilled value; each takes `units` columns
     means     column of the first mean
+    probes    (stage, width) of a loop → the gates that it stores beside what the step needs
     """
 
     step: StepSchedule
@@ -118,13 +140,18 @@ class RecurrentLayout:
     spill: int
     units: int
     means: int
+    probes: dict[tuple[int, str], list[tuple[Value, Location]]]
 
 
 class NetworkLayout:
-    """The columns of one network for one number of lanes."""
+    """The columns of one network for one number of lanes.
 
-    def __init__(self, network: Network, lanes: int):
-        self.network, self.lanes = network, lanes
+    probed  whether a step keeps the values of gates, `probes`, in columns of their own
+    """
+
+    def __init__(self, network: Network, lanes: int, probed: bool = False):
+        self.network, self.lanes, self.probed = network, lanes, probed
+        self.probes: list[Probe] = []
         self.weights, self.work, self.state = Segments(lanes), Segments(lanes), Segments(lanes)
         self.states = self._state_columns()
         self.vectors: dict[str, int] = {}
@@ -251,4 +278,21 @@ class NetworkLayout:
             spill=self.work.take(step.spill_count * units),
             units=units,
             means=self.work.take(step.mean_count),
+            probes=self._probes(k, node, step) if self.probed else {},
         )
+
+    def _probes(
+        self, k: int, node: Recurrent, step: StepSchedule
+    ) -> dict[tuple[int, str], list[tuple[Value, Location]]]:
+        """The gates of a node, by the loop that computes them; those with one number for all units are left out."""
+        found: dict[tuple[int, str], list[tuple[Value, Location]]] = {}
+        for gate, v in named_gates(program(node.cell).trace)[1].items():
+            letter = step.widths[v.id]
+            loop = (step.stage[v.id], letter)
+            if letter == "1" or v.op in COMPARISONS or loop not in step.loops_at:
+                continue
+            width = node.cell.width(letter, *node.sizes)
+            probe = Probe(f"{node.place}.{gate}", k, v.op, self.work.take(width), width)
+            self.probes.append(probe)
+            found.setdefault(loop, []).append((v, Location("probe", index=probe.column, width=letter)))
+        return found

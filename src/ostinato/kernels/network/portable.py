@@ -47,12 +47,15 @@ class PortableKernel:
     work     `work_size` numbers, undefined before and after
     weights  `kernels.network.pack.pack(layout, values)`
     x, y     one row's input [C], or one int64 token, and its output [O]
+
+    With `probed`, a step leaves the values of the gates in the workspace, where `layout.probes` says; all other bits
+    are the same.
     """
 
-    def __init__(self, network: Network, shape: Shape):
+    def __init__(self, network: Network, shape: Shape, probed: bool = False):
         self.network, self.shape = network, shape
         self.scalar = str(network.dtype).removeprefix("torch.")
-        self.layout = NetworkLayout(network, shape.lanes)
+        self.layout = NetworkLayout(network, shape.lanes, probed)
 
     @property
     def state_size(self) -> int:

@@ -125,7 +125,9 @@ class RecurrentEmitter:
         self, p: FusedLoop, nodes: set[int], row: Int, place: tuple[Int, int, int], products: dict[int, Ptr]
     ) -> None:
         memory = StepMemory(self, row, place, products)
-        PointwiseEmitter(self.own.step, self.code.lanes, memory).emit_stores(p.stores, nodes)
+        # The gates come last, so that the code before them is the same with and without them.
+        stores = [*p.stores, *self.own.probes.get((p.stage, p.width), [])]
+        PointwiseEmitter(self.own.step, self.code.lanes, memory).emit_stores(stores, nodes)
 
     def _means(self, means: list[Value]) -> None:
         """Means over the units of every row; a standard deviation is a second sum, after the mean."""
@@ -200,6 +202,8 @@ class StepMemory:
             return self.emitter.output.line(line).at(self.u)
         if s.kind == "spill":
             return frame.work(own.spill + s.index * own.units, own.units).line(line).at(self.u)
+        if s.kind == "probe":
+            return frame.work(s.index, self.emitter.size[s.width]).line(line).at(self.u)
         assert s.kind == "param", s
         return frame.vector(own.vectors[s.name]).at(self.u)
 
