@@ -32,11 +32,15 @@ class StateField:
 
 @dataclass(frozen=True)
 class Network:
-    """nodes[0] is the `Input`; `output` is the index of the node whose value the network returns."""
+    """nodes[0] is the `Input`; `output` is the index of the node whose value the network returns.
+
+    last  whether the model's result has no axis of time: it is the value after the last step
+    """
 
     nodes: tuple[Node, ...]
     output: int
     dtype: torch.dtype
+    last: bool = False
 
     @property
     def input(self) -> Input:

@@ -10,9 +10,10 @@ import torch
 import ostinato
 from export.chips.compiled_source import compiled, initial, kernel_of, packed, run, source_of, tool
 from ostinato.cells import catalogue
-from ostinato.errors import InputError
 from ostinato.export.c99 import c_source
+from ostinato.kernels.network.portable import PortableKernel, Shape
 from ostinato.network import Input, LayerNorm, Network
+from ostinato.streaming.choose import run_whole
 from ostinato.streaming.read import read
 from ostinato.streaming.streams import Stream
 from streaming.drawn import drawn_input, drawn_network
@@ -200,7 +201,10 @@ void net_run(void *state, void *work, const float *x, float *y, int64_t steps)
     assert torch.equal(y, Stream(network, 1).push(x)[:, 0])
 
 
-def test_a_network_of_two_directions_is_refused():
+def test_a_network_of_two_directions_is_a_function_of_whole_sequences(tmp_path):
     network = read(ostinato.GRU(3, 4, bidirectional=True), whole=True)
-    with pytest.raises(InputError, match="c_source: the network must be one that runs step by step, got one of two"):
-        c_source(kernel_of(network), None, "net")
+    kernel, x, y = PortableKernel(network, Shape(1, 1, 64)), torch.randn(6, 3), torch.empty(6, 8)
+    library = compiled(c_source(kernel, packed(kernel), "net"), tmp_path, ["-O2"])
+    tensors = initial(kernel), torch.full((kernel.work_of(6),), torch.nan), x, y
+    library.net_sequence(*(ctypes.c_void_p(t.data_ptr()) for t in tensors), ctypes.c_int64(6))
+    assert torch.equal(y, run_whole(network, x))

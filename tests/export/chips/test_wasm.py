@@ -294,10 +294,13 @@ def test_what_cannot_be_exported_is_refused(tmp_path, monkeypatch):
         export.wasm(layer, path, bits="sane")
     with pytest.raises(InputError, match="in float32, got torch.float64.*float\\(\\)"):
         export.wasm(ostinato.LSTM(2, 8).double(), path)
+    two = ostinato.LSTM(2, 8, bidirectional=True)
     with pytest.raises(InputError, match="one-directional"):
-        export.wasm(ostinato.LSTM(2, 8, bidirectional=True), path)
+        export.page(two, tmp_path / "net.html")
     with pytest.raises(InputError, match="of one direction"):
-        export.wasm(read(ostinato.LSTM(2, 8, bidirectional=True), whole=True), path)
+        export.page(read(two, whole=True), tmp_path / "net.html")
+    with pytest.raises(ShapeError, match="T at least 1, got \\[0, 2\\]"):
+        export.wasm(two, path, samples=torch.zeros(0, 2))
     with pytest.raises(InputError, match="a tensor \\[T, 2\\], got torch.int64"):
         export.wasm(layer, path, samples=torch.zeros(4, 2, dtype=torch.int64))
     with pytest.raises(InputError, match="a tensor \\[T, 2\\], got list"):
@@ -308,4 +311,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path, monkeypatch):
     assert contents_module.ReferenceRunner is ReferenceRunner
     with pytest.raises(NoKernelsError, match="one that compiles kernels"):
         export.wasm(layer, path)
+    monkeypatch.setattr(contents_module.backends, "compiled", lambda x: False)
+    with pytest.raises(NoKernelsError, match="one that compiles kernels"):
+        export.wasm(two, path)
     assert not path.exists()

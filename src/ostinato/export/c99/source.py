@@ -8,14 +8,13 @@ from llvmlite import ir
 from torch import Tensor
 
 from ..._version import __version__
-from ...errors import InputError, phrase
-from ...kernels.network.portable import ARGUMENTS, PortableKernel
+from ...kernels.network.portable import PortableKernel
 from .context import CFunction, Context, known_arguments
 from .expressions import literal
 from .functions import FunctionText
 from .helpers import END, GUARDS, fill, helpers
 
-_STEP = "network"
+_MODULE = "network"
 _NUMBER = {"float32": "float", "float64": "double"}
 
 
@@ -23,27 +22,24 @@ def c_source(kernel: PortableKernel, packed: Tensor | None, prefix: str, entry: 
     """The text of PREFIX.c, which defines one function and includes two headers of the compiler itself.
 
     With the weights in the file, void PREFIX_step(void *state, void *work, const float *x, float *y); without them, it
-    has a third argument `const float *weights`. x is `const int64_t *` for tokens; a float64 network has double.
+    has a third argument `const float *weights`. x is `const int64_t *` for tokens; a float64 network has double. For a
+    network that runs on whole sequences it is PREFIX_sequence, with a last argument `int64_t steps`, or `int32_t` where
+    addresses have 32 bits, of at least 1; its kernel must have one register, so that tiles have one step.
 
     packed  the weights, as `kernels.network.pack.pack` lays them out; None where the caller passes them
     prefix  a name in C; every name in the file begins with it
-    entry   C functions that the file defines instead of PREFIX_step; they call PREFIX_kernel_step, which has the same
-            arguments and is static, and may read PREFIX_weights, where the network has any
+    entry   C functions that the file defines instead of PREFIX_step; they call PREFIX_kernel_step, or
+            PREFIX_kernel_sequence, which has the same arguments and is static, and may read PREFIX_weights, where the
+            network has any
 
-    Raises InputError for a network that runs on whole sequences, and where the code has an instruction without a C
-    text; an operation of the user's own may.
+    Raises InputError where the code has an instruction without a C text; an operation of the user's own may.
     """
-    if kernel.network.whole:
-        remedy = "A layer that reads from the end has no step; ostinato.export.onnx writes such models."
-        raise InputError(
-            phrase("c_source", "the network", "one that runs step by step", "one of two directions", remedy)
-        )
-    module = kernel.module(_STEP, called_math=True)
+    module = kernel.module(_MODULE, called_math=True)
     functions = _translate(module, kernel, prefix)
     step, own = functions[-1], packed is not None
     called = {name for f in functions for name in f.helpers}
-    reads_weights = ARGUMENTS.index("weights") in step.arguments
-    signature = _signature(kernel, f"{prefix}_step" if entry is None else f"{prefix}_kernel_step", own)
+    reads_weights = kernel.arguments.index("weights") in step.arguments
+    signature = _signature(kernel, f"{prefix}_{'' if entry is None else 'kernel_'}{kernel.function}", own)
     parts = [
         _head(kernel, prefix, own),
         f"{signature};\n" if entry is None else "",
@@ -72,10 +68,14 @@ def _translate(module: ir.Module, kernel: PortableKernel, prefix: str) -> list[C
 
 def _head(kernel: PortableKernel, prefix: str, has_weights: bool) -> str:
     network, layout = kernel.network, kernel.layout
+    what, size = "one step", f"{kernel.work_size} numbers"
+    if network.whole:
+        what = "whole sequences"
+        size = f"{kernel.layout.work.size} numbers for each step and {kernel.layout.lanes} more"
     states = [f"{f.name.replace('*/', '* /')} at {layout.states[f.name]}, {f.width}" for f in network.states]
     number = _NUMBER[kernel.scalar]
     lines = [
-        f"{prefix}.c: one step of a recurrent network. Written by Ostinato {__version__}.",
+        f"{prefix}.c: {what} of a recurrent network. Written by Ostinato {__version__}.",
         "",
         "The results have the bits of ostinato.stream, at every level of optimisation. Each operation rounds once, in"
         " the order of this text; what could change that is refused below. The exceptions: the sign of a NaN, and"
@@ -83,7 +83,7 @@ def _head(kernel: PortableKernel, prefix: str, has_weights: bool) -> str:
         "",
         f"state: {kernel.state_size} numbers ({number}). "
         + ("; ".join(states) + " numbers each." if len(states) > 1 else "".join(s + " numbers." for s in states)),
-        f"work: {kernel.work_size} numbers, undefined before and after a call.",
+        f"work: {size}, undefined before and after a call.",
     ]
     if has_weights:
         lines.append(
@@ -117,7 +117,8 @@ def _public(kernel: PortableKernel, has_weights: bool) -> dict[str, str]:
     number = _NUMBER[kernel.scalar]
     x = number if kernel.network.input.tokens is None else "int64_t"
     weights = {} if has_weights else {"weights": f"const {number} *"}
-    return {"state": "void *", "work": "void *", **weights, "x": f"const {x} *", "y": f"{number} *"}
+    steps = {"steps": f"int{kernel.shape.bits}_t "} if kernel.network.whole else {}
+    return {"state": "void *", "work": "void *", **weights, "x": f"const {x} *", "y": f"{number} *", **steps}
 
 
 def _signature(kernel: PortableKernel, name: str, has_weights: bool) -> str:
@@ -127,7 +128,7 @@ def _signature(kernel: PortableKernel, name: str, has_weights: bool) -> str:
 
 def _step(kernel: PortableKernel, prefix: str, step: CFunction, has_weights: bool, signature: str) -> str:
     """The function that is called from elsewhere; the translated one has no arguments that the network does not use."""
-    used = [ARGUMENTS[place] for place in step.arguments]
+    used = [kernel.arguments[place] for place in step.arguments]
     arguments = ", ".join(f"{prefix}_weights" if n == "weights" and has_weights else n for n in used)
     unused = "".join(f"    (void){name};\n" for name in _public(kernel, has_weights) if name not in used)
-    return f"{signature}\n{{\n{unused}    {prefix}_{_STEP}_step({arguments});\n}}\n"
+    return f"{signature}\n{{\n{unused}    {prefix}_{_MODULE}_{kernel.function}({arguments});\n}}\n"

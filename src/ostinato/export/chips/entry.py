@@ -1,4 +1,4 @@
-"""The functions of an object around the network's own step: step, run and reset, with the weights as constants."""
+"""The functions of an object around the network's own: step, run and reset, or run alone; weights are constants."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from ...kernels.system.object_code import FRAMES
 from ...kernels.system.openmp import emit_flush_mode, emit_restore_mode
 from ...kernels.system.target import Target
+from .header import BAD_STEPS
 from .plan import BLOB_HEADER, Plan
 
 PTR, I32, I64, BYTE = ir.PointerType(), ir.IntType(32), ir.IntType(64), ir.IntType(8)
@@ -20,7 +21,7 @@ _FLUSH_ARM32 = 1 << 24
 
 
 class Entry:
-    """Adds NAME_step, NAME_run and NAME_reset to the module of a network.
+    """Adds NAME_step, NAME_run and NAME_reset to the module of a network; NAME_run to that of whole sequences.
 
     With a blob every function has its address as an argument. In it, the initial states [S] lie before the weights.
     """
@@ -30,12 +31,12 @@ class Entry:
         self.packed = None if plan.blob else plan.packed
         name, chip = self.name, self.chip
         self.module = self.kernel.module(f"{name}_kernel")
-        self.step: ir.Function = self.module.globals[f"{name}_kernel_step"]
+        self.step: ir.Function = self.module.globals[f"{name}_kernel_{self.kernel.function}"]
         self.step.linkage = "internal"
         self.word = ir.IntType(chip.bits)
         self.number = ir.FloatType() if self.kernel.scalar == "float32" else ir.DoubleType()
         self.blob = plan.blob
-        self.tokens = plan.network.input.tokens
+        self.tokens, self.max_steps = plan.network.input.tokens, plan.max_steps
 
     def text(self) -> str:
         """The module with all functions."""
@@ -44,9 +45,13 @@ class Entry:
         if self.weights is not None:
             _, b = self._function("constants", PTR, [])
             b.ret(self.weights)
-        self._reset()
-        self._run()
-        self._step()
+        reset = self._reset()
+        if self.max_steps is None:
+            self._run()
+            self._step()
+        else:
+            reset.linkage = "internal"
+            self._entry("run", self.step, [self.word], reset)
         for function in self.module.functions:
             if not function.is_declaration:
                 # Windows' probe of large frames is a function of its C library.
@@ -95,7 +100,7 @@ class Entry:
         b.branch(head)
         b.position_at_end(after)
 
-    def _reset(self) -> None:
+    def _reset(self) -> ir.Function:
         """void NAME_reset(state[, weights])"""
         function, b = self._function("reset", ir.VoidType(), [PTR, PTR] if self.blob else [PTR])
         bits = ir.IntType(8 * self.first.dtype.itemsize)
@@ -115,6 +120,7 @@ class Entry:
 
         self._loop(b, ir.Constant(self.word, len(self.first)), put)
         b.ret_void()
+        return function
 
     def _run(self) -> None:
         """NAME_steps(state, work, weights, x, y, steps), and NAME_run around it, which sets the mode of floats."""
@@ -138,29 +144,44 @@ class Entry:
     def _step(self) -> None:
         self._entry("step", self.step, [])
 
-    def _entry(self, name: str, body: ir.Function, more: list[Any]) -> None:
-        """NAME_step or NAME_run: checks tokens, flushes subnormal numbers where the machine can, calls `body`."""
+    def _entry(self, name: str, body: ir.Function, more: list[Any], reset: ir.Function | None = None) -> None:
+        """NAME_step or NAME_run: checks tokens, flushes subnormal numbers where the machine can, calls `body`.
+
+        reset  for whole sequences: what sets the initial states first. The number of steps is checked too
+        """
         arguments = [PTR, PTR, *([PTR] if self.blob else []), PTR, PTR, *more]
-        result = ir.VoidType() if self.tokens is None else I32
+        result = ir.VoidType() if self.tokens is None and reset is None else I32
         function, b = self._function(name, result, arguments)
         state, work, *rest = function.args
+        memory = [state]
         if self.blob:
             base, *rest = rest
+            memory.append(base)
             before = BLOB_HEADER + len(self.first) * self.first.dtype.itemsize
             weights = self._at(b, base, ir.Constant(self.word, before), BYTE)
         else:
             weights = self.weights
         x, y, *count = rest
+        if reset is not None:
+            self._check_steps(b, count[0])
         if self.tokens is not None:
             self._check_tokens(b, x, count[0] if count else ir.Constant(self.word, 1))
+        if reset is not None:
+            b.call(reset, memory)
         body.attributes.add("noinline")
         saved = self._flush(b)
         b.call(body, [state, work, weights, x, y, *count])
         self._restore(b, saved)
-        if self.tokens is None:
-            b.ret_void()
-        else:
+        if result is I32:
             b.ret(ir.Constant(I32, 0))
+        else:
+            b.ret_void()
+
+    def _check_steps(self, b: ir.IRBuilder, steps: Any) -> None:
+        """Returns BAD_STEPS for none, and for more than the workspace has room for."""
+        past = b.icmp_unsigned(">=", b.sub(steps, ir.Constant(self.word, 1)), ir.Constant(self.word, self.max_steps))
+        with b.if_then(past):
+            b.ret(ir.Constant(I32, BAD_STEPS))
 
     def _check_tokens(self, b: ir.IRBuilder, x: Any, steps: Any) -> None:
         """Returns 1, before anything has changed, where a token is not one of the table."""

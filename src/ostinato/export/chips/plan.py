@@ -21,6 +21,7 @@ from ...kernels.network.pack import pack
 from ...kernels.network.portable import PortableKernel, Shape
 from ...kernels.system.target import host
 from ...network import Convolution, Linear, Network, Recurrent
+from ...streaming.choose import run_whole
 from ...streaming.read import read
 from ...streaming.streams import Stream
 from .chip import WHERE, Chip
@@ -31,16 +32,17 @@ BLOB_HEADER = 128
 BLOB_MAGIC, STATE_MAGIC = b"OSTBLOB\0", b"OSTROW\0\0"
 SAVED_HEADER = 48
 STEPS = 16
-"""Steps of the self-test without samples."""
+"""Steps of the self-test without samples, at most."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """One network for one machine. The model's parameters are read where they are needed first, after all refusals.
 
-    blob     whether the weights are a file of their own
-    source   whether the code is C, which has no vectors
-    samples  inputs of the self-test as the caller gave them, or None
+    blob       whether the weights are a file of their own
+    source     whether the code is C, which has no vectors
+    samples    inputs of the self-test as the caller gave them, or None
+    max_steps  the longest sequence of a network that runs on whole sequences; None for one that runs step by step
     """
 
     network: Network
@@ -49,16 +51,24 @@ class Plan:
     blob: bool
     source: bool = False
     samples: Any = None
+    max_steps: int | None = None
 
     @cached_property
     def x(self) -> Tensor:
         """Inputs [T, C] or int64 [T] of the self-test."""
-        return _default_samples(self.network) if self.samples is None else _given_samples(self.network, self.samples)
+        if self.samples is None:
+            return _default_samples(self.network, min(STEPS, self.max_steps or STEPS))
+        x = _given_samples(self.network, self.samples)
+        if self.max_steps is not None and len(x) > self.max_steps:
+            remedy = "Give fewer, or a larger max_steps."
+            raise ShapeError(phrase(WHERE, "samples", f"of at most {self.max_steps} steps", len(x), remedy))
+        return x
 
     @cached_property
     def y(self) -> Tensor:
-        """The stream's outputs [T, O] for them, whose bits the self-test expects."""
-        y: Tensor = Stream(self.network).push(self.x)
+        """The outputs [T, O] in Python for them, whose bits the self-test expects; [1, O] for a run's only answer."""
+        y: Tensor = run_whole(self.network, self.x) if self.network.whole else Stream(self.network).push(self.x)
+        y = y[-1:] if self.one_answer else y
         if not bool(torch.isfinite(y).all()):
             remedy = "The sign of a NaN differs between machines; give samples whose outputs are numbers."
             raise InputError(phrase(WHERE, "the outputs for samples", "finite", "inf or NaN", remedy))
@@ -72,9 +82,10 @@ class Plan:
     @cached_property
     def kernel(self) -> PortableKernel:
         chip, scalar = self.chip, str(self.network.dtype).removeprefix("torch.")
-        if self.source:
-            return PortableKernel(self.network, Shape(1, 32, chip.bits))
-        return PortableKernel(self.network, Shape(chip.lanes_of(scalar), chip.registers, chip.bits))
+        lanes, registers = (1, 32) if self.source else (chip.lanes_of(scalar), chip.registers)
+        if self.network.whole and lanes == 1:
+            registers = 1  # Tiles of several steps read weights less often, but code would be up to twice as long.
+        return PortableKernel(self.network, Shape(lanes, registers, chip.bits))
 
     @cached_property
     def packed(self) -> Tensor:
@@ -89,6 +100,11 @@ class Plan:
             at = self.kernel.layout.states[field.name]
             found[at : at + field.width] = field.fill if field.initial is None else self.values[field.initial.name]
         return found
+
+    @property
+    def one_answer(self) -> bool:
+        """Whether a run of a whole sequence has one output [O] and not one for each step."""
+        return self.network.whole and self.network.last
 
     @property
     def itemsize(self) -> int:
@@ -110,7 +126,7 @@ class Plan:
 
     @property
     def work_bytes(self) -> int:
-        return max(self.kernel.work_size, 1) * self.itemsize
+        return max(self.kernel.work_of(self.max_steps or 1), 1) * self.itemsize
 
     @property
     def saved_bytes(self) -> int:
@@ -164,23 +180,48 @@ class Plan:
         return (head + self.placed + self.identity).ljust(BLOB_HEADER, b"\0") + numbers
 
 
-def plan(model: nn.Module | Stream | Network, chip: Chip, name: str, *, blob: bool, source: bool, samples: Any) -> Plan:
-    """Reads the model. Raises InputError where it cannot run step by step, or not on the machine."""
-    network = model.network if isinstance(model, Stream) else model if isinstance(model, Network) else read(model)
+def plan(
+    model: nn.Module | Stream | Network,
+    chip: Chip,
+    name: str,
+    *,
+    blob: bool,
+    source: bool,
+    samples: Any,
+    max_steps: int | None,
+) -> Plan:
+    """Reads the model. Raises InputError where it cannot be exported, or not run on the machine."""
+    if isinstance(model, Stream | Network):
+        network = model.network if isinstance(model, Stream) else model
+    else:
+        network = read(model, whole=True)
     host()  # raises NoKernelsError: without kernels this machine does not know the bits
     if network.dtype is torch.float64 and not chip.float64:
         remedy = "Convert the model with model.float(), or choose a machine that has one."
         received = f"float64 for {chip.name}, which has no fused multiply-add of this type"
         raise InputError(phrase(WHERE, "the model's type", "float32", received, remedy))
-    return Plan(network, chip, name, blob, source, samples)
+    _check_steps(network, max_steps)
+    return Plan(network, chip, name, blob, source, samples, max_steps)
 
 
-def _default_samples(network: Network) -> Tensor:
+def _check_steps(network: Network, max_steps: int | None) -> None:
+    """Refuses a limit of steps where there is none, and a network of two directions without one."""
+    if not network.whole:
+        if max_steps is not None:
+            remedy = "Leave it out: this network runs step by step, any number of them."
+            raise InputError(phrase(WHERE, "max_steps", "None", repr(max_steps), remedy))
+    elif not isinstance(max_steps, int) or isinstance(max_steps, bool) or max_steps < 1:
+        received = f"{max_steps!r} for a network that reads from the end too"
+        remedy = "Write max_steps=100: the workspace has room for so many steps."
+        raise InputError(phrase(WHERE, "max_steps", "a whole number of at least 1", received, remedy))
+
+
+def _default_samples(network: Network, steps: int) -> Tensor:
     """Drawn inputs: normal numbers, or tokens."""
     generator = torch.Generator().manual_seed(0)
     if network.input.tokens is not None:
-        return torch.randint(0, network.input.tokens, (STEPS,), generator=generator)
-    return torch.randn(STEPS, network.input.width, generator=generator, dtype=torch.float64).to(network.dtype)
+        return torch.randint(0, network.input.tokens, (steps,), generator=generator)
+    return torch.randn(steps, network.input.width, generator=generator, dtype=torch.float64).to(network.dtype)
 
 
 def _given_samples(network: Network, samples: Any) -> Tensor:

@@ -22,7 +22,7 @@ class CFiles:
     dtype: str
     """ "float32" or "float64"."""
     code: int | None
-    """Machine code of step, run and reset; None for source, whose compiler decides."""
+    """Machine code of the functions that run the network; None for source, whose compiler decides."""
     weights: int
     """Weights, in constants or in a file of their own."""
     selftest: int
@@ -35,6 +35,8 @@ class CFiles:
     """The deepest chain of frames, at most; None for source."""
     saved: int
     """A saved state."""
+    max_steps: int | None
+    """Steps of a run at most, for which the workspace has room; None for a network that runs step by step."""
     multiply_adds: int
     """Multiply-adds of the products of one step."""
     states: dict[str, int]
@@ -57,6 +59,8 @@ class CFiles:
         lines += [
             f"  {name:10}" + (f"{size:>12,} bytes" if size is not None else "  the compiler's") for name, size in rows
         ]
+        if self.max_steps is not None:
+            lines.append(f"  a run takes whole sequences of at most {self.max_steps:,} steps")
         lines.append(f"  a step has {self.multiply_adds:,} multiply-adds")
         return "\n".join([*lines, f"  {self.link}"])
 

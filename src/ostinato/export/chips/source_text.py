@@ -1,4 +1,4 @@
-"""NAME.c: the network as one file of C99, with step, run and reset, for every machine that has a compiler."""
+"""NAME.c: the network as one file of C99, with the same functions, for every machine that has a compiler."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ ${run}
 ${check_all}    for (size_t t = 0; t < steps; t++, x += ${N}_INPUT, y += ${N}_OUTPUT)
         ${n}_kernel_step(state, work${weights}, x, y);
 ${done}}
+"""
+_WHOLE = """
+#include "${n}.h"
+${first}
+${run}
+{
+    if (steps < 1 || steps > ${N}_MAX_STEPS) return ${N}_BAD_STEPS;
+${check_all}${set}    ${n}_kernel_sequence(state, work${weights}, x, y, (${index})steps);
+    return ${N}_OK;
+}
 """
 _CONSTANTS = """
 /* What the self-test sums. */
@@ -58,9 +68,10 @@ def source(plan: Plan) -> str:
         "check_all": "    for (size_t t = 0; t < steps; t++)\n        " + refuse.replace("{}", "t")
         if tokens is not None
         else "",
+        "index": f"int{plan.chip.bits}_t",
         "done": f"    return {N}_OK;\n" if tokens is not None else "",
     }
-    entry = Template(_ENTRY + ("" if plan.blob else _CONSTANTS)).substitute(fields)
+    entry = Template((_WHOLE if plan.network.whole else _ENTRY) + ("" if plan.blob else _CONSTANTS)).substitute(fields)
     return c_source(plan.kernel, None if plan.blob else plan.packed, n, entry)
 
 

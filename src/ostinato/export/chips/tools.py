@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from . import tools_text as text
-from .header import CODES, input_type, real, signatures
+from .header import codes, input_type, real, signatures
 from .plan import BLOB_HEADER, BLOB_MAGIC, SAVED_HEADER, STATE_MAGIC, Plan
 
 _PLACED_AT, _IDENTITY_AT = 24, 56
@@ -35,7 +35,14 @@ def tools(plan: Plan) -> str:
     """The text of NAME_tools.c."""
     fields = _fields(plan)
     fields["sum_of_weights"] = "" if plan.blob or not len(plan.packed) else Template(text.SUM).substitute(fields)
-    parts = [text.OPENING, text.BLOB if plan.blob else "", text.STATE, text.SELFTEST]
+    fields["samples"] = Template(text.SEQUENCE if plan.network.whole else text.STEPS).substitute(fields)
+    if plan.network.whole:
+        # Compilers warn of functions that are not called.
+        own = [text.GET, text.DIFFER, text.CHECKSUM, text.CHECKSUM_OF, text.IDENTITY, text.BLOB]
+        parts = [text.OPENING, *(own if plan.blob else [text.PUT, text.CHECKSUM]), text.SELFTEST]
+    else:
+        general = [text.OPENING, text.PUT, text.GET, text.DIFFER, text.CHECKSUM, text.CHECKSUM_OF, text.IDENTITY]
+        parts = [*general, text.BLOB if plan.blob else "", text.STATE, text.SELFTEST]
     return Template("".join(parts)).substitute(fields)
 
 
@@ -92,8 +99,9 @@ def _fields(plan: Plan) -> dict[str, str]:
         "step": step if tokens is None else f"if ({step} != {N}_OK) return {N}_BAD_TOKEN",
         "info_text": f"{n}: Ostinato network for {plan.chip.name}, {real(plan)}, input {what}, output {plan.outputs} "
         f"numbers, {plan.identity.hex()[:16]}",
-        "codes": str(len(CODES)),
-        "reasons": "\n".join(f'        "{n}: {says}",' for _, says in CODES),
+        "y_size": f"{N}_{'SELFTEST_' if plan.network.whole else ''}OUTPUT",
+        "codes": str(len(codes(plan))),
+        "reasons": "\n".join(f'        "{n}: {says}",' for _, says in codes(plan)),
     }
 
 

@@ -14,11 +14,17 @@ typedef ${word} word; /* the bits of a real */
 typedef union { real number; word bits; } both;
 
 /* Numbers are written with the lowest byte first, whatever the machine does. */
+"""
+
+PUT = """\
 static void put(unsigned char *to, uint64_t value, unsigned bytes)
 {
     for (unsigned k = 0; k < bytes; k++) to[k] = (unsigned char)(value >> (8u * k));
 }
 
+"""
+
+GET = """\
 static uint64_t get(const unsigned char *from, unsigned bytes)
 {
     uint64_t value = 0;
@@ -26,6 +32,9 @@ static uint64_t get(const unsigned char *from, unsigned bytes)
     return value;
 }
 
+"""
+
+DIFFER = """\
 static int differ(const unsigned char *a, const unsigned char *b, unsigned bytes)
 {
     for (unsigned k = 0; k < bytes; k++)
@@ -33,6 +42,9 @@ static int differ(const unsigned char *a, const unsigned char *b, unsigned bytes
     return 0;
 }
 
+"""
+
+CHECKSUM = """\
 /* CRC-32 as in zlib, begun with all bits set and ended by ~. */
 static uint32_t checksum(uint32_t rest, const unsigned char *data, size_t bytes)
 {
@@ -43,11 +55,17 @@ static uint32_t checksum(uint32_t rest, const unsigned char *data, size_t bytes)
     return rest;
 }
 
+"""
+
+CHECKSUM_OF = """\
 static uint32_t checksum_of(const unsigned char *data, size_t bytes)
 {
     return ~checksum(0xffffffffu, data, bytes);
 }
 
+"""
+
+IDENTITY = """\
 /* SHA-256 of the equations, the sizes and the weights. */
 static const unsigned char identity[32] = {
 ${identity}
@@ -141,7 +159,7 @@ ${load}
 """
 
 SELFTEST = """
-/* Inputs of ${steps} steps, and the bits of the outputs that ostinato.stream gave for them. */
+/* Inputs of ${steps} steps, and the bits of the outputs in Python for them. */
 ${inputs}
 static const word expected[${outputs_size}] = {
 ${outputs}
@@ -151,16 +169,7 @@ ${selftest}
 {
     int result = ${N}_OK;
 ${check_weights}
-    ${n}_reset(state${given});
-    for (uint32_t t = 0; t < ${steps}u; t++) {
-        ${step};
-        for (uint32_t k = 0; k < ${N}_OUTPUT; k++) {
-            both value;
-            value.number = y[k];
-            if (value.bits != expected[t * ${N}_OUTPUT + k]) result = ${N}_OTHER_BITS;
-        }
-    }
-    ${n}_reset(state${given});
+${samples}
     return result;
 }
 
@@ -178,6 +187,29 @@ ${reasons}
 }
 """
 
+STEPS = """\
+    ${n}_reset(state${given});
+    for (uint32_t t = 0; t < ${steps}u; t++) {
+        ${step};
+        for (uint32_t k = 0; k < ${N}_OUTPUT; k++) {
+            both value;
+            value.number = y[k];
+            if (value.bits != expected[t * ${N}_OUTPUT + k]) result = ${N}_OTHER_BITS;
+        }
+    }
+    ${n}_reset(state${given});"""
+
+SEQUENCE = """\
+    {
+        int ran = ${n}_run(state, work${given}, INPUTS, y, ${steps}u);
+        if (ran != ${N}_OK) return ran;
+    }
+    for (uint32_t k = 0; k < ${N}_SELFTEST_OUTPUT; k++) {
+        both value;
+        value.number = y[k];
+        if (value.bits != expected[k]) result = ${N}_OTHER_BITS;
+    }"""
+
 TEST = """\
 /* Runs the self-test of ${n} and prints its result. */
 #include <stdio.h>
@@ -186,7 +218,7 @@ ${includes}
 
 static union { ${real} aligned; unsigned char bytes[${N}_STATE_BYTES]; } state;
 static union { ${real} aligned; unsigned char bytes[${N}_WORK_BYTES]; } work;
-static ${real} y[${N}_OUTPUT];
+static ${real} y[${y_size}];
 
 int main(${arguments})
 {

@@ -40,29 +40,34 @@ def c(
     name: str = "net",
     weights: str = "const",
     samples: Any = None,
+    max_steps: int | None = None,
 ) -> CFiles:
     """Writes `model` for another machine: C functions that give, step by step, the bits of `ostinato.stream(model)`.
 
-    model    what `ostinato.stream` takes, or the stream of one; the weights are the model's present ones
-    folder   gets NAME.h, NAME.o or NAME.c, NAME_tools.c, NAME_test.c, NAME.json, README.txt; made where it is not there
-    target   a name of `CHIPS`, as "cortex-m4" or "aarch64", or a `Chip` that `chip` made, as with flash and ram
-    triple   instead of it, LLVM's name of any other machine
-    form     "object": machine code, for which nothing is compiled but what calls it; "source": one file of C99
-    name     begins all names in C
-    weights  "const": constants of the code; "blob": a file NAME.weights that the caller loads, which is checked, and
-             can be exchanged for one of the same network with other weights
-    samples  inputs of the self-test, [T, C] or int64 [T] for tokens; 16 drawn ones without
+    model      what `ostinato.stream` takes, or the stream of one; or such a model with layers of two directions, which
+               runs on whole sequences alone. The weights are the model's present ones
+    folder     gets NAME.h, NAME.o or NAME.c, NAME_tools.c, NAME_test.c, NAME.json, README.txt; made where it is not
+               there
+    target     a name of `CHIPS`, as "cortex-m4" or "aarch64", or a `Chip` that `chip` made, as with flash and ram
+    triple     instead of it, LLVM's name of any other machine
+    form       "object": machine code, for which nothing is compiled but what calls it; "source": one file of C99
+    name       begins all names in C
+    weights    "const": constants of the code; "blob": a file NAME.weights that the caller loads, which is checked, and
+               can be exchanged for one of the same network with other weights
+    samples    inputs of the self-test, [T, C] or int64 [T] for tokens; 16 drawn ones without
+    max_steps  the longest sequence of a model with layers of two directions, for which the workspace has room
 
     No compiler runs, nothing of the code allocates memory or calls a library. Raises InputError for a machine that does
-    not exist (the nearest name is given) or cannot run the model, for models that cannot run step by step, and where
-    code, weights, state and stack are larger than the machine; ShapeError for samples of other sizes; StorageError
-    where the files cannot be written.
+    not exist (the nearest name is given) or cannot run the model, for models that cannot be exported, for a wrong
+    max_steps, and where code, weights, state and stack are larger than the machine; ShapeError for samples of other
+    sizes; StorageError where the files cannot be written.
     """
     machine = _machine(target, triple)
     _check_words(form, name, weights, machine)
-    planned = plan(model, machine, name, blob=weights == "blob", source=form == "source", samples=samples)
+    blob, as_source = weights == "blob", form == "source"
+    planned = plan(model, machine, name, blob=blob, source=as_source, samples=samples, max_steps=max_steps)
     _check_sizes(planned, None)
-    assert len(planned.y) == len(planned.x)  # refuses samples before the code is emitted
+    assert len(planned.y) == (1 if planned.one_answer else len(planned.x))  # refuses samples before the code is emitted
     files: dict[str, str | bytes] = {f"{name}.h": header(planned)}
     emitted = None if planned.source else emit(Entry(planned).text(), machine)
     _check_sizes(planned, emitted)
@@ -87,6 +92,7 @@ def c(
         work=planned.work_bytes,
         stack=emitted.stack if emitted else None,
         saved=planned.saved_bytes,
+        max_steps=planned.max_steps,
         multiply_adds=planned.multiply_adds,
         states={f.name: f.width for f in planned.network.states},
         fingerprint=planned.identity.hex(),
@@ -154,12 +160,14 @@ def _check_sizes(plan: Plan, emitted: Emitted | None) -> None:
 
 def _readme(report: CFiles, plan: Plan) -> str:
     n, flushes = plan.name, not plan.source and not plan.chip.triple.startswith("riscv")
+    python = "the same network" if plan.network.whole else "ostinato.stream"
+    functions = "run, for whole sequences" if plan.network.whole else "step, run and reset"
     lines = [
         f"{n}: a recurrent network for {report.target}, exported by Ostinato",
         "",
         f"{n}.h          what to include: functions and sizes",
-        f"{report.files[1]:14} step, run and reset" + ("" if plan.blob else ", and the weights as constants"),
-        f"{n}_tools.c    saved states, the self-test; plain C99",
+        f"{report.files[1]:14} {functions}" + ("" if plan.blob else ", and the weights as constants"),
+        f"{n}_tools.c    {'' if plan.network.whole else 'saved states, '}the self-test; plain C99",
         f"{n}_test.c     a program that runs the self-test and prints its result",
         f"{n}.json       the sizes below for other programs",
     ]
@@ -177,7 +185,7 @@ def _readme(report: CFiles, plan: Plan) -> str:
         "",
         *_notes(plan),
         "",
-        "The bits of the outputs are those of ostinato.stream in Python. Two exceptions: the sign of a NaN, and",
+        f"The bits of the outputs are those of {python} in Python. Two exceptions: the sign of a NaN, and",
         "subnormal numbers, "
         + (
             "which are taken as zero here as in Python."

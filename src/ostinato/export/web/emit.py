@@ -2,6 +2,7 @@
 
 Its functions: step(x, y) and run(x, y, steps) with addresses in its memory, reset(), and in the relaxed module
 probe(a, b, c). Its memory has one stream: weights, initial state, state, workspace, and room for one x and one y.
+That of a network of two directions has run(x, y, work, steps) alone, and no workspace, x and y of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ FEATURES = {"exact": "+simd128", "plain": "+simd128", "relaxed": "+simd128,+rela
 SPARE = 4096
 """Bytes of the stack beside arrays, for alignment and what LLVM spills."""
 REGIONS = ("weights", "initial", "state", "work", "x", "y")
+WHOLE_REGIONS = REGIONS[:3]
 
 
 class Emitted:
@@ -52,9 +54,11 @@ class Emitted:
             "x": 8 if x.tokens is not None else 4 * x.width,
             "y": 4 * network.nodes[network.output].width,
         }
+        whole = network.whole
         held = {"weights": self.weights, "initial": self.initial} if content else {}
-        regions = [Region(name, sizes[name], held.get(name)) for name in REGIONS]
-        exports = ["step", "run", "reset", *(["probe"] if way == "relaxed" else [])]
+        regions = [Region(name, sizes[name], held.get(name)) for name in (WHOLE_REGIONS if whole else REGIONS)]
+        functions = ["run"] if whole else ["step", "run", "reset"]
+        exports = [*functions, *(["probe"] if way == "relaxed" else [])]
         found, stack = self._objects[way]
         return link(found, regions, exports, stack)
 
@@ -126,12 +130,12 @@ def compiled(module: ir.Module, way: Way) -> bytes:
 
 
 def _entry_points(module: ir.Module, kernel: PortableKernel) -> None:
-    """Emits step, run and reset; the regions are undefined symbols, whose addresses the linker knows."""
-    network = kernel.network
-    inner = module.globals["network_step"]
+    """Emits step, run and reset, or run; the regions are undefined symbols, whose addresses the linker knows."""
+    network, whole = kernel.network, kernel.network.whole
+    inner = module.globals[f"network_{kernel.function}"]
     inner.linkage = "internal"
     symbols = {}
-    for name in REGIONS[:4]:
+    for name in WHOLE_REGIONS if whole else REGIONS[:4]:
         symbols[name] = ir.GlobalVariable(module, ir.IntType(8), name)
         symbols[name].type = PTR
 
@@ -141,7 +145,24 @@ def _entry_points(module: ir.Module, kernel: PortableKernel) -> None:
     def region(code: Code, name: str) -> Ptr:
         return Ptr(code, symbols[name])
 
+    def set_initial(code: Code) -> None:
+        with code.range(kernel.state_size) as i:
+            region(code, "state").at(i).store_scalar(region(code, "initial").at(i).load_scalar())
+
     word = kernel.shape.word
+    if whole:
+        code = define("run", [PTR, PTR, PTR, word])
+        x, y, work, steps = code.arguments
+        assert isinstance(x, Ptr) and isinstance(steps, Int)
+        _trap_if(code, (steps < 1).value)
+        if network.input.tokens is not None:
+            with code.range(steps) as t:
+                _trap_unless_token(code, x.i64_ptr(t), network.input.tokens)
+        set_initial(code)
+        code.call(inner, region(code, "state"), work, region(code, "weights"), x, y, steps)
+        code.close().linkage = "external"
+        return
+
     code = define("step", [PTR, PTR])
     x, y = code.arguments
     assert isinstance(x, Ptr)
@@ -161,14 +182,18 @@ def _entry_points(module: ir.Module, kernel: PortableKernel) -> None:
     code.close().linkage = "external"
 
     code = define("reset", [])
-    with code.range(kernel.state_size) as i:
-        region(code, "state").at(i).store_scalar(region(code, "initial").at(i).load_scalar())
+    set_initial(code)
     code.close().linkage = "external"
 
 
 def _trap_unless_token(code: Code, x: Ptr, tokens: int) -> None:
     """A token that the table does not have would read other memory: the module traps, its state as before."""
-    trap = ir.Function(code.module, ir.FunctionType(ir.VoidType(), []), "llvm.trap")
     token = code.builder.load(x.value, typ=ir.IntType(64), align=8)
-    with code.builder.if_then(code.builder.icmp_unsigned(">=", token, ir.Constant(ir.IntType(64), tokens))):
+    _trap_if(code, code.builder.icmp_unsigned(">=", token, ir.Constant(ir.IntType(64), tokens)))
+
+
+def _trap_if(code: Code, condition: ir.Value) -> None:
+    known = code.module.globals.get("llvm.trap")
+    trap = known or ir.Function(code.module, ir.FunctionType(ir.VoidType(), []), "llvm.trap")
+    with code.builder.if_then(condition):
         code.builder.call(trap, [])

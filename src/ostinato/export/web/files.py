@@ -14,6 +14,7 @@ from ...network import Network
 from ...streaming.streams import Stream
 from .contents import contents, multiply_adds
 from .net_script import NET_SCRIPT
+from .whole_script import WHOLE_SCRIPT
 
 _WHERE = "export.wasm"
 
@@ -37,7 +38,7 @@ class ExportedWasm:
     state_bytes: int
     """Bytes of the state of one stream."""
     work_bytes: int
-    """Bytes of the workspace."""
+    """Bytes of the workspace; for each step of a network that runs on whole sequences."""
     multiply_adds: int
     """Multiply-adds of the products of one step."""
 
@@ -58,7 +59,7 @@ def wasm(
 ) -> ExportedWasm:
     """Writes a model that `ostinato.stream` runs as a WebAssembly module, `NAME.wasm`, and a class, `NAME.mjs`.
 
-    model    in float32; a Network, or a Stream for its network
+    model    in float32; a Network, or a Stream for its network; or one with layers of two directions
     file     where the module goes, its name ending in .wasm; the class is written beside it
     bits     "same": the bits of `ostinato.stream` in every engine, without a fused instruction in software, which takes
              about ten times as long; "fast": there a product rounded before its sum, which is not the same
@@ -69,20 +70,23 @@ def wasm(
     returns. The module has no imports; it exports memory, step(x, y), run(x, y, steps), reset(), and as globals the
     addresses of x, y, state, work, weights, initial, and of heap, the first byte that is free.
 
+    A network with layers of two directions runs on whole sequences, from the initial states every time: its class has
+    `run(xs)` and `selftest()`, its module run(x, y, work, steps), with the address of `work_bytes` for each step.
+
     Subnormal numbers are not flushed to zero as in Python: WebAssembly has no way to. Raises InputError for a model
-    that cannot run step by step, for float64 and for a wrong argument, ShapeError for samples of other sizes,
+    that cannot be exported, for float64 and for a wrong argument, ShapeError for samples of other sizes,
     NoKernelsError on a machine that cannot compute the self-test's bits.
     """
     path = Path(file)
     if path.suffix != ".wasm":
         remedy = f"Write {str(path.with_suffix('.wasm'))!r}."
         raise InputError(phrase(_WHERE, "file", "a name ending in .wasm", repr(str(file)), remedy))
-    found = contents(_WHERE, model, bits, samples)
+    found = contents(_WHERE, model, bits, samples, whole=True)
     made = found.emitted
     module = made.module(found.portable, True).data
     script = path.with_suffix(".mjs")
     path.write_bytes(module)
-    script.write_text(net_module(found.script()), encoding="utf-8")
+    script.write_text(net_module(found.script(), found.network.whole), encoding="utf-8")
     return ExportedWasm(
         module=path,
         script=script,
@@ -96,7 +100,8 @@ def wasm(
     )
 
 
-def net_module(record: str) -> str:
+def net_module(record: str, whole: bool) -> str:
     """The text of an ES module that exports `Net`, and NETWORK, the record that it is made of."""
-    head = f"// A network of Ostinato {__version__}. Usage: const net = new Net(); const y = net.step(x);\n"
-    return head + record + NET_SCRIPT + "\nexport { Net, NETWORK };\n"
+    call = "run(xs)" if whole else "step(x)"
+    head = f"// A network of Ostinato {__version__}. Usage: const net = new Net(); const y = net.{call};\n"
+    return head + record + (WHOLE_SCRIPT if whole else NET_SCRIPT) + "\nexport { Net, NETWORK };\n"

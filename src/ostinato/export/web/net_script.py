@@ -1,6 +1,6 @@
 """The JavaScript class that runs a network's module, for the file beside a module and for the page."""
 
-NET_SCRIPT = r"""
+COMMON_SCRIPT = r"""
 // Base64, without atob, which an AudioWorklet does not have.
 function decode(text) {
   const code = new Uint8Array(128);
@@ -18,6 +18,58 @@ function decode(text) {
   return bytes;
 }
 
+// CRC-32, as zlib computes it.
+function crc32(bytes) {
+  const table = new Int32Array(256);
+  for (let k = 0; k < 256; k++) {
+    table[k] = k;
+    for (let turn = 0; turn < 8; turn++) table[k] = table[k] & 1 ? table[k] >>> 1 ^ 0xedb88320 : table[k] >>> 1;
+  }
+  let c = -1;
+  for (const b of bytes) c = c >>> 8 ^ table[(c ^ b) & 255];
+  return ~c >>> 0;
+}
+
+let compiled = null;
+
+// The module that runs here, compiled once: { module, arithmetic, same }.
+function compile(relaxed) {
+  if (compiled && compiled.asked === relaxed) return compiled;
+  const bytes = relaxed ? decode(NETWORK.relaxed) : null;
+  if (bytes && WebAssembly.validate(bytes)) {
+    const module = new WebAssembly.Module(bytes);
+    // (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24 where the product is not rounded before the sum, else 0.
+    const fused = new WebAssembly.Instance(module).exports.probe(1 + 2 ** -12, 1 + 2 ** -12, -1 - 2 ** -11) !== 0;
+    if (fused || NETWORK.bits === "fast") {
+      const arithmetic = fused ? "fused multiply-add of the processor" : "multiply, then add";
+      compiled = { asked: relaxed, module, arithmetic, same: fused };
+      return compiled;
+    }
+  }
+  const same = NETWORK.bits === "same";
+  const arithmetic = same ? "fused multiply-add in software" : "multiply, then add";
+  compiled = { asked: relaxed, module: new WebAssembly.Module(decode(NETWORK.portable)), arithmetic, same };
+  return compiled;
+}
+
+// What a self-test says of outputs: { same, differ, of, most, weights }.
+function compared(exports, got, expected) {
+  const a = new Uint32Array(got.buffer), b = new Uint32Array(expected.buffer);
+  let differ = 0, most = 0;
+  for (let k = 0; k < a.length; k++) {
+    if (a[k] !== b[k]) differ++;
+    most = Math.max(most, Math.abs(got[k] - expected[k]));
+  }
+  const held = new Uint8Array(exports.memory.buffer, exports.weights.value, NETWORK.weightsSize);
+  const weights = crc32(held) === NETWORK.weightsCheck;
+  return { same: weights && differ === 0, differ, of: a.length, most, weights };
+}
+"""
+"""What the classes share: Base64, checksums, the choice of the module, and what a self-test says."""
+
+NET_SCRIPT = (
+    COMMON_SCRIPT
+    + r"""
 // SHA-256 of bytes; crypto.subtle is asynchronous, and an AudioWorklet does not have it.
 function sha256(bytes) {
   const primes = [];
@@ -52,46 +104,12 @@ function sha256(bytes) {
   return new Uint8Array(digest.buffer);
 }
 
-// CRC-32, as zlib computes it.
-function crc32(bytes) {
-  const table = new Int32Array(256);
-  for (let k = 0; k < 256; k++) {
-    table[k] = k;
-    for (let turn = 0; turn < 8; turn++) table[k] = table[k] & 1 ? table[k] >>> 1 ^ 0xedb88320 : table[k] >>> 1;
-  }
-  let c = -1;
-  for (const b of bytes) c = c >>> 8 ^ table[(c ^ b) & 255];
-  return ~c >>> 0;
-}
-
 function toText(bytes) {
   return decodeURIComponent(Array.from(bytes, (b) => "%" + (b + 256).toString(16).slice(1)).join(""));
 }
 
 function toBytes(text) {
   return Uint8Array.from(unescape(encodeURIComponent(text)), (c) => c.charCodeAt(0));
-}
-
-let compiled = null;
-
-// The module that runs here, compiled once: { module, arithmetic, same }.
-function compile(relaxed) {
-  if (compiled && compiled.asked === relaxed) return compiled;
-  const bytes = relaxed ? decode(NETWORK.relaxed) : null;
-  if (bytes && WebAssembly.validate(bytes)) {
-    const module = new WebAssembly.Module(bytes);
-    // (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24 where the product is not rounded before the sum, else 0.
-    const fused = new WebAssembly.Instance(module).exports.probe(1 + 2 ** -12, 1 + 2 ** -12, -1 - 2 ** -11) !== 0;
-    if (fused || NETWORK.bits === "fast") {
-      const arithmetic = fused ? "fused multiply-add of the processor" : "multiply, then add";
-      compiled = { asked: relaxed, module, arithmetic, same: fused };
-      return compiled;
-    }
-  }
-  const same = NETWORK.bits === "same";
-  const arithmetic = same ? "fused multiply-add in software" : "multiply, then add";
-  compiled = { asked: relaxed, module: new WebAssembly.Module(decode(NETWORK.portable)), arithmetic, same };
-  return compiled;
 }
 
 const CHUNK = 65536;
@@ -247,15 +265,8 @@ class Net {
     this.reset();
     const got = this.run(NETWORK.tokens ? Array.from(new Int32Array(given)) : new Float32Array(given));
     this.memory.set(kept);
-    const a = new Uint32Array(got.buffer), b = new Uint32Array(expected.buffer);
-    let differ = 0, most = 0;
-    for (let k = 0; k < a.length; k++) {
-      if (a[k] !== b[k]) differ++;
-      most = Math.max(most, Math.abs(got[k] - expected[k]));
-    }
-    const e = this.exports, held = new Uint8Array(e.memory.buffer, e.weights.value, NETWORK.weightsSize);
-    const weights = crc32(held) === NETWORK.weightsCheck;
-    return { same: weights && differ === 0, differ, of: a.length, most, weights };
+    return compared(this.exports, got, expected);
   }
 }
 """
+)

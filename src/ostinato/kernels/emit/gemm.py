@@ -337,6 +337,9 @@ class _RowTiles:
         self.code, self.rows, self.most = code, rows, most
 
     def __enter__(self) -> tuple[Int, Int]:
+        if self.most == 1:
+            self._loop = self.code.range(self.rows)
+            return self._loop.__enter__(), self.code.int_const(1)
         count = self.rows.ceil_div(self.most)
         self._loop = self.code.range(count)
         i = self._loop.__enter__()

@@ -97,15 +97,15 @@ class NetworkKernel:
         return compile_cache.compile(self.module, name="network", key=key, target=self.target)
 
 
-def emit_nodes(frame: Frame) -> None:
-    """Emits all nodes, from x to y."""
+def emit_nodes(frame: Frame, last: bool = False) -> None:
+    """Emits all nodes, from x to y, which has the last line alone with `last`."""
     network = frame.layout.network
     if frame.layout.copied_input:
         width = network.input.width
         copy_lines(frame, frame.lines, Span(frame.x, frame.code.int_const(width), width, False), frame.value(0))
     for k, node in enumerate(network.nodes):
         _emit(frame, k, node)
-    nodes.emit_output(frame)
+    nodes.emit_output(frame, last)
 
 
 def _emit(frame: Frame, k: int, node: Node) -> None:

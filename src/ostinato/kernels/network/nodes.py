@@ -273,15 +273,18 @@ def _two_sum(lanes: Any, a: Any, b: Any) -> tuple[Any, Any]:
     return total, lanes.add(lanes.sub(a, lanes.sub(total, part)), lanes.sub(b, part))
 
 
-def emit_output(frame: Frame) -> None:
-    """Copies the value of the output node to y, [lines, O], which is the caller's memory."""
+def emit_output(frame: Frame, last: bool) -> None:
+    """Copies the value of the output node to y, [lines, O] or the last line [O], which is the caller's memory."""
     network, code = frame.layout.network, frame.code
     k = network.output
     width = network.nodes[k].width
     y = Span(frame.y, code.int_const(width), width, False)
     if isinstance(network.nodes[k], Number | Constant):
-        with code.range(frame.lines) as i:
+        with code.range(1 if last else frame.lines) as i:
             read = reader(frame, k, i)
             for_vectors(code, width, lambda u: store(code, read(u), y.line(i), u, width, False))
         return
-    copy_lines(frame, frame.lines, frame.value(k), y)
+    if last:
+        copy_lines(frame, code.int_const(1), frame.value(k).from_line(frame.lines - 1), y)
+    else:
+        copy_lines(frame, frame.lines, frame.value(k), y)

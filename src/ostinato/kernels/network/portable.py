@@ -18,7 +18,7 @@ from .kernel import emit_nodes
 from .layout import NetworkLayout
 
 ARGUMENTS: tuple[str, ...] = ("state", "work", "weights", "x", "y")
-"""Of PREFIX_step, in order."""
+"""Of PREFIX_step, in order; PREFIX_sequence has `steps` too."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,35 @@ class PortableKernel:
         self.layout = NetworkLayout(network, shape.lanes, probed)
 
     @property
+    def function(self) -> str:
+        """What the function is called behind the prefix."""
+        return "sequence" if self.network.whole else "step"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Names of the function's arguments, in order."""
+        return (*ARGUMENTS, "steps") if self.network.whole else ARGUMENTS
+
+    @property
     def state_size(self) -> int:
         """Numbers of one row's states."""
         return self.layout.state.size
 
     @property
     def work_size(self) -> int:
-        """Numbers of the workspace: a line, and the vector that may reach past it."""
-        return self.layout.work.size + self.layout.lanes
+        """Numbers of the workspace of one step."""
+        return self.work_of(1)
+
+    def work_of(self, steps: int) -> int:
+        """Numbers of the workspace of a whole sequence: `steps` lines, and the vector that may reach past the last."""
+        return self.layout.work.size * steps + self.layout.lanes
 
     def module(self, prefix: str, called_math: bool = False) -> ir.Module:
         """The module; its other functions are internal.
 
         For a network that runs on whole sequences the function is void PREFIX_sequence(state, work, weights, x, y,
-        steps): x [T, C] and y [T, O], `work_size` numbers of work for each step, and the states' initial values in
-        `state`.
+        steps): at least one step, x [T, C], y [T, O] or for a result without time [O], `work_of(T)` numbers of work,
+        and the states' initial values in `state`.
 
         called_math  whether exp, tanh, … are functions of it, which gives the same bits by less code
         """
@@ -80,14 +94,13 @@ class PortableKernel:
         functions = CalledGemmFunctions if called_math else GemmFunctions
         gemm = functions(module, self.scalar, self.layout.lanes, self.shape.registers, self.shape.word)
         whole = self.network.whole
-        kinds, names = [PTR] * len(ARGUMENTS), ARGUMENTS
-        if whole:
-            kinds, names = [*kinds, self.shape.word], (*names, "steps")
-        code = gemm.define(f"{prefix}_{'sequence' if whole else 'step'}", kinds)
-        code.name_arguments(*names)
+        kinds = [PTR] * len(ARGUMENTS) + [self.shape.word] * whole
+        code = gemm.define(f"{prefix}_{self.function}", kinds)
+        code.name_arguments(*self.arguments)
         state, work, weights, x, y, *more = code.arguments
         one = code.int_const(1)
-        emit_nodes(Frame(code, gemm, self.layout, x, y, state, work, weights, one, more[0] if more else one))
+        frame = Frame(code, gemm, self.layout, x, y, state, work, weights, one, more[0] if more else one)
+        emit_nodes(frame, last=whole and self.network.last)
         function = code.close()
         function.linkage = "external"
         return module

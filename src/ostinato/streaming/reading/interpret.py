@@ -292,11 +292,12 @@ class Reader:
             refuse("one with the steps of x", f"{y.lead + y.tail} steps more", remedy)
         if not b.timed and not b.stepped:
             refuse("one with an axis of time", described(y), "Give x an axis of time.", True)
+        last = b.timed and not y.has_time
         y = b.dense(b.as_number(y))
         if self.layout.tokens:
             b.nodes[0] = replace(b.nodes[0], tokens=b.tokens)  # type: ignore[call-arg]
         nodes, output = _pruned(b.nodes, y.node)
-        return Network(nodes, output, b.dtype)
+        return Network(nodes, output, b.dtype, last)
 
     def _output(self, result: Any) -> Value:
         """The value that the model returns, beside which final states may stand."""
