@@ -18,7 +18,7 @@ from ostinato.apps.demo import Settings, digits, experiment, run
 from ostinato.apps.demo.page import index_page
 from ostinato.apps.reading import language_reference
 from ostinato.apps.training import Text, Trainer, bits_per_character
-from ostinato.errors import InputError
+from ostinato.errors import InputError, NoKernelsError
 
 CONTENT = "the quick brown fox jumps over the lazy dog; " * 150
 FILES = {
@@ -26,6 +26,7 @@ FILES = {
     "gru.safetensors",
     "index.html",
     "inspect.html",
+    "live.html",
     "loss.png",
     "lstm.safetensors",
     "results.json",
@@ -117,6 +118,23 @@ def test_everything_is_written_and_agrees(settings, page_with_pictures):
     assert f"<title>{best}, after training</title>" in page and page.count("<svg") == 9
     assert f"{results['cells'][best]['bits']:.4g}" in page and "held out" in page
     assert printed(console).splitlines()[-1].endswith("index.html, a page for a browser.")
+    live = (settings.out / "live.html").read_text(encoding="utf-8")
+    assert f"<title>{best}, live</title>" in live and json.dumps(list(text.alphabet)) in live
+    assert 'href="live.html"' in (settings.out / "index.html").read_text(encoding="utf-8")
+    said = f"The best network runs in this page while you type: {settings.out / 'live.html'}."
+    assert printed(console).splitlines()[-2] == said
+
+
+def test_on_a_machine_without_kernels_the_live_page_is_left_out(settings, monkeypatch):
+    def none(*_, **__):
+        raise NoKernelsError("none")
+
+    monkeypatch.setattr("ostinato.export.page", none)
+    console = quiet()
+    assert run(settings, console) == 0
+    assert {file.name for file in settings.out.iterdir()} == FILES - {"live.html"}
+    assert "live.html" not in printed(console)
+    assert "live.html" not in (settings.out / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_network_learns_digits_within_its_share_of_the_time(tmp_path):
@@ -268,6 +286,7 @@ def test_interrupt_keeps_what_was_finished_and_says_so_in_one_line(settings, mon
         "lstm.safetensors",
         "inspect.html",
         "index.html",
+        "live.html",
     }
     assert list(json.loads((settings.out / "results.json").read_text(encoding="utf-8"))["cells"]) == ["RNN"]
     last = printed(console).splitlines()[-1]

@@ -130,6 +130,15 @@ class WritingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Where the files of an export go, and for which machine they are."""
+
+    target: str | None = _flag(None, "Of --c: the machine, such as cortex-m4. [default: this one]")
+    form: str | None = _flag(None, "Of --c: object or source. [default: object, where the machine has one]")
+    out: Path | None = _flag(None, "A new folder. [default: MODEL/onnx, c, wasm or page; a number is added]")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """All options of a training."""
 

@@ -13,7 +13,7 @@ import typer
 
 from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.layers.options import Options
-from ostinato.program.options import DataOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
+from ostinato.program.options import DataOptions, ExportOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
 from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
@@ -179,20 +179,25 @@ def compare(
     _end(json, lambda: compare_cells({"paths": tuple(data), **given}, names, seeds, quiet))
 
 
-@with_flags([])
+@with_flags([ExportOptions])
 def export(
     model: Annotated[Path, _MODEL],
     onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX files, which other runtimes execute.")] = False,
-    out: Annotated[Path | None, typer.Option(help="A new folder. [default: MODEL/onnx; a number is added]")] = None,
+    c: Annotated[bool, typer.Option("--c", help="Write C functions for a machine, step by step.")] = False,
+    wasm: Annotated[bool, typer.Option("--wasm", help="Write a WebAssembly module and a JavaScript class.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Write a page in which the network runs, offline.")] = False,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Do not compare the files with the network, for which onnxruntime runs.")
+        bool,
+        typer.Option("--no-check", help="Of --onnx: do not compare with the network, for which onnxruntime runs."),
     ] = False,
     json: Annotated[bool, _JSON] = False,
+    **options: Any,
 ) -> None:
-    """Write the network of a model folder as ONNX files, with what a program needs to run them."""
+    """Write the network of a model folder for other programs, with what they need to run it."""
     from ostinato.program.commands.export import export_model
 
-    _end(json, lambda: export_model(model, onnx, out, not no_check))
+    formats = {"--onnx": onnx, "--c": c, "--wasm": wasm, "--page": page}
+    _end(json, lambda: export_model(model, [name for name, asked in formats.items() if asked], not no_check, options))
 
 
 def _alone(flag: str, given: dict[str, Any], allowed: tuple[str, ...]) -> None:

@@ -16,8 +16,11 @@ PICTURES = {
 }
 
 
-def index_page(outcomes: Sequence[Outcome], source: str, trained: Trained) -> str:
-    """The page, every string escaped; its pictures and links are files of the same folder."""
+def index_page(outcomes: Sequence[Outcome], source: str, trained: Trained, live: str = "") -> str:
+    """The page, every string escaped; its pictures and links are files of the same folder.
+
+    live  the page in which the best network runs; "" where there is none
+    """
     title = "What this run of ostinato demo found"
     head = together(
         tag("meta", charset="utf-8"),
@@ -26,12 +29,12 @@ def index_page(outcomes: Sequence[Outcome], source: str, trained: Trained) -> st
         tag("title", title),
         tag("style", Html(STYLE + "img { max-width: 100%; background: #ffffff; }\n")),
     )
-    parts = (tag("header", tag("h1", title)), tag("main", _cells(outcomes, source), _file(trained)))
+    parts = (tag("header", tag("h1", title)), tag("main", _cells(outcomes, source, live), _file(trained)))
     body = tag("body", *parts, tag("footer", f"Ostinato {__version__}."))
     return "<!doctype html>\n" + tag("html", tag("head", head), "\n", body, lang="en") + "\n"
 
 
-def _cells(outcomes: Sequence[Outcome], source: str) -> Html:
+def _cells(outcomes: Sequence[Outcome], source: str, live: str) -> Html:
     rows = [
         (o.cell, f"{o.bits:.3f}", f"{o.speed:,.0f}", _speed(o.torch_speed), f"{o.weights:,}", f"{o.steps:,}")
         for o in outcomes
@@ -44,6 +47,7 @@ def _cells(outcomes: Sequence[Outcome], source: str) -> Html:
         table("Cells", HEADINGS, rows),
         *pictures,
         tag("p", tag("a", "What the best of them does inside", href="inspect.html"), "."),
+        tag("p", tag("a", "The best of them runs here while you type", href=live), ".") if live else "",
     )
 
 

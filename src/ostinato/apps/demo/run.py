@@ -16,6 +16,7 @@ from ostinato.apps.training import Text, weight_count
 from . import digits, experiment, report
 from .experiment import OURS, TORCH, TRAINING, Clock, Outcome, Settings
 from .folder import new_folder
+from .live import live_page
 from .page import index_page
 
 
@@ -32,6 +33,7 @@ class Run:
         self.finished: list[Outcome] = []
         self.models: dict[str, CharModel] = {}
         self.doing = "starting"
+        self.live: Path | None = None
 
     def all(self) -> None:
         """Measure the speeds of all cells, then train one after the other."""
@@ -109,7 +111,7 @@ class Run:
         report.print_results(self.console, self.finished)
 
     def inspect(self) -> Path:
-        """The page of the cell with the fewest bits per character, on held-out text: `inspect.html`."""
+        """Pages of the cell with the fewest bits per character: `inspect.html`, on held-out text, and `live.html`."""
         best = min(self.finished, key=lambda outcome: outcome.bits)
         self.doing = f"the page of {best.cell} was being written"
         about: dict[str, object] = {
@@ -127,6 +129,8 @@ class Run:
             title=f"{best.cell}, after training",
             about=about,
         )
+        title = f"{best.cell}, live"
+        self.live = live_page(self.folder, title, self.models[best.cell], self.text.alphabet)
         return inspected.save(self.folder / "inspect.html", **options)
 
     def train_on_a_file(self) -> Path:
@@ -136,7 +140,8 @@ class Run:
         for sentence in trained.sentences:
             self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
         page = self.folder / "index.html"
-        page.write_text(index_page(self.finished, self.source, trained), encoding="utf-8")
+        live = "" if self.live is None else self.live.name
+        page.write_text(index_page(self.finished, self.source, trained, live), encoding="utf-8")
         return page
 
 
@@ -156,6 +161,12 @@ def run(settings: Settings, console: Console | None = None, clock: Clock = time.
     job.inspect()
     console.print("Now a network on a file: the images of digits that scikit-learn ships.", highlight=False)
     page = job.train_on_a_file()
+    if job.live is not None:
+        console.print(
+            f"The best network runs in this page while you type: [bold]{job.live}[/bold].",
+            highlight=False,
+            soft_wrap=True,
+        )
     console.print(
         f"Everything, and what the best cell does inside: [bold]{page}[/bold], a page for a browser.",
         highlight=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,8 +10,9 @@ from typing import Any, Literal
 from ...errors import InputError, ShapeError, did_you_mean, phrase
 from ...network import Network, Softmax
 
-Output = Literal["scores", "probabilities", "log probabilities", "numbers"]
-KINDS: tuple[Output, ...] = ("scores", "probabilities", "log probabilities", "numbers")
+Output = Literal["scores", "separate scores", "probabilities", "log probabilities", "numbers"]
+KINDS: tuple[Output, ...] = ("scores", "separate scores", "probabilities", "log probabilities", "numbers")
+FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
 _WHERE = "Meaning"
 
 
@@ -26,8 +28,19 @@ class Meaning:
     """The text of each token, in order: characters, or longer pieces, of which the longest that fits is taken."""
     unknown: str | None = None
     """The piece that characters outside the vocabulary become; None leaves them out, and the page says so."""
+    pattern: str | None = None
+    """A regular expression of JavaScript with the flag u, whose matches in a text are the tokens; None for the longest
+    pieces of the vocabulary that fit."""
+    normal_form: str = ""
+    """The form of Unicode that a text is put into before, as "NFC"; none by default."""
+    lowercase: bool = False
+    """Whether a text is put into lower case before."""
     inputs: Sequence[str] | None = None
     """A name for each number of x."""
+    scales: Sequence[tuple[float, float]] | None = None
+    """For each number of x a mean m and a deviation d: the page shows m + d * x, in the units of the reader."""
+    flags: Sequence[int] = ()
+    """Numbers of x that are 1 or 0, and begin as 1."""
     low: float = -1.0
     """The least value that an input can be moved to."""
     high: float = 1.0
@@ -35,7 +48,10 @@ class Meaning:
     labels: Sequence[str] | None = None
     """A name for each output; the vocabulary by default, where there are as many outputs as tokens."""
     output: Output | None = None
-    """What an output is; by default what the last node computes, or "scores" where outputs have labels."""
+    """What an output is; by default what the last node computes, or "scores" where outputs have labels. Of "scores"
+    the softmax is shown, of "separate scores" the sigmoid of each."""
+    output_scale: tuple[float, float] = (0.0, 1.0)
+    """m and d of all outputs that are numbers: the page shows m + d * y."""
     start: str = ""
     """The text that the page begins with."""
 
@@ -48,6 +64,12 @@ def described(meaning: Meaning, network: Network) -> dict[str, Any]:
     labels = meaning.labels if meaning.labels is not None else words if predicts else None
     _check_count("labels", labels, outputs, "output")
     _check_count("inputs", meaning.inputs, x.width, "number of x")
+    _check_count("scales", meaning.scales, x.width, "number of x", "pairs")
+    wrong = next((k for k in meaning.flags if not 0 <= k < x.width), None)
+    if wrong is not None:
+        raise InputError(phrase(_WHERE, "flags", f"places from 0 to {x.width - 1}", wrong, "Count from 0."))
+    if meaning.normal_form not in FORMS:
+        raise InputError(phrase(_WHERE, "normal_form", f"one of {', '.join(FORMS[1:])}", repr(meaning.normal_form)))
     if meaning.output is not None and meaning.output not in KINDS:
         hint = did_you_mean(meaning.output, KINDS)
         raise InputError(phrase(_WHERE, "output", f"one of {', '.join(KINDS)}", repr(meaning.output), hint))
@@ -60,8 +82,14 @@ def described(meaning: Meaning, network: Network) -> dict[str, Any]:
     return {
         "vocabulary": words,
         "unknown": meaning.unknown,
+        "pattern": meaning.pattern,
+        "normalForm": meaning.normal_form,
+        "lowercase": meaning.lowercase,
         "predicts": predicts,
         "inputs": [] if words is not None else list(names),
+        "scales": list(meaning.scales) if meaning.scales is not None else [(0.0, 1.0)] * x.width,
+        "flags": list(meaning.flags),
+        "outputScale": list(meaning.output_scale),
         "low": meaning.low,
         "high": meaning.high,
         "labels": list(labels) if labels is not None else _numbered("y", outputs),
@@ -82,7 +110,7 @@ def _vocabulary(meaning: Meaning, tokens: int | None) -> list[str] | None:
     if len(words) != tokens:
         remedy = "Give the text of each token, in the order of the embedding's rows."
         raise ShapeError(phrase(_WHERE, "vocabulary", f"{tokens} texts, one for each token", len(words), remedy))
-    doubled = next((w for k, w in enumerate(words) if w in words[:k]), None)
+    doubled = next((w for w, count in Counter(words).items() if count > 1), None)
     if doubled is not None or "" in words:
         raise InputError(phrase(_WHERE, "vocabulary", "texts that differ, none of them empty", repr(doubled or "")))
     if meaning.unknown is not None and meaning.unknown not in words:
@@ -91,9 +119,9 @@ def _vocabulary(meaning: Meaning, tokens: int | None) -> list[str] | None:
     return words
 
 
-def _check_count(name: str, given: Sequence[str] | None, count: int, of: str) -> None:
+def _check_count(name: str, given: Sequence[Any] | None, count: int, of: str, what: str = "names") -> None:
     if given is not None and len(given) != count:
-        raise ShapeError(phrase(_WHERE, name, f"{count} names, one for each {of}", len(given)))
+        raise ShapeError(phrase(_WHERE, name, f"{count} {what}, one for each {of}", len(given)))
 
 
 def _numbered(letter: str, count: int) -> list[str]:

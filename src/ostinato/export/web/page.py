@@ -170,31 +170,23 @@ def _text(record: dict[str, Any]) -> Iterator[Html]:
 
 
 def _numbers(record: dict[str, Any], network: Network) -> Iterator[Html]:
-    low, high = record["low"], record["high"]
-    sliders = [
-        tag(
-            "div",
-            tag("label", name, for_=f"input{k}"),
-            tag(
-                "input",
-                type="range",
-                id=f"input{k}",
-                min=low,
-                max=high,
-                step=(high - low) / 200,
-                value=_between(low, high),
-            ),
-            tag("output", "", id=f"value{k}", for_=f"input{k}"),
-            tag("label", tag("input", type="checkbox", id=f"sine{k}", checked="" if k == 0 else None), " sine"),
-            class_="slider",
-        )
-        for k, name in enumerate(record["inputs"][:MOST_INPUTS])
-    ]
+    sliders = [_slider(record, k, name) for k, name in enumerate(record["inputs"][:MOST_INPUTS])]
     more = network.input.width - MOST_INPUTS
     rest = tag("p", f"The other {more} inputs are 0.", class_="lead") if more > 0 else ""
     drawn = _lines("signal", "The input, step by step")
     yield tag("section", tag("h2", "Input"), *sliders, rest, _buttons("Step", "Run"), drawn)
     yield from _outputs(record, "Output")
+
+
+def _slider(record: dict[str, Any], k: int, name: str) -> Html:
+    low, high = record["low"], record["high"]
+    sine: object = tag("label", tag("input", type="checkbox", id=f"sine{k}", checked="" if k == 0 else None), " sine")
+    reach = {"min": low, "max": high, "step": (high - low) / 200, "value": _between(low, high)}
+    if k in record["flags"]:
+        sine, reach = tag("span"), {"min": 0, "max": 1, "step": 1, "value": 1}
+    slider = tag("input", type="range", id=f"input{k}", **reach)
+    value = tag("output", "", id=f"value{k}", for_=f"input{k}")
+    return tag("div", tag("label", name, for_=f"input{k}"), slider, value, sine, class_="slider")
 
 
 def _between(low: float, high: float) -> float:

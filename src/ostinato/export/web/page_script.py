@@ -45,6 +45,7 @@ function restart() {
 function probabilities(y) {
   if (PAGE.output === "probabilities") return Array.from(y);
   if (PAGE.output === "log probabilities") return Array.from(y, Math.exp);
+  if (PAGE.output === "separate scores") return Array.from(y, (v) => 1 / (1 + Math.exp(-v)));
   const most = Math.max(...y), e = Array.from(y, (v) => Math.exp(v - most)), sum = e.reduce((a, b) => a + b, 0);
   return e.map((v) => v / sum);
 }
@@ -87,8 +88,9 @@ function drawBars() {
   }
   const rest = p.length - order.length;
   if (rest > 0) {
-    const share = 1 - order.reduce((sum, k) => sum + p[k], 0);
-    box.append(element("p", { class: "lead" }, `${rest} others: ${(100 * Math.max(0, share)).toFixed(1)} %`));
+    const share = 100 * Math.max(0, 1 - order.reduce((sum, k) => sum + p[k], 0));
+    const words = PAGE.output === "separate scores" ? `${rest} others` : `${rest} others: ${share.toFixed(1)} %`;
+    box.append(element("p", { class: "lead" }, words));
   }
 }
 
@@ -170,8 +172,15 @@ function draw() {
   document.body.dataset.steps = fed.length;
   document.body.dataset.output = last ? JSON.stringify(Array.from(last.y)) : "[]";
   drawBars();
-  if (!labelled) drawLines("outputs", PAGE.labels, past.map((p) => p.y), Infinity, -Infinity);
-  if (!tokens) drawLines("signal", PAGE.inputs, past.map((p) => p.x), PAGE.low, PAGE.high);
+  if (!labelled) {
+    const [mean, deviation] = PAGE.outputScale, ys = past.map((p) => Array.from(p.y, (v) => mean + deviation * v));
+    drawLines("outputs", PAGE.labels, ys, Infinity, -Infinity);
+  }
+  if (!tokens) {
+    const xs = past.map((p) => Array.from(p.x, outside));
+    const all = PAGE.scales.slice(0, MOST_LINES).flatMap(([m, d]) => [PAGE.low, PAGE.high].map((v) => m + d * v));
+    drawLines("signal", PAGE.inputs, xs, Math.min(...all), Math.max(...all));
+  }
   document.body.dataset.gates = JSON.stringify(Object.fromEntries(PAGE.pictures.flatMap((p, k) =>
     (last && p.kind === "gate" ? [[p.full, Array.from(last.values[k])]] : []))));
   PAGE.pictures.forEach(drawPicture);
@@ -179,8 +188,20 @@ function draw() {
 
 // Text.
 
-function split(text) {
+function split(given) {
+  const form = PAGE.normalForm ? given.normalize(PAGE.normalForm) : given;
+  const text = PAGE.lowercase ? form.toLowerCase() : form;
   const found = [], left = new Set(), longest = Math.max(...PAGE.vocabulary.map((w) => w.length));
+  if (PAGE.pattern !== null) {
+    for (const [one] of text.matchAll(new RegExp(PAGE.pattern, "gu"))) {
+      if (places.has(one)) found.push(places.get(one));
+      else {
+        left.add(one);
+        if (PAGE.unknown !== null) found.push(places.get(PAGE.unknown));
+      }
+    }
+    return { found, left };
+  }
   for (let at = 0; at < text.length;) {
     let size = Math.min(longest, text.length - at);
     while (size > 0 && !places.has(text.slice(at, at + size))) size--;
@@ -213,8 +234,9 @@ function choose() {
   const last = past[past.length - 1], heat = Number(byId("heat").value);
   if (!last) return Math.floor(Math.random() * PAGE.vocabulary.length);
   const p = probabilities(last.y);
-  if (heat === 0) return p.indexOf(Math.max(...p));
-  const w = p.map((v) => v ** (1 / heat)), sum = w.reduce((a, b) => a + b, 0);
+  const never = PAGE.unknown === null ? -1 : places.get(PAGE.unknown);
+  if (heat === 0) return p.indexOf(Math.max(...p.filter((_, k) => k !== never)));
+  const w = p.map((v, k) => (k === never ? 0 : v ** (1 / heat))), sum = w.reduce((a, b) => a + b, 0);
   let left = Math.random() * sum;
   return Math.max(0, w.findIndex((v) => (left -= v) < 0));
 }
@@ -227,18 +249,20 @@ function write() {
   draw();
 }
 
-// Numbers.
+// Numbers. What the reader sees is in his own units: mean + deviation * x.
+
+function outside(x, k) { return PAGE.scales[k][0] + PAGE.scales[k][1] * x; }
 
 function moved() {
   const x = new Float32Array(NETWORK.inputs), t = fed.length;
   for (let k = 0; k < Math.min(NETWORK.inputs, MOST_INPUTS); k++) {
     const slider = byId("input" + k);
-    if (byId("sine" + k).checked) {
+    if (byId("sine" + k)?.checked) {
       const middle = (PAGE.low + PAGE.high) / 2, reach = (PAGE.high - PAGE.low) / 2;
       slider.value = middle + reach * Math.sin(2 * Math.PI * t / (24 * (k + 1)));
     }
     x[k] = Number(slider.value);
-    byId("value" + k).textContent = x[k].toFixed(2);
+    byId("value" + k).textContent = Number(outside(x[k], k).toPrecision(4)).toString();
   }
   return x;
 }
@@ -290,7 +314,8 @@ if (tokens) {
   byId("reset").addEventListener("click", () => { stop(); restart(); draw(); });
   for (let k = 0; k < Math.min(NETWORK.inputs, MOST_INPUTS); k++) {
     byId("input" + k).addEventListener("input", () => {
-      byId("sine" + k).checked = false;
+      const sine = byId("sine" + k);
+      if (sine) sine.checked = false;
       if (timer === null) move();
     });
   }
