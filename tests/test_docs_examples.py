@@ -8,6 +8,8 @@ import io
 import re
 import runpy
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,10 +20,10 @@ from ostinato.apps.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-EITHER = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EITHER = re.compile(r"^```(python|sh|c)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAM = (
-    "agreement.md", "classify.md", "forecast.md", "generate.md", "language-models.md", "music.md", "program.md",
-    "regress.md", "stream-command.md", "tag.md", "transcribe.md", "translate.md",
+    "agreement.md", "chips.md", "classify.md", "forecast.md", "generate.md", "language-models.md", "music.md",
+    "program.md", "regress.md", "stream-command.md", "tag.md", "transcribe.md", "translate.md",
 )  # fmt: skip
 """Pages whose Python needs what their commands write, and the other way round."""
 PAGES = {path.name: blocks for path in sorted(DOCS.glob("*.md")) if (blocks := BLOCK.findall(path.read_text("utf-8")))}
@@ -86,9 +88,20 @@ def test_the_commands_and_the_python_of_a_page_run_in_order(page, tmp_path, monk
         if kind == "python":
             exec(compile(block, f"{page} as Python", "exec"), namespace)
             continue
+        if kind == "c":
+            if (name := re.match(r"/\* (\S+\.c):", block)) is not None:
+                Path(name[1]).write_text(block, encoding="utf-8")
+            continue
         for line in block.splitlines():
             if line.startswith("torchrun "):
                 continue  # tests/program/test_torchrun.py runs these, in processes of their own
+            if line.startswith("cd "):
+                if shutil.which("cc") is None:
+                    pytest.skip("cc is not installed, so no C is compiled")
+                done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, (line, done.stderr)
+                commands += 1
+                continue
             status, out, err = run_line(line, monkeypatch)
             commands += 1
             # A network of six updates need not beat the baselines, which is status 1.

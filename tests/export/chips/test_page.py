@@ -255,3 +255,37 @@ def test_damaged_weights_fail_the_self_test_of_the_page(letters, tmp_path):
     document = opened(damaged)
     assert attribute(document, "same") == "no" and "no, the weights are damaged" in document
     assert 'class="ill"' in document
+
+
+def test_numbers_are_shown_in_the_units_of_the_reader_and_flags_begin_as_one(tmp_path):
+    meaning = Meaning(
+        inputs=["left", "is there"], scales=[(100.0, 10.0), (0.0, 1.0)], flags=[1], output_scale=(5.0, 2.0)
+    )
+    torch.manual_seed(0)
+    model = ostinato.LSTM(2, 1)
+    document = opened(export.page(model, tmp_path / "scaled.html", meaning).file, x="0.5,1")
+    y = float(ostinato.stream(model).push(torch.tensor([[0.5, 1.0]]))[0, 0])
+    assert f"y {5 + 2 * y:.4f}" in document and "left 105.0000" in document and "is there 1.0000" in document
+    assert 'id="sine0"' in document and 'id="sine1"' not in document
+
+
+def test_separate_scores_are_shown_as_their_sigmoids(tmp_path):
+    torch.manual_seed(0)
+    model = ostinato.LSTM(2, 3)
+    meaning = Meaning(labels=["a", "b", "c"], output="separate scores")
+    document = opened(export.page(model, tmp_path / "separate.html", meaning).file, x="0.5,1")
+    expected = torch.sigmoid(ostinato.stream(model).push(torch.tensor([[0.5, 1.0]])).double())[0]
+    assert torch.allclose(torch.tensor(json.loads(attribute(document, "p")), dtype=torch.float64), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "error", "message"),
+    [
+        (Meaning(scales=[(0.0, 1.0)]), ShapeError, "scales must be 2 pairs, one for each number of x, got 1"),
+        (Meaning(flags=[2]), InputError, "flags must be places from 0 to 1, got 2. Count from 0."),
+        (Meaning(normal_form="NFX"), InputError, "normal_form must be one of NFC, NFD, NFKC, NFKD, got 'NFX'"),
+    ],
+)
+def test_scales_flags_and_forms_that_cannot_be(meaning, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        export.page(ostinato.LSTM(2, 1), tmp_path / "net.html", meaning)

@@ -262,7 +262,8 @@ function moved() {
       slider.value = middle + reach * Math.sin(2 * Math.PI * t / (24 * (k + 1)));
     }
     x[k] = Number(slider.value);
-    byId("value" + k).textContent = Number(outside(x[k], k).toPrecision(4)).toString();
+    const digits = 2 - Math.floor(Math.log10(PAGE.scales[k][1]));
+    byId("value" + k).textContent = outside(x[k], k).toFixed(Math.min(20, Math.max(0, digits)));
   }
   return x;
 }
