@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 import torch
-from emulated import MACHINES
+from emulated import CODE, MACHINES
 
 import ostinato
 from export.chips.two_ways import Classifier, Labels, drawn, expected, inputs
@@ -112,6 +112,36 @@ def test_whole_sequences_have_the_same_bits_on_aarch64(name, form, tmp_path):
     report = c(model, tmp_path, "aarch64", form=form, max_steps=40, samples=inputs(model, 40))
     command(*machine.compiler, *STRICT, *report.link.split()[1:], folder=tmp_path)
     assert command(*machine.run, "./net_test", folder=tmp_path).splitlines()[1] == "net: done"
+
+
+CHECK = """
+#include "check.h"
+#include "net.h"
+static union { float aligned; unsigned char bytes[NET_STATE_BYTES]; } state;
+static union { float aligned; unsigned char bytes[NET_WORK_BYTES]; } work;
+static float y[NET_SELFTEST_OUTPUT];
+int check(unsigned *differing) { *differing = 0; return net_selftest(&state, &work, y); }
+void call_once(void) { net_selftest(&state, &work, y); }
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("target", MACHINES)
+def test_whole_sequences_have_the_same_bits_on_every_machine(target, form, tmp_path):
+    machine = MACHINES[target]
+    if machine.missing():
+        pytest.skip(f"{target} needs {machine.missing()}")
+    model = drawn(Classifier())
+    report = c(model, tmp_path, target, form=form, max_steps=MOST)
+    (tmp_path / "whole.c").write_text(CHECK)
+    code = next(file for file in report.files if file in ("net.o", "net.c"))
+    files = ["whole.c", str(CODE / machine.start), "net_tools.c", code]
+    script = ["-T", str(CODE / machine.script)] if machine.script else []
+    command(*machine.compiler, *STRICT, "-I.", f"-I{CODE}", *files, "-o", "check", *script,
+            *(["-lgcc"] if machine.libgcc else []), folder=tmp_path)  # fmt: skip
+    done = subprocess.run([*machine.run, "./check"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.stdout or done.stderr).split()[:2] == ["0", "0"]
 
 
 def test_the_header_has_no_functions_of_single_steps_and_says_why(tmp_path):

@@ -83,6 +83,7 @@ class Contents:
             "digest": runner.weights_digest,
         }
 
+
 def contents(
     where: str,
     model: nn.Module | Network | Stream,
