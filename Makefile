@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow bench bench-full bench-streaming bits chips stream results lint format clean
+.PHONY: run test test-slow bench bench-full bench-streaming bits chips emulators stream results lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -35,6 +35,17 @@ bits: $(STAMP)
 # Exported networks under emulators; those that are not installed are named.
 chips: $(STAMP)
 	$(BIN)/python benchmarks/chips.py --write docs/chips.md
+
+# Emulators and cross compilers, where Debian's packages can be installed; tests skip by name what is not there.
+EMULATORS := qemu-user qemu-system-arm gcc clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu \
+	libc6-dev-riscv64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-none-eabi nodejs chromium
+
+emulators:
+	@if command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -q && apt-get install -y -q --no-remove --no-install-recommends $(EMULATORS); \
+	else \
+		echo "emulators: not installed, because this needs apt-get and root; their tests skip"; \
+	fi
 
 stream: $(STAMP)
 	$(BIN)/python benchmarks/stream.py
