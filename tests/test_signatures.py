@@ -37,6 +37,7 @@ EXEMPT = {
 OPEN_SIGNATURES = {
     "apps/cli/program.py check": "options that a decorator lists for the command line",
     "apps/cli/program.py compare": "options that a decorator lists for the command line",
+    "apps/cli/program.py export": "options that a decorator lists for the command line",
     "apps/cli/program.py generate": "options that a decorator lists for the command line",
     "apps/cli/program.py train": "options that a decorator lists for the command line",
     "apps/cli/flags.py with_flags.decorate.called": "a decorator: the parameters are those of the function",
