@@ -207,7 +207,7 @@ document.body.dataset.said = document.getElementById("value1").textContent;
     stream = ostinato.stream(layer)
     assert same_bits(numbers_of(document, "first"), stream.push(xs)[-1])
     assert "speed &lt;b&gt;" in document and "and 2 more, not drawn" in document
-    assert attribute(document, "said") == "1.5" and attribute(document, "steps") == "4"
+    assert attribute(document, "said") == "1.50" and attribute(document, "steps") == "4"
 
 
 @pytest.mark.slow
