@@ -87,7 +87,7 @@ class Reader:
                 if any(UNKNOWN in size.symbols for size in self._sizes(node)):
                     raise NeedsWidthError from None
                 raise
-        return self._network(self.values[next(reversed(self.graph.nodes))])
+        return self._network(self.values[next(iter(reversed(self.graph.nodes)))])
 
     def _sizes(self, node: fx.Node) -> list[Size]:
         """The sizes among what a line reads."""
