@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow bench bench-full bench-streaming bits chips emulators stream results lint format clean
+.PHONY: run test test-slow aarch64 bench bench-full bench-streaming bits chips emulators stream results lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -46,6 +46,10 @@ emulators:
 	else \
 		echo "emulators: not installed, because this needs apt-get and root; their tests skip"; \
 	fi
+
+# The library itself under an emulator; what it needs is installed in the user's cache folder.
+aarch64: $(STAMP)
+	$(BIN)/python benchmarks/aarch64.py --write docs/design/bit-equal.md
 
 stream: $(STAMP)
 	$(BIN)/python benchmarks/stream.py
