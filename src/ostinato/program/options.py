@@ -135,6 +135,7 @@ class ExportOptions:
 
     target: str | None = _flag(None, "Of --c: the machine, such as cortex-m4. [default: this one]")
     form: str | None = _flag(None, "Of --c: object or source. [default: object, where the machine has one]")
+    max_steps: int | None = _flag(None, "Of --c: steps of the longest sequence, for layers of both directions.")
     out: Path | None = _flag(None, "A new folder. [default: MODEL/onnx, c, wasm or page; a number is added]")
 
 

@@ -34,6 +34,7 @@ def export_model(model: Path, formats: Sequence[str], check: bool, given: Mappin
     for flag, typed, of in (
         ("--target", options.target is not None, "--c"),
         ("--form", options.form is not None, "--c"),
+        ("--max-steps", options.max_steps is not None, "--c"),
         ("--no-check", not check, "--onnx"),
     ):
         if typed and asked != of:

@@ -1,4 +1,4 @@
-"""`ostinato export --c`, `--wasm` and `--page`: networks that run step by step as C, WebAssembly and pages."""
+"""`ostinato export --c`, `--wasm` and `--page`: networks as C, WebAssembly and pages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from ..options import ExportOptions
 from ..running.model import Model, open_model
 from ..storage import write_bytes
 from .check import WHERE
-from .chips_core import Steps, steps_of
+from .chips_core import steps_of
 from .chips_readme import c_readme, page_readme, wasm_readme
+from .chips_steps import Steps, taken
 from .chips_values import values_header
 from .preprocessing import preprocessing
 
@@ -58,11 +59,11 @@ def export_steps(folder: Path, kind: str, options: ExportOptions) -> Written:
     kind  c, wasm or page
 
     Nothing is written where the network cannot be. Raises InputError for a folder that is no model, for a network that
-    does not run step by step and for a machine that does not exist or cannot run it; StorageError where no folder can
-    be made.
+    the format does not take and for a machine that does not exist or cannot run it; StorageError where no folder can be
+    made.
     """
     opened = open_model(folder)
-    steps = steps_of(opened)
+    steps = taken(steps_of(opened), opened.task.name, kind, options.max_steps)
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         said, own = KINDS[kind](opened, steps, place, options)
@@ -90,7 +91,7 @@ def document(model: Model, steps: Steps, kind: str, own: Mapping[str, Any]) -> d
         "network": {"cell": network.cell, "hidden": network.hidden, "layers": network.layers},
         "x": steps.x,
         "y": steps.y,
-        "reset": steps.reset,
+        **({"run": steps.reads} if steps.whole else {"reset": steps.reset}),
         "classes": list(steps.classes),
         "preprocessing": {**preprocessing(model), **({"units": encoding} if encoding else {})},
         "files": stored,
@@ -111,13 +112,16 @@ def this_machine() -> str:
 def _c(model: Model, steps: Steps, place: Path, options: ExportOptions) -> tuple[str, dict[str, Any]]:
     chip = export.chip(options.target or this_machine())
     form = options.form or ("source" if chip.source_only else "object")
-    report = export.c(steps.network, place, chip, form=form, name=NAME, samples=steps.samples)
+    report = export.c(
+        steps.network, place, chip, form=form, name=NAME, samples=steps.samples, max_steps=steps.max_steps
+    )
     (place / f"{NAME}_values.h").write_text(values_header(NAME, steps), encoding="ascii")
     readme = place / "README.txt"
     readme.write_text(readme.read_text(encoding="utf-8") + c_readme(NAME, steps), encoding="utf-8")
     sizes = str(report).partition("\n")[2]
     said = f"{report.target} ({report.form}, {report.dtype})\n{sizes}"
     own = {"target": report.target, "form": report.form, "link": report.link}
+    own |= {} if report.max_steps is None else {"max_steps": report.max_steps}
     return (
         f"{said}\nThe last line makes the self-test, in the folder; README.txt says how the functions are called.",
         own,

@@ -1,101 +1,63 @@
-"""Networks of the tasks as they run step by step on other machines: one input, one output, and what both mean.
+"""Networks of the tasks as they run on other machines: one input, one output, and what both mean.
 
 Letters: T steps, C numbers of a step, E numbers of a word, K outputs, V entries of the vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import InputError, phrase
 from ...export import Meaning
 from ..running.model import Model
 from ..tasks.inputs import SeriesInputs, TextInputs, padded
 from ..tasks.music.heads import ApartHead
-from ..tasks.scaling import Scaling
 from ..tasks.stepping import Core
 from ..tasks.stepwise import LanguageSteps, RowSteps, TaggerSteps
 from ..tasks.texts.passage_units import FIRST
 from ..tasks.texts.units import TextUnits
 from .check import WHERE
+from .chips_steps import EXPECTED, Steps
 from .chips_text import SPACED, page_texts, pattern_of
 
 SAMPLES = 24
 """Steps of the self-test."""
-BEGIN = "at the beginning of every row"
-EXPECTED = "one whose network runs step by step"
-
-
-@dataclass(frozen=True)
-class Steps:
-    """A model as a network that `ostinato.stream` reads."""
-
-    network: nn.Module
-    samples: Tensor
-    """Made inputs of the self-test, [T, C], or entries int64 [T], scaled and encoded as the program does it."""
-    x: str
-    """What an input is."""
-    y: str
-    """What an output is."""
-    reset: str
-    """When the state is reset."""
-    page: Meaning
-    texts: Sequence[str] | None = None
-    """Of entries: the text of each; None where x has numbers, or the entries are those of tokenizer.json."""
-    scaling: Scaling | None = None
-    """Of numbers."""
-    classes: Sequence[str] = ()
-    """Of the outputs."""
-    target: tuple[float, float] | None = None
-    """Mean and deviation of the output, where it is a scaled number."""
-    no_page: str = ""
-    """Why there is no page, and what to train for one; empty where there is one."""
 
 
 def steps_of(model: Model) -> Steps:
-    """A model as it runs step by step. Raises InputError for one that does not, and says what to do instead."""
+    """A model as it runs step by step, or on whole sequences. Raises InputError for one that does neither."""
     make = MADE[model.task.name]
     if isinstance(make, tuple):
         raise InputError(phrase(WHERE, "MODEL", EXPECTED, *make))
     return make(model)
 
 
-def _forwards(model: Model) -> None:
-    """Refuses layers in both directions."""
-    if model.config.options.network.both_directions:
-        received = f"one of the task {model.task.name} that reads both directions"
-        remedy = "Train with --one-direction, or use ostinato export MODEL --onnx."
-        raise InputError(phrase(WHERE, "MODEL", EXPECTED, received, remedy))
-
-
 def _rows(model: Model) -> Steps:
-    _forwards(model)
     task: Any = model.task
     network: Any = model.network
-    own: dict[str, Any] = {}
+    own = _begun(model, "row")
+    part = "of the whole row" if own["whole"] else "of the row up to this step"
     if task.name == "classify":
         scores = "sigmoid of each score" if task.several else "softmax of the scores"
-        own["y"] = f"A score of each class, of the row up to this step; the probabilities are the {scores}."
+        own["y"] = f"A score of each class, {part}; the probabilities are the {scores}."
         own["classes"] = [str(c) for c in task.classes]
         shown = {"labels": own["classes"], "output": "separate scores" if task.several else "scores"}
     else:
-        own["y"] = "The number of the row up to this step, scaled: number = mean + deviation * y."
+        own["y"] = f"The number {part}, scaled: number = mean + deviation * y."
         own["target"] = (task.mean, task.deviation)
         shown = {"labels": ["number"], "output_scale": own["target"]}
     about = "What the network says of everything that it has read since the reset."
     given = _given(task.inputs)
     page = Meaning(title=_title(model), about=about, **given.pop("page"), **shown)
-    return Steps(network=RowSteps(network), reset=BEGIN, page=page, **given, **own)
+    return Steps(network=RowSteps(network), each=False, page=page, **given, **own)
 
 
 def _transcripts(model: Model) -> Steps:
-    _forwards(model)
     task: Any = model.task
     network: Any = model.network
     given = _given(task.inputs, task.steps)
@@ -107,12 +69,11 @@ def _transcripts(model: Model) -> Steps:
     about = "The label of each step, or the blank where there is none."
     page = Meaning(title=_title(model), about=about, **given.pop("page"), labels=labels, output="scores")
     core = Core(network.layers, network.embedding, network.head)
-    return Steps(network=core, reset=BEGIN, page=page, y=y, classes=labels, **given)
+    return Steps(network=core, page=page, y=y, classes=labels, **_begun(model, "row"), **given)
 
 
 def _tags(model: Model) -> Steps:
     """The vectors of the vocabulary's words, which their letters make together with their embedding, are a table."""
-    _forwards(model)
     task: Any = model.task
     network: Any = model.network
     # No text has this character: its spelling is one unknown letter.
@@ -132,8 +93,10 @@ def _tags(model: Model) -> Steps:
     classes = [str(c) for c in task.classes]
     about = "The tag of the last word, after all words before it."
     page = Meaning(title=_title(model), about=about, **given.pop("page"), labels=classes, output="scores")
-    y = "A score of each tag of this word; the probabilities are the softmax of the scores."
-    return Steps(network=core, reset="at the beginning of every sentence", page=page, y=y, classes=classes, **given)
+    begun = _begun(model, "sentence")
+    word = "each word" if begun["whole"] else "this word"
+    y = f"A score of each tag of {word}; the probabilities are the softmax of the scores."
+    return Steps(network=core, page=page, y=y, classes=classes, **begun, **given)
 
 
 def _language(model: Model) -> Steps:
@@ -239,6 +202,13 @@ def _given(inputs: TextInputs | SeriesInputs, steps: int = 1) -> dict[str, Any]:
         names, scales = [f"{name}, step {k + 1}" for k in range(steps) for name in names], scales * steps
     page = {"inputs": names, "scales": scales, "flags": flags, "low": -2.0, "high": 2.0}
     return {"samples": made, "x": x, "scaling": scaling, "page": page}
+
+
+def _begun(model: Model, sequence: str) -> dict[str, Any]:
+    """The fields of `Steps` that say where a sequence begins."""
+    if model.config.options.network.both_directions:
+        return {"reset": "", "whole": sequence}
+    return {"reset": f"at the beginning of every {sequence}", "whole": ""}
 
 
 def _title(model: Model) -> str:

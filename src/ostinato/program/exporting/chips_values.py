@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .chips_core import Steps
+from .chips_steps import Steps
 from .chips_text import c_string
 
 
 def values_header(name: str, steps: Steps) -> str:
     """The text of the file. It has `NAME_scale` for scaled inputs, `NAME_number` for scaled outputs, and tables."""
-    upper = name.upper()
+    upper, call = name.upper(), f"{name}_{'run' if steps.whole else 'step'}"
     parts = [
-        f"/* What the numbers of {name}_step stand for. C99, no library; include it where it is used.",
+        f"/* What the numbers of {call} stand for. C99, no library; include it where it is used.",
         f"   x: {steps.x}",
         f"   y: {steps.y}",
-        f"   {name}_reset: {steps.reset}. */",
+        f"   {steps.when(f'{name}_reset', f'{name}_run')} */",
         f"#ifndef {upper}_VALUES_H",
         f"#define {upper}_VALUES_H",
         "",
