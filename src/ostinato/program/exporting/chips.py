@@ -120,8 +120,9 @@ def _c(model: Model, steps: Steps, place: Path, options: ExportOptions) -> tuple
     readme.write_text(readme.read_text(encoding="utf-8") + c_readme(NAME, steps), encoding="utf-8")
     sizes = str(report).partition("\n")[2]
     said = f"{report.target} ({report.form}, {report.dtype})\n{sizes}"
-    own = {"target": report.target, "form": report.form, "link": report.link}
-    own |= {} if report.max_steps is None else {"max_steps": report.max_steps}
+    own: dict[str, Any] = {"target": report.target, "form": report.form, "link": report.link}
+    if report.max_steps is not None:
+        own["max_steps"] = report.max_steps
     return (
         f"{said}\nThe last line makes the self-test, in the folder; README.txt says how the functions are called.",
         own,
