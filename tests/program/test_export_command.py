@@ -76,7 +76,10 @@ def asked(ended, model, place, answer, monkeypatch):
     return document
 
 
-@pytest.mark.parametrize("name", EVERY)
+LONG = ("translate", "classify", "tag", "forecast", "transcribe")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in EVERY])
 def test_a_model_gives_the_same_answers_through_onnx_runtime_alone(name, folder, exported, monkeypatch, capsys):
     model, place = folder(name)
     document = asked(exported(name), model, place, EVERY[name][1], monkeypatch)
@@ -171,7 +174,8 @@ def test_what_is_no_model_or_names_no_format_is_refused(folder, tmp_path):
         "wrote.\n"
     )
     ended = ostinato(tmp_path, "export", folder("regress")[1])
-    assert (ended.status, ended.err) == (2, "ostinato export: the format must be --onnx, got none. Add --onnx.\n")
+    expected = "ostinato export: the format must be one of --onnx, --c, --wasm, --page, got none. Add --c, say.\n"
+    assert (ended.status, ended.err) == (2, expected)
     (tmp_path / "file").write_text("")
     ended = ostinato(tmp_path, "export", folder("regress")[1], "--onnx", "--no-check", "--out", "file/files")
     assert ended.status == 2 and ended.err.startswith("ostinato export: the folder of the model must be a new one")

@@ -370,6 +370,7 @@ def test_without_standard_input_there_are_no_lines(monkeypatch):
     assert list(typed_in()) == []
 
 
+@pytest.mark.slow
 def test_a_process_answers_at_once_and_saves_the_states_when_it_is_ended(series):
     (steps,) = sequences(series, 1)
     number, kept = signal.SIGTERM, series / "kept by a process"
