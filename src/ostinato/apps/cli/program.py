@@ -133,7 +133,7 @@ def stream(
     reset_on: Annotated[
         str | None, typer.Option(help="A line that begins a new sequence. [default: an empty line; of texts none]")
     ] = None,
-    next: Annotated[int | None, typer.Option(help="Of a language model: most probable next units, so many.")] = None,
+    next: Annotated[int | None, typer.Option(help="Most probable next units, or keys of music, so many.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first line that cannot be read.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document on each line.")] = False,
 ) -> None:

@@ -21,16 +21,19 @@ from .records import Line
 SEPARATORS = "\t;,"
 """Between cells, the first of these that a line has; white space where it has none."""
 
+REMEDY = "Write them with commas between; NA stands for a missing number."
+
 
 class CellLines:
     """Reads lines of cells.
 
-    names  of the C columns, in their order; empty where the training had no names
-    count  C
+    names   of the C columns, in their order; empty where the training had no names
+    count   C
+    remedy  of a line that has another number of cells
     """
 
-    def __init__(self, names: Sequence[str], count: int) -> None:
-        self.names, self.count = list(names), count
+    def __init__(self, names: Sequence[str], count: int, remedy: str = REMEDY) -> None:
+        self.names, self.count, self.remedy = list(names), count, remedy
         self.places: list[int] | None = None
         """Where the columns are among the cells of a line, after a line with their names."""
         self.width = count
@@ -76,8 +79,7 @@ class CellLines:
     def _refused(self, line: Line, received: str) -> InputError:
         names = f": {listed(self.names)}" if self.names else ""
         expected = many(self.width, "cell") + names if self.places is None else f"{self.width} cells, as the first has"
-        remedy = "Write them with commas between; NA stands for a missing number."
-        return InputError(phrase(line.where, "a line", expected, received, remedy))
+        return InputError(phrase(line.where, "a line", expected, received, self.remedy))
 
 
 def number_of(cell: str, line: Line) -> float:

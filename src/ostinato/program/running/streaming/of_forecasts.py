@@ -46,8 +46,6 @@ class OfForecasts:
     A row has the time, the id, the targets and the covariates of the past that the training had.
     """
 
-    empty_begins = True
-
     def __init__(self, opened: Model) -> None:
         self.opened, self.task = opened, opened.task
         data = opened.config.options.data
@@ -63,6 +61,9 @@ class OfForecasts:
         made = Columns(self.targets, levels_of(task), cutoff=True, several=self.id is not None)
         self.columns = made
         self.heading = ",".join(["unique_id", "ds", "cutoff", "median", *_bands(made.levels)])
+
+    def is_break(self, line: Line) -> bool:
+        return not line.text.strip()
 
     def is_heading(self, line: Line) -> bool:
         return self.lines.is_heading(line)

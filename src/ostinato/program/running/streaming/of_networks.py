@@ -26,7 +26,6 @@ class OfRows:
     """The class, or the number, of a sequence so far: a line is a step of a series, or a part of a text."""
 
     heading = ""
-    empty_begins = True
 
     def __init__(self, opened: Model) -> None:
         task: Any = opened.task
@@ -36,6 +35,9 @@ class OfRows:
         self.lines: CellLines | None = None
         if self.kind == "series":
             self.lines = CellLines(inputs.channels, len(inputs.scaling.mean))
+
+    def is_break(self, line: Line) -> bool:
+        return not line.text.strip()
 
     def is_heading(self, line: Line) -> bool:
         return self.lines is not None and self.lines.is_heading(line)
@@ -75,11 +77,13 @@ class OfTags:
     """The tag of every token of a line, after all tokens of the sequence before it."""
 
     heading = ""
-    empty_begins = True
 
     def __init__(self, opened: Model) -> None:
         self.task, self.network = opened.task, opened.network
         self.first = stream(TaggerSteps(opened.network))  # type: ignore[arg-type]
+
+    def is_break(self, line: Line) -> bool:
+        return not line.text.strip()
 
     def is_heading(self, line: Line) -> bool:
         return False

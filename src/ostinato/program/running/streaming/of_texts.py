@@ -33,14 +33,15 @@ class OfTexts:
     count  most probable next units that are listed; None: none
     """
 
-    empty_begins = False
-
     def __init__(self, opened: Model, count: int | None) -> None:
         task: Any = opened.task
         self.task, self.units = task, cast(TextUnits, task.units)
         self.count = count
         self.first = stream(LanguageSteps(opened.network))  # type: ignore[arg-type]
         self.heading = ""
+
+    def is_break(self, line: Line) -> bool:
+        return False
 
     def is_heading(self, line: Line) -> bool:
         return False
@@ -85,6 +86,11 @@ class OfTexts:
         """The most probable units after the line, without the unknown one, which has its share."""
         assert sequence.stream is not None and self.count is not None  # of `begin`; of the caller
         scores = sequence.stream.fork().push(torch.tensor([sequence.own["last"]]))[0]
-        shares = torch.softmax(scores.double(), -1).numpy()
-        order = [k for k in np.argsort(-shares, kind="stable").tolist() if k != UNKNOWN][: self.count]
-        return [(self.units.pieces([k])[0], float(shares[k])) for k in order]
+        return [(self.units.pieces([k])[0], share) for k, share in likeliest(scores, self.count)]
+
+
+def likeliest(scores: Tensor, count: int) -> list[tuple[int, float]]:
+    """(entry, probability) of the most probable units, of scores [V]; without the unknown one, which has its share."""
+    shares = torch.softmax(scores.double(), -1).numpy()
+    order = [k for k in np.argsort(-shares, kind="stable").tolist() if k != UNKNOWN][:count]
+    return [(k, float(shares[k])) for k in order]

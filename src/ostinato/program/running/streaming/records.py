@@ -53,8 +53,9 @@ class Way(Protocol):
 
     heading: str
     """A line that comes before the answers as text; empty: none."""
-    empty_begins: bool
-    """Whether an empty line begins a new sequence; where it does not, it is a line like any other."""
+
+    def is_break(self, line: Line) -> bool:
+        """Whether a line is empty, and so begins a new sequence; False where such a line is one like any other."""
 
     def is_heading(self, line: Line) -> bool:
         """Whether a line has the names of the columns, in whose order the numbers of later lines are then read."""

@@ -57,6 +57,9 @@ class LineStream:
         if asked.ids and opened.task.name == "forecast" and opened.config.options.data.id is not None:
             received = f"given, as the column {opened.config.options.data.id} names the series"
             raise InputError(phrase(WHERE, "--ids", "left out", received, "Leave --ids out."))
+        if asked.state is not None and opened.task.name == "generate":
+            received = "given for one of the task generate, which carries nothing from line to line"
+            raise InputError(phrase(WHERE, "--state", "left out", received, "Leave --state out."))
         self.file = None if asked.state is None else StateFile(asked.state, opened)
         self.sequences: dict[str, Sequence] = {} if self.file is None else self.file.load(self.way)
 
@@ -135,7 +138,7 @@ class LineStream:
 
     def _begins(self, line: Line) -> bool:
         """Whether a line is none of a sequence, but says that a new one begins."""
-        return line.text == self.asked.reset_on or (self.way.empty_begins and not line.text.strip())
+        return line.text == self.asked.reset_on or self.way.is_break(line)
 
     def _printed(self, line: Line, name: str | None, answer: Answer) -> str | None:
         if self.asked.json:
