@@ -13,10 +13,14 @@ from torch import Tensor
 from ..kernels.codegen.arguments import Block
 from ..kernels.network.kernel import FIELDS, NetworkArgs, kernel_of
 from ..kernels.network.pack import aligned_empty, aligned_zeros, pack
-from ..network import Network
+from ..network import Embedding, Network
 from .runner import Fast, Runner, X, Y, no_such_token
 
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_BODY_UNDER_GIL = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
+# A step that reads fewer numbers of weights takes some 10 µs at most. It keeps the GIL: to release it and to wait for it
+# again costs 0.1 µs, and up to 5 ms where another thread computes in Python meanwhile.
+_UNDER_GIL = 1 << 17
 assert (FIELDS[NetworkArgs.x], FIELDS[NetworkArgs.y]) == (X, Y)
 _STEPS, _WEIGHTS = FIELDS[NetworkArgs.steps], FIELDS[NetworkArgs.weights]
 _LINES, _BYTES = 64, 256 << 10
@@ -31,7 +35,8 @@ class KernelRunner(Runner):
         self._steps = steps
         self.kernel = kernel_of(network)
         self.library = self.kernel.library()
-        self.call = _BODY(self.library.address("run"))
+        address = self.library.address("run")
+        self.call, self._call_under_gil = _BODY(address), _BODY_UNDER_GIL(address)
         super().__init__(network, rows)
 
     def _place_states(self) -> tuple[dict[str, slice], int]:
@@ -54,7 +59,7 @@ class KernelRunner(Runner):
         block[NetworkArgs.rows], block[NetworkArgs.steps], block[NetworkArgs.chunk] = rows, 1, chunk
         if hasattr(self, "weights"):
             block[NetworkArgs.weights] = self.weights.data_ptr()
-        self.address = ctypes.c_void_p(block.entries.buffer_info()[0])
+        self.address = block.entries.buffer_info()[0]
 
     def _pack(self, values: Mapping[str, Tensor]) -> None:
         weights = pack(self.kernel.layout, values)
@@ -70,7 +75,7 @@ class KernelRunner(Runner):
         x, y = self.input, self.output
         given, fresh = x.numpy().copy(), y.numpy().copy()
         whole = Fast(
-            call=self.call,
+            call=self._call_under_gil if self._is_short() else self.call,
             block=self.address,
             entries=self.block.entries,
             shape=tuple(x.shape),
@@ -94,6 +99,12 @@ class KernelRunner(Runner):
             views = given.reshape(x_shape), fresh.reshape(y_shape)
             whole.one = replace(whole, shape=x_shape, output_shape=y_shape, given=views[0], fresh=views[1])
         return whole
+
+    def _is_short(self) -> bool:
+        """Whether a step takes microseconds. Of a table of tokens it reads one line for each row."""
+        layout = self.kernel.layout
+        tables = sum(node.table.shape[0] * node.width for node in self.network.nodes if isinstance(node, Embedding))
+        return (layout.weights.size - tables) * max(self.rows, 1) <= _UNDER_GIL
 
     def run(self, x: Tensor, y: Tensor, steps: int) -> None:
         entries, x_at, y_at = self.block.entries, x.data_ptr(), y.data_ptr()
