@@ -18,8 +18,8 @@ from .runner import Fast, Runner, X, Y, no_such_token
 
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _BODY_UNDER_GIL = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
-# A step that reads fewer numbers of weights takes some 10 µs at most. It keeps the GIL: to release it and to wait for it
-# again costs 0.1 µs, and up to 5 ms where another thread computes in Python meanwhile.
+# A step that reads at most so many weights takes some 10 µs and keeps the GIL: to release it and to wait for it again
+# costs 0.1 µs, and up to 5 ms where another thread computes in Python meanwhile.
 _UNDER_GIL = 1 << 17
 assert (FIELDS[NetworkArgs.x], FIELDS[NetworkArgs.y]) == (X, Y)
 _STEPS, _WEIGHTS = FIELDS[NetworkArgs.steps], FIELDS[NetworkArgs.weights]
