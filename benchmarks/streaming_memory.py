@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -76,6 +77,7 @@ def measure(kind: Kind, hidden: int, steps: int) -> Memory:
 
 def _blocks(step: Callable[[], object], count: int) -> int:
     """Blocks of Python that so many steps leave, with those of counting them."""
+    gc.collect()  # garbage of earlier work, which would be freed in between and hide blocks that stay
     before = sys.getallocatedblocks()
     _repeat(step, count)
     return sys.getallocatedblocks() - before

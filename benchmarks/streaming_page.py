@@ -47,8 +47,7 @@ def targets(record: Record) -> list[tuple[str, str, str, str]]:
         row(f"{OURS[way]}: of any other's time", others, "", 2)
     for way, label in OURS.items():
         most = SHARE_NUMPY if way == "numpy" else SHARE
-        # From 256 units on a call differs from the loop of compiled code by the weights that the other ways have driven out
-        # of the cache, which is more than Python's share.
+        # From 256 units on the other ways drive the weights out of the cache, which costs a call more than Python does.
         found = [(s["shares"][way], most, name_of(s)) for s in sizes if s["hidden"] <= 128]
         row(f"Python's share up to 128 units, {label}", found, " µs", 1)
     for (kind, hidden), most in AIMS.items():

@@ -79,8 +79,8 @@ def test_targets_are_judged_by_the_size_that_is_nearest_to_its_bound():
     found = {row[0]: row[1:] for row in streaming_page.targets(record(size("LSTM", 64), size("GRU", 128, 0.45, 2.5)))}
     assert found["bound buffers: of io-binding's time, up to 64 units"] == ("≤ 0.33", "0.25 at LSTM 64", "yes")
     assert found["bound buffers: of io-binding's time, 128 units"] == ("≤ 0.50", "0.45 at GRU 128", "yes")
-    assert found["Python's share, tensor, out="] == ("≤ 2.0 µs", "2.5 µs at GRU 128", "no")
-    assert found["Python's share, NumPy array, new result"] == ("≤ 6.0 µs", "2.5 µs at GRU 128", "yes")
+    assert found["Python's share up to 128 units, tensor, out="] == ("≤ 2.0 µs", "2.5 µs at GRU 128", "no")
+    assert found["Python's share up to 128 units, NumPy array, new result"] == ("≤ 6.0 µs", "2.5 µs at GRU 128", "yes")
     assert found["a step of LSTM 64, aim"] == ("≤ 4.0 µs", "0.0 µs at LSTM 64", "yes")
     slower = {row[0]: row[1:] for row in streaming_page.targets(record(size("GRU", 512, 1.2)))}
     assert slower["tensor, out=: of io-binding's time, from 256 units on"] == ("≤ 1.00", "1.20 at GRU 512", "no")
