@@ -115,8 +115,9 @@ def used(stream):
 
 
 def held():
-    """Bytes of all plain tensors that anything refers to."""
-    tensors = [found for found in gc.get_objects() if type(found) is torch.Tensor]
+    """Bytes of all plain tensors that anything refers to; those of other tests may be sparse, which have no storage."""
+    plain = [found for found in gc.get_objects() if type(found) is torch.Tensor and found.device.type == "cpu"]
+    tensors = [t for t in plain if t.layout is torch.strided and not t.is_nested]
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 
