@@ -15,6 +15,7 @@ from ...errors import InputError, phrase
 from ...kernels.codegen.ir_builder import PTR, Code, Int, Ptr
 from ...kernels.network.pack import pack
 from ...kernels.network.portable import PortableKernel, Shape
+from ...kernels.system.object_code import optimise
 from ...network import Network
 from .fused import LANES, Way, define_fused, define_probe
 from .wasm_module import Module, Region, link
@@ -117,15 +118,13 @@ def compiled(module: ir.Module, way: Way) -> bytes:
     parsed.triple = machine.triple
     parsed.data_layout = str(machine.target_data)
     parsed.verify()
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_always_inliner_pass()
-    passes.add_sroa_pass()
-    passes.add_simplify_cfg_pass()
-    passes.add_new_gvn_pass()
-    passes.add_loop_rotate_pass()
-    passes.add_simplify_cfg_pass()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.run(parsed, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1)))
+    before, after = (llvm.create_new_module_pass_manager() for _ in range(2))
+    before.add_always_inliner_pass()
+    after.add_global_dead_code_eliminate_pass()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
+    before.run(parsed, builder)
+    optimise(parsed, machine)
+    after.run(parsed, builder)
     return bytes(machine.emit_object(parsed))
 
 
