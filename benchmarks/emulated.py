@@ -101,7 +101,11 @@ class Outcome:
         return self.differing == 0 and not self.failed
 
 
-CHECKS = ("self-test", "steps", "run", "saved and loaded", "damaged state accepted", "token accepted", "weights")
+CHECKS = (
+    "self-test", "steps", "run", "saved and loaded", "damaged state accepted", "token accepted", "weights",
+    "mode of subnormal numbers",
+)  # fmt: skip
+"""What `check.c` checks: its results 1, 2, …"""
 
 
 def run(files: CFiles, network: Network, x: torch.Tensor, machine: Machine) -> Outcome:
