@@ -109,6 +109,9 @@ def test_source_of_a_whole_model_has_the_same_bits_on_every_machine(target, weig
 def test_source_has_the_same_bits_without_a_floating_point_unit(target, tmp_path):
     for name in ("lstm", "gru"):
         bits_are_equal(layer(name), target, tmp_path / name, form="source")
+    torch.manual_seed(2)
+    tokens = torch.randint(0, TOKENS, (STEPS,), generator=torch.Generator().manual_seed(5))
+    bits_are_equal(Model().eval(), target, tmp_path / "model", tokens, weights="blob", form="source")
 
 
 @LONG
