@@ -94,7 +94,7 @@ _ROWS = [
     _x86("x86-64-v3-macos", "apple-macosx11.0.0", False),
     _x86("x86-64-v3-windows", "pc-windows-msvc", False),
     _x86("x86-64-v4-windows", "pc-windows-msvc", True),
-    _source("x86-64", _NO_FMA, 64, float64=False),
+    _source("x86-64", _NO_FMA, 64),
     _arm64("aarch64", "aarch64-unknown-linux-gnu", "generic", "aarch64-linux-gnu-gcc"),
     _arm64("aarch64-macos", "arm64-apple-macosx11.0.0", "apple-m1", "cc -arch arm64"),
     _arm64("aarch64-windows", "aarch64-pc-windows-msvc", "generic", "cl"),

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, ShapeError, phrase
-from ...kernels.network.pack import pack
+from ...kernels.network.pack import pack, pack_initial
 from ...kernels.network.portable import PortableKernel, Shape
 from ...kernels.system.target import host
-from ...network import Convolution, Linear, Network, Recurrent
+from ...network import Network
 from ...streaming.choose import run_whole
 from ...streaming.read import read
 from ...streaming.streams import Stream
@@ -95,11 +95,7 @@ class Plan:
     @cached_property
     def first(self) -> Tensor:
         """The initial states [S]."""
-        found = torch.zeros(self.kernel.state_size, dtype=self.network.dtype)
-        for field in self.network.states:
-            at = self.kernel.layout.states[field.name]
-            found[at : at + field.width] = field.fill if field.initial is None else self.values[field.initial.name]
-        return found
+        return pack_initial(self.kernel.layout, self.values)
 
     @property
     def one_answer(self) -> bool:
@@ -135,20 +131,6 @@ class Plan:
     @property
     def weight_bytes(self) -> int:
         return self.kernel.layout.weights.size * self.itemsize
-
-    @property
-    def multiply_adds(self) -> int:
-        """Of the products of one step; pointwise operations are not counted."""
-        total = 0
-        for k, node in enumerate(self.network.nodes):
-            if isinstance(node, Linear | Convolution):
-                panels = [self.kernel.layout.panels[k]]
-            elif isinstance(node, Recurrent):
-                panels = list(self.kernel.layout.recurrent[k].panels.values())
-            else:
-                continue
-            total += sum(p.blocks.width * p.gates * p.depth for p in panels)
-        return total
 
     @cached_property
     def structure(self) -> bytes:

@@ -15,6 +15,7 @@ from torch import nn
 from ...errors import InputError, StorageError, phrase
 from ...network import Network
 from ...streaming.streams import Stream
+from ..products import multiply_adds
 from .chip import CHIPS, WHERE, Chip, chip
 from .emit import Emitted, emit
 from .entry import Entry
@@ -67,7 +68,7 @@ def c(
     blob, as_source = weights == "blob", form == "source"
     planned = plan(model, machine, name, blob=blob, source=as_source, samples=samples, max_steps=max_steps)
     _check_sizes(planned, None)
-    assert len(planned.y) == (1 if planned.one_answer else len(planned.x))  # refuses samples before the code is emitted
+    y = planned.y  # read here, so that samples are refused before the code is emitted
     files: dict[str, str | bytes] = {f"{name}.h": header(planned)}
     emitted = None if planned.source else emit(Entry(planned).text(), machine)
     _check_sizes(planned, emitted)
@@ -87,13 +88,13 @@ def c(
         dtype=planned.kernel.scalar,
         code=emitted.parts.code if emitted else None,
         weights=planned.weight_bytes,
-        selftest=(planned.x.numel() * planned.x.itemsize) + planned.y.numel() * planned.itemsize,
+        selftest=(planned.x.numel() * planned.x.itemsize) + y.numel() * planned.itemsize,
         state=planned.state_bytes,
         work=planned.work_bytes,
         stack=emitted.stack if emitted else None,
         saved=planned.saved_bytes,
         max_steps=planned.max_steps,
-        multiply_adds=planned.multiply_adds,
+        multiply_adds=multiply_adds(planned.network),
         states={f.name: f.width for f in planned.network.states},
         fingerprint=planned.identity.hex(),
         link=link,

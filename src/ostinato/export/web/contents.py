@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, NoKernelsError, ShapeError, did_you_mean, phrase
 from ...execution import backends
-from ...network import Linear, Network, Recurrent
-from ...network.nodes import Convolution
+from ...network import Network
 from ...streaming.choose import run_whole
 from ...streaming.read import read
 from ...streaming.runner import ReferenceRunner
@@ -97,8 +95,8 @@ def contents(
     probed  as in `emitted`
     whole   also a model of two directions, which runs on whole sequences
     """
-    if bits not in ("same", "fast"):
-        hint = did_you_mean(bits, ("same", "fast"))
+    if bits not in get_args(Bits):
+        hint = did_you_mean(bits, get_args(Bits))
         remedy = f'{hint}"same" has the bits of Python everywhere, "fast" may round products before sums.'
         raise InputError(phrase(where, "bits", '"same" or "fast"', repr(bits), remedy))
     if isinstance(model, Network | Stream):
@@ -137,17 +135,6 @@ def _samples(where: str, network: Network, samples: Tensor | None) -> Tensor:
         remedy = "A sequence has at least one step."
         raise ShapeError(phrase(where, "samples", f"of shape {shape}, T at least 1", list(samples.shape), remedy))
     return samples.detach().cpu().to(torch.int64 if x.tokens is not None else torch.float32).contiguous()
-
-
-def multiply_adds(network: Network) -> int:
-    """Multiply-adds of the products of one step."""
-    total = 0
-    for node in network.nodes:
-        if isinstance(node, Linear | Convolution):
-            total += math.prod(node.weight.shape)
-        elif isinstance(node, Recurrent):
-            total += sum(math.prod(p.shape) for p in node.weights if len(p.shape) == 2)
-    return total
 
 
 def embedded(value: object) -> str:

@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from ...errors import InputError, phrase
 from ...kernels.codegen.ir_builder import PTR, Code, Int, Ptr
-from ...kernels.network.pack import pack
+from ...kernels.network.pack import pack, pack_initial
 from ...kernels.network.portable import PortableKernel, Shape
 from ...kernels.system.object_code import optimise
 from ...network import Network
@@ -75,11 +75,7 @@ def emitted(network: Network, probed: bool = False) -> Emitted:
     # One register: tiles of more than one row would never run, and their code would double the module.
     kernel = PortableKernel(network, Shape(lanes=LANES, registers=1, bits=32), probed)
     values = {p.name: p.read() for p in network.parameters}
-    first = torch.zeros(kernel.state_size)
-    for field in network.states:
-        start = kernel.layout.states[field.name]
-        first[start : start + field.width] = field.fill if field.initial is None else values[field.initial.name]
-    return Emitted(kernel, _bytes(pack(kernel.layout, values)), _bytes(first))
+    return Emitted(kernel, _bytes(pack(kernel.layout, values)), _bytes(pack_initial(kernel.layout, values)))
 
 
 def _bytes(t: torch.Tensor) -> bytes:

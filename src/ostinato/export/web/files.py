@@ -12,7 +12,8 @@ from ..._version import __version__
 from ...errors import InputError, phrase
 from ...network import Network
 from ...streaming.streams import Stream
-from .contents import contents, multiply_adds
+from ..products import multiply_adds
+from .contents import contents
 from .net_script import NET_SCRIPT
 from .whole_script import WHOLE_SCRIPT
 
@@ -62,7 +63,7 @@ def wasm(
     model    in float32; a Network, or a Stream for its network; or one with layers of two directions
     file     where the module goes, its name ending in .wasm; the class is written beside it
     bits     "same": the bits of `ostinato.stream` in every engine, without a fused instruction in software, which takes
-             about ten times as long; "fast": there a product rounded before its sum, which is not the same
+             ten to twenty times as long; "fast": there a product rounded before its sum, which is not the same
     samples  what the self-test runs, [T, C], or tokens int64 [T]; 16 steps of random numbers by default
 
     The class: `new Net()`, `step(x)`, `run(xs)`, `reset()`, `state(name)`, `save()`, `load(bytes)`, `fork()`,

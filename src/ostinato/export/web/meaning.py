@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ...errors import InputError, ShapeError, did_you_mean, phrase
 from ...network import Network, Softmax
 
 Output = Literal["scores", "separate scores", "probabilities", "log probabilities", "numbers"]
-KINDS: tuple[Output, ...] = ("scores", "separate scores", "probabilities", "log probabilities", "numbers")
+KINDS: tuple[Output, ...] = get_args(Output)
 FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
 _WHERE = "Meaning"
 

@@ -16,7 +16,8 @@ from ...lens.render.html.markup import Html, listed, tag, together
 from ...lens.render.html.style import STYLE
 from ...network import Network, Recurrent
 from ...streaming.streams import Stream
-from .contents import Contents, contents, embedded, multiply_adds
+from ..products import multiply_adds
+from .contents import Contents, contents, embedded
 from .meaning import Meaning, described
 from .net_script import NET_SCRIPT
 from .page_script import PAGE_SCRIPT

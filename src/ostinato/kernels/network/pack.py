@@ -40,6 +40,15 @@ def pack(layout: NetworkLayout, values: Mapping[str, Tensor]) -> Tensor:
     return packed
 
 
+def pack_initial(layout: NetworkLayout, values: Mapping[str, Tensor]) -> Tensor:
+    """The states [S] of one row before its first step, as its kernel reads them; `values` as in `pack`."""
+    first = torch.zeros(layout.state.size, dtype=layout.network.dtype, device="cpu")
+    for field in layout.network.states:
+        at = layout.states[field.name]
+        first[at : at + field.width] = field.fill if field.initial is None else values[field.initial.name]
+    return first
+
+
 def aligned_zeros(count: int, dtype: torch.dtype) -> Tensor:
     """Zeros [count] that begin at a cache line of 64 bytes."""
     return aligned_empty(count, dtype).zero_()
