@@ -8,6 +8,7 @@ from ostinato.cells import catalogue
 from ostinato.network import Input, Network, Running
 from ostinato.network.reference import Reference
 from ostinato.streaming.streams import Stream
+from streaming.agreement import Made
 from streaming.drawn import drawn_input, drawn_network
 
 QUICK = ("lstm", "gru_reset_before", "slstm", "lstm_projected")
@@ -53,6 +54,27 @@ def test_options_several_layers_and_many_rows_have_the_bits_of_the_layers_call()
     assert equal_in_every_way(layer, 9, 3)
     assert equal_in_every_way(ostinato.GRU(7, 40).double(), 9, 100)
     assert equal_in_every_way(ostinato.LSTM(7, 33, proj_size=11, layer_norm=True), 70, 1)
+
+
+def scaled(m, x):
+    return m.rnn(x)[0] * m.p + m.q
+
+
+def normed(m, x):
+    return torch.nn.functional.layer_norm(m.rnn(x)[0], (6,), m.p, m.q)
+
+
+@pytest.mark.parametrize("rule", [scaled, normed])
+def test_networks_of_one_structure_run_one_code_whether_they_share_parameters_or_not(rule):
+    torch.manual_seed(0)
+    layer, x = ostinato.GRU(3, 6), torch.randn(4, 2, 3)
+    first, second = (torch.nn.Parameter(torch.randn(6)) for _ in range(2))
+    models = [Made(rule, rnn=layer, p=p, q=q).eval() for p, q in ((first, first), (first, second), (second, second))]
+    streams = [ostinato.stream(model, rows=2) for model in models]
+    assert len({stream.network.structure for stream in streams}) == 1
+    for model, stream in zip(models, streams):
+        with torch.no_grad():
+            torch.testing.assert_close(stream.push(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 def test_a_mean_over_many_steps_loses_none_of_them():

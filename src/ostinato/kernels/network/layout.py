@@ -24,7 +24,6 @@ from ...network import (
     Network,
     Node,
     Number,
-    Parameter,
     Pointwise,
     Recurrent,
 )
@@ -154,7 +153,7 @@ class NetworkLayout:
         self.probes: list[Probe] = []
         self.weights, self.work, self.state = Segments(lanes), Segments(lanes), Segments(lanes)
         self.states = self._state_columns()
-        self.vectors: dict[str, int] = {}
+        self.vectors: dict[int, tuple[int, ...]] = {}
         self.panels: dict[int, Panel] = {}
         self.recurrent: dict[int, RecurrentLayout] = {}
         self.value: dict[int, int] = {}
@@ -216,8 +215,7 @@ class NetworkLayout:
                     self.value[k] = self.work.take(node.width)
                 return
             case Number() | Constant():
-                for p in node.parameters:
-                    self._vector(p)
+                self.vectors[k] = self._vectors(node)
                 if not self.copied_constant(k):
                     return
             case Columns() if node.inputs[0] in self.value:
@@ -235,8 +233,7 @@ class NetworkLayout:
                 depth = node.weight.shape[1] * node.weight.shape[2]
                 self.panels[k] = self._panel(blocks_of(node.width, self.lanes, 1), 1, depth)
             case LayerNorm():
-                for p in node.parameters:
-                    self._vector(p)
+                self.vectors[k] = self._vectors(node)
         # Parts of a concatenation are stored by whole vectors, of which the last may reach past the end.
         more = self.lanes if isinstance(node, Concatenate) else 0
         self.value[k] = self.work.take(node.width + more)
@@ -244,10 +241,9 @@ class NetworkLayout:
     def _padded(self, width: int) -> int:
         return -(-width // self.lanes) * self.lanes
 
-    def _vector(self, p: Parameter) -> int:
-        if p.name not in self.vectors:
-            self.vectors[p.name] = self.weights.take(p.shape[0])
-        return self.vectors[p.name]
+    def _vectors(self, node: Node) -> tuple[int, ...]:
+        """A column for each parameter of a node, also where nodes share one: `Network.structure` does not say which."""
+        return tuple(self.weights.take(p.shape[0]) for p in node.parameters)
 
     def _panel(self, blocks: Blocks, gates: int, depth: int) -> Panel:
         columns = blocks.padded * gates

@@ -79,7 +79,10 @@ def emit_convolution(frame: Frame, k: int, node: Convolution) -> None:
 def emit_layer_norm(frame: Frame, k: int, node: LayerNorm) -> None:
     """(x - mean) · 1/√(variance + eps), times the weight, plus the bias."""
     code, lanes, width = frame.code, frame.code.lanes, node.width
-    x, to, vectors = frame.value(node.inputs[0]), frame.value(k), frame.layout.vectors
+    x, to = frame.value(node.inputs[0]), frame.value(k)
+    vectors = [frame.vector(column) for column in frame.layout.vectors[k]]
+    gain = None if node.weight is None else vectors[0]
+    shift = None if node.bias is None else vectors[-1]
     with code.range(frame.lines) as i:
         a, b = x.line(i), to.line(i)
         size = code.int_const(width)
@@ -93,8 +96,8 @@ def emit_layer_norm(frame: Frame, k: int, node: LayerNorm) -> None:
 
         def normalise(u: Int) -> None:
             y = lanes.mul(lanes.sub(a.at(u).load(), mean), scale)
-            weight = None if node.weight is None else frame.vector(vectors[node.weight.name]).at(u).load()
-            bias = None if node.bias is None else frame.vector(vectors[node.bias.name]).at(u).load()
+            weight = None if gain is None else gain.at(u).load()
+            bias = None if shift is None else shift.at(u).load()
             if weight is not None:
                 y = lanes.mul(y, weight) if bias is None else lanes.fma(y, weight, bias)
             elif bias is not None:
@@ -214,7 +217,7 @@ def constant(frame: Frame, k: int) -> Callable[[Int], Any] | None:
         return lambda u: lanes.const(node.value)
     if not isinstance(node, Constant):
         return None
-    p = frame.vector(frame.layout.vectors[node.parameter.name])
+    p = frame.vector(frame.layout.vectors[k][0])
     if node.width == 1:
         return lambda u: lanes.splat(p.load_scalar())
     return lambda u: p.at(u).load()

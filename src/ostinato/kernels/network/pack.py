@@ -35,8 +35,8 @@ def pack(layout: NetworkLayout, values: Mapping[str, Tensor]) -> Tensor:
             case Recurrent():
                 _pack_recurrent(packed, layout, k, node, values)
             case Constant() | LayerNorm():
-                for p in node.parameters:
-                    packed[layout.vectors[p.name] :][: p.shape[0]] = values[p.name]
+                for p, column in zip(node.parameters, layout.vectors[k], strict=True):
+                    packed[column:][: p.shape[0]] = values[p.name]
     return packed
 
 
