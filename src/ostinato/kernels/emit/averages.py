@@ -64,6 +64,12 @@ def emit_means(code: Code, width: Int, values: Values, count: int) -> list[Any]:
     return [code.builder.fdiv(total, divisor) for total in emit_sums(code, width, values, count)]
 
 
+def reciprocal_root(lanes: Any, square: Any, eps: float) -> Any:
+    """1 / √(square + eps) of a scalar."""
+    root = lanes.sqrt(lanes.add(lanes.splat(square), lanes.const(eps)))
+    return lanes.first(lanes.div(lanes.const(1.0), root))
+
+
 def _sum(code: Code, parts: list[Ptr]) -> Any:
     """Partial sum i + partial sum i + half, halved until one is left."""
     vectors = [part.load() for part in parts]

@@ -20,7 +20,7 @@ from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.operands import FusedLoop, Location, Product, storage_width
 from ..planning.step_schedule import StepSchedule
 from . import philox
-from .averages import emit_means
+from .averages import emit_means, reciprocal_root
 from .barrier import ThreadTeam
 from .gemm import GemmFunctions, Matrix
 from .gemm_dispatch import GemmDispatch
@@ -195,17 +195,12 @@ class StepFunction:
             squares = self._average(row, [m.args[0] for m in deviations], square)
             scales = dict(zip((m.id for m in deviations), squares))
             for m in means:
-                value = self._deviation(scales[m.id], m.attr) if m.op == "rstd" else found[m.args[0].id]
+                value = reciprocal_root(lanes, scales[m.id], m.attr) if m.op == "rstd" else found[m.args[0].id]
                 self._mean_address(m, row).store_scalar(value)
                 if m.id in self.step.scalars:
                     kept = self.step.scalars[m.id]
                     line = row.packed * self.args.stride[kept.name]
                     self.args.row[kept.name].at(line + self.args.column(kept.column)).store_scalar(value)
-
-    def _deviation(self, square: Any, eps: float) -> Any:
-        lanes = self.code.lanes
-        root = lanes.sqrt(lanes.add(lanes.splat(square), lanes.const(eps)))
-        return self.code.builder.extract_element(lanes.div(lanes.const(1.0), root), ir.Constant(ir.IntType(32), 0))
 
     def _average(self, row: RowIndex, sources: Sequence[Value], of: Callable[[Value, Any], Any]) -> list[Any]:
         """The mean over the units of `of` each source, as scalars."""

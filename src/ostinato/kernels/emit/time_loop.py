@@ -62,8 +62,7 @@ class Kernel:
     def __init__(self, program: Program, step: StepSchedule, target: Target, scalar: str, extra: list[Product]):
         self.program, self.step, self.target, self.scalar = program, step, target, scalar
         self.states = len(program.trace.states)
-        numbered = [*step.hoisted, *(q for p in step.loops for q in p.products), *extra]
-        self.numbered_products = list(enumerate(numbered))
+        self.numbered_products = list(enumerate([*step.products, *extra]))
         self.product_index = {id(p): k for k, p in self.numbered_products}
         self.vectors, self.random_blocks = vectors(step), counter_blocks(step)
         self.layout = Layout(self._fields())

@@ -224,7 +224,7 @@ class NetworkLayout:
             case Pointwise() if self.inlined(k):
                 return
             case Embedding():
-                self.tables[k] = self.weights.take(node.table.shape[0] * self._padded(node.width))
+                self.tables[k] = self.weights.take(node.table.shape[0] * self.padded(node.width))
             case Recurrent():
                 self.recurrent[k] = self._recurrent(k, node)
             case Linear():
@@ -238,7 +238,8 @@ class NetworkLayout:
         more = self.lanes if isinstance(node, Concatenate) else 0
         self.value[k] = self.work.take(node.width + more)
 
-    def _padded(self, width: int) -> int:
+    def padded(self, width: int) -> int:
+        """A width rounded up to whole vectors, as the lines of a table have it."""
         return -(-width // self.lanes) * self.lanes
 
     def _vectors(self, node: Node) -> tuple[int, ...]:
@@ -252,14 +253,15 @@ class NetworkLayout:
 
     def _recurrent(self, k: int, node: Recurrent) -> RecurrentLayout:
         step = program(node.cell).forward(save=False, histories=False)
-        products = [*step.hoisted, *(q for p in step.loops for q in p.products)]
         C, H, P = node.sizes
         size = {"C": C, "H": H, "P": P}
         blocks = {}
         for width in ("H", "P"):
-            most = max((len(q.bias_init) for q in products if q.width == width), default=1)
+            most = max((len(q.bias_init) for q in step.products if q.width == width), default=1)
             blocks[width] = blocks_of(size[width], self.lanes, most)
-        panels = {id(q): self._panel(blocks[q.width], len(q.bias_init), size[q.operands[0].depth]) for q in products}
+        panels = {
+            id(q): self._panel(blocks[q.width], len(q.bias_init), size[q.operands[0].depth]) for q in step.products
+        }
         widths = {s.name: s.width for s in step.inputs.values() if s.kind == "param"}
         columns = {name: self.weights.take(size[widths[name]]) for name in vectors(step)}
         units = max(b.padded for b in blocks.values())

@@ -19,15 +19,14 @@ from ...network import (
     Softmax,
 )
 from ..codegen.ir_builder import Int, Ptr
-from ..emit.averages import emit_means, emit_sums
+from ..emit.averages import emit_means, emit_sums, reciprocal_root
 from .frame import Frame, Span, copy_lines, for_blocks, for_vectors, load, store
-from .recurrent import reciprocal_root
 
 
 def emit_embedding(frame: Frame, k: int, node: Embedding) -> None:
     """Copies the row of each token."""
-    code, n = frame.code, frame.layout.lanes
-    padded, to = -(-node.width // n) * n, frame.value(k)
+    code = frame.code
+    padded, to = frame.layout.padded(node.width), frame.value(k)
     with code.range(frame.lines) as i:
         row = frame.vector(frame.layout.tables[k]).at(frame.x.load_i64(i) * padded)
         line = to.line(i)

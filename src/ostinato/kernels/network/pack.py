@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ...network import Constant, Convolution, Embedding, LayerNorm, Linear, Recurrent
-from ..planning.operands import Product
 from ..system import memory_pool
 from .layout import Blocks, NetworkLayout, Panel
 
@@ -22,7 +21,7 @@ def pack(layout: NetworkLayout, values: Mapping[str, Tensor]) -> Tensor:
     for k, node in enumerate(network.nodes):
         match node:
             case Embedding():
-                width = -(-node.width // layout.lanes) * layout.lanes
+                width = layout.padded(node.width)
                 table = values[node.table.name]
                 packed[layout.tables[k] :][: len(table) * width].view(-1, width)[:, : node.width] = table
             case Linear():
@@ -66,8 +65,7 @@ def _pack_recurrent(
 ) -> None:
     cell, own = node.cell, layout.recurrent[k]
     parts = cell.split([values[p.name] for p in node.weights])
-    products: list[Product] = [*own.step.hoisted, *(q for p in own.step.loops for q in p.products)]
-    for q in products:
+    for q in own.step.products:
         weights = [parts[letter][name] for letter, name in q.operands[0].weights]
         biases = [None if b is None else parts[b[0]][b[1]] for b in q.bias_init]
         _pack_panel(packed, own.panels[id(q)], weights, biases)

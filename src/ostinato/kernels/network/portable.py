@@ -43,7 +43,7 @@ class Shape:
 class PortableKernel:
     """A module with one function, void PREFIX_step(state, work, weights, x, y), each a pointer to numbers.
 
-    state    `state_size` numbers, read and written; PREFIX_reset's and save's business is the caller's
+    state    `state_size` numbers, read and written; the code around it sets and saves them
     work     `work_size` numbers, undefined before and after
     weights  `kernels.network.pack.pack(layout, values)`
     x, y     one row's input [C], or one int64 token, and its output [O]

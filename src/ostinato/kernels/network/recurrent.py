@@ -7,7 +7,7 @@ from typing import Any
 from ...cells.value import Value
 from ...network import Recurrent
 from ..codegen.ir_builder import Int, Ptr
-from ..emit.averages import emit_means
+from ..emit.averages import emit_means, reciprocal_root
 from ..emit.pointwise import PointwiseEmitter
 from ..planning.operands import FusedLoop, Location, Product, storage_width
 from .frame import Frame, Span, copy_lines, emit_product, for_blocks
@@ -169,12 +169,6 @@ class RecurrentEmitter:
 
             averages.update(zip(here, emit_means(code, code.int_const(self.size[letter]), values, len(here))))
         return averages
-
-
-def reciprocal_root(lanes: Any, square: Any, eps: float) -> Any:
-    """1 / √(square + eps) of a scalar."""
-    root = lanes.sqrt(lanes.add(lanes.splat(square), lanes.const(eps)))
-    return lanes.first(lanes.div(lanes.const(1.0), root))
 
 
 class StepMemory:

@@ -83,6 +83,11 @@ class StepSchedule:
         return sum(len(m) for m in self.means.values())
 
     @property
+    def products(self) -> list[Product]:
+        """Those with x, then those of every loop."""
+        return [*self.hoisted, *(q for p in self.loops for q in p.products)]
+
+    @property
     def last_stage(self) -> int:
         return max([*(p.stage for p in self.loops), *self.means], default=0)
 
