@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.errors import InputError
+from ostinato.errors import InputError, ShapeError
 from ostinato.network.reference import Reference
 from ostinato.streaming.choose import run_whole
 from ostinato.streaming.read import read
@@ -45,6 +45,27 @@ def test_a_pooled_model_has_its_value_at_the_last_step():
     expected, _ = reference.run(tokens[:, None], reference.initial(1))
     torch.testing.assert_close(run_whole(network, tokens).double(), expected[:, 0], atol=1e-5, rtol=1e-5)
     assert run_whole(network, tokens[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("xs", "message"),
+    [
+        (torch.zeros(4, 6), r"run_whole: xs must be of the sizes \[T, 5\], got \[4, 6\]. Time comes first."),
+        (torch.zeros(4, 1, 5), r"got \[4, 1, 5\]"),
+        (torch.zeros(4, 5, dtype=torch.float64), "run_whole: x must be of type torch.float32, got torch.float64"),
+    ],
+)
+def test_a_sequence_of_other_sizes_or_types_is_refused(xs, message):
+    network = read(ostinato.GRU(5, 7, bidirectional=True), whole=True)
+    with pytest.raises((InputError, ShapeError), match=message):
+        run_whole(network, xs)
+
+
+def test_torchs_default_device_does_not_change_a_run():
+    network, xs = read(ostinato.GRU(5, 7, bidirectional=True), whole=True), torch.randn(4, 5)
+    with torch.device("meta"):
+        y = run_whole(network, xs)
+    assert torch.equal(y, run_whole(network, xs))
 
 
 def test_a_stream_refuses_a_network_of_two_directions():

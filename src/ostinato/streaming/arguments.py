@@ -14,9 +14,9 @@ from ..network import Network
 from .state import State
 
 
-def input_tensor(call: str, x: Any, network: Network) -> Tensor:
-    """x as a contiguous tensor of the network's type; tokens as int64."""
-    where, tokens, dtype = f"Stream.{call}", network.input.tokens, network.dtype
+def input_tensor(where: str, x: Any, network: Network) -> Tensor:
+    """x as a contiguous tensor of the network's type; tokens as int64. where: the call, for messages."""
+    tokens, dtype = network.input.tokens, network.dtype
     if isinstance(x, np.ndarray | np.generic):
         x = _of_array(where, x)
     elif not isinstance(x, Tensor):
@@ -96,13 +96,14 @@ def check_memory(where: str, name: str, value: Tensor) -> None:
         raise InputError(phrase(where, name, "a tensor with memory of its own", "one without", remedy)) from error
 
 
-def wrong_shape(call: str, name: str, expected: Sequence[object], given: Tensor) -> OstinatoError:
+def wrong_shape(where: str, name: str, expected: Sequence[object], given: Tensor) -> OstinatoError:
     """The error for an input of other sizes."""
-    remedy = "A step has one line for each row of the stream." if call == "step" else "Time comes first."
-    if call == "step" and given.dim() == len(expected) + 1:
+    step = where == "Stream.step"
+    remedy = "A step has one line for each row of the stream." if step else "Time comes first."
+    if step and given.dim() == len(expected) + 1:
         remedy = "Several steps at once go to push."
     sizes = f"of the sizes [{', '.join(map(str, expected))}]"
-    return ShapeError(phrase(f"Stream.{call}", name, sizes, str(list(given.shape)), remedy))
+    return ShapeError(phrase(where, name, sizes, str(list(given.shape)), remedy))
 
 
 def check_fingerprint(state: State, network: Network, structure: str, weights: str) -> None:

@@ -7,33 +7,33 @@ from torch import Tensor
 
 from ..execution import backends
 from ..network import Network
+from .arguments import input_tensor, wrong_shape
 from .runner import ReferenceRunner, Runner
 
 
-def runner_of(network: Network, rows: int) -> Runner:
-    """The compiled kernel; where this machine has none, the reference, with one warning for the process."""
+def runner_of(network: Network, rows: int, steps: int | None = None) -> Runner:
+    """The compiled kernel; where this machine has none, the reference, with one warning for the process.
+
+    steps  how many the kernel computes together, node by node; by default what keeps its workspace small
+    """
     example = torch.empty(0, dtype=network.dtype, device="cpu")
     if not backends.compiled(example):
         backends.without_kernels(example)
         return ReferenceRunner(network, rows)
     from .kernel_runner import KernelRunner
 
-    return KernelRunner(network, rows)
+    return KernelRunner(network, rows, steps)
 
 
 def run_whole(network: Network, xs: Tensor) -> Tensor:
     """xs [T, C] of one row, or tokens int64 [T] → ys [T, O], for a network that runs on whole sequences too."""
-    ys = torch.empty(len(xs), network.nodes[network.output].width, dtype=network.dtype)
-    if not len(xs):
-        return ys
-    runner: Runner
-    if backends.compiled(ys):
-        from .kernel_runner import KernelRunner
-
-        runner = KernelRunner(network, 1, steps=len(xs))
-    else:
-        backends.without_kernels(ys)
-        runner = ReferenceRunner(network, 1)
-    runner.reset(None)
-    runner.run(xs.contiguous(), ys, len(xs))
+    given = input_tensor("run_whole", xs, network)
+    inner = () if network.input.tokens is not None else (network.input.width,)
+    if given.dim() != len(inner) + 1 or given.shape[1:] != inner:
+        raise wrong_shape("run_whole", "xs", ("T", *inner), given)
+    ys = torch.empty(len(given), network.nodes[network.output].width, dtype=network.dtype, device="cpu")
+    if len(given):
+        runner = runner_of(network, 1, len(given))
+        runner.reset(None)
+        runner.run(given, ys, len(given))
     return ys

@@ -115,9 +115,6 @@ class KernelRunner(Runner):
             entries[_STEPS] = 1  # also after KeyboardInterrupt: the next call may have memory for one step alone
         self.check_tokens(x)
 
-    def run_bound(self) -> None:
-        self.run(self.input, self.output, 1)
-
     def check_tokens(self, x: Tensor | np.ndarray) -> None:
         """Raises InputError where the kernel has refused a token: no state has changed."""
         refused, tokens = self.block[NetworkArgs.refused], self.network.input.tokens

@@ -207,10 +207,10 @@ class Stream:
             tickets.append(None)
 
     def _any_step(self, x: Any, out: Any) -> Any:
-        given, shape = input_tensor("step", x, self.network), self._step_input
+        given, shape = input_tensor(f"{_WHERE}.step", x, self.network), self._step_input
         single = self.rows == 1 and given.shape == shape[1:]
         if not single and given.shape != shape:
-            raise wrong_shape("step", "x", shape, given)
+            raise wrong_shape(f"{_WHERE}.step", "x", shape, given)
         y = output_tensor("step", x, out, self._step_output[single:], self.network.dtype)
         self._runner.run(apart(given, y), y, 1)
         return out if out is not None else y if isinstance(x, Tensor) else y.numpy()
@@ -221,10 +221,10 @@ class Stream:
 
         The same bits as T calls of `step`, in one call. Time comes first, also for a model with batch_first.
         """
-        given, inner = input_tensor("push", xs, self.network), self._step_input
+        given, inner = input_tensor(f"{_WHERE}.push", xs, self.network), self._step_input
         single = self.rows == 1 and given.dim() == len(inner) and given.shape[1:] == inner[1:]
         if not single and (given.dim() != len(inner) + 1 or given.shape[1:] != inner):
-            raise wrong_shape("push", "xs", ("T", *inner), given)
+            raise wrong_shape(f"{_WHERE}.push", "xs", ("T", *inner), given)
         steps = given.shape[0]
         y = output_tensor("push", xs, out, (steps, *self._step_output[single:]), self.network.dtype)
         if steps:
