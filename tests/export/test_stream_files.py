@@ -10,8 +10,9 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 import ostinato
-from export.networks import NETWORKS, Builder, network_of
+from export.networks import NETWORKS, network_of
 from export.runtime import session_of
+from nodes import Builder
 from ostinato import export
 from ostinato.cells import catalogue
 from ostinato.errors import InputError, MissingPackageError

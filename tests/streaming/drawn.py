@@ -4,54 +4,31 @@ import random
 
 import torch
 
+from nodes import Builder
 from ostinato.cells import catalogue
-from ostinato.network import (
-    Columns,
-    Concatenate,
-    Constant,
-    Convolution,
-    Embedding,
-    Input,
-    LayerNorm,
-    Linear,
-    Network,
-    Number,
-    Parameter,
-    Pointwise,
-    Recurrent,
-    Running,
-    Softmax,
-)
 
 TOKENS = 11
 WIDTHS = (1, 3, 16, 17, 33)
 
 
-class Drawing:
+class Drawing(Builder):
     """Draws the nodes of one network."""
 
     def __init__(self, seed, dtype, tokens):
-        self.draw, self.dtype = random.Random(seed), dtype
-        self.generator = torch.Generator().manual_seed(seed)
-        self.count, self.nodes = 0, []
+        self.draw = random.Random(seed)
         width = self.draw.choice(WIDTHS)
-        if tokens:
-            self.add(Input, width=1, tokens=TOKENS)
-            self.values = [self.add(Embedding, 0, width=width, table=self.parameter(TOKENS, width))]
-        else:
-            self.values = [self.add(Input, width=width)]
+        super().__init__(dtype, 1 if tokens else width, TOKENS if tokens else None, seed)
+        self.values = [self.embedding(width) if tokens else 0]
 
-    def add(self, node, /, *inputs, **fields):
-        self.nodes.append(node(place=f"{node.__name__}{len(self.nodes)}", inputs=inputs, **fields))
-        return len(self.nodes) - 1
+    def numbers(self, shape):
+        return torch.randn(shape, dtype=self.dtype, generator=self.generator) / 2
 
-    def parameter(self, *shape):
-        self.count += 1
-        value = torch.randn(*shape, dtype=self.dtype, generator=self.generator) / 2
-        return Parameter(f"p{self.count}", shape, lambda: value)
+    def often(self):
+        return self.draw.random() < 0.7
 
-    def maybe(self, *shape):
-        return self.parameter(*shape) if self.draw.random() < 0.7 else None
+    def place(self, name):
+        """A place that no other node has."""
+        return f"{name}{len(self.nodes)}"
 
     def grow(self):
         """Adds one node of a drawn kind, which reads a drawn one."""
@@ -61,54 +38,49 @@ class Drawing:
         self.values.append(made)
 
     def make_linear(self, i, w):
-        out = self.draw.choice(WIDTHS)
-        return self.add(Linear, i, width=out, weight=self.parameter(out, w), bias=self.maybe(out))
+        return self.linear(i, self.draw.choice(WIDTHS), self.place("linear"), bias=self.often())
 
     def make_convolution(self, i, w):
         out, taps, dilation = self.draw.choice(WIDTHS), self.draw.choice((1, 2, 3)), self.draw.choice((1, 2))
-        weight = self.parameter(out, w, taps)
-        return self.add(Convolution, i, width=out, weight=weight, bias=self.maybe(out), dilation=dilation)
+        return self.convolution(i, out, taps, self.place("convolution"), dilation, bias=self.often())
 
     def make_norm(self, i, w):
-        return self.add(LayerNorm, i, width=w, eps=1e-5, weight=self.maybe(w), bias=self.maybe(w))
+        return self.norm(i, self.place("norm"), weight=self.often(), bias=self.often())
 
     def make_softmax(self, i, w):
-        return self.add(Softmax, i, width=w, log=self.draw.random() < 0.5)
+        return self.softmax(i, log=self.draw.random() < 0.5)
 
     def make_concatenation(self, i, w):
-        j = self.draw.choice(self.values)
-        return self.add(Concatenate, i, j, i, width=2 * w + self.nodes[j].width)
+        return self.concatenate(i, self.draw.choice(self.values), i)
 
     def make_columns(self, i, w):
         first = self.draw.randrange(w)
-        return self.add(Columns, i, width=self.draw.randint(1, w - first), first=first)
+        return self.columns(i, first, self.draw.randint(1, w - first))
 
     def make_running(self, i, w):
-        return self.add(Running, i, width=w, kind=self.draw.choice(("mean", "maximum")))
+        return self.running(i, self.draw.choice(("mean", "maximum")), self.place("running"))
 
     def make_choice(self, i, w):
         """where(x > 0.5, tanh(x) · 0.5, x)."""
-        bound = self.add(Number, value=0.5)
-        small = self.add(Pointwise, self.add(Pointwise, i, width=w, operation="tanh"), bound, width=w, operation="mul")
-        over = self.add(Pointwise, i, bound, width=w, operation="gt")
-        return self.add(Pointwise, over, small, i, width=w, operation="where")
+        bound = self.number(0.5)
+        small = self.pointwise("mul", self.pointwise("tanh", i), bound)
+        return self.pointwise("where", self.pointwise("gt", i, bound), small, i)
 
     def make_scaled(self, i, w):
-        scale, shift = (self.add(Constant, width=w, parameter=self.parameter(w)) for _ in range(2))
-        return self.add(Pointwise, i, scale, shift, width=w, operation="fma")
+        scale, shift = (self.constant(w, self.place("constant")) for _ in range(2))
+        return self.pointwise("fma", i, scale, shift)
 
     def make_recurrent(self, i, w):
-        units, cell = self.draw.choice((4, 16, 19)), catalogue()[self.draw.choice(("lstm", "gru", "elman"))]
-        weights = tuple(self.parameter(*shape) for shape in cell.parameters(w, units).values())
-        initial = tuple(self.maybe(units) for _ in cell.states)
-        return self.add(Recurrent, i, width=units, cell=cell, sizes=(w, units, units), weights=weights, initial=initial)
+        units, name = self.draw.choice((4, 16, 19)), self.draw.choice(("lstm", "gru", "elman"))
+        initial = [self.often() or None for _ in catalogue()[name].states]
+        return self.recurrent(name, i, units, self.place(name), initial)
 
 
 def drawn_network(seed, dtype=torch.float32, tokens=False, nodes=8):
     drawing = Drawing(seed, dtype, tokens)
     for _ in range(drawing.draw.randint(3, nodes)):
         drawing.grow()
-    return Network(tuple(drawing.nodes), drawing.values[-1], dtype)
+    return drawing.network(drawing.values[-1])
 
 
 def drawn_input(network, steps, rows, seed=0):
