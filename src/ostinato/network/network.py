@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ class Network:
     def structure(self) -> str:
         """Equations, sizes and connections, without names: equal texts have the same compiled code."""
         return repr((str(self.dtype), self.output, [node.structure for node in self.nodes]))
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the structure and the names of states: networks with the same one can exchange states."""
+        return hashlib.sha256(repr((self.structure, [field.name for field in self.states])).encode()).digest()
 
 
 def _fields(k: int, node: Node) -> Iterator[StateField]:
