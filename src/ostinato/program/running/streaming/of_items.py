@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from ....streaming import stream
-from ...tasks.stepwise import LanguageSteps
 from ...tasks.task import Batch
 from ...tasks.texts.items import framed
 from ...terminal import without_controls
@@ -39,7 +38,7 @@ class OfItems:
         task: Any = opened.task
         network: Any = opened.network
         self.task, self.count = task, count
-        self.first = stream(LanguageSteps(network.language))
+        self.first = stream(network.core())
 
     def is_break(self, line: Line) -> bool:
         return False

@@ -14,7 +14,8 @@ from torch import Tensor
 from ....errors import InputError, phrase
 from ....streaming import stream
 from ...data.examples import Examples
-from ...tasks.stepwise import RowSteps, TaggerSteps
+from ...tasks.stepping import Core
+from ...tasks.stepwise import RowSteps
 from ...tasks.task import Batch, Predictions
 from ..model import Model
 from ..predict import written
@@ -79,8 +80,9 @@ class OfTags:
     heading = ""
 
     def __init__(self, opened: Model) -> None:
-        self.task, self.network = opened.task, opened.network
-        self.first = stream(TaggerSteps(opened.network))  # type: ignore[arg-type]
+        network: Any = opened.network
+        self.task, self.network = opened.task, network
+        self.first = stream(Core(network.layers, head=network.head))
 
     def is_break(self, line: Line) -> bool:
         return not line.text.strip()
@@ -96,11 +98,10 @@ class OfTags:
 
     def answer(self, sequence: Sequence, line: Line) -> Answer:
         assert sequence.stream is not None  # of `begin`
-        network: Any = self.network
         tokens = line.text.split()
         batch = self.task.batch(self.task.encode(Examples("tokens", [tokens], "tags", None)), [0])
         with torch.no_grad():
-            vectors = network.vectors(batch.x)
+            vectors = self.network.vectors(batch.x)
         outputs = sequence.stream.push(vectors)
         one: Predictions = self.task.decode(outputs, batch)
         chances = [round(float(p.max()), 6) for p in one.probabilities[0]]

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ....errors import InputError, phrase
 from ....streaming import Stream, stream
-from ...tasks.stepwise import LanguageSteps
 from ...tasks.task import Batch
 from ...tasks.texts.passage_units import FIRST
 from ...tasks.texts.units import UNKNOWN, TextUnits
@@ -35,9 +34,10 @@ class OfTexts:
 
     def __init__(self, opened: Model, count: int | None) -> None:
         task: Any = opened.task
+        network: Any = opened.network
         self.task, self.units = task, cast(TextUnits, task.units)
         self.count = count
-        self.first = stream(LanguageSteps(opened.network))  # type: ignore[arg-type]
+        self.first = stream(network.core())
         self.heading = ""
 
     def is_break(self, line: Line) -> bool:
