@@ -18,21 +18,19 @@ from ...terminal import without_controls
 from ..fill import shown_unit
 from ..model import Model
 from .of_texts import likeliest
-from .records import Answer, Line, Sequence
+from .records import Answer, Line, Sequence, Way
 
 END = "(end)"
 """How the end of an item is printed among units; for --json it is null."""
 
 
-class OfItems:
+class OfItems(Way):
     """Bits per character, nats and units of a line and of its end; with `count`, the units after it.
 
     Nothing is carried from line to line.
 
     count  most probable next units that are listed, the end among them; None: none
     """
-
-    heading = ""
 
     def __init__(self, opened: Model, count: int | None) -> None:
         task: Any = opened.task
@@ -42,12 +40,6 @@ class OfItems:
 
     def is_break(self, line: Line) -> bool:
         return False
-
-    def is_heading(self, line: Line) -> bool:
-        return False
-
-    def name_of(self, line: Line) -> str | None:
-        return None
 
     def begin(self) -> Sequence:
         return Sequence()

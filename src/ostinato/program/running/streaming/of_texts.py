@@ -20,13 +20,13 @@ from ...tasks.texts.units import UNKNOWN, TextUnits
 from ...terminal import without_controls
 from ..fill import shown_unit
 from ..model import Model
-from .records import Answer, Line, Sequence
+from .records import Answer, Line, Sequence, Way
 
 STEPS = 1_024
 """Units of a line that are read at a time, for the memory of their scores [T, V]."""
 
 
-class OfTexts:
+class OfTexts(Way):
     """Bits per character, nats and units of a line with its line break; with `count`, the units after it.
 
     count  most probable next units that are listed; None: none
@@ -38,16 +38,9 @@ class OfTexts:
         self.task, self.units = task, cast(TextUnits, task.units)
         self.count = count
         self.first = stream(network.core())
-        self.heading = ""
 
     def is_break(self, line: Line) -> bool:
         return False
-
-    def is_heading(self, line: Line) -> bool:
-        return False
-
-    def name_of(self, line: Line) -> str | None:
-        return None
 
     def begin(self) -> Sequence:
         """A text begins as a line does, as in the training. The last unit is kept, and read with the next line."""
