@@ -59,6 +59,16 @@ def test_a_forecast_goes_on_from_its_file_with_no_more_rows_than_it_reads(sales)
     assert set(one) == {"unique_id", "ds", "cutoff", "median", "lo-80", "hi-80", "lo-95", "hi-95"}
 
 
+def test_every_line_of_a_forecast_has_the_id_of_its_row(sales):
+    rows = (sales / "sales.csv").read_text().splitlines()[1:4]
+    alone = ostinato(sales, "stream", "model", typed="\n".join(rows) + "\n").out.splitlines()
+    typed = "".join(f"{name}\t{row}\n" for row in rows for name in ("a", "b"))
+    heading, *found = ostinato(sales, "stream", "model", "--ids", typed=typed).out.splitlines()
+    assert heading == f"id\t{alone[0]}" and len(found) == 2 * len(alone[1:]) == 12
+    for name in ("a", "b"):
+        assert [line.partition("\t")[2] for line in found if line.startswith(f"{name}\t")] == alone[1:]
+
+
 def test_a_row_without_a_value_or_with_a_wrong_cell_leaves_the_forecast_as_predict_has_it(sales):
     lines = (sales / "sales.csv").read_text().splitlines()[:40]
     lines[-1] = lines[-1].partition(",")[0] + ",NA,0.5"
