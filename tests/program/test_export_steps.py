@@ -13,12 +13,10 @@ import ostinato as package
 from export.chips.browsers import attribute, node, node_flags, opened, same_bits
 from ostinato.errors import NoKernelsError
 from ostinato.program.exporting import chips
-from ostinato.program.exporting.chips_core import MADE, steps_of
+from ostinato.program.exporting.chips_core import steps_of
 from ostinato.program.exporting.chips_text import SPACED, c_string, page_texts, pattern_of
 from ostinato.program.running.model import open_model
 from ostinato.program.tasks import vocabulary
-from ostinato.program.tasks.registry import TASKS
-from ostinato.program.tasks.stepwise import LanguageSteps
 from ostinato.program.tasks.texts import units
 from program import made_models as made_model
 from program.commands import ostinato
@@ -63,10 +61,6 @@ def exported(folder):
     return of
 
 
-def test_every_task_is_exported_or_refused():
-    assert set(MADE) == set(TASKS)
-
-
 @pytest.mark.parametrize("form", [(), ("--target", "c99")])
 def test_a_character_model_in_c_gives_the_bits_of_the_stream(form, folder, exported):
     place = exported("characters", "--c", *form)
@@ -87,7 +81,7 @@ int main(void)
 """
     )
     found = bits_of(built(place, program))
-    expected = package.stream(LanguageSteps(opened_model.network)).push(torch.from_numpy(entries.astype(np.int64)))
+    expected = package.stream(opened_model.network.core()).push(torch.from_numpy(entries.astype(np.int64)))
     assert same_bits(found, expected)
     assert int(found[-1].argmax()) == int(expected[-1].argmax()) > 0
 
@@ -187,7 +181,7 @@ def test_the_page_of_a_character_model_shows_the_bits_of_the_stream(folder, expo
     model = open_model(folder("characters"))
     entries = torch.from_numpy(model.task.units.encode("\nthe dog é").astype(np.int64))
     found = torch.tensor(json.loads(attribute(document, "output")), dtype=torch.float64).float()
-    assert same_bits(found, package.stream(LanguageSteps(model.network)).push(entries)[-1])
+    assert same_bits(found, package.stream(model.network.core()).push(entries)[-1])
     assert attribute(document, "same") == "yes" and attribute(document, "steps") == "10"
     assert "Not in the vocabulary, and read as" in document
 

@@ -11,17 +11,20 @@ from ostinato.errors import InputError
 from ostinato.program.data.examples import Examples, TargetKind
 from ostinato.program.data.infer import TRAINED
 from ostinato.program.estimator_table import ESTIMATORS
+from ostinato.program.exporting.chips_core import MADE
 from ostinato.program.exporting.readme import PROGRAMS
 from ostinato.program.exporting.table import PLANS
 from ostinato.program.page.page import SECTIONS
 from ostinato.program.running.predict import WAYS
+from ostinato.program.running.streaming import ways
 from ostinato.program.tasks.base import OptionalParts
 from ostinato.program.tasks.registry import TASKS
 from ostinato.program.tasks.task import Task
 
 
-def test_every_task_is_inferred_trained_predicted_exported_and_an_estimator():
-    assert set(TASKS) == set(TRAINED) == set(ESTIMATORS) == set(WAYS) == set(PLANS) == set(PROGRAMS)
+def test_every_task_is_inferred_trained_predicted_streamed_exported_and_an_estimator():
+    assert set(TASKS) == set(TRAINED) == set(ESTIMATORS) == set(WAYS)
+    assert set(TASKS) == set(PLANS) == set(PROGRAMS) == set(MADE) == set(ways.WAYS)
     assert all(task.name == name for name, task in TASKS.items())
     assert all(name in estimator.names() for name, estimator in ESTIMATORS.items())
 

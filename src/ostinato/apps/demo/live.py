@@ -2,28 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from torch import Tensor, nn
+from typing import Any
 
 from ostinato import export
 from ostinato.apps.models import CharModel
 from ostinato.errors import NoKernelsError
+from ostinato.program.tasks.stepping import Core
 
 FILE = "live.html"
 START = "the "
-
-
-class Scores(nn.Module):
-    """A character model as `ostinato.stream` reads it: ids int64 [T, B] → scores of the next character [T, B, K]."""
-
-    def __init__(self, model: CharModel) -> None:
-        super().__init__()
-        self.embedding, self.layer, self.head = model.embedding, model.layer, model.head
-
-    def forward(self, ids: Tensor) -> Tensor:
-        output, _ = self.layer(self.embedding(ids))
-        scores: Tensor = self.head(output)
-        return scores
 
 
 def live_page(folder: Path, title: str, model: CharModel, alphabet: Sequence[str]) -> Path | None:
@@ -34,7 +21,8 @@ def live_page(folder: Path, title: str, model: CharModel, alphabet: Sequence[str
         vocabulary=alphabet,
         start="".join(c for c in START if c in alphabet),
     )
+    layer: Any = model.layer
     try:
-        return export.page(Scores(model), folder / FILE, meaning).file
+        return export.page(Core(layer, model.embedding, model.head), folder / FILE, meaning).file
     except NoKernelsError:
         return None

@@ -18,7 +18,7 @@ from ..running.model import Model
 from ..tasks.inputs import SeriesInputs, TextInputs, padded
 from ..tasks.music.heads import ApartHead
 from ..tasks.stepping import Core
-from ..tasks.stepwise import LanguageSteps, RowSteps, TaggerSteps
+from ..tasks.stepwise import RowSteps
 from ..tasks.texts.passage_units import FIRST
 from ..tasks.texts.units import TextUnits
 from .check import WHERE
@@ -87,7 +87,7 @@ def _tags(model: Model) -> Steps:
     }
     with torch.no_grad():
         table = network.vectors(x)[:, 0]
-    core = nn.Sequential(nn.Embedding.from_pretrained(table), TaggerSteps(network))
+    core = Core(network.layers, nn.Embedding.from_pretrained(table), network.head)
     given = _given(task.words)
     given["x"] += " The spelling of an unknown word is not read: it is one unknown letter."
     classes = [str(c) for c in task.classes]
@@ -101,8 +101,9 @@ def _tags(model: Model) -> Steps:
 
 def _language(model: Model) -> Steps:
     task: Any = model.task
+    network: Any = model.network
     reset = "where a text begins, and then the entry of the line break is read first"
-    return _writer(model, LanguageSteps(model.network), task.units, FIRST + "The ", reset)  # type: ignore[arg-type]
+    return _writer(model, network.core(), task.units, FIRST + "The ", reset)
 
 
 def _items(model: Model) -> Steps:
@@ -113,7 +114,7 @@ def _items(model: Model) -> Steps:
         remedy = "Use ostinato export MODEL --onnx, or train without --given and --features."
         raise InputError(phrase(WHERE, "MODEL", EXPECTED, received, remedy))
     reset = f"where an item begins, and then the mark, entry {task.mark}, is read first; the mark ends an item too"
-    return _writer(model, LanguageSteps(network.language), task.units, "", reset, mark=True)
+    return _writer(model, network.core(), task.units, "", reset, mark=True)
 
 
 def _writer(model: Model, core: nn.Module, units: TextUnits, start: str, reset: str, mark: bool = False) -> Steps:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...layers import Recurrent
 from ...layers.init import initial_state
+from ..tasks.stepping import as_state
 
 NEXT = ".next"
 """After the name of a state that a file gives back: `layers.0.h` goes in, `layers.0.h.next` comes out."""
@@ -137,7 +138,7 @@ def joined(layers: Recurrent, place: str, x: Tensors) -> Any:
     parts = [
         torch.stack([x[f"{place}.{layer}.{name}"] for layer in range(layers.num_layers)]) for name in layers.cell.states
     ]
-    return parts[0] if len(parts) == 1 else tuple(parts)
+    return as_state(parts)
 
 
 def apart(layers: Recurrent, state: Any) -> list[Tensor]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..running.model import Model
 from ..tasks.inputs import TextInputs
-from .readme_texts import BEGIN, fills, items, texts, translates
+from .readme_texts import BEGIN, Lines, divided, fills, items, numbered, texts, translates
 from .readme_values import composes, forecasts
-
-Lines = list[str]
 
 
 def readme(model: Model) -> str:
@@ -36,27 +34,21 @@ def readme(model: Model) -> str:
 
 def _classes(model: Model) -> Lines:
     task: Any = model.task
-    given, name = _rows(task.inputs)
-    lines = [*given, f'scores = session.run(None, {{"{name}": x, "lengths": np.array([len(x)])}})[0][0]']
+    lines = _scores(task.inputs)
     if task.several:
         chances = ["chances = 1 / (1 + np.exp(-scores))"]
         answer = "[name for name, p in zip(classes, chances) if p > 0.5]"
     else:
         chances = ["chances = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()"]
         answer = "classes[chances.argmax()]"
-    return [*lines, *chances, *_answer(answer, "chances.round(4)")]
-
-
-def _answer(answer: str, beside: str) -> Lines:
-    return ['classes = model["files"]["labels.json"]["classes"]', f"answer = {answer}", f"print(answer, {beside})"]
+    classes = 'classes = model["files"]["labels.json"]["classes"]'
+    return [*lines, *chances, classes, f"answer = {answer}", "print(answer, chances.round(4))"]
 
 
 def _numbers(model: Model) -> Lines:
     task: Any = model.task
-    given, name = _rows(task.inputs)
     return [
-        *given,
-        f'scores = session.run(None, {{"{name}": x, "lengths": np.array([len(x)])}})[0][0]',
+        *_scores(task.inputs),
         'target = model["files"]["scaling.json"]["target"]',
         'answer = scores[0] * target["deviation"] + target["mean"]',
         "print(answer)",
@@ -86,27 +78,33 @@ def _tags(model: Model) -> Lines:
 def _transcripts(model: Model) -> Lines:
     task: Any = model.task
     network: Any = model.network
-    given, name = _rows(task.inputs)
     whole = []
     if task.steps > 1:
         whole = [f"x = np.concatenate([x, np.zeros((-len(x) % {task.steps}, *x.shape[1:]), x.dtype)])"]
         whole += [f"x = x.reshape(len(x) // {task.steps}, 1, -1)"]
-    state: Lines = []
-    carried = ""
     if not network.layers.bidirectional:
-        state = BEGIN
-        carried = ", **state"
+        whole += BEGIN
+    carried = "" if network.layers.bidirectional else ", **state"
     between = "" if task.units.unit == "char" else " "
     return [
-        *given,
-        *whole,
-        *state,
-        f'scores = session.run(None, {{"{name}": x, "lengths": np.array([len(x)]){carried}}})[0][:, 0]',
+        *_scores(task.inputs, whole, carried, "[:, 0]"),
         "path = scores.argmax(-1)",
         "path = path[np.append(True, path[1:] != path[:-1]) & (path != 0)]",
         f'answer = "{between}".join(model["files"]["transcripts.json"]["entries"][k - 1] for k in path)',
         "print(answer)",
     ]
+
+
+def _scores(inputs: Any, between: Sequence[str] = (), carried: str = "", place: str = "[0]") -> Lines:
+    """Lines that make `scores` of one row.
+
+    between  lines after x is made
+    carried  more inputs of the network
+    place    of the row in the output
+    """
+    given, name = _rows(inputs)
+    call = f'session.run(None, {{"{name}": x, "lengths": np.array([len(x)]){carried}}})'
+    return [*given, *between, f"scores = {call}[0]{place}"]
 
 
 def _rows(inputs: Any) -> tuple[Lines, str]:
@@ -125,17 +123,15 @@ def _rows(inputs: Any) -> tuple[Lines, str]:
 
 def _entries(inputs: TextInputs) -> Lines:
     some = [str(unit) for unit in inputs.vocabulary.entries[:6]]
-    lower = ".lower()" if inputs.lowercase else ""
     if inputs.kind == "tokens":
+        lower = ".lower()" if inputs.lowercase else ""
         lines = [f"units = [unit{lower} for unit in {ascii(some)}]"]
     else:
-        text = f'unicodedata.normalize("NFC", text){lower}'
-        words = f're.findall(model["preprocessing"]["input"]["pattern"], {text})'
-        divided = f"list({text})" if inputs.unit == "char" else words
-        lines = [f"text = {ascii(('' if inputs.unit == 'char' else ' ').join(some))}", f"units = {divided}"]
+        text = ("" if inputs.unit == "char" else " ").join(some)
+        lines = [f"text = {ascii(text)}", f"units = {divided(inputs.unit, inputs.lowercase, 'input')}"]
     return [
         *lines,
-        'known = {unit: k for k, unit in enumerate(model["files"]["vocabulary.json"]["entries"], 1)}',
+        f"known = {numbered('vocabulary.json')}",
         "x = np.array([[known.get(unit, 0)] for unit in units])",
     ]
 

@@ -40,16 +40,11 @@ def items(model: Model) -> Lines:
         given = [f'state["columns"] = np.array([{[1] * len(conditions.columns)}])  # entries of the values, from 1']
     else:
         given = []
-    return [
-        *BEGIN,
-        *given,
-        f"mark, entries = {task.mark}, [{task.mark}]",
-        "while len(entries) < 60 and (len(entries) == 1 or entries[-1] != mark):",
-        '    scores, *after = session.run(None, {"units": np.array([entries[-1:]]), **state})',
-        '    state |= dict(zip((s["name"] for s in states), after))',
-        "    entries.append(int(scores[0, 0, 1:].argmax()) + 1)  # 0 is the unknown unit",
-        *_said(task.units, "(k for k in entries if k != mark)"),
+    run = [
+        'session.run(None, {"units": np.array([entries[-1:]]), **state})',
+        'state |= dict(zip((s["name"] for s in states), after))',
     ]
+    return [*BEGIN, *given, *_until_the_mark(task.mark, "entries", "< 60", run), *_written(task.units, "entries")]
 
 
 def fills(model: Model) -> Lines:
@@ -71,6 +66,10 @@ def fills(model: Model) -> Lines:
 def translates(model: Model) -> Lines:
     """A translation with the most probable unit each time."""
     task: Any = model.task
+    run = [
+        'decoder.run(None, {"units": np.array([units[-1:]]), **given})',
+        "given |= dict(zip(states, after[-len(states) :]))  # before them come the weights of attention",
+    ]
     return [
         'encoder, decoder = map(onnxruntime.InferenceSession, ("encoder.onnx", "decoder_step.onnx"))',
         *_prompt(task.units.source, "source_", "source"),
@@ -79,13 +78,38 @@ def translates(model: Model) -> Lines:
         'states = [s["name"] for s in model["parts"]["decoder_step.onnx"]["states"]]',
         'lengths = model["files"]["lengths.json"]',
         'most = 10 + int(np.ceil(2 * max(lengths["per_unit"] * len(entries), lengths["mean"])))',
-        f"mark, units = {task.mark}, [{task.mark}]",
-        "while len(units) <= most and (len(units) == 1 or units[-1] != mark):",
-        '    scores, *after = decoder.run(None, {"units": np.array([units[-1:]]), **given})',
-        "    given |= dict(zip(states, after[-len(states) :]))  # before them come the weights of attention",
-        "    units.append(int(scores[0, 0, 1:].argmax()) + 1)  # 0 is the unknown unit",
-        *_said(task.units.target, "(k for k in units if k != mark)"),
+        *_until_the_mark(task.mark, "units", "<= most", run),
+        *_written(task.units.target, "units"),
     ]
+
+
+def _until_the_mark(mark: int, name: str, most: str, run: Lines) -> Lines:
+    """Lines that append the most probable entry to the list `name` until it is the mark.
+
+    most  compares the length of the list with its limit
+    run   the call that gives scores and states, and the line that keeps the states
+    """
+    call, keep = run
+    return [
+        f"mark, {name} = {mark}, [{mark}]",
+        f"while len({name}) {most} and (len({name}) == 1 or {name}[-1] != mark):",
+        f"    scores, *after = {call}",
+        f"    {keep}",
+        f"    {name}.append(int(scores[0, 0, 1:].argmax()) + 1)  # 0 is the unknown unit",
+    ]
+
+
+def divided(unit: str, lowercase: bool, place: str) -> str:
+    """The expression that divides `text` into units, by the pattern of one place of model.json where they are words."""
+    text = f'unicodedata.normalize("NFC", text){".lower()" if lowercase else ""}'
+    if unit == "char":
+        return f"list({text})"
+    return f're.findall(model["preprocessing"]["{place}"]["pattern"], {text})'
+
+
+def numbered(vocabulary: str) -> str:
+    """The expression of a dict from the units of a file of the model folder to their entries."""
+    return f'{{unit: k for k, unit in enumerate(model["files"]["{vocabulary}"]["entries"], 1)}}'
 
 
 def _prompt(units: TextUnits, prefix: str = "", name: str = "text") -> Lines:
@@ -93,16 +117,16 @@ def _prompt(units: TextUnits, prefix: str = "", name: str = "text") -> Lines:
     if units.tokenizer:
         return ["entries = [1, 2, 3]  # the package tokenizers and tokenizer.json make them of a text, + 1"]
     some = "".join(units.entries[:6])
-    text = f'unicodedata.normalize("NFC", text){".lower()" if units.lowercase else ""}'
-    if units.unit == "char":
-        divided = f"list({text})"
-    else:
-        divided = f're.findall(model["preprocessing"]["{name}"]["pattern"], {text})'
     return [
         f"text = {ascii(some)}",
-        f'known = {{unit: k for k, unit in enumerate(model["files"]["{prefix}vocabulary.json"]["entries"], 1)}}',
-        f"entries = [known.get(unit, 0) for unit in {divided}]",
+        f"known = {numbered(f'{prefix}vocabulary.json')}",
+        f"entries = [known.get(unit, 0) for unit in {divided(units.unit, units.lowercase, name)}]",
     ]
+
+
+def _written(units: TextUnits, name: str) -> Lines:
+    """Lines that make `answer` of the list of entries `name` without its marks."""
+    return _said(units, f"(k for k in {name} if k != mark)")
 
 
 def _said(units: TextUnits, entries: str) -> Lines:

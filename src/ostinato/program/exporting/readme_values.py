@@ -7,9 +7,7 @@ from typing import Any
 from ..running.model import Model
 from ..tasks.forecasting.guess import growth_steps
 from ..tasks.music.heads import JointHead
-from .readme_texts import BEGIN
-
-Lines = list[str]
+from .readme_texts import BEGIN, Lines
 
 
 def forecasts(model: Model) -> Lines:

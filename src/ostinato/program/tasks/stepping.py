@@ -21,7 +21,7 @@ class Core(nn.Module):
     Called as core(x) → [T, B, O] with x [T, B, C], or entries int64 [T, B] with an embedding. `ostinato.stream` reads
     it, as its steps depend on no length and no dictionary of inputs.
 
-    layers     recurrent layers in one direction
+    layers     recurrent layers, for `step` in one direction
     embedding  of the entries; None where x holds numbers
     head       what follows the layers; None for their own output
     """

@@ -1,8 +1,8 @@
-"""Networks of the tasks as models that streams and exports read: one input, one output, the same parameters.
+"""The network of classes and numbers as a model that streams and exports read: one input, one output, its parameters.
 
-The networks themselves take mappings and lengths, which such a network has not.
+The network itself takes a mapping and lengths, which such a model has not. `Core` is the same for the other tasks.
 
-Letters: T steps, B rows, C channels, E numbers of a word, H units, K outputs, V entries of the vocabulary.
+Letters: T steps, B rows, C channels, K outputs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from ...cells import cell
 from ...layers import Recurrent
-from .networks import RowNetwork, TaggerNetwork, output_width
-from .texts.language_network import LanguageNetwork
+from .networks import RowNetwork, output_width
 
 
 @cell
@@ -46,29 +45,3 @@ class RowSteps(nn.Module):
             last = torch.cat([last[:, :half], first], -1)
         pooled: Tensor = self.head(torch.cat([y.mean(0), y.amax(0), last], -1))
         return pooled
-
-
-class TaggerSteps(nn.Module):
-    """float32 [T, B, E], what `TaggerNetwork.vectors` gives → the scores [T, B, K]."""
-
-    def __init__(self, network: TaggerNetwork) -> None:
-        super().__init__()
-        self.layers, self.head = network.layers, network.head
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        y, _ = self.layers(vectors)
-        scores: Tensor = self.head(y)
-        return scores
-
-
-class LanguageSteps(nn.Module):
-    """Units int64 [T, B] → the scores of the next unit [T, B, V], of a network without a condition."""
-
-    def __init__(self, network: LanguageNetwork) -> None:
-        super().__init__()
-        self.embedding, self.layers, self.head = network.embedding, network.layers, network.head
-
-    def forward(self, units: Tensor) -> Tensor:
-        y, _ = self.layers(self.embedding(units))
-        scores: Tensor = self.head(y)
-        return scores

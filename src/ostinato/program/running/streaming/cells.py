@@ -11,6 +11,8 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from ....errors import InputError, phrase
 from ...data.columns import MISSING, NUMBER
 from ...data.findings import many
@@ -58,6 +60,10 @@ class CellLines:
         if len(found) != self.width:
             raise self._refused(line, many(len(found), "cell"))
         return found if self.places is None else [found[place] for place in self.places]
+
+    def numbers(self, line: Line) -> np.ndarray:
+        """float64 [1, C] of a line, NaN where one is missing. Raises InputError as `cells` and `number_of` do."""
+        return np.array([[number_of(cell, line) for cell in self.cells(line)]], np.float64)
 
     def _of_json(self, text: str, line: Line) -> list[str]:
         try:

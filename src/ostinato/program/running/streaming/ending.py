@@ -55,7 +55,6 @@ class Signals:
             try:
                 self._waiting = True
                 line = next(source, None)
-                self._waiting = False
             except StopReading:
                 return
             finally:

@@ -34,13 +34,13 @@ from ..forecasts import levels_of
 from ..model import Model
 from ..unlabelled import for_another_file
 from .cells import CellLines, number_of
-from .records import Answer, Line, Sequence
+from .records import Answer, Line, Sequence, Way
 
 LONE = "series"
 """What messages and tables call the series where the lines do not name it."""
 
 
-class OfForecasts:
+class OfForecasts(Way):
     """The forecast after every row, but for the first of a sequence with times, which do not say yet what a step is.
 
     A row has the time, the id, the targets and the covariates of the past that the training had.
@@ -61,9 +61,6 @@ class OfForecasts:
         made = Columns(self.targets, levels_of(task), cutoff=True, several=self.id is not None)
         self.columns = made
         self.heading = ",".join(["unique_id", "ds", "cutoff", "median", *_bands(made.levels)])
-
-    def is_break(self, line: Line) -> bool:
-        return not line.text.strip()
 
     def is_heading(self, line: Line) -> bool:
         return self.lines.is_heading(line)

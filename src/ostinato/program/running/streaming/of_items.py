@@ -12,20 +12,19 @@ import numpy as np
 import torch
 
 from ....streaming import stream
-from ...tasks.stepwise import LanguageSteps
 from ...tasks.task import Batch
 from ...tasks.texts.items import framed
 from ...terminal import without_controls
 from ..fill import shown_unit
 from ..model import Model
 from .of_texts import likeliest
-from .records import Answer, Line, Sequence
+from .records import Answer, Line, Sequence, Way
 
 END = "(end)"
 """How the end of an item is printed among units; for --json it is null."""
 
 
-class OfItems:
+class OfItems(Way):
     """Bits per character, nats and units of a line and of its end; with `count`, the units after it.
 
     Nothing is carried from line to line.
@@ -33,22 +32,14 @@ class OfItems:
     count  most probable next units that are listed, the end among them; None: none
     """
 
-    heading = ""
-
     def __init__(self, opened: Model, count: int | None) -> None:
         task: Any = opened.task
         network: Any = opened.network
         self.task, self.count = task, count
-        self.first = stream(LanguageSteps(network.language))
+        self.first = stream(network.core())
 
     def is_break(self, line: Line) -> bool:
         return False
-
-    def is_heading(self, line: Line) -> bool:
-        return False
-
-    def name_of(self, line: Line) -> str | None:
-        return None
 
     def begin(self) -> Sequence:
         return Sequence()

@@ -18,19 +18,17 @@ from ...data.refusals import listed, shown
 from ...tasks.stepping import Core
 from ..model import Model
 from .cells import CellLines
-from .records import Answer, Line, Sequence
+from .records import Answer, Line, Sequence, Way
 
 DOWN = {"0": 0.0, "1": 1.0}
 REMEDY = "Write 1 where a key is down and 0 where not, or a JSON list of the keys that are down."
 
 
-class OfMusic:
+class OfMusic(Way):
     """The probabilities of the next frame, of a model that decides each key apart.
 
     count  most probable keys that are listed; None: all, in the order of the training
     """
-
-    heading = ""
 
     def __init__(self, opened: Model, count: int | None) -> None:
         task: Any = opened.task
@@ -41,14 +39,8 @@ class OfMusic:
         self.first.push(torch.zeros(1, len(self.keys)))  # as in the training, a piece follows a frame of zeros
         self.lines = CellLines(self.keys, len(self.keys), REMEDY)
 
-    def is_break(self, line: Line) -> bool:
-        return not line.text.strip()
-
     def is_heading(self, line: Line) -> bool:
         return self.lines.is_heading(line)
-
-    def name_of(self, line: Line) -> str | None:
-        return None
 
     def begin(self) -> Sequence:
         return Sequence(self.first.fork())

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ....errors import InputError, phrase
 from ....streaming import stream
 from ...data.examples import Examples
-from ...tasks.stepwise import RowSteps, TaggerSteps
+from ...tasks.stepping import Core
+from ...tasks.stepwise import RowSteps
 from ...tasks.task import Batch, Predictions
 from ..model import Model
 from ..predict import written
-from .cells import CellLines, number_of
-from .records import Answer, Line, Sequence
+from .cells import CellLines
+from .records import Answer, Line, Sequence, Way
 
 
-class OfRows:
+class OfRows(Way):
     """The class, or the number, of a sequence so far: a line is a step of a series, or a part of a text."""
-
-    heading = ""
 
     def __init__(self, opened: Model) -> None:
         task: Any = opened.task
@@ -36,14 +34,8 @@ class OfRows:
         if self.kind == "series":
             self.lines = CellLines(inputs.channels, len(inputs.scaling.mean))
 
-    def is_break(self, line: Line) -> bool:
-        return not line.text.strip()
-
     def is_heading(self, line: Line) -> bool:
         return self.lines is not None and self.lines.is_heading(line)
-
-    def name_of(self, line: Line) -> str | None:
-        return None
 
     def begin(self) -> Sequence:
         return Sequence(self.first.fork())
@@ -59,8 +51,7 @@ class OfRows:
     def _read(self, sequence: Sequence, line: Line) -> Tensor:
         """x float32 [1, C], or the entries of units int64 [T]."""
         if self.lines is not None:
-            step = np.array([[number_of(cell, line) for cell in self.lines.cells(line)]], np.float64)
-            return cast(Tensor, self.inputs.tensors(self._encoded(step))["x"][:, 0])
+            return cast(Tensor, self.inputs.tensors(self._encoded(self.lines.numbers(line)))["x"][:, 0])
         # The lines of a sequence are one text with line breaks between, which are units where these are characters.
         row: Any = ("\n" if sequence.own.get("begun") else "") + line.text if self.kind == "text" else line.text.split()
         encoded = self._encoded(row)
@@ -73,34 +64,23 @@ class OfRows:
         return self.inputs.encode(Examples(self.kind, [row], "class", None)).rows
 
 
-class OfTags:
+class OfTags(Way):
     """The tag of every token of a line, after all tokens of the sequence before it."""
 
-    heading = ""
-
     def __init__(self, opened: Model) -> None:
-        self.task, self.network = opened.task, opened.network
-        self.first = stream(TaggerSteps(opened.network))  # type: ignore[arg-type]
-
-    def is_break(self, line: Line) -> bool:
-        return not line.text.strip()
-
-    def is_heading(self, line: Line) -> bool:
-        return False
-
-    def name_of(self, line: Line) -> str | None:
-        return None
+        network: Any = opened.network
+        self.task, self.network = opened.task, network
+        self.first = stream(Core(network.layers, head=network.head))
 
     def begin(self) -> Sequence:
         return Sequence(self.first.fork())
 
     def answer(self, sequence: Sequence, line: Line) -> Answer:
         assert sequence.stream is not None  # of `begin`
-        network: Any = self.network
         tokens = line.text.split()
         batch = self.task.batch(self.task.encode(Examples("tokens", [tokens], "tags", None)), [0])
         with torch.no_grad():
-            vectors = network.vectors(batch.x)
+            vectors = self.network.vectors(batch.x)
         outputs = sequence.stream.push(vectors)
         one: Predictions = self.task.decode(outputs, batch)
         chances = [round(float(p.max()), 6) for p in one.probabilities[0]]

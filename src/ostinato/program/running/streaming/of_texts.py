@@ -14,20 +14,19 @@ from torch import Tensor
 
 from ....errors import InputError, phrase
 from ....streaming import Stream, stream
-from ...tasks.stepwise import LanguageSteps
 from ...tasks.task import Batch
 from ...tasks.texts.passage_units import FIRST
 from ...tasks.texts.units import UNKNOWN, TextUnits
 from ...terminal import without_controls
 from ..fill import shown_unit
 from ..model import Model
-from .records import Answer, Line, Sequence
+from .records import Answer, Line, Sequence, Way
 
 STEPS = 1_024
 """Units of a line that are read at a time, for the memory of their scores [T, V]."""
 
 
-class OfTexts:
+class OfTexts(Way):
     """Bits per character, nats and units of a line with its line break; with `count`, the units after it.
 
     count  most probable next units that are listed; None: none
@@ -35,19 +34,13 @@ class OfTexts:
 
     def __init__(self, opened: Model, count: int | None) -> None:
         task: Any = opened.task
+        network: Any = opened.network
         self.task, self.units = task, cast(TextUnits, task.units)
         self.count = count
-        self.first = stream(LanguageSteps(opened.network))  # type: ignore[arg-type]
-        self.heading = ""
+        self.first = stream(network.core())
 
     def is_break(self, line: Line) -> bool:
         return False
-
-    def is_heading(self, line: Line) -> bool:
-        return False
-
-    def name_of(self, line: Line) -> str | None:
-        return None
 
     def begin(self) -> Sequence:
         """A text begins as a line does, as in the training. The last unit is kept, and read with the next line."""

@@ -18,18 +18,16 @@ from ...tasks.transcribing.frames import stacked
 from ...tasks.transcribing.units import BLANK
 from ...terminal import without_controls
 from ..model import Model
-from .cells import CellLines, number_of
-from .records import Answer, Line, Sequence
+from .cells import CellLines
+from .records import Answer, Line, Sequence, Way
 
 
-class OfTranscripts:
+class OfTranscripts(Way):
     """The transcript of a sequence so far, by the most probable path: a line is a step of a series, or symbols.
 
     A label is added at the first of the frames that name it in a row, as `best_paths` does it. Where several steps are
     read as one frame, labels are added with the last step of a frame.
     """
-
-    heading = ""
 
     def __init__(self, opened: Model) -> None:
         task: Any = opened.task
@@ -46,9 +44,6 @@ class OfTranscripts:
 
     def is_heading(self, line: Line) -> bool:
         return self.lines is not None and self.lines.is_heading(line)
-
-    def name_of(self, line: Line) -> str | None:
-        return None
 
     def begin(self) -> Sequence:
         """`rest` are the scaled steps of a frame that is not whole yet, `last` is the label of the last frame."""
@@ -85,9 +80,10 @@ class OfTranscripts:
 
     def _read(self, line: Line) -> np.ndarray:
         """float32 [1, C] of a step, or the entries of symbols, int [T]."""
-        row: Any = line.text if self.inputs.kind == "text" else line.text.split()
         if self.lines is not None:
-            row = np.array([[number_of(cell, line) for cell in self.lines.cells(line)]], np.float64)
+            row: Any = self.lines.numbers(line)
+        else:
+            row = line.text if self.inputs.kind == "text" else line.text.split()
         encoded = self.inputs.encode(Examples(self.inputs.kind, [row], "transcript", None))
         return cast(np.ndarray, encoded.rows[0])
 

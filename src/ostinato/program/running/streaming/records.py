@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ....streaming import Stream
 
@@ -48,24 +49,29 @@ class Answer:
     """The same for --json."""
 
 
-class Way(Protocol):
+class Way(ABC):
     """How the models of a task answer lines."""
 
-    heading: str
+    heading = ""
     """A line that comes before the answers as text; empty: none."""
 
     def is_break(self, line: Line) -> bool:
         """Whether a line is empty, and so begins a new sequence; False where such a line is one like any other."""
+        return not line.text.strip()
 
     def is_heading(self, line: Line) -> bool:
         """Whether a line has the names of the columns, in whose order the numbers of later lines are then read."""
+        return False
 
     def name_of(self, line: Line) -> str | None:
         """The sequence that a line names by itself; None where lines of the task name none."""
+        return None
 
+    @abstractmethod
     def begin(self) -> Sequence:
         """A sequence before its first line."""
 
+    @abstractmethod
     def answer(self, sequence: Sequence, line: Line) -> Answer:
         """The answer to one more line. Raises OstinatoError for a line that cannot be read; the sequence is then as it
         was before."""

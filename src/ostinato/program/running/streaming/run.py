@@ -88,7 +88,7 @@ class LineStream:
         """Answers lines; returns 2 where one was refused, else 0."""
         status = 0
         if self.way.heading and not self.asked.json:
-            self._out(pipes, self.way.heading)
+            self._out(pipes, "id\t" * self.asked.ids + self.way.heading)
         for line in _numbered(lines):
             try:
                 text = self.answered(line)
@@ -147,7 +147,7 @@ class LineStream:
             return json.dumps(found, ensure_ascii=False, allow_nan=False)
         if answer.text is None or name is None or not self.asked.ids:
             return answer.text
-        return f"{without_controls(name)}\t{answer.text}"
+        return "\n".join(f"{without_controls(name)}\t{text}" for text in answer.text.split("\n"))
 
     def _out(self, pipes: Pipes, text: str) -> None:
         pipes.answers.write(text + "\n")
