@@ -96,7 +96,8 @@ def block(call: Callable[[], object]) -> float:
 def measure(shape: Shape, rounds: int) -> dict[str, float]:
     """Milliseconds of a call by way, medians of the rounds; each block begins after a call that is not timed."""
     ours, theirs = (job(layer, shape) for layer in pair(shape))
-    threads, blocks = torch.get_num_threads(), {way: [] for way in WAYS}  # type: dict[str, list[float]]
+    threads = torch.get_num_threads()
+    blocks: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way in WAYS:
             call, alone = ours if way.startswith("ours") else theirs, way.endswith("one thread")
@@ -119,6 +120,11 @@ def checked(shape: Shape) -> None:
     check(shape, *found)
 
 
+def cell(line: Line | None) -> str:
+    """Both ratios of a line."""
+    return "" if line is None else f"{line.of_torch:.2f} · {line.of_one:.2f}{'' if line.met else ' !'}"
+
+
 def table(lines: Sequence[Line]) -> list[str]:
     """A row for each shape, its two ratios for each number of busy processes, and a row of means and extremes."""
     loads = sorted({line.busy for line in lines})
@@ -126,16 +132,7 @@ def table(lines: Sequence[Line]) -> list[str]:
     by_name: dict[str, dict[int, Line]] = {}
     for line in lines:
         by_name.setdefault(line.name, {})[line.busy] = line
-    rows = [
-        [
-            name,
-            *(
-                f"{x.of_torch:.2f} · {x.of_one:.2f}{'' if x.met else ' !'}" if (x := found.get(n)) else ""
-                for n in loads
-            ),
-        ]
-        for name, found in by_name.items()
-    ]
+    rows = [[name, *(cell(found.get(n)) for n in loads)] for name, found in by_name.items()]
     rows.append(["geometric mean"])
     rows.append(["worst"])
     for n in loads:

@@ -229,7 +229,7 @@ class BarrierArgs(WorkArgs):
     last_end = Counter("When the last work item ended, a maximum; reset before each entry point.")
     least_busy = Counter("The least time of a work item without its long waits, a minimum; reset before each one.")
     dissolved_at = Counter(
-        "The step after which one thread goes on alone, times MAX_TEAM, plus its slice, a minimum; reset before each one."
+        "The step after which one thread goes on alone, times MAX_TEAM, plus its slice: a minimum; reset before each."
     )
     waits = Counters(WAIT_SLOTS, "Ticks of the long waits of each of the first work items; reset before each one.")
 

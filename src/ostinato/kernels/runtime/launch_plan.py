@@ -17,16 +17,13 @@ from torch import Tensor
 
 from ...cells.noise import ROWS
 from ...errors import ShapeError, phrase
-from ..codegen.arguments import MAX_TEAM, WAIT_SLOTS, Block
+from ..codegen.arguments import Block
 from ..system import openmp
-from . import cost_model
+from . import cost_model, team_policy
 from .plan_template import ALIGNMENT, PlanTemplate
 from .row_partition import RowPartition, line_numbers
 from .team_policy import TEAM
 from .tensor_checks import TensorGuards, in_memory
-
-# The launch times of an argument block before a launch: minima are the largest number, a maximum and sums 0.
-_NO_TIMES = array("q", [2**63 - 1, 0, 2**63 - 1, 2**63 - 1, *[0] * WAIT_SLOTS])
 
 # An upper bound in bytes: a plan without its tables.
 _PLAN_BYTES = 4 << 10
@@ -135,26 +132,17 @@ class LaunchPlan:
 
     def launch(self, entries: array, entry_point: str) -> None:
         """Runs one entry point of the kernel on the argument block `entries`."""
-        c, team = self.compiled, TEAM
+        c, code, block = self.compiled, self.compiled.entry_points[entry_point], entries.buffer_info()[0]
         entries[c.counter] = entries[c.barrier_count] = 0
         if self.threads == 1:
-            if team.alone_for <= 0.0:
-                openmp.parallel(c.entry_points[entry_point], entries.buffer_info()[0], 1)
-                return
-            begin = time.perf_counter()
-            openmp.parallel(c.entry_points[entry_point], entries.buffer_info()[0], 1)
-            team.ran_alone(time.perf_counter() - begin)
+            if TEAM.alone_for <= 0.0:
+                openmp.parallel(code, block, 1)
+            else:
+                begin = time.perf_counter()
+                openmp.parallel(code, block, 1)
+                TEAM.ran_alone(time.perf_counter() - begin)
             return
-        times = c.launch_times
-        entries[times] = _NO_TIMES
+        entries[c.launch_times] = team_policy.FRESH_TIMES
         begin = time.perf_counter()
-        openmp.parallel(c.entry_points[entry_point], entries.buffer_info()[0], self.threads)
-        seconds = time.perf_counter() - begin
-        first_start, last_end, least_busy, dissolved_at, *waits = entries[times]
-        if not last_end:
-            return  # only the calling thread came
-        if dissolved_at == _NO_TIMES[0]:
-            least_alone = least_busy * self.threads
-        else:  # the thread that went on alone would have taken the time without its waits, or less
-            least_alone = last_end - first_start - waits[min(dissolved_at % MAX_TEAM, WAIT_SLOTS - 1)]
-        team.ran_as_team(seconds, last_end - first_start, least_alone)
+        openmp.parallel(code, block, self.threads)
+        TEAM.ran_as_team(time.perf_counter() - begin, self.threads, entries[c.launch_times])

@@ -10,9 +10,15 @@ tried again. Both add numbers in the same order, so results do not depend on it.
 from __future__ import annotations
 
 import time
+from array import array
 from dataclasses import dataclass, field
 
+from ..codegen.arguments import MAX_TEAM, WAIT_SLOTS
 from ..system import openmp
+
+_NEVER = 2**63 - 1
+FRESH_TIMES = array("q", [_NEVER, 0, _NEVER, _NEVER, *[0] * WAIT_SLOTS])
+"""The times of an argument block before a launch, `first_start` to `waits`: minima are the largest number, others 0."""
 
 
 @dataclass(slots=True)
@@ -35,8 +41,11 @@ class TeamPolicy:
     """What teams have lost against one thread, at least -credit."""
     alone_for: float = 0.0
     """The time that calls shall still spend on one thread."""
-    _multiple: float = field(default=8.0, init=False)
+    _multiple: float = field(init=False)
     _until: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._multiple = self.factor
 
     def workers(self) -> int:
         """Threads that a call may use: `openmp.thread_count()`, or 1 while teams lose."""
@@ -51,14 +60,17 @@ class TeamPolicy:
         """Counts a launch on one thread."""
         self.alone_for -= seconds
 
-    def ran_as_team(self, seconds: float, span: int, alone: int) -> None:
-        """Counts a launch of a team.
-
-        seconds  what the launch took
-        span     ticks from the start of the first work item to the end of the last one
-        alone    ticks that one thread would have taken, estimated from the least disturbed thread
-        """
-        gain = alone / span - 1.0 if span > 0 else 0.0
+    def ran_as_team(self, seconds: float, threads: int, times: array) -> None:
+        """Counts a launch of a team of `threads`; times: those of its argument block, as `FRESH_TIMES` has them."""
+        first_start, last_end, least_busy, dissolved_at, *waits = times
+        span = last_end - first_start
+        if span <= 0:
+            return
+        if dissolved_at == _NEVER:
+            alone = least_busy * threads
+        else:  # what the thread that went on alone computed, in a part of the time with the others
+            alone = span - waits[min(dissolved_at % MAX_TEAM, WAIT_SLOTS - 1)]
+        gain = alone / span - 1.0
         self.lost = max(-self.credit, self.lost - gain * seconds)
         if self.lost > self.limit:
             self.alone_for = self._multiple * self.lost
