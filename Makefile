@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow aarch64 bench bench-full bench-streaming bits chips emulators stream results lint format clean
+.PHONY: run test test-slow aarch64 bench bench-full bench-load bench-streaming bits chips emulators stream results lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -23,6 +23,9 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/options.py --write docs/options.md
 	$(BIN)/python benchmarks/ragged.py --write docs/ragged.md
 	$(BIN)/python benchmarks/full.py --write docs/performance.md --readme README.md
+
+bench-load: $(STAMP)
+	$(BIN)/python benchmarks/load.py --write docs/performance.md
 
 bench-streaming: $(STAMP)
 	$(BIN)/python benchmarks/streaming_steps.py --million --write docs/streaming.md

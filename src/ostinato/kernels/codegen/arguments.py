@@ -22,6 +22,10 @@ from llvmlite import ir
 from .ir_builder import I64, Code, Int, Ptr
 
 Read = TypeVar("Read", Int, Ptr)
+WAIT_SLOTS = 8
+"""Threads whose long waits at barriers are counted one by one."""
+MAX_TEAM = 1 << 16
+"""More than a team has threads."""
 
 
 class Field(Generic[Read]):
@@ -79,6 +83,17 @@ class Padding(Field[Int]):
     def __init__(self, entries: int):
         super().__init__("Padding to a cache line.")
         self.entries = entries
+
+
+class Counters(Field[Ptr]):
+    """Several counters, one after the other; read as the address of the first one."""
+
+    def __init__(self, entries: int, doc: str):
+        super().__init__(doc)
+        self.entries = entries
+
+    def read(self, args: Args) -> Ptr:
+        return args.field_address(f"{self.name} 0")
 
 
 class Family(Generic[Read]):
@@ -143,7 +158,9 @@ class Layout:
         self.names: tuple[str, ...] = tuple(
             name
             for f in fields
-            for name in ([f"{f.name} {k}" for k in range(f.entries)] if isinstance(f, Padding) else [f.name])
+            for name in (
+                [f"{f.name} {k}" for k in range(f.entries)] if isinstance(f, (Padding, Counters)) else [f.name]
+            )
         )
         self.index = {name: k for k, name in enumerate(self.names)}
         self.unused = len(self.names)
@@ -152,8 +169,8 @@ class Layout:
         return field.name in self.index
 
     def __getitem__(self, field: Field) -> int:
-        """The index of a field, that of the unused entry where the kernel has no such field."""
-        return self.index.get(field.name, self.unused)
+        """The index of a field or of its first entry, that of the unused entry where the kernel has no such field."""
+        return self.index.get(f"{field.name} 0" if isinstance(field, Counters) else field.name, self.unused)
 
 
 class Args:
@@ -207,6 +224,14 @@ class BarrierArgs(WorkArgs):
     padding_before = Padding(8)
     barrier_count = Counter("Arrivals at barriers, only ever increased; set to 0 before each entry point.")
     padding_after = Padding(7)
+    # The times of the launch in ticks of the processor's time stamp, where there are several work items.
+    first_start = Counter("When the first work item began, a minimum; reset before each entry point.")
+    last_end = Counter("When the last work item ended, a maximum; reset before each entry point.")
+    least_busy = Counter("The least time of a work item without its long waits, a minimum; reset before each one.")
+    dissolved_at = Counter(
+        "The step after which one thread goes on alone, times MAX_TEAM, plus its slice: a minimum; reset before each."
+    )
+    waits = Counters(WAIT_SLOTS, "Ticks of the long waits of each of the first work items; reset before each one.")
 
 
 class Block:

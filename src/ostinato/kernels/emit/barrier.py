@@ -1,7 +1,8 @@
 """Barriers between the threads that share the steps of a kernel.
 
 A barrier is a counter in the argument block that only grows. A waiting thread reads it SPIN_LIMIT times, then yields
-its processor between reads, so that a machine with more threads than processors makes progress.
+its processor between reads, so that a machine with more threads than processors makes progress. The time from
+LONG_WAIT reads on is counted, for the policy that decides whether threads should share steps at all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from llvmlite import ir
 from ..codegen.arguments import BarrierArgs, Block, Layout
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..system import openmp
+from .launch_times import ticks, wait_slot
 
+LONG_WAIT = 64
 SPIN_LIMIT = 2000
 
 
@@ -39,16 +42,17 @@ class ThreadTeam:
             b.store(b.sext(count, I64), size.value, align=8)
         return size.load_i64(0)
 
-    def barrier(self, code: Code, args: BarrierArgs, num_slices: Int) -> None:
-        """Emits a barrier of `num_slices` threads; at run time nothing is done for one thread."""
+    def barrier(self, code: Code, args: BarrierArgs, unit_slice: Int, num_slices: Int) -> None:
+        """Emits a barrier of `num_slices` threads, for that of `unit_slice`; at run time nothing is done for one."""
         with code.if_(num_slices > 1):
-            code.call(self._function(code), args.base, num_slices)
+            code.call(self._function(code), args.base, unit_slice, num_slices)
 
     def _function(self, caller: Code) -> ir.Function:
         if self._barrier is None:
-            code = caller.new_function("barrier", [PTR, I64])
-            base, num_slices = code.arguments
-            assert isinstance(base, Ptr) and isinstance(num_slices, Int)
+            code = caller.new_function("barrier", [PTR, I64, I64])
+            base, unit_slice, num_slices = code.arguments
+            assert isinstance(base, Ptr) and isinstance(unit_slice, Int) and isinstance(num_slices, Int)
+            since = code.alloca_i64(1)
             args, b = BarrierArgs(self.layout, code, base), code.builder
             arrivals = args.barrier_count.value
             yield_cpu = args.yield_cpu
@@ -64,6 +68,8 @@ class ThreadTeam:
             b.cbranch((now < target).value, wait, done)
             b.position_at_end(wait)
             more = Int(code, spins) + 1
+            with code.if_(more.equals(LONG_WAIT)):
+                since.store_i64(0, ticks(code, self.target))
             with code.if_(more > SPIN_LIMIT):
                 kind = ir.FunctionType(ir.IntType(32), [])
                 with code.if_(yield_cpu > 0):
@@ -74,6 +80,9 @@ class ThreadTeam:
             spins.add_incoming(more.value, retry)
             b.branch(spin)
             b.position_at_end(done)
+            with code.if_(Int(code, spins) >= LONG_WAIT):
+                waited = ticks(code, self.target) - since.load_i64(0)
+                b.atomic_rmw("add", wait_slot(args, unit_slice).value, waited.value, "monotonic")
             self._barrier = code.close()
         return self._barrier
 

@@ -40,9 +40,7 @@ class Forward(Kernel):
         with code.range(args.end, args.begin, args.chunk) as begin:
             end = (begin + args.chunk).min(args.end)
             # Each work item has lines of its own: in a ragged batch the chunks of two items would overlap.
-            origin = self.packed_lines(args, begin, end)[0] - args.chunk_rows // args.work_items * (
-                thread.item - thread.unit_slice
-            )
+            origin = self.packed_lines(args, begin, end)[0] - args.chunk_rows // args.work_items * thread.row_item
             if self.step.hoisted:
                 self._gather_x(code, args, gemm, begin, end, thread, origin)
             for p in self.step.hoisted:

@@ -64,7 +64,7 @@ class StepFunction:
             passes = self.step.loops_of_stage.get(stage, [])
             has_work = stage in self.step.means or bool(passes)
             if begun and has_work:
-                self.team.barrier(code, self.args, self.num_unit_slices)
+                self.team.barrier(code, self.args, self.unit_slice, self.num_unit_slices)
             begun |= has_work
             if stage in self.step.means:
                 self._means(self.step.means[stage])

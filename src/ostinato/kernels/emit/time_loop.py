@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from ...cells import Cell
 from ...cells.noise import WORDS
-from ..codegen.arguments import Field, Keyed, Layout
+from ..codegen.arguments import MAX_TEAM, Field, Keyed, Layout
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.kernel_args import KernelArgs, StateTable
 from ..planning.cell_program import Program
@@ -27,22 +27,43 @@ from ..system.openmp import with_denormals_flushed
 from ..system.target import Target
 from .barrier import ThreadTeam
 from .gemm import GemmFunctions
+from .launch_times import PATIENCE, ItemTimes
 from .packing import emit_packing, vectors
 from .philox import RandomGenerator, counter_blocks, counter_lane
 from .step_function import StepFunction, slice_of
 
 
 class ThreadSlice:
-    """The work of one thread: rows low … high with all units, or all rows with a slice of the units."""
+    """The work of one thread: rows low … high with all units, or all rows with a slice of the units.
+
+    Threads that share steps are a team. It dissolves where long waits at its barriers take most of the time, as beside
+    other processes: after the same step all threads but one leave, and that one goes on with all units.
+    """
 
     def __init__(self, args: KernelArgs, item: Int, items: Int, team: ThreadTeam):
         code = args.code
         self.item, self.items, self.team = item, items, team
         shared = args.shared > 0
-        splits, zero = args.row_splits, code.int_const(0)
-        self.unit_slice, self.num_unit_slices = shared.select(item, 0), shared.select(items, 1)
-        row = shared.select(zero, item)
-        self.low, self.high = splits.load_i64(row), splits.load_i64(row + 1)
+        self.times = ItemTimes(code, args, item, items, team.target)
+        self._slices = code.alloca_i64(2)
+        self._set_slice(shared.select(item, 0), shared.select(items, 1))
+        splits = args.row_splits
+        self.row_item = shared.select(0, item)
+        self.low, self.high = splits.load_i64(self.row_item), splits.load_i64(self.row_item + 1)
+
+    def _set_slice(self, index: Int, count: Int) -> None:
+        self._slices.store_i64(0, index)
+        self._slices.store_i64(1, count)
+
+    @property
+    def unit_slice(self) -> Int:
+        """The number of this thread's slice of the units."""
+        return self._slices.load_i64(0)
+
+    @property
+    def num_unit_slices(self) -> Int:
+        """The number of slices: the threads of the team, 1 where threads have rows of their own."""
+        return self._slices.load_i64(1)
 
     def unit_range(self, blocks: Int) -> tuple[Int, Int]:
         """(first, end) of the blocks of units that this thread computes, of `blocks` in all."""
@@ -50,7 +71,28 @@ class ThreadSlice:
 
     def barrier(self, code: Code, args: KernelArgs) -> None:
         """Emits a barrier between the threads that share the step."""
-        self.team.barrier(code, args, self.num_unit_slices)
+        self.team.barrier(code, args, self.unit_slice, self.num_unit_slices)
+
+    def end_step(self, code: Code, args: KernelArgs, s: Int) -> None:
+        """Emits the barrier after step s, in the order of work, after which the team may dissolve.
+
+        A thread asks for it before it arrives at the barrier of step s, so that all threads read the request after that
+        barrier; one that reads it before compares the step.
+        """
+        with code.if_(self.num_unit_slices > 1):
+            waited = self.times.waited()
+            with code.if_(waited > PATIENCE[self.team.target]), code.if_(waited + waited > self.times.elapsed()):
+                request = s * MAX_TEAM + self.unit_slice
+                code.builder.atomic_rmw("umin", args.dissolved_at.value, request.value, "monotonic")
+        self.barrier(code, args)
+        with code.if_(self.num_unit_slices > 1):
+            at = Int(code, code.builder.load_atomic(args.dissolved_at.value, "monotonic", 8, typ=I64))
+            with code.if_(at < (s + 1) * MAX_TEAM):
+                with code.if_((at % MAX_TEAM).equals(self.unit_slice)):
+                    self._set_slice(code.int_const(0), code.int_const(1))
+                with code.if_(self.num_unit_slices > 1):
+                    self.times.record()
+                    code.builder.ret_void()
 
 
 class Kernel:
@@ -106,7 +148,9 @@ class Kernel:
             args = KernelArgs(self.layout, body, body.arguments[0])
             count = team.size(body, args)
             with body.work_items(args.counter, count) as item:
-                emit(body, args, gemm, ThreadSlice(args, item, count, team))
+                thread = ThreadSlice(args, item, count, team)
+                emit(body, args, gemm, thread)
+                thread.times.record()
             bodies[name] = body.close()
             with_denormals_flushed(module, bodies[name], name, self.target)
         self._fused_entry(gemm, bodies)
@@ -192,7 +236,7 @@ class Kernel:
                 thread.barrier(code, args)
             self._generate_random(code, args, s, t, thread)
             step_callback(s, t, low, here.min(high), next_row_count)
-            thread.barrier(code, args)
+            thread.end_step(code, args, s)
             with code.if_(next_row_count.max(low) < here.min(high)):
                 self._store_states(args, states, (next_row_count.max(low), here.min(high)), thread)
 

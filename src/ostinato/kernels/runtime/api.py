@@ -20,7 +20,7 @@ from ..emit.backward import Backward
 from ..emit.forward import Forward
 from ..planning.cell_program import program
 from ..planning.saved_layout import hidden_sizes, saved_shapes
-from ..system import memory_pool, openmp
+from ..system import memory_pool
 from ..system.target import host
 from . import launch
 from .compiled_kernel import CompiledKernel
@@ -31,6 +31,7 @@ from .plan_template import PlanTemplate
 from .row_layout import check_rows, copy_empty_rows
 from .row_partition import RowPartition
 from .standalone_kernel import SCALARS
+from .team_policy import TEAM
 
 _POOL_THRESHOLD = 1 << 17
 """Minimum size in bytes for which recorded adjoints come from the pool: they are short-lived, and fresh memory costs a
@@ -124,7 +125,7 @@ def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
         where, shapes = f"cell {compiled.program.cell.name}", [list(t.shape) for t in (x, *states, *weights)]
         expected = "x [T, B, C] or [R, C], states [B, H] and weights as the cell's parameters are"
         raise ShapeError(phrase(where, "the tensors", expected, shapes, "Give each its dimensions.")) from None
-    workers = openmp.thread_count()
+    workers = TEAM.workers()
     if call.batch_sizes is None:
         dense_plan = _dense_plan if x.shape[0] + B <= _MAX_CACHED_ROWS else _dense_plan.__wrapped__
         return dense_plan(compiled, x.shape[0], B, C, H, P, workers, call.reverse)

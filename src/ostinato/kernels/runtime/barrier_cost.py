@@ -29,7 +29,7 @@ def _emit(code: Code, args: BenchmarkArgs, item: Int) -> None:
     team = ThreadTeam(barrier_benchmark().layout, host().name)
     size = team.size(code, args)
     with code.if_(item < size), code.range(args.rounds):
-        team.barrier(code, args, size)
+        team.barrier(code, args, item, size)
 
 
 @lru_cache(maxsize=1)

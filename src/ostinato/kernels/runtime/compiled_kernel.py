@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...caching import graph_bytes
+from ..codegen.arguments import WAIT_SLOTS
 from ..codegen.kernel_args import KernelArgs
 from ..emit.time_loop import Kernel, parameter_keys
 from ..planning.cell_program import Program
@@ -27,6 +28,7 @@ class CompiledKernel:
         self.entry_points = {name: self.library.address(name) for name in (*kernel.entry_points(), "fused")}
         states, at, k = range(len(cell.states)), self.layout, KernelArgs
         self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
+        self.launch_times = slice(at[k.first_start], at[k.waits] + WAIT_SLOTS)
         self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
         weights = parameter_keys(cell)
         arguments = [k.row["x"], *(f[n] for f in (k.start_state, k.final_state) for n in states)]

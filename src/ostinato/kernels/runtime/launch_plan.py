@@ -7,6 +7,7 @@ A call of new sizes, the normal case of texts, pays for its plan: what does not 
 from __future__ import annotations
 
 import operator
+import time
 from array import array
 from collections.abc import Hashable
 from itertools import pairwise
@@ -18,9 +19,10 @@ from ...cells.noise import ROWS
 from ...errors import ShapeError, phrase
 from ..codegen.arguments import Block
 from ..system import openmp
-from . import cost_model
+from . import cost_model, team_policy
 from .plan_template import ALIGNMENT, PlanTemplate
 from .row_partition import RowPartition, line_numbers
+from .team_policy import TEAM
 from .tensor_checks import TensorGuards, in_memory
 
 # An upper bound in bytes: a plan without its tables.
@@ -130,6 +132,17 @@ class LaunchPlan:
 
     def launch(self, entries: array, entry_point: str) -> None:
         """Runs one entry point of the kernel on the argument block `entries`."""
-        c = self.compiled
+        c, code, block = self.compiled, self.compiled.entry_points[entry_point], entries.buffer_info()[0]
         entries[c.counter] = entries[c.barrier_count] = 0
-        openmp.parallel(c.entry_points[entry_point], entries.buffer_info()[0], self.threads)
+        if self.threads == 1:
+            if TEAM.alone_for <= 0.0:
+                openmp.parallel(code, block, 1)
+            else:
+                begin = time.perf_counter()
+                openmp.parallel(code, block, 1)
+                TEAM.ran_alone(time.perf_counter() - begin)
+            return
+        entries[c.launch_times] = team_policy.FRESH_TIMES
+        begin = time.perf_counter()
+        openmp.parallel(code, block, self.threads)
+        TEAM.ran_as_team(time.perf_counter() - begin, self.threads, entries[c.launch_times])

@@ -15,6 +15,7 @@ from ..system import compile_cache, openmp
 from ..system.compile_cache import Library
 from ..system.openmp import with_denormals_flushed
 from ..system.target import Target, host
+from .team_policy import TEAM
 
 SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 Emit = Callable[[Code, Any, Int], None]
@@ -72,5 +73,5 @@ class StandaloneKernel:
     def run(self, block: Block, count: int | None = None) -> None:
         """Runs the work items of `block` on `count` threads, or fewer; by default on as many as torch uses."""
         if count is None:
-            count = min(block[WorkArgs.work_items], openmp.thread_count())
+            count = min(block[WorkArgs.work_items], TEAM.workers())
         openmp.parallel(self.library.address("run"), block.entries.buffer_info()[0], count)
