@@ -214,16 +214,17 @@ def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: 
         draw(cell, T=1, B=9, C=5, H=70, P=36, dtype=torch.float64, reverse=True),
         draw(cell, B=7, C=5, H=33, P=6, dtype=torch.float32, sizes=[7, 5, 5, 1]),
     ]
-    seen: list[tuple[bool, bool]] = []
+    seen: list[tuple[int, bool]] = []
 
     def watched(call: kernel_call.LaunchPlan, frame: array, job: str) -> None:
         if isinstance(call.kernel, Forward):
             layout = call.compiled.layout
-            seen.append((bool(frame[layout[KernelArgs.pack_per_use]]), bool(frame[layout[KernelArgs.shared]])))
+            seen.append((frame[layout[KernelArgs.pack_per_use]], bool(frame[layout[KernelArgs.shared]])))
         start(call, frame, job)
 
-    def found(steps: int, threads: int) -> list[dict[str, torch.Tensor]]:
-        monkeypatch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, pack_per_use_steps=steps))
+    def found(steps: int, chunk: int, threads: int) -> list[dict[str, torch.Tensor]]:
+        changed = replace(cost_model.COSTS, pack_per_use_steps=steps, single_chunk_rows=chunk)
+        monkeypatch.setattr(cost_model, "COSTS", changed)
         api._dense_plan.cache_clear()
         api._ragged_plan.cache_clear()
         torch.set_num_threads(threads)
@@ -234,15 +235,16 @@ def test_weights_packed_step_by_step_and_for_all_steps(cell: Cell, monkeypatch: 
     monkeypatch.setattr(cost_model, "COSTS", replace(cost_model.COSTS, min_macs_per_thread=0))
     monkeypatch.setattr(kernel_call.LaunchPlan, "launch", watched)
     try:
-        wanted = found(0, 1)
-        assert set(seen) == {(False, False)}
+        wanted = found(0, 0, 1)
+        assert set(seen) == {(0, False)}
         for n in (1, 2, 3):
-            for a, b in zip(found(4, n), wanted, strict=True):
-                all_same(a, b, f"{n} threads")
-            if n == 1:
-                assert set(seen) == {(True, False)}
-            elif n == 2 and cell.gates:
-                assert (True, True) in seen, "no threads shared the blocks"
+            for level, costs in ((1, (0, 128)), (2, (4, 0))):
+                for a, b in zip(found(*costs, n), wanted, strict=True):
+                    all_same(a, b, f"{n} threads")
+                if n == 1:
+                    assert set(seen) == {(level, False)}
+                elif n == 2 and cell.gates and level == 2:
+                    assert (level, True) in seen, "no threads shared the blocks"
     finally:
         torch.set_num_threads(before)
         api._dense_plan.cache_clear()

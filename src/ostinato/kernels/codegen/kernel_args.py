@@ -56,7 +56,7 @@ class KernelArgs(BarrierArgs):
     spill = Workspace("[B, spilled values, padded_units]: values that a later stage of the step reads.")
     means = Workspace("[B, means]: the means over units of one step.")
     unpacked_weights = Integer("1 if weights are read unpacked, from the caller's memory; plan.")
-    pack_per_use = Integer("1 if a panel is packed in every step that uses it; plan.")
+    pack_per_use = Integer("Which panels are packed where they are used: 0 none, 1 of hoisted products, 2 all; plan.")
 
     # Weights.
     panel = Workspaces("[blocks, K, columns]: the packed weights of product number k.")

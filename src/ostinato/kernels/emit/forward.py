@@ -114,7 +114,7 @@ class Forward(Kernel):
         line = strided.select(args.padded_C, args.stride["x"])
         with code.range(last, first) as block:
             start = args.bias[number].at(block * columns)
-            panel = tiles.packed_panel(number, p, block, thread.unit_slice)
+            panel = tiles.packed_panel(number, p, block, thread.unit_slice, hoisted=True)
             with (
                 self.row_spans(code, args, begin, end, thread.low, thread.high, origin) as (r, rows, q, _),
                 gemm.row_tiles(code, rows, p.columns) as (m, height),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...cells import Cell
-from ..codegen.ir_builder import Int, Ptr
+from ..codegen.ir_builder import Bool, Int, Ptr
 from ..codegen.kernel_args import KernelArgs
 from ..planning.operands import Operand, Product
 from .gemm import GemmFunctions, Matrix
@@ -17,15 +17,16 @@ class GemmDispatch:
     def __init__(self, args: KernelArgs, gemm: GemmFunctions, cell: Cell):
         self.code, self.args, self.gemm, self.cell = args.code, args, gemm, cell
 
-    def packed_panel(self, number: int, q: Product, block: Int, unit_slice: Int) -> Ptr:
+    def packed_panel(self, number: int, q: Product, block: Int, unit_slice: Int, hoisted: bool = False) -> Ptr:
         """The panel of a block of units.
 
-        A call of few steps hardly reuses a panel. Then it is packed here, in every step, into memory of the thread that
-        stays in its cache, instead of being written for all blocks and read by other threads.
+        A call of few steps hardly reuses a panel, and one of a single chunk uses that of a hoisted product once. Then
+        it is packed here, into memory of the thread that stays in its cache, instead of being written for all blocks
+        and read by other threads.
         """
         args, gemm = self.args, self.gemm
         panel_size = total_depth(args, q) * (q.columns * gemm.lanes)
-        panels, per_use = args.panel[number], args.pack_per_use > 0
+        panels, per_use = args.panel[number], args.pack_per_use > (0 if hoisted else 1)
         if not q.transposed:
             return panels.at(block * panel_size)
         panel = panels.at(per_use.select(unit_slice, block) * panel_size)
@@ -97,6 +98,11 @@ class GemmDispatch:
                     k = operand_depth(args, q, operand)
                     code.call(tile, height, a, line, panel, columns, k, begin, stride, to, columns)
                     panel, begin, stride = panel.at(k * columns), to, columns
+
+
+def packed_ahead(args: KernelArgs, hoisted: bool) -> Bool:
+    """Whether the panels of a product are packed ahead of their use."""
+    return args.pack_per_use <= (0 if hoisted else 1)
 
 
 def operand_depth(args: KernelArgs, q: Product, operand: Operand) -> Int:

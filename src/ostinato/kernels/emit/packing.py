@@ -11,7 +11,7 @@ from ..codegen.kernel_args import KernelArgs
 from ..planning.operands import Product
 from ..planning.step_schedule import StepSchedule
 from .gemm import GemmFunctions
-from .gemm_dispatch import GemmDispatch, total_depth
+from .gemm_dispatch import GemmDispatch, packed_ahead, total_depth
 
 
 def emit_packing(
@@ -35,7 +35,7 @@ def emit_packing(
             start = args.bias[number].at(block * (p.columns * n))
             _pack_bias(code, args, cell, gemm, p, first, here, start)
             if p.transposed:
-                with code.if_((args.unpacked_weights <= 0) & (args.pack_per_use <= 0)):
+                with code.if_((args.unpacked_weights <= 0) & packed_ahead(args, any(p is q for q in step.hoisted))):
                     GemmDispatch(args, gemm, cell).pack_panel(p, block, panel)
             else:
                 with code.if_((args.unpacked_weights <= 0) | (here < padded)):

@@ -19,6 +19,8 @@ class CostModel:
 
     pregemm_rows: int = 96
     """Rows of x multiplied ahead of the time loop: enough for tall tiles, few enough to stay in the cache."""
+    single_chunk_rows: int = 128
+    """Rows of a call up to which they are multiplied in one chunk, with panels of W packed where they are used."""
     panel_at_once_rows: int = 64
     """Rows of a block of steps up to which all operand panels fit, and weight gradients are written row by row."""
     unpacked_rows: int = 4

@@ -54,24 +54,26 @@ class LaunchPlan:
         )
         division = cost_model.divide(load, workers)
         self.threads = division.threads
-        pack_per_use = pack_per_use and (division.shared or division.threads == 1)
+        single_chunk = forwards and T * B <= costs.single_chunk_rows
+        level = 2 if pack_per_use else int(single_chunk and lines > costs.unpacked_rows)
+        level *= division.shared or division.threads == 1
         self.work_items = 1 if division.shared else division.threads
         self.row_splits = partition.row_splits(self.work_items)
         self._identity = line_numbers(1, B)
-        fixed, self.workspace_size = template.fixed_part(self.threads if pack_per_use else 0)  # in numbers
+        fixed, self.workspace_size = template.fixed_part(level, self.threads)  # in numbers
         self.entries = entries = fixed[:]
         identity = self._identity.buffer_info()[0]
         unpacked = lines <= (costs.unpacked_rows if forwards else costs.unpacked_rows_backward)
         values = (
             *(T, T, B, partition.step_offsets.buffer_info()[0], 0 if template.in_order else T - 1),
-            *(identity, identity, identity, unpacked, pack_per_use),
+            *(identity, identity, identity, unpacked, level),
             *(division.shared, self.work_items, self.row_splits.buffer_info()[0]),
         )
         for index, value in zip(template.plan_fields, values):  # in the order of PLAN_FIELDS
             entries[index] = value
         self._reserve(template.row_fields, B)
         if forwards:
-            entries[template.chunk] = chunk = max(1, min(T, costs.pregemm_rows // B))
+            entries[template.chunk] = chunk = max(1, T if single_chunk else min(T, costs.pregemm_rows // B))
             entries[template.chunk_rows] = chunk_rows = chunk * B * self.work_items
             self._reserve(template.line_fields, chunk_rows)
         else:

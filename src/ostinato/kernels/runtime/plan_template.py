@@ -73,6 +73,7 @@ class PlanTemplate:
                 row_fields.append((k.odd[n], self.padded(w)))
         line_fields: list[tuple[Field[Ptr], int]] = []
         self.stride, self.panel_columns = 0, 0
+        self.hoisted = {kernel.product_index[id(q)] for q in kernel.step.hoisted}
         if self.forwards:
             if strided_rows:
                 line_fields.append((k.gathered_x, self.padded("C")))
@@ -92,25 +93,25 @@ class PlanTemplate:
             at[f] for f in (k.chunk, k.chunk_rows, k.panel_size, k.panels)
         )
         self.plan_fields = [at[f] for f in PLAN_FIELDS]
-        self._fixed: dict[int, tuple[array, int]] = {}
+        self._fixed: dict[tuple[int, int], tuple[array, int]] = {}
 
     @property
     def nbytes(self) -> int:
         """An upper bound of its memory in bytes, with the blocks of a few numbers of threads."""
         return 4 * 8 * (self.compiled.layout.unused + 1) + _TEMPLATE_BYTES + _GUARD_BYTES
 
-    def fixed_part(self, panels_per_use: int) -> tuple[array, int]:
+    def fixed_part(self, pack_per_use: int, threads: int) -> tuple[array, int]:
         """(the entries of an argument block, numbers of the workspace), with all that does not depend on T and B.
 
-        panels_per_use: the threads, where a panel of weights is packed in every step that uses it; 0 where all are
-        packed ahead.
+        pack_per_use: that of the argument block; where a panel is packed per use, each of the threads has one.
         """
-        found = self._fixed.get(panels_per_use)
+        key = (pack_per_use, threads) if pack_per_use else (0, 0)
+        found = self._fixed.get(key)
         if found is None:
-            found = self._fixed[panels_per_use] = self._fixed_part(panels_per_use)
+            found = self._fixed[key] = self._fixed_part(*key)
         return found
 
-    def _fixed_part(self, panels_per_use: int) -> tuple[array, int]:
+    def _fixed_part(self, pack_per_use: int, threads: int) -> tuple[array, int]:
         kernel, block, k = self.kernel, Block(self.compiled.layout), KernelArgs
         block[k.C], block[k.H], block[k.P] = self.width["C"], self.width["H"], self.width["P"]
         block[k.padded_C], block[k.padded_H], block[k.padded_P] = self.padded("C"), self.padded("H"), self.padded("P")
@@ -121,7 +122,8 @@ class PlanTemplate:
         fields: list[tuple[Field[Ptr], int]] = []
         for (number, p), blocks in zip(kernel.numbered_products, self.product_blocks):
             depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.operands)
-            panels = panels_per_use if panels_per_use and p.transposed else blocks
+            per_use = p.transposed and pack_per_use > (0 if number in self.hoisted else 1)
+            panels = threads if per_use else blocks
             fields.append((k.panel[number], panels * depth * p.columns * self.lanes))
             fields.append((k.bias[number], blocks * p.columns * self.lanes))
         fields += [(k.vector[name], units) for name in kernel.vectors]

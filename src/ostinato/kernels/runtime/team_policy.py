@@ -34,7 +34,7 @@ class TeamPolicy:
 
     limit: float = 0.5e-3
     credit: float = 5e-3
-    factor: float = 8.0
+    factor: float = 4.0
     most: float = 64.0
     expiry: float = 10.0
     lost: float = -5e-3
