@@ -82,6 +82,35 @@ def test_one_layer_says_all_by_itself():
     assert "[B, T, 64]" in read(fold(nn.LSTM(64, 256, batch_first=True)))[0]
 
 
+def lines_through_words(diagram):
+    """(words, line) for each straight part of a path that crosses the box of the words, about 5.5 pixels a letter."""
+    root = ElementTree.fromstring(diagram.svg)
+    segments = []
+    for path in root.iter(f"{SVG}path"):
+        points = [tuple(map(float, point.split())) for point in re.split("[ML]", path.get("d"))[1:]]
+        segments += list(zip(points, points[1:]))
+    found = []
+    for text in root.iter(f"{SVG}text"):
+        x, y, wide = float(text.get("x")), float(text.get("y")), 5.5 * len(text.text)
+        left = x - {"start": 0, "middle": wide / 2, "end": wide}[text.get("text-anchor")]
+        for (x0, y0), (x1, y1) in segments:
+            if min(x0, x1) < left + wide and max(x0, x1) > left and min(y0, y1) < y + 3 and max(y0, y1) > y - 8:
+                found.append((text.text, ((x0, y0), (x1, y1))))
+    return found
+
+
+def test_no_line_passes_through_the_shapes_of_an_encoder_and_a_decoder():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder, self.head = ostinato.GRU(8, 16), ostinato.GRU(8, 16), nn.Linear(16, 5)
+
+        def forward(self, source, written):
+            return self.head(self.decoder(written, self.encoder(source)[1])[0])
+
+    assert lines_through_words(unfold(Pair(), torch.randn(7, 2, 8), torch.randn(4, 2, 8), steps=3)) == []
+
+
 def test_unfolded_has_a_column_for_each_step():
     for steps in (1, 4, 30):
         words, boxes, heads = read(unfold(ostinato.LSTM(64, 256), steps=steps))

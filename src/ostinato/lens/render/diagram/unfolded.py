@@ -61,7 +61,8 @@ class _Unfolded:
         self.start = _MARGIN + self.named + 14 + starts + 6
         self.left = self.start + _STUB + self.half
         last = self.left + self.pitch * (self.steps - 1)
-        self.end = last + self.half + _STUB + (_LANE * len(self.lanes))
+        beside_lanes = [width(self.words(e), SMALL) + 10 for e in self.lanes]
+        self.end = last + self.half + max([_STUB, *beside_lanes]) + _LANE * len(self.lanes)
         self.full = self.end + max([24.0, *(width(w, SMALL) + 12 for w in words), *shapes]) + _MARGIN
 
     # What a row, a block or an edge is.
@@ -145,6 +146,10 @@ class _Unfolded:
     def turn(self, e: Edge) -> float:
         """The height at which an edge turns, its own in the gap below its target."""
         return self.below(e.target) + 12 + _TURN * self.turning[self.place[e.target][0]].index(e)
+
+    def lowest_turn(self, r: int) -> float:
+        """The height of the lowest line that turns in the gap below a row; words under it are crossed by none."""
+        return max(self.turn(e) for e in self.turning[r])
 
     def middle(self, r: int, way: int = 0) -> float:
         """The height of a state's way in a row; `way` 1 is the second direction, above the first."""
@@ -249,7 +254,7 @@ class _Unfolded:
                 out = x0 + (14 + 6 * k if self.boxed(self.rows[r0]) else 0)
                 into = x1 + (14 + 6 * k if e in self.lanes and self.boxed(self.rows[r1]) else 0)
                 path = [(out, y0), (out, y0 - 8), (lane, y0 - 8), (lane, turn), (into, turn), (into, y1)]
-                words = (lane + 5, turn + 14)
+                words = (lane + 5, self.lowest_turn(r1) + 14)
             elif x0 != x1:
                 path += [(x0, turn), (x1, turn), (x1, y1)]
             else:
