@@ -8,7 +8,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-LINK = re.compile(r"\]\((\.\./[^)#\s]+)\)")
+LINK = re.compile(r"\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
