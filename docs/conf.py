@@ -37,6 +37,9 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
+# Every name that a page refers to is documented; types in signatures need not be.
+nitpicky = True
+nitpick_ignore_regex = [("py:class", ".*")]
 toc_object_entries_show_parents = "hide"
 
 copybutton_exclude = ".linenos, .gp, .go"

@@ -138,15 +138,20 @@ def public_links() -> dict[str, dict[str, str]]:
     import ostinato
     from ostinato import cells, export, lens
 
+    modules = (lens, ostinato, export, cells)
+    entries: dict[tuple[str, int], str] = {}  # a name that several modules have is documented in the first
+    for module in modules:
+        for name in module.__all__:
+            entries.setdefault((name, id(getattr(module, name))), f"{module.__name__}.{name}")
     options = "ostinato.layers.Options"
     everywhere = {options: f":py:obj:`{options}`"}
-    own: dict[str, dict[str, str]] = {}
-    for module in (lens, export, cells, ostinato):
-        own[module.__name__] = {name: f":py:obj:`{name} <{module.__name__}.{name}>`" for name in module.__all__}
+    own: dict[str, dict[str, str]] = {module.__name__: {} for module in modules}
+    for module in modules:
         for name in module.__all__:
-            full = f"{module.__name__}.{name}"
+            full, entry = f"{module.__name__}.{name}", entries[name, id(getattr(module, name))]
+            own[module.__name__][name] = f":py:obj:`{name} <{entry}>`"
             for written in {full, full.removeprefix("ostinato.")}:
-                everywhere[written] = f":py:obj:`{written} <{full}>`"
+                everywhere.setdefault(written, f":py:obj:`{written} <{entry}>`")
     return {name: everywhere | links for name, links in own.items()}
 
 
