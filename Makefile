@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow aarch64 bench bench-full bench-load bench-streaming bits chips emulators stream results lint format clean
+.PHONY: run test test-slow aarch64 bench bench-full bench-load bench-streaming bits chips emulators stream results docs lint format clean
 
 run: $(STAMP)
 	$(BIN)/ostinato demo
@@ -60,6 +60,12 @@ stream: $(STAMP)
 # DATA=FOLDER names the files, ONLY=imdb one task; what was run before is kept.
 results: $(STAMP)
 	$(BIN)/python benchmarks/results.py $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY))
+
+# The site, offline: warnings are errors, broken links among them.
+docs: $(STAMP)
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -j auto docs docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
