@@ -1,7 +1,7 @@
-"""Other implementations beside ours, where they are installed: JAX's lax.scan, and ONNX Runtime's operators.
+"""Other implementations beside ours: torch.compile, and where they are installed JAX's lax.scan and ONNX Runtime.
 
-Both get the same numbers and as many threads as torch has, and neither is timed before its results are right. They
-are timed by themselves, one after another: each has threads of its own, which wait for work by spinning, so turns
+All get the same numbers and as many threads as torch has, and none is timed before its results are right. They are
+timed by themselves, one after another: each has threads of its own, which wait for work by spinning, so turns
 within one process would slow down whoever comes next.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ostinato.cells import catalogue, gate_layouts
 
-PEERS = {"jax": "JAX lax.scan", "onnxruntime": "ONNX Runtime"}
+PEERS = {"jax": "JAX lax.scan", "onnxruntime": "ONNX Runtime", "compile": "torch.compile"}
 CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN tanh": "elman", "RNN relu": "elman_relu"}
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
@@ -36,7 +36,7 @@ class Peer:
 
 def installed() -> dict[str, str]:
     """Peer → version, of those that can be timed here with torch's number of threads."""
-    found = {name: version(name) for name in PEERS if find_spec(name)}
+    found = {name: version(name) for name in ("jax", "onnxruntime") if find_spec(name)} | {"compile": torch.__version__}
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count()
     if torch.get_num_threads() != cores:
@@ -54,7 +54,7 @@ def time_peers(shape: Shape, seconds: float) -> dict[str, float]:
     for name in installed():
         if name == "onnxruntime" and shape.training:
             continue
-        peer = (_jax if name == "jax" else _onnxruntime)(shape, layer, given)
+        peer = _MAKERS[name](shape, layer, given)
         try:
             check(shape, peer.read(peer.call()), right)
         except Unequal as error:
@@ -147,3 +147,17 @@ def _onnxruntime(shape: Shape, layer: nn.Module, given: Material) -> Peer:
         return {"output": output[:, 0], **{f"output state {k}": part for k, part in enumerate(finals)}}
 
     return Peer(lambda: session.run(None, {"X": x}), read)
+
+
+def _compiled(shape: Shape, layer: nn.Module, given: Material) -> Peer:
+    """torch.nn's layer under torch.compile with its defaults.
+
+    Dynamo 2.13 does not trace RNN, GRU and LSTM by default and calls the layer's own kernels from a compiled frame. With
+    its experimental `allow_rnn` it unrolls the steps: compiling a training call of 20 steps takes minutes.
+    """
+    own = pair(shape)[1]
+    own.compile()
+    return Peer(job(own, shape), lambda results: results)
+
+
+_MAKERS = {"jax": _jax, "onnxruntime": _onnxruntime, "compile": _compiled}
