@@ -54,7 +54,7 @@ def time_peers(shape: Shape, seconds: float) -> dict[str, float]:
     for name in installed():
         if name == "onnxruntime" and shape.training:
             continue
-        peer = _MAKERS[name](shape, layer, given)
+        peer = MAKERS[name](shape, layer, given)
         try:
             check(shape, peer.read(peer.call()), right)
         except Unequal as error:
@@ -152,12 +152,12 @@ def _onnxruntime(shape: Shape, layer: nn.Module, given: Material) -> Peer:
 def _compiled(shape: Shape, layer: nn.Module, given: Material) -> Peer:
     """torch.nn's layer under torch.compile with its defaults.
 
-    Dynamo 2.13 does not trace RNN, GRU and LSTM by default and calls the layer's own kernels from a compiled frame. With
-    its experimental `allow_rnn` it unrolls the steps: compiling a training call of 20 steps takes minutes.
+    Dynamo 2.13 does not trace RNN, GRU and LSTM by default and calls the layer's own kernels from a compiled frame.
+    With its experimental `allow_rnn` it unrolls the steps: compiling a training call of 20 steps takes minutes.
     """
     own = pair(shape)[1]
     own.compile()
     return Peer(job(own, shape), lambda results: results)
 
 
-_MAKERS = {"jax": _jax, "onnxruntime": _onnxruntime, "compile": _compiled}
+MAKERS = {"jax": _jax, "onnxruntime": _onnxruntime, "compile": _compiled}
