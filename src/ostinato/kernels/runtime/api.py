@@ -18,7 +18,7 @@ from ...errors import InputError, NoKernelsError, ShapeError, phrase
 from ...sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
 from ..planning.cell_program import program
 from ..planning.saved_layout import hidden_sizes, saved_shapes
-from ..system import memory_pool
+from ..system import memory_pool, openmp
 from ..system.target import host
 from . import launch
 from .compiled_kernel import CompiledKernel
