@@ -17,7 +17,7 @@ from peak import copied, module, peak
 from record import Point, Record, Run, code_digest
 from shapes import DEEPER, GRID, SHAPES, Shape, important_first
 
-from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system import compiler
 from ostinato.kernels.system.target import host, target_by_name
 from test_bench import torch_twice
 
@@ -90,7 +90,7 @@ def test_deeper_layers_are_equal():
 @pytest.mark.parametrize(("target", "chains"), [("avx512", 24), ("avx2", 12)])
 def test_no_chain_of_the_peak_is_taken_for_another(target, chains):
     chosen = target_by_name(target)
-    text = compile_cache.emit_assembly(module("float32", chosen.lanes("float32"), chains), chosen)
+    text = compiler.emit_assembly(module("float32", chosen.lanes("float32"), chains), chosen)
     assert text.count("vfmadd") == chains
 
 

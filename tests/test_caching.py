@@ -16,6 +16,7 @@ from llvmlite import ir
 import ostinato
 from ostinato.caching import ENTRY_BYTES, bounded_cache, graph_bytes, tensor_bytes
 from ostinato.cells import Cell, catalogue
+from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import Program
 from ostinato.kernels.runtime import api
 from ostinato.kernels.system import compile_cache, memory_pool
@@ -118,7 +119,7 @@ def test_a_cell_and_its_plan_take_no_more_than_is_counted(name):
         cell = Cell.from_text(text)
         plan = Program(cell)
         assert plan.input_gradient is not None and any(plan.fully_written)
-        api.Forward(plan, host(), "float32", True, False)
+        Forward(plan, host(), "float32", True, False)
         gc.collect()
         taken = tracemalloc.get_traced_memory()[0]
     finally:

@@ -24,7 +24,7 @@ from ostinato.kernels.planning.cell_program import program
 from ostinato.kernels.runtime import api, cost_model
 from ostinato.kernels.runtime import launch_plan as kernel_call
 from ostinato.kernels.runtime.row_partition import BLOCK_ROWS
-from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system import compiler
 from ostinato.kernels.system.target import host, target_by_name
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -362,7 +362,7 @@ def test_no_flag_in_what_is_emitted(cell: Cell):
 def test_no_flag_after_optimisation(name: str):
     target = host()
     for text in modules(CELLS[name], "float32"):
-        optimised = str(compile_cache._optimised(text, compile_cache._target_machine(target), name))
+        optimised = str(compiler._optimised(text, compiler._target_machine(target), name))
         assert "llvm.fma." in optimised and offending(optimised) == []
 
 
@@ -393,6 +393,6 @@ def test_a_product_and_a_sum_stay_two_instructions(name: str):
       ret void
     }
     """
-    code = compile_cache.emit_assembly(text, target_by_name(name))
+    code = compiler.emit_assembly(text, target_by_name(name))
     assert "fmul" in code or "mulps" in code
     assert not re.search(r"fmadd|fmla|vfm", code), code

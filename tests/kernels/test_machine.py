@@ -16,7 +16,7 @@ import pytest
 
 from ostinato import _version
 from ostinato.errors import InputError, NoKernelsError
-from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system import compile_cache, compiler
 from ostinato.kernels.system import target as targets
 
 X86 = targets.target_by_name("host").name in ("avx512", "avx2")
@@ -143,7 +143,7 @@ def test_the_host_is_recognised_by_its_features(monkeypatch, triple, missing, ex
     [("avx512", 16, r"vfmadd\d+ps\s.*%zmm"), ("avx2", 8, r"vfmadd\d+ps\s.*%ymm"), ("aarch64", 4, r"fmla\s+v\d+\.4s")],
 )
 def test_vectors_stay_whole_and_only_what_is_written_fused_is_fused(name, lanes, fused):
-    code = compile_cache.emit_assembly(axpy(lanes), targets.target_by_name(name))
+    code = compiler.emit_assembly(axpy(lanes), targets.target_by_name(name))
     one, two = re.split(r"^separate:", code, flags=re.MULTILINE)
     assert len(re.findall(fused, one)) == 1
     assert not re.search(r"fmadd|fmla", two)
@@ -168,12 +168,12 @@ def test_compiled_vectors_compute(name):
 @pytest.mark.parametrize("cpu", ["skylake-avx512", "icelake-server", "sapphirerapids", "znver4"])
 def test_512_bit_vectors_are_not_split_on_processors_tuned_for_256(cpu):
     target = dataclasses.replace(targets.target_by_name("avx512"), cpu=cpu)
-    code = compile_cache.emit_assembly(axpy(16), target)
+    code = compiler.emit_assembly(axpy(16), target)
     assert "%zmm" in code and "%ymm" not in code
 
 
 def test_an_object_file_is_of_the_targets_machine():
-    code = compile_cache.emit_object(TWICE, targets.target_by_name("aarch64"))
+    code = compiler.emit_object(TWICE, targets.target_by_name("aarch64"))
     if not targets.target_by_name("aarch64").triple.startswith("arm64"):
         assert code[:4] == b"\x7fELF" and code[18:20] == (183).to_bytes(2, "little")  # EM_AARCH64
 

@@ -14,7 +14,7 @@ from ostinato.errors import InputError, NoKernelsError
 from ostinato.kernels.emit.backward import Backward
 from ostinato.kernels.emit.forward import Forward
 from ostinato.kernels.planning.cell_program import program
-from ostinato.kernels.system import compile_cache
+from ostinato.kernels.system import compiler
 from ostinato.kernels.system.target import host, target_by_name
 
 TESTS = Path(__file__).parent.parent
@@ -82,7 +82,7 @@ def code(name: str, target: str, scalar: str = "float32") -> str:
     """The assembly of forward in training and of backward."""
     chosen, p = target_by_name(target), program(CELLS[name])
     made = (Forward(p, chosen, scalar, save=True, histories=False), Backward(p, chosen, scalar, d_histories=False))
-    return "\n".join(compile_cache.emit_assembly(k.module(), chosen) for k in made)
+    return "\n".join(compiler.emit_assembly(k.module(), chosen) for k in made)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])

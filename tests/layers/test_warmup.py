@@ -91,9 +91,9 @@ def counted(monkeypatch):
 
     asked = []
 
-    def prepare(cell, dtype, training, histories):
-        asked.append((cell.name, dtype, training, histories))
-        return 3 if training else 1
+    def prepare(needs):
+        asked.extend((need.cell.name, need.dtype, need.training, need.histories) for need in needs)
+        return sum(3 if need.training else 1 for need in needs)
 
     monkeypatch.setattr(precompile, "prepare", prepare)
     return asked

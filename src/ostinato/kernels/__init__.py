@@ -37,9 +37,9 @@ def assembly(cell: object, target: str = "host", dtype: str = "float32") -> str:
     from ..cells import as_cell
     from .emit.forward import Forward
     from .planning.cell_program import program
-    from .system import compile_cache
+    from .system import compiler
     from .system.target import host, target_by_name
 
     chosen = host() if target == "host" else target_by_name(target)
     kernel = Forward(program(as_cell(cell, "kernels.assembly")), chosen, dtype, save=False, histories=False)
-    return compile_cache.emit_assembly(kernel.module(), chosen)
+    return compiler.emit_assembly(kernel.module(), chosen)

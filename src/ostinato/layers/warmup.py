@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
+from ..cells import Cell
 from ..errors import InputError, phrase
 from ..execution import backends
 from .base import Layer
@@ -25,27 +28,36 @@ def warmup(model: nn.Module, *, training: bool = True, return_states: bool = Fal
     training       False leaves out what only a backward pass needs
     return_states  True adds the kernels of calls with return_states=True, which are kernels of their own
 
-    Costs about as many compilations as the number returned, each up to a second, and a few milliseconds each when
-    they are in the cache. Layers on other devices than the CPU have nothing to compile.
+    Costs about as many compilations as the number returned, each up to a second, and a few milliseconds each when they
+    are in the cache. Several are compiled side by side in threads of this process, as many as torch.get_num_threads();
+    a forked process has one thread. The error of a kernel that cannot be compiled is raised here. Layers on other
+    devices than the CPU have nothing to compile.
     """
     if not isinstance(model, nn.Module):
         raise InputError(
             phrase("warmup", "model", "a torch.nn.Module", type(model).__name__, "Give the model, not its weights.")
         )
-    return sum(_prepare(layer, training, return_states) for layer in model.modules() if isinstance(layer, Layer))
+    needs = dict.fromkeys(
+        need for layer in model.modules() if isinstance(layer, Layer) for need in _needs(layer, training, return_states)
+    )
+    if not needs:
+        return 0
+    from ..kernels.runtime.precompile import Need, prepare
+
+    return prepare([Need(*need) for need in needs])
 
 
-def _prepare(layer: Layer, training: bool, return_states: bool) -> int:
+def _needs(layer: Layer, training: bool, return_states: bool) -> Iterator[tuple[Cell, torch.dtype, bool, bool]]:
+    """Cell, number type, training and histories of the kernels of one layer."""
     own = next(layer.parameters(), torch.empty(0, device="cpu"))
     if own.device.type != "cpu":
-        return 0
+        return
     dtype = torch.float32 if own.dtype in _HALF else own.dtype
     example = torch.empty(0, dtype=dtype, device="cpu")
     if not backends.compiled(example):
         backends.without_kernels(example)
-        return 0
-    from ..kernels.runtime.precompile import prepare
-
-    own_cells = dict.fromkeys((layer.cell, *((layer._equations or ()) if training else ())))
-    made = sum(prepare(cell, dtype, training, return_states) for cell in own_cells)
-    return made + sum(prepare(cell, dtype, False, False) for cell in (mask_cells(layer.options) if training else ()))
+        return
+    for cell in dict.fromkeys((layer.cell, *((layer._equations or ()) if training else ()))):
+        yield cell, dtype, training, return_states
+    for cell in mask_cells(layer.options) if training else ():
+        yield cell, dtype, False, False

@@ -16,11 +16,9 @@ from ...caching import bounded_cache
 from ...cells import Cell
 from ...errors import InputError, NoKernelsError, ShapeError, phrase
 from ...sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
-from ..emit.backward import Backward
-from ..emit.forward import Forward
 from ..planning.cell_program import program
 from ..planning.saved_layout import hidden_sizes, saved_shapes
-from ..system import memory_pool
+from ..system import memory_pool, openmp
 from ..system.target import host
 from . import launch
 from .compiled_kernel import CompiledKernel
@@ -28,6 +26,7 @@ from .launch import Record
 from .launch_plan import LaunchPlan
 from .named_tensors import checked, checked_backward
 from .plan_template import PlanTemplate
+from .recipes import backward_recipe, forward_recipe
 from .row_layout import check_rows, copy_empty_rows
 from .row_partition import RowPartition
 from .standalone_kernel import SCALARS
@@ -79,15 +78,15 @@ def _clear_plans() -> None:
 
 @bounded_cache(64 << 20, size_of=lambda made, *_: made.nbytes, and_clear=_clear_plans)
 def compiled_forward(cell: Cell, scalar: str, save: bool, histories: bool) -> CompiledKernel:
-    return CompiledKernel(
-        Forward(program(cell), host(), scalar, save, histories), f"forward save={save} histories={histories}"
-    )
+    # After a call with histories it depends on the loss which of two backward kernels is needed.
+    ahead = save and not histories and openmp.thread_count() > 1
+    meanwhile = backward_recipe(cell, scalar, False, False) if ahead else None
+    return CompiledKernel(forward_recipe(cell, scalar, save, histories), meanwhile)
 
 
 @bounded_cache(64 << 20, size_of=lambda made, *_: made.nbytes, and_clear=_clear_plans)
 def compiled_backward(cell: Cell, scalar: str, d_histories: bool, record: bool = False) -> CompiledKernel:
-    kind = f"backward d_histories={d_histories}" + " record" * record
-    return CompiledKernel(Backward(program(cell), host(), scalar, d_histories, record), kind)
+    return CompiledKernel(backward_recipe(cell, scalar, d_histories, record))
 
 
 @bounded_cache(8 << 20, size_of=lambda made, *_: made.nbytes)

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from llvmlite import ir
+
 from ...caching import graph_bytes
 from ..codegen.arguments import WAIT_SLOTS
 from ..codegen.kernel_args import KernelArgs
 from ..emit.time_loop import Kernel, parameter_keys
 from ..planning.cell_program import Program
 from ..system import compile_cache
+from .recipes import Recipe
 
 # An upper bound in bytes: the names and indices of a kernel.
 _NAME_BYTES = 32 << 10
 
 
 class CompiledKernel:
-    """A compiled kernel and the addresses of its entry points. `nbytes`: an upper bound of its code, plan and cell."""
+    """A compiled kernel and the addresses of its entry points. `nbytes`: an upper bound of its code, plan and cell.
 
-    def __init__(self, kernel: Kernel, kind: str):
+    meanwhile  the kernel that is needed next: where this one has to be compiled, another thread compiles that one
+    """
+
+    def __init__(self, recipe: Recipe, meanwhile: Recipe | None = None):
+        kernel = recipe.make()
         self.kernel: Kernel = kernel
         self.program: Program = kernel.program
         self.layout = kernel.layout
         self.projected = kernel.program.cell.projected
         cell = self.program.cell
-        key = f"{cell.equations}\n{cell.states} {cell.gates}\n{kind} {kernel.scalar}"
-        self.library = compile_cache.compile(kernel.module, name=f"{cell.name} {kind}", key=key, target=kernel.target)
+
+        def module() -> ir.Module:
+            if meanwhile is not None:
+                compile_cache.start_ahead(meanwhile.order)
+            return kernel.module()
+
+        order = recipe.order
+        self.library = compile_cache.compile(module, name=order.name, key=order.key, target=order.target)
         self.nbytes = self.library.nbytes + graph_bytes(cell) + _NAME_BYTES
         self.entry_points = {name: self.library.address(name) for name in (*kernel.entry_points(), "fused")}
         states, at, k = range(len(cell.states)), self.layout, KernelArgs

@@ -12,7 +12,7 @@ from llvmlite import ir
 from ..codegen.arguments import Block, Field, Layout, WorkArgs
 from ..codegen.ir_builder import PTR, Code, Int
 from ..system import compile_cache, openmp
-from ..system.compile_cache import Library
+from ..system.compile_cache import Library, Order
 from ..system.openmp import with_denormals_flushed
 from ..system.target import Target, host
 from .team_policy import TEAM
@@ -58,11 +58,16 @@ class StandaloneKernel:
         with_denormals_flushed(module, body.close(), "run", target)
         return module
 
+    @property
+    def order(self) -> Order:
+        """What is compiled, and found again in the cache."""
+        target = host()
+        return Order(lambda: self.module(target), self.name, f"{self.name} {self.scalar} {self.key}", target)
+
     @cached_property
     def library(self) -> Library:
-        target = host()
-        key = f"{self.name} {self.scalar} {self.key}"
-        return compile_cache.compile(lambda: self.module(target), name=self.name, key=key, target=target)
+        order = self.order
+        return compile_cache.compile(order.source, name=order.name, key=order.key, target=order.target)
 
     def block(self, work_items: int) -> Block:
         """An argument block with `parts` work items, all other fields 0."""

@@ -1,4 +1,4 @@
-"""From LLVM IR to machine code, and the cache of compiled kernels.
+"""The cache of compiled kernels, in memory and on disk.
 
 A kernel is compiled once for a machine and then loaded from an object file. The file's name is the SHA-256 of
 everything that the code depends on: the caller's key, the target, the sources that emit kernels, and the versions of
@@ -15,20 +15,19 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite
 from llvmlite import binding as llvm
 
 from ostinato._version import __version__
 from ostinato.errors import InputError, phrase
-from ostinato.kernels.system.object_code import optimise
+from ostinato.kernels.system import compiler
+from ostinato.kernels.system.compiler import Source
 from ostinato.kernels.system.sources import digest
-from ostinato.kernels.system.target import Target, can_run, host, host_triple
-
-Source = Any  # text of LLVM IR, or an llvmlite ir.Module, whose str() is that text
+from ostinato.kernels.system.target import Target, can_run, host
 
 
 class Library:
@@ -46,7 +45,7 @@ class Library:
         """The address of a function, for ctypes or for `openmp.parallel`."""
         address = self._addresses.get(function)
         if address is None:
-            with _lock:
+            with compiler.lock:
                 address = self._engine.get_function_address(function)
             if not address:
                 raise InputError(phrase(f"kernel {self.name}", "function", "one that it defines", repr(function)))
@@ -54,16 +53,17 @@ class Library:
         return address
 
 
-# Reentrant, because the caller's emitter runs under it. Held across a fork, so that a child never inherits LLVM or this
-# module in an inconsistent state.
-_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
-
 # Libraries are alive as long as a caller refers to them; then their executable memory is freed.
 _libraries: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDictionary()
 _ENGINE_BYTES = 64 << 10
 _compiled = 0
+_busy: dict[str, threading.Event] = {}
+"""The kernels that a thread is compiling or loading: others wait for it, and then look again."""
+_ahead: dict[str, bytes] = {}
+"""Object code that no call of `compile` has asked for yet."""
+_AHEAD_BYTES = 16 << 20
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_busy.clear)  # a child has none of these threads
 
 
 def compiled_count() -> int:
@@ -71,13 +71,31 @@ def compiled_count() -> int:
     return _compiled
 
 
-def compile(source: Source | Callable[[], Source], *, name: str, key: str, target: Target | None = None) -> Library:
-    """The library of a kernel: from this process, else from the cache on disk, else compiled now.
+class Order(NamedTuple):
+    """A kernel to compile.
 
     source: LLVM text or module, or a function without arguments that makes it and is called only when needed.
     name:   of the kernel in error messages.
     key:    identifies the source: two sources that differ have keys that differ (cell text, options, dtype).
-    target: the host's by default. Raises InputError when this machine cannot run it.
+    target: of the code.
+    """
+
+    source: Source | Callable[[], Source]
+    name: str
+    key: str
+    target: Target
+
+    @property
+    def identity(self) -> str:
+        """The name of its cache entry."""
+        return _identity(self.key, self.target)
+
+
+def compile(source: Source | Callable[[], Source], *, name: str, key: str, target: Target | None = None) -> Library:
+    """The library of a kernel: from this process, else from the cache on disk, else compiled now.
+
+    The arguments are those of an `Order`, the target the host's by default. Raises InputError when this machine cannot
+    run it.
     """
     target = target or host()
     if not can_run(target):
@@ -86,82 +104,100 @@ def compile(source: Source | Callable[[], Source], *, name: str, key: str, targe
                    "Use emit_assembly or emit_object to look at its code.")
         )  # fmt: skip
     identity = _identity(key, target)
-    library = _libraries.get(identity)
-    if library is None:
-        with _lock:
+    while True:
+        with compiler.lock:
             library = _libraries.get(identity)
-            if library is None:
-                code = _cached(identity, source, name, target)
-                library = Library(name, _load(code, target), len(code))
-                _libraries[identity] = library
-    return library
+            if library is not None:
+                return library
+            busy = _busy.get(identity)
+            if busy is None:
+                code = _ahead.pop(identity, None)
+                _busy[identity] = threading.Event()
+                break
+        busy.wait()
+    try:
+        if code is None:
+            code = _cached(identity, source, name, target)
+        library = Library(name, compiler.load(code, target), len(code))
+        with compiler.lock:
+            _libraries[identity] = library
+        return library
+    finally:
+        _release(identity)
+
+
+def missing(orders: Iterable[Order]) -> list[Order]:
+    """Those of the orders that are neither in memory, nor being compiled, nor in the cache on disk; each once."""
+    found = {order.identity: order for order in orders}
+    with compiler.lock:
+        return [order for name, order in found.items() if not _known(name) and _on_disk(name) is None]
+
+
+def compile_ahead(order: Order) -> None:
+    """Compiles a kernel for a later call of `compile`, unless it is in memory or being compiled.
+
+    An error is not raised here: `compile` then compiles the kernel again, and raises the error where it is asked for.
+    """
+    if _claimed(order.identity):
+        _compile_claimed(order)
+
+
+def start_ahead(order: Order) -> None:
+    """`compile_ahead` in a thread of its own, for which `compile` waits. A process ends after these threads have."""
+    if not _claimed(order.identity):
+        return
+    try:
+        threading.Thread(target=_compile_claimed, args=(order,), name="ostinato-compile").start()
+    except RuntimeError:
+        # No thread can be started: there are too many, or the interpreter is ending. `compile` does the work.
+        _release(order.identity)
+
+
+def _compile_claimed(order: Order) -> None:
+    identity = order.identity
+    try:
+        with contextlib.suppress(Exception):  # `compile` raises it
+            code = _cached(identity, order.source, order.name, order.target)
+            with compiler.lock:
+                _ahead[identity] = code
+                while sum(map(len, _ahead.values())) > _AHEAD_BYTES:
+                    del _ahead[next(iter(_ahead))]
+    finally:
+        _release(identity)
+
+
+def _known(identity: str) -> bool:
+    return identity in _libraries or identity in _ahead or identity in _busy
+
+
+def _claimed(identity: str) -> bool:
+    """Whether the caller is now the one that compiles this kernel, and calls `_release` afterwards."""
+    with compiler.lock:
+        if _known(identity):
+            return False
+        _busy[identity] = threading.Event()
+        return True
+
+
+def _release(identity: str) -> None:
+    with compiler.lock:
+        done = _busy.pop(identity, None)
+    if done is not None:
+        done.set()
 
 
 def _cached(identity: str, source: Source | Callable[[], Source], name: str, target: Target) -> bytes:
     """Object code from the cache, or compiled now and written there."""
     global _compiled
-    # Where the sources cannot be read, a cached file might belong to another build.
-    folder = None if _sources() is None else cache_folder()
-    if folder is not None:
-        code = _read(folder / f"{identity}.o")
-        if code is not None:
-            return code
-    code = emit_object(source() if callable(source) else source, target, name=name)
-    _compiled += 1
-    if folder is not None:
-        _write(folder / f"{identity}.o", code)
+    code = _on_disk(identity)
+    if code is None:
+        code = compiler.emit_object(source, target, name=name)
+        with compiler.lock:
+            _compiled += 1
+        folder = _folder()
+        if folder is not None:
+            _write(folder / f"{identity}.o", code)
     return code
-
-
-def emit_object(source: Source, target: Target, *, name: str = "kernel") -> bytes:
-    """Relocatable object code, in the format of the target's system."""
-    with _lock:
-        machine = _target_machine(target)
-        return machine.emit_object(_optimised(source, machine, name))
-
-
-def emit_assembly(source: Source, target: Target, *, name: str = "kernel") -> str:
-    """The assembly text of exactly the code that `emit_object` gives."""
-    with _lock:
-        machine = _target_machine(target)
-        return machine.emit_assembly(_optimised(source, machine, name))
-
-
-def _optimised(source: Source, machine: Any, name: str) -> Any:
-    try:
-        module = llvm.parse_assembly(str(source))
-        module.triple = machine.triple
-        module.data_layout = str(machine.target_data)
-        module.verify()
-    except RuntimeError as error:
-        raise InputError(f"kernel {name}: LLVM does not accept its text. {error}") from error
-    for value in [*module.functions, *module.global_variables]:
-        # LLVM would abort the process if it cannot resolve one of these.
-        if value.is_declaration and not value.name.startswith("llvm."):
-            raise InputError(
-                phrase(f"kernel {name}", "everything it calls", "its own or an intrinsic of LLVM", repr(value.name),
-                       "Pass the address of a foreign function in the kernel's argument block.")
-            )  # fmt: skip
-    optimise(module, machine)
-    return module
-
-
-def _target_machine(target: Target) -> Any:
-    if target.triple == host_triple():
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-    else:
-        llvm.initialize_all_targets()
-        llvm.initialize_all_asmprinters()
-    description = llvm.Target.from_triple(target.triple)
-    return description.create_target_machine(cpu=target.cpu, features=target.features, opt=3, jit=can_run(target))
-
-
-def _load(code: bytes, target: Target) -> Any:
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(target))
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine
 
 
 # The cache on disk.
@@ -184,6 +220,17 @@ def cache_folder() -> Path | None:
     except RuntimeError:
         return None
     return base / "ostinato" / "kernels"
+
+
+def _folder() -> Path | None:
+    # Where the sources cannot be read, a cached file might belong to another build.
+    return None if _sources() is None else cache_folder()
+
+
+def _on_disk(identity: str) -> bytes | None:
+    """The object code in the cache on disk."""
+    folder = _folder()
+    return None if folder is None else _read(folder / f"{identity}.o")
 
 
 def _identity(key: str, target: Target) -> str:
