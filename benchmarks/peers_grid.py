@@ -82,8 +82,8 @@ def tables(found: Sequence[Line]) -> list[str]:
         row: list[str] = [kind]
         for way in ways:
             ratios = [x.ratio for x in found if x.kind == kind and (x.peer, x.training) == way]
-            below = sum(ratio < 1 for ratio in ratios)
-            row.append(f"{mean(ratios):.2f}, {below} of {len(ratios)} below 1" if ratios else "")
+            count = sum(ratio < 1 for ratio in ratios)
+            row.append(f"{mean(ratios):.2f}, {count} of {len(ratios)} below 1" if ratios else "")
         rows.append(row)
     slower = sorted((x for x in found if x.ratio < 1), key=lambda x: x.ratio)
     below = [[x.shape, PEERS[x.peer], f"{x.ratio:.2f}", f"{x.ours:.3f}", f"{x.theirs:.3f}"] for x in slower]
