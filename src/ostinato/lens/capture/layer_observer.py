@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,17 @@ class Samples:
         """‖δ‖ along the additive path of the probe [R], of each state."""
         self.weights: dict[str, Tensor] = {}
         """Letter → ‖G‖ of each step [S]."""
+
+
+class Ending(NamedTuple):
+    """Where segments end inside of a piece, in the order of computation."""
+
+    segments: slice | Tensor
+    """The segments that do."""
+    rows: slice | Tensor
+    """The packed rows of the piece at which they do, on its device."""
+    count: int
+    """How many there are."""
 
 
 class LayerObserver:
@@ -113,10 +125,10 @@ class LayerObserver:
             self._additive_carried = [(torch.empty_like(s), 0) for s in piece.states]
             self._only_last = True
         samples.weights = weight_gradient_norms(view, recorded.products)
-        ending, at = self._endings(view)
+        ending = self._ending(view)
         if self._only_last:
             for d in (upstream.output, *upstream.histories):
-                if d is not None and _reaches_others(d.flatten(0, -2), at):
+                if d is not None and _reaches_others(d.flatten(0, -2), ending.rows):
                     self._only_last = False
                     break
         flat = [a.flatten(0, -2) for a in adjoints]
@@ -124,61 +136,56 @@ class LayerObserver:
             self._probe_carried, probe = recorded.gradients.states, flat
             samples.probe = norms = row_norms(flat)
         else:
-            probe = self._probe(piece, upstream, ending, at)
+            probe = self._probe(piece, upstream, ending)
             norms = row_norms([*flat, *probe])
             samples.probe = norms[len(flat) :]
         offset, stride = -view.base % self.sampling.stride, self.sampling.stride
         samples.gradients = [(norm, a[offset::stride].clone()) for norm, a in zip(norms, flat)]
-        samples.additive = [self._additive_path(view, samples, k, a, at) for k, a in enumerate(probe)]
+        samples.additive = [self._additive_path(view, samples, k, a, ending) for k, a in enumerate(probe)]
 
-    def _probe(self, piece: SequenceRecord, upstream: Upstream, ending: Tensor, at: Tensor) -> list[Tensor]:
-        """The gradient of each state at every step, [R, H] each, of the gradient at each segment's last step alone.
-
-        ending, at  as `_endings` gives them
-        """
-        at, own, seed = at.to(piece.x.device), self.recipe.output_state, None
+    def _probe(self, piece: SequenceRecord, upstream: Upstream, ending: Ending) -> list[Tensor]:
+        """The gradient of each state at every step, [R, H] each, of the gradient at each segment's last step alone."""
+        segments, at, own, seed = ending.segments, ending.rows, self.recipe.output_state, None
         carried = [c.clone() for c in self._probe_carried]
         d_output = upstream.output
-        if d_output is not None and len(ending):
+        if d_output is not None and ending.count:
             arriving = d_output.flatten(0, -2)[at]
             if own is not None:
-                carried[own][ending] += arriving
+                carried[own][segments] += arriving
             else:
                 seed = torch.zeros_like(d_output)
                 seed.flatten(0, -2)[at] = arriving
         others = iter(upstream.histories)
         for k in range(len(carried)):
             d = None if k == own else next(others, None)
-            if d is not None and len(ending):
-                carried[k][ending] += d.flatten(0, -2)[at]
+            if d is not None and ending.count:
+                carried[k][segments] += d.flatten(0, -2)[at]
         nothing = [None] * (len(carried) - (own is not None))
         result = ForwardResult(piece.output, [], [], list(piece.kept))
         recorded = backends.adjoints(piece.call, result, Upstream(seed, carried, nothing))
         self._probe_carried = recorded.gradients.states
         return [a.flatten(0, -2) for a in recorded.adjoints]
 
-    def _endings(self, view: PieceView) -> tuple[Tensor, Tensor]:
-        """(the segments that end in this piece, the packed rows within it at which they do)."""
+    def _ending(self, view: PieceView) -> Ending:
         layout, count = self.layout, len(self.layout.lengths)
         if layout.dense:
             at_end = view.base == 0 if self.reverse else view.end == layout.count
-            segments = torch.arange(count if at_end else 0, device="cpu")
-            return segments, segments if self.reverse else segments + (view.end - view.base - count)
+            count = count if at_end else 0
+            first = 0 if self.reverse else view.end - view.base - count
+            return Ending(slice(0, count), slice(first, first + count), count)
         last = layout.last_rows(self.reverse)
         segments = torch.nonzero((last >= view.base) & (last < view.end))[:, 0]
-        return segments, last[segments] - view.base
+        return Ending(segments, (last[segments] - view.base).to(view.piece.x.device), len(segments))
 
-    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor, at: Tensor) -> Tensor:
+    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor, ending: Ending) -> Tensor:
         """δ at the last step of each segment times the carry of state k, step by step: norms [R].
 
         probe  the gradient of state k, [R, H]
-        at     the packed rows of the last steps
         """
         carry = self.recipe.carries.get(self.recipe.states[k])
         if carry is None:
             norms = torch.zeros(len(probe), dtype=torch.float64, device=probe.device)
-            at = at.to(probe.device)
-            norms[at] = samples.probe[k][at]
+            norms[ending.rows] = samples.probe[k][ending.rows]
             return norms
         values, offsets = view.values([carry])[0], view.step_offsets()
         now, known = self._additive_carried[k]
@@ -202,18 +209,16 @@ class LayerObserver:
         return row_norms([along])[0]
 
 
-def _reaches_others(d: Tensor, at: Tensor) -> bool:
+def _reaches_others(d: Tensor, at: slice | Tensor) -> bool:
     """Whether a gradient [R, H] is other than 0 at other packed rows than `at`."""
-    count = d.shape[0] - len(at)
-    if not count:
-        return False
-    first, last = (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
-    if last - first == len(at) and (first == 0 or last == len(d)):  # the end of a dense batch
-        others = d[last:] if first == 0 else d[:first]
+    if isinstance(at, slice):  # the rows of a dense batch, at one of its ends
+        others = d[at.stop :] if at.start == 0 else d[: at.start]
     else:
         elsewhere = torch.ones(len(d), dtype=torch.bool, device=d.device)
-        elsewhere[at.to(d.device)] = False
+        elsewhere[at] = False
         others = d[elsewhere]
+    if not others.shape[0]:
+        return False
     if bool(others[0].any()):  # usually decides it
         return True
     low, high = others.aminmax()

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from ..._torch_private import after_backward, inside_backward, inside_which_backward
 from ...cells import Cell
 from ...layers.base import Layer
-from .row_norms import row_norms
+from .row_norms import row_norm_numbers
 
 
 @dataclass(slots=True)
@@ -174,16 +174,17 @@ def _norms_of_parts(
     for k, t in enumerate(tensors):
         kinds.setdefault((t.dtype, t.device), []).append(k)
     for members in kinds.values():
-        rows, less = [], []
+        rows = [_in_parts(tensors[k], counts[k]) for k in members]
+        less = [_in_parts(subtract[k], counts[k]) for k in members] if subtract else []
+        numbers, first = row_norm_numbers(rows, less), 0
         for k in members:
-            t, count = tensors[k], counts[k]
-            rows.append((t.coalesce().values() if t.is_sparse else t).reshape(count, -1))
-            if subtract:
-                less.append(subtract[k].reshape(count, -1))
-        numbers = torch.cat(row_norms(rows, less)).tolist()
-        for k in members:
-            norms[k], numbers = numbers[: counts[k]], numbers[counts[k] :]
+            norms[k], first = numbers[first : first + counts[k]], first + counts[k]
     return norms
+
+
+def _in_parts(t: Tensor, count: int) -> Tensor:
+    """[count, ·]: so many equal parts of t."""
+    return (t.coalesce().values() if t.is_sparse else t).reshape(count, -1)
 
 
 def _hypot(norms: Iterable[float]) -> float:
