@@ -60,6 +60,9 @@ class SequenceObserver(Protocol):
     def forward(self, record: SequenceRecord) -> None:
         """Called once for each record, after its forward pass."""
 
+    def probe(self, record: SequenceRecord, upstream: Upstream) -> Upstream | None:
+        """Called before the backward pass of each record: other gradients to send through it, if there are any."""
+
     def backward(self, record: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Called for each record of a backward pass, in its order, with the gradients that enter and that leave."""
 
@@ -109,7 +112,9 @@ class ObservedBackend(NamedTuple):
         result = ForwardResult(result.output, [], [], list(record.kept))
         if not self.observer.active:
             return backends.backward(call, result, upstream, needs, accumulate_into)
-        recorded = backends.backward_recorded(call, result, upstream, needs, accumulate_into)
+        with _in_full_precision(call.x):
+            probe = self.observer.probe(record, upstream)
+        recorded = backends.backward_recorded(call, result, upstream, needs, accumulate_into, probe)
         with _in_full_precision(call.x):
             self.observer.backward(record, upstream, recorded)
         return recorded.gradients
@@ -132,7 +137,7 @@ class ObservedBackend(NamedTuple):
 
 
 def _in_full_precision(x: Tensor) -> ExitStack:
-    """A context without gradients, and without the autocast of x's device, which costs more to leave than to ask for."""
+    """A context without gradients and without autocast. Turning autocast off costs more than asking whether it is on."""
     context = ExitStack()
     context.enter_context(torch.no_grad())
     if reference_backend.autocast_on(x.device.type):

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...cells import Cell
 from ...execution import backends
 from ...execution.observer import SequenceRecord
-from ...sequence import ForwardResult, RecordedGradients, Upstream
+from ...sequence import RecordedGradients, Upstream
 from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
 from .piece_view import PieceView
@@ -56,7 +56,7 @@ class Ending(NamedTuple):
     """The segments that do."""
     rows: slice | Tensor
     """The packed rows of the piece at which they do, on its device."""
-    count: int
+    number: int
     """How many there are."""
 
 
@@ -79,6 +79,7 @@ class LayerObserver:
         self._probe_carried: list[Tensor] = []
         self._additive_carried: list[tuple[Tensor, int]] = []
         self._only_last = True
+        self._ending = Ending(slice(0, 0), slice(0, 0), 0)
 
     def not_observed(self, why: str) -> None:
         """The call is executed in a way that cannot be observed."""
@@ -114,41 +115,52 @@ class LayerObserver:
             samples.states.append((norm, s[spread[0] :: sampling.stride].clone() if m else s[:0]))
         self.pieces[piece.first] = samples
 
-    def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
-        """Takes the norms of a piece's gradients, and propagates the probe through it."""
-        d_finals, adjoints = upstream.final_states, recorded.adjoints
-        samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
-        is_last = piece.first == 0 if self.reverse else piece.first + view.steps == len(self.layout.segment_index)
-        if is_last:  # the first piece of a backward pass
-            self.passes += 1
+    def probe(self, piece: SequenceRecord, upstream: Upstream) -> Upstream | None:
+        """The gradient at each segment's last step alone, without the others.
+
+        None where the loss reads last steps alone, so that its own gradient is the probe.
+        """
+        view = PieceView(self.recipe, self.layout, piece)
+        if self._begins(view):
+            d_finals = upstream.final_states
             self._probe_carried = [torch.zeros_like(s) if d is None else d for s, d in zip(piece.states, d_finals)]
             self._additive_carried = [(torch.empty_like(s), 0) for s in piece.states]
             self._only_last = True
-        samples.weights = weight_gradient_norms(view, recorded.products)
-        ending = self._ending(view)
+        self._ending = ending = self._ending_of(view)
         if self._only_last:
             for d in (upstream.output, *upstream.histories):
                 if d is not None and _reaches_others(d.flatten(0, -2), ending.rows):
                     self._only_last = False
                     break
-        flat = [a.flatten(0, -2) for a in adjoints]
-        if self._only_last:  # the loss reads last steps alone, so its gradient is the probe
+        return None if self._only_last else self._probe(upstream, ending)
+
+    def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
+        """Takes the norms of a piece's gradients, and of the probe's."""
+        samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
+        self.passes += self._begins(view)
+        samples.weights = weight_gradient_norms(view, recorded.products)
+        flat, of_probe = [a.flatten(0, -2) for a in recorded.adjoints], recorded.probe
+        if of_probe is None:
             self._probe_carried, probe = recorded.gradients.states, flat
             samples.probe = norms = row_norms(flat)
         else:
-            probe = self._probe(piece, upstream, ending)
+            self._probe_carried, probe = of_probe.gradients.states, [a.flatten(0, -2) for a in of_probe.adjoints]
             norms = row_norms([*flat, *probe])
             samples.probe = norms[len(flat) :]
         offset, stride = -view.base % self.sampling.stride, self.sampling.stride
         samples.gradients = [(norm, a[offset::stride].clone()) for norm, a in zip(norms, flat)]
-        samples.additive = [self._additive_path(view, samples, k, a, ending) for k, a in enumerate(probe)]
+        samples.additive = [self._additive_path(view, samples, k, a) for k, a in enumerate(probe)]
 
-    def _probe(self, piece: SequenceRecord, upstream: Upstream, ending: Ending) -> list[Tensor]:
-        """The gradient of each state at every step, [R, H] each, of the gradient at each segment's last step alone."""
+    def _begins(self, view: PieceView) -> bool:
+        """Whether a backward pass begins with this piece: it has the last steps in the order of computation."""
+        first, steps = view.piece.first, len(self.layout.segment_index)
+        return first == 0 if self.reverse else first + view.steps == steps
+
+    def _probe(self, upstream: Upstream, ending: Ending) -> Upstream:
         segments, at, own, seed = ending.segments, ending.rows, self.recipe.output_state, None
         carried = [c.clone() for c in self._probe_carried]
         d_output = upstream.output
-        if d_output is not None and ending.count:
+        if d_output is not None and ending.number:
             arriving = d_output.flatten(0, -2)[at]
             if own is not None:
                 carried[own][segments] += arriving
@@ -158,15 +170,11 @@ class LayerObserver:
         others = iter(upstream.histories)
         for k in range(len(carried)):
             d = None if k == own else next(others, None)
-            if d is not None and ending.count:
+            if d is not None and ending.number:
                 carried[k][segments] += d.flatten(0, -2)[at]
-        nothing = [None] * (len(carried) - (own is not None))
-        result = ForwardResult(piece.output, [], [], list(piece.kept))
-        recorded = backends.adjoints(piece.call, result, Upstream(seed, carried, nothing))
-        self._probe_carried = recorded.gradients.states
-        return [a.flatten(0, -2) for a in recorded.adjoints]
+        return Upstream(seed, carried, [None] * (len(carried) - (own is not None)))
 
-    def _ending(self, view: PieceView) -> Ending:
+    def _ending_of(self, view: PieceView) -> Ending:
         layout, count = self.layout, len(self.layout.lengths)
         if layout.dense:
             at_end = view.base == 0 if self.reverse else view.end == layout.count
@@ -177,7 +185,7 @@ class LayerObserver:
         segments = torch.nonzero((last >= view.base) & (last < view.end))[:, 0]
         return Ending(segments, (last[segments] - view.base).to(view.piece.x.device), len(segments))
 
-    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor, ending: Ending) -> Tensor:
+    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor) -> Tensor:
         """δ at the last step of each segment times the carry of state k, step by step: norms [R].
 
         probe  the gradient of state k, [R, H]
@@ -185,7 +193,8 @@ class LayerObserver:
         carry = self.recipe.carries.get(self.recipe.states[k])
         if carry is None:
             norms = torch.zeros(len(probe), dtype=torch.float64, device=probe.device)
-            norms[ending.rows] = samples.probe[k][ending.rows]
+            at = self._ending.rows
+            norms[at] = samples.probe[k][at]
             return norms
         values, offsets = view.values([carry])[0], view.step_offsets()
         now, known = self._additive_carried[k]

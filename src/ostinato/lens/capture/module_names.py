@@ -16,7 +16,7 @@ def modules_by_name(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     Wrappers are DistributedDataParallel, DataParallel, and what torch.compile returns, anywhere in the model and inside
     of each other. A module of the user's own may be called "module".
     """
-    wrappers = set()
+    wrappers: set[str] = set()
     for full, module in model.named_modules():
         if not wrappers:
             yield full, module
