@@ -8,6 +8,7 @@ Letters: S steps, B rows of the widest step, R lines.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -296,7 +297,7 @@ def outer_norms(
     reverse  whether the previous step in the order of work is the next one in memory
     """
     steps = len(first) - 1
-    most = max((b - a for a, b in zip(first, first[1:])), default=0)
+    most = max(map(operator.sub, first[1:], first), default=0)
     found = torch.empty(len(pattern.groups), steps, dtype=torch.float64, device="cpu")
     widths = [t.shape[-1] for t in (*d, *(o.rows for o in z))]
     space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)

@@ -6,6 +6,7 @@ each segment), M sampled ones, n sampled segments or rows, k steps of the sample
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -89,23 +90,24 @@ class LayerObserver:
         """Samples the gates, carries and states of a piece after it ran."""
         recipe, view = self.recipe, PieceView(self.recipe, self.layout, piece)
         sampling, dense = self.sampling, self.layout.dense
-        segments = self.layout.segment_index[piece.first : piece.first + view.steps, sampling.segments]
+        shape = (view.steps, len(sampling.segments))
         if dense:  # the sampled segments are the sampled rows, step by step
             steps, rows = self.layout.x_index.shape
-            sample = dense_sample(steps, rows, piece.first, len(segments), sampling.stride)
+            sample = dense_sample(steps, rows, piece.first, view.steps, sampling.stride)
             inside, spread, at = sample.inside, sample.spread, sample.rows
         else:
+            segments = self.layout.segment_index[piece.first : piece.first + view.steps, sampling.segments]
             in_rows = self.layout.x_index[:, sampling.rows]
             inside = (in_rows >= view.base) & (in_rows < view.end)
             spread = torch.arange(-view.base % sampling.stride, view.end - view.base, sampling.stride, device="cpu")
             in_segments = (segments - view.base).clamp(min=0).flatten()
             at = torch.cat([spread, in_segments, in_rows[inside] - view.base])
-        samples, m, k = Samples(inside), len(spread), segments.numel()
+        samples, m, k = Samples(inside), len(spread), math.prod(shape)
         values = view.values(recipe.sampled, at)
         for name, v in zip(recipe.named.gates, values):
             samples.gates[name] = v[:m], v[m:] if dense else v[m + k :]
         for state, v in zip(recipe.carries, values[len(samples.gates) :]):
-            along = v[m : m + k].unflatten(0, segments.shape)
+            along = v[m : m + k].unflatten(0, shape)
             known = along if dense else along.where((segments >= 0)[..., None].to(v.device), 1.0)
             samples.carries[state] = v[:m], known
         histories = piece.histories

@@ -174,17 +174,16 @@ def _norms_of_parts(
     for k, t in enumerate(tensors):
         kinds.setdefault((t.dtype, t.device), []).append(k)
     for members in kinds.values():
-        rows = [_in_parts(tensors[k], counts[k]) for k in members]
-        less = [_in_parts(subtract[k], counts[k]) for k in members] if subtract else []
+        rows, less = [], []
+        for k in members:
+            t, count = tensors[k], counts[k]
+            rows.append((t.coalesce().values() if t.is_sparse else t).reshape(count, -1))
+            if subtract:
+                less.append(subtract[k].reshape(count, -1))
         numbers, first = row_norm_numbers(rows, less), 0
         for k in members:
             norms[k], first = numbers[first : first + counts[k]], first + counts[k]
     return norms
-
-
-def _in_parts(t: Tensor, count: int) -> Tensor:
-    """[count, ·]: so many equal parts of t."""
-    return (t.coalesce().values() if t.is_sparse else t).reshape(count, -1)
 
 
 def _hypot(norms: Iterable[float]) -> float:
