@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from kernels import calls
 from ostinato import kernels
-from ostinato.cells import catalogue
-from ostinato.sequence import ForwardResult, Needs, Upstream
-from tolerance import check
 
 KINDS = [torch.float32, torch.float64]
 SIZES = {"dense": [5] * 7, "ragged": [6, 6, 5, 2, 1]}

@@ -137,7 +137,7 @@ class ObservedBackend(NamedTuple):
 
 
 def _in_full_precision(x: Tensor) -> ExitStack:
-    """A context without gradients and without autocast. Turning autocast off costs more than asking whether it is on."""
+    """A context without gradients and without autocast, which is turned off only where it is on: that costs less."""
     context = ExitStack()
     context.enter_context(torch.no_grad())
     if reference_backend.autocast_on(x.device.type):

@@ -253,7 +253,7 @@ def backward_recorded(
     locations = {key: p.gradient_workspace[g.id] for key, (g, _) in p.derivative.products.items()}
     first = {key: s.column[0] * H + s.column[1] * P for key, s in locations.items()}
     # Products of several weights may have one gradient: a view of each is made once.
-    parts = {at: products[..., at : at + size[locations[key].width]] for key, at in first.items()}
+    parts = {at: products.narrow(-1, at, size[locations[key].width]) for key, at in first.items()}
     columns = {key: parts[at] for key, at in first.items()}
     found = RecordedGradients(gradients, record.adjoints, columns)
     if record.probe is not None:
