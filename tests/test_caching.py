@@ -47,6 +47,7 @@ FEW = {
     "execution/backends.py kernels": "no arguments",
     "execution/routing.py _onednn": "no arguments",
     "lens/capture/sampling.py _stride": "256 numbers",
+    "lens/capture/sampling.py _segments": "256 tensors of four numbers",
     "program/page/pictures.py _characters": "no arguments; the characters of one font",
 }
 """Caches without a bound in bytes, and what bounds them: entries are small, and few."""

@@ -88,6 +88,8 @@ class RecordedGradients:
     """The whole gradient of each state after every step, like the output."""
     products: dict[tuple[str, str], Tensor]
     """(letter, name) → the gradient of that product of a weight at every step."""
+    probe: RecordedGradients | None = None
+    """Those of a second set of upstream gradients, without gradients of x, weights and products."""
 
 
 class Backend(Protocol):

@@ -143,6 +143,22 @@ def test_sum_is_one_tree(scalar, lanes):
     np.testing.assert_array_equal(got, np.full(lanes, wanted[0]))
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("scalar", SCALARS)
+def test_sums_of_several_vectors_have_the_bits_of_each_sum(scalar, lanes):
+    rng = np.random.default_rng(2)
+    a = (rng.normal(size=lanes) * 10.0 ** rng.integers(-6, 6, lanes)).astype(scalar)
+
+    def several(v, a, b):
+        return v.sums([v.mul(a, v.const(k + 1)) for k in range(lanes)])
+
+    wanted = [
+        _run(scalar, lanes, lambda v, a, b, k=k: v.splat(v.sum(v.mul(a, v.const(k + 1)))), a, a, lanes)[0]
+        for k in range(lanes)
+    ]
+    np.testing.assert_array_equal(_run(scalar, lanes, several, a, a, lanes), wanted)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="scalar must be one of float32, float64, got 'bfloat16'"):
         Lanes(ir.Module(), ir.IRBuilder(), "bfloat16", 4)

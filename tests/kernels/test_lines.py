@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from kernels import calls
 from ostinato import kernels
-from ostinato.cells import catalogue
-from ostinato.sequence import ForwardResult, Needs, Upstream
-from tolerance import check
 
 KINDS = [torch.float32, torch.float64]
 SIZES = {"dense": [5] * 7, "ragged": [6, 6, 5, 2, 1]}
@@ -75,15 +71,3 @@ def test_norms_of_outer_products(kind, reverse, dtype):
             total.append(torch.cat([(p[here].double().t() @ z.double()).flatten() for p in parts]).norm())
     found = kernels.outer_norms(pattern, d, [kernels.OuterOperand(x), kernels.OuterOperand(h, start)], first, reverse)
     close(found, torch.stack([torch.stack(e) for e in expected]))
-
-
-@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "lstm_projected"])
-def test_gradients_of_states_alone_are_those_of_the_recorded_pass(name):
-    call = calls.draw(catalogue()[name], T=40, B=20, H=11, P=5, dtype=torch.float64)
-    output, _, _, kept = call.forward()
-    result = ForwardResult(output, [], [], kept)
-    upstream = Upstream(call.d_output, call.d_finals, [None] * (len(call.states) - 1))
-    expected = kernels.backward_recorded(call.sequence, result, upstream, Needs())
-    found = kernels.adjoints(call.sequence, result, upstream)
-    found, expected = ([*r.gradients.states, *r.adjoints] for r in (found, expected))
-    check("gradients", dict(enumerate(found)), dict(enumerate(expected)), name)

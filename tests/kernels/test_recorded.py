@@ -8,7 +8,7 @@ from kernels import calls
 from ostinato import kernels
 from ostinato.cells import Cell, catalogue
 from ostinato.execution.reference_backend import record
-from ostinato.sequence import ForwardResult, Needs
+from ostinato.sequence import ForwardResult, Needs, Upstream
 from tolerance import check
 
 CELLS = list(catalogue())
@@ -101,3 +101,31 @@ def test_what_forward_keeps_is_found_by_its_node(name):
     nodes = [again[i] for i in values]
     expected = evaluate(cell, call.weights, call.x, previous, nodes)
     check("outputs", {str(v.id): values[v.id] for v in nodes}, {str(v.id): e for v, e in zip(nodes, expected)}, name)
+
+
+@pytest.mark.parametrize("histories", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before", "lstm_projected", "layer-normed"])
+def test_a_probe_has_the_bits_of_a_pass_of_its_own_and_changes_none_of_the_others(name, reverse, histories):
+    cell = ostinato.LSTM(3, 3, layer_norm=True).active_cell if name == "layer-normed" else catalogue()[name]
+    sizes = calls.lengths_to_sizes([70] * 5 + [31] * 7 + [3, 1])
+    call = calls.draw(cell, B=14, P=5, sizes=sizes, reverse=reverse, histories=histories, dtype=torch.float32)
+    output, _, _, kept = call.forward()
+    result = ForwardResult(output, [], [], kept)
+    none = [None] * (len(call.states) - (cell.output_state is not None))
+    d_finals = [torch.randn_like(s) for s in call.states]
+    for probe in (Upstream(None, d_finals, none), Upstream(torch.randn_like(output), [None] * len(d_finals), none)):
+        alone = kernels.backward_recorded(call.sequence, result, probe, Needs())
+        plain = kernels.backward_recorded(call.sequence, result, call.upstream, Needs())
+        both = kernels.backward_recorded(call.sequence, result, call.upstream, Needs(), (), probe)
+        assert plain.probe is None and both.probe is not None
+        gradients = [(r.gradients.x, *r.gradients.states, *r.gradients.weights) for r in (plain, both)]
+        for bits, expected in zip(*gradients, strict=True):
+            calls.same_bits(bits, expected, "a gradient")
+        for (key, bits), expected in zip(both.products.items(), plain.products.values(), strict=True):
+            calls.same_bits(bits, expected, f"the gradient of {key}")
+        of_probe = both.probe.gradients.states + both.probe.adjoints
+        for found, expected in ((both.adjoints, plain.adjoints), (of_probe, alone.gradients.states + alone.adjoints)):
+            for bits, other in zip(found, expected, strict=True):
+                calls.same_bits(bits, other, "a gradient of a state")
+        assert both.probe.gradients.x is None and both.probe.gradients.weights == []

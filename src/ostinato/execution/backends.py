@@ -74,17 +74,13 @@ def backward_recorded(
     upstream: Upstream,
     needs: Needs,
     accumulate_into: Sequence[Tensor] = (),
+    probe: Upstream | None = None,
 ) -> RecordedGradients:
-    """`backward`, bit for bit, with the state adjoints and the gradients of products. Costs the memory of them."""
-    return _backend(call.x).backward_recorded(call, result, upstream, needs, accumulate_into)
+    """`backward`, bit for bit, with the state adjoints and the gradients of products. Costs the memory of them.
 
-
-def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
-    """The gradients of the initial states, and of each state after every step, laid out as the output; no others.
-
-    The recurrence alone: a sixth of a training step where x is as wide as the states.
+    probe  other upstream gradients, from which the adjoints of the states alone are computed in the same pass
     """
-    return _backend(call.x).adjoints(call, result, upstream)
+    return _backend(call.x).backward_recorded(call, result, upstream, needs, accumulate_into, probe)
 
 
 def saved_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:

@@ -9,6 +9,7 @@ Letters: T steps, B rows of the batch, H hidden units, R packed rows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ..cells import Cell
 from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
-from . import backends
+from . import backends, reference_backend
 from .reference_backend import Tensors
 
 
@@ -58,6 +59,9 @@ class SequenceObserver(Protocol):
 
     def forward(self, record: SequenceRecord) -> None:
         """Called once for each record, after its forward pass."""
+
+    def probe(self, record: SequenceRecord, upstream: Upstream) -> Upstream | None:
+        """Called before the backward pass of each record: other gradients to send through it, if there are any."""
 
     def backward(self, record: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Called for each record of a backward pass, in its order, with the gradients that enter and that leave."""
@@ -108,14 +112,16 @@ class ObservedBackend(NamedTuple):
         result = ForwardResult(result.output, [], [], list(record.kept))
         if not self.observer.active:
             return backends.backward(call, result, upstream, needs, accumulate_into)
-        recorded = backends.backward_recorded(call, result, upstream, needs, accumulate_into)
-        with torch.no_grad(), torch.autocast(call.x.device.type, enabled=False):
+        with _in_full_precision(call.x):
+            probe = self.observer.probe(record, upstream)
+        recorded = backends.backward_recorded(call, result, upstream, needs, accumulate_into, probe)
+        with _in_full_precision(call.x):
             self.observer.backward(record, upstream, recorded)
         return recorded.gradients
 
     def _observe(self, record: SequenceRecord) -> None:
         if self.observer.active:
-            with torch.no_grad(), torch.autocast(record.x.device.type, enabled=False):
+            with _in_full_precision(record.x):
                 self.observer.forward(record)
 
     def _record_of(self, call: SequenceCall, result: ForwardResult) -> SequenceRecord:
@@ -128,3 +134,12 @@ class ObservedBackend(NamedTuple):
             cell, self.first, call.x, call.states, call.weights, call.batch_sizes, call.reverse, result.output,
             result.saved[:first], histories, call.random_state,
         )  # fmt: skip
+
+
+def _in_full_precision(x: Tensor) -> ExitStack:
+    """A context without gradients and without autocast, which is turned off only where it is on: that costs less."""
+    context = ExitStack()
+    context.enter_context(torch.no_grad())
+    if reference_backend.autocast_on(x.device.type):
+        context.enter_context(torch.autocast(x.device.type, enabled=False))
+    return context

@@ -80,15 +80,14 @@ def backward_recorded(
     upstream: Upstream,
     needs: Needs,
     accumulate_into: Tensors = (),
+    probe: Upstream | None = None,
 ) -> RecordedGradients:
-    """`backward`, and the gradients of `record`."""
-    return RecordedGradients(backward(call, result, upstream, needs, accumulate_into), *record(call, upstream))
-
-
-def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
-    """The gradients of states in `backward_recorded`."""
-    gradients = backward(call, result, upstream, Needs(False, True, False))
-    return RecordedGradients(gradients, record(call, upstream)[0], {})
+    """`backward`, and the gradients of `record`; of `probe` those of states alone."""
+    found = RecordedGradients(backward(call, result, upstream, needs, accumulate_into), *record(call, upstream))
+    if probe is not None:
+        gradients = backward(call, result, probe, Needs(False, True, False))
+        found.probe = RecordedGradients(gradients, record(call, probe)[0], {})
+    return found
 
 
 def record(call: SequenceCall, upstream: Upstream) -> tuple[list[Tensor], dict[tuple[str, str], Tensor]]:

@@ -3,7 +3,7 @@
 from .lens_kernels.outer_product_norms import OuterOperand, Pattern, outer_norms
 from .lens_kernels.row_norms import additive_path_norms, row_norms
 from .planning.saved_layout import saved_shapes, saved_values
-from .runtime.api import adjoints, backward, backward_recorded, block_starts, forward, supported
+from .runtime.api import backward, backward_recorded, block_starts, forward, supported
 from .runtime.row_layout import sort_by_length
 from .runtime.row_partition import block_steps
 from .runtime.tensor_checks import rows_in_memory
@@ -12,7 +12,6 @@ from .system.memory_pool import empty, zeros
 __all__ = [
     "OuterOperand",
     "Pattern",
-    "adjoints",
     "assembly",
     "backward",
     "backward_recorded",

@@ -206,6 +206,9 @@ class AnomalyLocator:
         ends = [n.pre_activations, n.gates]
         return next((g for g in self.cell.trace.order if any(g in v and v[g].id in dependent for v in ends)), None)
 
+    def probe(self, piece: SequenceRecord, upstream: Upstream) -> None:
+        """Sends no other gradients through a piece."""
+
     def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Raises AnomalyError where a gradient of the piece is not finite."""
         gradients, adjoints, gate_gradients = recorded.gradients, recorded.adjoints, recorded.products

@@ -98,6 +98,13 @@ class KernelArgs(BarrierArgs):
     panels = Integer("Column blocks in one operand_panel; plan.")
     zeros = Workspace("[padded_units]: a line of zeros, read for an upstream gradient that is absent.")
 
+    # Backward with a record alone.
+    with_probe = Integer("1 if the gradients of a probe go through the same steps; call.")
+    probe = Address(
+        "The probe's argument block: a copy of this one, with upstream gradients, gradients of states, adjoints and "
+        "workspaces of its own. Without a probe this block itself; call."
+    )
+
     def size(self, width: str) -> Int:
         """The size of a value of this width: C, H or P."""
         return self.integer(width)
@@ -132,9 +139,13 @@ class StateTable:
         self.code, self.base, self.states = code, base, states
 
     @classmethod
-    def allocate(cls, code: Code, states: int) -> StateTable:
-        """A table on the stack of the function that `code` emits."""
-        return cls(code, code.alloca_i64(3 * states + 2), states)
+    def allocate(cls, code: Code, states: int, tables: int = 1) -> StateTable:
+        """The first of adjacent tables on the stack of the function that `code` emits."""
+        return cls(code, code.alloca_i64(tables * (3 * states + 2)), states)
+
+    def following(self) -> StateTable:
+        """The table after this one."""
+        return StateTable(self.code, self.base.i64_ptr(3 * self.states + 2), self.states)
 
     def previous(self, k: int) -> Ptr:
         """[B, padded width]: the carried state number k before the step; in backward the gradient that is carried."""

@@ -76,7 +76,7 @@ class Lanes:
         return self.const(0.0)
 
     def splat(self, value: Value) -> Value:
-        """A scalar of type F in every lane."""
+        """A scalar in every lane."""
         return self._repeat(value)
 
     def _repeat(self, value: Value) -> Value:
@@ -214,6 +214,26 @@ class Lanes:
             high = self.builder.shuffle_vector(a, a, ir.Constant(half, list(range(width, 2 * width))))
             a = self.builder.fadd(low, high)
         return self.first(a)
+
+    def sums(self, several: Sequence[Value]) -> Value:
+        """The sums of `lanes` vectors as one vector: lane k is the `sum` of the k-th, bit for bit.
+
+        At each level a vector holds partial sums of two, one in each half of the lanes: a shuffle, a blend and an
+        addition in place of the two shuffles of separate sums.
+        """
+        index, half = ir.IntType(32), self.lanes // 2
+        found = list(several)
+        while half:
+            lanes = range(self.lanes)
+            keep = [k if not k & half else self.lanes + k for k in lanes]
+            move = [k + half if not k & half else self.lanes + k - half for k in lanes]
+            kept, moved = (ir.Constant(ir.VectorType(index, self.lanes), order) for order in (keep, move))
+            found = [
+                self.builder.fadd(self.builder.shuffle_vector(a, c, kept), self.builder.shuffle_vector(a, c, moved))
+                for a, c in zip(found[:half], found[half:])
+            ]
+            half //= 2
+        return found[0]
 
     def first(self, a: Value) -> Value:
         """Lane 0 as a scalar."""

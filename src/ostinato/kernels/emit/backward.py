@@ -26,7 +26,7 @@ class Backward(Kernel):
     fused_entries = ("pack", "backward_loop")
 
     def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool, record: bool = False):
-        dx = program.input_gradient
+        dx, self.probes = program.input_gradient, record
         step = program.backward(d_histories, record)
         super().__init__(program, step, target, scalar, [dx] if dx is not None else [])
 
@@ -58,6 +58,7 @@ class Backward(Kernel):
         fields += [k.first_state[n] for n in range(self.states)]
         fields += [k.d_weight[n] for n in parameter_keys(cell)]
         fields += [k.compute_dx, k.overwrite, k.gate_gradients, k.stride["gate_gradients"]]
+        fields += [k.with_probe, k.probe] if self.probes else []
         return [*fields, k.operand_panel, k.gradient_columns, k.panel_size, k.panels, k.zeros]
 
     def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
@@ -85,7 +86,8 @@ class Backward(Kernel):
         initial states: they are two calls of the step function.
         """
         step = self.step_function(gemm, thread.team)
-        states = StateTable.allocate(code, self.states)
+        states = StateTable.allocate(code, self.states, 1 + self.probes)
+        tables = [states, states.following()] if self.probes else [states]
         begin, end = args.begin, args.end
         origin, _ = self.packed_lines(args, begin, end)
 
@@ -98,8 +100,10 @@ class Backward(Kernel):
                         before = args.row[self.program.state_tensor(k)].at(
                             self._previous_line(args, k, t + args.step_sign) * args.size(w)
                         )
-                        states.set_recorded(k, before)
-                states.set_recorded_rows(args.row_base, args.identity)
+                        for table in tables:
+                            table.set_recorded(k, before)
+                for table in tables:
+                    table.set_recorded_rows(args.row_base, args.identity)
                 code.call(
                     step,
                     args.base,
@@ -113,9 +117,10 @@ class Backward(Kernel):
                     t,
                 )
             with code.if_(middle < b):
-                for k in range(self.states):
-                    states.set_recorded(k, args.first_state[k])
-                states.set_recorded_rows(args.state_row, args.state_row)
+                for table in tables:
+                    for k in range(self.states):
+                        table.set_recorded(k, args.first_state[k])
+                    table.set_recorded_rows(args.state_row, args.state_row)
                 line = r + middle
                 code.call(
                     step,

@@ -43,9 +43,11 @@ class StepFunction:
         product_index: dict[int, int],
         team: ThreadTeam,
         cell: Cell,
+        probes: bool,
     ):
+        """probes: whether the rows of a probe may go through the same step, which then share packed panels."""
         self.step, self.layout, self.gemm, self.states, self.product_index = step, layout, gemm, states, product_index
-        self.team, self.cell = team, cell
+        self.team, self.cell, self.probes = team, cell, probes
         self.lanes = gemm.lanes
         self.gates = {v.id: (p, g) for p in step.hoisted for g, v in enumerate(p.outputs)}
         order = [m for stage in sorted(step.means) for m in step.means[stage]]
@@ -67,7 +69,8 @@ class StepFunction:
                 self.team.barrier(code, self.args, self.unit_slice, self.num_unit_slices)
             begun |= has_work
             if stage in self.step.means:
-                self._means(self.step.means[stage])
+                means = self.step.means[stage]
+                self._each_row_set(lambda means=means: self._means(means))  # type: ignore[misc]
             for p in passes:
                 self._loop(p)
         return code.close()
@@ -89,16 +92,30 @@ class StepFunction:
         with self.code.builder.goto_entry_block():
             return philox.counter_lane(self.args, self.t)
 
+    def _each_row_set(self, emit: Callable[[], None]) -> None:
+        """Emits work for the rows of the step, and for those of a probe, which has its own arguments and states."""
+        emit()
+        if self.probes:
+            args, table = self.args, self.state_table
+            with self.code.if_(args.with_probe > 0):
+                self.args, self.state_table = KernelArgs(self.layout, self.code, args.probe), table.following()
+                emit()
+            self.args, self.state_table = args, table
+
     def _loop(self, p: FusedLoop) -> None:
         """A fused loop: over rows where it has no products, else over blocks of units, each with its packed panels."""
         code, width, n = self.code, self.args.size(p.width), self.lanes
         stage_nodes = self.step.stage_nodes.get(p.stage, set())
         if not p.products:
             low, high = slice_of(width.ceil_div(n), self.unit_slice, self.num_unit_slices)
-            with code.range(self.rows) as i:
-                row = self._row(i)
-                with code.range(high, low) as vector:
-                    self._vector_of_units(p, stage_nodes, row, vector * n, width, {})
+
+            def rows() -> None:
+                with code.range(self.rows) as i:
+                    row = self._row(i)
+                    with code.range(high, low) as vector:
+                        self._vector_of_units(p, stage_nodes, row, vector * n, width, {})
+
+            self._each_row_set(rows)
             return
         scratch = {id(q): code.alloca_vec(self.gemm.tile_rows(q.columns) * q.columns * n) for q in p.products}
         most = max(p.products, key=lambda q: q.columns).columns
@@ -107,7 +124,7 @@ class StepFunction:
             panels = {
                 id(q): self.tiles.packed_panel(self.product_index[id(q)], q, block, self.unit_slice) for q in p.products
             }
-            self._row_tiles(p, stage_nodes, width, block, most, scratch, panels)
+            self._each_row_set(lambda: self._row_tiles(p, stage_nodes, width, block, most, scratch, panels))
 
     def _row_tiles(
         self,

@@ -100,6 +100,8 @@ class Kernel:
 
     fused_entries: tuple[str, str]
     """The two entry points that the entry point "fused" runs one after the other."""
+    probes = False
+    """Whether the gradients of a probe can go through the steps too."""
 
     def __init__(self, program: Program, step: StepSchedule, target: Target, scalar: str, extra: list[Product]):
         self.program, self.step, self.target, self.scalar = program, step, target, scalar
@@ -120,6 +122,8 @@ class Kernel:
             k.panel_size,
             k.panels,
             k.zeros,
+            k.with_probe,
+            k.probe,
         )
         optional = (*backward_only, k.gate_gradients, k.random_state, k.random_buffer)
         fields = [f for f in k.fields() if f not in optional]
@@ -196,7 +200,7 @@ class Kernel:
     def step_function(self, gemm: GemmFunctions, team: ThreadTeam) -> ir.Function:
         """Emits the function of one step."""
         return StepFunction(
-            self.step, self.layout, gemm, self.states, self.product_index, team, self.program.cell
+            self.step, self.layout, gemm, self.states, self.product_index, team, self.program.cell, self.probes
         ).emit()
 
     # The loop over steps.
@@ -230,15 +234,31 @@ class Kernel:
             prev_row_count = later.select(self.row_count(args, t - args.step_sign * (s > 0).to_int()), 0)
             more = s + 1 < args.T
             next_row_count = more.select(self.row_count(args, t + args.step_sign * more.to_int()), 0)
-            self._swap_buffers(args, states, s)
+            for own, table in self._row_sets(args, states):
+                self._swap_buffers(own, table, s)
             with code.if_(prev_row_count.max(low) < here.min(high)):
-                self._load_states(args, states, (prev_row_count.max(low), here.min(high)), thread)
+                rows = prev_row_count.max(low), here.min(high)
+                self._load_states(args, states, rows, thread)
+                self._with_probe(args, states, lambda own, table: self._load_states(own, table, rows, thread))
                 thread.barrier(code, args)
             self._generate_random(code, args, s, t, thread)
             step_callback(s, t, low, here.min(high), next_row_count)
             thread.end_step(code, args, s)
             with code.if_(next_row_count.max(low) < here.min(high)):
-                self._store_states(args, states, (next_row_count.max(low), here.min(high)), thread)
+                ended = next_row_count.max(low), here.min(high)
+                self._store_states(args, states, ended, thread)
+                self._with_probe(args, states, lambda own, table: self._store_states(own, table, ended, thread))
+
+    def _row_sets(self, args: KernelArgs, states: StateTable) -> list[tuple[KernelArgs, StateTable]]:
+        """The argument block and the table of states, and those of a probe in a kernel that has one."""
+        own = [(KernelArgs(self.layout, args.code, args.probe), states.following())] if self.probes else []
+        return [(args, states), *own]
+
+    def _with_probe(self, args: KernelArgs, states: StateTable, emit: Callable[[KernelArgs, StateTable], None]) -> None:
+        """Emits work for the rows of a probe, done where there is one."""
+        for own, table in self._row_sets(args, states)[1:]:
+            with args.code.if_(args.with_probe > 0):
+                emit(own, table)
 
     def _generate_random(self, code: Code, args: KernelArgs, s: Int, t: Int, thread: ThreadSlice) -> None:
         """Fills the random buffer: per-sequence numbers before step 0, per-step numbers every 4 steps, because one

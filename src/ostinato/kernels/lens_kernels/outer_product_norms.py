@@ -8,6 +8,7 @@ Letters: S steps, B rows of the widest step, R lines.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,11 +20,13 @@ from torch import Tensor
 from ...caching import bounded_cache
 from ..codegen.arguments import Address, Addresses, Integer, Integers, WorkArgs
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
+from ..codegen.vector_ops import Lanes
 from ..runtime.standalone_kernel import SCALARS, StandaloneKernel, root_of
 from ..system import memory_pool
 from ..system.openmp import thread_count
 
-TILE = 3  # rows on each side of a tile of a Gram matrix: nine accumulators fit in sixteen registers
+TILE_ROWS = 4
+"""Rows of a tile of a Gram matrix."""
 KERNEL_BYTES = 128 << 10  # an upper bound of a kernel with its code
 
 
@@ -66,9 +69,11 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
         if pattern.reads_past(name):
             mixed[name] = scratch.at(place)  # [B, width]
             place = place + most * args.width[name]
-    grams = {name: code.alloca_vec(TILE * TILE) for name in pattern.matrices}
-    inner, kind = _gram_tile(code), ir.DoubleType()
-    sums = [code.alloca_i64(1) for _ in pattern.groups]
+    columns, n = _tile_columns(code.lanes.lanes), code.lanes.lanes
+    parts = TILE_ROWS * columns // n
+    grams = {name: code.alloca_vec(TILE_ROWS * columns) for name in pattern.matrices}
+    inner, wide = _gram_tile(code), Lanes(code.module, b, "float64", n)
+    sums = [code.alloca_i64(n) for _ in pattern.groups]
     with code.range((item + 1) * args.steps // args.work_items, item * args.steps // args.work_items) as s:
         rows = first.load_i64(s + 1) - first.load_i64(s)
         sources = {name: _source(code, args, pattern, name, s, rows, mixed.get(name)) for name in pattern.matrices}
@@ -78,40 +83,50 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
             found = _power(code, _largest(code, args, members, sources, rows))
             powers |= dict.fromkeys((letter, *members), found)
         for total in sums:
-            b.store(ir.Constant(kind, 0.0), total.value, align=8)
-        with code.range(rows, step=TILE) as i, code.range(i + 1, step=TILE) as j:
+            b.store(wide.zero, total.value, align=64)
+        # Tiles that reach the diagonal: those that begin at a column of the rows of the tile or before.
+        with code.range(rows, step=TILE_ROWS) as i, code.range((i + TILE_ROWS).min(rows), step=columns) as j:
             for name in pattern.matrices:
                 width, line, source = args.width[name], args.stride[name], sources[name]
                 left, right = source.at(i * line), source.at(j * line)
                 sizes = (rows - i).value, (rows - j).value, line.value, width.value
                 given = [left.value, sizes[0], right.value, *sizes[1:], grams[name].value, powers[name][1]]
                 b.call(inner, given)
-            # One short chain of additions for each row, which shortens the dependence chain.
-            rows_of_tile: list[list[Any]] = [[] for _ in pattern.groups]
-            for r in range(TILE):
-                chains: list[Any] = [None] * len(pattern.groups)
-                for c in range(TILE):
-                    # By symmetry a pair below the diagonal counts twice.
-                    once = b.select((i + r).equals(j + c).value, ir.Constant(kind, 1.0), ir.Constant(kind, 2.0))
-                    there = ((j + c <= i + r) & (i + r < rows)).value
-                    weight, at = b.select(there, once, ir.Constant(kind, 0.0)), TILE * r + c
-                    values = {name: _double(code, grams[name].at(at).load_scalar()) for name in pattern.matrices}
-                    for g, (z, segments) in enumerate(pattern.groups):
-                        whole = values[f"d{segments[0]}"]
-                        for k in segments[1:]:
-                            whole = b.fadd(whole, values[f"d{k}"])
-                        product = b.fmul(b.fmul(whole, weight), values[f"z{z}"])
-                        chains[g] = product if chains[g] is None else b.fadd(chains[g], product)
-                for g, chain in enumerate(chains):
-                    rows_of_tile[g].append(chain)
-            for one, total in zip(rows_of_tile, sums):
-                value = one[0]
-                for more in one[1:]:
-                    value = b.fadd(value, more)
-                b.store(b.fadd(b.load(total.value, typ=kind, align=8), value), total.value, align=8)
+            for part in range(parts):
+                weight = _weights(wide, i, j, rows, part * n, columns)
+                values = {name: _double(code, wide, grams[name].at(part * n).load()) for name in pattern.matrices}
+                for (z, segments), total in zip(pattern.groups, sums):
+                    whole = values[f"d{segments[0]}"]
+                    for k in segments[1:]:
+                        whole = b.fadd(whole, values[f"d{k}"])
+                    product = b.fmul(b.fmul(whole, weight), values[f"z{z}"])
+                    before = b.load(total.value, typ=wide.V, align=64)
+                    b.store(b.fadd(before, product), total.value, align=64)
         for g, ((z, _), total) in enumerate(zip(pattern.groups, sums)):
-            found = b.load(total.value, typ=kind, align=8)
-            _root(code, args, found, powers["d"][0], powers[f"z{z}"][0], args.steps * g + s)
+            square = wide.sum(b.load(total.value, typ=wide.V, align=64))
+            _root(code, args, square, powers["d"][0], powers[f"z{z}"][0], args.steps * g + s)
+
+
+def _tile_columns(lanes: int) -> int:
+    """Columns of a tile: its sums fill whole vectors, its accumulators fit in the registers of the machine."""
+    return 4 if lanes >= 16 else 2
+
+
+def _weights(wide: Lanes, i: Int, j: Int, rows: Int, first: int, columns: int) -> Any:
+    """What the numbers first, first + 1, … of a tile at (i, j) count: 2 below the diagonal, which stands for the pair
+    above it too, 1 on it, 0 above it and past the last row.
+    """
+    b, n, narrow = wide.builder, wide.lanes, ir.IntType(32)
+    kind = ir.VectorType(narrow, n)
+
+    def spread(k: Int) -> Any:
+        return wide.splat(b.trunc(k.value, narrow))
+
+    row = b.add(spread(i), ir.Constant(kind, [(first + k) // columns for k in range(n)]))
+    column = b.add(spread(j), ir.Constant(kind, [(first + k) % columns for k in range(n)]))
+    once = b.select(b.icmp_signed("==", column, row), wide.const(1.0), wide.const(2.0))
+    counted = b.and_(b.icmp_signed("<=", column, row), b.icmp_signed("<", row, spread(rows)))
+    return b.select(counted, once, wide.zero)
 
 
 def _gram_tile(caller: Code) -> ir.Function:
@@ -125,22 +140,24 @@ def _gram_tile(caller: Code) -> ir.Function:
     assert isinstance(a, Ptr) and isinstance(other, Ptr) and isinstance(to, Ptr)
     lanes, n, b = code.lanes, code.lanes.lanes, code.builder
     scale = lanes.splat(code.function.args[7])
-    left = [a.at((rows - 1).min(r) * line) for r in range(TILE)]
-    right = [other.at((columns - 1).min(c) * line) for c in range(TILE)]
+    tile_columns = _tile_columns(n)
+    count = TILE_ROWS * tile_columns
+    left = [a.at((rows - 1).min(r) * line) for r in range(TILE_ROWS)]
+    right = [other.at((columns - 1).min(c) * line) for c in range(tile_columns)]
 
     def add(sums: list[Any], k: Int, mask: Any = None) -> list[Any]:
         held = [lanes.mul(p.at(k).load(mask), scale) for p in right]
         found = []
         for r, p in enumerate(left):
             v = p.at(k).load(mask)
-            found += [lanes.fma(v, w, sums[TILE * r + c]) for c, w in enumerate(held)]
+            found += [lanes.fma(v, w, sums[tile_columns * r + c]) for c, w in enumerate(held)]
         return found
 
     whole = depth // n * n
     before, loop, after = b.block, code.function.append_basic_block("loop"), code.function.append_basic_block("after")
     b.cbranch((whole > 0).value, loop, after)
     b.position_at_end(loop)
-    k, phis = b.phi(I64), [b.phi(lanes.V) for _ in range(TILE * TILE)]
+    k, phis = b.phi(I64), [b.phi(lanes.V) for _ in range(count)]
     new, following = add(phis, Int(code, k)), Int(code, k) + n
     starts = [ir.Constant(I64, 0), *[lanes.zero] * len(phis)]
     for phi, start, value in zip((k, *phis), starts, (following.value, *new)):
@@ -152,14 +169,24 @@ def _gram_tile(caller: Code) -> ir.Function:
     for total, value in zip(totals, new):
         total.add_incoming(lanes.zero, before)
         total.add_incoming(value, loop)
-    found = add(totals, whole, lanes.tail_mask((depth - whole).value))
-    for at, v in enumerate(found):
-        to.at(at).store_scalar(lanes.sum(v))
+    tail, done = code.function.append_basic_block("tail"), code.function.append_basic_block("done")
+    b.cbranch((whole < depth).value, tail, done)
+    b.position_at_end(tail)
+    more = add(totals, whole, lanes.tail_mask((depth - whole).value))
+    end = b.block
+    b.branch(done)
+    b.position_at_end(done)
+    found = [b.phi(lanes.V) for _ in totals]
+    for result, total, value in zip(found, totals, more):
+        result.add_incoming(total, after)
+        result.add_incoming(value, end)
+    for k in range(0, count, n):
+        to.at(k).store(lanes.sums(found[k : k + n]))
     return code.close()
 
 
-def _double(code: Code, v: Any) -> Any:
-    return v if code.lanes.scalar == "float64" else code.builder.fpext(v, ir.DoubleType())
+def _double(code: Code, wide: Lanes, v: Any) -> Any:
+    return v if code.lanes.scalar == "float64" else code.builder.fpext(v, wide.V)
 
 
 def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: Int) -> None:
@@ -168,7 +195,7 @@ def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: 
     zero = ir.Constant(kind, 0.0)
     size = root_of(code, b.select(b.fcmp_ordered("<", square, zero), zero, square))
     for scale in (d, z):
-        size = b.fmul(size, root_of(code, _double(code, scale)))
+        size = b.fmul(size, root_of(code, scale if scale.type == kind else b.fpext(scale, kind)))
     b.store(size, b.gep(args.target.value, [index.value], source_etype=kind), align=8)
 
 
@@ -270,7 +297,7 @@ def outer_norms(
     reverse  whether the previous step in the order of work is the next one in memory
     """
     steps = len(first) - 1
-    most = max((b - a for a, b in zip(first, first[1:])), default=0)
+    most = max(map(operator.sub, first[1:], first), default=0)
     found = torch.empty(len(pattern.groups), steps, dtype=torch.float64, device="cpu")
     widths = [t.shape[-1] for t in (*d, *(o.rows for o in z))]
     space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)

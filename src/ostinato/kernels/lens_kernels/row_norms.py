@@ -7,6 +7,7 @@ Letters: R lines, H columns, T steps, N packed rows.
 
 from __future__ import annotations
 
+import operator
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
@@ -192,7 +193,7 @@ def additive_path_norms(
     """
     norms = torch.empty(adjoint.shape[0], dtype=torch.float64, device="cpu")
     lines, T = np.array(first, np.int64), len(first) - 1
-    runs = max(b - a for a, b in zip(first, first[1:]))
+    runs = max(map(operator.sub, first[1:], first))
     t0, dt = (0, 1) if reverse else (T - 1, -1)
     kernel, p = _kernel("path", SCALARS[adjoint.dtype]), PathArgs
     block = kernel.block(_work_items(runs, adjoint.numel()))

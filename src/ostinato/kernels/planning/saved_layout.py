@@ -42,5 +42,5 @@ def saved_values(
     for v in p.saved:
         s = p.saved_locations[v.id]
         first = s.column[0] * H + s.column[1] * P + sum(s.column[2:])
-        views[v.id] = saved[0][..., first : first + size[s.width]]
+        views[v.id] = saved[0].narrow(-1, first, size[s.width])
     return views

@@ -22,7 +22,7 @@ from ..system import memory_pool, openmp
 from ..system.target import host
 from . import launch
 from .compiled_kernel import CompiledKernel
-from .launch import Record
+from .launch import Probe, Record
 from .launch_plan import LaunchPlan
 from .named_tensors import checked, checked_backward
 from .plan_template import PlanTemplate
@@ -235,30 +235,34 @@ def backward_recorded(
     upstream: Upstream,
     needs: Needs,
     accumulate_into: Sequence[Tensor] = (),
+    probe: Upstream | None = None,
 ) -> RecordedGradients:
-    """`backward`, bit for bit, with the adjoints and the gradients of products, which are views of one tensor."""
+    """`backward`, bit for bit, with the adjoints and the gradients of products, which are views of one tensor.
+
+    The gradients of `probe` go through the same steps of the same launch, and change no bit of the others.
+    """
     x, states = call.x, call.states
     p, (H, P) = program(call.cell), hidden_sizes(call.cell, states, call.weights)
     products = memory_pool.empty((*x.shape[:-1], p.workspace_width[0] * H + p.workspace_width[1] * P), x.dtype)
-    record = Record(
-        [memory_pool.empty((*x.shape[:-1], s.shape[-1]), x.dtype, _POOL_THRESHOLD) for s in states], products
-    )
+    record = Record(_adjoints(call), products)
+    if probe is not None:
+        record.probe = Probe(probe, _adjoints(call), [*map(torch.empty_like, states)])
     gradients = _backward(call, result, upstream, needs, accumulate_into, record)
     size = {"H": H, "P": P}
     locations = {key: p.gradient_workspace[g.id] for key, (g, _) in p.derivative.products.items()}
     first = {key: s.column[0] * H + s.column[1] * P for key, s in locations.items()}
-    columns = {key: products[..., first[key] : first[key] + size[s.width]] for key, s in locations.items()}
-    return RecordedGradients(gradients, record.adjoints, columns)
+    # Products of several weights may have one gradient: a view of each is made once.
+    parts = {at: products.narrow(-1, at, size[locations[key].width]) for key, at in first.items()}
+    columns = {key: parts[at] for key, at in first.items()}
+    found = RecordedGradients(gradients, record.adjoints, columns)
+    if record.probe is not None:
+        found.probe = RecordedGradients(Gradients(None, record.probe.d_states, []), record.probe.adjoints, {})
+    return found
 
 
-def adjoints(call: SequenceCall, result: ForwardResult, upstream: Upstream) -> RecordedGradients:
-    """The part of `backward_recorded` for the states: the gradients of the initial states, and the adjoints."""
-    record = Record(
-        [memory_pool.empty((*call.x.shape[:-1], s.shape[-1]), call.x.dtype, _POOL_THRESHOLD) for s in call.states]
-    )
-    return RecordedGradients(
-        _backward(call, result, upstream, Needs(False, True, False), (), record), record.adjoints, {}
-    )
+def _adjoints(call: SequenceCall) -> list[Tensor]:
+    lead, dtype = call.x.shape[:-1], call.x.dtype
+    return [memory_pool.empty((*lead, s.shape[-1]), dtype, _POOL_THRESHOLD) for s in call.states]
 
 
 def _backward(
@@ -272,17 +276,35 @@ def _backward(
     """record: memory for adjoints and gradients of products at every step; None if they are not recorded."""
     kind = SCALARS[call.x.dtype]
     c = compiled_backward(call.cell, kind, any(d is not None for d in upstream.histories), record is not None)
-    entering = (upstream.output, *upstream.final_states, *upstream.histories)
-    entering = tuple(d if d is None or d.is_contiguous() else d.contiguous() for d in entering)
     if call.batch_sizes is not None or call.random_state is not None:
         call = _checked_integers(call)
-    n = 1 + len(call.states)
+    probe = None if record is None else record.probe
     if _without_steps(call):
         d_weights = list(accumulate_into) or [torch.zeros_like(w) for w in call.weights] if needs.weights else []
-        d_states = [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(call.states, entering[1:])]
-        return Gradients(torch.zeros_like(call.x) if needs.x else None, d_states, d_weights)
+        if probe is not None:
+            probe.d_states = _unchanged(call, probe.upstream)
+        return Gradients(torch.zeros_like(call.x) if needs.x else None, _unchanged(call, upstream), d_weights)
     plan = _plan(c, call)
-    present = [d for d in entering if d is not None]
+    if probe is not None:
+        probe.upstream = _checked_backward(plan, call, result, probe.upstream, ())[2]
+    call, result, upstream, accumulate_into = _checked_backward(plan, call, result, upstream, accumulate_into)
+    gradients = launch.backward(plan, call, result, upstream, needs, accumulate_into, record)
+    if call.batch_sizes is not None:
+        _copy_empty_rows(call, plan.partition, _present(upstream), gradients.states)
+        if probe is not None:
+            _copy_empty_rows(call, plan.partition, _present(probe.upstream), probe.d_states)
+        if gradients.x is not None and call.rows is None:
+            _zero_tail(plan, [gradients.x])
+    return gradients
+
+
+def _checked_backward(
+    plan: LaunchPlan, call: SequenceCall, result: ForwardResult, upstream: Upstream, accumulate_into: Sequence[Tensor]
+) -> tuple[SequenceCall, ForwardResult, Upstream, Sequence[Tensor]]:
+    """The tensors in the form that kernels read, with zeros for absent gradients of final states."""
+    entering = (upstream.output, *upstream.final_states, *upstream.histories)
+    entering = tuple(d if d is None or d.is_contiguous() else d.contiguous() for d in entering)
+    n, present = 1 + len(call.states), [d for d in entering if d is not None]
     read = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
     which = (len(accumulate_into), *[d is None for d in entering])
     upstream = Upstream(entering[0], entering[1:n], entering[n:])
@@ -290,10 +312,13 @@ def _backward(
         call, result, upstream, accumulate_into = checked_backward(plan, which, call, result, upstream, accumulate_into)
     d_finals = upstream.final_states
     finals = [memory_pool.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(call.states, d_finals)]
-    upstream = Upstream(upstream.output, finals, upstream.histories)
-    gradients = launch.backward(plan, call, result, upstream, needs, accumulate_into, record)
-    if call.batch_sizes is not None:
-        _copy_empty_rows(call, plan.partition, finals, gradients.states)
-        if gradients.x is not None and call.rows is None:
-            _zero_tail(plan, [gradients.x])
-    return gradients
+    return call, result, Upstream(upstream.output, finals, upstream.histories), accumulate_into
+
+
+def _present(upstream: Upstream) -> list[Tensor]:
+    return [d for d in upstream.final_states if d is not None]
+
+
+def _unchanged(call: SequenceCall, upstream: Upstream) -> list[Tensor]:
+    """The gradients of the initial states of a call without steps."""
+    return [torch.zeros_like(s) if d is None else d.clone() for s, d in zip(call.states, upstream.final_states)]

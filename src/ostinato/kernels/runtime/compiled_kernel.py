@@ -61,6 +61,9 @@ class CompiledKernel:
         names = ["d_output", *(f"d_history_{n}" for n in states if n != cell.output_state)]
         self.upstream = [(at[k.row[n]], at[k.stride[n]]) for n in names]
         """Indices of the address and of the stride of each upstream gradient of a row tensor."""
+        self.carried = [at[f[n]] for f in (k.start_state, k.final_state) for n in states]
+        """Indices of the start states, then of the final states: in backward the gradients that enter and leave."""
+        self.with_probe, self.probe = at[k.with_probe], at[k.probe]
         self.adjoints = [at[k.row[f"adjoint_{n}"]] for n in states]
         self.compute_dx, self.overwrite = at[k.compute_dx], at[k.overwrite]
         self.gate_gradients, self.zeros = at[k.gate_gradients], at[k.zeros]

@@ -6,6 +6,7 @@ that follows from the sizes alone is in the `LaunchPlan` and its `CompiledKernel
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,8 +27,22 @@ class Record:
 
     adjoints: list[Tensor]
     """The gradient of each state after every step, laid out as the output."""
-    products: Tensor | None = None
-    """The gradients of all products at every step, side by side in a line; None if they are not recorded."""
+    products: Tensor
+    """The gradients of all products at every step, side by side in a line."""
+    probe: Probe | None = None
+    """A second set of upstream gradients that goes through the same steps; its adjoints alone are recorded."""
+
+
+@dataclass(slots=True)
+class Probe:
+    """The gradients of a probe: they read the weights and what forward saved while these are in the cache."""
+
+    upstream: Upstream
+    """The gradients of all final states are present."""
+    adjoints: list[Tensor]
+    """As `Record.adjoints`."""
+    d_states: list[Tensor]
+    """Written: the gradients of the initial states."""
 
 
 def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
@@ -121,6 +136,10 @@ def backward(
         for index, stride in absent:  # one line of zeros, read for every row with stride 0
             entries[index] = address + plan.entries[c.zeros]
             entries[stride] = 0
+        if record is not None:
+            entries[c.with_probe] = record.probe is not None
+            probe = entries if record.probe is None else _probe_entries(plan, entries, record.probe, address)
+            entries[c.probe] = probe.buffer_info()[0]
         if not one_thread:
             plan.launch(entries, "pack")
         for (begin, end), row_splits in zip(pairwise(plan.blocks), plan.block_row_splits):
@@ -134,3 +153,17 @@ def backward(
                 plan.launch(entries, "weight_gradients")
                 entries[c.overwrite] = 0
     return Gradients(dx, d_states, d_weights)
+
+
+def _probe_entries(plan: LaunchPlan, entries: array, probe: Probe, workspace: int) -> array:
+    """The argument block of a probe: a copy of `entries`, which are complete, with what the probe has for itself."""
+    c, own = plan.compiled, entries[:]
+    for (index, stride), d in zip(c.upstream, (probe.upstream.output, *probe.upstream.histories)):
+        own[index] = workspace + plan.entries[c.zeros] if d is None else d.data_ptr()
+        own[stride] = 0 if d is None else plan.entries[stride]
+    finals = [d for d in probe.upstream.final_states if d is not None]
+    for index, address in zip((*c.carried, *c.adjoints), addresses((*finals, *probe.d_states, *probe.adjoints))):
+        own[index] = address
+    for index, offset in plan.probe_fields:
+        own[index] = offset
+    return own

@@ -97,12 +97,24 @@ class LaunchPlan:
         self.entries[template.panel_size], self.entries[template.panels] = panel_size, panels
         self._reserve(template.line_fields, lines)
         self._reserve([(template.operand_panel, panel_size)], self.threads)
+        self.probe_fields = [
+            *self._offsets(template.probe_row_fields, partition.B),
+            *self._offsets(template.probe_line_fields, lines),
+        ]
+        """(index, offset) of the workspace fields that differ in the argument block of a probe."""
 
     def _reserve(self, fields: list[tuple[int, int]], count: int) -> None:
         """Reserves `count` times the numbers of each field in the workspace, from a cache line on."""
+        for index, offset in self._offsets(fields, count):
+            self.entries[index] = offset
+
+    def _offsets(self, fields: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+        """(index, offset) of each field, of which `count` times the numbers are reserved."""
+        found = []
         for index, numbers in fields:
-            self.entries[index] = self.workspace_size * self.itemsize
+            found.append((index, self.workspace_size * self.itemsize))
             self.workspace_size += -(-count * numbers // ALIGNMENT) * ALIGNMENT
+        return found
 
     @property
     def block(self) -> Block:

@@ -88,6 +88,10 @@ class PlanTemplate:
         """(index, numbers for each row) of the fields of this kind."""
         self.line_fields = [(_workspace_index(compiled, f), size) for f, size in line_fields]
         """(index, numbers for each line of a chunk or block) of the fields of this kind."""
+        own = {_workspace_index(compiled, f) for f in (k.gate_gradients, k.random_buffer)}
+        self.probe_row_fields = [f for f in self.row_fields if f[0] not in own] if kernel.probes else []
+        self.probe_line_fields = [(at[k.gate_gradients], self.stride)] if kernel.probes else []
+        """The fields of these kinds that the rows of a probe have for themselves."""
         self.operand_panel = _workspace_index(compiled, k.operand_panel)
         self.chunk, self.chunk_rows, self.panel_size, self.panels = (
             at[f] for f in (k.chunk, k.chunk_rows, k.panel_size, k.panels)

@@ -148,10 +148,13 @@ def _dense(t: Tensor, kind: torch.dtype) -> bool:
 
 def _held(t: Tensor) -> bool:
     """Whether the storage of a dense tensor is as large as its strides require."""
-    if not t.numel():
+    count = t.numel()
+    if not count:
         return True
+    if t.is_contiguous():
+        return (t.storage_offset() + count) * t.itemsize <= t.untyped_storage().nbytes()
     last = t.storage_offset() + sum((n - 1) * step for n, step in zip(t.shape, t.stride()))
-    return (last + 1) * t.element_size() <= t.untyped_storage().nbytes()
+    return (last + 1) * t.itemsize <= t.untyped_storage().nbytes()
 
 
 def _written(t: Tensor) -> bool:

@@ -6,8 +6,10 @@ each segment), M sampled ones, n sampled segments or rows, k steps of the sample
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from torch import Tensor
 from ...cells import Cell
 from ...execution import backends
 from ...execution.observer import SequenceRecord
-from ...sequence import ForwardResult, RecordedGradients, Upstream
+from ...sequence import RecordedGradients, Upstream
 from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
 from .piece_view import PieceView
@@ -48,6 +50,17 @@ class Samples:
         """Letter → ‖G‖ of each step [S]."""
 
 
+class Ending(NamedTuple):
+    """Where segments end inside of a piece, in the order of computation."""
+
+    segments: slice | Tensor
+    """The segments that do."""
+    rows: slice | Tensor
+    """The packed rows of the piece at which they do, on its device."""
+    number: int
+    """How many there are."""
+
+
 class LayerObserver:
     """Observes one layer and direction of one call, and samples the values of a report."""
 
@@ -67,6 +80,7 @@ class LayerObserver:
         self._probe_carried: list[Tensor] = []
         self._additive_carried: list[tuple[Tensor, int]] = []
         self._only_last = True
+        self._ending = Ending(slice(0, 0), slice(0, 0), 0)
 
     def not_observed(self, why: str) -> None:
         """The call is executed in a way that cannot be observed."""
@@ -76,23 +90,24 @@ class LayerObserver:
         """Samples the gates, carries and states of a piece after it ran."""
         recipe, view = self.recipe, PieceView(self.recipe, self.layout, piece)
         sampling, dense = self.sampling, self.layout.dense
-        segments = self.layout.segment_index[piece.first : piece.first + view.steps, sampling.segments]
+        shape = (view.steps, len(sampling.segments))
         if dense:  # the sampled segments are the sampled rows, step by step
             steps, rows = self.layout.x_index.shape
-            sample = dense_sample(steps, rows, piece.first, len(segments), sampling.stride)
+            sample = dense_sample(steps, rows, piece.first, view.steps, sampling.stride)
             inside, spread, at = sample.inside, sample.spread, sample.rows
         else:
+            segments = self.layout.segment_index[piece.first : piece.first + view.steps, sampling.segments]
             in_rows = self.layout.x_index[:, sampling.rows]
             inside = (in_rows >= view.base) & (in_rows < view.end)
             spread = torch.arange(-view.base % sampling.stride, view.end - view.base, sampling.stride, device="cpu")
             in_segments = (segments - view.base).clamp(min=0).flatten()
             at = torch.cat([spread, in_segments, in_rows[inside] - view.base])
-        samples, m, k = Samples(inside), len(spread), segments.numel()
+        samples, m, k = Samples(inside), len(spread), math.prod(shape)
         values = view.values(recipe.sampled, at)
         for name, v in zip(recipe.named.gates, values):
             samples.gates[name] = v[:m], v[m:] if dense else v[m + k :]
         for state, v in zip(recipe.carries, values[len(samples.gates) :]):
-            along = v[m : m + k].unflatten(0, segments.shape)
+            along = v[m : m + k].unflatten(0, shape)
             known = along if dense else along.where((segments >= 0)[..., None].to(v.device), 1.0)
             samples.carries[state] = v[:m], known
         histories = piece.histories
@@ -102,82 +117,85 @@ class LayerObserver:
             samples.states.append((norm, s[spread[0] :: sampling.stride].clone() if m else s[:0]))
         self.pieces[piece.first] = samples
 
-    def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
-        """Takes the norms of a piece's gradients, and propagates the probe through it."""
-        d_finals, adjoints = upstream.final_states, recorded.adjoints
-        samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
-        is_last = piece.first == 0 if self.reverse else piece.first + view.steps == len(self.layout.segment_index)
-        if is_last:  # the first piece of a backward pass
-            self.passes += 1
+    def probe(self, piece: SequenceRecord, upstream: Upstream) -> Upstream | None:
+        """The gradient at each segment's last step alone, without the others.
+
+        None where the loss reads last steps alone, so that its own gradient is the probe.
+        """
+        view = PieceView(self.recipe, self.layout, piece)
+        if self._begins(view):
+            d_finals = upstream.final_states
             self._probe_carried = [torch.zeros_like(s) if d is None else d for s, d in zip(piece.states, d_finals)]
             self._additive_carried = [(torch.empty_like(s), 0) for s in piece.states]
             self._only_last = True
-        samples.weights = weight_gradient_norms(view, recorded.products)
-        ending, at = self._endings(view)
+        self._ending = ending = self._ending_of(view)
         if self._only_last:
             for d in (upstream.output, *upstream.histories):
-                if d is not None and _reaches_others(d.flatten(0, -2), at):
+                if d is not None and _reaches_others(d.flatten(0, -2), ending.rows):
                     self._only_last = False
                     break
-        flat = [a.flatten(0, -2) for a in adjoints]
-        if self._only_last:  # the loss reads last steps alone, so its gradient is the probe
+        return None if self._only_last else self._probe(upstream, ending)
+
+    def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
+        """Takes the norms of a piece's gradients, and of the probe's."""
+        samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
+        self.passes += self._begins(view)
+        samples.weights = weight_gradient_norms(view, recorded.products)
+        flat, of_probe = [a.flatten(0, -2) for a in recorded.adjoints], recorded.probe
+        if of_probe is None:
             self._probe_carried, probe = recorded.gradients.states, flat
             samples.probe = norms = row_norms(flat)
         else:
-            probe = self._probe(piece, upstream, ending, at)
+            self._probe_carried, probe = of_probe.gradients.states, [a.flatten(0, -2) for a in of_probe.adjoints]
             norms = row_norms([*flat, *probe])
             samples.probe = norms[len(flat) :]
         offset, stride = -view.base % self.sampling.stride, self.sampling.stride
         samples.gradients = [(norm, a[offset::stride].clone()) for norm, a in zip(norms, flat)]
-        samples.additive = [self._additive_path(view, samples, k, a, at) for k, a in enumerate(probe)]
+        samples.additive = [self._additive_path(view, samples, k, a) for k, a in enumerate(probe)]
 
-    def _probe(self, piece: SequenceRecord, upstream: Upstream, ending: Tensor, at: Tensor) -> list[Tensor]:
-        """The gradient of each state at every step, [R, H] each, of the gradient at each segment's last step alone.
+    def _begins(self, view: PieceView) -> bool:
+        """Whether a backward pass begins with this piece: it has the last steps in the order of computation."""
+        first, steps = view.piece.first, len(self.layout.segment_index)
+        return first == 0 if self.reverse else first + view.steps == steps
 
-        ending, at  as `_endings` gives them
-        """
-        at, own, seed = at.to(piece.x.device), self.recipe.output_state, None
+    def _probe(self, upstream: Upstream, ending: Ending) -> Upstream:
+        segments, at, own, seed = ending.segments, ending.rows, self.recipe.output_state, None
         carried = [c.clone() for c in self._probe_carried]
         d_output = upstream.output
-        if d_output is not None and len(ending):
+        if d_output is not None and ending.number:
             arriving = d_output.flatten(0, -2)[at]
             if own is not None:
-                carried[own][ending] += arriving
+                carried[own][segments] += arriving
             else:
                 seed = torch.zeros_like(d_output)
                 seed.flatten(0, -2)[at] = arriving
         others = iter(upstream.histories)
         for k in range(len(carried)):
             d = None if k == own else next(others, None)
-            if d is not None and len(ending):
-                carried[k][ending] += d.flatten(0, -2)[at]
-        nothing = [None] * (len(carried) - (own is not None))
-        result = ForwardResult(piece.output, [], [], list(piece.kept))
-        recorded = backends.adjoints(piece.call, result, Upstream(seed, carried, nothing))
-        self._probe_carried = recorded.gradients.states
-        return [a.flatten(0, -2) for a in recorded.adjoints]
+            if d is not None and ending.number:
+                carried[k][segments] += d.flatten(0, -2)[at]
+        return Upstream(seed, carried, [None] * (len(carried) - (own is not None)))
 
-    def _endings(self, view: PieceView) -> tuple[Tensor, Tensor]:
-        """(the segments that end in this piece, the packed rows within it at which they do)."""
+    def _ending_of(self, view: PieceView) -> Ending:
         layout, count = self.layout, len(self.layout.lengths)
         if layout.dense:
             at_end = view.base == 0 if self.reverse else view.end == layout.count
-            segments = torch.arange(count if at_end else 0, device="cpu")
-            return segments, segments if self.reverse else segments + (view.end - view.base - count)
+            count = count if at_end else 0
+            first = 0 if self.reverse else view.end - view.base - count
+            return Ending(slice(0, count), slice(first, first + count), count)
         last = layout.last_rows(self.reverse)
         segments = torch.nonzero((last >= view.base) & (last < view.end))[:, 0]
-        return segments, last[segments] - view.base
+        return Ending(segments, (last[segments] - view.base).to(view.piece.x.device), len(segments))
 
-    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor, at: Tensor) -> Tensor:
+    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor) -> Tensor:
         """δ at the last step of each segment times the carry of state k, step by step: norms [R].
 
         probe  the gradient of state k, [R, H]
-        at     the packed rows of the last steps
         """
         carry = self.recipe.carries.get(self.recipe.states[k])
         if carry is None:
             norms = torch.zeros(len(probe), dtype=torch.float64, device=probe.device)
-            at = at.to(probe.device)
+            at = self._ending.rows
             norms[at] = samples.probe[k][at]
             return norms
         values, offsets = view.values([carry])[0], view.step_offsets()
@@ -202,18 +220,16 @@ class LayerObserver:
         return row_norms([along])[0]
 
 
-def _reaches_others(d: Tensor, at: Tensor) -> bool:
+def _reaches_others(d: Tensor, at: slice | Tensor) -> bool:
     """Whether a gradient [R, H] is other than 0 at other packed rows than `at`."""
-    count = d.shape[0] - len(at)
-    if not count:
-        return False
-    first, last = (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
-    if last - first == len(at) and (first == 0 or last == len(d)):  # the end of a dense batch
-        others = d[last:] if first == 0 else d[:first]
+    if isinstance(at, slice):  # the rows of a dense batch, at one of its ends
+        others = d[at.stop :] if at.start == 0 else d[: at.start]
     else:
         elsewhere = torch.ones(len(d), dtype=torch.bool, device=d.device)
-        elsewhere[at.to(d.device)] = False
+        elsewhere[at] = False
         others = d[elsewhere]
+    if not others.shape[0]:
+        return False
     if bool(others[0].any()):  # usually decides it
         return True
     low, high = others.aminmax()

@@ -16,10 +16,13 @@ def modules_by_name(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     Wrappers are DistributedDataParallel, DataParallel, and what torch.compile returns, anywhere in the model and inside
     of each other. A module of the user's own may be called "module".
     """
-    wrappers = set()
+    wrappers: set[str] = set()
     for full, module in model.named_modules():
-        parts = full.split(".")
-        yield ".".join(part for k, part in enumerate(parts) if ".".join(parts[:k]) not in wrappers), module
+        if not wrappers:
+            yield full, module
+        else:
+            parts = full.split(".")
+            yield ".".join(part for k, part in enumerate(parts) if ".".join(parts[:k]) not in wrappers), module
         if isinstance(module, DistributedDataParallel | DataParallel) or wraps_compiled(module):
             wrappers.add(full)
 

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from ..._torch_private import after_backward, inside_backward, inside_which_backward
 from ...cells import Cell
 from ...layers.base import Layer
-from .row_norms import row_norms
+from .row_norms import row_norm_numbers
 
 
 @dataclass(slots=True)
@@ -180,9 +180,9 @@ def _norms_of_parts(
             rows.append((t.coalesce().values() if t.is_sparse else t).reshape(count, -1))
             if subtract:
                 less.append(subtract[k].reshape(count, -1))
-        numbers = torch.cat(row_norms(rows, less)).tolist()
+        numbers, first = row_norm_numbers(rows, less), 0
         for k in members:
-            norms[k], numbers = numbers[: counts[k]], numbers[counts[k] :]
+            norms[k], first = numbers[first : first + counts[k]], first + counts[k]
     return norms
 
 

@@ -15,12 +15,24 @@ def row_norms(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> li
 
     Cost: one pass over all of them where kernels run, else three for each.
     """
-    norms = backends.norms(matrices, subtract)
+    norms = _by_kernel(matrices, subtract)
     if norms is not None:
-        parts = norms.split(list(map(len, matrices)))
-        if matrices[0].dtype != torch.float64 or bool(norms.isfinite().all() & (norms > 1e-140).all()):
-            return list(parts)
+        return [norms] if len(matrices) == 1 else list(norms.split([v.shape[0] for v in matrices]))
     return [_scaled(v - subtract[k] if subtract else v) for k, v in enumerate(matrices)]
+
+
+def row_norm_numbers(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> list[float]:
+    """The norms of `row_norms`, one after the other, as numbers."""
+    norms = _by_kernel(matrices, subtract)
+    return (torch.cat(row_norms(matrices, subtract)) if norms is None else norms).tolist()
+
+
+def _by_kernel(matrices: Sequence[Tensor], subtract: Sequence[Tensor]) -> Tensor | None:
+    """The norms one after the other; None where no kernels run, or where a square of float64 is out of range."""
+    norms = backends.norms(matrices, subtract)
+    if norms is None or matrices[0].dtype != torch.float64:
+        return norms
+    return norms if bool(norms.isfinite().all() & (norms > 1e-140).all()) else None
 
 
 def _scaled(v: Tensor) -> Tensor:

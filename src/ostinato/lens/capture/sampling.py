@@ -28,7 +28,7 @@ class Sampling:
         segments = layout.segment_index.shape[1]
         self.stride = _stride(layout.count, segments)
         """The distance of sampled packed rows."""
-        self.segments = evenly(torch.arange(segments, device="cpu"))
+        self.segments = _segments(segments)
         """int64 [n], the sampled segments."""
         # Of rows that end early the longest is one, so that every step has some.
         order = None if layout.dense else (layout.x_index < 0).sum(0).argsort(stable=True)
@@ -68,6 +68,13 @@ def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) ->
 def evenly(numbers: Tensor) -> Tensor:
     """At most `MOST_SEGMENTS` of the numbers, the first one among them."""
     return numbers[:: max(1, -(-len(numbers) // MOST_SEGMENTS))]
+
+
+@lru_cache(maxsize=256)
+def _segments(segments: int) -> Tensor:
+    """The sampled ones of so many segments. Only ever read."""
+    with torch.inference_mode(False):
+        return evenly(torch.arange(segments, device="cpu")).clone()
 
 
 @lru_cache(maxsize=256)
