@@ -66,6 +66,7 @@ def answers(tmp_path_factory):
     (folder / "model").mkdir()
     lines = [[command, *rest] for command, rest in COMMANDS.items()]
     lines += [["check", "r.csv", "--json"], ["cells", "gru"], ["train", "--help"], ["lab", "sentences", "--count", "3"]]
+    lines += [["demo", "--text", "absent.txt"]]
     code = WITHOUT.format(absent=PROGRAM, lines=lines, names=[*LAZY, "TruncatedBPTT", "stream", "detect_anomaly"])
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -97,6 +98,11 @@ def test_a_name_of_the_package_names_the_extra_that_it_needs(answers, name):
 def test_what_needs_no_extra_runs_without_it(answers):
     assert [answers[name] for name in ("TruncatedBPTT", "stream", "detect_anomaly")] == [None] * 3
     assert [answers[line][0] for line in ("cells gru", "train --help", "lab sentences --count 3")] == [0] * 3
+
+
+def test_the_main_job_is_imported_without_the_extra(answers):
+    status, _, err = answers["demo --text absent.txt"]
+    assert status == 2 and err.startswith("ostinato demo: --text must be an existing file, got absent.txt")
 
 
 def test_one_package_that_is_missing_is_named_alone(monkeypatch):
