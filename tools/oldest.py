@@ -34,7 +34,7 @@ TESTS = (
 )
 """At least one for each dependency. Tests of parts that call no other package are as good with newer releases."""
 NOT = "not evaluator_of_onnx"
-"""The evaluator in older releases of onnx finds no value outside of a Scan's body. ONNX Runtime, which users run, does."""
+"""The evaluator in older releases of onnx finds no value outside of a Scan. ONNX Runtime, which users run, does."""
 TOOLS = ("pytest", "hypothesis", "mpmath")
 """What the tests import besides, in the versions of constraints.txt."""
 
