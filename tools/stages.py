@@ -25,11 +25,15 @@ def stage(what: str) -> Iterator[None]:
 
 
 def run(
-    words: Sequence[str | Path], cwd: Path, *, status: int = 0, variables: Mapping[str, str] | None = None
+    words: Sequence[str | Path],
+    cwd: Path,
+    *,
+    statuses: tuple[int, ...] = (0,),
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command outside of the source tree's reach: without PYTHONPATH, unless `variables` has it.
 
-    Ends this program, with the end of the command's output, where its exit status is another than `status`.
+    Ends this program, with the end of the command's output, where its exit status is none of `statuses`.
     """
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run(
@@ -40,9 +44,9 @@ def run(
         text=True,
         check=False,
     )
-    if done.returncode != status:
+    if done.returncode not in statuses:
         lines = (done.stdout + done.stderr).splitlines()
-        fail(f"`{' '.join(str(word) for word in words)}` ended with {done.returncode}, not {status}:", *lines[-TAIL:])
+        fail(f"`{' '.join(str(word) for word in words)}` ended with {done.returncode}:", *lines[-TAIL:])
     return done
 
 
