@@ -48,7 +48,13 @@ def test_the_version_as_json_has_what_a_report_of_an_error_needs(ostinato):
 
 
 def test_the_version_as_json_lists_the_packages_of_the_metadata(monkeypatch):
-    named = ["torch>=2", "absent>=1 ; extra == 'onnx'", "torch ; extra == 'x'", 'pytest>=8; extra == "dev"']
+    named = [
+        "torch>=2",
+        "absent>=1 ; extra == 'onnx'",
+        "torch ; extra == 'x'",
+        'pytest>=8; extra == "dev"',
+        "furo; extra == 'docs'",
+    ]
     monkeypatch.setattr(versions, "requires", lambda name: named)
     assert versions.packages() == {"torch": metadata.version("torch"), "absent": None}
 

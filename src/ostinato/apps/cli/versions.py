@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import PackageNotFoundError, requires, version
-from re import match
+from re import match, search
 
 from ostinato.apps.environment import environment
 from ostinato.errors import InputError, NoKernelsError
@@ -29,13 +29,13 @@ def kernels() -> str:
 def packages() -> dict[str, str | None]:
     """Package that the metadata of this one names → its version, None where it is not installed.
 
-    Packages of the extra `dev` are left out. Empty where this package is run from a folder that was not installed.
+    Packages of the extras `dev` and `docs` are left out. Empty where this package is run without being installed.
     """
     try:
         named = requires("ostinato") or []
     except PackageNotFoundError:
         return {}
-    users = [line for line in named if not line.replace("'", '"').endswith('extra == "dev"')]
+    users = [line for line in named if not search(r"extra == .(dev|docs).$", line)]
     names = [found.group() for line in users if (found := match(r"[\w.-]+", line))]
     return {name: _version(name) for name in dict.fromkeys(names)}
 
