@@ -3,16 +3,33 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow aarch64 bench bench-full bench-load bench-streaming bits chips emulators stream results docs lint format clean
+.PHONY: run test test-slow aarch64 bench bench-full bench-load bench-streaming bits chips emulators stream results wheel oldest docs lint format clean
 
 run: $(STAMP)
-	$(BIN)/ostinato demo
+	@echo "run: ostinato demo trains three cells beside torch.nn, at most five minutes"
+	@$(BIN)/ostinato demo
+	@echo "run: look at index.html in the folder named above; a network on your own file: $(BIN)/ostinato train FILE"
+
+# A failing pytest has named its tests; what is added is how to run one of them.
+FAILED = { echo "$@: failed; one file alone: $(BIN)/python -m pytest -x tests/FILE.py"; exit 1; }
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	@echo "test: the tests, without those marked slow, in two processes"
+	@$(BIN)/python -m pytest -n 2 -q --no-header || $(FAILED)
+	@echo "test: passed; next: make run shows what the library does, make test-slow has the other tests"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m slow
+	@echo "test-slow: the tests marked slow, in two processes"
+	@$(BIN)/python -m pytest -n 2 -q --no-header -m slow || $(FAILED)
+	@echo "test-slow: passed; next: .ci/run does all that CI does"
+
+# The wheel, in an empty environment far from this folder; OUT=FOLDER keeps it.
+wheel: $(STAMP)
+	@$(BIN)/python tools/wheel.py $(if $(OUT),--out $(OUT))
+
+# Tests with the oldest releases that pyproject.toml allows.
+oldest: $(STAMP)
+	@$(BIN)/python tools/oldest.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
@@ -80,6 +97,7 @@ clean:
 	rm -rf .venv
 
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	touch $(STAMP)
+	@test -x $(BIN)/python || { echo "install: a new environment in .venv"; $(PYTHON) -m venv .venv; }
+	@echo "install: the versions of constraints.txt, PyTorch among them; some minutes where they have to be downloaded"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)

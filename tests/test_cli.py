@@ -1,18 +1,22 @@
 """The commands, as a user types them."""
 
 import io
+import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 
 import ostinato as package
 from ostinato import __version__
-from ostinato.apps.cli import main
+from ostinato.apps.cli import main, versions
 from ostinato.apps.cli.printable import make_printable
 from ostinato.cells import catalogue
+from ostinato.kernels.system.target import host
 
 
 @pytest.fixture
@@ -31,6 +35,46 @@ def ostinato(monkeypatch, capsys):
 
 def test_version(ostinato):
     assert ostinato("--version") == (0, f"ostinato {__version__}\n", "")
+
+
+def test_the_version_as_json_has_what_a_report_of_an_error_needs(ostinato):
+    for words in (("--version", "--json"), ("--json", "--version")):
+        status, out, err = ostinato(*words)
+        found = json.loads(out)
+        assert (status, err) == (0, "")
+        assert found["ostinato"] == __version__ and found["torch"] == torch.__version__
+        assert found["threads"] == torch.get_num_threads() and found["kernels"] == host().name
+        assert {"cpu", "cores", "vector_unit", "system", "python", "llvmlite"} <= found.keys()
+
+
+def test_the_version_as_json_lists_the_packages_of_the_metadata(monkeypatch):
+    named = [
+        "torch>=2",
+        "absent>=1 ; extra == 'onnx'",
+        "torch ; extra == 'x'",
+        'pytest>=8; extra == "dev"',
+        "furo; extra == 'docs'",
+    ]
+    monkeypatch.setattr(versions, "requires", lambda name: named)
+    assert versions.packages() == {"torch": metadata.version("torch"), "absent": None}
+
+
+def test_the_version_as_json_lists_nothing_where_the_package_is_not_installed(monkeypatch):
+    def requires(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(versions, "requires", requires)
+    assert versions.packages() == {}
+
+
+def test_the_version_as_json_says_why_there_are_no_kernels(monkeypatch):
+    monkeypatch.setenv("OSTINATO_TARGET", "vax")
+    assert versions.kernels().endswith("one of host, avx512, avx2, sse, aarch64, got 'vax'.")
+
+
+def test_json_without_a_version_or_a_command_is_refused(ostinato):
+    expected = "ostinato: --json must be beside --version, got no --version. Write `ostinato --version --json`, or "
+    assert ostinato("--json", "cells") == (2, "", expected + "--json after the name of a command.\n")
 
 
 def test_help_names_every_command(ostinato):

@@ -160,10 +160,13 @@ def test_digits_have_a_tenth_of_the_time_where_that_is_enough(tmp_path):
 
 
 def test_without_the_programs_libraries_digits_are_left_out_and_the_page_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(digits, "find_spec", lambda name: None if name == "sklearn" else object())
+    monkeypatch.setattr(digits, "missing_packages", lambda: ["scikit-learn"])
     assert digits.seconds_for(230.0) == 0.0
     found = digits.train_digits(tmp_path, 23.0, lambda: 0.0)
-    assert found.sentences == ("Not run, because scikit-learn is missing: pip install 'ostinato[program]'.",)
+    assert found.sentences == (
+        "Not run, because these packages are not installed: scikit-learn. "
+        "Install them: pip install 'ostinato[program]'.",
+    )
 
 
 def test_pictures_are_pictures_of_a_readable_size(settings):

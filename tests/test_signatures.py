@@ -41,6 +41,7 @@ OPEN_SIGNATURES = {
     "apps/cli/program.py export": "options that a decorator lists for the command line",
     "apps/cli/program.py generate": "options that a decorator lists for the command line",
     "apps/cli/program.py train": "options that a decorator lists for the command line",
+    "apps/cli/program.py _with_packages.called": "a decorator: the parameters are those of the function",
     "apps/cli/flags.py with_flags.decorate.called": "a decorator: the parameters are those of the function",
     "bptt/chunks.py tree_map": "structures of one form, as many as the function has parameters",
     "bptt/truncated.py TruncatedBPTT.__call__": "the arguments of the user's model",

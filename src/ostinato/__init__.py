@@ -87,5 +87,12 @@ def __getattr__(name: str) -> Any:
     if name in ("export", "lens"):
         return _import_module(f".{name}", __name__)
     if name in _LATER:
+        if _LATER[name].startswith(".program."):
+            _import_module(".program.packages", __name__).require_program(f"ostinato.{name}")
         return getattr(_import_module(_LATER[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Also the names that are imported later, which completion shows."""
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ import keyword
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
 
@@ -327,7 +327,20 @@ def _without_bias(c: Cell) -> Cell:
     return bare
 
 
-def cell(fn: Callable | None = None, /, **settings: Any) -> Any:
+@overload
+def cell(fn: Callable[..., Any], /) -> Cell: ...
+@overload
+def cell(
+    *,
+    name: str | None = None,
+    gates: str | None = None,
+    forget: str | None = None,
+    input: str | None = None,
+    init: dict[str, float] | None = None,
+    source: str = "",
+    differs: str = "",
+) -> Callable[[Callable[..., Any]], Cell]: ...
+def cell(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Makes a `Cell` of a function that states its equations.
 
         @ostinato.cell

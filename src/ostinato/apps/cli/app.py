@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from ostinato._version import __version__
-from ostinato.errors import OstinatoError
+from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.program.terminal import without_controls
 
 from .printable import make_printable
 from .program import add_program
+from .versions import version_document
 
 app = typer.Typer(
     help="Recurrent networks, written as equations and compiled.",
@@ -35,17 +36,19 @@ def main() -> None:
         sys.exit(2)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"ostinato {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print it and stop.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Of --version: as JSON, with the machine and the packages, for a report.")
+    ] = False,
 ) -> None:
-    pass
+    if version:
+        print(version_document() if json else f"ostinato {__version__}")
+        raise typer.Exit
+    if json:
+        remedy = "Write `ostinato --version --json`, or --json after the name of a command."
+        raise InputError(phrase("ostinato", "--json", "beside --version", "no --version", remedy))
 
 
 @app.command()

@@ -6,6 +6,9 @@ Each calls one function of `program`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +17,7 @@ import typer
 from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.layers.options import Options
 from ostinato.program.options import DataOptions, ExportOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
+from ostinato.program.packages import require_program
 from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
@@ -28,7 +32,23 @@ _ROWS = typer.Argument(metavar="[DATA]", help="A file of rows; - reads lines. [d
 def add_program(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
     for command in (check, train, evaluate, predict, stream, generate, compare, export):
-        app.command()(command)
+        app.command()(_with_packages(command))
+
+
+def _with_packages(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which refuses to run where a package of the extra `program` is missing; --help needs none."""
+
+    @wraps(command)
+    def called(**values: Any) -> None:
+        try:
+            require_program(f"ostinato {command.__name__}")
+        except OstinatoError as error:
+            if values.get("json"):
+                print(dumps({"error": str(error), "status": 2}, indent=1, ensure_ascii=False))
+            raise
+        command(**values)
+
+    return called
 
 
 @with_flags([DataOptions], leave_out=["paths"])

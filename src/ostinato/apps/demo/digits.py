@@ -1,17 +1,16 @@
 """The program on a small real file: the images of digits that scikit-learn ships, each as a series of 8 rows."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+
+from ostinato.program.packages import EXTRA, missing_packages
 
 from .experiment import Clock
 
 SHARE, LEAST = 0.1, 10.0
 """The share of the main job's time for this training, and the seconds below which it is left out."""
-PACKAGES = ("polars", "sklearn", "conllu")
-"""What the program imports."""
 FILE, MODEL = "digits.npz", "digits-model"
 
 
@@ -29,19 +28,14 @@ class Trained:
 
 def seconds_for(seconds: float) -> float:
     """Of the whole time, what is kept for this training: 0 where it could not do anything."""
-    return SHARE * seconds if SHARE * seconds >= LEAST and not missing() else 0.0
-
-
-def missing() -> list[str]:
-    """The packages of the program that are not installed."""
-    return [name for name in PACKAGES if find_spec(name) is None]
+    return SHARE * seconds if SHARE * seconds >= LEAST and not missing_packages() else 0.0
 
 
 def train_digits(folder: Path, seconds: float, clock: Clock) -> Trained:
     """Writes digits.npz and trains on it for so many seconds, as a user would from the shell."""
-    if missing():
-        names = ", ".join(missing()).replace("sklearn", "scikit-learn")
-        return Trained((f"Not run, because {names} is missing: pip install 'ostinato[program]'.",))
+    if missing_packages():
+        names = ", ".join(missing_packages())
+        return Trained((f"Not run, because these packages are not installed: {names}. Install them: {EXTRA}.",))
     if seconds < LEAST:
         return Trained((f"Not run, because it would have less than {LEAST:.0f} seconds: give more --seconds.",))
     # The libraries of the program are an extra, and take seconds to import.

@@ -8,6 +8,7 @@ from ostinato.apps.reading import read_text
 from ostinato.apps.training import Text
 from ostinato.errors import InputError, phrase
 from ostinato.lens import Report
+from ostinato.program.packages import require_program
 
 from .saved import WHERE, Saved, check_finite, load_model
 from .user_example import example
@@ -49,7 +50,8 @@ def inspect(
         if value < least:
             raise InputError(phrase(WHERE, option, f"{least} or more", value))
     if folder:
-        from .model_folder import folder_page  # needs the libraries of the program
+        require_program("ostinato inspect")
+        from .model_folder import folder_page  # imports the packages of the program
 
         report, options = folder_page(Path(model), data, rows)
     elif from_file:

@@ -64,7 +64,7 @@ def label_level(axes: Axes, level: float, words: str, size: float = SMALL) -> No
     To be called when the limits of the axes are final.
     """
     box = axes.get_window_extent()
-    inch = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    inch = axes.figure.dpi / 72
     # A dollar and a backslash or two stand for a sign, so this is rather too wide than too narrow.
     width, height = 0.62 * size * len(words.replace("\\epsilon", "e").replace("$", "")) * inch, 1.5 * size * inch
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
