@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stamp is a file, so that an installation happens once and again only when its description changes.
 STAMP := .venv/.installed
 
-.PHONY: run test test-slow aarch64 bench bench-full bench-load bench-streaming bits chips emulators stream results wheel oldest docs lint format clean
+.PHONY: run test test-slow aarch64 bench bench-full bench-avx2 bench-peers bench-load bench-streaming bits chips emulators stream results wheel oldest docs lint format clean
 
 run: $(STAMP)
 	@echo "run: ostinato demo trains three cells beside torch.nn, at most five minutes"
@@ -40,6 +40,14 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/options.py --write docs/options.md
 	$(BIN)/python benchmarks/ragged.py --write docs/ragged.md
 	$(BIN)/python benchmarks/full.py --write docs/performance.md --readme README.md
+
+# With the instructions of AVX2 on both sides, whatever else the machine has.
+bench-avx2: $(STAMP)
+	OSTINATO_TARGET=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(BIN)/python \
+		benchmarks/full.py --no-peers --results benchmarks/results/avx2 --suffix avx2 --write docs/performance.md --readme README.md
+
+bench-peers: $(STAMP)
+	$(BIN)/python benchmarks/peers_grid.py --write docs/performance.md
 
 bench-load: $(STAMP)
 	$(BIN)/python benchmarks/load.py --write docs/performance.md

@@ -1,7 +1,8 @@
 """The whole grid beside torch.nn: `make bench-full`, at most forty minutes, and any number of runs.
 
 Finished points are kept in results/grid.jsonl and skipped by the next run, unless machine, versions or sources have
-changed; so Ctrl-C and --minutes lose nothing. Tables and pictures are written from all points that are there. Each
+changed; so Ctrl-C and --minutes lose nothing. A grid of another vector width has a folder and markers of its own
+(--results, --suffix). Tables and pictures are written from all points that are there. Each
 point is timed only after outputs, states and gradients agree; then both layers take turns in one process.
 """
 
@@ -72,10 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (chosen.results / "grid.md").write_text(report.page(points, refused), encoding="utf-8")
         draw(points, chosen.results)
         console.print(report.summary(points, refused), highlight=False, markup=False, soft_wrap=True)
+        suffix = f"-{chosen.suffix}" * bool(chosen.suffix)
         if chosen.write:
-            report.fill(chosen.write, "grid", report.summary(points, refused))
+            report.fill(chosen.write, f"grid{suffix}", report.summary(points, refused))
         if chosen.readme:
-            report.fill(chosen.readme, "speed", report.headline(points))
+            report.fill(chosen.readme, f"speed{suffix}", report.headline(points))
     return 1 if refused else 0
 
 
@@ -89,6 +91,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--no-peers", action="store_true", help="leave out JAX and ONNX Runtime")
     options.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables between the page's markers")
     options.add_argument("--readme", type=Path, metavar="PAGE", help="also put the regimes between the page's markers")
+    options.add_argument("--suffix", default="", metavar="TEXT", help="of the markers' names, such as avx2")
     options.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     return options.parse_args(arguments)
 
