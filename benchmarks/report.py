@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -154,15 +154,30 @@ def summary(points: Sequence[Point], refused: Sequence[Point] = ()) -> str:
     return "\n".join([*lines, *(line + "\n" for line in circumstances(timed))]).rstrip() + "\n"
 
 
-def headline(points: Sequence[Point]) -> str:
-    """The regimes and the machine, for a page that has room for one table."""
-    timed = [point for point in points if point.timing]
+def headline(widths: Mapping[str, Sequence[Point]]) -> str:
+    """How many times torch.nn, by regime, mode and kind, for a page that has room for one table.
+
+    widths: the points of each vector unit by its name; a cell of the table has a figure for each.
+    """
+    timed = {name: [p for p in points if p.timing] for name, points in widths.items()}
+    rows = [
+        [f"{regime or 'between'}, {mode(training)}", *(_figures(timed, regime, training, kind) for kind in KINDS)]
+        for regime in ("small", "middle", "large", "")
+        for training in (False, True)
+    ]
     machines = {}
-    for run in (point.run for point in timed):
-        e = run.environment
-        machine = f"{e['cores']} cores of {e['cpu']}, {e['vector unit']}, {e['threads']} threads, torch {e['torch']}"
-        machines[machine] = run.date
-    return "\n".join([*regimes(timed), "", *(f"Measured on {m}, {day}." for m, day in machines.items())])
+    for name, points in timed.items():
+        for run in (point.run for point in points):
+            e = run.environment
+            machine = f"{name}: {e['cores']} cores of {e['cpu']}, {e['threads']} threads, torch {e['torch']}"
+            machines[machine] = run.date
+    table = markdown_table([f"times torch.nn, {' · '.join(timed)}", *KINDS], rows)
+    return "\n".join([*table, "", *(f"{m}, {day}.  " for m, day in machines.items())])
+
+
+def _figures(timed: Mapping[str, Sequence[Point]], regime: str, training: bool, kind: str) -> str:
+    chosen = [of_grid(points, regime, training, kind) for points in timed.values()]
+    return " · ".join(f"{mean(p.ratio for p in points):.2f}" if points else "–" for points in chosen)
 
 
 def page(points: Sequence[Point], refused: Sequence[Point]) -> str:
