@@ -53,7 +53,7 @@ def test_lost_time_beyond_the_gained_is_followed_by_a_multiple_of_it_on_one_thre
     assert policy.workers() == 4
 
 
-def test_a_team_that_loses_at_once_again_waits_twice_as_long_up_to_a_limit(clock):
+def test_each_loss_doubles_the_time_on_one_thread_up_to_a_limit_and_each_full_credit_halves_it(clock):
     policy = TeamPolicy(limit=0.001, credit=0.010, lost=0.0, factor=8.0, most=16.0)
     spans = []
     for _ in range(3):

@@ -27,7 +27,7 @@ class TeamPolicy:
 
     limit    lost time from which calls run on one thread
     credit   gained time that is kept at most, against which lost time counts: a team that gained may lose as much
-    factor   the time on one thread over the time that was lost; doubled each time when a new team loses at once
+    factor   the time on one thread over the time that was lost; doubled when a team loses, halved when it gains
     most     the largest factor
     expiry   the longest time on one thread, by the clock
     """
@@ -78,7 +78,7 @@ class TeamPolicy:
             self._multiple = min(self.most, 2.0 * self._multiple)
             self.lost = 0.0
         elif self.lost == -self.credit:
-            self._multiple = self.factor
+            self._multiple = max(self.factor, 0.5 * self._multiple)
 
 
 TEAM = TeamPolicy()
