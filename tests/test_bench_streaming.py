@@ -157,4 +157,5 @@ def test_steps_that_keep_something_are_counted(monkeypatch):
 
 def test_a_step_with_bound_buffers_leaves_nothing():
     held = streaming_memory.measure("LSTM", 16, 10_000)
-    assert held.blocks <= 0 and held.traced <= 0 and held.operations == 0, held
+    # A few blocks are the interpreter's own; one a step would be ten thousand.
+    assert held.blocks <= 10 and held.traced <= 0 and held.operations == 0, held

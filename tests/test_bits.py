@@ -20,6 +20,8 @@ import ostinato
 from ostinato import lens
 from ostinato.layers.options import Options
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = {
     "Forecaster", "LanguageModel", "MusicModel", "SequenceClassifier", "SequenceRegressor", "SequenceTagger",

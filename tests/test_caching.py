@@ -22,6 +22,8 @@ from ostinato.kernels.runtime import api
 from ostinato.kernels.system import compile_cache, memory_pool
 from ostinato.kernels.system.target import host
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",

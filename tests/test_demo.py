@@ -179,6 +179,7 @@ def test_pictures_are_pictures_of_a_readable_size(settings):
         assert len(content) < 300_000
 
 
+@pytest.mark.slow
 def test_a_second_run_has_a_folder_of_its_own_and_the_same_numbers(settings):
     run(settings, quiet())
     first = {file.name: file.read_bytes() for file in settings.out.iterdir()}
@@ -200,6 +201,7 @@ def test_the_seed_changes_the_weights_and_both_libraries_start_alike(settings):
     assert not torch.equal(ours["head.weight"], other["head.weight"])
 
 
+@pytest.mark.slow
 def test_a_small_budget_means_fewer_steps_for_all(settings):
     short = Settings(**{**vars(settings), "steps": 10**9, "seconds": 3.0})
     run(short, quiet())
@@ -256,6 +258,7 @@ def test_a_slow_machine_spends_two_thirds_of_the_time_on_training_and_says_that_
     assert said in (settings.out / "inspect.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_machine_too_slow_for_the_comparison_leaves_it_out(settings, monkeypatch):
     clock, results, text = timed(settings, monkeypatch, 20.0)
     assert not [who for who, _ in clock.trained if who == "torch"]
@@ -264,6 +267,7 @@ def test_a_machine_too_slow_for_the_comparison_leaves_it_out(settings, monkeypat
     assert text.count("not timed") == 3 and "updates: RNN 1, GRU 1, LSTM 1;" in text
 
 
+@pytest.mark.slow
 def test_a_fast_machine_measures_all_blocks_and_says_nothing(settings, monkeypatch):
     clock, results, text = timed(settings, monkeypatch, 0.04)
     assert len([who for who, _ in clock.trained if who == "torch"]) == 3 * (3 + 1 + 8 * 5)

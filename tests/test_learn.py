@@ -6,6 +6,8 @@ from itertools import pairwise, zip_longest
 import learn
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?")
 INDEX = learn.FOLDER / "index.md"
 

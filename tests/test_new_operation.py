@@ -18,6 +18,8 @@ from ostinato.cells.operations.operation import Operation, Setting
 from ostinato.errors import CellError
 from tolerance import check as close
 
+pytestmark = pytest.mark.slow
+
 TURN = 2 * math.pi
 
 

@@ -18,6 +18,8 @@ from ostinato.layers.dropout import pinned
 from ostinato.layers.modes import eval_mode
 from tolerance import check
 
+pytestmark = pytest.mark.slow
+
 
 def elsewhere(call):
     """What a call returns, or raises, in a thread of its own."""

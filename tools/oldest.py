@@ -69,7 +69,7 @@ def main() -> None:
             python = new_environment(Path(made) / "environment")
             install(python, [*wanted, *pinned(["torch", *TOOLS])])
         # Old releases beside new ones warn of each other, which no change here would mend.
-        options = ["-q", "-p", "no:cacheprovider", "-o", "filterwarnings=default", "-k", NOT]
+        options = ["-q", "-p", "no:cacheprovider", "-o", "filterwarnings=default", "-k", NOT, "-m", ""]
         with stage("oldest: run the tests"):
             done = run([python, "-m", "pytest", *options, *TESTS], ROOT, variables={"PYTHONPATH": str(ROOT / "src")})
         print(f"oldest: {done.stdout.strip().splitlines()[-1]}")

@@ -10,6 +10,8 @@ import ostinato
 from bptt.models import Model, cross_entropy, gradients, stream
 from tolerance import check
 
+pytestmark = pytest.mark.slow
+
 X, Y = stream(8, 2)
 
 

@@ -17,6 +17,8 @@ from bptt.models import Model, cross_entropy, detach, gradients, in_chunks, stre
 from ostinato.layers.dropout import pinned
 from tolerance import check
 
+pytestmark = pytest.mark.slow
+
 T, B = 24, 3
 OPTIONS = {
     "recurrent_dropout": {"recurrent_dropout": 0.3},

@@ -15,6 +15,8 @@ from ostinato.cells.text import parse
 from ostinato.cells.transforms import CellTransform, gate_values, transformed_cell
 from ostinato.execution.routing import autocast_types
 
+pytestmark = pytest.mark.slow
+
 
 def with_options(cell: Cell) -> Cell:
     dropped = tuple((gate, 0.25) for gate in sorted(gate_values(cell)))

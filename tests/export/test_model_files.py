@@ -15,6 +15,8 @@ from ostinato import export
 from ostinato.errors import InputError, MissingPackageError
 from tolerance import check
 
+pytestmark = pytest.mark.slow
+
 
 class Tagger(nn.Module):
     """Embeddings, a deep two-way LSTM, a cell of its own with a computed weight, a layer called twice, a head."""

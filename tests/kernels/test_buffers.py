@@ -13,6 +13,8 @@ import torch
 
 from ostinato.kernels.system import memory_pool
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1 << 20
 FLOATS = MEGABYTE // 4
 

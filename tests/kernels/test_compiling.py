@@ -17,6 +17,8 @@ from ostinato.kernels.system import compile_cache, compiler, openmp
 from ostinato.kernels.system.compile_cache import Order
 from ostinato.kernels.system.target import host
 
+pytestmark = pytest.mark.slow
+
 FAR = 60
 """Seconds after which a test gives up; none of them waits for a time to pass."""
 

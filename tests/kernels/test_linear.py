@@ -13,6 +13,8 @@ from ostinato.kernels.emit.pointwise import PointwiseEmitter
 from ostinato.kernels.planning.cell_program import Program, program
 from ostinato.kernels.system.target import host
 
+pytestmark = pytest.mark.slow
+
 
 def plan(cell: Cell) -> None:
     made = Program(cell)

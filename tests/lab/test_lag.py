@@ -22,6 +22,8 @@ from ostinato.apps.lab.run import Experiment
 from ostinato.apps.lab.settings import Training
 from ostinato.errors import InputError, OstinatoError
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(ostinato.__file__).parent.parent
 FILES = {"runs.jsonl", "table.md", "results.json", "bridged.png", "foresight.png"}
 

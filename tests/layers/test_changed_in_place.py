@@ -183,6 +183,9 @@ class Counting:
     def forward(self, record):
         self.records.append(("forward", record.output.clone()))
 
+    def probe(self, record, upstream):
+        return None
+
     def backward(self, record, upstream, recorded):
         self.records.append(("backward", record.output.clone()))
 

@@ -137,6 +137,7 @@ def test_a_pinned_call_can_be_run_in_parts():
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "elman"])
+@pytest.mark.slow
 def test_gradients_are_those_of_the_drawn_function(name):
     """First and second derivatives in float64; a clamped gradient is no derivative of the output and stays out."""
     told = {k: v for k, v in REGULARISED[name].items() if k != "clip_gradient"}
@@ -187,6 +188,7 @@ def test_compiled_layers_draw_the_same(name):
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 def test_inductor_draws_anew_in_every_call_and_the_same_from_one_seed():
     layer, x = layer_of("lstm", dtype=torch.float32), torch.randn(5, 3, 4)
     compiled = torch.compile(layer, fullgraph=True)

@@ -14,6 +14,8 @@ from ostinato.errors import InputError
 from ostinato.execution import routing
 from processes import in_two_processes
 
+pytestmark = pytest.mark.slow
+
 OPERATOR = torch.ops.ostinato.sequence.default
 OPERATOR_BACKWARD = torch.ops.ostinato.sequence_backward.default
 

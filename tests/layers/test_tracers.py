@@ -10,6 +10,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from layers.small import CELLS, Net, agree, draw, flat, gradients, loss, run
 
+pytestmark = pytest.mark.slow
+
 OPERATOR = torch.ops.ostinato.sequence.default
 OPERATOR_BACKWARD = torch.ops.ostinato.sequence_backward.default
 

@@ -14,6 +14,8 @@ from ostinato.errors import InputError
 from ostinato.kernels.runtime.api import compiled_backward, compiled_forward
 from ostinato.kernels.system import compile_cache
 
+pytestmark = pytest.mark.slow
+
 MODEL = """
 import json, os, torch, ostinato
 from torch import nn, tanh

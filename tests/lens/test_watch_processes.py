@@ -13,6 +13,8 @@ import ostinato
 from ostinato import lens
 from processes import in_two_processes
 
+pytestmark = pytest.mark.slow
+
 RATE, BOUND = 0.5, 0.05
 
 

@@ -13,6 +13,8 @@ from ostinato.errors import InputError
 from ostinato.program.running.fill import line_of, shown_unit
 from program.commands import ostinato as command
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--hidden", 32, "--embedding", 16, "--batch", 16, "--quiet", "--no-lens")
 NOUNS = {"cat": "mat", "dog": "rug", "cow": "hay", "hen": "egg"}
 

@@ -96,6 +96,7 @@ def test_other_units_are_trained_and_kept(trained, unit):
     assert int(answer.split("\t")[1]) >= 4
 
 
+@pytest.mark.slow
 def test_a_repeated_run_has_the_same_weights(trained):
     place, document, _ = trained
     again = ostinato(place, "train", "--config", "model/config.json", "--out", "again", "--json", "--quiet").document

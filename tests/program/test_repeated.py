@@ -13,6 +13,8 @@ from ostinato.program.running.listening import Listening
 from program import made_files as made
 from program.commands import ostinato
 
+pytestmark = pytest.mark.slow
+
 COMMAND = ("train", "reviews.csv", "--text", "review", "--target", "label", "--no-lens", "--quiet")
 SMALL = (*made.SMALL, "--updates", 24, "--out", "model")
 CELL = """

@@ -14,6 +14,8 @@ from torch.autograd.profiler import profile
 
 import ostinato
 
+pytestmark = pytest.mark.slow
+
 STEPS = 50_000
 STATM = Path("/proc/self/statm")
 linux = pytest.mark.skipif(not STATM.exists(), reason="the resident memory is read from /proc")

@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from ostinato.apps.pictures import write
 
 DOCS = Path(__file__).parents[4] / "docs"
 
 
+@pytest.mark.slow
 def test_every_picture_of_the_pages_is_written_by_the_command(tmp_path):
     written = {path.name for path in write(tmp_path)}
     pages = (DOCS / "pictures.md").read_text("utf-8") + (DOCS / "activations.md").read_text("utf-8")
