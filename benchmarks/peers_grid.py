@@ -2,8 +2,8 @@
 
     python benchmarks/peers_grid.py [--only TEXT] [--seconds 0.1] [--write docs/performance.md]
 
-Blocks of calls alternate: ours, the peer's, after a pause in which the peer's waiting threads fall asleep. A ratio is
-the peer's median time of a call over ours. A peer whose results differ from torch.nn's is not timed. ONNX Runtime runs
+At each shape our layer is timed first, and then each peer: the threads of a peer wait for work by reading a counter,
+which takes a core from whoever is timed beside it. A ratio is the peer's median time of a call over ours. A peer whose results differ from torch.nn's is not timed. ONNX Runtime runs
 inference alone; a session of it holds packed weights that never change, a layer reads its weights at every call.
 """
 
@@ -55,21 +55,21 @@ def shapes(only: str) -> list[Shape]:
 def lines(shape: Shape, names: Sequence[str], seconds: float) -> Iterator[Line]:
     """Ours beside each peer."""
     ours, theirs = pair(shape)
-    mine, right = job(ours, shape), {name: value.clone() for name, value in job(theirs, shape)().items()}
+    right = {name: value.clone() for name, value in job(theirs, shape)().items()}
+    own = _milliseconds(job(ours, shape), seconds)
     for name in names:
         peer = MAKERS[name](shape, theirs, material(shape))
         check(shape, peer.read(peer.call()), right)
-        blocks: tuple[list[float], list[float]] = ([], [])
-        for _ in range(3):
-            for call, block in zip((mine, peer.call), blocks):
-                block.append(_block(call, seconds))
-        a, b = (1e3 * statistics.median(block) for block in blocks)
-        yield Line(shape.name, name, shape.kind, shape.training, a, b)
+        yield Line(shape.name, name, shape.kind, shape.training, own, _milliseconds(peer.call, seconds))
 
 
-def _block(call: Callable[[], object], seconds: float) -> float:
-    time.sleep(PAUSE)
-    return statistics.median(in_turns([call], seconds, 3)[0])
+def _milliseconds(call: Callable[[], object], seconds: float) -> float:
+    """The median of three blocks, each after a pause."""
+    blocks = []
+    for _ in range(3):
+        time.sleep(PAUSE)
+        blocks.append(statistics.median(in_turns([call], seconds, 3)[0]))
+    return 1e3 * statistics.median(blocks)
 
 
 def tables(found: Sequence[Line]) -> list[str]:
