@@ -3,8 +3,9 @@
     python benchmarks/peers_grid.py [--only TEXT] [--seconds 0.1] [--write docs/performance.md]
 
 At each shape our layer is timed first, and then each peer: the threads of a peer wait for work by reading a counter,
-which takes a core from whoever is timed beside it. A ratio is the peer's median time of a call over ours. A peer whose results differ from torch.nn's is not timed. ONNX Runtime runs
-inference alone; a session of it holds packed weights that never change, a layer reads its weights at every call.
+which takes a core from whoever is timed beside it. A ratio is the peer's median time of a call over ours. A peer whose
+results differ from torch.nn's is not timed. ONNX Runtime runs inference alone; a session of it holds packed weights
+that never change, a layer reads its weights at every call.
 """
 
 from __future__ import annotations
