@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import sys
 import tempfile
@@ -44,6 +45,17 @@ def built(folder: Path) -> tuple[Path, Path]:
     if found:
         fail(f"{wheel.name}:", *found)
     return wheel, archive
+
+
+def write_reviews(path: Path) -> None:
+    """Made texts of five words; one of the words decides the label."""
+    draw = random.Random(0)
+    rows = ["review,label"]
+    for number in range(120):
+        words = [draw.choice(("long", "short", "loud", "plain", "new")) for _ in range(4)]
+        words.insert(draw.randrange(5), ("slow", "bright")[number % 2])
+        rows.append(f"{' '.join(words)},{('bad', 'good')[number % 2]}")
+    path.write_text("\n".join([*rows, ""]), encoding="utf-8")
 
 
 def tried_alone(python: Path, place: Path) -> None:
@@ -87,6 +99,7 @@ def main() -> None:
             install(python, [wheel], *pinned)
         place = folder / "place"
         shutil.copytree(SMOKE, place)
+        write_reviews(place / "reviews.csv")
         with stage("wheel: the library and the commands without extras"):
             tried_alone(python, place)
         with stage("wheel: ostinato demo --seconds 20"):
