@@ -25,9 +25,6 @@ from .row_partition import RowPartition, line_numbers
 from .team_policy import TEAM
 from .tensor_checks import TensorGuards, in_memory
 
-# The share by which the least ticks of a work item grow with every launch, so that a slower clock is noticed.
-_FORGET = 256
-
 # An upper bound in bytes: a plan without its tables.
 _PLAN_BYTES = 4 << 10
 
@@ -42,8 +39,6 @@ class LaunchPlan:
         self.itemsize, self.width = template.itemsize, template.width
         self.output_width, self.saved_width = template.output_width, template.saved_width
         self.guards = TensorGuards(template.where, template.dtype)
-        self._least_busy: dict[tuple[str, int], int] = {}
-        """(entry point, steps of the launch) → the least ticks of a work item, for a plan whose steps are alike."""
         self.calls: dict[Hashable, int] = {}
         """Kind of call → how many there were that no guard of this plan knew."""
         T, B, lines, costs, forwards = (
@@ -164,22 +159,4 @@ class LaunchPlan:
         entries[c.launch_times] = team_policy.FRESH_TIMES
         begin = time.perf_counter()
         openmp.parallel(code, block, self.threads)
-        seconds, times = time.perf_counter() - begin, entries[c.launch_times]
-        busy = times[2]
-        if times[3] == team_policy.NEVER:  # else its threads left it at different steps
-            busy = self._undisturbed(entry_point, entries, busy)
-        TEAM.ran_as_team(seconds, self.threads, times, busy)
-
-    def _undisturbed(self, entry_point: str, entries: array, least_busy: int) -> int:
-        """Ticks of a work item without other processes, at most `least_busy`: on a machine with as many of them as
-        cores every thread of a launch is disturbed, but hardly in every launch of this plan.
-
-        Rows that end early make the steps of a launch unequal, so nothing is remembered of them.
-        """
-        if not self.partition.dense:
-            return least_busy
-        c = self.compiled
-        key = (entry_point, entries[c.end] - entries[c.begin])
-        known = self._least_busy.get(key, least_busy)
-        self._least_busy[key] = min(least_busy, known + known // _FORGET)
-        return min(least_busy, known + known // 4)
+        TEAM.ran_as_team(time.perf_counter() - begin, self.threads, entries[c.launch_times])

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from ..codegen.arguments import MAX_TEAM, WAIT_SLOTS
 from ..system import openmp
 
-NEVER = 2**63 - 1
-FRESH_TIMES = array("q", [NEVER, 0, NEVER, NEVER, *[0] * WAIT_SLOTS])
+_NEVER = 2**63 - 1
+FRESH_TIMES = array("q", [_NEVER, 0, _NEVER, _NEVER, *[0] * WAIT_SLOTS])
 """The times of an argument block before a launch, `first_start` to `waits`: minima are the largest number, others 0."""
 
 
@@ -60,19 +60,14 @@ class TeamPolicy:
         """Counts a launch on one thread."""
         self.alone_for -= seconds
 
-    def ran_as_team(self, seconds: float, threads: int, times: array, busy: int) -> None:
-        """Counts a launch of a team.
-
-        seconds  of the launch
-        times    those of its argument block, as `FRESH_TIMES` has them
-        busy     ticks of one work item without other processes
-        """
-        first_start, last_end, _, dissolved_at, *waits = times
+    def ran_as_team(self, seconds: float, threads: int, times: array) -> None:
+        """Counts a launch of a team of `threads`; times: those of its argument block, as `FRESH_TIMES` has them."""
+        first_start, last_end, least_busy, dissolved_at, *waits = times
         span = last_end - first_start
         if span <= 0:
             return
-        if dissolved_at == NEVER:
-            alone = busy * threads
+        if dissolved_at == _NEVER:
+            alone = least_busy * threads
         else:  # what the thread that went on alone computed, in a part of the time with the others
             alone = span - waits[min(dissolved_at % MAX_TEAM, WAIT_SLOTS - 1)]
         gain = alone / span - 1.0
