@@ -1,11 +1,12 @@
 """JAX and ONNX Runtime beside our layers at every shape of the grid with T·B ≥ 20: about twenty minutes.
 
-    python benchmarks/peers_grid.py [--only TEXT] [--seconds 0.1] [--write docs/performance.md]
+    python benchmarks/peers_grid.py [--only TEXT] [--seconds 0.1] [--peers jax] [--write docs/performance.md]
 
 At each shape our layer is timed first, and then each peer: the threads of a peer wait for work by reading a counter,
 which takes a core from whoever is timed beside it. A ratio is the peer's median time of a call over ours. A peer whose
 results differ from torch.nn's is not timed. ONNX Runtime runs inference alone; a session of it holds packed weights
-that never change, a layer reads its weights at every call.
+that never change, while a layer packs its weights at every call. So inference is timed in both ways: as any call, and
+inside `ostinato.prepacked`, which holds packed weights as a session does.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from peers import MAKERS, PEERS, installed
 from report import fill, markdown_table, mean, measured
 from shapes import GRID, KINDS, Shape
 
+import ostinato
 from ostinato.kernels.system.target import host
 
 PAUSE = 0.02
+MODES = ("inference", "prepacked inference", "training")
 RECORD = Path(__file__).parent / "results" / f"peers-{host().name}.jsonl"
 
 
@@ -40,11 +43,18 @@ class Line:
     training: bool
     ours: float
     theirs: float
+    prepacked: float | None = None
+    """Ours inside `ostinato.prepacked`; None in training."""
 
     @property
     def ratio(self) -> float:
         """How many times faster than the peer."""
         return self.theirs / self.ours
+
+    @property
+    def prepacked_ratio(self) -> float:
+        """The same inside `ostinato.prepacked`; in training `ratio`."""
+        return self.ratio if self.prepacked is None else self.theirs / self.prepacked
 
 
 def shapes(only: str) -> list[Shape]:
@@ -57,11 +67,16 @@ def lines(shape: Shape, names: Sequence[str], seconds: float) -> Iterator[Line]:
     """Ours beside each peer."""
     ours, theirs = pair(shape)
     right = {name: value.clone() for name, value in job(theirs, shape)().items()}
-    own = _milliseconds(job(ours, shape), seconds)
+    own, held = _milliseconds(job(ours, shape), seconds), None
+    if not shape.training:
+        with ostinato.prepacked(ours):
+            check(shape, job(ours, shape)(), right)
+            held = _milliseconds(job(ours, shape), seconds)
     for name in names:
         peer = MAKERS[name](shape, theirs, material(shape))
         check(shape, peer.read(peer.call()), right)
-        yield Line(shape.name, name, shape.kind, shape.training, own, _milliseconds(peer.call, seconds))
+        theirs_ms = _milliseconds(peer.call, seconds)
+        yield Line(shape.name, name, shape.kind, shape.training, own, theirs_ms, held)
 
 
 def _milliseconds(call: Callable[[], object], seconds: float) -> float:
@@ -75,24 +90,34 @@ def _milliseconds(call: Callable[[], object], seconds: float) -> float:
 
 def tables(found: Sequence[Line]) -> list[str]:
     """Means by cell and mode, then every shape at which a peer is faster."""
-    ways = [(name, training) for name in PEERS for training in (False, True)]
-    ways = [way for way in ways if any((x.peer, x.training) == way for x in found)]
-    heads = ["times", *(f"{PEERS[name]}, {'training' if training else 'inference'}" for name, training in ways)]
+    ways = [(name, mode) for name in PEERS for mode in MODES]
+    ways = [way for way in ways if any(way in of_line(x) for x in found)]
+    heads = ["times", *(f"{PEERS[name]}, {mode}" for name, mode in ways)]
     rows: list[list[str]] = []
     for kind in KINDS:
         row: list[str] = [kind]
         for way in ways:
-            ratios = [x.ratio for x in found if x.kind == kind and (x.peer, x.training) == way]
+            ratios = [of_line(x)[way] for x in found if x.kind == kind and way in of_line(x)]
             count = sum(ratio < 1 for ratio in ratios)
             row.append(f"{mean(ratios):.2f}, {count} of {len(ratios)} below 1" if ratios else "")
         rows.append(row)
-    slower = sorted((x for x in found if x.ratio < 1), key=lambda x: x.ratio)
-    below = [[x.shape, PEERS[x.peer], f"{x.ratio:.2f}", f"{x.ours:.3f}", f"{x.theirs:.3f}"] for x in slower]
-    return [
-        *markdown_table(heads, rows),
-        "",
-        *markdown_table(["where a peer is faster", "peer", "ratio", "ostinato ms", "peer ms"], below),
+    slower = sorted((x for x in found if min(x.ratio, x.prepacked_ratio) < 1), key=lambda x: x.prepacked_ratio)
+    heads_below = ["where a peer is faster", "peer", "ratio", "prepacked", "ostinato ms", "prepacked ms", "peer ms"]
+    below = [
+        [
+            *(x.shape, PEERS[x.peer], f"{x.ratio:.2f}", "" if x.prepacked is None else f"{x.prepacked_ratio:.2f}"),
+            *(f"{x.ours:.3f}", "" if x.prepacked is None else f"{x.prepacked:.3f}", f"{x.theirs:.3f}"),
+        ]
+        for x in slower
     ]
+    return [*markdown_table(heads, rows), "", *markdown_table(heads_below, below)]
+
+
+def of_line(line: Line) -> dict[tuple[str, str], float]:
+    """(peer, one of MODES) → ratio."""
+    if line.prepacked is None:
+        return {(line.peer, "training"): line.ratio}
+    return {(line.peer, "inference"): line.ratio, (line.peer, "prepacked inference"): line.prepacked_ratio}
 
 
 def main() -> int:
@@ -100,14 +125,16 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", default="", help="shapes whose name contains this")
     options.add_argument("--seconds", type=float, default=0.1, help="of each of the six blocks of a shape and peer")
+    options.add_argument("--peers", default="jax,onnxruntime", help="which of them")
     options.add_argument("--write", type=Path, help="a page with the markers of `peers`")
     chosen = options.parse_args()
     found: list[Line] = []
     for shape in shapes(chosen.only):
-        names = [n for n in installed() if n == "jax" or (n == "onnxruntime" and not shape.training)]
+        names = [n for n in installed() if n in chosen.peers.split(",") and (n == "jax" or not shape.training)]
         for line in lines(shape, names, chosen.seconds):
             found.append(line)
-            print(f"{line.shape}: {line.ratio:.2f} times {PEERS[line.peer]}, {line.ours:.3f} ms", flush=True)
+            held = "" if line.prepacked is None else f", prepacked {line.prepacked_ratio:.2f}"
+            print(f"{line.shape}: {line.ratio:.2f} times {PEERS[line.peer]}{held}, {line.ours:.3f} ms", flush=True)
     if chosen.write:
         RECORD.write_text("".join(json.dumps(asdict(line)) + "\n" for line in found), encoding="utf-8")
         versions = ", ".join(f"{PEERS[n]} {v}" for n, v in installed().items() if any(x.peer == n for x in found))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from . import cells
 from ._version import __version__
 from .cells import Cell, cell, clip_gradient, mean, norm
-from .layers import GRU, LSTM, RNN, Recurrent, convert, gate_order, permute_optimizer_state, warmup
+from .layers import GRU, LSTM, RNN, Recurrent, convert, gate_order, permute_optimizer_state, prepacked, warmup
 from .loss import sequence_loss
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ __all__ = [
     "mean",
     "norm",
     "permute_optimizer_state",
+    "prepacked",
     "sequence_loss",
     "stream",
     "train",

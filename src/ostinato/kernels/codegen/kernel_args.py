@@ -56,7 +56,10 @@ class KernelArgs(BarrierArgs):
     spill = Workspace("[B, spilled values, padded_units]: values that a later stage of the step reads.")
     means = Workspace("[B, means]: the means over units of one step.")
     unpacked_weights = Integer("1 if weights are read unpacked, from the caller's memory; plan.")
-    pack_per_use = Integer("Which panels are packed where they are used: 0 none, 1 of hoisted products, 2 all; plan.")
+    pack_per_use = Integer(
+        "Which panels are packed where they are used: 0 none, 1 of hoisted products, 2 all; -1 where `panel` is packed "
+        "already; plan, and call for prepacked weights."
+    )
 
     # Weights.
     panel = Workspaces("[blocks, K, columns]: the packed weights of product number k.")

@@ -8,6 +8,7 @@ in every kernel and for every number of lanes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,24 @@ _FORMATS: dict[str, tuple[Any, int, Any]] = {
     "float32": (ir.FloatType(), 32, np.float32),
     "float64": (ir.DoubleType(), 64, np.float64),
 }
+
+
+@lru_cache(maxsize=1 << 12)
+def _every_lane(kind: ir.Type, lanes: int, value: int | str) -> Value:
+    """A vector constant. value: an integer, or a floating point number in hexadecimal, which tells -0.0 from 0.0.
+
+    Cached, and with it its text: a kernel names some constants hundreds of times.
+    """
+    number = value if isinstance(value, int) else float.fromhex(value)
+    return ir.Constant(ir.VectorType(kind, lanes), [ir.Constant(kind, number)] * lanes)
+
+
+@lru_cache(maxsize=64)
+def _undefined(kind: ir.Type, lanes: int) -> Value:
+    return ir.Constant(ir.VectorType(kind, lanes), ir.Undefined)
+
+
+_FIRST = ir.Constant(ir.IntType(32), 0)
 
 
 class Lanes:
@@ -62,14 +81,13 @@ class Lanes:
     def const(self, x: float) -> Value:
         """Every lane is x, rounded to nearest; infinities, NaN, signed zeros and denormal numbers survive."""
         with np.errstate(over="ignore"):
-            rounded = float(self._round(x))
-        return ir.Constant(self.V, [ir.Constant(self.F, rounded)] * self.lanes)
+            return _every_lane(self.F, self.lanes, float(self._round(x)).hex())
 
     def int_const(self, n: int) -> Value:
         """Every lane is the integer n, taken modulo 2^width: 0x80000000 is the sign bit of float32."""
         width = self.itemsize * 8
         signed = (n + (1 << width - 1)) % (1 << width) - (1 << width - 1)
-        return ir.Constant(self.I, [ir.Constant(self.I.element, signed)] * self.lanes)
+        return _every_lane(self.I.element, self.lanes, signed)
 
     @property
     def zero(self) -> Value:
@@ -80,12 +98,9 @@ class Lanes:
         return self._repeat(value)
 
     def _repeat(self, value: Value) -> Value:
-        index = ir.IntType(32)
-        nothing = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
-        first = self.builder.insert_element(nothing, value, ir.Constant(index, 0))
-        return self.builder.shuffle_vector(
-            first, nothing, ir.Constant(ir.VectorType(index, self.lanes), [0] * self.lanes)
-        )
+        nothing = _undefined(value.type, self.lanes)
+        first = self.builder.insert_element(nothing, value, _FIRST)
+        return self.builder.shuffle_vector(first, nothing, _every_lane(_FIRST.type, self.lanes, 0))
 
     # arithmetic, each correctly rounded
 

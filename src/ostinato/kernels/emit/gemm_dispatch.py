@@ -101,8 +101,8 @@ class GemmDispatch:
 
 
 def packed_ahead(args: KernelArgs, hoisted: bool) -> Bool:
-    """Whether the panels of a product are packed ahead of their use."""
-    return args.pack_per_use <= (0 if hoisted else 1)
+    """Whether this call packs the panels of a product ahead of their use."""
+    return (args.pack_per_use >= 0) & (args.pack_per_use <= (0 if hoisted else 1))
 
 
 def operand_depth(args: KernelArgs, q: Product, operand: Operand) -> Int:

@@ -1,4 +1,7 @@
-"""Packing of weights into panels, in every call, so that an in-place update of a weight is never missed."""
+"""Packing of weights into panels, in every call, so that an in-place update of a weight is never missed.
+
+Panels of `prepacked` weights are packed once and read by many calls.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,11 @@ def emit_packing(
             start = args.bias[number].at(block * (p.columns * n))
             _pack_bias(code, args, cell, gemm, p, first, here, start)
             if p.transposed:
-                with code.if_((args.unpacked_weights <= 0) & packed_ahead(args, any(p is q for q in step.hoisted))):
+                ahead = packed_ahead(args, any(p is q for q in step.hoisted))
+                with code.if_((args.unpacked_weights <= 0) & ahead):
                     GemmDispatch(args, gemm, cell).pack_panel(p, block, panel)
             else:
-                with code.if_((args.unpacked_weights <= 0) | (here < padded)):
+                with code.if_((args.pack_per_use >= 0) & ((args.unpacked_weights <= 0) | (here < padded))):
                     for q in p.operands:
                         for letter, name in q.weights:
                             k = args.size(q.depth)

@@ -26,6 +26,7 @@ from .launch import Probe, Record
 from .launch_plan import LaunchPlan
 from .named_tensors import checked, checked_backward
 from .plan_template import PlanTemplate
+from .prepacked import PREPACKED, packed_weights
 from .recipes import backward_recipe, forward_recipe
 from .row_layout import check_rows, copy_empty_rows
 from .row_partition import RowPartition
@@ -67,11 +68,14 @@ class RaggedKey(NamedTuple):
     reverse: bool
     strided_rows: bool
     """Whether the steps of a row are where the caller has them, as a `RaggedLayout` says, and not packed."""
+    prepacked: bool = False
+    """Whether the weights are packed once for many calls."""
 
 
 def _clear_plans() -> None:
     """Launch plans keep their kernels alive: when the cache of kernels is cleared, plans are cleared with it."""
     _dense_plan.cache_clear()
+    _prepacked_plan.cache_clear()
     _ragged_plan.cache_clear()
     _template.cache_clear()
 
@@ -103,15 +107,22 @@ def _dense_plan(
     return LaunchPlan(_template(compiled, C, H, P, reverse), RowPartition(T, B, None), workers)
 
 
+@bounded_cache(2 << 20, size_of=lambda made, *_: made.nbytes)
+def _prepacked_plan(
+    compiled: CompiledKernel, T: int, B: int, C: int, H: int, P: int, workers: int, reverse: bool
+) -> LaunchPlan:
+    return LaunchPlan(_template(compiled, C, H, P, reverse), RowPartition(T, B, None), workers, prepacked=True)
+
+
 @bounded_cache(8 << 20, size_of=lambda plan, compiled, key: plan.nbytes + len(key.batch_sizes))
 def _ragged_plan(compiled: CompiledKernel, key: RaggedKey) -> LaunchPlan:
     sizes = np.frombuffer(key.batch_sizes, np.int64)
     partition = RowPartition(len(sizes), key.B, sizes)
     template = _template(compiled, key.C, key.H, key.P, key.reverse, key.strided_rows)
-    return LaunchPlan(template, partition, key.workers)
+    return LaunchPlan(template, partition, key.workers, key.prepacked)
 
 
-def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
+def _plan(compiled: CompiledKernel, call: SequenceCall, prepacked: bool = False) -> LaunchPlan:
     """The launch plan of these sizes. That the tensors have them is checked by the plan's `guards`."""
     x, states, weights = call.x, call.states, call.weights
     try:
@@ -126,13 +137,15 @@ def _plan(compiled: CompiledKernel, call: SequenceCall) -> LaunchPlan:
         raise ShapeError(phrase(where, "the tensors", expected, shapes, "Give each its dimensions.")) from None
     workers = TEAM.workers()
     if call.batch_sizes is None:
-        dense_plan = _dense_plan if x.shape[0] + B <= _MAX_CACHED_ROWS else _dense_plan.__wrapped__
+        cached = _prepacked_plan if prepacked else _dense_plan
+        dense_plan = cached if x.shape[0] + B <= _MAX_CACHED_ROWS else cached.__wrapped__
         return dense_plan(compiled, x.shape[0], B, C, H, P, workers, call.reverse)
     sizes = call.batch_sizes.numpy()
     if not sizes[-1]:
         sizes = sizes[: np.flatnonzero(sizes)[-1] + 1]
     ragged_plan = _ragged_plan if len(sizes) + B <= _MAX_CACHED_ROWS else _ragged_plan.__wrapped__
-    plan = ragged_plan(compiled, RaggedKey(sizes.tobytes(), B, C, H, P, workers, call.reverse, call.rows is not None))
+    strided = call.rows is not None
+    plan = ragged_plan(compiled, RaggedKey(sizes.tobytes(), B, C, H, P, workers, call.reverse, strided, prepacked))
     if call.rows is not None:
         check_rows(call.rows, x, states, plan.partition.B)
     return plan
@@ -179,10 +192,11 @@ def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
         call = _checked_integers(call)
     if (call.batch_sizes is not None or not call.x.numel()) and _without_steps(call):
         return _empty_result(c, call, save, histories)
-    plan = _plan(c, call)
+    packed = packed_weights(call.weights) if PREPACKED and not save else None
+    plan = _plan(c, call, packed is not None)
     if not plan.guards.pass_guards(None, (call.x, *call.states, *call.weights)):
         call = checked(plan, call)
-    result = launch.forward(plan, call, save, histories)
+    result = launch.forward(plan, call, save, histories, packed)
     if call.batch_sizes is not None:
         _copy_empty_rows(call, plan.partition, call.states, result.final_states)
         if call.rows is None:

@@ -43,6 +43,7 @@ class CompiledKernel:
         self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
         self.launch_times = slice(at[k.first_start], at[k.waits] + WAIT_SLOTS)
         self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
+        self.pack_per_use = at[k.pack_per_use]
         weights = parameter_keys(cell)
         arguments = [k.row["x"], *(f[n] for f in (k.start_state, k.final_state) for n in states)]
         arguments += [*(k.weight[n] for n in weights), *(k.first_state[n] for n in states if k.first_state[n] in at)]

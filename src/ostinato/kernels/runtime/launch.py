@@ -17,6 +17,7 @@ from torch import Tensor
 from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from .launch_plan import LaunchPlan
+from .prepacked import PackedWeights
 from .row_layout import set_rows
 from .tensor_checks import addresses
 
@@ -45,8 +46,13 @@ class Probe:
     """Written: the gradients of the initial states."""
 
 
-def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
-    """`api.forward` of one call. Lines of x that belong to no row are not written."""
+def forward(
+    plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool, packed: PackedWeights | None = None
+) -> ForwardResult:
+    """`api.forward` of one call. Lines of x that belong to no row are not written.
+
+    packed  the weights as other calls have packed them, of a plan for prepacked weights
+    """
     c, x, states, dtype = plan.compiled, call.x, call.states, call.x.dtype
     output = memory_pool.empty(plan.output_shape or (*x.shape[:-1], plan.output_width), dtype)
     finals = [*map(torch.empty_like, states)]
@@ -76,11 +82,18 @@ def forward(plan: LaunchPlan, call: SequenceCall, save: bool, histories: bool) -
             every_state = list(lines.values())
     with memory_pool.Scratch(plan.workspace_bytes) as address:
         entries[c.workspace] = address
+        panels = None if packed is None else packed.panels(plan.template)
+        if panels is not None:
+            for index, offset in plan.template.panels_of_all[0]:
+                entries[index] = panels.memory.data_ptr() + offset - address
+            entries[c.pack_per_use] = -int(panels.filled)
         if plan.threads == 1:
             plan.launch(entries, "fused")
         else:
             plan.launch(entries, "pack")
             plan.launch(entries, "forward")
+        if panels is not None:
+            panels.filled = True
     return ForwardResult(output, finals, every_state, saved)
 
 

@@ -32,8 +32,8 @@ _PLAN_BYTES = 4 << 10
 class LaunchPlan:
     """The argument block of all calls of one size, without the addresses of tensors, and the workspace layout."""
 
-    def __init__(self, template: PlanTemplate, partition: RowPartition, workers: int):
-        """workers: threads that the call may use."""
+    def __init__(self, template: PlanTemplate, partition: RowPartition, workers: int, prepacked: bool = False):
+        """workers: threads that the call may use; prepacked: whether the weights are packed once for many calls."""
         self.template, self.partition = template, partition
         self.compiled, self.kernel = template.compiled, template.kernel
         self.itemsize, self.width = template.itemsize, template.width
@@ -48,7 +48,7 @@ class LaunchPlan:
             cost_model.COSTS,
             template.forwards,
         )
-        pack_per_use = forwards and T <= costs.pack_per_use_steps and lines > costs.unpacked_rows * T
+        pack_per_use = forwards and not prepacked and T <= costs.pack_per_use_steps and lines > costs.unpacked_rows * T
         load = cost_model.Load(
             B, lines, lines // max(1, T), template.macs_per_row, template.product_blocks if pack_per_use else ()
         )
@@ -56,14 +56,14 @@ class LaunchPlan:
         self.threads = division.threads
         single_chunk = forwards and T * B <= costs.single_chunk_rows
         level = 2 if pack_per_use else int(single_chunk and lines > costs.unpacked_rows)
-        level *= division.shared or division.threads == 1
+        level = -1 if prepacked else level * (division.shared or division.threads == 1)
         self.work_items = 1 if division.shared else division.threads
         self.row_splits = partition.row_splits(self.work_items)
         self._identity = line_numbers(1, B)
         fixed, self.workspace_size = template.fixed_part(level, self.threads)  # in numbers
         self.entries = entries = fixed[:]
         identity = self._identity.buffer_info()[0]
-        unpacked = lines <= (costs.unpacked_rows if forwards else costs.unpacked_rows_backward)
+        unpacked = not prepacked and lines <= (costs.unpacked_rows if forwards else costs.unpacked_rows_backward)
         values = (
             *(T, T, B, partition.step_offsets.buffer_info()[0], 0 if template.in_order else T - 1),
             *(identity, identity, identity, unpacked, level),

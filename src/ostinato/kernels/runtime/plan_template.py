@@ -6,6 +6,7 @@ Letters: T steps, B rows of the first step, C input features, H hidden units, P 
 from __future__ import annotations
 
 from array import array
+from functools import cached_property
 
 import torch
 
@@ -107,9 +108,10 @@ class PlanTemplate:
     def fixed_part(self, pack_per_use: int, threads: int) -> tuple[array, int]:
         """(the entries of an argument block, numbers of the workspace), with all that does not depend on T and B.
 
-        pack_per_use: that of the argument block; where a panel is packed per use, each of the threads has one.
+        pack_per_use: that of the argument block; where a panel is packed per use, each of the threads has one, and of
+        prepacked weights the workspace has none.
         """
-        key = (pack_per_use, threads) if pack_per_use else (0, 0)
+        key = (pack_per_use, threads) if pack_per_use > 0 else (pack_per_use, 0)
         found = self._fixed.get(key)
         if found is None:
             found = self._fixed[key] = self._fixed_part(*key)
@@ -125,10 +127,9 @@ class PlanTemplate:
         self._set_strides(block)
         fields: list[tuple[Field[Ptr], int]] = []
         for (number, p), blocks in zip(kernel.numbered_products, self.product_blocks):
-            depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.operands)
             per_use = p.transposed and pack_per_use > (0 if number in self.hoisted else 1)
-            panels = threads if per_use else blocks
-            fields.append((k.panel[number], panels * depth * p.columns * self.lanes))
+            if pack_per_use >= 0:
+                fields.append((k.panel[number], (threads if per_use else blocks) * self._panel_size(p)))
             fields.append((k.bias[number], blocks * p.columns * self.lanes))
         fields += [(k.vector[name], units) for name in kernel.vectors]
         if not self.forwards:
@@ -138,6 +139,20 @@ class PlanTemplate:
             block.entries[_workspace_index(self.compiled, field)] = size * self.itemsize
             size += -(-count // ALIGNMENT) * ALIGNMENT
         return block.entries, size
+
+    @cached_property
+    def panels_of_all(self) -> tuple[list[tuple[int, int]], int]:
+        """((index, offset in bytes) of the panels of each product, numbers of all together), of prepacked weights."""
+        fields, size = [], 0
+        for (number, p), blocks in zip(self.kernel.numbered_products, self.product_blocks):
+            fields.append((_workspace_index(self.compiled, KernelArgs.panel[number]), size * self.itemsize))
+            size += -(-blocks * self._panel_size(p) // ALIGNMENT) * ALIGNMENT
+        return fields, size
+
+    def _panel_size(self, p: Product) -> int:
+        """Numbers of the panel of one block of units."""
+        depth = sum(self.width[q.depth] * (1 if p.transposed else len(q.weights)) for q in p.operands)
+        return depth * p.columns * self.lanes
 
     def _set_strides(self, block: Block) -> None:
         """Sets the stride between lines of each tensor."""
