@@ -5,7 +5,7 @@ Letters: T steps, B rows of the batch, C input features, H hidden units, P proje
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,11 +85,17 @@ class RecordedGradients:
 
     gradients: Gradients
     adjoints: list[Tensor]
-    """The whole gradient of each state after every step, like the output."""
+    """The whole gradient of each state after every step, like the output; [] where a caller took them by block."""
     products: dict[tuple[str, str], Tensor]
-    """(letter, name) → the gradient of that product of a weight at every step."""
+    """(letter, name) → the gradient of that product of a weight at every step; {} where a caller took them by block."""
     probe: RecordedGradients | None = None
     """Those of a second set of upstream gradients, without gradients of x, weights and products."""
+
+
+OnBlock = Callable[[int, int, int, Sequence[int]], None]
+"""Called during a backward pass, after each block of steps: (the first of its steps of x, the step after the last one,
+the address of the gradients of products at the first line of the block, the addresses of those of each state, and then
+of each state of a probe). All blocks have the same memory, and pass the same list."""
 
 
 class Backend(Protocol):

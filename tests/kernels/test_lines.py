@@ -1,5 +1,7 @@
 """Norms of lines, of the additive path, and of outer products of every step, against plain torch in float64."""
 
+from array import array
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ SIZES = {"dense": [5] * 7, "ragged": [6, 6, 5, 2, 1]}
 
 
 def first_lines(sizes):
-    return [0, *torch.tensor(sizes).cumsum(0).tolist()]
+    return array("q", [0, *torch.tensor(sizes).cumsum(0).tolist()])
 
 
 def small(*shape, dtype):
@@ -26,7 +28,28 @@ def close(found, expected):
 @pytest.mark.parametrize("dtype", KINDS)
 def test_norms_of_lines_that_lie_apart(dtype):
     v = small(50, 30, dtype=dtype)[:, 3:24]
-    close(kernels.row_norms([v]), v.double().norm(dim=1))
+    norms, _ = kernels.row_norms([v])
+    close(norms, v.double().norm(dim=1))
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_norms_of_equal_parts_and_of_differences(dtype):
+    v, w, bias = torch.randn(12, 7, dtype=dtype), torch.randn(12, 7, dtype=dtype), torch.randn(12, dtype=dtype)
+    norms = kernels.part_norms([v, bias], [4, 3], [w, bias])
+    close(norms[:4], (v.double() - w.double()).view(4, 21).norm(dim=1))
+    assert norms[4:].tolist() == [0, 0, 0]
+    close(kernels.part_norms([v], [2]), v.double().view(2, 42).norm(dim=1))
+
+
+@pytest.mark.parametrize("width", [1, 16, 37])
+@pytest.mark.parametrize("dtype", KINDS)
+def test_lines_are_copied_bit_for_bit_beside_the_norms(dtype, width):
+    v = torch.randn(50, 40, dtype=dtype)[:, 2 : 2 + width]
+    v[7] = torch.nan
+    index = torch.tensor([49, 0, 7, 7, 12])
+    norms, (few, none) = kernels.row_norms([v], samples=[kernels.Lines(v, index), kernels.Lines(v, index[:0])])
+    assert torch.equal(few.nan_to_num(9.0), v[index].nan_to_num(9.0)) and few.isnan().sum() == 2 * width
+    assert none.shape == (0, width) and norms.shape == (50,)
 
 
 @pytest.mark.parametrize("dtype", KINDS)
@@ -56,7 +79,8 @@ def test_norms_of_outer_products(kind, reverse, dtype):
     sizes = SIZES[kind]
     first = first_lines(sizes)
     lines = small(first[-1], 40, dtype=dtype)
-    d = [lines[:, :13], lines[:, 13:30], lines[:, 30:37]]
+    columns = (0, 13), (13, 17), (30, 7)
+    d = [lines[:, at : at + width] for at, width in columns]
     x, h = torch.randn(first[-1], 9, dtype=dtype), torch.randn(first[-1], 17, dtype=dtype)
     start = torch.randn(sizes[0], 17, dtype=dtype)
     pattern = kernels.Pattern(3, (False, True), ((0, (0, 1)), (1, (2,))))
@@ -69,5 +93,13 @@ def test_norms_of_outer_products(kind, reverse, dtype):
             before[:m] = h[first[u] : first[u] + m]
         for total, z, parts in ((expected[0], x[here], d[:2]), (expected[1], before, d[2:])):
             total.append(torch.cat([(p[here].double().t() @ z.double()).flatten() for p in parts]).norm())
-    found = kernels.outer_norms(pattern, d, [kernels.OuterOperand(x), kernels.OuterOperand(h, start)], first, reverse)
-    close(found, torch.stack([torch.stack(e) for e in expected]))
+    operands = [kernels.OuterOperand(x), kernels.OuterOperand(h, start)]
+    found = kernels.OuterNorms(pattern, columns, 40, operands, first, reverse)
+    expected = torch.stack([torch.stack(e) for e in expected])
+    found.run(2, len(sizes), lines[first[2] :].data_ptr())
+    assert not found.norms[:, :2].any()
+    close(found.norms[:, 2:], expected[:, 2:])
+    moved = lines.clone()  # the lines of the first two steps alone are read
+    moved[first[2] :] = torch.nan
+    found.run(0, 2, moved.data_ptr())
+    close(found.norms, expected)

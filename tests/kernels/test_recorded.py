@@ -87,7 +87,8 @@ def test_what_forward_keeps_is_found_by_its_node(name):
     cell = Cell.from_text(catalogue()[name].text)
     call = calls.draw(cell, T=4, B=2, P=5)
     output, _, _, kept = call.forward(histories=True)
-    values = kernels.saved_values(cell, call.states, call.weights, kept)
+    columns = kernels.saved_columns(cell, call.states, call.weights)
+    values = {i: kept[0].narrow(-1, *place) for i, place in columns.items()}
     again = cell.retrace().graph.nodes
     assert [(v.op, v.attr, [a.id for a in v.args]) for v in again] == [
         (v.op, v.attr, [a.id for a in v.args]) for v in cell.trace.graph.nodes[: len(again)]

@@ -2,6 +2,7 @@
 
 import re
 import weakref
+from array import array
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from ostinato.kernels.runtime.tensor_checks import (
     TensorGuards,
     addresses,
     in_memory,
+    lines_in_memory,
     readable_tensor,
     rows_in_memory,
 )
@@ -142,18 +144,37 @@ def test_rows_for_the_lens_lie_in_one_piece_each():
         assert not rows_in_memory(other, KIND)
 
 
+def test_a_guard_of_lines_passes_nothing_that_the_single_checks_refuse():
+    t = torch.randn(SHAPE)
+    for whole in (False, True):
+        for _ in range(4):  # the guard is made at the second request
+            assert lines_in_memory([t, torch.randn(SHAPE), t], KIND, whole)
+        for other in (t.new_empty(3, 4).t(), torch._neg_view(t), t.double(), torch._efficientzerotensor(SHAPE)):
+            assert not lines_in_memory([t, other, t], KIND, whole)
+        assert not lines_in_memory([freed(torch.zeros(SHAPE)), t], KIND, whole)
+        assert not lines_in_memory([t, freed(torch.zeros(SHAPE)), t], KIND, whole)
+    apart = torch.randn(4, 6)[:, :3]
+    assert lines_in_memory([apart], KIND) and not lines_in_memory([apart], KIND, whole=True)
+    assert lines_in_memory([torch.tensor(1.0)], KIND, whole=True)
+
+
 def test_norms_of_what_kernels_cannot_read_are_left_to_torch():
     t, start = torch.randn(SHAPE), torch.randn(2, 3)
-    assert backends.norms([t]) is not None and backends.norms([t], [t]) is not None
-    assert backends.norms([t], [torch._neg_view(t)]) is None and backends.norms([t], [t[:3]]) is None
-    assert backends.path(t, t, [0, 2, 4], False, t.clone(), 0) is not None
-    assert backends.path(t, t.double(), [0, 2, 4], False, t.clone(), 0) is None
-    assert backends.path(t, t, [0, 2, 4], False, t.double(), 0) is None
-    groups = [(0, [0])]
-    assert backends.outer_norms(groups, [t], [(t, start)], [0, 2, 4], False) is not None
-    assert backends.outer_norms(groups, [t], [(t, torch._neg_view(start))], [0, 2, 4], False) is None
+    index = torch.arange(2)
+    assert backends.norms([t]) is not None and backends.norms([t], [(t, index)]) is not None
+    assert backends.norms([torch._neg_view(t)]) is None and backends.norms([t], [(t.double(), index)]) is None
+    assert backends.part_norms([t], [2]) is not None and backends.part_norms([t], [2], [t]) is not None
+    assert backends.part_norms([t.t()], [2]) is None and backends.part_norms([t], [2], [t[:3]]) is None
+    assert backends.part_norms([t], [2], [torch._neg_view(t)]) is None
+    first = array("q", [0, 2, 4])
+    assert backends.path(t, t, first, False, t.clone(), 0) is not None
+    assert backends.path(t, t.double(), first, False, t.clone(), 0) is None
+    assert backends.path(t, t, first, False, t.double(), 0) is None
+    d = ((0, (0,)),), ((0, 3),), 3
+    assert backends.outer_norms(*d, [(t, start)], first, False) is not None
+    assert backends.outer_norms(*d, [(t, torch._neg_view(start))], first, False) is None
     wide = torch.randn(4, 6)[:, :3]  # the states before the first step are read with the stride of the rows
-    assert backends.outer_norms(groups, [t], [(wide, start)], [0, 2, 4], False) is None
+    assert backends.outer_norms(*d, [(wide, start)], first, False) is None
 
 
 def test_lengths_and_sizes_are_integers_on_the_cpu():

@@ -186,6 +186,9 @@ class Counting:
     def probe(self, record, upstream):
         return None
 
+    def on_block(self, record):
+        return None
+
     def backward(self, record, upstream, recorded):
         self.records.append(("backward", record.output.clone()))
 

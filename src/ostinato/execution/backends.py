@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..cells import Cell
 from ..ragged_layout import RaggedLayout
-from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
+from ..sequence import ForwardResult, Gradients, Needs, OnBlock, RecordedGradients, SequenceCall, Upstream
 from . import reference_backend
 from .reference_backend import Tensors
 
@@ -75,17 +77,24 @@ def backward_recorded(
     needs: Needs,
     accumulate_into: Sequence[Tensor] = (),
     probe: Upstream | None = None,
+    on_block: OnBlock | None = None,
 ) -> RecordedGradients:
     """`backward`, bit for bit, with the state adjoints and the gradients of products. Costs the memory of them.
 
-    probe  other upstream gradients, from which the adjoints of the states alone are computed in the same pass
+    probe     other upstream gradients, from which the adjoints of the states alone are computed in the same pass
+    on_block  receives the gradients of some steps at a time, which then are not recorded; kernels alone call it
     """
+    if on_block is not None:
+        return kernels().backward_recorded(call, result, upstream, needs, accumulate_into, probe, on_block)
     return _backend(call.x).backward_recorded(call, result, upstream, needs, accumulate_into, probe)
 
 
-def saved_values(cell: Cell, x: Tensor, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, Tensor]:
-    """The tensors that `forward` saved, by node of the trace of `Cell.from_text(cell.text)`; {} where it saved none."""
-    return kernels().saved_values(cell, states, weights, kept) if kept and compiled(x) else {}
+def saved_columns(cell: Cell, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, tuple[int, int]]:
+    """Node → (first column, width) of the values in kept[0], the first tensor that `forward` saved; {} without any.
+
+    Nodes are those of the trace of `Cell.from_text(cell.text)`.
+    """
+    return kernels().saved_columns(cell, states, weights) if kept and compiled(kept[0]) else {}
 
 
 def block_steps(B: int) -> int:
@@ -122,49 +131,111 @@ def saved_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> li
     return kernels().saved_shapes(cell, x, states, weights) if compiled(x) else []
 
 
-def norms(several: Sequence[Tensor], less: Sequence[Tensor] = ()) -> Tensor | None:
-    """`kernels.row_norms`; None where no kernels run on these tensors as they lie."""
+def norms(
+    several: Sequence[Tensor], samples: Sequence[tuple[Tensor, Tensor]] = ()
+) -> tuple[Tensor, list[Tensor]] | None:
+    """`kernels.row_norms`; None where no kernels run on these tensors as they lie.
+
+    samples  (matrix, index) of each: lines to copy
+    """
     k = kernels()
     if not several or not compiled(several[0]):
         return None
-    kind = several[0].dtype
-    fits = all(k.rows_in_memory(t, kind) for t in (*several, *less))
-    fits = fits and all(w.shape == v.shape and w.stride() == v.stride() for v, w in zip(several, less))
-    return k.row_norms(several, less) if fits else None
+    read = (*several, *(source for source, _ in samples))
+    if not k.lines_in_memory(read, several[0].dtype):
+        return None
+    return k.row_norms(several, [k.Lines(*pair) for pair in samples])
+
+
+def part_norms(tensors: Sequence[Tensor], counts: Sequence[int], less: Sequence[Tensor] = ()) -> Tensor | None:
+    """`kernels.part_norms`; None where no kernels run on these tensors as they lie."""
+    k = kernels()
+    if not tensors or not compiled(tensors[0]):
+        return None
+    if not k.lines_in_memory((*tensors, *less), tensors[0].dtype, True):
+        return None
+    if less and any(w.shape != v.shape for v, w in zip(tensors, less)):
+        return None
+    return k.part_norms(tensors, counts, less)
 
 
 def path(
-    adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
+    adjoint: Tensor, carry: Tensor, first: array, reverse: bool, now: Tensor, known: int
 ) -> tuple[Tensor, int] | None:
     """`kernels.additive_path_norms`; None where no kernels run on these tensors as they lie."""
-    k, kind = kernels(), adjoint.dtype
-    fits = compiled(adjoint) and all(k.rows_in_memory(t, kind) for t in (adjoint, carry, now))
+    k = kernels()
+    fits = compiled(adjoint) and k.lines_in_memory((adjoint, carry, now), adjoint.dtype)
     fits = fits and adjoint.is_contiguous() and now.is_contiguous() and carry.shape == adjoint.shape
     return k.additive_path_norms(adjoint, carry, first, reverse, now, known) if fits else None
 
 
-def outer_norms(
-    groups: Sequence[tuple[int, Sequence[int]]],
-    d: Tensors,
-    z: Sequence[tuple[Tensor, Tensor | None]],
-    first: Sequence[int],
-    reverse: bool,
-) -> Tensor | None:
-    """‖Σ_b d_b ⊗ z_b‖ of each group at each step, float64 [groups, S]; None where no kernels run on these tensors.
+class StepNorms(Protocol):
+    """`kernels.OuterNorms`."""
 
-    groups  (which z, which of the segments d) of each
-    d       [R, width] each
-    z       the rows [R, C]; and where they are states after each step, to be read from the step before, those before
-            the first step
+    norms: Tensor
+
+    def run(self, begin: int, end: int, lines: int) -> None: ...
+
+
+class BlockNorms(Protocol):
+    """`kernels.BlockNorms`."""
+
+    norms: Tensor
+    samples: list[Tensor]
+    path_norms: Tensor
+    paths: list[Any]
+
+    def run(self, begin: int, end: int, products: int, adjoints: Sequence[int]) -> None: ...
+
+
+def outer_norms(
+    groups: tuple[tuple[int, tuple[int, ...]], ...],
+    columns: tuple[tuple[int, int], ...],
+    stride: int,
+    z: Sequence[tuple[Tensor, Tensor | None]],
+    first: array,
+    reverse: bool,
+) -> StepNorms | None:
+    """‖Σ_b d_b ⊗ z_b‖ of each group at each step, to be found block by block; None where no kernels run on these z.
+
+    groups           (which z, which of the segments d) of each
+    columns, stride  (first column, width) of each segment d, and the numbers of a line of all
+    z                the rows [R, C]; and where they are states after each step, to be read from the step before, those
+                     before the first step
     """
     k = kernels()
     starts = [(t, start) for t, start in z if start is not None]
-    rows, kind = [*d, *(t for t, _ in z), *(start for _, start in starts)], d[0].dtype
-    if not compiled(d[0]) or not all(k.rows_in_memory(t, kind) for t in rows):
+    rows = [*(t for t, _ in z), *(start for _, start in starts)]
+    if not compiled(rows[0]) or not k.lines_in_memory(rows, rows[0].dtype):
         return None
     if not all(t.is_contiguous() and start.is_contiguous() for t, start in starts):  # read with one stride
         return None
-    pattern = k.Pattern(
-        len(d), tuple(start is not None for _, start in z), tuple((at, tuple(which)) for at, which in groups)
-    )
-    return k.outer_norms(pattern, d, [k.OuterOperand(*pair) for pair in z], first, reverse)
+    pattern = k.Pattern(len(columns), tuple([start is not None for _, start in z]), groups)
+    return k.OuterNorms(pattern, columns, stride, [k.OuterOperand(*pair) for pair in z], first, reverse)
+
+
+def block_norms(
+    widths: Sequence[int],
+    sets: int,
+    spread: tuple[int, int, int],
+    paths: Sequence[tuple[int, Tensor, Tensor, int]],
+    outer: StepNorms,
+) -> BlockNorms | None:
+    """`kernels.BlockNorms`, with the fields of its `Spread` and `Path`; None where no kernels read these tensors."""
+    k = kernels()
+    read = [t for _, carry, now, _ in paths for t in (carry, now)]
+    if read and not (k.lines_in_memory(read, read[0].dtype) and all(now.is_contiguous() for _, _, now, _ in paths)):
+        return None
+    return k.BlockNorms(widths, sets, k.Spread(*spread), [k.Path(*path) for path in paths], outer)
+
+
+def product_columns(
+    cell: Cell, states: Tensors, weights: Tensors
+) -> tuple[int, dict[tuple[str, str], tuple[int, int]]]:
+    """`kernels.product_columns`."""
+    return kernels().product_columns(cell, states, weights)
+
+
+def threads() -> int:
+    """Threads that kernels may use."""
+    return kernels().thread_count()

@@ -9,7 +9,7 @@ Letters: T steps, B rows of the batch, H hidden units, R packed rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
-from ..sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
+from ..sequence import ForwardResult, Gradients, Needs, OnBlock, RecordedGradients, SequenceCall, Upstream
 from . import backends, reference_backend
 from .reference_backend import Tensors
 
@@ -38,7 +38,7 @@ class SequenceRecord:
     reverse: bool
     output: Tensor
     kept: Tensors
-    """The tensors that forward saved; `backends.saved_values` names them."""
+    """The tensors that forward saved; `backends.saved_columns` names what is in the first of them."""
     histories: Tensors
     """The states after each step, in the order of the cell, laid out as the output."""
     noise: Tensor | None = None
@@ -62,6 +62,9 @@ class SequenceObserver(Protocol):
 
     def probe(self, record: SequenceRecord, upstream: Upstream) -> Upstream | None:
         """Called before the backward pass of each record: other gradients to send through it, if there are any."""
+
+    def on_block(self, record: SequenceRecord) -> OnBlock | None:
+        """Called after `probe`: what takes the gradients of products block by block; None to have them recorded."""
 
     def backward(self, record: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Called for each record of a backward pass, in its order, with the gradients that enter and that leave."""
@@ -113,8 +116,8 @@ class ObservedBackend(NamedTuple):
         if not self.observer.active:
             return backends.backward(call, result, upstream, needs, accumulate_into)
         with _in_full_precision(call.x):
-            probe = self.observer.probe(record, upstream)
-        recorded = backends.backward_recorded(call, result, upstream, needs, accumulate_into, probe)
+            probe, on_block = self.observer.probe(record, upstream), self.observer.on_block(record)
+        recorded = backends.backward_recorded(call, result, upstream, needs, accumulate_into, probe, on_block)
         with _in_full_precision(call.x):
             self.observer.backward(record, upstream, recorded)
         return recorded.gradients
@@ -136,10 +139,11 @@ class ObservedBackend(NamedTuple):
         )  # fmt: skip
 
 
-def _in_full_precision(x: Tensor) -> ExitStack:
+def _in_full_precision(x: Tensor) -> AbstractContextManager[Any]:
     """A context without gradients and without autocast, which is turned off only where it is on: that costs less."""
+    if not reference_backend.autocast_on(x.device.type):
+        return torch.no_grad()
     context = ExitStack()
     context.enter_context(torch.no_grad())
-    if reference_backend.autocast_on(x.device.type):
-        context.enter_context(torch.autocast(x.device.type, enabled=False))
+    context.enter_context(torch.autocast(x.device.type, enabled=False))
     return context

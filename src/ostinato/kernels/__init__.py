@@ -1,17 +1,25 @@
 """Compiled kernels for float32 and float64 on CPUs, generated from a cell's graph."""
 
-from .lens_kernels.outer_product_norms import OuterOperand, Pattern, outer_norms
-from .lens_kernels.row_norms import additive_path_norms, row_norms
-from .planning.saved_layout import saved_shapes, saved_values
+from .lens_kernels.additive_path import additive_path_norms
+from .lens_kernels.block_norms import BlockNorms, Path, Spread
+from .lens_kernels.outer_product_norms import OuterNorms, OuterOperand, Pattern
+from .lens_kernels.row_norms import Lines, part_norms, row_norms
+from .planning.saved_layout import product_columns, saved_columns, saved_shapes
 from .runtime.api import backward, backward_recorded, block_starts, forward, supported
 from .runtime.row_layout import sort_by_length
 from .runtime.row_partition import block_steps
-from .runtime.tensor_checks import rows_in_memory
+from .runtime.tensor_checks import lines_in_memory
 from .system.memory_pool import empty, zeros
+from .system.openmp import thread_count
 
 __all__ = [
+    "BlockNorms",
+    "Lines",
+    "OuterNorms",
     "OuterOperand",
+    "Path",
     "Pattern",
+    "Spread",
     "assembly",
     "backward",
     "backward_recorded",
@@ -20,13 +28,15 @@ __all__ = [
     "sort_by_length",
     "empty",
     "forward",
+    "product_columns",
+    "saved_columns",
     "saved_shapes",
-    "saved_values",
+    "part_norms",
     "row_norms",
-    "outer_norms",
     "additive_path_norms",
-    "rows_in_memory",
+    "lines_in_memory",
     "supported",
+    "thread_count",
     "zeros",
 ]
 

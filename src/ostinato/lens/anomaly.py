@@ -209,6 +209,9 @@ class AnomalyLocator:
     def probe(self, piece: SequenceRecord, upstream: Upstream) -> None:
         """Sends no other gradients through a piece."""
 
+    def on_block(self, piece: SequenceRecord) -> None:
+        """Has the gradients of products recorded."""
+
     def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
         """Raises AnomalyError where a gradient of the piece is not finite."""
         gradients, adjoints, gate_gradients = recorded.gradients, recorded.adjoints, recorded.products
@@ -267,7 +270,7 @@ class AnomalyLocator:
         rows, base = torch.nonzero(bad)[:, 0], self.layout.step_offsets[piece.first]
         if not last:
             return int(rows[0])
-        offsets = torch.tensor(self.layout.step_offsets, device="cpu") - base
+        offsets = torch.tensor([*self.layout.step_offsets], device="cpu") - base
         begin = int(offsets[torch.searchsorted(offsets, rows[-1], right=True) - 1])
         return int(rows[rows >= begin][0])
 

@@ -249,3 +249,20 @@ class Block:
 
     def __getitem__(self, field: Field) -> int:
         return self.entries[self.layout[field]]
+
+
+class BlockTemplate:
+    """An argument block of which some entries are set: copies of it get the others."""
+
+    __slots__ = ("block", "_places")
+
+    def __init__(self, block: Block, others: Iterable[Field]):
+        """others: the fields that are set in a copy, in the order of its values."""
+        self.block, self._places = block, [block.layout[f] for f in others]
+
+    def filled(self, values: Iterable[int]) -> Block:
+        """A copy with values of the other fields."""
+        entries = self.block.entries[:]
+        for place, value in zip(self._places, values, strict=True):
+            entries[place] = value
+        return Block(self.block.layout, entries)

@@ -8,17 +8,16 @@ Letters: S steps, B rows of the widest step, R lines.
 
 from __future__ import annotations
 
-import operator
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from llvmlite import ir
 from torch import Tensor
 
 from ...caching import bounded_cache
-from ..codegen.arguments import Address, Addresses, Integer, Integers, WorkArgs
+from ..codegen.arguments import Address, Addresses, BlockTemplate, Integer, Integers, WorkArgs
 from ..codegen.ir_builder import I64, PTR, Code, Int, Ptr
 from ..codegen.vector_ops import Lanes
 from ..runtime.standalone_kernel import SCALARS, StandaloneKernel, root_of
@@ -74,9 +73,11 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
     grams = {name: code.alloca_vec(TILE_ROWS * columns) for name in pattern.matrices}
     inner, wide = _gram_tile(code), Lanes(code.module, b, "float64", n)
     sums = [code.alloca_i64(n) for _ in pattern.groups]
-    with code.range((item + 1) * args.steps // args.work_items, item * args.steps // args.work_items) as s:
+    count, origin = args.end - args.begin, first.load_i64(args.begin)
+    begin, end = (args.begin + i * count // args.work_items for i in (item, item + 1))
+    with code.range(end, begin) as s:
         rows = first.load_i64(s + 1) - first.load_i64(s)
-        sources = {name: _source(code, args, pattern, name, s, rows, mixed.get(name)) for name in pattern.matrices}
+        sources = {name: _source(code, args, name, s, rows, mixed.get(name), origin) for name in pattern.matrices}
         powers: dict[str, tuple[Any, Any]] = {}
         for letter in ("d", *(name for name in pattern.matrices if name.startswith("z"))):
             members = [name for name in pattern.matrices if name.startswith(letter)]
@@ -199,11 +200,12 @@ def _root(code: Code, args: OuterNormsArgs, square: Any, d: Any, z: Any, index: 
     b.store(size, b.gep(args.target.value, [index.value], source_etype=kind), align=8)
 
 
-def _source(code: Code, args: OuterNormsArgs, pattern: Pattern, name: str, s: Int, rows: Int, mixed: Ptr | None) -> Ptr:
-    """The rows of one step, with row stride `stride`."""
+def _source(code: Code, args: OuterNormsArgs, name: str, s: Int, rows: Int, mixed: Ptr | None, origin: Int) -> Ptr:
+    """The rows of one step, with row stride `stride`. origin: the line at which those of d begin."""
     first, stride, there = args.first, args.stride[name], args.rows[name]
     if mixed is None:
-        return there.at(first.load_i64(s) * stride)
+        line = first.load_i64(s)
+        return there.at((line - origin if name.startswith("d") else line) * stride)
     # The previous step in the order of work; a row that starts at this step reads its initial state.
     start, t = args.start[name], s + args.earlier
     inside = (t >= 0) & (t < args.steps)
@@ -269,49 +271,116 @@ class OuterNormsArgs(WorkArgs):
 
     first = Address("int64 [S + 1]: the first line of each step.")
     steps = Integer("S.")
+    begin = Integer("The first of the steps of this launch.")
+    end = Integer("The step after the last one.")
     most = Integer("B, rows of the widest step.")
     space = Integer("Size of one work item's scratch in numbers.")
     scratch = Address("[work items, space]: rows of the previous step, if some are initial states.")
     earlier = Integer("1 or -1: from a step to the previous one in the order of work.")
     target = Address("float64 [groups, S], written: norms.")
-    rows = Addresses("[R, width]: the lines of each part.")
+    rows = Addresses("[R, width]: the lines of each part; those of d from the first line of this launch on.")
     stride = Integers("Numbers from one line of a part to the next.")
     width = Integers("Columns of a part.")
     start = Addresses("[B, width]: the initial state of a z that reads the previous step; else 0.")
 
 
 @bounded_cache(8 << 20, size_of=lambda *_: KERNEL_BYTES)
-def _kernel(pattern: Pattern, scalar: str) -> StandaloneKernel:
+def outer_kernel(pattern: Pattern, scalar: str) -> StandaloneKernel:
     a = OuterNormsArgs
     keyed = [f[name] for name in pattern.matrices for f in (a.rows, a.stride, a.width, a.start)]
     return StandaloneKernel("outer norms", scalar, a, _emit(pattern), repr(pattern), keyed)
 
 
-def outer_norms(
-    pattern: Pattern, d: Sequence[Tensor], z: Sequence[OuterOperand], first: Sequence[int], reverse: bool
-) -> Tensor:
-    """‖Σ_b d_b ⊗ z_b‖_F of each group at each step: float64 [groups, S].
+class OuterShape(NamedTuple):
+    """All that the argument blocks of calls have in common."""
 
-    d      the segments, [R, width] each, contiguous along the width
-    first  the first line of each of S steps, and R
-    reverse  whether the previous step in the order of work is the next one in memory
-    """
-    steps = len(first) - 1
-    most = max(map(operator.sub, first[1:], first), default=0)
-    found = torch.empty(len(pattern.groups), steps, dtype=torch.float64, device="cpu")
-    widths = [t.shape[-1] for t in (*d, *(o.rows for o in z))]
-    space = most * sum(w for w, o in zip(widths[len(d) :], z) if o.start is not None)
-    work_items = max(1, min(steps, 4 * thread_count() if thread_count() > 1 else 1))
-    at = np.array(first, np.int64)
-    kernel, a = _kernel(pattern, SCALARS[d[0].dtype]), OuterNormsArgs
-    block = kernel.block(work_items)
-    starts = [None] * len(d) + [o.start for o in z]
-    for name, t, start in zip(pattern.matrices, (*d, *(o.rows for o in z)), starts):
-        block[a.rows[name]], block[a.stride[name]], block[a.width[name]] = t.data_ptr(), t.stride(0), t.shape[-1]
-        block[a.start[name]] = 0 if start is None else start.data_ptr()
-    block[a.first], block[a.steps], block[a.most], block[a.space] = at.ctypes.data, steps, most, space
-    block[a.earlier], block[a.target] = 1 if reverse else -1, found.data_ptr()
-    with memory_pool.Scratch(max(1, work_items * space) * d[0].element_size()) as scratch:
-        block[a.scratch] = scratch
-        kernel.run(block)
-    return found
+    pattern: Pattern
+    columns: tuple[tuple[int, int], ...]
+    """(first column, width) of each segment of d in its lines."""
+    stride: int
+    """Numbers from one line of d to the next."""
+    operands: tuple[tuple[int, int], ...]
+    """(numbers from one line to the next, width) of each z."""
+    steps: int
+    most: int
+    """B."""
+    even: bool
+    """Whether no row ends early, so that the rows of a step are all in one place."""
+    reverse: bool
+    """Whether the previous step in the order of work is the next one in memory."""
+    threads: int
+    scalar: str
+
+    @property
+    def work_items(self) -> int:
+        return min(self.steps, 4 * self.threads) if self.threads > 1 else 1
+
+    @property
+    def space(self) -> int:
+        """Numbers of one work item's scratch."""
+        pairs = zip(self.operands, self.pattern.past)
+        return 0 if self.even else self.most * sum(width for (_, width), past in pairs if past)
+
+
+@bounded_cache(4 << 20, size_of=lambda *_: 4 << 10)
+def _template(shape: OuterShape) -> BlockTemplate:
+    a, pattern = OuterNormsArgs, shape.pattern
+    block = outer_kernel(pattern, shape.scalar).block(shape.work_items)
+    lines = [(shape.stride, width) for _, width in shape.columns] + list(shape.operands)
+    for name, (stride, width) in zip(pattern.matrices, lines, strict=True):
+        block[a.stride[name]], block[a.width[name]] = stride, width
+    block[a.steps], block[a.most], block[a.space] = shape.steps, shape.most, shape.space
+    block[a.earlier] = 1 if shape.reverse else -1
+    z = pattern.matrices[pattern.segments :]
+    return BlockTemplate(block, [a.first, a.target, a.scratch, *(f[name] for name in z for f in (a.rows, a.start))])
+
+
+class OuterNorms:
+    """‖Σ_b d_b ⊗ z_b‖_F of each group at each step, found for some steps at a time, whose d are in memory just then."""
+
+    def __init__(
+        self,
+        pattern: Pattern,
+        columns: tuple[tuple[int, int], ...],
+        stride: int,
+        z: Sequence[OuterOperand],
+        first: array,
+        reverse: bool,
+    ) -> None:
+        """The norms of no step yet.
+
+        columns  (first column, width) of each segment of d in its lines
+        stride   numbers from one line of d to the next
+        first    int64, the first line of each of S steps, and R; rows are packed, the longest first
+        reverse  whether the previous step in the order of work is the next one in memory
+        """
+        steps, most, self.first, self.dtype = len(first) - 1, first[1], first, z[0].rows.dtype
+        operands = tuple((t.stride(0), t.shape[1]) for t, _ in z)
+        even, scalar = first[-1] == steps * most, SCALARS[self.dtype]
+        self.shape = shape = OuterShape(
+            pattern, columns, stride, operands, steps, most, even, reverse, thread_count(), scalar
+        )
+        self.norms = torch.zeros(len(pattern.groups), steps, dtype=torch.float64, device="cpu")
+        """float64 [groups, S]; 0 until a launch had the step."""
+        self._operands = z  # keeps them alive
+        values = [first.buffer_info()[0], self.norms.data_ptr(), 0]
+        if shape.space:
+            self._scratch = memory_pool.empty((shape.work_items * shape.space,), self.dtype)
+            values[2] = self._scratch.data_ptr()
+        for t, start in z:
+            values += t.data_ptr(), 0 if start is None else start.data_ptr()
+        self.block = _template(shape).filled(values)
+        """The argument block, but for the steps and the lines of d."""
+
+    def read(self, lines: int) -> None:
+        """Sets the address of d, from the first line of the next steps on."""
+        block, rows, size = self.block, OuterNormsArgs.rows, self.dtype.itemsize
+        for name, (at, _) in zip(self.shape.pattern.matrices, self.shape.columns):
+            block[rows[name]] = lines + at * size
+
+    def run(self, begin: int, end: int, lines: int) -> None:
+        """Finds the norms of the steps begin … end - 1, whose d begin at the address `lines`."""
+        a, block = OuterNormsArgs, self.block
+        self.read(lines)
+        block[a.begin], block[a.end], block[a.counter] = begin, end, 0
+        outer_kernel(self.shape.pattern, self.shape.scalar).run(block)

@@ -1,34 +1,45 @@
-"""Norms of the rows of matrices, for gradients at every step, in one pass over memory.
+"""Norms of the rows of matrices, and copies of some of their rows, in one launch: what is observed at every step.
 
 Squares are accumulated in float64, so that the norm of a float32 gradient of 1e-25 is not 0.
 
-Letters: R lines, H columns, T steps, N packed rows.
+Letters: R lines, H columns, M lines of a sample.
 """
 
 from __future__ import annotations
 
-import operator
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from llvmlite import ir
 from torch import Tensor
 
+from ...caching import bounded_cache
 from ..codegen.arguments import Address, Integer, WorkArgs
 from ..codegen.ir_builder import Code, Int, Ptr
 from ..codegen.vector_ops import Lanes
 from ..runtime.standalone_kernel import SCALARS, StandaloneKernel, root_of
+from ..system import memory_pool
 from ..system.openmp import thread_count
 
 _MIN_NUMBERS_PER_THREAD = 30_000
 """Minimum numbers per thread: it reads them in about ten microseconds."""
+POOL_THRESHOLD = 1 << 17
+"""Minimum size in bytes for which copies come from the pool, as fresh memory costs a page fault per page."""
 
 
-class _SumOfSquares:
+class Lines(NamedTuple):
+    """Lines of a matrix that are copied."""
+
+    source: Tensor
+    """[R, H], contiguous along H."""
+    index: Tensor
+    """int64 [M] on the CPU, contiguous: the numbers of the lines."""
+
+
+class SumOfSquares:
     """Σ v² of a line in float64: a vector of partial sums, reduced at the end of the line."""
 
     def __init__(self, code: Code):
@@ -56,23 +67,39 @@ class _SumOfSquares:
         self.code.builder.store(v, self.partial.value, align=64)
 
 
-def _units(code: Code, width: Int) -> Any:
+def units(code: Code, width: Int) -> Any:
     """((end of the whole vectors, their step), (columns of the tail, its mask, its first column))."""
     n = code.lanes.lanes
     whole = width // n * n
     return (whole, n), (width - whole, code.lanes.tail_mask((width - whole).value), whole)
 
 
-_ENTRY = 6
+def copy_line(code: Code, line: Ptr, to: Ptr, width: Int) -> None:
+    """Emits a copy of one line."""
+    (whole, n), (rest, mask, last) = units(code, width)
+    with code.range(whole, step=n) as u:
+        to.at(u).store(line.at(u).load())
+    with code.if_(rest > 0):
+        to.at(last).store(line.at(last).load(mask), mask)
+
+
+_NORMS = 6
 """Integers of a matrix in the table: address, rows, columns, row stride, address to subtract or 0, first result."""
+_LINES = 6
+"""Integers of a sample in its table: address, row stride, columns, address of the index, lines, address of copies."""
 
 
-def _emit_row_norms(code: Code, args: NormsArgs, item: Int) -> None:
+def _emit(code: Code, args: NormsArgs, item: Int) -> None:
+    _emit_norms(code, args, item)
+    _emit_lines(code, args, item)
+
+
+def _emit_norms(code: Code, args: NormsArgs, item: Int) -> None:
     """The rows of one work item, of every matrix in the table."""
-    squares, table = _SumOfSquares(code), args.table
+    squares, table = SumOfSquares(code), args.table
     with code.range(args.count) as e:
-        source, rows, width, stride, less, place = (table.load_i64(e * _ENTRY + k) for k in range(_ENTRY))
-        (whole, n), (rest, mask, last) = _units(code, width)
+        source, rows, width, stride, less, place = (table.load_i64(e * _NORMS + k) for k in range(_NORMS))
+        (whole, n), (rest, mask, last) = units(code, width)
         with code.range((item + 1) * rows // args.work_items, item * rows // args.work_items) as r:
             line, other = (code.as_pointer(p).at(r * stride) for p in (source, less))
             squares.begin()
@@ -90,36 +117,14 @@ def _emit_row_norms(code: Code, args: NormsArgs, item: Int) -> None:
             squares.root_into(args.target, place + r)
 
 
-def _emit_additive_path(code: Code, args: PathArgs, item: Int) -> None:
-    """A range of packed rows, from the last step in the order of work to the first."""
-    squares = _SumOfSquares(code)
-    width, first = args.width, args.first
-    (whole, n), (rest, mask, last) = _units(code, width)
-    low, high = item * args.runs // args.work_items, (item + 1) * args.runs // args.work_items
-
-    def count(t: Int) -> Int:
-        return first.load_i64(t + 1) - first.load_i64(t)
-
-    with code.range(args.steps) as s:
-        t = args.t0 + args.dt * s
-        line = first.load_i64(t)
-        some = s > 0
-        before = some.select(args.dt, 0)
-        known = some.select(count(t - before), args.known)
-        with code.range(count(t).min(high), low) as r:
-            now = args.now.at(r * width)
-            arriving = (r < known).select_pointer(now, args.adjoint.at((line + r) * width))
-            carry = args.carry.at((line + r) * args.stride)
-            squares.begin()
-            with code.range(whole, step=n) as u:
-                v = arriving.at(u).load()
-                squares.add(v)
-                now.at(u).store(code.lanes.mul(v, carry.at(u).load()))
-            with code.if_(rest > 0):
-                v = arriving.at(last).load(mask)
-                squares.add(v)
-                now.at(last).store(code.lanes.mul(v, carry.at(last).load(mask)), mask)
-            squares.root_into(args.target, line + r)
+def _emit_lines(code: Code, args: NormsArgs, item: Int) -> None:
+    """The copies of one work item, of every sample in the table."""
+    table = args.samples
+    with code.range(args.sample_count) as e:
+        source, stride, width, index, count, target = (table.load_i64(e * _LINES + k) for k in range(_LINES))
+        with code.range((item + 1) * count // args.work_items, item * count // args.work_items) as r:
+            line = code.as_pointer(source).at(code.as_pointer(index).load_i64(r) * stride)
+            copy_line(code, line, code.as_pointer(target).at(r * width), width)
 
 
 class NormsArgs(WorkArgs):
@@ -128,79 +133,86 @@ class NormsArgs(WorkArgs):
     count = Integer("Matrices.")
     table = Address("int64 [count, 6]: address, rows, columns, row stride, address to subtract or 0, first result.")
     target = Address("float64, written: the norms, one after the other.")
-
-
-class PathArgs(WorkArgs):
-    """The argument block of the kernel that follows the additive path."""
-
-    runs = Integer("Packed rows of the first step.")
-    steps = Integer("T.")
-    width = Integer("H.")
-    stride = Integer("Numbers from one line of `carry` to the next.")
-    first = Address("int64 [T + 1]: the first line of each step.")
-    t0 = Integer("The first step in the order of this work.")
-    dt = Integer("1 or -1: from a step to the next in the order of this work.")
-    known = Integer("Rows of `now` that hold a value from later steps.")
-    adjoint = Address("[R, H]: state gradients.")
-    carry = Address("[R, stride]: what a state carries over at each step.")
-    now = Address("[runs, H], overwritten: the gradient along the additive path.")
-    target = Address("float64 [R], written: norms.")
+    sample_count = Integer("Samples.")
+    samples = Address(
+        "int64 [sample_count, 6]: address, row stride, columns, address of the index, lines, address of the copies."
+    )
 
 
 @lru_cache(maxsize=8)
-def _kernel(name: str, scalar: str) -> StandaloneKernel:
-    if name == "norms":
-        return StandaloneKernel("norms", scalar, NormsArgs, _emit_row_norms)
-    return StandaloneKernel("path", scalar, PathArgs, _emit_additive_path)
+def norms_kernel(scalar: str) -> StandaloneKernel:
+    return StandaloneKernel("norms", scalar, NormsArgs, _emit)
 
 
-def _work_items(lines: int, numbers: int) -> int:
+def work_item_count(lines: int, numbers: int) -> int:
+    """Work items for so many lines, which are not divided, of so many numbers in all."""
     return max(1, min(thread_count(), lines, numbers // _MIN_NUMBERS_PER_THREAD))
 
 
-def row_norms(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> Tensor:
-    """‖v‖ of each row of each v, or ‖v - w‖: float64 [ΣR], concatenated, in one launch.
+def row_norms(
+    matrices: Sequence[Tensor],
+    samples: Sequence[Lines] = (),
+) -> tuple[Tensor, list[Tensor]]:
+    """(‖v‖ of each row of each v: float64 [ΣR], concatenated; the lines [M, H] of each sample).
 
     matrices  v, [R, H] each, of one number type, contiguous along H
-    subtract  w for each v, of its shape and strides; or nothing
+    samples   lines to copy, of the same number type
     """
     table, place, numbers, longest = array("q"), 0, 0, 1
-    for k, v in enumerate(matrices):
-        R, H = v.shape
-        table.extend((v.data_ptr(), R, H, v.stride(0), subtract[k].data_ptr() if subtract else 0, place))
-        place, numbers, longest = place + R, numbers + R * H, max(longest, R)
+    for v in matrices:
+        rows, width = v.shape
+        table.extend((v.data_ptr(), rows, width, v.stride(0), 0, place))
+        place, numbers, longest = place + rows, numbers + rows * width, max(longest, rows)
+    copies, lines = array("q"), []
+    for source, index in samples:
+        count, width = len(index), source.shape[1]
+        copy = memory_pool.empty((count, width), source.dtype, POOL_THRESHOLD)
+        lines.append(copy)
+        copies.extend((source.data_ptr(), source.stride(0), width, index.data_ptr(), count, copy.data_ptr()))
+        numbers, longest = numbers + count * width, max(longest, count)
     norms = torch.empty(place, dtype=torch.float64, device="cpu")
-    kernel = _kernel("norms", SCALARS[matrices[0].dtype])
-    block = kernel.block(_work_items(longest, numbers))
-    block[NormsArgs.count], block[NormsArgs.table] = len(matrices), table.buffer_info()[0]
-    block[NormsArgs.target] = norms.data_ptr()
+    kernel, a = norms_kernel(SCALARS[matrices[0].dtype]), NormsArgs
+    block = kernel.block(work_item_count(longest, numbers))
+    block[a.count], block[a.table], block[a.target] = len(matrices), table.buffer_info()[0], norms.data_ptr()
+    block[a.sample_count], block[a.samples] = len(samples), copies.buffer_info()[0]
+    kernel.run(block)
+    return norms, lines
+
+
+class _Parts(NamedTuple):
+    """What the norms of parts of tensors of some sizes have in common."""
+
+    table: array
+    """Without addresses."""
+    count: int
+    """Norms in all."""
+    work_items: int
+
+
+@bounded_cache(1 << 20, size_of=lambda parts, *_: 8 * len(parts.table))
+def _parts(sizes: tuple[int, ...], counts: tuple[int, ...], threads: int) -> _Parts:
+    table, place = array("q"), 0
+    for size, rows in zip(sizes, counts):
+        table.extend((0, rows, size // rows, size // rows, 0, place))
+        place += rows
+    return _Parts(table, place, max(1, min(threads, max(counts), sum(sizes) // _MIN_NUMBERS_PER_THREAD)))
+
+
+def part_norms(tensors: Sequence[Tensor], counts: Sequence[int], subtract: Sequence[Tensor] = ()) -> Tensor:
+    """‖v‖ of each of the equal parts of each v, or ‖v - w‖: float64, concatenated, in one launch.
+
+    tensors   v, of one number type, contiguous
+    counts    for each v the number of its parts
+    subtract  w for each v, of its shape; or nothing
+    """
+    parts, a = _parts(tuple(map(Tensor.numel, tensors)), tuple(counts), thread_count()), NormsArgs
+    table, norms = parts.table[:], torch.empty(parts.count, dtype=torch.float64, device="cpu")
+    for k, v in enumerate(tensors):
+        table[_NORMS * k] = v.data_ptr()
+    for k, w in enumerate(subtract):
+        table[_NORMS * k + 4] = w.data_ptr()
+    kernel = norms_kernel(SCALARS[tensors[0].dtype])
+    block = kernel.block(parts.work_items)
+    block[a.count], block[a.table], block[a.target] = len(tensors), table.buffer_info()[0], norms.data_ptr()
     kernel.run(block)
     return norms
-
-
-def additive_path_norms(
-    adjoint: Tensor, carry: Tensor, first: Sequence[int], reverse: bool, now: Tensor, known: int
-) -> tuple[Tensor, int]:
-    """Norms at every step of the gradient along the additive path: the adjoint at the last step of a row, times the
-    carry of every step on the way back.
-
-    adjoint  [R, H], contiguous: read at the last step of each row
-    carry    [R, H], contiguous along H
-    first    the first line of each of T steps, and R; rows are packed, the longest first
-    reverse  whether the last step in the order of work is the first one
-    now      [N, H], contiguous: for the first `known` rows the gradient from the steps after these; overwritten
-    Returns (float64 [R], the number of rows of `now` that hold a gradient for the steps before these).
-    """
-    norms = torch.empty(adjoint.shape[0], dtype=torch.float64, device="cpu")
-    lines, T = np.array(first, np.int64), len(first) - 1
-    runs = max(map(operator.sub, first[1:], first))
-    t0, dt = (0, 1) if reverse else (T - 1, -1)
-    kernel, p = _kernel("path", SCALARS[adjoint.dtype]), PathArgs
-    block = kernel.block(_work_items(runs, adjoint.numel()))
-    block[p.runs], block[p.steps], block[p.width], block[p.stride] = runs, T, adjoint.shape[1], carry.stride(0)
-    block[p.first], block[p.t0], block[p.dt], block[p.known] = lines.ctypes.data, t0, dt, known
-    block[p.adjoint], block[p.carry], block[p.now] = adjoint.data_ptr(), carry.data_ptr(), now.data_ptr()
-    block[p.target] = norms.data_ptr()
-    kernel.run(block)
-    end = T - 1 if reverse else 0
-    return norms, first[end + 1] - first[end]

@@ -15,9 +15,8 @@ from torch import Tensor
 from ...caching import bounded_cache
 from ...cells import Cell
 from ...errors import InputError, NoKernelsError, ShapeError, phrase
-from ...sequence import ForwardResult, Gradients, Needs, RecordedGradients, SequenceCall, Upstream
-from ..planning.cell_program import program
-from ..planning.saved_layout import hidden_sizes, saved_shapes
+from ...sequence import ForwardResult, Gradients, Needs, OnBlock, RecordedGradients, SequenceCall, Upstream
+from ..planning.saved_layout import hidden_sizes, product_columns, saved_shapes
 from ..system import memory_pool, openmp
 from ..system.target import host
 from . import launch
@@ -250,25 +249,26 @@ def backward_recorded(
     needs: Needs,
     accumulate_into: Sequence[Tensor] = (),
     probe: Upstream | None = None,
+    on_block: OnBlock | None = None,
 ) -> RecordedGradients:
     """`backward`, bit for bit, with the adjoints and the gradients of products, which are views of one tensor.
 
-    The gradients of `probe` go through the same steps of the same launch, and change no bit of the others.
+    probe     gradients that go through the same steps of the same launch, and change no bit of the others
+    on_block  receives the gradients of states and products, which then are not recorded
     """
     x, states = call.x, call.states
-    p, (H, P) = program(call.cell), hidden_sizes(call.cell, states, call.weights)
-    products = memory_pool.empty((*x.shape[:-1], p.workspace_width[0] * H + p.workspace_width[1] * P), x.dtype)
-    record = Record(_adjoints(call), products)
+    width, columns = product_columns(call.cell, states, call.weights)
+    products = None if on_block is not None else memory_pool.empty((*x.shape[:-1], width), x.dtype)
+    record = Record([] if on_block is not None else _adjoints(call), products, on_block)
     if probe is not None:
-        record.probe = Probe(probe, _adjoints(call), [*map(torch.empty_like, states)])
+        adjoints = [] if on_block is not None else _adjoints(call)
+        record.probe = Probe(probe, adjoints, [*map(torch.empty_like, states)])
     gradients = _backward(call, result, upstream, needs, accumulate_into, record)
-    size = {"H": H, "P": P}
-    locations = {key: p.gradient_workspace[g.id] for key, (g, _) in p.derivative.products.items()}
-    first = {key: s.column[0] * H + s.column[1] * P for key, s in locations.items()}
-    # Products of several weights may have one gradient: a view of each is made once.
-    parts = {at: products.narrow(-1, at, size[locations[key].width]) for key, at in first.items()}
-    columns = {key: parts[at] for key, at in first.items()}
-    found = RecordedGradients(gradients, record.adjoints, columns)
+    found = RecordedGradients(gradients, record.adjoints, {})
+    if products is not None:
+        # Products of several weights may have one gradient: a view of each is made once.
+        parts = {place: products.narrow(-1, *place) for place in columns.values()}
+        found.products = {key: parts[place] for key, place in columns.items()}
     if record.probe is not None:
         found.probe = RecordedGradients(Gradients(None, record.probe.d_states, []), record.probe.adjoints, {})
     return found

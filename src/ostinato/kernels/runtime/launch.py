@@ -14,12 +14,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
+from ...sequence import ForwardResult, Gradients, Needs, OnBlock, SequenceCall, Upstream
 from ..system import memory_pool
 from .launch_plan import LaunchPlan
 from .prepacked import PackedWeights
 from .row_layout import set_rows
 from .tensor_checks import addresses
+
+_BUFFER_FROM_POOL = 1 << 17
+"""Minimum size in bytes for which the gradients of a block come from the pool, as fresh memory costs page faults."""
 
 
 @dataclass(slots=True)
@@ -27,9 +30,11 @@ class Record:
     """Memory that a recording backward pass writes beside the gradients."""
 
     adjoints: list[Tensor]
-    """The gradient of each state after every step, laid out as the output."""
-    products: Tensor
+    """The gradient of each state after every step, laid out as the output; [] where they are passed on by block."""
+    products: Tensor | None
     """The gradients of all products at every step, side by side in a line."""
+    on_block: OnBlock | None = None
+    """What receives both block by block, where there is no such memory."""
     probe: Probe | None = None
     """A second set of upstream gradients that goes through the same steps; its adjoints alone are recorded."""
 
@@ -149,15 +154,20 @@ def backward(
         for index, stride in absent:  # one line of zeros, read for every row with stride 0
             entries[index] = address + plan.entries[c.zeros]
             entries[stride] = 0
+        buffer = None
         if record is not None:
             entries[c.with_probe] = record.probe is not None
             probe = entries if record.probe is None else _probe_entries(plan, entries, record.probe, address)
             entries[c.probe] = probe.buffer_info()[0]
+            if record.on_block is not None:
+                buffer = _BlockBuffer(plan, [entries] if record.probe is None else [entries, probe])
         if not one_thread:
             plan.launch(entries, "pack")
         for (begin, end), row_splits in zip(pairwise(plan.blocks), plan.block_row_splits):
             entries[c.row_splits] = row_splits.buffer_info()[0]
             entries[c.begin], entries[c.end] = begin, end
+            if buffer is not None:
+                buffer.begin_block(plan.first_line(begin, end))
             if products is not None:  # the block's gradients go to the recorded tensor, and not to the workspace
                 recorded = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
                 entries[c.gate_gradients] = recorded - address
@@ -165,7 +175,32 @@ def backward(
             if needs.weights:
                 plan.launch(entries, "weight_gradients")
                 entries[c.overwrite] = 0
+            if buffer is not None and record is not None and record.on_block is not None:
+                products_here = address + entries[c.gate_gradients]
+                record.on_block(*plan.steps_between(begin, end), products_here, buffer.addresses)
     return Gradients(dx, d_states, d_weights)
+
+
+class _BlockBuffer:
+    """Memory for the gradients of states in one block of steps, which every block uses anew."""
+
+    def __init__(self, plan: LaunchPlan, sets: Sequence[array]):
+        """sets: the argument blocks that have gradients of states."""
+        widths = plan.template.state_widths * len(sets)
+        lines, itemsize = plan.block_lines, plan.itemsize
+        self._memory = memory_pool.empty((lines * sum(widths),), plan.template.dtype, _BUFFER_FROM_POOL)
+        at, self._places = self._memory.data_ptr(), []
+        fields = [(entries, index) for entries in sets for index in plan.compiled.adjoints]
+        for (entries, index), width in zip(fields, widths):
+            self._places.append((entries, index, at, width * itemsize))
+            at += lines * width * itemsize
+        self.addresses = [place for _, _, place, _ in self._places]
+        """The address of each."""
+
+    def begin_block(self, first: int) -> None:
+        """The block begins with the packed line `first`; the kernel takes the address that line 0 would have."""
+        for entries, index, place, line in self._places:
+            entries[index] = place - first * line
 
 
 def _probe_entries(plan: LaunchPlan, entries: array, probe: Probe, workspace: int) -> array:

@@ -91,7 +91,8 @@ class LaunchPlan:
             # Threads are joined after every block, so each block is divided by itself.
             spans = [(a, b) if reverse else (T - b, T - a) for a, b in pairwise(self.blocks)]
             self.block_row_splits = [partition.row_splits(self.work_items, *span) for span in spans]
-        lines = partition.largest_block(self.blocks, reverse)
+        self.block_lines = lines = partition.largest_block(self.blocks, reverse)
+        """Packed lines of the largest block."""
         panels = template.panel_columns if lines <= panel_at_once_rows else 1
         panel_size = panels * lines * 2 * template.lanes
         self.entries[template.panel_size], self.entries[template.panels] = panel_size, panels
@@ -129,8 +130,12 @@ class LaunchPlan:
 
     def first_line(self, begin: int, end: int) -> int:
         """The first packed line of the steps begin … end of the order of work."""
-        t0, dt = (0, 1) if self.template.in_order else (self.partition.T - 1, -1)
-        return self.partition.step_offsets[min(t0 + dt * begin, t0 + dt * (end - 1))]
+        return self.partition.step_offsets[self.steps_between(begin, end)[0]]
+
+    def steps_between(self, begin: int, end: int) -> tuple[int, int]:
+        """(first, end) in the order of x of the steps begin … end - 1 of the order of work."""
+        T = self.partition.T
+        return (begin, end) if self.template.in_order else (T - end, T - begin)
 
     def random_state_address(self, random_state: Tensor | None) -> int:
         """The address of the state of the random numbers; refuses a tensor that kernels cannot read."""

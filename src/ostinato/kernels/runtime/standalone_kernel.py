@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from llvmlite import ir
 
-from ..codegen.arguments import Block, Field, Layout, WorkArgs
-from ..codegen.ir_builder import PTR, Code, Int
+from ..codegen.arguments import Addresses, Block, Field, Layout, WorkArgs
+from ..codegen.ir_builder import I64, PTR, Code, Int
 from ..system import compile_cache, openmp
 from ..system.compile_cache import Library, Order
 from ..system.openmp import with_denormals_flushed
@@ -70,7 +70,7 @@ class StandaloneKernel:
         return compile_cache.compile(order.source, name=order.name, key=order.key, target=order.target)
 
     def block(self, work_items: int) -> Block:
-        """An argument block with `parts` work items, all other fields 0."""
+        """An argument block with so many work items, all other fields 0."""
         block = Block(self.layout)
         block[WorkArgs.work_items] = work_items
         return block
@@ -80,3 +80,55 @@ class StandaloneKernel:
         if count is None:
             count = min(block[WorkArgs.work_items], TEAM.workers())
         openmp.parallel(self.library.address("run"), block.entries.buffer_info()[0], count)
+
+
+class CombinedArgs(WorkArgs):
+    """The argument block of several kernels in one launch."""
+
+    part = Addresses("The argument block of part number k.")
+
+
+class CombinedKernel:
+    """Several standalone kernels of one number type in one launch: a work item is that item of each of them."""
+
+    def __init__(self, parts: Sequence[StandaloneKernel]):
+        self.parts = list(parts)
+        self.layout = Layout([*CombinedArgs.fields(), *(CombinedArgs.part[k] for k in range(len(parts)))])
+
+    def module(self, target: Target) -> ir.Module:
+        module, scalar = ir.Module("combined"), self.parts[0].scalar
+        body = Code(module, "body", [PTR], scalar, target.lanes(scalar))
+        args = CombinedArgs(self.layout, body, body.arguments[0])
+        functions: dict[int, ir.Function] = {}
+        for k, part in enumerate(self.parts):
+            if id(part) not in functions:
+                code = body.new_function(f"part{k}", [PTR, I64])
+                base, item = code.arguments
+                part.emit(code, part.arguments(part.layout, code, base), item)
+                functions[id(part)] = code.close()
+        with body.work_items(args.counter, args.work_items) as item:
+            for k, part in enumerate(self.parts):
+                with body.if_(item < part.arguments(part.layout, body, args.part[k]).work_items):
+                    body.call(functions[id(part)], args.part[k], item)
+        with_denormals_flushed(module, body.close(), "run", target)
+        return module
+
+    @cached_property
+    def library(self) -> Library:
+        target = host()
+        key = "combined " + ", ".join(f"{p.name} {p.scalar} {p.key}" for p in self.parts)
+        return compile_cache.compile(lambda: self.module(target), name="combined", key=key, target=target)
+
+    def block(self, parts: Sequence[Block]) -> Block:
+        """An argument block for those of the parts, which the caller keeps alive."""
+        block = Block(self.layout)
+        block[CombinedArgs.work_items] = max(part[WorkArgs.work_items] for part in parts)
+        for k, part in enumerate(parts):
+            block[CombinedArgs.part[k]] = part.entries.buffer_info()[0]
+        return block
+
+    def run(self, block: Block) -> None:
+        """Runs the work items of every part, on as many threads as torch uses or fewer."""
+        block[CombinedArgs.counter] = 0
+        threads = min(block[CombinedArgs.work_items], TEAM.workers())
+        openmp.parallel(self.library.address("run"), block.entries.buffer_info()[0], threads)

@@ -8,12 +8,14 @@ next operation (negation, conjugation, zeros without memory, other strides) are 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 
 import torch
 from torch import Tensor
 
 from ... import _torch_private
+from ...caching import bounded_cache
 from ...errors import InputError, ShapeError, phrase
 
 Shape = tuple[int, ...]
@@ -37,6 +39,42 @@ def in_memory(t: Tensor, kind: torch.dtype) -> bool:
 def rows_in_memory(t: Tensor, kind: torch.dtype) -> bool:
     """Whether t [R, H] is not empty, `in_memory`, and each row is contiguous: the check of the lens kernels."""
     return in_memory(t, kind) and t.numel() > 0 and t.stride(-1) == 1
+
+
+@dataclass(slots=True)
+class _LineGuards:
+    """The guards of lists of tensors of the same shapes, in a lens kernel."""
+
+    requests: int = 0
+    guards: tuple[Callable[..., bool], ...] = ()
+
+
+# 16 KiB: an upper bound of eight guards of a dozen tensors.
+@bounded_cache(4 << 20, size_of=lambda *_: 16 << 10)
+def _line_guards(kind: torch.dtype, whole: bool, shapes: tuple[Shape, ...]) -> _LineGuards:
+    return _LineGuards()
+
+
+def lines_in_memory(tensors: Sequence[Tensor], kind: torch.dtype, whole: bool = False) -> bool:
+    """Whether each of some tensors is one of `rows_in_memory`: from the third time on one guard says so for all.
+
+    whole  whether each must be contiguous, and may then have any number of dimensions
+    """
+    tensors = [*{id(t): t for t in tensors}.values()]  # no guard passes one tensor twice
+    if any(map(_IS_NESTED, tensors)):
+        return False
+    found = _line_guards(kind, whole, tuple(map(_SHAPE, tensors)))
+    for same in found.guards:
+        if same(*tensors) and min(map(Tensor.data_ptr, tensors)) >= _LOW:
+            return True
+    for t in tensors:
+        if not (in_memory(t, kind) and t.numel() and t.is_contiguous() if whole else rows_in_memory(t, kind)):
+            return False
+    found.requests += 1
+    guard = _torch_private.same_kind(tensors) if found.requests > 1 else None
+    if guard is not None:
+        found.guards = (guard, *found.guards)[:_MAX_GUARDS]
+    return True
 
 
 def addresses(tensors: Sequence[Tensor]) -> list[int]:

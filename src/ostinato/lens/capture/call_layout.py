@@ -11,6 +11,7 @@ Letters: T steps and B rows of the caller's x, N segments, S steps of the longes
 from __future__ import annotations
 
 import math
+from array import array
 from functools import cached_property
 
 import numpy as np
@@ -33,8 +34,8 @@ class CallLayout:
     """int64 [N], steps of each segment."""
     x_index: Tensor
     """int64 [T, B], the packed row of each step of x, -1 past a row's end."""
-    step_offsets: list[int]
-    """The first packed row of each step, and R."""
+    step_offsets: array
+    """int64, the first packed row of each step, and R."""
     dense: bool
     """Whether every row has T steps, and is one segment."""
 
@@ -53,12 +54,12 @@ class CallLayout:
         self.lengths = torch.from_numpy(inside.sum(0))
         packed_row = ragged.packed_row(batch.batch_first)
         self.x_index = torch.from_numpy(np.where(packed_row < len(ragged.index), packed_row, -1))
-        self.step_offsets = [0, *offsets.tolist()]
+        self.step_offsets = array("q", [0, *offsets.tolist()])
 
     @property
     def count(self) -> int:
         """R."""
-        return self.step_offsets[-1]
+        return int(self.step_offsets[-1])
 
     @cached_property
     def steps_align(self) -> bool:
@@ -93,10 +94,10 @@ class CallLayout:
 
 
 @bounded_cache(4 << 20, size_of=lambda layout, steps, rows: tensor_bytes(layout[:2]) + 64 * steps)
-def _dense(steps: int, rows: int) -> tuple[Tensor, Tensor, list[int]]:
+def _dense(steps: int, rows: int) -> tuple[Tensor, Tensor, array]:
     """(segment_index, lengths, step_offsets) of a batch in which no row ends early; only ever read."""
     with torch.inference_mode(False):
-        offsets = [*range(0, steps * rows + 1, rows)] if rows else [0] * (steps + 1)
+        offsets = array("q", range(0, steps * rows + 1, rows) if rows else [0] * (steps + 1))
         return (
             torch.arange(steps * rows, device="cpu").view(steps, rows),
             torch.full((rows,), steps, device="cpu"),

@@ -25,6 +25,8 @@ class EvaluationPlan:
     """The node ids to take from the saved tensors."""
     computed: tuple[Value, ...]
     """The nodes to compute, in order."""
+    pointwise: bool
+    """Whether no node to compute reads x, a state, a parameter or a random number itself."""
     reads_x: bool
     """Whether one of them is x."""
     states_read: tuple[bool, ...]
@@ -41,6 +43,20 @@ class WeightGroup:
     """(letter, gate) of each."""
     operand: Value
     """The operand."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductPattern:
+    """Which gradients of products the norms of a cell's weights are made of, for one size of its layer."""
+
+    columns: tuple[tuple[int, int], ...]
+    """(first column, width) of each segment: gradients that are neighbours and belong to the same groups."""
+    stride: int
+    """Numbers of a line of all gradients."""
+    groups: tuple[tuple[int, tuple[int, ...]], ...]
+    """(number, segments) of each of the cell's weight groups."""
+    widths: tuple[int, ...]
+    """The columns of these, added up."""
 
 
 class CellRecipe:
@@ -60,10 +76,12 @@ class CellRecipe:
         """The nodes that a report samples: the gates, then the carries."""
         self.random = tuple(v for v in self.named.trace.graph.nodes if v.op == "random")
         """The nodes that are random numbers."""
-        self.new_states = tuple(
-            (k, v.id) for k, v in enumerate(self.named.trace.next_states) if v.op not in ("state", "const", "x", "vec")
-        )
-        """(state, node.id) of the new states that a step computes."""
+        self.new_states = {
+            v.id: k for k, v in enumerate(self.named.trace.next_states) if v.op not in ("state", "const", "x", "vec")
+        }
+        """node.id → state, of the new states that a step computes."""
+        self.product_patterns: dict[tuple[object, ...], ProductPattern] = {}
+        """Sizes of a layer → which gradients of products the norms of its weights are made of."""
         self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], EvaluationPlan] = {}
 
     @cached_property
@@ -96,6 +114,7 @@ class CellRecipe:
         return EvaluationPlan(
             tuple(v.id for v in order if v.id in saved),
             computed,
+            not any(v.op in ("x", "state", "vec", "mm", "random") for v in computed),
             any(v.op == "x" for v in computed),
             tuple(s in states for s in self.states),
         )

@@ -8,46 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...cells import Cell
-from ...execution import backends
 from ...execution.observer import SequenceRecord
-from ...sequence import RecordedGradients, Upstream
+from ...sequence import OnBlock, RecordedGradients, Upstream
 from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
+from .gradient_norms import AdditivePaths, GradientNorms, Spread
 from .piece_view import PieceView
-from .row_norms import row_norms
+from .row_norms import norms_and_lines
+from .samples import Samples
 from .sampling import Sampling, dense_sample
-from .weight_gradient_norms import weight_gradient_norms
-
-
-class Samples:
-    """Norms and samples of one piece. Packed rows are in memory order; `spread` means evenly sampled rows, [M, H]."""
-
-    __slots__ = ("additive", "carries", "gates", "gradients", "inside", "probe", "states", "weights")
-
-    def __init__(self, inside: Tensor) -> None:
-        self.inside = inside
-        """bool [T, n]: which steps of the sampled rows lie in the piece, k in all."""
-        self.gates: dict[str, tuple[Tensor, Tensor]] = {}
-        """Gate → (spread [M, H], in the sampled rows [k, H])."""
-        self.carries: dict[str, tuple[Tensor, Tensor]] = {}
-        """State → (spread [M, H], in the sampled segments [S, n, H]); absent where the carry is 0 by its formula."""
-        self.states: list[tuple[Tensor, Tensor]] = []
-        """(‖s‖ of each step [S] of a dense batch, else of each packed row [R]; spread [M, H]) of each state."""
-        self.gradients: list[tuple[Tensor, Tensor]] = []
-        """(‖δ‖ [R], spread [M, H]) of each state."""
-        self.probe: list[Tensor] = []
-        """‖δ‖ of the probe [R], of each state."""
-        self.additive: list[Tensor] = []
-        """‖δ‖ along the additive path of the probe [R], of each state."""
-        self.weights: dict[str, Tensor] = {}
-        """Letter → ‖G‖ of each step [S]."""
 
 
 class Ending(NamedTuple):
@@ -77,10 +52,11 @@ class LayerObserver:
         self.pieces: dict[int, Samples] = {}
         """The first step of a piece → its samples."""
         self.sampling = Sampling(layout)
-        self._probe_carried: list[Tensor] = []
-        self._additive_carried: list[tuple[Tensor, int]] = []
+        self._probe_carried: Sequence[Tensor | None] = ()
+        self._paths = AdditivePaths()
         self._only_last = True
         self._ending = Ending(slice(0, 0), slice(0, 0), 0)
+        self._norms: GradientNorms | None = None
 
     def not_observed(self, why: str) -> None:
         """The call is executed in a way that cannot be observed."""
@@ -102,19 +78,28 @@ class LayerObserver:
             spread = torch.arange(-view.base % sampling.stride, view.end - view.base, sampling.stride, device="cpu")
             in_segments = (segments - view.base).clamp(min=0).flatten()
             at = torch.cat([spread, in_segments, in_rows[inside] - view.base])
-        samples, m, k = Samples(inside), len(spread), math.prod(shape)
-        values = view.values(recipe.sampled, at)
-        for name, v in zip(recipe.named.gates, values):
-            samples.gates[name] = v[:m], v[m:] if dense else v[m + k :]
-        for state, v in zip(recipe.carries, values[len(samples.gates) :]):
-            along = v[m : m + k].unflatten(0, shape)
-            known = along if dense else along.where((segments >= 0)[..., None].to(v.device), 1.0)
-            samples.carries[state] = v[:m], known
+        samples, m, k = Samples(inside, spread), len(spread), math.prod(shape)
+
+        def divide(into: Samples, values: list[Tensor]) -> None:
+            for name, v in zip(recipe.named.gates, values):
+                into.gates[name] = v[:m], v[m:] if dense else v[m + k :]
+            for state, v in zip(recipe.carries, values[len(into.gates) :]):
+                along = v[m : m + k].unflatten(0, shape)
+                known = along if dense else along.where((segments >= 0)[..., None].to(v.device), 1.0)
+                into.carries[state] = v[:m], known
+
         histories = piece.histories
         flat = [s.flatten(0, -2) for s in histories]
-        norms = row_norms([s.flatten(1) for s in histories] if dense else flat)
-        for s, norm in zip(flat, norms):
-            samples.states.append((norm, s[spread[0] :: sampling.stride].clone() if m else s[:0]))
+        lines, saved = [(s, spread) for s in flat], view.lines_of(recipe.sampled)
+        if saved is None:
+            divide(samples, view.values(recipe.sampled, at))
+        else:
+            lines.append((saved[0], at))
+        norms, copies = norms_and_lines([s.flatten(1) for s in histories] if dense else flat, lines)
+        if saved is not None:
+            values_in, copied = saved[1], copies.pop()
+            samples.waiting.append(lambda into: divide(into, values_in(copied)))
+        samples.states = list(zip(norms, copies))
         self.pieces[piece.first] = samples
 
     def probe(self, piece: SequenceRecord, upstream: Upstream) -> Upstream | None:
@@ -124,9 +109,8 @@ class LayerObserver:
         """
         view = PieceView(self.recipe, self.layout, piece)
         if self._begins(view):
-            d_finals = upstream.final_states
-            self._probe_carried = [torch.zeros_like(s) if d is None else d for s, d in zip(piece.states, d_finals)]
-            self._additive_carried = [(torch.empty_like(s), 0) for s in piece.states]
+            self._probe_carried = upstream.final_states
+            self._paths = AdditivePaths()
             self._only_last = True
         self._ending = ending = self._ending_of(view)
         if self._only_last:
@@ -134,33 +118,33 @@ class LayerObserver:
                 if d is not None and _reaches_others(d.flatten(0, -2), ending.rows):
                     self._only_last = False
                     break
-        return None if self._only_last else self._probe(upstream, ending)
+        stride = self.sampling.stride
+        spread = Spread(self.pieces[piece.first].spread, -view.base % stride, stride)
+        self._norms = GradientNorms(view, self._paths, spread, not self._only_last)
+        return None if self._only_last else self._probe(piece, upstream, ending)
+
+    def on_block(self, piece: SequenceRecord) -> OnBlock | None:
+        """Measures the gradients block by block where kernels do."""
+        return None if self._norms is None else self._norms.on_block
 
     def backward(self, piece: SequenceRecord, upstream: Upstream, recorded: RecordedGradients) -> None:
-        """Takes the norms of a piece's gradients, and of the probe's."""
-        samples, view = self.pieces[piece.first], PieceView(self.recipe, self.layout, piece)
-        self.passes += self._begins(view)
-        samples.weights = weight_gradient_norms(view, recorded.products)
-        flat, of_probe = [a.flatten(0, -2) for a in recorded.adjoints], recorded.probe
-        if of_probe is None:
-            self._probe_carried, probe = recorded.gradients.states, flat
-            samples.probe = norms = row_norms(flat)
-        else:
-            self._probe_carried, probe = of_probe.gradients.states, [a.flatten(0, -2) for a in of_probe.adjoints]
-            norms = row_norms([*flat, *probe])
-            samples.probe = norms[len(flat) :]
-        offset, stride = -view.base % self.sampling.stride, self.sampling.stride
-        samples.gradients = [(norm, a[offset::stride].clone()) for norm, a in zip(norms, flat)]
-        samples.additive = [self._additive_path(view, samples, k, a) for k, a in enumerate(probe)]
+        """Takes what was measured of a piece's gradients, and of the probe's."""
+        samples, found = self.pieces[piece.first], self._norms
+        assert found is not None  # `probe` came before
+        self._norms = None
+        found.take(recorded, samples)
+        self.passes += self._begins(found.view)
+        self._probe_carried = (recorded.probe or recorded).gradients.states
+        samples.ending = self._ending.rows
 
     def _begins(self, view: PieceView) -> bool:
         """Whether a backward pass begins with this piece: it has the last steps in the order of computation."""
         first, steps = view.piece.first, len(self.layout.segment_index)
         return first == 0 if self.reverse else first + view.steps == steps
 
-    def _probe(self, upstream: Upstream, ending: Ending) -> Upstream:
+    def _probe(self, piece: SequenceRecord, upstream: Upstream, ending: Ending) -> Upstream:
         segments, at, own, seed = ending.segments, ending.rows, self.recipe.output_state, None
-        carried = [c.clone() for c in self._probe_carried]
+        carried = [torch.zeros_like(s) if c is None else c.clone() for s, c in zip(piece.states, self._probe_carried)]
         d_output = upstream.output
         if d_output is not None and ending.number:
             arriving = d_output.flatten(0, -2)[at]
@@ -186,38 +170,6 @@ class LayerObserver:
         last = layout.last_rows(self.reverse)
         segments = torch.nonzero((last >= view.base) & (last < view.end))[:, 0]
         return Ending(segments, (last[segments] - view.base).to(view.piece.x.device), len(segments))
-
-    def _additive_path(self, view: PieceView, samples: Samples, k: int, probe: Tensor) -> Tensor:
-        """δ at the last step of each segment times the carry of state k, step by step: norms [R].
-
-        probe  the gradient of state k, [R, H]
-        """
-        carry = self.recipe.carries.get(self.recipe.states[k])
-        if carry is None:
-            norms = torch.zeros(len(probe), dtype=torch.float64, device=probe.device)
-            at = self._ending.rows
-            norms[at] = samples.probe[k][at]
-            return norms
-        values, offsets = view.values([carry])[0], view.step_offsets()
-        now, known = self._additive_carried[k]
-        path = backends.path(probe, values, offsets, self.reverse, now, known)
-        if path is None:
-            return self._additive_path_by_step(k, probe, values, offsets)
-        norms, known = path
-        self._additive_carried[k] = now, known
-        return norms
-
-    def _additive_path_by_step(self, k: int, probe: Tensor, carry: Tensor, offsets: Sequence[int]) -> Tensor:
-        """`_additive_path` in plain torch, one step at a time."""
-        now, known = self._additive_carried[k]
-        along = torch.empty_like(probe)
-        steps = list(pairwise(offsets))
-        for a, b in steps if self.reverse else reversed(steps):
-            count = min(known, b - a)
-            along[a : a + count], along[a + count : b] = now[:count], probe[a + count : b]
-            now, known = torch.cat([along[a:b] * carry[a:b], now[b - a :]]), b - a
-        self._additive_carried[k] = now, known
-        return row_norms([along])[0]
 
 
 def _reaches_others(d: Tensor, at: slice | Tensor) -> bool:

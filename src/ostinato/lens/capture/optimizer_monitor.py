@@ -14,8 +14,9 @@ from torch.utils.hooks import RemovableHandle
 
 from ..._torch_private import after_backward, inside_backward, inside_which_backward
 from ...cells import Cell
+from ...execution import backends
 from ...layers.base import Layer
-from .row_norms import row_norm_numbers
+from .row_norms import norms_of_parts
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class MonitoredParameter:
     def norms(self) -> list[float]:
         """‖W‖ before the update."""
         values = self.tensor.detach() if self.start is None else self.start
-        return _norms_of_parts([values], [len(self.gates)])[0]
+        return _norms_by_kind([values], [len(self.gates)])[0]
 
 
 class OptimizerMonitor:
@@ -62,7 +63,9 @@ class OptimizerMonitor:
     def begin(self) -> None:
         """Sets the hooks, and copies the parameters of the recurrent layers."""
         for p in self.recurrent:
-            p.start = p.tensor.detach().clone()
+            values = p.tensor.detach()
+            plain = type(values) is Tensor and values.is_cpu
+            p.start = backends.empty(values.shape, values).copy_(values) if plain else values.clone()
         for q in self._parameters:
             if q.requires_grad and q.is_leaf:
                 self._handles.append(q.register_post_accumulate_grad_hook(self._gradient_arrived))
@@ -111,7 +114,7 @@ class OptimizerMonitor:
     def _after_step(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._concerns(optimiser):
             started = [p for p in self.recurrent if p.start is not None]
-            moved = _norms_of_parts(
+            moved = _norms_by_kind(
                 [p.tensor.detach() for p in started],
                 [len(p.gates) for p in started],
                 [p.start for p in started if p.start is not None],
@@ -128,7 +131,7 @@ class OptimizerMonitor:
     def _gradient_norms(self, parameters: Sequence[Tensor]) -> list[list[float]]:
         """The norms of the gradients of some parameters, gate by gate where they have gates."""
         counts = [self._part_counts.get(id(p), 1) for p in parameters]
-        return _norms_of_parts([p.grad.detach() for p in parameters if p.grad is not None], counts)
+        return _norms_by_kind([p.grad for p in parameters if p.grad is not None], counts)
 
     def _read_gradients(self, known: dict[int, list[float]]) -> None:
         """known  id → norms, of the parameters whose gradients were measured just now"""
@@ -162,27 +165,21 @@ def _gates_of(cell: Cell, name: str) -> tuple[str, ...]:
     return ("",)
 
 
-def _norms_of_parts(
+def _norms_by_kind(
     tensors: Sequence[Tensor], counts: Sequence[int], subtract: Sequence[Tensor] = ()
 ) -> list[list[float]]:
-    """The norm of each of the equal parts of each tensor, so many as `counts` says.
-
-    subtract  of each tensor another one of its size, whose values are subtracted first; or nothing
-    """
-    norms: list[list[float]] = [[] for _ in tensors]
-    kinds: dict[tuple[torch.dtype, torch.device], list[int]] = {}
+    """`norms_of_parts` of dense and sparse tensors of any number types and devices."""
+    kinds: dict[tuple[torch.dtype, torch.device, bool], list[int]] = {}
     for k, t in enumerate(tensors):
-        kinds.setdefault((t.dtype, t.device), []).append(k)
-    for members in kinds.values():
-        rows, less = [], []
-        for k in members:
-            t, count = tensors[k], counts[k]
-            rows.append((t.coalesce().values() if t.is_sparse else t).reshape(count, -1))
-            if subtract:
-                less.append(subtract[k].reshape(count, -1))
-        numbers, first = row_norm_numbers(rows, less), 0
-        for k in members:
-            norms[k], first = numbers[first : first + counts[k]], first + counts[k]
+        kinds.setdefault((t.dtype, t.device, t.is_sparse), []).append(k)
+    if len(kinds) == 1 and not tensors[0].is_sparse:
+        return norms_of_parts(tensors, counts, subtract)
+    norms: list[list[float]] = [[] for _ in tensors]
+    for (_, _, sparse), members in kinds.items():
+        chosen = [tensors[k].coalesce().values() if sparse else tensors[k] for k in members]
+        less = [subtract[k] for k in members] if subtract else []
+        for k, parts in zip(members, norms_of_parts(chosen, [counts[k] for k in members], less)):
+            norms[k] = parts
     return norms
 
 

@@ -8,7 +8,8 @@ of an operand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,14 +19,14 @@ from ...cells.value import Value
 from ...execution import backends
 from ...execution.observer import SequenceRecord
 from .call_layout import CallLayout, chosen_rows, gathered
-from .cell_recipe import CellRecipe
+from .cell_recipe import CellRecipe, EvaluationPlan
 from .evaluate import compute
 
 
 class PieceView:
     """The tensors of one piece, by packed rows."""
 
-    __slots__ = ("base", "end", "layout", "piece", "recipe", "steps", "_saved")
+    __slots__ = ("base", "end", "layout", "piece", "recipe", "steps", "_columns", "_others")
 
     def __init__(self, recipe: CellRecipe, layout: CallLayout, piece: SequenceRecord) -> None:
         self.recipe, self.layout, self.piece = recipe, layout, piece
@@ -33,27 +34,13 @@ class PieceView:
         """S."""
         self.base, self.end = layout.step_offsets[piece.first], layout.step_offsets[piece.first + self.steps]
         """The first packed row of the piece among those of the call, and the first after it."""
-        self._saved: dict[int, Tensor] | None = None
-
-    @property
-    def saved(self) -> dict[int, Tensor]:
-        """node.id → what forward saved of it: views, laid out as the output."""
-        if self._saved is None:
-            p = self.piece
-            self._saved = backends.saved_values(p.cell, p.x, p.states, p.weights, p.kept)
-            for k, i in self.recipe.new_states:
-                self._saved[i] = p.histories[k]
-            if self.recipe.random:
-                self._saved |= self._random_numbers()
-        return self._saved
+        self._columns = backends.saved_columns(piece.cell, piece.states, piece.weights, piece.kept)
+        self._others: dict[int, Tensor] = {}
 
     def values(self, nodes: Sequence[Value], at: Tensor | None = None) -> list[Tensor]:
         """The values of nodes, [R, H] each, or at the packed rows `at`, [M, H]; saved ones are not computed again."""
-        piece, saved = self.piece, self.saved
-        plan = self.recipe.plan(nodes, saved)
-        values = {}
-        for i in plan.saved:
-            values[i] = chosen_rows(saved[i].flatten(0, -2), at)
+        piece, plan = self.piece, self._plan(nodes)
+        values = {i: chosen_rows(self._saved(i).flatten(0, -2), at) for i in plan.saved}
         history = piece.histories[0].flatten(0, -2)
         count, width = len(history) if at is None else len(at), history.shape[-1]
         if plan.computed:
@@ -61,12 +48,42 @@ class PieceView:
             x = chosen_rows(piece.x.flatten(0, -2), at) if plan.reads_x else nothing
             before = [self.state_before(k, at) if read else nothing for k, read in enumerate(plan.states_read)]
             compute(self.recipe.cell, piece.weights, x, before, plan.computed, values)
-        results = []
-        for v in nodes:
-            value = values[v.id]
-            one = not value.dim() or value.shape[-1] == 1
-            results.append(value.expand(count, width if one else value.shape[-1]))
-        return results
+        return _expanded(nodes, values, count, width)
+
+    def lines_of(self, nodes: Sequence[Value]) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]] | None:
+        """(lines [R, width] of what forward saved, any of these lines [M, width] → the nodes' values there [M, H]).
+
+        With them values are taken from copied lines later. None where these lines do not determine the values: where x,
+        a state, a parameter or a random number is read.
+        """
+        plan, columns = self._plan(nodes), self._columns
+        if not plan.saved or not plan.pointwise or not all(i in columns for i in plan.saved):
+            return None
+        low = min(columns[i][0] for i in plan.saved)
+        high = max(sum(columns[i]) for i in plan.saved)
+        cell, weights, width = self.recipe.cell, self.piece.weights, self.piece.histories[0].shape[-1]
+
+        def values_in(lines: Tensor) -> list[Tensor]:
+            values = {i: lines.narrow(1, columns[i][0] - low, columns[i][1]) for i in plan.saved}
+            nothing = lines[:, :0]
+            compute(cell, weights, nothing, [nothing] * len(cell.states), plan.computed, values)
+            return _expanded(nodes, values, len(lines), width)
+
+        return self.piece.kept[0].flatten(0, -2).narrow(1, low, high - low), values_in
+
+    def _plan(self, nodes: Sequence[Value]) -> EvaluationPlan:
+        """How to evaluate the nodes from what forward saved, the new states and the random numbers."""
+        recipe = self.recipe
+        if recipe.random and not self._others:
+            self._others = self._random_numbers()
+        return recipe.plan(nodes, (*self._columns, *recipe.new_states, *self._others))
+
+    def _saved(self, i: int) -> Tensor:
+        """The value of a node that forward saved, that is a new state or a random number: laid out as the output."""
+        state = self.recipe.new_states.get(i)
+        if state is not None:
+            return self.piece.histories[state]
+        return self.piece.kept[0].narrow(-1, *self._columns[i]) if i in self._columns else self._others[i]
 
     def state_before(self, k: int, at: Tensor | None = None) -> Tensor:
         """State k before each step of the piece, [R, H], or at the packed rows `at`, [M, H]."""
@@ -96,12 +113,12 @@ class PieceView:
             return self.piece.histories[k].flatten(0, -2), self.piece.states[k]
         return self.operand(node), None
 
-    def step_offsets(self) -> list[int]:
-        """The first packed row of each step within the piece, and R."""
+    def step_offsets(self) -> array:
+        """int64, the first packed row of each step within the piece, and R."""
         whole, first = self.layout.step_offsets, self.piece.first
         if self.steps == len(whole) - 1:
             return whole
-        return [at - self.base for at in whole[first : first + self.steps + 1]]
+        return array("q", [at - self.base for at in whole[first : first + self.steps + 1]])
 
     def rows_of_steps(self) -> Tensor | None:
         """int64 [S, B], the packed rows of the piece that belong to one step of x, -1 for none.
@@ -129,3 +146,13 @@ class PieceView:
         steps = [drawn(p.cell, p.weights, p.states, p.noise, t, r) for t, r in enumerate(rows)]
         numbers = dict(zip(p.cell.random, (torch.cat(parts) for parts in zip(*steps, strict=True))))
         return {v.id: numbers[v.attr] for v in self.recipe.random}
+
+
+def _expanded(nodes: Sequence[Value], values: Mapping[int, Tensor], count: int, width: int) -> list[Tensor]:
+    """The values of the nodes, [count, H] each; [count, width] where all units share one number."""
+    results = []
+    for v in nodes:
+        value = values[v.id]
+        one = not value.dim() or value.shape[-1] == 1
+        results.append(value.expand(count, width if one else value.shape[-1]))
+    return results

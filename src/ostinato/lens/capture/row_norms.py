@@ -8,31 +8,57 @@ import torch
 from torch import Tensor
 
 from ...execution import backends
+from .call_layout import chosen_rows
 
 
-def row_norms(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> list[Tensor]:
-    """‖v‖ of each row of each matrix, or ‖v - w‖ with the matrices of `subtract`: [R, H] each → float64 [R] each.
+def row_norms(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """‖v‖ of each row of each matrix: [R, H] each → float64 [R] each.
 
     Cost: one pass over all of them where kernels run, else three for each.
     """
-    norms = _by_kernel(matrices, subtract)
-    if norms is not None:
-        return [norms] if len(matrices) == 1 else list(norms.split([v.shape[0] for v in matrices]))
-    return [_scaled(v - subtract[k] if subtract else v) for k, v in enumerate(matrices)]
+    return norms_and_lines(matrices, [])[0]
 
 
-def row_norm_numbers(matrices: Sequence[Tensor], subtract: Sequence[Tensor] = ()) -> list[float]:
-    """The norms of `row_norms`, one after the other, as numbers."""
-    norms = _by_kernel(matrices, subtract)
-    return (torch.cat(row_norms(matrices, subtract)) if norms is None else norms).tolist()
+def norms_and_lines(
+    matrices: Sequence[Tensor], samples: Sequence[tuple[Tensor, Tensor]]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """(`row_norms` of the matrices, copies of some lines of others: [M, H] each), in one launch where kernels run.
+
+    samples  ([R, H], int64 [M] on the CPU) of each: a matrix, and the numbers of the lines
+    """
+    found = backends.norms(matrices, samples)
+    lines = [chosen_rows(source, index) for source, index in samples] if found is None else found[1]
+    if found is None or not _in_range(found[0], matrices[0].dtype):
+        return [_scaled(v) for v in matrices], lines
+    norms = found[0]
+    return [norms] if len(matrices) == 1 else list(norms.split([v.shape[0] for v in matrices])), lines
 
 
-def _by_kernel(matrices: Sequence[Tensor], subtract: Sequence[Tensor]) -> Tensor | None:
-    """The norms one after the other; None where no kernels run, or where a square of float64 is out of range."""
-    norms = backends.norms(matrices, subtract)
-    if norms is None or matrices[0].dtype != torch.float64:
-        return norms
-    return norms if bool(norms.isfinite().all() & (norms > 1e-140).all()) else None
+def norms_of_parts(
+    tensors: Sequence[Tensor], counts: Sequence[int], subtract: Sequence[Tensor] = ()
+) -> list[list[float]]:
+    """The norm of each of the equal parts of each tensor, as many as `counts` says; all of one number type and device.
+
+    subtract  of each tensor another one of its size, whose values are subtracted first; or nothing
+    """
+    found = backends.part_norms(tensors, counts, subtract)
+    if found is not None and _in_range(found, tensors[0].dtype):
+        numbers = found.tolist()
+    else:
+        rows = [t.detach().reshape(count, -1) for t, count in zip(tensors, counts)]
+        less = [t.detach().reshape(count, -1) for t, count in zip(subtract, counts)]
+        differences = [v - w for v, w in zip(rows, less)] if less else rows
+        numbers = torch.cat([_scaled(v) for v in differences]).tolist()
+    parts, first = [], 0
+    for count in counts:
+        parts.append(numbers[first : first + count])
+        first += count
+    return parts
+
+
+def _in_range(norms: Tensor, kind: torch.dtype) -> bool:
+    """Whether no square of float64 was out of range."""
+    return kind != torch.float64 or bool(norms.isfinite().all() & (norms > 1e-140).all())
 
 
 def _scaled(v: Tensor) -> Tensor:

@@ -5,105 +5,132 @@ Letters: S steps, B rows of a step, R packed rows, G·H the gates' units, C colu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ...execution import backends
-from .cell_recipe import WeightGroup
+from ...execution.backends import StepNorms
+from .cell_recipe import ProductPattern
 from .piece_view import PieceView
 
 _MOST_NUMBERS = 2**22  # in memory at a time where the gradients of some steps are computed
 
 
-@dataclass(slots=True)
-class _Group:
-    """The weights of one letter that read one operand, and the gradients of their products."""
+class WeightGradientNorms:
+    """‖G_t‖_F of each letter's weights, all gates together, for each step of one piece.
 
-    weights: WeightGroup
-    gradients: list[Tensor]
-
-
-def weight_gradient_norms(view: PieceView, gate_gradients: Mapping[tuple[str, str], Tensor]) -> dict[str, Tensor]:
-    """Letter → ‖G_t‖_F [S] of its weights, all gates together, for each step of the piece.
-
-    gate_gradients  (letter, gate) → the gradient of the gate's product, laid out as the output
-
-    Of the steps of x where the piece is the whole call; {} where segments begin inside rows and the call was cut into
-    pieces, so that the steps of x lie in several of them.
+    Of the steps of x where the piece is the whole call; of none where segments begin inside rows and the call was cut
+    into pieces, so that the steps of x lie in several of them.
     """
-    groups = []
-    for weights in view.recipe.weight_groups:
-        gradients = [gate_gradients[key] for key in weights.keys if key in gate_gradients]
-        if gradients:
-            groups.append(_Group(weights, gradients))
-    squares = _by_kernels(view, groups)
-    if squares is None:
-        squares = _by_torch(view, groups)
-    if squares is None:
-        return {}
-    by_letter: dict[str, Tensor] = {}
-    for group, square in zip(groups, squares):
-        letter = group.weights.letter
-        by_letter[letter] = by_letter[letter] + square if letter in by_letter else square
-    return {letter: by_letter[letter].sqrt() for letter in "WUV" if letter in by_letter}
 
+    def __init__(self, view: PieceView) -> None:
+        """Before the backward pass of the piece."""
+        self._view = view
+        self._groups = view.recipe.weight_groups
+        self._kernels = _kernels(view)
+        # Threads divide the steps of a block: of few steps the gradients are recorded, and the norms taken at the end.
+        few = backends.block_steps(view.layout.segment_index.shape[1]) < 2 * backends.threads()
+        self._by_block = self._kernels is not None and not few
 
-def _by_kernels(view: PieceView, groups: Sequence[_Group]) -> list[Tensor] | None:
-    """The squared norms of each group; None where no kernels run, or where the matrices themselves are cheaper.
+    @property
+    def by_block(self) -> StepNorms | None:
+        """What finds the norms block by block; None where gradients are to be recorded."""
+        return self._kernels if self._by_block else None
 
-    Gradients that several groups share are multiplied once: those of r and z of a GRU belong to W and to U. Gradients
-    that are neighbours in memory, and belong to the same groups, go to the kernel as one block.
-    """
-    if not (view.layout.dense or view.layout.steps_align):
-        return None
-    segments = view.layout.segment_index.shape[1]
-    operands = []
-    blocks: dict[int, Tensor] = {}
-    readers: dict[int, list[int]] = {}
-    for k, group in enumerate(groups):
-        operand = view.operand_after(group.weights.operand)
-        operands.append(operand)
-        width, columns = 0, operand[0].shape[-1]
-        for t in group.gradients:
-            width += t.shape[-1]
-            address = t.data_ptr()
-            blocks[address] = t
-            shared = readers.setdefault(address, [])
-            if k not in shared:
-                shared.append(k)
-        if segments * (width + columns) > 4 * width * columns:
-            return None
-    merged: list[list[Tensor]] = []
-    merged_readers: list[list[int]] = []
-    end = 0
-    for address in sorted(blocks):
-        if merged and end == address and readers[address] == merged_readers[-1]:
-            merged[-1].append(blocks[address])
+    def measured(self) -> Callable[[], dict[str, Tensor]]:
+        """After a pass by blocks: what gives letter → the norms [S]."""
+        assert self._kernels is not None
+        letters, norms = [group.letter for group in self._groups], self._kernels.norms
+        return lambda: _by_letter(letters, norms.unbind())
+
+    def recorded(self, products: Mapping[tuple[str, str], Tensor]) -> dict[str, Tensor]:
+        """Letter → the norms [S], after a pass that recorded; {} where there are none.
+
+        products  (letter, gate) → the gradient of the gate's product, laid out as the output
+        """
+        found: Sequence[Tensor] | None
+        if self._kernels is None:
+            found = _by_torch(self._view, products)
         else:
-            merged.append([blocks[address]])
-            merged_readers.append(readers[address])
-        end = address + blocks[address].shape[-1] * blocks[address].element_size()
-    d = [side_by_side(parts).flatten(0, -2) for parts in merged]
-    pattern = [(k, [n for n, of in enumerate(merged_readers) if k in of]) for k in range(len(groups))]
-    norms = backends.outer_norms(pattern, d, operands, view.step_offsets(), view.piece.reverse)
-    return None if norms is None else list(norms.square())
+            (key, some), columns = next(iter(products.items())), _columns(self._view)[1]
+            self._kernels.run(0, self._view.steps, some.data_ptr() - columns[key][0] * some.element_size())
+            found = self._kernels.norms.unbind()
+        return _by_letter([group.letter for group in self._groups], found or ())
 
 
-def _by_torch(view: PieceView, groups: Sequence[_Group]) -> list[Tensor] | None:
-    """The same with operations of torch; None where the steps of x lie in several pieces."""
+def _by_letter(letters: Sequence[str], norms: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The norms [S] of all weights of a letter together; letters: of the weights of each of the norms."""
+    parts: dict[str, list[Tensor]] = {}
+    for letter, found in zip(letters, norms):
+        parts.setdefault(letter, []).append(found)
+    return {
+        letter: parts[letter][0] if len(parts[letter]) == 1 else torch.stack(parts[letter]).square().sum(0).sqrt()
+        for letter in "WUV"
+        if letter in parts
+    }
+
+
+def _columns(view: PieceView) -> tuple[int, dict[tuple[str, str], tuple[int, int]]]:
+    return backends.product_columns(view.piece.cell, view.piece.states, view.piece.weights)
+
+
+def _pattern(view: PieceView) -> ProductPattern:
+    """Gradients that several groups share are multiplied once: those of r and z of a GRU belong to W and to U."""
+    stride, columns = _columns(view)
+    readers: dict[tuple[int, int], list[int]] = {}
+    for k, group in enumerate(view.recipe.weight_groups):
+        for key in group.keys:
+            readers.setdefault(columns[key], []).append(k)
+    merged: list[tuple[int, int]] = []
+    read_by: list[set[int]] = []
+    for first, width in sorted(readers):
+        by = set(readers[first, width])
+        if merged and sum(merged[-1]) == first and read_by[-1] == by:
+            merged[-1] = merged[-1][0], merged[-1][1] + width
+        else:
+            merged.append((first, width))
+            read_by.append(by)
+    numbers = range(len(view.recipe.weight_groups))
+    groups = tuple((k, tuple(n for n, by in enumerate(read_by) if k in by)) for k in numbers)
+    widths = tuple(sum(columns[key][1] for key in group.keys) for group in view.recipe.weight_groups)
+    return ProductPattern(tuple(merged), stride, groups, widths)
+
+
+def _kernels(view: PieceView) -> StepNorms | None:
+    """None where no kernels run, or where the matrices themselves are cheaper."""
+    layout, recipe, x = view.layout, view.recipe, view.piece.x
+    if not (layout.dense or layout.steps_align) or not recipe.weight_groups or not backends.compiled(x):
+        return None
+    sizes = x.shape[-1], *(s.shape[-1] for s in view.piece.states), *(w.shape for w in view.piece.weights)
+    pattern = recipe.product_patterns.get(sizes)
+    if pattern is None:
+        pattern = recipe.product_patterns[sizes] = _pattern(view)
+    rows, operands = layout.segment_index.shape[1], []
+    for group, width in zip(recipe.weight_groups, pattern.widths):
+        operand = view.operand_after(group.operand)
+        operands.append(operand)
+        columns = operand[0].shape[-1]
+        if rows * (width + columns) > 4 * width * columns:
+            return None
+    return backends.outer_norms(
+        pattern.groups, pattern.columns, pattern.stride, operands, view.step_offsets(), view.piece.reverse
+    )
+
+
+def _by_torch(view: PieceView, products: Mapping[tuple[str, str], Tensor]) -> list[Tensor] | None:
+    """The norms of each weight group with operations of torch; None where the steps of x lie in several pieces."""
     rows = view.rows_of_steps()
     if rows is None:
         return None
     grams: dict[object, tuple[Tensor, Tensor]] = {}
-    squares = []
-    for group in groups:
-        d = side_by_side(sorted(group.gradients, key=lambda t: t.storage_offset()))
-        z = view.by_step(rows, view.operand(group.weights.operand))
-        squares.append(squared_norms(view.by_step(rows, d), z, grams).clamp(min=0))
-    return squares
+    norms = []
+    for group in view.recipe.weight_groups:
+        d = side_by_side(sorted((products[key] for key in group.keys), key=lambda t: t.storage_offset()))
+        z = view.by_step(rows, view.operand(group.operand))
+        norms.append(squared_norms(view.by_step(rows, d), z, grams).clamp(min=0).sqrt())
+    return norms
 
 
 def squared_norms(d: Tensor, z: Tensor, grams: dict[object, tuple[Tensor, Tensor]]) -> Tensor:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ...cells.cell import PARAMETER
 from ...cells.operations import OPERATIONS
-from ..capture.layer_observer import LayerObserver, Samples
+from ..capture.layer_observer import LayerObserver
 from ..capture.named_values import carry
 from ..capture.optimizer_monitor import OptimizerMonitor
+from ..capture.samples import Samples
 from .data import LayerReport
 from .gradients import GradientCurve, Probe, WeightGradients
 from .states import Carry, Gate, StateHealth
@@ -53,7 +54,7 @@ class ObservedCall:
 def layer_report(observed: ObservedCall) -> LayerReport:
     """The report of one layer and direction of one call."""
     observer, layout = observed.observer, observed.observer.layout
-    pieces = [observer.pieces[k] for k in sorted(observer.pieces)]
+    pieces = [observer.pieces[k].complete() for k in sorted(observer.pieces)]
     measured = bool(observer.passes) and bool(pieces)
     steps, rows = layout.x_index.shape
     return LayerReport(
@@ -120,7 +121,7 @@ def _probe(observer: LayerObserver, pieces: list[Samples]) -> Probe:
 
     states = observer.recipe.states
     norms = torch.stack([by_lag([p.probe[k] for p in pieces]) for k in range(len(states))])
-    additive = torch.stack([by_lag([p.additive[k] for p in pieces]) for k in range(len(states))])
+    additive = torch.stack([by_lag([p.additive_norms(k) for p in pieces]) for k in range(len(states))])
     return Probe(states, norms, additive)
 
 
