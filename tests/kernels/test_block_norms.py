@@ -24,7 +24,7 @@ def outer_norms(call, first):
     stride, columns = kernels.product_columns(call.cell, call.states, call.weights)
     places = tuple(sorted({place for (letter, _), place in columns.items() if letter == "W"}))
     pattern = Pattern(len(places), (False,), ((0, tuple(range(len(places)))),))
-    return OuterNorms(pattern, places, stride, [OuterOperand(call.x.flatten(0, -2))], first, call.reverse)
+    return OuterNorms(pattern, places, stride, [OuterOperand(call.x)], first, call.reverse)
 
 
 @pytest.mark.parametrize("probed", [False, True])
@@ -45,7 +45,8 @@ def test_blocks_give_what_a_recording_pass_gives_and_change_no_bit(name, kind, r
     adjoints = [a.flatten(0, -2) for a in recorded.adjoints]
     of_probe = [a.flatten(0, -2) for a in recorded.probe.adjoints] if probed else []
     index = torch.arange(3, lines, 11)
-    norms, samples = kernels.row_norms([*adjoints, *of_probe], samples=[Lines(a, index) for a in adjoints])
+    copies = [Lines(a, index, 0, a.shape[1]) for a in adjoints]
+    norms, samples = kernels.row_norms([*adjoints, *of_probe], [lines] * (len(adjoints) + len(of_probe)), (), copies)
     carries = [torch.rand(lines, a.shape[1] + 3)[:, 3:] for a in adjoints]
     paths = [
         kernels.additive_path_norms(a, c, first, reverse, torch.empty_like(s), 0)

@@ -148,11 +148,11 @@ def test_a_guard_of_lines_passes_nothing_that_the_single_checks_refuse():
     t = torch.randn(SHAPE)
     for whole in (False, True):
         for _ in range(4):  # the guard is made at the second request
-            assert lines_in_memory([t, torch.randn(SHAPE), t], KIND, whole)
+            assert lines_in_memory([t, torch.randn(SHAPE)], KIND, whole)
         for other in (t.new_empty(3, 4).t(), torch._neg_view(t), t.double(), torch._efficientzerotensor(SHAPE)):
-            assert not lines_in_memory([t, other, t], KIND, whole)
+            assert not lines_in_memory([t, other], KIND, whole)
         assert not lines_in_memory([freed(torch.zeros(SHAPE)), t], KIND, whole)
-        assert not lines_in_memory([t, freed(torch.zeros(SHAPE)), t], KIND, whole)
+        assert not lines_in_memory([t, freed(torch.zeros(SHAPE))], KIND, whole)
     apart = torch.randn(4, 6)[:, :3]
     assert lines_in_memory([apart], KIND) and not lines_in_memory([apart], KIND, whole=True)
     assert lines_in_memory([torch.tensor(1.0)], KIND, whole=True)
@@ -161,11 +161,11 @@ def test_a_guard_of_lines_passes_nothing_that_the_single_checks_refuse():
 def test_norms_of_what_kernels_cannot_read_are_left_to_torch():
     t, start = torch.randn(SHAPE), torch.randn(2, 3)
     index = torch.arange(2)
-    assert backends.norms([t]) is not None and backends.norms([t], [(t, index)]) is not None
-    assert backends.norms([torch._neg_view(t)]) is None and backends.norms([t], [(t.double(), index)]) is None
-    assert backends.part_norms([t], [2]) is not None and backends.part_norms([t], [2], [t]) is not None
-    assert backends.part_norms([t.t()], [2]) is None and backends.part_norms([t], [2], [t[:3]]) is None
-    assert backends.part_norms([t], [2], [torch._neg_view(t)]) is None
+    line = index, 0, 3
+    assert backends.norms([t], [4]) is not None and backends.norms([t], [2], [t.clone()], [(t, *line)]) is not None
+    assert backends.norms([torch._neg_view(t)], [4]) is None and backends.norms([t.t()], [3]) is None
+    assert backends.norms([t], [4], [t[:3]]) is None and backends.norms([t], [4], [torch._neg_view(t)]) is None
+    assert backends.norms([t], [4], (), [(t.double(), *line)]) is None
     first = array("q", [0, 2, 4])
     assert backends.path(t, t, first, False, t.clone(), 0) is not None
     assert backends.path(t, t.double(), first, False, t.clone(), 0) is None

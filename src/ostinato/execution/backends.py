@@ -132,31 +132,27 @@ def saved_shapes(cell: Cell, x: Tensor, states: Tensors, weights: Tensors) -> li
 
 
 def norms(
-    several: Sequence[Tensor], samples: Sequence[tuple[Tensor, Tensor]] = ()
+    tensors: Sequence[Tensor],
+    counts: Sequence[int],
+    less: Sequence[Tensor] = (),
+    samples: Sequence[tuple[Tensor, Tensor, int, int]] = (),
 ) -> tuple[Tensor, list[Tensor]] | None:
     """`kernels.row_norms`; None where no kernels run on these tensors as they lie.
 
-    samples  (matrix, index) of each: lines to copy
+    samples  the fields of `kernels.Lines` of each
     """
-    k = kernels()
-    if not several or not compiled(several[0]):
-        return None
-    read = (*several, *(source for source, _ in samples))
-    if not k.lines_in_memory(read, several[0].dtype):
-        return None
-    return k.row_norms(several, [k.Lines(*pair) for pair in samples])
-
-
-def part_norms(tensors: Sequence[Tensor], counts: Sequence[int], less: Sequence[Tensor] = ()) -> Tensor | None:
-    """`kernels.part_norms`; None where no kernels run on these tensors as they lie."""
     k = kernels()
     if not tensors or not compiled(tensors[0]):
         return None
-    if not k.lines_in_memory((*tensors, *less), tensors[0].dtype, True):
+    read = [*tensors, *less]
+    for source, *_ in samples:
+        if all(source is not t for t in read):  # no guard passes one tensor twice
+            read.append(source)
+    if not k.lines_in_memory(read, tensors[0].dtype, True):
         return None
     if less and any(w.shape != v.shape for v, w in zip(tensors, less)):
         return None
-    return k.part_norms(tensors, counts, less)
+    return k.row_norms(tensors, counts, less, [k.Lines(*sample) for sample in samples])
 
 
 def path(
@@ -200,15 +196,13 @@ def outer_norms(
 
     groups           (which z, which of the segments d) of each
     columns, stride  (first column, width) of each segment d, and the numbers of a line of all
-    z                the rows [R, C]; and where they are states after each step, to be read from the step before, those
-                     before the first step
+    z                the rows [..., C]; and where they are states after each step, to be read from the step before,
+                     those before the first step
     """
     k = kernels()
     starts = [(t, start) for t, start in z if start is not None]
     rows = [*(t for t, _ in z), *(start for _, start in starts)]
-    if not compiled(rows[0]) or not k.lines_in_memory(rows, rows[0].dtype):
-        return None
-    if not all(t.is_contiguous() and start.is_contiguous() for t, start in starts):  # read with one stride
+    if not compiled(rows[0]) or not k.lines_in_memory(rows, rows[0].dtype, True):
         return None
     pattern = k.Pattern(len(columns), tuple([start is not None for _, start in z]), groups)
     return k.OuterNorms(pattern, columns, stride, [k.OuterOperand(*pair) for pair in z], first, reverse)

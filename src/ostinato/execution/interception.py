@@ -11,7 +11,6 @@ masks is an attribute of the layer, on which a graph of torch.compile can depend
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -67,8 +66,9 @@ def current() -> Interception:
 
 
 def _set(name: str, role: Any) -> None:
-    changed = dataclasses.replace(current(), **{name: role})
-    INTERCEPTION.set(None if changed == Interception() else changed)
+    now = current()
+    replace, observe = (role, now.observe) if name == "replace" else (now.replace, role)
+    INTERCEPTION.set(None if replace is None and observe is None else Interception(replace, observe))
 
 
 @contextmanager

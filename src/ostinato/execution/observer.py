@@ -9,7 +9,7 @@ Letters: T steps, B rows of the batch, H hidden units, R packed rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -142,7 +142,7 @@ class ObservedBackend(NamedTuple):
 def _in_full_precision(x: Tensor) -> AbstractContextManager[Any]:
     """A context without gradients and without autocast, which is turned off only where it is on: that costs less."""
     if not reference_backend.autocast_on(x.device.type):
-        return torch.no_grad()
+        return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
     context = ExitStack()
     context.enter_context(torch.no_grad())
     context.enter_context(torch.autocast(x.device.type, enabled=False))

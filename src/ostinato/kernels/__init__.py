@@ -3,7 +3,7 @@
 from .lens_kernels.additive_path import additive_path_norms
 from .lens_kernels.block_norms import BlockNorms, Path, Spread
 from .lens_kernels.outer_product_norms import OuterNorms, OuterOperand, Pattern
-from .lens_kernels.row_norms import Lines, part_norms, row_norms
+from .lens_kernels.row_norms import Lines, row_norms
 from .planning.saved_layout import product_columns, saved_columns, saved_shapes
 from .runtime.api import backward, backward_recorded, block_starts, forward, supported
 from .runtime.row_layout import sort_by_length
@@ -31,7 +31,6 @@ __all__ = [
     "product_columns",
     "saved_columns",
     "saved_shapes",
-    "part_norms",
     "row_norms",
     "additive_path_norms",
     "lines_in_memory",

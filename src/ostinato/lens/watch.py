@@ -39,7 +39,7 @@ class Watch:
             )
         self._observed: list[ObservedCall] = []
         self._calls: dict[int, int] = {}
-        self._monitor = OptimizerMonitor(model, modules)
+        self._monitor = OptimizerMonitor(modules)
         self._context = ExitStack()
         self._entered = False
         self._outer: Observe | None = None

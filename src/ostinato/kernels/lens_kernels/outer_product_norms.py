@@ -47,7 +47,7 @@ class Pattern(NamedTuple):
 
 
 class OuterOperand(NamedTuple):
-    """One z: the rows [R, C]; for states of the previous step also the initial states [B, C]."""
+    """One z, contiguous: the rows [..., C]; for states of the previous step also the initial states [B, C]."""
 
     rows: Tensor
     start: Tensor | None = None
@@ -299,8 +299,8 @@ class OuterShape(NamedTuple):
     """(first column, width) of each segment of d in its lines."""
     stride: int
     """Numbers from one line of d to the next."""
-    operands: tuple[tuple[int, int], ...]
-    """(numbers from one line to the next, width) of each z."""
+    operands: tuple[int, ...]
+    """The width of each z."""
     steps: int
     most: int
     """B."""
@@ -319,14 +319,14 @@ class OuterShape(NamedTuple):
     def space(self) -> int:
         """Numbers of one work item's scratch."""
         pairs = zip(self.operands, self.pattern.past)
-        return 0 if self.even else self.most * sum(width for (_, width), past in pairs if past)
+        return 0 if self.even else self.most * sum(width for width, past in pairs if past)
 
 
 @bounded_cache(4 << 20, size_of=lambda *_: 4 << 10)
 def _template(shape: OuterShape) -> BlockTemplate:
     a, pattern = OuterNormsArgs, shape.pattern
     block = outer_kernel(pattern, shape.scalar).block(shape.work_items)
-    lines = [(shape.stride, width) for _, width in shape.columns] + list(shape.operands)
+    lines = [(shape.stride, width) for _, width in shape.columns] + [(width, width) for width in shape.operands]
     for name, (stride, width) in zip(pattern.matrices, lines, strict=True):
         block[a.stride[name]], block[a.width[name]] = stride, width
     block[a.steps], block[a.most], block[a.space] = shape.steps, shape.most, shape.space
@@ -355,7 +355,7 @@ class OuterNorms:
         reverse  whether the previous step in the order of work is the next one in memory
         """
         steps, most, self.first, self.dtype = len(first) - 1, first[1], first, z[0].rows.dtype
-        operands = tuple((t.stride(0), t.shape[1]) for t, _ in z)
+        operands = tuple([t.shape[-1] for t, _ in z])
         even, scalar = first[-1] == steps * most, SCALARS[self.dtype]
         self.shape = shape = OuterShape(
             pattern, columns, stride, operands, steps, most, even, reverse, thread_count(), scalar

@@ -17,7 +17,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from ...caching import bounded_cache
-from ..codegen.arguments import Address, Integer, WorkArgs
+from ..codegen.arguments import Address, BlockTemplate, Integer, WorkArgs
 from ..codegen.ir_builder import Code, Int, Ptr
 from ..codegen.vector_ops import Lanes
 from ..runtime.standalone_kernel import SCALARS, StandaloneKernel, root_of
@@ -31,12 +31,16 @@ POOL_THRESHOLD = 1 << 17
 
 
 class Lines(NamedTuple):
-    """Lines of a matrix that are copied."""
+    """Some columns of some lines of a tensor, which are copied."""
 
     source: Tensor
-    """[R, H], contiguous along H."""
+    """[..., C], contiguous: lines of C columns."""
     index: Tensor
     """int64 [M] on the CPU, contiguous: the numbers of the lines."""
+    first: int
+    """The first of the columns that are copied."""
+    width: int
+    """How many are."""
 
 
 class SumOfSquares:
@@ -149,70 +153,71 @@ def work_item_count(lines: int, numbers: int) -> int:
     return max(1, min(thread_count(), lines, numbers // _MIN_NUMBERS_PER_THREAD))
 
 
-def row_norms(
-    matrices: Sequence[Tensor],
-    samples: Sequence[Lines] = (),
-) -> tuple[Tensor, list[Tensor]]:
-    """(‖v‖ of each row of each v: float64 [ΣR], concatenated; the lines [M, H] of each sample).
+class _Plan(NamedTuple):
+    """What calls of tensors of some sizes have in common."""
 
-    matrices  v, [R, H] each, of one number type, contiguous along H
-    samples   lines to copy, of the same number type
-    """
-    table, place, numbers, longest = array("q"), 0, 0, 1
-    for v in matrices:
-        rows, width = v.shape
-        table.extend((v.data_ptr(), rows, width, v.stride(0), 0, place))
-        place, numbers, longest = place + rows, numbers + rows * width, max(longest, rows)
-    copies, lines = array("q"), []
-    for source, index in samples:
-        count, width = len(index), source.shape[1]
-        copy = memory_pool.empty((count, width), source.dtype, POOL_THRESHOLD)
-        lines.append(copy)
-        copies.extend((source.data_ptr(), source.stride(0), width, index.data_ptr(), count, copy.data_ptr()))
-        numbers, longest = numbers + count * width, max(longest, count)
-    norms = torch.empty(place, dtype=torch.float64, device="cpu")
-    kernel, a = norms_kernel(SCALARS[matrices[0].dtype]), NormsArgs
-    block = kernel.block(work_item_count(longest, numbers))
-    block[a.count], block[a.table], block[a.target] = len(matrices), table.buffer_info()[0], norms.data_ptr()
-    block[a.sample_count], block[a.samples] = len(samples), copies.buffer_info()[0]
-    kernel.run(block)
-    return norms, lines
-
-
-class _Parts(NamedTuple):
-    """What the norms of parts of tensors of some sizes have in common."""
-
-    table: array
-    """Without addresses."""
+    kernel: StandaloneKernel
+    block: BlockTemplate
+    matrices: array
+    """The table of matrices, without addresses."""
+    samples: array
+    """The table of samples, without addresses."""
     count: int
     """Norms in all."""
-    work_items: int
 
 
-@bounded_cache(1 << 20, size_of=lambda parts, *_: 8 * len(parts.table))
-def _parts(sizes: tuple[int, ...], counts: tuple[int, ...], threads: int) -> _Parts:
-    table, place = array("q"), 0
+@bounded_cache(2 << 20, size_of=lambda plan, *_: 16 * (len(plan.matrices) + len(plan.samples)) + (2 << 10))
+def _plan(
+    sizes: tuple[int, ...],
+    counts: tuple[int, ...],
+    samples: tuple[tuple[int, int, int], ...],
+    threads: int,
+    scalar: str,
+) -> _Plan:
+    """samples: (numbers from line to line, columns, lines) of each."""
+    matrices, copies, place = array("q"), array("q"), 0
     for size, rows in zip(sizes, counts):
-        table.extend((0, rows, size // rows, size // rows, 0, place))
+        width = size // rows
+        matrices.extend((0, rows, width, width, 0, place))
         place += rows
-    return _Parts(table, place, max(1, min(threads, max(counts), sum(sizes) // _MIN_NUMBERS_PER_THREAD)))
+    for stride, width, lines in samples:
+        copies.extend((0, stride, width, 0, lines, 0))
+    numbers = sum(sizes) + sum(width * lines for _, width, lines in samples)
+    longest = max((*counts, *(lines for *_, lines in samples)))
+    kernel, a = norms_kernel(scalar), NormsArgs
+    block = kernel.block(max(1, min(threads, longest, numbers // _MIN_NUMBERS_PER_THREAD)))
+    block[a.count], block[a.sample_count] = len(counts), len(samples)
+    return _Plan(kernel, BlockTemplate(block, (a.table, a.samples, a.target)), matrices, copies, place)
 
 
-def part_norms(tensors: Sequence[Tensor], counts: Sequence[int], subtract: Sequence[Tensor] = ()) -> Tensor:
-    """‖v‖ of each of the equal parts of each v, or ‖v - w‖: float64, concatenated, in one launch.
+def row_norms(
+    tensors: Sequence[Tensor],
+    counts: Sequence[int],
+    subtract: Sequence[Tensor] = (),
+    samples: Sequence[Lines] = (),
+) -> tuple[Tensor, list[Tensor]]:
+    """(‖v‖ of each of the equal parts of each v, or ‖v - w‖: float64, concatenated; the lines [M, H] of each sample).
 
-    tensors   v, of one number type, contiguous
-    counts    for each v the number of its parts
-    subtract  w for each v, of its shape; or nothing
+    tensors   v, contiguous, of one number type
+    counts    the number of parts of each: of rows, where it is a matrix
+    subtract  w for each v, of its shape and contiguous; or nothing
+    samples   lines to copy, of the same number type
     """
-    parts, a = _parts(tuple(map(Tensor.numel, tensors)), tuple(counts), thread_count()), NormsArgs
-    table, norms = parts.table[:], torch.empty(parts.count, dtype=torch.float64, device="cpu")
+    dtype = tensors[0].dtype
+    sampled = tuple([(source.shape[-1], width, index.shape[0]) for source, index, _, width in samples])
+    sizes = tuple([v.numel() for v in tensors])
+    plan = _plan(sizes, tuple(counts), sampled, thread_count(), SCALARS[dtype])
+    matrices, copies, itemsize = plan.matrices[:], plan.samples[:], dtype.itemsize
     for k, v in enumerate(tensors):
-        table[_NORMS * k] = v.data_ptr()
+        matrices[_NORMS * k] = v.data_ptr()
     for k, w in enumerate(subtract):
-        table[_NORMS * k + 4] = w.data_ptr()
-    kernel = norms_kernel(SCALARS[tensors[0].dtype])
-    block = kernel.block(parts.work_items)
-    block[a.count], block[a.table], block[a.target] = len(tensors), table.buffer_info()[0], norms.data_ptr()
-    kernel.run(block)
-    return norms
+        matrices[_NORMS * k + 4] = w.data_ptr()
+    lines = []
+    for k, (source, index, first, width) in enumerate(samples):
+        copy = memory_pool.empty((index.shape[0], width), dtype, POOL_THRESHOLD)
+        copies[_LINES * k] = source.data_ptr() + first * itemsize
+        copies[_LINES * k + 3], copies[_LINES * k + 5] = index.data_ptr(), copy.data_ptr()
+        lines.append(copy)
+    norms = torch.empty(plan.count, dtype=torch.float64, device="cpu")
+    plan.kernel.run(plan.block.filled((matrices.buffer_info()[0], copies.buffer_info()[0], norms.data_ptr())))
+    return norms, lines

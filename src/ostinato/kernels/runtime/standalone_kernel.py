@@ -94,6 +94,8 @@ class CombinedKernel:
     def __init__(self, parts: Sequence[StandaloneKernel]):
         self.parts = list(parts)
         self.layout = Layout([*CombinedArgs.fields(), *(CombinedArgs.part[k] for k in range(len(parts)))])
+        self._counter, self._items = self.layout[CombinedArgs.counter], self.layout[CombinedArgs.work_items]
+        self._places = [self.layout[CombinedArgs.part[k]] for k in range(len(parts))]
 
     def module(self, target: Target) -> ir.Module:
         module, scalar = ir.Module("combined"), self.parts[0].scalar
@@ -123,12 +125,13 @@ class CombinedKernel:
         """An argument block for those of the parts, which the caller keeps alive."""
         block = Block(self.layout)
         block[CombinedArgs.work_items] = max(part[WorkArgs.work_items] for part in parts)
-        for k, part in enumerate(parts):
-            block[CombinedArgs.part[k]] = part.entries.buffer_info()[0]
+        for place, part in zip(self._places, parts):
+            block.entries[place] = part.entries.buffer_info()[0]
         return block
 
     def run(self, block: Block) -> None:
         """Runs the work items of every part, on as many threads as torch uses or fewer."""
-        block[CombinedArgs.counter] = 0
-        threads = min(block[CombinedArgs.work_items], TEAM.workers())
-        openmp.parallel(self.library.address("run"), block.entries.buffer_info()[0], threads)
+        entries = block.entries
+        entries[self._counter] = 0
+        threads = min(entries[self._items], TEAM.workers())
+        openmp.parallel(self.library.address("run"), entries.buffer_info()[0], threads)

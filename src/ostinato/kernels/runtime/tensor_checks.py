@@ -56,11 +56,10 @@ def _line_guards(kind: torch.dtype, whole: bool, shapes: tuple[Shape, ...]) -> _
 
 
 def lines_in_memory(tensors: Sequence[Tensor], kind: torch.dtype, whole: bool = False) -> bool:
-    """Whether each of some tensors is one of `rows_in_memory`: from the third time on one guard says so for all.
+    """Whether each of some distinct tensors is one of `rows_in_memory`: from the third time on one guard says so.
 
     whole  whether each must be contiguous, and may then have any number of dimensions
     """
-    tensors = [*{id(t): t for t in tensors}.values()]  # no guard passes one tensor twice
     if any(map(_IS_NESTED, tensors)):
         return False
     found = _line_guards(kind, whole, tuple(map(_SHAPE, tensors)))

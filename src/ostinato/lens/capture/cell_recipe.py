@@ -59,6 +59,20 @@ class ProductPattern:
     """The columns of these, added up."""
 
 
+@dataclass(frozen=True, slots=True)
+class SampledColumns:
+    """Where the nodes that a report samples are in the lines of what forward saves, for one size of a layer."""
+
+    first: int
+    """The first column that they need."""
+    width: int
+    """How many columns they need."""
+    columns: dict[int, tuple[int, int]]
+    """node.id → (first, width) within these, of the saved ones."""
+    computed: tuple[Value, ...]
+    """The nodes to compute from them, in order."""
+
+
 class CellRecipe:
     """One cell's plan of observation.
 
@@ -82,6 +96,8 @@ class CellRecipe:
         """node.id → state, of the new states that a step computes."""
         self.product_patterns: dict[tuple[object, ...], ProductPattern] = {}
         """Sizes of a layer → which gradients of products the norms of its weights are made of."""
+        self.sampled_columns: dict[tuple[int, ...], SampledColumns | None] = {}
+        """Sizes of a layer → where the sampled nodes are; None where what forward saves does not determine them."""
         self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], EvaluationPlan] = {}
 
     @cached_property

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...execution import backends
 from ...sequence import OnBlock, RecordedGradients
 from .piece_view import PieceView
-from .row_norms import norms_and_lines, row_norms
+from .row_norms import Lines, row_norms
 from .samples import Samples
 from .weight_gradient_norms import WeightGradientNorms
 
@@ -63,7 +63,7 @@ class AdditivePaths:
             along[a : a + count], along[a + count : b] = now[:count], probe[a + count : b]
             now, known = torch.cat([along[a:b] * carry[a:b], now[b - a :]]), b - a
         self.leave(k, now, known)
-        return row_norms([along])[0]
+        return row_norms([along], [along.shape[0]])[0][0]
 
 
 class GradientNorms:
@@ -104,13 +104,14 @@ class GradientNorms:
             samples.waiting.append(divide)
             return
         samples.weights = self._of_weights.recorded(recorded.products)
-        flat, probe = [a.flatten(0, -2) for a in recorded.adjoints], recorded.probe
-        of_probe = [] if probe is None else [a.flatten(0, -2) for a in probe.adjoints]
-        found, lines = norms_and_lines([*flat, *of_probe], [(a, self._spread.index) for a in flat])
-        samples.gradients, samples.probe = list(zip(found, lines)), found[-len(flat) :]
+        own, probe = recorded.adjoints, [] if recorded.probe is None else recorded.probe.adjoints
+        lines = [Lines(a, self._spread.index, 0, a.shape[-1]) for a in own]
+        tensors = [*own, *probe]
+        found, copies = row_norms(tensors, [a.numel() // a.shape[-1] for a in tensors], lines)
+        samples.gradients, samples.probe = list(zip(found, copies)), found[-len(own) :]
         samples.additive = [
-            None if carry is None else self._paths.norms(self.view, k, adjoint, carry)
-            for k, (adjoint, carry) in enumerate(zip(of_probe or flat, self._carries()))
+            None if carry is None else self._paths.norms(self.view, k, adjoint.flatten(0, -2), carry)
+            for k, (adjoint, carry) in enumerate(zip(probe or own, self._carries()))
         ]
 
     def _carries(self) -> list[Tensor | None]:
@@ -127,4 +128,4 @@ class GradientNorms:
             (k, carry, *self._paths.arriving(view, k)) for k, carry in enumerate(self._carries()) if carry is not None
         ]
         widths, (index, first, stride) = [s.shape[-1] for s in view.piece.states], self._spread
-        return backends.block_norms(widths, 1 + has_probe, (len(index), first, stride), paths, outer)
+        return backends.block_norms(widths, 1 + has_probe, (index.shape[0], first, stride), paths, outer)

@@ -20,7 +20,7 @@ from .call_layout import CallLayout
 from .cell_recipe import cell_recipe
 from .gradient_norms import AdditivePaths, GradientNorms, Spread
 from .piece_view import PieceView
-from .row_norms import norms_and_lines
+from .row_norms import Lines, row_norms
 from .samples import Samples
 from .sampling import Sampling, dense_sample
 
@@ -66,7 +66,7 @@ class LayerObserver:
         """Samples the gates, carries and states of a piece after it ran."""
         recipe, view = self.recipe, PieceView(self.recipe, self.layout, piece)
         sampling, dense = self.sampling, self.layout.dense
-        shape = (view.steps, len(sampling.segments))
+        shape = (view.steps, sampling.segments.shape[0])
         if dense:  # the sampled segments are the sampled rows, step by step
             steps, rows = self.layout.x_index.shape
             sample = dense_sample(steps, rows, piece.first, view.steps, sampling.stride)
@@ -78,7 +78,7 @@ class LayerObserver:
             spread = torch.arange(-view.base % sampling.stride, view.end - view.base, sampling.stride, device="cpu")
             in_segments = (segments - view.base).clamp(min=0).flatten()
             at = torch.cat([spread, in_segments, in_rows[inside] - view.base])
-        samples, m, k = Samples(inside, spread), len(spread), math.prod(shape)
+        samples, m, k = Samples(inside, spread), spread.shape[0], math.prod(shape)
 
         def divide(into: Samples, values: list[Tensor]) -> None:
             for name, v in zip(recipe.named.gates, values):
@@ -88,14 +88,14 @@ class LayerObserver:
                 known = along if dense else along.where((segments >= 0)[..., None].to(v.device), 1.0)
                 into.carries[state] = v[:m], known
 
-        histories = piece.histories
-        flat = [s.flatten(0, -2) for s in histories]
-        lines, saved = [(s, spread) for s in flat], view.lines_of(recipe.sampled)
+        histories, saved = piece.histories, view.sampled_lines(at)
+        lines = [Lines(s, spread, 0, s.shape[-1]) for s in histories]
         if saved is None:
             divide(samples, view.values(recipe.sampled, at))
         else:
-            lines.append((saved[0], at))
-        norms, copies = norms_and_lines([s.flatten(1) for s in histories] if dense else flat, lines)
+            lines.append(saved[0])
+        counts = [view.steps if dense else s.shape[0] for s in histories]
+        norms, copies = row_norms(histories, counts, lines)
         if saved is not None:
             values_in, copied = saved[1], copies.pop()
             samples.waiting.append(lambda into: divide(into, values_in(copied)))
@@ -139,7 +139,7 @@ class LayerObserver:
 
     def _begins(self, view: PieceView) -> bool:
         """Whether a backward pass begins with this piece: it has the last steps in the order of computation."""
-        first, steps = view.piece.first, len(self.layout.segment_index)
+        first, steps = view.piece.first, self.layout.segment_index.shape[0]
         return first == 0 if self.reverse else first + view.steps == steps
 
     def _probe(self, piece: SequenceRecord, upstream: Upstream, ending: Ending) -> Upstream:
@@ -161,7 +161,7 @@ class LayerObserver:
         return Upstream(seed, carried, [None] * (len(carried) - (own is not None)))
 
     def _ending_of(self, view: PieceView) -> Ending:
-        layout, count = self.layout, len(self.layout.lengths)
+        layout, count = self.layout, self.layout.lengths.shape[0]
         if layout.dense:
             at_end = view.base == 0 if self.reverse else view.end == layout.count
             count = count if at_end else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from ..._torch_private import after_backward, inside_backward, inside_which_backward
+from ..._torch_private import after_backward, inside_backward, inside_which_backward, own_parameters
 from ...cells import Cell
 from ...execution import backends
 from ...layers.base import Layer
@@ -39,25 +40,26 @@ class MonitoredParameter:
     def norms(self) -> list[float]:
         """‖W‖ before the update."""
         values = self.tensor.detach() if self.start is None else self.start
-        return _norms_by_kind([values], [len(self.gates)])[0]
+        return norms_of_parts([values], [len(self.gates)])[0]
 
 
 class OptimizerMonitor:
     """Hooks on a model's parameters and on optimisers, from `begin` to `end`."""
 
-    def __init__(self, model: nn.Module, modules: Iterable[tuple[str, nn.Module]]) -> None:
-        """`modules`: those of the model by name, as `modules_by_name` gives them."""
+    def __init__(self, modules: Sequence[tuple[str, nn.Module]]) -> None:
+        """`modules`: those of a model by name, as `modules_by_name` gives them."""
         self.recurrent = list(_recurrent_parameters(modules).values())
         """The parameters of the recurrent layers, in their order."""
         self.norms_before: list[float] = []
         """‖dL/dW‖ of all parameters before clipping, for each step of an optimiser; NaN where it was not observed."""
         self.norms_after: list[float] = []
         """The same as the optimiser read it."""
-        self._parameters = list(model.parameters())
+        every = {id(p): p for _, m in modules for p in own_parameters(m).values() if p is not None}
+        self._parameters = list(every.values())
         self._ids = set(map(id, self._parameters))
         self._part_counts = {id(p.tensor): len(p.gates) for p in self.recurrent}
         self._handles: list[RemovableHandle] = []
-        self._arrived: dict[int, float] = {}
+        self._arrived: dict[int, list[float]] = {}
         self._passes: set[int] = set()
 
     def begin(self) -> None:
@@ -98,7 +100,7 @@ class OptimizerMonitor:
     def _backward_done(self) -> None:
         """Backward is over, and means over several processes have been taken."""
         parameters = self._with_gradients()
-        self._arrived = {id(p): _hypot(n) for p, n in zip(parameters, self._gradient_norms(parameters))}
+        self._arrived = dict(zip(map(id, parameters), self._gradient_norms(parameters)))
 
     def _before_step(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if not self._concerns(optimiser):
@@ -107,14 +109,14 @@ class OptimizerMonitor:
         norms = self._gradient_norms(parameters)
         # One that steps inside of a backward pass reads gradients that are not all there yet.
         known = not inside_backward() and all(id(p) in self._arrived for p in parameters)
-        self.norms_before.append(_hypot(self._arrived[id(p)] for p in parameters) if known else math.nan)
-        self.norms_after.append(_hypot(map(_hypot, norms)))
+        self.norms_before.append(_hypot(chain(*(self._arrived[id(p)] for p in parameters))) if known else math.nan)
+        self.norms_after.append(_hypot(chain(*norms)))
         self._read_gradients(dict(zip(map(id, parameters), norms)))
 
     def _after_step(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._concerns(optimiser):
             started = [p for p in self.recurrent if p.start is not None]
-            moved = _norms_by_kind(
+            moved = norms_of_parts(
                 [p.tensor.detach() for p in started],
                 [len(p.gates) for p in started],
                 [p.start for p in started if p.start is not None],
@@ -131,7 +133,7 @@ class OptimizerMonitor:
     def _gradient_norms(self, parameters: Sequence[Tensor]) -> list[list[float]]:
         """The norms of the gradients of some parameters, gate by gate where they have gates."""
         counts = [self._part_counts.get(id(p), 1) for p in parameters]
-        return _norms_by_kind([p.grad for p in parameters if p.grad is not None], counts)
+        return norms_of_parts([p.grad for p in parameters if p.grad is not None], counts)
 
     def _read_gradients(self, known: dict[int, list[float]]) -> None:
         """known  id → norms, of the parameters whose gradients were measured just now"""
@@ -151,7 +153,8 @@ def _recurrent_parameters(modules: Iterable[tuple[str, nn.Module]]) -> dict[str,
     for prefix, module in modules:
         if isinstance(module, Layer):
             cell = module.cell
-            for name, p in module.named_parameters(recurse=False):
+            own = {id(p): (name, p) for name, p in reversed(own_parameters(module).items()) if p is not None}
+            for name, p in reversed(own.values()):
                 full = f"{prefix}.{name}".removeprefix(".")
                 parameters[full] = MonitoredParameter(full, p, _gates_of(cell, name))
     return parameters
@@ -163,24 +166,6 @@ def _gates_of(cell: Cell, name: str) -> tuple[str, ...]:
         if name.startswith(start):
             return tuple(cell.gates[letter]) if letter in cell.gates else ("",)
     return ("",)
-
-
-def _norms_by_kind(
-    tensors: Sequence[Tensor], counts: Sequence[int], subtract: Sequence[Tensor] = ()
-) -> list[list[float]]:
-    """`norms_of_parts` of dense and sparse tensors of any number types and devices."""
-    kinds: dict[tuple[torch.dtype, torch.device, bool], list[int]] = {}
-    for k, t in enumerate(tensors):
-        kinds.setdefault((t.dtype, t.device, t.is_sparse), []).append(k)
-    if len(kinds) == 1 and not tensors[0].is_sparse:
-        return norms_of_parts(tensors, counts, subtract)
-    norms: list[list[float]] = [[] for _ in tensors]
-    for (_, _, sparse), members in kinds.items():
-        chosen = [tensors[k].coalesce().values() if sparse else tensors[k] for k in members]
-        less = [subtract[k] for k in members] if subtract else []
-        for k, parts in zip(members, norms_of_parts(chosen, [counts[k] for k in members], less)):
-            norms[k] = parts
-    return norms
 
 
 def _hypot(norms: Iterable[float]) -> float:

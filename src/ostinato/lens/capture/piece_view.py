@@ -19,8 +19,9 @@ from ...cells.value import Value
 from ...execution import backends
 from ...execution.observer import SequenceRecord
 from .call_layout import CallLayout, chosen_rows, gathered
-from .cell_recipe import CellRecipe, EvaluationPlan
+from .cell_recipe import CellRecipe, EvaluationPlan, SampledColumns
 from .evaluate import compute
+from .row_norms import Lines
 
 
 class PieceView:
@@ -30,7 +31,7 @@ class PieceView:
 
     def __init__(self, recipe: CellRecipe, layout: CallLayout, piece: SequenceRecord) -> None:
         self.recipe, self.layout, self.piece = recipe, layout, piece
-        self.steps = len(piece.x if piece.sizes is None else piece.sizes)
+        self.steps = (piece.x if piece.sizes is None else piece.sizes).shape[0]
         """S."""
         self.base, self.end = layout.step_offsets[piece.first], layout.step_offsets[piece.first + self.steps]
         """The first packed row of the piece among those of the call, and the first after it."""
@@ -50,26 +51,39 @@ class PieceView:
             compute(self.recipe.cell, piece.weights, x, before, plan.computed, values)
         return _expanded(nodes, values, count, width)
 
-    def lines_of(self, nodes: Sequence[Value]) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]] | None:
-        """(lines [R, width] of what forward saved, any of these lines [M, width] → the nodes' values there [M, H]).
+    def sampled_lines(self, at: Tensor) -> tuple[Lines, Callable[[Tensor], list[Tensor]]] | None:
+        """(the lines `at` of what forward saved, their copy [M, width] → the sampled nodes' values there [M, H]).
 
-        With them values are taken from copied lines later. None where these lines do not determine the values: where x,
-        a state, a parameter or a random number is read.
+        So values are computed from copied lines later. None where these lines do not determine the values: where x, a
+        state, a parameter or a random number is read.
         """
-        plan, columns = self._plan(nodes), self._columns
-        if not plan.saved or not plan.pointwise or not all(i in columns for i in plan.saved):
+        piece = self.piece
+        if not piece.kept:
             return None
-        low = min(columns[i][0] for i in plan.saved)
-        high = max(sum(columns[i]) for i in plan.saved)
-        cell, weights, width = self.recipe.cell, self.piece.weights, self.piece.histories[0].shape[-1]
+        source, units = piece.kept[0], piece.histories[0].shape[-1]
+        key = source.shape[-1], *[s.shape[-1] for s in piece.states]
+        known = self.recipe.sampled_columns
+        found = known[key] if key in known else known.setdefault(key, self._sampled_columns())
+        if found is None:
+            return None
+        cell, weights, nodes = self.recipe.cell, piece.weights, self.recipe.sampled
 
         def values_in(lines: Tensor) -> list[Tensor]:
-            values = {i: lines.narrow(1, columns[i][0] - low, columns[i][1]) for i in plan.saved}
-            nothing = lines[:, :0]
-            compute(cell, weights, nothing, [nothing] * len(cell.states), plan.computed, values)
-            return _expanded(nodes, values, len(lines), width)
+            values = {i: lines.narrow(1, *place) for i, place in found.columns.items()}
+            nothing, count = lines[:, :0], lines.shape[0]
+            compute(cell, weights, nothing, [nothing] * len(cell.states), found.computed, values)
+            return _expanded(nodes, values, count, units)
 
-        return self.piece.kept[0].flatten(0, -2).narrow(1, low, high - low), values_in
+        return Lines(source, at, found.first, found.width), values_in
+
+    def _sampled_columns(self) -> SampledColumns | None:
+        plan, columns = self._plan(self.recipe.sampled), self._columns
+        if not plan.saved or not plan.pointwise or not all(i in columns for i in plan.saved):
+            return None
+        first = min(columns[i][0] for i in plan.saved)
+        width = max(sum(columns[i]) for i in plan.saved) - first
+        within = {i: (columns[i][0] - first, columns[i][1]) for i in plan.saved}
+        return SampledColumns(first, width, within, plan.computed)
 
     def _plan(self, nodes: Sequence[Value]) -> EvaluationPlan:
         """How to evaluate the nodes from what forward saved, the new states and the random numbers."""
@@ -107,11 +121,11 @@ class PieceView:
         return self.piece.x.flatten(0, -2) if node.op == "x" else self.values([node])[0]
 
     def operand_after(self, node: Value) -> tuple[Tensor, Tensor | None]:
-        """`operand`; of a state what it is after each step, with its values before the first step, [N, C]."""
+        """`operand`, or laid out as the output; of a state what it is after each step, and before the first, [N, C]."""
         if node.op == "state":
             k = self.recipe.states.index(node.attr)
-            return self.piece.histories[k].flatten(0, -2), self.piece.states[k]
-        return self.operand(node), None
+            return self.piece.histories[k], self.piece.states[k]
+        return self.piece.x if node.op == "x" else self.operand(node).contiguous(), None
 
     def step_offsets(self) -> array:
         """int64, the first packed row of each step within the piece, and R."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,49 +13,61 @@ from ...execution import backends
 from .call_layout import chosen_rows
 
 
-def row_norms(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """‖v‖ of each row of each matrix: [R, H] each → float64 [R] each.
+class Lines(NamedTuple):
+    """Some columns of some lines of a tensor, which are copied."""
 
-    Cost: one pass over all of them where kernels run, else three for each.
-    """
-    return norms_and_lines(matrices, [])[0]
+    source: Tensor
+    """[..., C], contiguous."""
+    index: Tensor
+    """int64 [M] on the CPU, the numbers of the lines."""
+    first: int
+    """The first of the columns."""
+    width: int
+    """How many there are."""
 
 
-def norms_and_lines(
-    matrices: Sequence[Tensor], samples: Sequence[tuple[Tensor, Tensor]]
+def row_norms(
+    tensors: Sequence[Tensor], counts: Sequence[int], samples: Sequence[Lines] = ()
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """(`row_norms` of the matrices, copies of some lines of others: [M, H] each), in one launch where kernels run.
+    """(‖v‖ of each row of each tensor, float64 [rows] each; copies of some lines, [M, width] each).
 
-    samples  ([R, H], int64 [M] on the CPU) of each: a matrix, and the numbers of the lines
+    counts  the number of rows of each, equal parts of its numbers
+
+    Cost: one pass over all of them in one launch where kernels run, else three for each.
     """
-    found = backends.norms(matrices, samples)
-    lines = [chosen_rows(source, index) for source, index in samples] if found is None else found[1]
-    if found is None or not _in_range(found[0], matrices[0].dtype):
-        return [_scaled(v) for v in matrices], lines
-    norms = found[0]
-    return [norms] if len(matrices) == 1 else list(norms.split([v.shape[0] for v in matrices])), lines
+    found = backends.norms(tensors, counts, (), samples)
+    if found is None:
+        lines = [chosen_rows(t.flatten(0, -2), index).narrow(1, first, width) for t, index, first, width in samples]
+    else:
+        lines = found[1]
+    if found is None or not _in_range(found[0], tensors[0].dtype):
+        return [_scaled(_rows(v, count)) for v, count in zip(tensors, counts)], lines
+    return [found[0]] if len(counts) == 1 else list(found[0].split(counts)), lines
 
 
 def norms_of_parts(
     tensors: Sequence[Tensor], counts: Sequence[int], subtract: Sequence[Tensor] = ()
 ) -> list[list[float]]:
-    """The norm of each of the equal parts of each tensor, as many as `counts` says; all of one number type and device.
+    """The norm of each of the equal parts of each tensor, as many as `counts` says.
 
     subtract  of each tensor another one of its size, whose values are subtracted first; or nothing
     """
-    found = backends.part_norms(tensors, counts, subtract)
-    if found is not None and _in_range(found, tensors[0].dtype):
-        numbers = found.tolist()
-    else:
-        rows = [t.detach().reshape(count, -1) for t, count in zip(tensors, counts)]
-        less = [t.detach().reshape(count, -1) for t, count in zip(subtract, counts)]
-        differences = [v - w for v, w in zip(rows, less)] if less else rows
-        numbers = torch.cat([_scaled(v) for v in differences]).tolist()
-    parts, first = [], 0
-    for count in counts:
-        parts.append(numbers[first : first + count])
-        first += count
+    found = backends.norms(tensors, counts, subtract)
+    if found is not None and _in_range(found[0], tensors[0].dtype):
+        parts, numbers = [], iter(found[0].tolist())
+        for count in counts:
+            parts.append(list(islice(numbers, count)))
+        return parts
+    parts = []
+    for k, (t, count) in enumerate(zip(tensors, counts)):
+        v = _rows(t, count)
+        parts.append(_scaled(v - _rows(subtract[k], count) if subtract else v).tolist())
     return parts
+
+
+def _rows(t: Tensor, count: int) -> Tensor:
+    values = t.coalesce().values() if t.is_sparse else t
+    return values.detach().reshape(count, values.numel() // max(1, count))
 
 
 def _in_range(norms: Tensor, kind: torch.dtype) -> bool:
