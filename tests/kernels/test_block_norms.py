@@ -47,9 +47,9 @@ def test_blocks_give_what_a_recording_pass_gives_and_change_no_bit(name, kind, r
     index = torch.arange(3, lines, 11)
     copies = [Lines(a, index, 0, a.shape[1]) for a in adjoints]
     norms, samples = kernels.row_norms([*adjoints, *of_probe], [lines] * (len(adjoints) + len(of_probe)), (), copies)
-    carries = [torch.rand(lines, a.shape[1] + 3)[:, 3:] for a in adjoints]
+    carries = [torch.rand(lines, a.shape[1] + 3) for a in adjoints]
     paths = [
-        kernels.additive_path_norms(a, c, first, reverse, torch.empty_like(s), 0)
+        kernels.additive_path_norms(a, c[:, 3:], first, reverse, torch.empty_like(s), 0)
         for a, c, s in zip(of_probe or adjoints, carries, call.states)
     ]
     at_once = outer_norms(call, first)
@@ -57,7 +57,7 @@ def test_blocks_give_what_a_recording_pass_gives_and_change_no_bit(name, kind, r
     column = kernels.product_columns(call.cell, call.states, call.weights)[1][key][0]
     at_once.run(0, len(sizes), some.data_ptr() - 4 * column)
 
-    carried = [Path(k, c, torch.empty_like(s), 0) for k, (c, s) in enumerate(zip(carries, call.states))]
+    carried = [Path(k, c, 3, torch.empty_like(s), 0) for k, (c, s) in enumerate(zip(carries, call.states))]
     outer = outer_norms(call, first)
     blocks = BlockNorms([s.shape[1] for s in call.states], 1 + probed, Spread(len(index), 3, 11), carried, outer)
     begun = []

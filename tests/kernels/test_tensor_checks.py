@@ -171,10 +171,14 @@ def test_norms_of_what_kernels_cannot_read_are_left_to_torch():
     assert backends.path(t, t.double(), first, False, t.clone(), 0) is None
     assert backends.path(t, t, first, False, t.double(), 0) is None
     d = ((0, (0,)),), ((0, 3),), 3
-    assert backends.outer_norms(*d, [(t, start)], first, False) is not None
-    assert backends.outer_norms(*d, [(t, torch._neg_view(start))], first, False) is None
+
+    def outer(t, start):
+        return backends.outer_norms(backends.OuterTask(*d, [(t, start)], first, False))
+
+    assert outer(t, start) is not None
+    assert outer(t, torch._neg_view(start)) is None
     wide = torch.randn(4, 6)[:, :3]  # the states before the first step are read with the stride of the rows
-    assert backends.outer_norms(*d, [(wide, start)], first, False) is None
+    assert outer(wide, start) is None
 
 
 def test_lengths_and_sizes_are_integers_on_the_cpu():

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -180,47 +180,58 @@ class BlockNorms(Protocol):
     samples: list[Tensor]
     path_norms: Tensor
     paths: list[Any]
+    outer_norms: Tensor
 
     def run(self, begin: int, end: int, products: int, adjoints: Sequence[int]) -> None: ...
 
 
-def outer_norms(
-    groups: tuple[tuple[int, tuple[int, ...]], ...],
-    columns: tuple[tuple[int, int], ...],
-    stride: int,
-    z: Sequence[tuple[Tensor, Tensor | None]],
-    first: array,
-    reverse: bool,
-) -> StepNorms | None:
-    """‖Σ_b d_b ⊗ z_b‖ of each group at each step, to be found block by block; None where no kernels run on these z.
+class OuterTask(NamedTuple):
+    """Norms to find: ‖Σ_b d_b ⊗ z_b‖ of each group at each step."""
 
-    groups           (which z, which of the segments d) of each
-    columns, stride  (first column, width) of each segment d, and the numbers of a line of all
-    z                the rows [..., C]; and where they are states after each step, to be read from the step before,
-                     those before the first step
-    """
-    k = kernels()
-    starts = [(t, start) for t, start in z if start is not None]
-    rows = [*(t for t, _ in z), *(start for _, start in starts)]
-    if not compiled(rows[0]) or not k.lines_in_memory(rows, rows[0].dtype, True):
-        return None
-    pattern = k.Pattern(len(columns), tuple([start is not None for _, start in z]), groups)
-    return k.OuterNorms(pattern, columns, stride, [k.OuterOperand(*pair) for pair in z], first, reverse)
+    groups: tuple[tuple[int, tuple[int, ...]], ...]
+    """(which z, which of the segments d) of each."""
+    columns: tuple[tuple[int, int], ...]
+    """(first column, width) of each segment d in its lines."""
+    stride: int
+    """The numbers of a line of all d."""
+    z: list[tuple[Tensor, Tensor | None]]
+    """The rows [..., C]; and where they are states after each step, to be read from the step before, those before the
+    first step."""
+    first: array
+    """int64, the first line of each step, and the number of lines."""
+    reverse: bool
+    """Whether the step before is the next one in memory."""
+
+
+def outer_norms(task: OuterTask) -> StepNorms | None:
+    """`kernels.OuterNorms`; None where no kernels run on these z."""
+    return _outer_norms(task, [])
 
 
 def block_norms(
     widths: Sequence[int],
     sets: int,
     spread: tuple[int, int, int],
-    paths: Sequence[tuple[int, Tensor, Tensor, int]],
-    outer: StepNorms,
+    paths: Sequence[tuple[int, Tensor, int, Tensor, int]],
+    task: OuterTask,
 ) -> BlockNorms | None:
     """`kernels.BlockNorms`, with the fields of its `Spread` and `Path`; None where no kernels read these tensors."""
-    k = kernels()
-    read = [t for _, carry, now, _ in paths for t in (carry, now)]
-    if read and not (k.lines_in_memory(read, read[0].dtype) and all(now.is_contiguous() for _, _, now, _ in paths)):
+    k, read = kernels(), []
+    for _, carry, *_ in paths:
+        if all(carry is not t for t in read):  # no guard passes one tensor twice
+            read.append(carry)
+    outer = _outer_norms(task, read)
+    return None if outer is None else k.BlockNorms(widths, sets, k.Spread(*spread), [k.Path(*p) for p in paths], outer)
+
+
+def _outer_norms(task: OuterTask, more: Sequence[Tensor]) -> Any:
+    """more: other tensors that the same launches read"""
+    k, (groups, columns, stride, z, first, reverse) = kernels(), task
+    read = [*(t for t, _ in z), *(start for _, start in z if start is not None), *more]
+    if not compiled(read[0]) or not k.lines_in_memory(read, read[0].dtype, True):
         return None
-    return k.BlockNorms(widths, sets, k.Spread(*spread), [k.Path(*path) for path in paths], outer)
+    pattern = k.Pattern(len(columns), tuple([start is not None for _, start in z]), groups)
+    return k.OuterNorms(pattern, columns, stride, [k.OuterOperand(*pair) for pair in z], first, reverse)
 
 
 def product_columns(

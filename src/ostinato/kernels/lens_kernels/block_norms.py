@@ -29,7 +29,9 @@ class Path(NamedTuple):
     state: int
     """The number of the state."""
     carry: Tensor
-    """[R, H], contiguous along H: what the state carries over at each step."""
+    """[..., C], contiguous: what the state carries over at each step, in H of its columns."""
+    column: int
+    """The first of these."""
     now: Tensor
     """[N, H], contiguous, overwritten: the gradient along the path, from the steps after these."""
     known: int
@@ -152,7 +154,7 @@ class BlockNorms:
         outer   the norms of weight gradients, which are found with the others
         """
         first, dtype, shape = outer.first, outer.dtype, outer.shape
-        carries = tuple((path.state, path.carry.stride(0)) for path in paths)
+        carries = tuple([(path.state, path.carry.shape[-1]) for path in paths])
         self._plan = plan = _plan(tuple(widths), sets, carries, first[-1], shape)
         self.norms = torch.empty(sets * len(widths), first[-1], dtype=torch.float64, device="cpu")
         """float64 [sets · states, R]."""
@@ -168,10 +170,12 @@ class BlockNorms:
         self._blocks = [plan.norms.filled([table, self.norms.data_ptr(), *spread, *samples])]
         target = self.path_norms.data_ptr()
         for template, path in zip(plan.paths, paths):
-            addresses = path.carry.data_ptr(), path.now.data_ptr()
+            addresses = path.carry.data_ptr() + path.column * dtype.itemsize, path.now.data_ptr()
             self._blocks.append(template.filled([table, path.known, *addresses, target]))
             target += 8 * first[-1]
         self._blocks.append(outer.block)
+        self.outer_norms = outer.norms
+        """float64 [groups, S]."""
         self._outer, self._block = outer, plan.kernel.block(self._blocks)
         self._read: Sequence[int] | None = None
 

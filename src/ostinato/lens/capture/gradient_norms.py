@@ -38,7 +38,8 @@ class AdditivePaths:
 
     def arriving(self, view: PieceView, k: int) -> tuple[Tensor, int]:
         """([N, H] the gradient of state k from later steps, of how many rows)."""
-        return self._carried.get(k) or (torch.empty_like(view.piece.states[k]), 0)
+        state = view.piece.states[k]
+        return self._carried.get(k) or (backends.empty(state.shape, state), 0)
 
     def leave(self, k: int, now: Tensor, known: int) -> None:
         """What `arriving` returns for the next piece."""
@@ -91,7 +92,7 @@ class GradientNorms:
             for path in blocks.paths:
                 self._paths.leave(path.state, path.now, path.known)
             states, along = [path.state for path in blocks.paths], blocks.path_norms
-            norms, lines, weights = blocks.norms, blocks.samples, self._of_weights.measured()
+            norms, lines, weights = blocks.norms, blocks.samples, self._of_weights.measured(blocks.outer_norms)
 
             def divide(into: Samples) -> None:
                 into.weights = weights()
@@ -121,11 +122,13 @@ class GradientNorms:
         return [None if node is None else self.view.values([node])[0] for node in nodes]
 
     def _by_block(self, has_probe: bool) -> backends.BlockNorms | None:
-        outer, view = self._of_weights.by_block, self.view
-        if outer is None or view.piece.x.dtype != torch.float32:  # squares of float64 may be out of range
+        task, view = self._of_weights.by_block, self.view
+        if task is None or view.piece.x.dtype != torch.float32:  # squares of float64 may be out of range
             return None
-        paths = [
-            (k, carry, *self._paths.arriving(view, k)) for k, carry in enumerate(self._carries()) if carry is not None
-        ]
+        paths = []
+        for k, state in enumerate(view.recipe.states):
+            node = view.recipe.carries.get(state)
+            if node is not None:
+                paths.append((k, *view.lines_with(node), *self._paths.arriving(view, k)))
         widths, (index, first, stride) = [s.shape[-1] for s in view.piece.states], self._spread
-        return backends.block_norms(widths, 1 + has_probe, (index.shape[0], first, stride), paths, outer)
+        return backends.block_norms(widths, 1 + has_probe, (index.shape[0], first, stride), paths, task)

@@ -85,6 +85,11 @@ class PieceView:
         within = {i: (columns[i][0] - first, columns[i][1]) for i in plan.saved}
         return SampledColumns(first, width, within, plan.computed)
 
+    def lines_with(self, node: Value) -> tuple[Tensor, int]:
+        """(contiguous lines [..., C], the column at which the node's values begin in them)."""
+        place = self._columns.get(node.id)
+        return (self.values([node])[0].contiguous(), 0) if place is None else (self.piece.kept[0], place[0])
+
     def _plan(self, nodes: Sequence[Value]) -> EvaluationPlan:
         """How to evaluate the nodes from what forward saved, the new states and the random numbers."""
         recipe = self.recipe

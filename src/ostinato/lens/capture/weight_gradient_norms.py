@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...execution import backends
-from ...execution.backends import StepNorms
+from ...execution.backends import OuterTask
 from .cell_recipe import ProductPattern
 from .piece_view import PieceView
 
@@ -29,20 +29,15 @@ class WeightGradientNorms:
         """Before the backward pass of the piece."""
         self._view = view
         self._groups = view.recipe.weight_groups
-        self._kernels = _kernels(view)
+        self._task = _task(view)
         # Threads divide the steps of a block: of few steps the gradients are recorded, and the norms taken at the end.
         few = backends.block_steps(view.layout.segment_index.shape[1]) < 2 * backends.threads()
-        self._by_block = self._kernels is not None and not few
+        self.by_block = None if few else self._task
+        """What is to be found block by block; None where gradients are to be recorded."""
 
-    @property
-    def by_block(self) -> StepNorms | None:
-        """What finds the norms block by block; None where gradients are to be recorded."""
-        return self._kernels if self._by_block else None
-
-    def measured(self) -> Callable[[], dict[str, Tensor]]:
-        """After a pass by blocks: what gives letter → the norms [S]."""
-        assert self._kernels is not None
-        letters, norms = [group.letter for group in self._groups], self._kernels.norms
+    def measured(self, norms: Tensor) -> Callable[[], dict[str, Tensor]]:
+        """After a pass by blocks that found `by_block`: what gives letter → the norms [S]."""
+        letters = [group.letter for group in self._groups]
         return lambda: _by_letter(letters, norms.unbind())
 
     def recorded(self, products: Mapping[tuple[str, str], Tensor]) -> dict[str, Tensor]:
@@ -50,13 +45,14 @@ class WeightGradientNorms:
 
         products  (letter, gate) → the gradient of the gate's product, laid out as the output
         """
+        kernels = None if self._task is None else backends.outer_norms(self._task)
         found: Sequence[Tensor] | None
-        if self._kernels is None:
+        if kernels is None:
             found = _by_torch(self._view, products)
         else:
             (key, some), columns = next(iter(products.items())), _columns(self._view)[1]
-            self._kernels.run(0, self._view.steps, some.data_ptr() - columns[key][0] * some.element_size())
-            found = self._kernels.norms.unbind()
+            kernels.run(0, self._view.steps, some.data_ptr() - columns[key][0] * some.element_size())
+            found = kernels.norms.unbind()
         return _by_letter([group.letter for group in self._groups], found or ())
 
 
@@ -98,12 +94,12 @@ def _pattern(view: PieceView) -> ProductPattern:
     return ProductPattern(tuple(merged), stride, groups, widths)
 
 
-def _kernels(view: PieceView) -> StepNorms | None:
-    """None where no kernels run, or where the matrices themselves are cheaper."""
+def _task(view: PieceView) -> OuterTask | None:
+    """For kernels; None where none run, or where the matrices themselves are cheaper."""
     layout, recipe, x = view.layout, view.recipe, view.piece.x
     if not (layout.dense or layout.steps_align) or not recipe.weight_groups or not backends.compiled(x):
         return None
-    sizes = x.shape[-1], *(s.shape[-1] for s in view.piece.states), *(w.shape for w in view.piece.weights)
+    sizes = x.shape[-1], *[s.shape[-1] for s in view.piece.states], *[w.shape for w in view.piece.weights]
     pattern = recipe.product_patterns.get(sizes)
     if pattern is None:
         pattern = recipe.product_patterns[sizes] = _pattern(view)
@@ -114,9 +110,7 @@ def _kernels(view: PieceView) -> StepNorms | None:
         columns = operand[0].shape[-1]
         if rows * (width + columns) > 4 * width * columns:
             return None
-    return backends.outer_norms(
-        pattern.groups, pattern.columns, pattern.stride, operands, view.step_offsets(), view.piece.reverse
-    )
+    return OuterTask(pattern.groups, pattern.columns, pattern.stride, operands, view.step_offsets(), view.piece.reverse)
 
 
 def _by_torch(view: PieceView, products: Mapping[tuple[str, str], Tensor]) -> list[Tensor] | None:
