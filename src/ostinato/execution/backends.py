@@ -216,7 +216,8 @@ def block_norms(
     task: OuterTask,
 ) -> BlockNorms | None:
     """`kernels.BlockNorms`, with the fields of its `Spread` and `Path`; None where no kernels read these tensors."""
-    k, read = kernels(), []
+    read: list[Tensor] = []
+    k = kernels()
     for _, carry, *_ in paths:
         if all(carry is not t for t in read):  # no guard passes one tensor twice
             read.append(carry)

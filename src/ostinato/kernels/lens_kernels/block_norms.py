@@ -41,7 +41,7 @@ class Path(NamedTuple):
 class Spread(NamedTuple):
     """Lines at equal distances."""
 
-    count: int
+    lines: int
     """M."""
     first: int
     """The number of the first one."""
@@ -158,7 +158,7 @@ class BlockNorms:
         self._plan = plan = _plan(tuple(widths), sets, carries, first[-1], shape)
         self.norms = torch.empty(sets * len(widths), first[-1], dtype=torch.float64, device="cpu")
         """float64 [sets · states, R]."""
-        self.samples = [memory_pool.empty((spread.count, w), dtype, POOL_THRESHOLD) for w in widths]
+        self.samples = [memory_pool.empty((spread.lines, w), dtype, POOL_THRESHOLD) for w in widths]
         """[M, H] of each state: gradients of the loss."""
         self.path_norms = torch.empty(len(paths), first[-1], dtype=torch.float64, device="cpu")
         """float64 [paths, R]."""

@@ -204,8 +204,8 @@ def _source(code: Code, args: OuterNormsArgs, name: str, s: Int, rows: Int, mixe
     """The rows of one step, with row stride `stride`. origin: the line at which those of d begin."""
     first, stride, there = args.first, args.stride[name], args.rows[name]
     if mixed is None:
-        line = first.load_i64(s)
-        return there.at((line - origin if name.startswith("d") else line) * stride)
+        at = first.load_i64(s)
+        return there.at((at - origin if name.startswith("d") else at) * stride)
     # The previous step in the order of work; a row that starts at this step reads its initial state.
     start, t = args.start[name], s + args.earlier
     inside = (t >= 0) & (t < args.steps)

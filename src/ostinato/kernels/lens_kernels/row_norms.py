@@ -35,7 +35,7 @@ class Lines(NamedTuple):
 
     source: Tensor
     """[..., C], contiguous: lines of C columns."""
-    index: Tensor
+    numbers: Tensor
     """int64 [M] on the CPU, contiguous: the numbers of the lines."""
     first: int
     """The first of the columns that are copied."""
@@ -162,8 +162,8 @@ class _Plan(NamedTuple):
     """The table of matrices, without addresses."""
     samples: array
     """The table of samples, without addresses."""
-    count: int
-    """Norms in all."""
+    norms: int
+    """How many there are in all."""
 
 
 @bounded_cache(2 << 20, size_of=lambda plan, *_: 16 * (len(plan.matrices) + len(plan.samples)) + (2 << 10))
@@ -204,7 +204,7 @@ def row_norms(
     samples   lines to copy, of the same number type
     """
     dtype = tensors[0].dtype
-    sampled = tuple([(source.shape[-1], width, index.shape[0]) for source, index, _, width in samples])
+    sampled = tuple([(source.shape[-1], width, numbers.shape[0]) for source, numbers, _, width in samples])
     sizes = tuple([v.numel() for v in tensors])
     plan = _plan(sizes, tuple(counts), sampled, thread_count(), SCALARS[dtype])
     matrices, copies, itemsize = plan.matrices[:], plan.samples[:], dtype.itemsize
@@ -213,11 +213,11 @@ def row_norms(
     for k, w in enumerate(subtract):
         matrices[_NORMS * k + 4] = w.data_ptr()
     lines = []
-    for k, (source, index, first, width) in enumerate(samples):
-        copy = memory_pool.empty((index.shape[0], width), dtype, POOL_THRESHOLD)
+    for k, (source, numbers, first, width) in enumerate(samples):
+        copy = memory_pool.empty((numbers.shape[0], width), dtype, POOL_THRESHOLD)
         copies[_LINES * k] = source.data_ptr() + first * itemsize
-        copies[_LINES * k + 3], copies[_LINES * k + 5] = index.data_ptr(), copy.data_ptr()
+        copies[_LINES * k + 3], copies[_LINES * k + 5] = numbers.data_ptr(), copy.data_ptr()
         lines.append(copy)
-    norms = torch.empty(plan.count, dtype=torch.float64, device="cpu")
+    norms = torch.empty(plan.norms, dtype=torch.float64, device="cpu")
     plan.kernel.run(plan.block.filled((matrices.buffer_info()[0], copies.buffer_info()[0], norms.data_ptr())))
     return norms, lines

@@ -22,8 +22,8 @@ from .weight_gradient_norms import WeightGradientNorms
 class Spread(NamedTuple):
     """Packed rows of a piece at equal distances."""
 
-    index: Tensor
-    """int64 [M], their numbers."""
+    numbers: Tensor
+    """int64 [M]."""
     first: int
     """The number of the first one."""
     stride: int
@@ -106,9 +106,9 @@ class GradientNorms:
             return
         samples.weights = self._of_weights.recorded(recorded.products)
         own, probe = recorded.adjoints, [] if recorded.probe is None else recorded.probe.adjoints
-        lines = [Lines(a, self._spread.index, 0, a.shape[-1]) for a in own]
+        sampled = [Lines(a, self._spread.numbers, 0, a.shape[-1]) for a in own]
         tensors = [*own, *probe]
-        found, copies = row_norms(tensors, [a.numel() // a.shape[-1] for a in tensors], lines)
+        found, copies = row_norms(tensors, [a.numel() // a.shape[-1] for a in tensors], sampled)
         samples.gradients, samples.probe = list(zip(found, copies)), found[-len(own) :]
         samples.additive = [
             None if carry is None else self._paths.norms(self.view, k, adjoint.flatten(0, -2), carry)
@@ -130,5 +130,5 @@ class GradientNorms:
             node = view.recipe.carries.get(state)
             if node is not None:
                 paths.append((k, *view.lines_with(node), *self._paths.arriving(view, k)))
-        widths, (index, first, stride) = [s.shape[-1] for s in view.piece.states], self._spread
-        return backends.block_norms(widths, 1 + has_probe, (index.shape[0], first, stride), paths, task)
+        widths, (numbers, first, stride) = [s.shape[-1] for s in view.piece.states], self._spread
+        return backends.block_norms(widths, 1 + has_probe, (numbers.shape[0], first, stride), paths, task)

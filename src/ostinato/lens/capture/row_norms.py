@@ -18,7 +18,7 @@ class Lines(NamedTuple):
 
     source: Tensor
     """[..., C], contiguous."""
-    index: Tensor
+    numbers: Tensor
     """int64 [M] on the CPU, the numbers of the lines."""
     first: int
     """The first of the columns."""
@@ -37,7 +37,7 @@ def row_norms(
     """
     found = backends.norms(tensors, counts, (), samples)
     if found is None:
-        lines = [chosen_rows(t.flatten(0, -2), index).narrow(1, first, width) for t, index, first, width in samples]
+        lines = [chosen_rows(t.flatten(0, -2), at).narrow(1, first, width) for t, at, first, width in samples]
     else:
         lines = found[1]
     if found is None or not _in_range(found[0], tensors[0].dtype):
