@@ -26,6 +26,9 @@ from ..system.openmp import thread_count
 
 TILE_ROWS = 4
 """Rows of a tile of a Gram matrix."""
+MODERATE = 32
+"""Matrices whose largest number is between 2^-32 and 2^32 are multiplied as they are: products of numbers down to 2^-30
+of the largest are normal numbers of float32."""
 KERNEL_BYTES = 128 << 10  # an upper bound of a kernel with its code
 
 
@@ -71,7 +74,7 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
     columns, n = _tile_columns(code.lanes.lanes), code.lanes.lanes
     parts = TILE_ROWS * columns // n
     grams = {name: code.alloca_vec(TILE_ROWS * columns) for name in pattern.matrices}
-    inner, wide = _gram_tile(code), Lanes(code.module, b, "float64", n)
+    scaled, plain, wide = _gram_tile(code, True), _gram_tile(code, False), Lanes(code.module, b, "float64", n)
     sums = [code.alloca_i64(n) for _ in pattern.groups]
     count, origin = args.end - args.begin, first.load_i64(args.begin)
     begin, end = (args.begin + i * count // args.work_items for i in (item, item + 1))
@@ -92,7 +95,12 @@ def _emit_steps(code: Code, args: OuterNormsArgs, item: Int, pattern: Pattern) -
                 left, right = source.at(i * line), source.at(j * line)
                 sizes = (rows - i).value, (rows - j).value, line.value, width.value
                 given = [left.value, sizes[0], right.value, *sizes[1:], grams[name].value, powers[name][1]]
-                b.call(inner, given)
+                as_they_are = b.fcmp_ordered("==", powers[name][1], ir.Constant(code.lanes.F, 1.0))
+                with b.if_else(as_they_are) as (yes, no):
+                    with yes:
+                        b.call(plain, given)
+                    with no:
+                        b.call(scaled, given)
             for part in range(parts):
                 weight = _weights(wide, i, j, rows, part * n, columns)
                 values = {name: _double(code, wide, grams[name].at(part * n).load()) for name in pattern.matrices}
@@ -130,13 +138,13 @@ def _weights(wide: Lanes, i: Int, j: Int, rows: Int, first: int, columns: int) -
     return b.select(counted, once, wide.zero)
 
 
-def _gram_tile(caller: Code) -> ir.Function:
+def _gram_tile(caller: Code, scaled: bool) -> ir.Function:
     """f(A, rows, B, rows, row stride, K, to, scale): a tile of a Gram matrix, to[r, c] = Σ_k A[r, k] · scale · B[c, k].
 
     Rows past the end repeat the last one.
     """
     kind = ir.FloatType() if caller.lanes.scalar == "float32" else ir.DoubleType()
-    code = caller.new_function("inner", [PTR, I64, PTR, I64, I64, I64, PTR, kind])
+    code = caller.new_function("scaled_inner" if scaled else "inner", [PTR, I64, PTR, I64, I64, I64, PTR, kind])
     a, rows, other, columns, line, depth, to, _ = code.arguments
     assert isinstance(a, Ptr) and isinstance(other, Ptr) and isinstance(to, Ptr)
     lanes, n, b = code.lanes, code.lanes.lanes, code.builder
@@ -147,7 +155,8 @@ def _gram_tile(caller: Code) -> ir.Function:
     right = [other.at((columns - 1).min(c) * line) for c in range(tile_columns)]
 
     def add(sums: list[Any], k: Int, mask: Any = None) -> list[Any]:
-        held = [lanes.mul(p.at(k).load(mask), scale) for p in right]
+        held = [p.at(k).load(mask) for p in right]
+        held = [lanes.mul(v, scale) for v in held] if scaled else held
         found = []
         for r, p in enumerate(left):
             v = p.at(k).load(mask)
@@ -259,6 +268,10 @@ def _power(code: Code, largest: Ptr) -> tuple[Any, Any]:
         top = here if top is None else b.select(b.icmp_unsigned(">", here, top), here, top)
     mask = ((1 << bits - 1 - mantissa) - 1) << mantissa
     exponent = b.and_(top, ir.Constant(kind, mask))
+    # Of moderate numbers no product is out of range: 2^0.
+    above, below = (ir.Constant(kind, (bias + e) << mantissa) for e in (MODERATE, -MODERATE))
+    moderate = b.and_(b.icmp_unsigned("<", exponent, above), b.icmp_unsigned(">", exponent, below))
+    exponent = b.select(moderate, ir.Constant(kind, bias << mantissa), exponent)
     least, most = ir.Constant(kind, 1 << mantissa), ir.Constant(kind, (2 * bias - 1) << mantissa)
     exponent = b.select(b.icmp_unsigned("<", exponent, least), least, exponent)
     exponent = b.select(b.icmp_unsigned(">", exponent, most), most, exponent)
