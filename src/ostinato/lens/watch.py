@@ -116,8 +116,9 @@ def watch(model: nn.Module) -> Watch:
     `report()` returns a frozen `Report`: gradient curves ‖dL/ds_t‖, the probe and its reach, what states carry over,
     gates, health, norms of weight gradients by step, clipping and updates. Without a backward pass inside the context
     gradients are absent; without `optimiser.step()` updates are. Raises InputError for a model without such layers.
-    Cost while on: the backward kernel also writes the gradients of states and gates, and propagates the probe beside
-    them; norms and samples are taken of them. Memory: the gradient of every state and gate of one layer at a time,
+    Cost while on: the backward kernel also writes the gradients of states, and propagates the probe beside them; norms
+    and samples are taken of both after each block of steps. Memory: the gradients of one block; in float64, without
+    kernels, and where a block has few steps for many threads, those of every state and gate of one layer at a time,
     [T, B, ·].
     """
     return Watch(model)
