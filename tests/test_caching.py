@@ -28,8 +28,8 @@ PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",
     "cells/gate_layouts.py _by_equations": "one for each vocabulary",
-    "kernels/lens_kernels/additive_path.py _kernel": "two number types",
-    "kernels/lens_kernels/row_norms.py _kernel": "two number types",
+    "kernels/lens_kernels/additive_path.py path_kernel": "two number types",
+    "kernels/lens_kernels/row_norms.py norms_kernel": "two number types",
     "kernels/system/target.py _host_cpu": "no arguments",
     "kernels/system/target.py _host_features": "no arguments",
     "kernels/system/target.py host_triple": "no arguments",

@@ -254,15 +254,15 @@ class Block:
 class BlockTemplate:
     """An argument block of which some entries are set: copies of it get the others."""
 
-    __slots__ = ("block", "_places")
+    __slots__ = ("block", "_indices")
 
     def __init__(self, block: Block, others: Iterable[Field]):
         """others: the fields that are set in a copy, in the order of its values."""
-        self.block, self._places = block, [block.layout[f] for f in others]
+        self.block, self._indices = block, [block.layout[f] for f in others]
 
     def filled(self, values: Iterable[int]) -> Block:
         """A copy with values of the other fields."""
         entries = self.block.entries[:]
-        for place, value in zip(self._places, values, strict=True):
+        for place, value in zip(self._indices, values, strict=True):
             entries[place] = value
         return Block(self.block.layout, entries)

@@ -182,24 +182,24 @@ def backward(
 
 
 class _BlockBuffer:
-    """Memory for the gradients of states in one block of steps, which every block uses anew."""
+    """Memory for the gradients of states in one block of steps; all blocks use it, one after the other."""
 
     def __init__(self, plan: LaunchPlan, sets: Sequence[array]):
         """sets: the argument blocks that have gradients of states."""
         widths = plan.template.state_widths * len(sets)
         lines, itemsize = plan.block_lines, plan.itemsize
         self._memory = memory_pool.empty((lines * sum(widths),), plan.template.dtype, _BUFFER_FROM_POOL)
-        at, self._places = self._memory.data_ptr(), []
+        at, self._indices = self._memory.data_ptr(), []
         fields = [(entries, index) for entries in sets for index in plan.compiled.adjoints]
         for (entries, index), width in zip(fields, widths):
-            self._places.append((entries, index, at, width * itemsize))
+            self._indices.append((entries, index, at, width * itemsize))
             at += lines * width * itemsize
-        self.addresses = [place for _, _, place, _ in self._places]
+        self.addresses = [place for _, _, place, _ in self._indices]
         """The address of each."""
 
     def begin_block(self, first: int) -> None:
         """The block begins with the packed line `first`; the kernel takes the address that line 0 would have."""
-        for entries, index, place, line in self._places:
+        for entries, index, place, line in self._indices:
             entries[index] = place - first * line
 
 

@@ -95,7 +95,7 @@ class CombinedKernel:
         self.parts = list(parts)
         self.layout = Layout([*CombinedArgs.fields(), *(CombinedArgs.part[k] for k in range(len(parts)))])
         self._counter, self._items = self.layout[CombinedArgs.counter], self.layout[CombinedArgs.work_items]
-        self._places = [self.layout[CombinedArgs.part[k]] for k in range(len(parts))]
+        self._indices = [self.layout[CombinedArgs.part[k]] for k in range(len(parts))]
 
     def module(self, target: Target) -> ir.Module:
         module, scalar = ir.Module("combined"), self.parts[0].scalar
@@ -125,7 +125,7 @@ class CombinedKernel:
         """An argument block for those of the parts, which the caller keeps alive."""
         block = Block(self.layout)
         block[CombinedArgs.work_items] = max(part[WorkArgs.work_items] for part in parts)
-        for place, part in zip(self._places, parts):
+        for place, part in zip(self._indices, parts):
             block.entries[place] = part.entries.buffer_info()[0]
         return block
 
