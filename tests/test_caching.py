@@ -28,6 +28,8 @@ PACKAGE = Path(ostinato.__file__).parent
 FEW = {
     "caching.py cached": "emptied by its bound in bytes",
     "cells/gate_layouts.py _by_equations": "one for each vocabulary",
+    "kernels/codegen/vector_ops.py _every_lane": "256 constants of at most 64 numbers, with their texts",
+    "kernels/codegen/vector_ops.py _undefined": "64 constants",
     "kernels/lens_kernels/additive_path.py path_kernel": "two number types",
     "kernels/lens_kernels/row_norms.py norms_kernel": "two number types",
     "kernels/system/target.py _host_cpu": "no arguments",

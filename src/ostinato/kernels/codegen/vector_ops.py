@@ -23,7 +23,7 @@ _FORMATS: dict[str, tuple[Any, int, Any]] = {
 }
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=256)
 def _every_lane(kind: ir.Type, lanes: int, value: int | str) -> Value:
     """A vector constant. value: an integer, or a floating point number in hexadecimal, which tells -0.0 from 0.0.
 
