@@ -116,24 +116,48 @@ def build(case: Case) -> Network:
         return Network(Recurrent(case.cell, features, size, **case.variant.options(case.lag)), outputs)
 
 
-def reach(network: Network, case: Case) -> Reach:
-    """The reach, measured in float64: in float32 a vanishing gradient would underflow at 1e-45 and hide its rate."""
+def watched(case: Case) -> Examples:
+    """The WATCHED sequences that the error during training is measured on."""
+    return named(case.task).draw(case.lag, WATCHED, generator(case.seed, _WATCHED))
+
+
+@dataclass(frozen=True)
+class MeasuredRows:
+    """Sequences whose last tested step is the same, cut after it, for measurements of gradients."""
+
+    inputs: Tensor
+    """[T, B, C] float64."""
+    loss: Callable[[Tensor], Tensor]
+    """The last output [B, H] → the loss of the tested step of each row [B]."""
+    layer: nn.Module
+    """The network's layer in float64: in float32 a vanishing gradient would underflow at 1e-45 and hide its rate."""
+
+
+def measured_rows(network: Network, case: Case, count: int) -> MeasuredRows:
+    """At most `count` sequences that no other purpose draws; the first ones are the same for every `count`."""
     task, double = named(case.task), copy.deepcopy(network).double()
     drawn = task.draw(case.lag, 16 * MEASURED, generator(case.seed, _MEASURED))
     last = len(drawn.eval_mask) - 1 - drawn.eval_mask.flip(0).int().argmax(0)
     # The lag is counted from the end, so all rows must end at the same step.
-    rows = (last == last.min()).nonzero()[:MEASURED, 0]
+    rows = (last == last.min()).nonzero()[:count, 0]
     end = int(last.min())
 
     def loss(output: Tensor) -> Tensor:
         return task.loss_of(double.head(output), _as(double, drawn.targets[end, rows]))
 
-    norms = gradient_by_lag(double.layer, drawn.inputs[: end + 1, rows].double(), loss).whole
+    return MeasuredRows(drawn.inputs[: end + 1, rows].double(), loss, double.layer)
+
+
+def reach(network: Network, case: Case) -> Reach:
+    """The reach, over MEASURED sequences."""
+    rows = measured_rows(network, case, MEASURED)
+    norms = gradient_by_lag(rows.layer, rows.inputs, rows.loss).whole
     ratios = (norms / norms[0]).nan_to_num(0.0).quantile(0.5, dim=1)
     # A ReLU network whose units are all dead has gradient 0 even at lag 0; its reach is 0.
     reached = (ratios >= EPSILON).nonzero()
     share = (norms[case.lag - 1] / norms.sum(0)).nan_to_num(0.0).quantile(0.5).item()
-    return Reach(int(reached.max()) if len(reached) else 0, end, ratios[case.lag - 1].item(), share)
+    steps = int(reached.max()) if len(reached) else 0
+    return Reach(steps, len(norms) - 1, ratios[case.lag - 1].item(), share)
 
 
 def _as(network: Network, targets: Tensor) -> Tensor:
@@ -155,7 +179,7 @@ class TrainingRun:
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=case.training.learning_rate, fused=True)
         self.updates, self.error = 0, math.nan
         self.result: Result | None = None
-        self._watched = self.task.draw(case.lag, WATCHED, generator(case.seed, _WATCHED))
+        self._watched = watched(case)
         self._block: tuple[int, Examples] | None = None
         self._order: tuple[int, Tensor] | None = None
         self._seconds = time.monotonic() - start

@@ -17,6 +17,16 @@ from .experiment import Reach, Result
 from .settings import WHERE, Case, Training
 
 
+def finished_run(line: str) -> tuple[Case, Result, dict[str, str | int]]:
+    """(case, result, machine) of a line of a record; ValueError, KeyError or TypeError for any other."""
+    entry = json.loads(line)
+    case, result = entry["case"], entry["result"]
+    case = Case(**case | {"training": Training(**case["training"])})
+    groups = tuple(tuple(group) for group in result["groups"])
+    result = Result(**result | {"reach": Reach(**result["reach"]), "groups": groups})
+    return case, result, entry["machine"]
+
+
 class Record:
     """A folder with `runs.jsonl`, a line for each finished case.
 
@@ -45,12 +55,7 @@ class Record:
 
     def _read(self, line: str, number: int) -> None:
         try:
-            entry = json.loads(line)
-            case, result = entry["case"], entry["result"]
-            case = Case(**case | {"training": Training(**case["training"])})
-            groups = tuple(tuple(group) for group in result["groups"])
-            result = Result(**result | {"reach": Reach(**result["reach"]), "groups": groups})
-            self._note(case, result, entry["machine"])
+            self._note(*finished_run(line))
         except (ValueError, KeyError, TypeError) as error:
             received = f"{str(error) or type(error).__name__} there"
             remedy = "Take the line out, or name another --out."

@@ -64,6 +64,26 @@ def gradient_by_lag(
     dropout active in training mode, the gradient is that of one draw. Raises InputError for x of another rank or
     without a step, a bidirectional layer, lags out of range, and a head_loss that is not one number a row.
     """
+    at_output, earlier = gradients_by_lag(layer, x, head_loss, state=state, lags=lags)
+    norms = []
+    for s, gradients in enumerate(earlier):
+        now = at_output.norm(dim=1) if s == 0 else torch.zeros_like(at_output[:, 0])
+        norms.append(torch.stack([now, *(gradient.norm(dim=(0, 2)) for gradient in gradients)]))
+    return GradientByLag(tuple(norms))
+
+
+def gradients_by_lag(
+    layer: nn.Module,
+    x: Tensor,
+    head_loss: Callable[[Tensor], Tensor],
+    *,
+    state: State = None,
+    lags: int | None = None,
+) -> tuple[Tensor, tuple[list[Tensor], ...]]:
+    """(∂L_T/∂output_T [B, H], of each state ∂L_T/∂s_{T-k} for k = 1 … K: K tensors [L, B, H]).
+
+    What `gradient_by_lag` takes the norms of, with its arguments, its cost and its errors.
+    """
     where = "gradient_by_lag"
     if x.dim() != 3:
         raise InputError(phrase(where, "x", "[T, B, C]", f"{x.dim()} dimensions", "Give a single sequence as B = 1."))
@@ -98,11 +118,7 @@ def gradient_by_lag(
                 output.select(time, 0), every, at_output, allow_unused=True, materialize_grads=True
             )
     count = len(_parts(state))
-    norms = []
-    for s in range(count):
-        now = at_output.norm(dim=1) if s == 0 else torch.zeros_like(at_output[:, 0])
-        norms.append(torch.stack([now, *(gradient.norm(dim=(0, 2)) for gradient in reversed(earlier[s::count]))]))
-    return GradientByLag(tuple(norms))
+    return at_output, tuple(list(reversed(earlier[s::count])) for s in range(count))
 
 
 def _gradient_of_loss(head_loss: Callable[[Tensor], Tensor], output: Tensor) -> Tensor:
