@@ -11,31 +11,43 @@ from foresight_runs import Run
 
 from ostinato.apps.lab.predictive_value import rank_correlation, ranks
 
-TINY = 1e-30
-"""Smaller ratios and shares count as this: float32 has none below 1e-38."""
+SMALLEST = 1e-6
+"""Smaller ratios and shares count as this, as in `lens.live.early`."""
 Measure = Callable[[Run], float]
-
-
-def _log(name: str, at: int) -> Measure:
-    return lambda run: math.log10(max(TINY, _value(run, name, at)))
+RULES: tuple[tuple[str, ...], ...] = (
+    ("lag alone",),
+    ("gradient ratio, before",),
+    ("cue's share, before",),
+    ("signal to noise, before",),
+    ("signal to all noise, before",),
+    ("gradient ratio, 2 %",),
+    ("cue's share, 2 %",),
+    ("signal to all noise, 2 %",),
+    ("reach / lag, 1 %",),
+    ("growth of the reach, 1 %",),
+    ("loss, 1 to 2 %",),
+    ("cue's share, 2 %", "loss, 1 to 2 %"),
+    ("probe's share, 2 %", "loss, 1 to 2 %"),
+    ("gradient ratio, 2 %", "reach / lag, 2 %", "loss, 1 to 2 %"),
+    ("lag alone", "gradient ratio, 2 %", "loss, 1 to 2 %"),
+)
+"""The rows of the table, in its order."""
+EARLY = ("probe's share, 2 %", "loss, 1 to 2 %")
+"""What `lens.live.early` reads."""
 
 
 def _value(run: Run, name: str, at: int) -> float:
-    """The value at a moment, or at the last before training diverged; TINY for NaN."""
+    """The value at a moment, or at the last before training diverged; SMALLEST for NaN."""
     value = float(getattr(run.moments[min(at, len(run.moments) - 1)], name))
-    return TINY if math.isnan(value) else value
+    return SMALLEST if math.isnan(value) else value
 
 
-def _growth(name: str, at: int) -> Measure:
-    return lambda run: _log(name, at)(run) - _log(name, 0)(run)
+def _log(name: str, at: int) -> Measure:
+    return lambda run: math.log10(max(SMALLEST, _value(run, name, at)))
 
 
-def _plain(name: str, at: int, sign: float = 1.0) -> Measure:
-    return lambda run: sign * _value(run, name, at)
-
-
-def _fall(name: str, at: int) -> Measure:
-    return lambda run: _value(run, name, 0) - _value(run, name, at)
+def _plain(name: str, at: int) -> Measure:
+    return lambda run: _value(run, name, at)
 
 
 def _reached(at: int) -> Measure:
@@ -45,23 +57,15 @@ def _reached(at: int) -> Measure:
 def measures() -> dict[str, Measure]:
     """Name → measure, each so that more should mean learned better. The first is the lag, which nobody measures."""
     found: dict[str, Measure] = {"lag alone": lambda run: -math.log10(run.case.lag)}
-    for at, share in enumerate(("0 %", "1 %", "2 %")):
-        found[f"gradient ratio, {share}"] = _log("ratio", at)
-        found[f"cue's share, {share}"] = _log("share", at)
-        found[f"reach / lag, {share}"] = _reached(at)
-        found[f"signal to noise, {share}"] = _plain("snr", at)
-        found[f"signal to all noise, {share}"] = _log("signal", at)
-        found[f"loss, {share}"] = _plain("loss", at, -1.0)
-        for name in ("ratio", "share"):
-            found[f"probe's {name}, {share}"] = _log(f"probe_{name}", at)
-        found[f"probe at the cue, {share}"] = _log("probe_cue", at)
-        found[f"probe at the end, {share}"] = _log("probe_now", at)
-        found[f"share of the whole gradient, {share}"] = _log("curve_share", at)
-        if at:
-            for name in ("ratio", "share", "signal", "probe_ratio", "probe_share", "probe_cue", "probe_now"):
-                found[f"growth of {name}, 0 to {share}"] = _growth(name, at)
-            found[f"fall of the loss, 0 to {share}"] = _fall("loss", at)
-            found[f"fall of the trained loss, 0 to {share}"] = _fall("trained", at)
+    for at, when in enumerate(("before", "1 %", "2 %")):
+        found[f"gradient ratio, {when}"] = _log("ratio", at)
+        found[f"cue's share, {when}"] = _log("share", at)
+        found[f"probe's share, {when}"] = _log("probe_share", at)
+        found[f"signal to noise, {when}"] = _plain("snr", at)
+        found[f"signal to all noise, {when}"] = _log("signal", at)
+        found[f"reach / lag, {when}"] = _reached(at)
+    found["growth of the reach, 1 %"] = lambda run: _reached(1)(run) - _reached(0)(run)
+    found["loss, 1 to 2 %"] = lambda run: -(_value(run, "loss", 1) + _value(run, "loss", 2)) / 2
     return found
 
 
@@ -106,6 +110,24 @@ def left_out(runs: Sequence[Run], names: Sequence[str], values: np.ndarray) -> n
     for others, own in folds(runs):
         scores[own] = fitted(names, values[others], learned[others]).score(values[own])
     return scores
+
+
+def scores(runs: Sequence[Run], names: Sequence[str], fitted_on: Sequence[Run] | None = None) -> np.ndarray:
+    """The scores of runs by a rule: fitted on other runs, or without them on the other tasks of the same ones.
+
+    A single measure is its own score, since nothing has to be fitted to rank by it.
+    """
+    values = table(runs, names)
+    if len(names) == 1:
+        return values[:, 0]
+    if fitted_on is None:
+        return left_out(runs, names, values)
+    return line_of(fitted_on, names).score(values)
+
+
+def line_of(runs: Sequence[Run], names: Sequence[str]) -> Line:
+    """The line that is fitted on all of these runs."""
+    return fitted(names, table(runs, names), np.array([run.learned for run in runs]))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from .anomaly import detect_anomaly
 from .capture.evaluate import evaluate
 from .capture.named_values import NamedValues, carry, named_values
 from .capture.replay import LayerReplay, replay
-from .live import Live
+from .live import EarlyWord, Live
 from .measures.activations import ACTIVATIONS, Activation, sigmoid_again
 from .measures.by_age import ByAge, by_age
 from .measures.gate_values import gate_values
@@ -28,7 +28,7 @@ __all__ = [
     "watch", "Watch", "Report", "LayerReport", "GradientCurve", "Probe", "WeightGradients", "Carry", "Gate",
     "StateHealth", "WeightReport", "Clipping", "Finding",
     # A training run watched, and stopped where numbers stop being finite.
-    "Live", "detect_anomaly",
+    "Live", "EarlyWord", "detect_anomaly",
     # Gradients: by lag, over all pairs of steps, by age, and what a truncation loses.
     "gradient_by_lag", "GradientByLag", "gradient_matrix", "GradientMatrix", "by_age", "ByAge", "truncation_bias",
     "TruncationBias",

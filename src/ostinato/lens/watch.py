@@ -27,9 +27,13 @@ _WHERE = "lens.watch"
 class Watch:
     """What `watch` returns: a context that observes, and then `report()`."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, lag: int | None = None) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(phrase(_WHERE, "model", "a torch module", type(model).__name__))
+        if lag is not None and (not isinstance(lag, int) or isinstance(lag, bool) or lag < 0):
+            remedy = "It counts from the last step of a sequence back to the cue."
+            raise InputError(phrase(_WHERE, "lag", "a number of steps, 0 or more", repr(lag), remedy))
+        self._lag = lag
         modules = list(modules_by_name(model))
         self._names = {id(m): name for name, m in modules if isinstance(m, Layer)}
         if not self._names:
@@ -84,7 +88,7 @@ class Watch:
         """What was observed up to now. May be called inside the context or after it.
 
         Cost: quantiles and norms over T·B·H values of each layer, up to the time of the step itself at small H.
-        Raises InputError where no recurrent layer was called.
+        Raises InputError where no recurrent layer was called, and where all sequences are shorter than `lag`.
         """
         if not self._calls:
             remedy = (
@@ -98,10 +102,14 @@ class Watch:
         # that differentiates inside of its backward pass (use_reentrant=True) has them nowhere else.
         shown = [o for o in self._observed if o.observer.passes or not o.is_recomputation]
         layers = tuple(map(layer_report, shown))
-        return Report(layers, weight_reports(self._monitor), clipping_report(self._monitor))
+        longest = max((int(layer.lengths_steps.max()) for layer in layers if len(layer.lengths_steps)), default=0)
+        if self._lag is not None and longest <= self._lag:
+            remedy = "A lag of k needs k steps before the last one."
+            raise InputError(phrase(_WHERE, "lag", f"less than the longest sequence, {longest}", self._lag, remedy))
+        return Report(layers, weight_reports(self._monitor), clipping_report(self._monitor), self._lag)
 
 
-def watch(model: nn.Module) -> Watch:
+def watch(model: nn.Module, lag: int | None = None) -> Watch:
     """Observes whatever runs inside the context, and reports what happened in the model's recurrent layers.
 
         with ostinato.lens.watch(model) as lens:
@@ -115,10 +123,12 @@ def watch(model: nn.Module) -> Watch:
 
     `report()` returns a frozen `Report`: gradient curves ‖dL/ds_t‖, the probe and its reach, what states carry over,
     gates, health, norms of weight gradients by step, clipping and updates. Without a backward pass inside the context
-    gradients are absent; without `optimiser.step()` updates are. Raises InputError for a model without such layers.
+    gradients are absent; without `optimiser.step()` updates are. `lag`, in steps, is that of a dependency that the
+    model should learn, from the last step back; the verdict then says whether the gradient arrives there. Raises
+    InputError for a model without such layers and for a lag below 0.
     Cost while on: the backward kernel also writes the gradients of states, and propagates the probe beside them; norms
     and samples are taken of both after each block of steps. Memory: the gradients of one block; in float64, without
     kernels, and where a block has few steps for many threads, those of every state and gate of one layer at a time,
     [T, B, ·].
     """
-    return Watch(model)
+    return Watch(model, lag)

@@ -11,7 +11,8 @@ from torch import nn
 import ostinato
 from lens.example_reports import example_probe, example_report, powers
 from ostinato import lens
-from ostinato.lens.report.diagnosis import diagnose, layers_named
+from ostinato.errors import InputError
+from ostinato.lens.report.diagnosis import SHARE_BELOW, diagnose, layers_named, share_at
 
 STEPS = 40
 
@@ -60,6 +61,58 @@ def test_forgetting_is_no_matter_in_short_rows_nor_where_nothing_arrives():
     assert rules(step(ostinato.LSTM(3, 16), torch.randn(10, 4, 3))) == []
     report = step(ostinato.LSTM(3, 16), read=lambda output: output[0])
     assert rules(report) == []
+
+
+@ostinato.cell
+def keeping(W, U, x, h):
+    return W.h @ x + U.h @ h
+
+
+@pytest.mark.parametrize(("a", "arrives"), [(0.9, True), (0.4, False)])
+def test_a_dependency_that_the_gradient_does_not_reach(a, arrives):
+    """h_t = a·h_{t-1} + x_t: lag k has a^k of the gradient at lag 0."""
+    layer = ostinato.Recurrent(keeping, 3, 3)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(a * torch.eye(3))
+    with lens.watch(layer, lag=15) as looking:
+        layer(torch.ones(STEPS, 4, 3))[0][-1].sum().backward()
+    report = looking.report()
+    share = a**15 / sum(a**k for k in range(STEPS))
+    assert report.lag == 15 == report.to_dict()["lag"]
+    assert share_at(report.layers[0], 15) == pytest.approx(share, rel=1e-4)
+    found = [finding for finding in report.verdict if finding.rule == "out of reach"]
+    assert (found == []) == arrives == (share > SHARE_BELOW)
+    if not arrives:
+        assert found[0].measured == pytest.approx(share, rel=1e-4) and found[0].threshold == SHARE_BELOW
+        assert found[0].sentence.startswith("Recurrent layer 0: the state 15 steps before the last gets 6.44e-05 % of the ")
+        assert found[0].sentence.endswith('try init="orthogonal", or a cell with gates such as "lstm" or "gru"')
+    with lens.watch(layer) as looking:
+        layer(torch.ones(STEPS, 4, 3))[0][-1].sum().backward()
+    assert looking.report().lag is None and "out of reach" not in rules(looking.report())
+
+
+def test_a_lag_is_looked_for_in_the_layer_that_has_most_of_it_and_not_in_a_second_direction():
+    weak = example_report(example_probe(powers(0.3))).layers
+    strong = example_report(example_probe(powers(0.99))).layers
+    reverse = example_report(example_probe(powers(0.99)), reverse=True).layers
+
+    def found(*layers):
+        report = lens.Report(layers, (), lens.Clipping((), ()), lag=30)
+        return [finding for finding in report.verdict if finding.rule == "out of reach"]
+
+    assert found(*weak, *strong) == []
+    assert len(found(*weak, *reverse)) == 1 and found(*reverse) == []
+
+
+def test_a_lag_that_no_sequence_has_is_refused():
+    layer = ostinato.GRU(3, 4)
+    with lens.watch(layer, lag=STEPS) as looking:
+        layer(torch.ones(STEPS, 4, 3))[0][-1].sum().backward()
+    with pytest.raises(InputError, match="lens.watch: lag must be less than the longest sequence, 40, got 40. A lag of"):
+        looking.report()
+    for lag in (-1, 1.5, True):
+        with pytest.raises(InputError, match="lens.watch: lag must be a number of steps, 0 or more, got"):
+            lens.watch(layer, lag=lag)
 
 
 def test_gradients_that_explode():

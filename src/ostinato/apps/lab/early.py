@@ -57,6 +57,8 @@ class Moment:
     """‖δ_{T-k}‖ of the probe."""
     curve_share: float
     """‖dL/ds_{T-k}‖ over its sum over all steps, L the loss of all trained steps."""
+    probe_part: float
+    """Σ_k ‖δ_{T-k}‖ / Σ_t ‖dL/ds_t‖: how much of the gradient the last step's loss has."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,10 @@ def _train(run: TrainingRun, updates: int) -> None:
         run.advance(lambda: run.updates >= updates)
 
 
-def _probed(layer: LayerReport, lag: int) -> tuple[float, float, float, float, float]:
-    """The last five fields of a `Moment`."""
+def _probed(layer: LayerReport, lag: int) -> tuple[float, ...]:
+    """The last six fields of a `Moment`; () for a layer without gradients."""
     if layer.probe is None or layer.gradient is None:
-        return (float("nan"),) * 5
+        return ()
     whole, curve = layer.probe.whole, layer.gradient.norms.square().sum(0).sqrt()
     values = (
         layer.probe.ratio_by_lag[lag],
@@ -153,6 +155,6 @@ def _probed(layer: LayerReport, lag: int) -> tuple[float, float, float, float, f
         whole[0],
         whole[lag],
         curve[-1 - lag] / curve.sum(0),
+        whole.sum(0) / curve.sum(0),
     )
-    now, share, out, cue, whole_share = (value.nan_to_num(0.0).quantile(0.5).item() for value in values)
-    return now, share, out, cue, whole_share
+    return tuple(value.nan_to_num(0.0).quantile(0.5).item() for value in values)

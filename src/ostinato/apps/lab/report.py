@@ -55,6 +55,19 @@ def rows(settings: Settings, results: Results, task: str) -> tuple[list[str], li
     return headings, body
 
 
+def overview(settings: Settings, results: Results) -> tuple[list[str], list[list[str]]]:
+    """Headings, and a row for each variant: the lags that it bridged in each task, in every seed; – for none."""
+    tasks = finished_tasks(settings, results)
+    body = []
+    for variant in settings.variants:
+        row = [variant.cell, variant.init]
+        for task in tasks:
+            runs = {lag: runs_of(results, task, lag, variant) for lag in settings.lags}
+            row.append(", ".join(str(lag) for lag, of in runs.items() if of and all(r.bridged for r in of)) or "–")
+        body.append(row)
+    return ["cell", "first values", *tasks], body
+
+
 def bound(task: str) -> str:
     """`chance 0.167, bridged at 0.01 or less`"""
     return f"chance {TASKS[task].chance:.3g}, bridged at {TASKS[task].bound:.3g} or less"
@@ -111,7 +124,7 @@ def show(console: Console, settings: Settings, results: Results) -> None:
 
 def markdown(settings: Settings, results: Results, machines: Sequence[Mapping[str, str | int]]) -> str:
     """Everything that `show` prints, the rows by group, the runs that mislead by name, and the machines."""
-    parts = [budget(settings), legend()]
+    parts = ["Lags that were bridged, in steps:\n\n" + _table(*overview(settings, results)), budget(settings), legend()]
     for task in finished_tasks(settings, results):
         headings, body = rows(settings, results, task)
         parts.append(f"**{task}** ({bound(task)})\n\n" + _table(headings, body))

@@ -18,6 +18,7 @@ from ...layers.base import Layer
 from ...layers.hooks import hooked
 from ..result import Report
 from ..watch import Watch, watch
+from .early import AFTER, EarlyWord, early_word, is_long_enough
 from .locate_nonfinite import LayerCall, locate_nonfinite
 from .logs import Log, open_log
 from .measures import measures
@@ -40,6 +41,10 @@ class Live:
                .jsonl for JSON lines, an open SummaryWriter, or an object with the methods of `Log`; None: nothing
     every      how many steps lie between two that are watched; the first is watched
     stop       whether a gradient or weight that is inf or NaN raises `ostinato.errors.NotFiniteError`
+    lag        of a dependency that the model should learn, in steps back from the last one; with `updates`
+    updates    how many updates the run will have: after 2 % of them, at the first batch with a sequence longer than
+               the lag, `early` says whether the dependency is being learned, by its gradient and by the losses that
+               `loss()` was given before. Nothing is stopped
 
     With `stop` the gradients are checked before each step of an optimiser: one that would carry inf or NaN into the
     weights is not taken. The message names the layer, the step, the row and the gate or state where it began, found by
@@ -47,8 +52,9 @@ class Live:
     update), the weights are checked when the training step ends. Raises InputError for a model without recurrent layers
     and for a log that cannot be written.
     `begin()` and `end()` are the two ends of `step()`, for the loops of other frameworks; docs/live.md has the
-    callbacks for Lightning and transformers. `report` is the latest report.
-    Cost: on a watched step what `lens.watch` costs; on any other, with `stop`, the norm of all gradients once.
+    callbacks for Lightning and transformers. `report` is the latest report, `early` the `EarlyWord`, None before it.
+    Cost: on a watched step what `lens.watch` costs, and the early word watches one more; on any other step, with
+    `stop`, the norm of all gradients once.
     """
 
     def __init__(
@@ -58,14 +64,25 @@ class Live:
         *,
         every: int = 100,
         stop: bool = True,
+        lag: int | None = None,
+        updates: int | None = None,
     ) -> None:
         if not isinstance(every, int) or isinstance(every, bool) or every < 1:
             remedy = "every=1 watches each step, every=100 one in a hundred."
             raise InputError(phrase(_WHERE, "every", "a number of steps, 1 or more", repr(every), remedy))
-        watch(model)  # refuses a model without recurrent layers now, and not at the first step
+        if (lag is None) != (updates is None):
+            remedy = "The word comes after 2 % of the updates, about a dependency at that lag."
+            raise InputError(phrase(_WHERE, "lag and updates", "given together", f"{lag} and {updates}", remedy))
+        if updates is not None and (not isinstance(updates, int) or isinstance(updates, bool) or updates < 1 / AFTER):
+            expected = f"a number of updates, {1 / AFTER:.0f} or more"
+            raise InputError(phrase(_WHERE, "updates", expected, repr(updates), "2 % of fewer are none."))
+        watch(model, lag)  # refuses a model without recurrent layers now, and not at the first step
         self.model, self.every, self.stop = model, every, stop
         self.report: Report | None = None
         self.steps = 0
+        self.early: EarlyWord | None = None
+        self._lag, self._word_at = lag, None if updates is None else round(AFTER * updates)
+        self._losses: list[Tensor | float] = []
         self._log = None if log is None else open_log(log)
         self._watch: Watch | None = None
         self._calls: list[LayerCall] = []
@@ -94,7 +111,7 @@ class Live:
             for layer in layers:
                 self._hooks.enter_context(hooked(layer, None, _Recorder(self._calls)))
             self._hooks.callback(register_optimizer_step_pre_hook(self._before_update).remove)
-        if self.steps % self.every == 0:
+        if self.steps % self.every == 0 or self._word_due():
             self._watch = watch(self.model)
             self._watch.__enter__()
 
@@ -109,9 +126,26 @@ class Live:
             self._check([p.detach() for p in self.model.parameters()], calls, "after")
         if watched is not None:
             self.report = watched.report()
+            early = None
+            if self._lag is not None and self._word_due() and is_long_enough(self.report, self._lag):
+                losses = [float(loss) for loss in self._losses]
+                early = self.early = early_word(self.report, self._lag, self.steps, losses)
             if self._log is not None:
-                self._log.write(self.steps, measures(self.report))
+                self._log.write(self.steps, measures(self.report, early))
         self.steps += 1
+
+    def loss(self, loss: Tensor | float, constant: float) -> None:
+        """Notes the loss of a training step for the early word; called once in each step, or at least from 1 to 2 %.
+
+        loss: of the answers that need the dependency, a number; a mean over them and the batch.
+        constant: the same loss of the best answer that is the same everywhere: ln 2 for two classes that are equally
+            likely, the variance of the targets for a squared error.
+        Raises InputError for a constant that is not above 0.
+        """
+        if not constant > 0:
+            raise InputError(phrase(_WHERE, "constant", "above 0", constant, "ln 2 is that of two equal classes."))
+        if self._word_at is not None and self.early is None and self.steps >= self._word_at / 2:
+            self._losses.append((loss.detach() if isinstance(loss, Tensor) else loss) / constant)
 
     def close(self) -> None:
         """Closes the log."""
@@ -127,6 +161,10 @@ class Live:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _word_due(self) -> bool:
+        """From 2 % of the updates on, until a batch had a sequence that is longer than the lag."""
+        return self._word_at is not None and self.early is None and self.steps >= self._word_at
 
     def _leave(self) -> None:
         self._hooks.close()

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..report.data import LayerReport, ReportData
 from ..report.diagnosis import diagnose
 from ..report.statistics import median
+from .early import EarlyWord
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Measures:
     """The sentences of the report's verdict."""
 
 
-def measures(report: ReportData) -> Measures:
+def measures(report: ReportData, early: EarlyWord | None = None) -> Measures:
     """Scalars and histograms of a report. Several calls of a layer in one step: those of the last one.
 
     Of each layer and direction: gradient_first_step and gradient_last_step, ‖dL/ds_t‖ at the row's ends (median over
     the batch, all states); reach_1_percent_steps, half_life_steps and mean_step_gain of the probe; of each state with a
     carry of its own carry_half_life_steps (median over the units); dead_units_share; of each gate its mean and
     saturated_share. Of each weight's gate gradient_norm and relative_update. Of all gradients together norm_before_clip
-    and norm_after_clip.
+    and norm_after_clip. Of the early word, where there is one, early/share, early/loss, early/score and its sentence.
     """
     scalars: dict[str, float] = {}
     histograms: dict[str, tuple[Tensor, Tensor]] = {}
@@ -56,8 +57,12 @@ def measures(report: ReportData) -> Measures:
     ):
         if norms:
             scalars[f"gradients/{name}"] = norms[-1]
+    sentences = [str(finding) for finding in diagnose(report)]
+    if early is not None:
+        scalars |= {"early/share": early.share, "early/loss": early.loss, "early/score": early.score}
+        sentences.insert(0, early.sentence)
     known = {name: value for name, value in scalars.items() if not math.isnan(value)}
-    return Measures(known, histograms, tuple(str(finding) for finding in diagnose(report)))
+    return Measures(known, histograms, tuple(sentences))
 
 
 def _scalars(layer: LayerReport) -> dict[str, float]:

@@ -100,3 +100,5 @@ class ReportData:
     """The parameters of the model's recurrent layers, by gates."""
     clipping: Clipping
     """The norm of all gradients together, before and after clipping."""
+    lag: int | None = field(default=None, metadata=quantity("steps"))
+    """The lag of a dependency that the model should learn, in steps back from the last one, as `watch` was given it."""

@@ -21,6 +21,8 @@ SHORTEST_STEPS = 20
 """Segments shorter than this are too short to be forgotten."""
 GAIN_ABOVE = 1.1
 """Mean step gain of the probe: 1.1 over 50 steps is a factor of 100."""
+SHARE_BELOW = 1e-4
+"""The share of the last step's gradient at the lag of a dependency: docs/lab-lag.md has how many runs learned below."""
 SATURATED_ABOVE = 0.8
 """Share of a gate's values that are saturated."""
 DEAD_ABOVE = 0.1
@@ -32,6 +34,7 @@ UPDATE_ABOVE, UPDATE_BELOW = 0.05, 1e-6
 
 _PASCANU = "R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013"
 _GLOROT = "X. Glorot, Y. Bengio, AISTATS 2010, section 3"
+_LAB = "328 training runs of docs/lab-lag.md"
 _RATIO = "A. Karpathy, CS231n notes, Neural Networks 3, ratio of weights to updates (about 0.001)"
 
 
@@ -65,7 +68,7 @@ def diagnose(report: ReportData) -> tuple[Finding, ...]:
     alike: dict[tuple[str, str], list[_Case]] = {}
     for case in cases:
         alike.setdefault((case.rule, case.sentence), []).append(case)
-    return (*map(_finding, alike.values()), *_optimiser(report))
+    return (*map(_finding, alike.values()), *_dependency(report), *_optimiser(report))
 
 
 def _finding(cases: Sequence[_Case]) -> Finding:
@@ -150,6 +153,31 @@ def _remember(cell: str, steps: int) -> str:
     if known is not None and "forget" in known.roles:
         return f'try forget_bias=1 or init="chrono({steps})"'
     return 'try init="orthogonal", or a cell with gates such as "lstm" or "gru"'
+
+
+def _dependency(report: ReportData) -> list[Finding]:
+    """The share of the gradient at the lag of the dependency, of the layer that has the largest: one is enough."""
+    lag = report.lag
+    shares = {} if lag is None else {share_at(layer, lag): layer for layer in report.layers}
+    known = [share for share in shares if not math.isnan(share)]
+    if lag is None or not known or max(known) >= SHARE_BELOW:
+        return []
+    layer = shares[max(known)]
+    sentence = (
+        f"{layer.label}: the state {lag} steps before the last gets {number(100 * max(known))} % of the last step's "
+        f"gradient, too little to learn what lies so far back; {_remember(layer.cell, lag)}"
+    )
+    return [Finding("out of reach", layer.label, sentence, max(known), SHARE_BELOW, _LAB)]
+
+
+def share_at(layer: LayerReport, lag: int) -> float:
+    """The share of the last step's gradient at this lag, of the median segment; NaN where none is as long, or known.
+
+    A second direction, which starts at the last step, carries nothing from there: NaN.
+    """
+    if layer.probe is None or layer.reverse or lag >= len(layer.probe.norms[0]):
+        return math.nan
+    return median(layer.probe.share_by_lag[lag])
 
 
 def _exploding(layer: LayerReport) -> _Case | None:

@@ -88,6 +88,18 @@ class Probe:
         whole = self.whole
         return whole / whole[:1].where(whole[:1] > 0, math.nan)
 
+    @property
+    def share_by_lag(self) -> Tensor:
+        """`whole` over its sum over all lags of a segment: [K, N], no unit, from 0 to 1.
+
+        How much of what the last step teaches goes to the state at that lag, beside all that distracts from it. NaN
+        beyond a segment's first step, and where the last step receives no gradient. Healthy: 0.01 and more at the lag
+        of the dependency; docs/lab-lag.md has what became of 136 runs with more and with less.
+        """
+        whole = self.whole
+        total = whole.nansum(0)
+        return whole / total.where(total > 0, math.nan)
+
     def reach_steps(self, epsilon: float = 0.01) -> Tensor:
         """reach(ε): the largest lag whose ratio is at least ε, of each segment: [N] in steps.
 
@@ -129,6 +141,7 @@ class Probe:
         """The values that follow from the fields, as JSON has them: quantiles over the segments."""
         values = {
             "ratio_by_lag": self.ratio_by_lag,
+            "share_by_lag": self.share_by_lag,
             "half_life_steps": self.half_life_steps,
             "mean_step_gain": self.mean_step_gain,
             "omega": self.omega,
