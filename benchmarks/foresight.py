@@ -18,7 +18,7 @@ from pathlib import Path
 
 import foresight_runs
 import numpy as np
-from foresight_picture import foresight_picture
+from foresight_picture import AT, foresight_picture
 from foresight_rules import EARLY, RULES, judged, line_of, scores, table
 from foresight_runs import Run
 from foresight_savings import Savings, savings, stopped_left_out, threshold
@@ -59,14 +59,10 @@ def trade_off(chosen: Sequence[Run], test: Sequence[Run]) -> list[str]:
         bound = threshold(line.score(values), good, lost)
         stopped = scores(test, EARLY, chosen) < bound
         left_out = savings(chosen, stopped_left_out(chosen, EARLY, values, lost))
-        rows.append([f"{lost:.0%}", *_row(left_out), *_row(savings(test, stopped)), f"{in_lens(bound, line.weights[0], line.constant):.2f}"])
-    headings = ["may lose", "stopped", "lost", "minutes saved", "test: stopped", "test: lost", "test: minutes saved", "score below"]
+        rows.append([f"{lost:.0%}", f"{bound:.3f}", *_row(left_out), *_row(savings(test, stopped))])
+    columns = ["stopped", "lost", "minutes saved"]
+    headings = ["may lose", "score below", *columns, *(f"test set: {column}" for column in columns)]
     return markdown_table(headings, rows)
-
-
-def in_lens(bound: float, weight: float, constant: float) -> float:
-    """A bound on the line's score as `lens.live.early` has it, where log10(share) has the weight 1."""
-    return (bound - constant) / weight
 
 
 def _row(found: Savings) -> list[str]:
@@ -106,8 +102,10 @@ def main() -> None:
         second = trade_off(chosen, test)
         print("\n".join(second))
         line, values = line_of(chosen, EARLY), table(chosen, EARLY)
-        print(f"loss weight {line.weights[1] / line.weights[0]:.2f}")
-        print("stopped wrongly:", misled(chosen, stopped_left_out(chosen, EARLY, values, 0.0)))
+        print("score:", line)
+        print("stopped wrongly:", misled(chosen, stopped_left_out(chosen, EARLY, values, AT)))
+        bound = threshold(line.score(values), np.array([run.result.bridged for run in chosen]), AT)
+        print("stopped wrongly in the test set:", misled(test, line.score(table(test, EARLY)) < bound))
     if given.what is None:
         fill(DOCS / "lab-lag.md", "foresight", "\n".join(first))
         fill(DOCS / "lab-lag.md", "early word", "\n".join(second))

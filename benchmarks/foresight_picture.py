@@ -15,8 +15,10 @@ from matplotlib.lines import Line2D
 from ostinato.lens.pictures import STYLES, figure, styled
 from ostinato.lens.render.plots.style import FAINT, INK, SMALL, plain
 
+AT = 0.02
+"""Of the good runs, what the threshold of `lens.live.early` may lose."""
 SHARES = np.arange(0, 0.31, 0.01)
-"""Of the good runs, what a threshold may lose."""
+"""The same, for a curve of thresholds."""
 
 
 @styled
@@ -30,12 +32,11 @@ def foresight_picture(chosen: Sequence[Run], test: Sequence[Run]) -> Figure:
 
 def _outcomes(axes: Axes, chosen: Sequence[Run], test: Sequence[Run]) -> None:
     line, found = line_of(chosen, EARLY), scores(test, EARLY, chosen)
-    shown = (found - line.constant) / line.weights[0]
     tasks = list(dict.fromkeys(run.case.task for run in test))
-    for run, score in zip(test, shown, strict=True):
+    for run, score in zip(test, found, strict=True):
         style = STYLES[tasks.index(run.case.task) % len(STYLES)]
         axes.plot(
-            [max(-12.0, score)],
+            [score],
             [run.learned],
             linestyle="",
             marker=style["marker"],
@@ -45,7 +46,7 @@ def _outcomes(axes: Axes, chosen: Sequence[Run], test: Sequence[Run]) -> None:
             alpha=0.85,
         )
     good = np.array([run.result.bridged for run in chosen])
-    bound = (threshold(line.score(table(chosen, EARLY)), good, 0.0) - line.constant) / line.weights[0]
+    bound = threshold(line.score(table(chosen, EARLY)), good, AT)
     axes.axvline(bound, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.annotate("stopped", (bound, 1.02), (-6, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
                   ha="right", fontsize=SMALL, annotation_clip=False)  # fmt: skip

@@ -30,9 +30,10 @@ RULES: tuple[tuple[str, ...], ...] = (
     ("probe's share, 2 %", "loss, 1 to 2 %"),
     ("gradient ratio, 2 %", "reach / lag, 2 %", "loss, 1 to 2 %"),
     ("lag alone", "gradient ratio, 2 %", "loss, 1 to 2 %"),
+    ("lag alone", "probe's ratio, 2 %", "loss, 1 to 2 %"),
 )
 """The rows of the table, in its order."""
-EARLY = ("probe's share, 2 %", "loss, 1 to 2 %")
+EARLY = ("lag alone", "probe's ratio, 2 %", "loss, 1 to 2 %")
 """What `lens.live.early` reads."""
 
 
@@ -60,6 +61,7 @@ def measures() -> dict[str, Measure]:
     for at, when in enumerate(("before", "1 %", "2 %")):
         found[f"gradient ratio, {when}"] = _log("ratio", at)
         found[f"cue's share, {when}"] = _log("share", at)
+        found[f"probe's ratio, {when}"] = _log("probe_ratio", at)
         found[f"probe's share, {when}"] = _log("probe_share", at)
         found[f"signal to noise, {when}"] = _plain("snr", at)
         found[f"signal to all noise, {when}"] = _log("signal", at)

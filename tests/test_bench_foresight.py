@@ -12,6 +12,7 @@ import pytest
 from ostinato.apps.lab import Case, Result
 from ostinato.apps.lab.early import Moment
 from ostinato.apps.lab.experiment import Reach
+from ostinato.lens.live import early
 
 BEFORE = Moment(0, 9, 0.5, 0.1, 0.2, 0.1, 1.0, 0.7, 0.5, 0.1, 1.0, 0.5, 0.1, 1.0)
 
@@ -66,6 +67,19 @@ def test_every_measure_is_a_number_where_nothing_arrives():
     known = foresight_rules.measures()
     assert all(math.isfinite(measure(one)) for measure in known.values())
     assert {name for rule in (*foresight_rules.RULES, foresight_rules.EARLY) for name in rule} <= set(known)
+
+
+def test_the_early_word_of_the_lens_is_what_the_record_gives():
+    runs = foresight_runs.read(foresight_runs.CHOSEN_ON)
+    line = foresight_rules.line_of(runs, foresight_rules.EARLY)
+    fitted = (line.constant, *line.weights)
+    assert fitted == pytest.approx((early.CONSTANT, early.OF_LAG, early.OF_RATIO, early.OF_LOSS), rel=2e-3)
+    values = foresight_rules.table(runs, foresight_rules.EARLY)
+    good = np.array([run.result.bridged for run in runs])
+    assert foresight_savings.threshold(line.score(values), good, 0.02) == pytest.approx(early.SCORE_BELOW, abs=1e-3)
+    one, late = runs[40], runs[40].moments[2]
+    loss = (one.moments[1].loss + late.loss) / 2
+    assert early.score_of(one.case.lag - 1, late.probe_ratio, loss) == pytest.approx(line.score(values)[40], abs=3e-3)
 
 
 def test_savings_worked_out_by_hand():

@@ -10,7 +10,7 @@ import ostinato
 from lens.example_reports import example_probe, example_report, powers
 from ostinato.errors import InputError
 from ostinato.lens import Live
-from ostinato.lens.live.early import LOSS_WEIGHT, SCORE_BELOW, early_word, is_long_enough
+from ostinato.lens.live.early import SCORE_BELOW, early_word, is_long_enough, score_of
 
 STEPS, LAG, UPDATES = 30, 20, 150
 """The word is due at step 3."""
@@ -38,23 +38,23 @@ def trained(live, layer, steps=6, loss=0.5, lengths=lambda step: STEPS):
             optimiser.step()
 
 
-@pytest.mark.parametrize(("a", "learning"), [(1.0, True), (0.3, False)])
-def test_the_word_on_a_network_whose_gradient_is_known(a, learning, tmp_path):
+@pytest.mark.parametrize(("a", "loss", "learning"), [(1.0, 1.0, True), (0.3, 20.0, False), (0.3, 1.0, True)])
+def test_the_word_on_a_network_whose_gradient_is_known(a, loss, learning, tmp_path):
     layer = network(a)
     with Live(layer, tmp_path / "lens.jsonl", lag=LAG, updates=UPDATES) as live:
-        trained(live, layer, steps=3)
+        trained(live, layer, steps=3, loss=0.5 * loss)
         assert live.early is None
-        trained(live, layer)
+        trained(live, layer, loss=0.5 * loss)
     word = live.early
-    share = a**LAG / sum(a**k for k in range(STEPS))
     assert (word.learning, word.lag, word.step) == (learning, LAG, 3)
-    assert word.share == pytest.approx(share, rel=1e-4) and word.loss == pytest.approx(0.25)
-    assert word.score == pytest.approx(max(-6, math.log10(share)) - LOSS_WEIGHT * 0.25, abs=1e-4)
+    assert word.ratio == pytest.approx(a**LAG, rel=1e-4) and word.loss == pytest.approx(0.25 * loss)
+    expected = 1.088 - 0.217 * math.log10(21) + 0.0456 * max(-6, LAG * math.log10(a)) - 0.0963 * 0.25 * loss
+    assert word.score == pytest.approx(expected, abs=1e-5) == score_of(LAG, a**LAG, 0.25 * loss)
     assert (word.score < word.threshold) != learning and word.threshold == SCORE_BELOW
     lines = [json.loads(line) for line in (tmp_path / "lens.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in lines] == [0, 3]
-    assert lines[1]["verdict"][0] == str(word) and lines[1]["scalars"]["early/share"] == word.share
-    assert "early/share" not in lines[0]["scalars"]
+    assert lines[1]["verdict"][0] == str(word) and lines[1]["scalars"]["early/ratio"] == word.ratio
+    assert "early/ratio" not in lines[0]["scalars"]
     start = f"the dependency at lag 20 {'may be learned' if learning else 'is not being learned'}: after 3 updates"
     assert word.sentence.startswith(start) and ("stop the run" in word.sentence) != learning
 
@@ -79,14 +79,14 @@ def test_the_word_waits_for_a_sequence_that_is_longer_than_the_lag():
 
 def test_the_layer_with_most_of_the_gradient_counts_and_a_second_direction_does_not():
     low, high = (example_probe(torch.cat([powers(a, 40)] * 2, 1)) for a in (0.5, 0.9))
-    found = [early_word(example_report(probe), 10, 5, [1.0]).share for probe in (low, high)]
+    found = [early_word(example_report(probe), 10, 5, [1.0]).ratio for probe in (low, high)]
     assert found[0] < found[1]
     both = ostinato.lens.Report(
         (*example_report(low).layers, *example_report(high).layers, *example_report(powers_probe(), reverse=True).layers),
         (),
         ostinato.lens.Clipping((), ()),
     )
-    assert early_word(both, 10, 5, [1.0]).share == found[1]
+    assert early_word(both, 10, 5, [1.0]).ratio == found[1]
 
 
 def powers_probe():

@@ -32,7 +32,7 @@ def measures(report: ReportData, early: EarlyWord | None = None) -> Measures:
     the batch, all states); reach_1_percent_steps, half_life_steps and mean_step_gain of the probe; of each state with a
     carry of its own carry_half_life_steps (median over the units); dead_units_share; of each gate its mean and
     saturated_share. Of each weight's gate gradient_norm and relative_update. Of all gradients together norm_before_clip
-    and norm_after_clip. Of the early word, where there is one, early/share, early/loss, early/score and its sentence.
+    and norm_after_clip. Of the early word, where there is one, early/ratio, early/loss, early/score and its sentence.
     """
     scalars: dict[str, float] = {}
     histograms: dict[str, tuple[Tensor, Tensor]] = {}
@@ -59,7 +59,7 @@ def measures(report: ReportData, early: EarlyWord | None = None) -> Measures:
             scalars[f"gradients/{name}"] = norms[-1]
     sentences = [str(finding) for finding in diagnose(report)]
     if early is not None:
-        scalars |= {"early/share": early.share, "early/loss": early.loss, "early/score": early.score}
+        scalars |= {"early/ratio": early.ratio, "early/loss": early.loss, "early/score": early.score}
         sentences.insert(0, early.sentence)
     known = {name: value for name, value in scalars.items() if not math.isnan(value)}
     return Measures(known, histograms, tuple(sentences))

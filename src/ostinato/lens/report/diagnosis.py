@@ -21,8 +21,9 @@ SHORTEST_STEPS = 20
 """Segments shorter than this are too short to be forgotten."""
 GAIN_ABOVE = 1.1
 """Mean step gain of the probe: 1.1 over 50 steps is a factor of 100."""
-SHARE_BELOW = 1e-4
-"""The share of the last step's gradient at the lag of a dependency: docs/lab-lag.md has how many runs learned below."""
+SHARE_BELOW = 1e-3
+"""The share of the last step's gradient at the lag of a dependency. Of the lab's runs 11 of 50 learned below, after 2 %
+of their updates, and 62 of 86 above; before training 10 of 51 and 63 of 85."""
 SATURATED_ABOVE = 0.8
 """Share of a gate's values that are saturated."""
 DEAD_ABOVE = 0.1
@@ -34,7 +35,7 @@ UPDATE_ABOVE, UPDATE_BELOW = 0.05, 1e-6
 
 _PASCANU = "R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013"
 _GLOROT = "X. Glorot, Y. Bengio, AISTATS 2010, section 3"
-_LAB = "328 training runs of docs/lab-lag.md"
+_LAB = "136 training runs of docs/lab-lag.md, of which 11 of 50 with less learned"
 _RATIO = "A. Karpathy, CS231n notes, Neural Networks 3, ratio of weights to updates (about 0.001)"
 
 
@@ -165,7 +166,7 @@ def _dependency(report: ReportData) -> list[Finding]:
     layer = shares[max(known)]
     sentence = (
         f"{layer.label}: the state {lag} steps before the last gets {number(100 * max(known))} % of the last step's "
-        f"gradient, too little to learn what lies so far back; {_remember(layer.cell, lag)}"
+        f"gradient; of runs with less than {number(100 * SHARE_BELOW)} % one in five learned; {_remember(layer.cell, lag)}"
     )
     return [Finding("out of reach", layer.label, sentence, max(known), SHARE_BELOW, _LAB)]
 
@@ -175,9 +176,16 @@ def share_at(layer: LayerReport, lag: int) -> float:
 
     A second direction, which starts at the last step, carries nothing from there: NaN.
     """
-    if layer.probe is None or layer.reverse or lag >= len(layer.probe.norms[0]):
-        return math.nan
-    return median(layer.probe.share_by_lag[lag])
+    return median(layer.probe.share_by_lag[lag]) if layer.probe is not None and _has(layer, lag) else math.nan
+
+
+def ratio_at(layer: LayerReport, lag: int) -> float:
+    """The ratio of the gradient at this lag to that at lag 0, of the median segment; NaN where `share_at` is."""
+    return median(layer.probe.ratio_by_lag[lag]) if layer.probe is not None and _has(layer, lag) else math.nan
+
+
+def _has(layer: LayerReport, lag: int) -> bool:
+    return layer.probe is not None and not layer.reverse and lag < layer.probe.norms.shape[1]
 
 
 def _exploding(layer: LayerReport) -> _Case | None:
