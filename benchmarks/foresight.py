@@ -13,17 +13,20 @@ measured in both. Delete a record to make it anew; training takes about 25 minut
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import foresight_runs
 import numpy as np
 from foresight_picture import AT, foresight_picture
 from foresight_rules import EARLY, RULES, judged, line_of, scores, table
-from foresight_runs import Run
+from foresight_runs import CHOSEN_ON, TEST, Run
 from foresight_savings import Savings, savings, stopped_left_out, threshold
 from report import fill, markdown_table
 
+from ostinato.apps.lab import Settings
+from ostinato.apps.lab.record import finished_run
+from ostinato.apps.lab.report import markdown, overview
 from ostinato.lens.render.plots.style import png
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -79,6 +82,18 @@ def misled(runs: Sequence[Run], stopped: np.ndarray) -> str:
     return "; ".join(lost) or "none"
 
 
+def write_lab(chosen: Sequence[Run]) -> None:
+    """The page of recorded results, and the table of lags in the document."""
+    settings, results = Settings(), {run.case: run.result for run in chosen}
+    lines = CHOSEN_ON.read_text(encoding="utf-8").splitlines()
+    machines: list[Mapping[str, str | int]] = []
+    for machine in (finished_run(line)[2] for line in lines):
+        machines += [] if machine in machines else [machine]
+    heading = "# The lab's default experiment, as `ostinato lab lag` wrote it\n\n"
+    CHOSEN_ON.with_suffix(".md").write_text(heading + markdown(settings, results, machines), encoding="utf-8")
+    fill(DOCS / "lab-lag.md", "bridged", "\n".join(markdown_table(*overview(settings, results))))
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -94,7 +109,7 @@ def main() -> None:
         foresight_runs.measure(given.workers)
     if given.train or given.measure:
         return
-    chosen, test = foresight_runs.read(foresight_runs.CHOSEN_ON), foresight_runs.read(foresight_runs.TEST)
+    chosen, test = foresight_runs.read(CHOSEN_ON), foresight_runs.read(TEST)
     if given.what != "savings":
         first = correlations(chosen, test)
         print("\n".join(first))
@@ -107,6 +122,7 @@ def main() -> None:
         bound = threshold(line.score(values), np.array([run.result.bridged for run in chosen]), AT)
         print("stopped wrongly in the test set:", misled(test, line.score(table(test, EARLY)) < bound))
     if given.what is None:
+        write_lab(chosen)
         fill(DOCS / "lab-lag.md", "foresight", "\n".join(first))
         fill(DOCS / "lab-lag.md", "early word", "\n".join(second))
         (DOCS / "img" / "lab-lag-early.png").write_bytes(png(foresight_picture(chosen, test)))

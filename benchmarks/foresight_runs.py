@@ -62,6 +62,9 @@ def read(results: Path) -> tuple[Run, ...]:
 
 def train(folder: Path, workers: int) -> None:
     """Trains the test set, goes on where an earlier call was stopped, and writes its record."""
+    if TEST.exists() and not (folder / "runs.jsonl").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "runs.jsonl").write_text(TEST.read_text(encoding="utf-8"), encoding="utf-8")
     record = Record(folder)
     waiting = [case for case in test_cases() if case not in record.finished]
     with closing(in_parallel(waiting, folder, lambda: False, workers)) as updates:  # type: ignore[type-var]
@@ -69,8 +72,7 @@ def train(folder: Path, workers: int) -> None:
             if update.result is not None:
                 record.add(update.case, update.result)
                 print(f"{len(record.finished)}: {update.case}: {update.result.error}", flush=True)
-    lines = (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    TEST.write_text("".join(sorted(lines)), encoding="utf-8")
+    TEST.write_text((folder / "runs.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def measure(workers: int) -> None:

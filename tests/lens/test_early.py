@@ -82,7 +82,11 @@ def test_the_layer_with_most_of_the_gradient_counts_and_a_second_direction_does_
     found = [early_word(example_report(probe), 10, 5, [1.0]).ratio for probe in (low, high)]
     assert found[0] < found[1]
     both = ostinato.lens.Report(
-        (*example_report(low).layers, *example_report(high).layers, *example_report(powers_probe(), reverse=True).layers),
+        (
+            *example_report(low).layers,
+            *example_report(high).layers,
+            *example_report(powers_probe(), reverse=True).layers,
+        ),
         (),
         ostinato.lens.Clipping((), ()),
     )
@@ -128,12 +132,16 @@ def test_what_is_refused():
     live = Live(layer, lag=LAG, updates=50)
     with pytest.raises(InputError, match="lens.Live: constant must be above 0, got 0"):
         live.loss(1.0, 0)
-    with pytest.raises(InputError, match="loss must be noted before step 1, where the early word is due, got none. Call"):
+    with pytest.raises(
+        InputError, match="loss must be noted before step 1, where the early word is due, got none. Call"
+    ):
         for _ in range(2):
             with live.step():
                 layer(torch.ones(STEPS, 3, 4))[0][-1].sum().backward()
     live = Live(layer, lag=LAG, updates=50)
-    with pytest.raises(InputError, match="the training step must be a loss that reads the last step, got none. The lag"):
+    with pytest.raises(
+        InputError, match="the training step must be a loss that reads the last step, got none. The lag"
+    ):
         for _ in range(2):
             with live.step():
                 layer(torch.ones(STEPS, 3, 4))[0][0].sum().backward()

@@ -84,7 +84,9 @@ def test_a_dependency_that_the_gradient_does_not_reach(a, arrives):
     assert (found == []) == arrives == (share > SHARE_BELOW)
     if not arrives:
         assert found[0].measured == pytest.approx(share, rel=1e-4) and found[0].threshold == SHARE_BELOW
-        assert found[0].sentence.startswith("Recurrent layer 0: the state 15 steps before the last gets 6.44e-05 % of the ")
+        assert found[0].sentence.startswith(
+            "Recurrent layer 0: the state 15 steps before the last gets 6.44e-05 % of the "
+        )
         assert found[0].sentence.endswith('try init="orthogonal", or a cell with gates such as "lstm" or "gru"')
     with lens.watch(layer) as looking:
         layer(torch.ones(STEPS, 4, 3))[0][-1].sum().backward()
@@ -108,7 +110,9 @@ def test_a_lag_that_no_sequence_has_is_refused():
     layer = ostinato.GRU(3, 4)
     with lens.watch(layer, lag=STEPS) as looking:
         layer(torch.ones(STEPS, 4, 3))[0][-1].sum().backward()
-    with pytest.raises(InputError, match="lens.watch: lag must be less than the longest sequence, 40, got 40. A lag of"):
+    with pytest.raises(
+        InputError, match="lens.watch: lag must be less than the longest sequence, 40, got 40. A lag of"
+    ):
         looking.report()
     for lag in (-1, 1.5, True):
         with pytest.raises(InputError, match="lens.watch: lag must be a number of steps, 0 or more, got"):

@@ -76,7 +76,9 @@ def early_word(report: ReportData, lag: int, step: int, losses: Sequence[float])
     """
     if not losses:
         remedy = "Call live.loss(loss, constant) in each training step."
-        raise InputError(phrase(_WHERE, "loss", f"noted before step {step}, where the early word is due", "none", remedy))
+        raise InputError(
+            phrase(_WHERE, "loss", f"noted before step {step}, where the early word is due", "none", remedy)
+        )
     ratios = [ratio for layer in report.layers if not math.isnan(ratio := ratio_at(layer, lag))]
     if not ratios:
         remedy = "The lag is counted from the last step: leave out what follows the answer, or leave out lag=."
