@@ -41,8 +41,8 @@ def correlations(chosen: Sequence[Run], test: Sequence[Run]) -> list[str]:
         left_out = judged(chosen, scores(chosen, names))
         once = judged(test, scores(test, names, chosen))
         within = left_out.by_task.values()
-        row = [" + ".join(names), left_out.together, np.nanmean(list(within)), *within, once.together]
-        rows.append([str(row[0]), *(_two(float(value)) for value in row[1:])])
+        values = [left_out.together, float(np.nanmean(list(within))), *within, once.together]
+        rows.append([" + ".join(names), *map(_two, values)])
     tasks = dict.fromkeys(run.case.task for run in chosen)
     headings = ["measure or rule", "together", "mean of tasks", *tasks, "test set"]
     return markdown_table(headings, rows)

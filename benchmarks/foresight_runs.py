@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -56,7 +57,7 @@ def read(results: Path) -> tuple[Run, ...]:
         measured = found.get(_key(case))
         if measured is None:
             raise SystemExit(f"{MEASURED.name} lacks {case}; python benchmarks/foresight.py --measure makes it anew.")
-        runs.append(Run(case, result, tuple(Moment(**_numbers(moment)) for moment in measured)))
+        runs.append(Run(case, result, tuple(map(_moment, measured))))
     return tuple(runs)
 
 
@@ -107,5 +108,6 @@ def _plain(moment: Moment) -> dict[str, float | str]:
     return written
 
 
-def _numbers(moment: Mapping[str, float | str]) -> dict[str, float]:
-    return {name: float(value) for name, value in moment.items()}
+def _moment(written: Mapping[str, float | str]) -> Moment:
+    values: dict[str, Any] = {name: float(value) for name, value in written.items()}
+    return Moment(**values)

@@ -35,7 +35,7 @@ class EarlyWord:
     step: int = field(metadata=quantity("steps"))
     """The training step that was watched, from 0."""
     ratio: float = field(metadata=quantity("no unit"))
-    """‖δ‖ of the probe at the lag over ‖δ‖ at the last step, of the median segment and the layer that has most of it."""
+    """‖δ‖ of the probe at the lag over ‖δ‖ at the last step: the median segment's, in the layer that has most of it."""
     loss: float = field(metadata=quantity("no unit"))
     """The mean loss noted over the second half of the updates so far, over that of the best constant answer: 1 where
     nothing is learned, 0 where everything is."""

@@ -166,7 +166,8 @@ def _dependency(report: ReportData) -> list[Finding]:
     layer = shares[max(known)]
     sentence = (
         f"{layer.label}: the state {lag} steps before the last gets {number(100 * max(known))} % of the last step's "
-        f"gradient; of runs with less than {number(100 * SHARE_BELOW)} % one in five learned; {_remember(layer.cell, lag)}"
+        f"gradient; of runs with less than {number(100 * SHARE_BELOW)} % one in five learned; "
+        + _remember(layer.cell, lag)
     )
     return [Finding("out of reach", layer.label, sentence, max(known), SHARE_BELOW, _LAB)]
 
