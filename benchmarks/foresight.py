@@ -21,7 +21,7 @@ import numpy as np
 from foresight_picture import AT, foresight_picture
 from foresight_rules import EARLY, RULES, judged, line_of, scores, table
 from foresight_runs import CHOSEN_ON, TEST, Run
-from foresight_savings import Savings, savings, stopped_left_out, threshold
+from foresight_savings import Savings, at_speed_of, savings, stopped_left_out, threshold
 from report import fill, markdown_table
 
 from ostinato.apps.lab import Settings
@@ -109,7 +109,8 @@ def main() -> None:
         foresight_runs.measure(given.workers)
     if given.train or given.measure:
         return
-    chosen, test = foresight_runs.read(CHOSEN_ON), foresight_runs.read(TEST)
+    chosen = foresight_runs.read(CHOSEN_ON)
+    test = at_speed_of(chosen, foresight_runs.read(TEST))
     if given.what != "savings":
         first = correlations(chosen, test)
         print("\n".join(first))

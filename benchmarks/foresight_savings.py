@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 from foresight_rules import fitted, folds
@@ -57,6 +58,23 @@ def savings(runs: Sequence[Run], stopped: np.ndarray) -> Savings:
         minutes_hopeless=float(minutes[~good].sum()),
         saved=float((minutes * left)[stopped & ~good].sum()),
     )
+
+
+def at_speed_of(recorded: Sequence[Run], runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Runs with the seconds that they would have taken on the machine of other runs, whatever else theirs did.
+
+    The seconds of an update are the median of a cell at each lag, and between two lags a straight line.
+    """
+    speeds: dict[str, dict[int, list[float]]] = {}
+    for run in recorded:
+        of_cell = speeds.setdefault(run.case.cell, {})
+        of_cell.setdefault(run.case.lag, []).append(run.result.seconds / run.result.updates)
+    timed = []
+    for run in runs:
+        by_lag = {lag: median(found) for lag, found in sorted(speeds[run.case.cell].items())}
+        each = float(np.interp(run.case.lag, list(by_lag), list(by_lag.values())))
+        timed.append(replace(run, result=replace(run.result, seconds=each * run.result.updates)))
+    return tuple(timed)
 
 
 def threshold(scores: np.ndarray, good: np.ndarray, lost: float) -> float:

@@ -91,6 +91,12 @@ def test_savings_worked_out_by_hand():
     assert (found.lost_share, found.saved_share) == (0.5, pytest.approx(1.96 / 3))
 
 
+def test_seconds_are_those_of_the_machine_of_other_runs():
+    recorded = [run(lag=10, updates=100, seconds=s) for s in (1.0, 2.0, 9.0)] + [run(lag=30, updates=100, seconds=4.0)]
+    found = foresight_savings.at_speed_of(recorded, [run(lag=20, updates=1000, seconds=500.0)])
+    assert found[0].result.seconds == pytest.approx(1000 * 0.03)
+
+
 def test_a_threshold_loses_no_more_than_it_may():
     scores, good = np.array([1.0, 2.0, 3.0, 4.0, 0.0]), np.array([True, True, True, True, False])
     assert foresight_savings.threshold(scores, good, 0.0) == 1.0
