@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 
+import foresight
+import foresight_picture
 import foresight_rules
 import foresight_runs
 import foresight_savings
@@ -103,3 +105,29 @@ def test_a_threshold_loses_no_more_than_it_may():
     assert foresight_savings.threshold(scores, good, 0.25) == 2.0
     assert foresight_savings.threshold(scores, good, 0.49) == 2.0
     assert foresight_savings.threshold(scores, ~good & (scores > 9), 0.0) == -math.inf
+
+
+def test_the_page_has_what_the_records_give():
+    chosen = foresight_runs.read(foresight_runs.CHOSEN_ON)
+    test = foresight_savings.at_speed_of(chosen, foresight_runs.read(foresight_runs.TEST))
+    page = (foresight.DOCS / "lab-lag.md").read_text(encoding="utf-8")
+    first, second = foresight.correlations(chosen, test), foresight.trade_off(chosen, test)
+    assert len(first) == len(foresight_rules.RULES) + 2 and len(second) == len(foresight.LOST) + 2
+    assert "\n".join(first) in page and "\n".join(second) in page
+    assert {(run.case.lag, run.case.seed) for run in test} <= {(20, 1), (60, 1), (20, 2), (60, 2)}
+
+
+def test_the_picture_is_drawn():
+    runs = [run(task, lag, lag < 30, 0.1) for task in ("adding", "reber", "copy") for lag in (10, 20, 30)]
+    left, right = foresight_picture.foresight_picture(runs, runs).axes
+    assert len(left.get_legend().get_texts()) == 4 and len(right.get_legend().get_texts()) == 3
+
+
+def test_a_run_without_measurements_is_named(tmp_path, monkeypatch):
+    measured = tmp_path / "foresight.jsonl"
+    measured.write_text("", encoding="utf-8")
+    monkeypatch.setattr(foresight_runs, "MEASURED", measured)
+    with pytest.raises(
+        SystemExit, match="foresight.jsonl lacks adding at lag 10, .*; python benchmarks/foresight.py"
+    ):
+        foresight_runs.read(foresight_runs.CHOSEN_ON)
