@@ -127,7 +127,5 @@ def test_a_run_without_measurements_is_named(tmp_path, monkeypatch):
     measured = tmp_path / "foresight.jsonl"
     measured.write_text("", encoding="utf-8")
     monkeypatch.setattr(foresight_runs, "MEASURED", measured)
-    with pytest.raises(
-        SystemExit, match="foresight.jsonl lacks adding at lag 10, .*; python benchmarks/foresight.py"
-    ):
+    with pytest.raises(SystemExit, match="foresight.jsonl lacks adding at lag 10, .*; python benchmarks/foresight.py"):
         foresight_runs.read(foresight_runs.CHOSEN_ON)
