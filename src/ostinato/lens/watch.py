@@ -126,9 +126,6 @@ def watch(model: nn.Module, lag: int | None = None) -> Watch:
     gradients are absent; without `optimiser.step()` updates are. `lag`, in steps, is that of a dependency that the
     model should learn, from the last step back; the verdict then says whether the gradient arrives there. Raises
     InputError for a model without such layers and for a lag below 0.
-    gradients are absent; without `optimiser.step()` updates are. `lag`, in steps, is that of a dependency that the
-    model should learn, from the last step back; the verdict then says whether the gradient arrives there. Raises
-    InputError for a model without such layers and for a lag below 0.
     Cost while on: the backward kernel also writes the gradients of states, and propagates the probe beside them; norms
     and samples are taken of both after each block of steps. Memory: the gradients of one block; in float64, without
     kernels, and where a block has few steps for many threads, those of every state and gate of one layer at a time,
