@@ -213,7 +213,7 @@ def test_noise_ends_with_1_and_says_that_nothing_is_gained(tmp_path):
         "--no-lens", *made.SMALL,
     )  # fmt: skip
     assert ended.status == 1
-    assert "nothing certain" in ended.out or "use the baseline" in ended.out
+    assert "not certainly better" in ended.out or "use the baseline" in ended.out
 
 
 def test_check_says_what_would_be_trained_and_trains_nothing(tmp_path):

@@ -76,8 +76,8 @@ def test_quoted_line_breaks_are_one_row_and_counted_against_physical_lines(tmp_p
     assert found.examples.inputs == ['one\ntwo, "three"', "four", "five", "six"]
     assert [origin.line for origin in found.examples.origins] == [2, 4, 6, 7]
     assert "a.csv: 1 blank line skipped." in found.notes
-    sentence = "a.csv has 7 physical lines and 4 rows: 2 more, apart from a header, "
-    sentence += "by line breaks inside quotes and by blank lines."
+    sentence = "a.csv has 7 physical lines and 4 rows: beside a header, line breaks "
+    sentence += "inside quotes and blank lines make the difference of 2."
     assert findings(found)[sentence] == ("note", 2)
 
 

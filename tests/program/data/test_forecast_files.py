@@ -84,4 +84,4 @@ def test_check_says_what_was_found(tmp_path):
         "The task is forecast: --horizon asks for it; the times are Date by its name; one step is a month."
     )
     assert lines[3] == "split (by time): train 75, valid 12, test 12"
-    assert "Nothing is wrong." in lines
+    assert "No problem was found." in lines

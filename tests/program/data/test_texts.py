@@ -189,7 +189,10 @@ def test_check_says_what_is_odd_about_a_text(tmp_path):
     assert f"a.txt: {len(NOVEL) + 8 + len(repeated):,} characters, 39 different" in said
     assert "a.txt: 1 line end with a carriage return became line feeds." in said
     assert "a.txt has 2 control characters: U+0007, U+001B." in said
-    assert "a.txt has 1 times U+FFFD, which stands for what was lost in an earlier conversion." in said
+    assert (
+        "a.txt has 1 character U+FFFD, which an earlier conversion wrote in place of others that it could not read."
+        in said
+    )
     assert "a.txt repeats itself: 33 % of its lines of 20 characters or more occurred before." in said
 
 
