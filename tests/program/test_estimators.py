@@ -246,7 +246,9 @@ def test_parameters_that_no_training_can_use_are_refused_by_fit():
         SequenceClassifier(hidden=0).fit(X, y)
     with pytest.raises(TypeError, match="an option must be one of .*, got 'zonout'. Did you mean 'zoneout'"):
         SequenceClassifier(options={"zonout": 0.1}).fit(X, y)
-    with pytest.raises(InputError, match="at least one different row or group for each part, got 1. Give more rows"):
+    with pytest.raises(
+        InputError, match="at least 2 different rows or groups, one for each part, got 1. Give more rows"
+    ):
         SequenceClassifier(**SMALL).fit(["same"] * 2, ["a", "b"])
 
 

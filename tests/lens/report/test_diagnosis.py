@@ -120,7 +120,8 @@ def test_a_norm_that_overflows_makes_every_gradient_0(monkeypatch):
     assert finding.rule == "gradient set to 0" and finding.measured == size > 1.8e19
     assert re.fullmatch(
         r"optimiser: at a step the gradient's norm, \S+, overflowed to inf in clip_grad_norm_, which then multiplied "
-        r"every gradient by 0; look for the layer whose gradient explodes, and set error_if_nonfinite=True to stop there",
+        r"every gradient by 0; look for the layer whose gradient explodes, and set error_if_nonfinite=True to stop "
+        r"there",
         finding.sentence,
     )
     report, norm = exploding(torch.float64, zero=True)

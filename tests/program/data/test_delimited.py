@@ -127,9 +127,9 @@ def test_the_decimal_comma_of_a_semicolon_file_is_read_and_said(tmp_path):
 
 
 def test_empty_files_and_headers_without_rows_are_refused(tmp_path):
-    assert "must be data, got an empty file" in refusal(tmp_path, "a.csv", "")
-    assert "must be data, got an empty file" in refusal(tmp_path, "b.csv", "\n \n")
-    assert "must be at least one row" in refusal(tmp_path, "c.csv", "text,label\n", target="label")
+    assert "must be a file with data, got an empty one" in refusal(tmp_path, "a.csv", "")
+    assert "must be a file with data, got an empty one" in refusal(tmp_path, "b.csv", "\n \n")
+    assert "the table must be one with rows" in refusal(tmp_path, "c.csv", "text,label\n", target="label")
 
 
 def test_columns_of_several_files_have_to_agree(tmp_path):

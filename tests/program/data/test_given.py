@@ -80,7 +80,10 @@ def test_given_columns_of_arrays_name_the_features(tmp_path):
 @pytest.mark.parametrize(
     "more, message",
     [
-        ({"given": ("langage",)}, "a column must be one of language, sort, name, got 'langage'. Did you mean"),
+        (
+            {"given": ("langage",)},
+            "the column 'langage' must be in the file, got a file with the columns language, sort, name. Did you mean",
+        ),
         ({"given": ("name",)}, "the column name must be in one role, got two. Name each column once among --target"),
         ({"text": "sort"}, "the inputs must be chosen by one option, got --text and --given. Leave out the others."),
         ({"task": "classify"}, "the data must be for classify"),

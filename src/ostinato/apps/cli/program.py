@@ -77,7 +77,7 @@ def train(
 
     if sum(map(bool, (data, config, resume))) != 1:
         received = "none of them" if not (data or config or resume) else "several of them"
-        raise InputError(phrase("ostinato train", "DATA, --config and --resume", "one of them", received))
+        raise InputError(phrase("ostinato train", "DATA, --config or --resume", "given, one of the three", received))
     if resume is not None:
         _alone("--resume", given, ())
         _end(json, lambda: resume_training(resume, quiet))
