@@ -251,8 +251,9 @@ def test_a_slow_machine_spends_two_thirds_of_the_time_on_training_and_says_that_
     assert all(found["torch_speed"] == found["speed"] == 32 for found in cells.values())
     assert clock.now <= 60 + 6 * held_out
     said = (
-        "Too little training to compare cells or to read samples (updates: RNN 14, GRU 14, LSTM 14; some 300 are the "
-        "least): give more --seconds or --steps, fewer --hidden units, or a machine that has less to do."
+        "The training was too short to compare cells or to judge samples (updates: RNN 14, GRU 14, LSTM 14; at least "
+        "300 are needed): give more --seconds or --steps, fewer --hidden units, or run it on a machine that has less "
+        "to do."
     )
     assert text.count(said) == 1 and results["too little training"] == said
     assert said in (settings.out / "inspect.html").read_text(encoding="utf-8")
@@ -271,7 +272,7 @@ def test_a_machine_too_slow_for_the_comparison_leaves_it_out(settings, monkeypat
 def test_a_fast_machine_measures_all_blocks_and_says_nothing(settings, monkeypatch):
     clock, results, text = timed(settings, monkeypatch, 0.04)
     assert len([who for who, _ in clock.trained if who == "torch"]) == 3 * (3 + 1 + 8 * 5)
-    assert results["too little training"] is None and "Too little training" not in text
+    assert results["too little training"] is None and "The training was too short" not in text
     assert all(found["steps"] >= 300 for found in results["cells"].values())
     assert clock.now <= 60
 

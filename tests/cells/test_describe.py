@@ -11,6 +11,7 @@ from cells.compose import random_cell
 from ostinato.cells import Cell, catalogue, cell
 from ostinato.cells.describe import describe, equations
 from ostinato.cells.latex import _write, latex
+from ostinato.errors import InputError
 
 
 @pytest.mark.parametrize("name", list(catalogue()))
@@ -67,6 +68,20 @@ def test_equations_are_the_typed_lines():
     assert equations(typed) == "a = W.a @ x  # this comment stays\nreturn tanh(a + U.a @ h)"
     assert equations(Cell.from_text(typed.text)) == "v1 = tanh(W.a @ x + U.a @ h)\nreturn v1"
     assert equations(cell(lambda W, x, h: W.h @ x + h)) == "return W.h @ x + h"
+
+
+@pytest.mark.parametrize("describing", [describe, latex])
+def test_a_name_of_the_catalogue_is_described_as_its_cell(describing):
+    assert describing("gru") == describing(catalogue()["gru"])
+
+
+@pytest.mark.parametrize("describing", [describe, latex])
+def test_a_name_that_the_catalogue_lacks_is_refused_with_the_nearest_one(describing):
+    expected = rf"{describing.__name__}: cell must be a cell or one of .*, got 'grue'. Did you mean 'gru'\?"
+    with pytest.raises(InputError, match=expected):
+        describing("grue")
+    with pytest.raises(InputError, match="must be a cell, got int. Write @ostinato.cell above the equations."):
+        describing(3)
 
 
 def test_latex_of_the_lstm():

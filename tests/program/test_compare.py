@@ -98,7 +98,9 @@ def test_one_seed_says_that_seeds_are_not_counted(tmp_path):
     made_files.reviews(tmp_path / "reviews.csv", 60)
     words = ("--text", "review", "--target", "label", *TINY)
     found = ostinato(tmp_path, "compare", "reviews.csv", *words, "--json").document
-    assert found["differences"][-1].startswith("The intervals are for other test rows of the same kind and these runs")
+    assert found["differences"][-1].startswith(
+        "The intervals count how much the differences vary over test rows. --seeds 3"
+    )
 
 
 def test_one_cell_without_baselines_has_no_difference(tmp_path):
@@ -126,6 +128,6 @@ def test_one_test_row_gives_no_interval_and_none_is_explained(tmp_path):
     ended = ostinato(tmp_path, "compare", "data.npz", *TINY)
     assert " nats per frame on 1 test row " in ended.out
     assert [line for line in ended.out.splitlines() if "interval" in line] == [
-        line for line in ended.out.splitlines() if line.endswith(", and so few test rows give no interval.")
+        line for line in ended.out.splitlines() if line.endswith("; the test rows are too few for an interval.")
     ]
-    assert ended.out.count("and so few test rows give no interval.") == 2
+    assert ended.out.count("; the test rows are too few for an interval.") == 2

@@ -99,7 +99,7 @@ def test_a_prompt_is_read_in_the_keys_of_the_model(tmp_path):
         (
             "none.mid",
             PIANO,
-            "read: a path must be an existing file or folder, got 'none.mid', which is none.",
+            "read: a path must be an existing file or folder, got 'none.mid', which is none. Check its name.",
         ),
     ],
 )

@@ -6,6 +6,7 @@ Each file follows a rule that the network must learn; the options make it small,
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,12 @@ def test_the_network_learns_the_rule_and_the_command_ends_with_0(one):
     assert document["weights_sha256"] == one.json("config.json")["weights_sha256"]
     assert len(metrics["test"]["baselines"]) >= 3
     assert one.ended.err.startswith("The task is "), "what was inferred is said on stderr"
-    assert document["because"] == one.ended.err.splitlines()[0]
+    said = one.ended.err.splitlines()
+    assert document["because"] == said[0]
+    fitting = next(k for k, line in enumerate(said) if re.fullmatch(r"Fitting \d+ baselines\.", line))
+    assert said[-1] == "Evaluating the network on the test rows, and writing the report."
+    (first,) = (line for line in said if line.startswith("update 0 "))
+    assert " training loss - " in f"{first} " and said.index(first) > fitting
 
 
 def test_the_folder_holds_what_it_should_and_no_pickle(one):
@@ -213,7 +219,7 @@ def test_noise_ends_with_1_and_says_that_nothing_is_gained(tmp_path):
         "--no-lens", *made.SMALL,
     )  # fmt: skip
     assert ended.status == 1
-    assert "nothing certain" in ended.out or "use the baseline" in ended.out
+    assert "not certainly better" in ended.out or "use the baseline" in ended.out
 
 
 def test_check_says_what_would_be_trained_and_trains_nothing(tmp_path):
@@ -252,7 +258,7 @@ def test_compare_prints_one_table_with_the_baselines_first(tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("train",), "ostinato train: DATA, --config and --resume must be one of them, got none of them."),
+        (("train",), "ostinato train: DATA, --config or --resume must be given, one of the three, got none of them."),
         (("train", "absent.csv"), "absent.csv"),
         (("train", "reviews.csv", "--target", "labl"), "Did you mean 'label'?"),
         (("train", "reviews.csv", "--text", "review", "--target", "label", "--hidden", "0"), "hidden must be a whole"),

@@ -40,7 +40,7 @@ def test_a_season_is_forecast_better_than_by_any_trivial_baseline(model):
     assert {"scaling.json", "predictions.csv", "report.html", "metrics.json"} <= {
         p.name for p in (place / "model").iterdir()
     }
-    assert "The network learns what is left of the value one season before" in ended.err
+    assert "The network learns the difference from the value one season before" in ended.err
 
 
 def test_predict_goes_on_after_the_end_of_the_file(model):

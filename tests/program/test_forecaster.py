@@ -233,8 +233,8 @@ def test_a_constant_series_is_refused():
     with pytest.raises(InputError) as caught:
         model().fit(np.ones(60))
     assert str(caught.value) == (
-        "fit: the data must be fit to train on, got y is constant in all training steps. `ostinato check` says all "
-        "that was found."
+        "fit: the data must be free of errors, got this one: y is constant in all training steps. `ostinato check` "
+        "lists all of them."
     )
 
 

@@ -110,7 +110,10 @@ def test_a_private_model_compares_with_the_file_as_it_is_and_its_folder_holds_no
     assert not names & {"predictions.csv", "samples.jsonl"}
     assert "Written items" not in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
     ended = ostinato(tmp_path, "generate", "model", "--given", "letter=a")
-    assert "The folder keeps no hash of the training file, so it is compared with as it is now." in ended.err
+    assert (
+        "The folder keeps no hash of the training file, so the samples are compared with the file as it is now."
+        in ended.err
+    )
 
 
 def test_a_text_is_written_at_each_evaluation_and_kept(place):

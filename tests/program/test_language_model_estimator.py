@@ -178,8 +178,7 @@ def test_a_condition_for_a_language_model_is_refused(novel):
     with pytest.raises(InputError) as refused:
         novel.generate(given={"kind": "x"})
     assert str(refused.value) == (
-        "LanguageModel: --given must be left out for a language model, got kind. Train with --given to have such "
-        "columns."
+        "LanguageModel: given must be left out for a language model, got kind. Train with given to have such columns."
     )
 
 

@@ -26,13 +26,13 @@ def test_a_gain_over_the_best_baseline_is_said_with_its_interval():
 
 def test_one_row_is_said_in_the_singular():
     one = dataclasses.replace(outcome(-0.01, 0.03), n=1).sentence()
-    assert one.startswith("On 1 row the network gains nothing certain over naive Bayes")
+    assert one.startswith("On 1 row the network is not certainly better than naive Bayes")
 
 
 def test_no_certain_gain_is_said_and_that_order_matters_little():
     said = outcome(-0.01, 0.03, without_order=True).sentence()
     assert said.startswith(
-        "On 400 rows the network gains nothing certain over naive Bayes (95 % interval -1.0 to +3.0)"
+        "On 400 rows the network is not certainly better than naive Bayes (95 % interval -1.0 to +3.0)"
     )
     assert said.endswith("the order of the steps matters little here.")
 
@@ -61,7 +61,7 @@ def test_the_smallest_error_is_the_best_baseline():
 
 def test_the_table_has_baselines_first_and_the_gain_beside_each():
     lines = outcome_text(outcome(0.01, 0.03), "More time would not have helped.").splitlines()
-    assert lines[0].split() == ["model", "accuracy", "network", "minus", "it"]
+    assert lines[0].split() == ["model", "accuracy", "network's", "gain"]
     assert lines[1].split() == ["majority", "50.0", "%", "[48.0,", "52.0]", "+30.0", "[+10.0,", "+50.0]"]
     assert lines[3].split()[0] == "gru"
     assert lines[-1] == "More time would not have helped."
@@ -96,6 +96,6 @@ def test_where_no_test_row_counts_no_gain_is_said_and_the_table_has_a_dash():
     nothing = float("nan")
     gains = [Gain(name, nothing, nothing, nothing) for name in ("majority", "naive Bayes")]
     found = dataclasses.replace(outcome(0.01, 0.03), gains=gains)
-    assert found.sentence() == "No test row counts for the accuracy, so nothing is said of what recurrence gains."
+    assert found.sentence() == "No test row counts for the accuracy, so the gain of the network is not known."
     assert [row[-1] for row in table_of(found)[1]] == ["-", "-", ""]
     assert found.status == 1

@@ -60,16 +60,16 @@ SERIES = ("y.csv", "--horizon", 3)
          "ostinato train: --beam, --length-penalty must be left out, as the task is classify, got given. They belong "
          "to the task translate or transcribe."),
         (REVIEWS, ("--beam", 10**8),
-         "ostinato train: beam must be a whole number from 1 to 1,000, got 100000000. 1 follows the most probable unit "
-         "each time."),
+         "ostinato train: --beam must be a whole number from 1 to 1,000, got 100000000. 1 follows the most probable "
+         "unit each time."),
         (REVIEWS, ("--length-penalty", 1e300),
-         "ostinato train: length_penalty must be a number from 0 to 10, got 1e+300."),
+         "ostinato train: --length-penalty must be a number from 0 to 10, got 1e+300."),
         (REVIEWS, ("--device", "nothing:3"), "ostinato train: --device must be a device that torch has on this"),
-        (REVIEWS, ("--threads", 0), "ostinato train: threads must be a whole number of 1 or more, got 0."),
+        (REVIEWS, ("--threads", 0), "ostinato train: --threads must be a whole number of 1 or more, got 0."),
         (("items.txt",), ("--class-weights", "balanced"),
-         "fit: class_weights must be none for the task generate, got balanced. Leave --class-weights out."),
+         "fit: --class-weights must be none for the task generate, got balanced. Leave --class-weights out."),
         (REVIEWS, ("--hidden", 10**9),
-         "the network: the weights must be of a size that the memory holds, got more ("),
+         "the network: the weights must be small enough for the memory, got larger ones ("),
     ],
 )  # fmt: skip
 def test_an_option_that_cannot_be_followed_is_refused_and_no_folder_is_made(place, data, flags, message):
@@ -160,8 +160,8 @@ def test_a_line_that_is_no_text_is_answered_with_an_error_and_the_next_one_is_re
     )
 
 
-@pytest.mark.parametrize("flag, name", [("--horizon", "horizon"), ("--origins", "origins")])
-def test_check_refuses_what_train_refuses(place, flag, name):
+@pytest.mark.parametrize("flag", ["--horizon", "--origins"])
+def test_check_refuses_what_train_refuses(place, flag):
     ended = ostinato(place, "check", "y.csv", flag, 0)
     assert ended.status == 2 and ended.out == ""
-    assert ended.err.strip() == f"ostinato check: {name} must be a whole number of 1 or more, got 0."
+    assert ended.err.strip() == f"ostinato check: {flag} must be a whole number of 1 or more, got 0."

@@ -32,15 +32,15 @@ def forecaster(series):
     [
         ({"count": 1.5}, f"count must be {COUNT} 1.5."),
         ({"count": 0}, f"count must be {COUNT} 0."),
-        ({"length": "a"}, f"--length must be {COUNT} 'a'."),
-        ({"length": 2.5}, f"--length must be {COUNT} 2.5."),
-        ({"prompt": None}, "--prompt must be a text, got None. Leave it out to begin without one."),
-        ({"stop": 5}, "--stop must be a text of one character or more, got 5. Leave it out to write until --length."),
-        ({"top_k": 1.5}, f"--top-k must be {COUNT} 1.5. Leave it out to draw from all units."),
-        ({"top_p": "x"}, "--top-p must be a share above 0 and up to 1, got 'x'. Leave it out to draw from all units."),
+        ({"length": "a"}, f"length must be {COUNT} 'a'."),
+        ({"length": 2.5}, f"length must be {COUNT} 2.5."),
+        ({"prompt": None}, "prompt must be a text, got None. Leave it out to begin without one."),
+        ({"stop": 5}, "stop must be a text of one character or more, got 5. Leave it out to write until length."),
+        ({"top_k": 1.5}, f"top_k must be {COUNT} 1.5. Leave it out to draw from all units."),
+        ({"top_p": "x"}, "top_p must be a share above 0 and up to 1, got 'x'. Leave it out to draw from all units."),
         (
             {"temperature": None},
-            "--temperature must be a number of 0 or more, got None. 0 takes the most probable unit each time, 1 "
+            "temperature must be a number of 0 or more, got None. 0 takes the most probable unit each time, 1 "
             "follows the model's probabilities.",
         ),
     ],
@@ -84,7 +84,7 @@ def test_a_series_of_pandas_is_a_series(series):
 def test_a_cell_that_is_no_text_is_refused(series):
     with pytest.raises(InputError) as refused:
         ostinato.Forecaster(horizon=4, cell=5).fit(series)
-    assert str(refused.value) == "--cell: the cell must be a name or a canonical text, got 5. Write gru, say."
+    assert str(refused.value) == "cell: the cell must be a name or a canonical text, got 5. Write gru, say."
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_cell_that_is_no_text_is_refused(series):
         ((5,), {}, "ostinato.train: paths must be a path, got 5. Such as \"reviews.csv\"."),
         (("a.csv",), {"out": 5}, "ostinato.train: out must be a path, got 5. Such as \"reviews.csv\"."),
         (("a.csv",), {"levels": "80"},
-         "ostinato.train: levels must be percent above 0 and below 100, got '80'. Write --levels 80,95."),
+         "ostinato.train: levels must be percent above 0 and below 100, got '80'. Write levels=[80, 95]."),
     ],
 )  # fmt: skip
 def test_train_refuses_what_is_no_path_or_no_number(paths, given, message):

@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import dataclass
 
 from .cell import Cell
+from .lookup import as_cell
 from .source import typed_body
 
 MEANING = {
@@ -75,11 +76,14 @@ class Description:
         return "\n".join(parts + [_row(title, text) for title, text in rows.items() if text])
 
 
-def describe(cell: Cell, input_size: int = 64, hidden_size: int = 256, proj_size: int = 0) -> Description:
-    """The description of a cell; the sizes are those of its example count of weights.
+def describe(cell: Cell | str, input_size: int = 64, hidden_size: int = 256, proj_size: int = 0) -> Description:
+    """The description of a cell, or of a name of the catalogue; the sizes are those of its example count of weights.
 
-    print(describe(ostinato.cells.gru))
+    print(describe("gru"))
+
+    Raises InputError for a name that the catalogue lacks.
     """
+    cell = as_cell(cell, "describe")
     sizes = {"C": input_size, "H": hidden_size, **({"P": proj_size or hidden_size} if cell.projected else {})}
     symbolic = {name: [_symbol(n) for n in shape] for name, shape in cell.parameters(*_PROBE.values()).items()}
     states = zip(cell.states, cell.state_widths, strict=True)

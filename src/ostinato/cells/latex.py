@@ -7,6 +7,7 @@ import inspect
 
 from .cell import Cell
 from .letters import LETTERS
+from .lookup import as_cell
 from .operations import OPERATIONS
 from .operations.operation import ATOM, PRODUCT, SIGN, SUM
 from .source import definition
@@ -23,8 +24,12 @@ class _NotPlain(Exception):
     """The typed lines are not equations alone: helpers, loops, numbers from elsewhere."""
 
 
-def latex(cell: Cell) -> str:
-    r"""An `aligned` environment, one line for each equation: h_t is new, h_{t-1} old, \odot multiplies unit by unit."""
+def latex(cell: Cell | str) -> str:
+    r"""An `aligned` environment, one line for each equation: h_t is new, h_{t-1} old, \odot multiplies unit by unit.
+
+    cell  a cell, or a name of the catalogue; InputError for a name that it lacks
+    """
+    cell = as_cell(cell, "latex")
     typed = definition(cell.fn)
     if typed is not None and _depth(typed) <= _DEEPEST:
         try:

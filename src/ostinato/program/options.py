@@ -38,15 +38,15 @@ class DataOptions:
     valid: Path | None = _flag(None, "A file of validation rows; without it a share of the rows.")
     test: Path | None = _flag(None, "A file of test rows; without it a share of the rows.")
     valid_share: float = _flag(0.1, "Share of the rows that choose the weights and end the training.")
-    test_share: float = _flag(0.1, "Share of the rows that only the final figures are of; 0: none.")
+    test_share: float = _flag(0.1, "Share of the rows that only the final metrics are computed on; 0: none.")
     target: str | None = _flag(None, "The column to predict.")
     text: str | None = _flag(None, "The column of texts to read.")
     series: Sequence[str] = _flag((), "Columns of series to read, with commas between.")
     features: Sequence[str] = _flag((), "Columns of numbers to read, with commas between.")
     columns: Sequence[str] = _flag((), "Names of the columns of a file without a header, with commas between.")
     group: str | None = _flag(None, "A column whose equal values stay in one part of the split.")
-    encoding: str | None = _flag(None, "Of text files that are neither UTF-8 nor UTF-16, such as latin-1.")
-    label_separator: str | None = _flag(None, "Between the labels of one cell, where a row may have several.")
+    encoding: str | None = _flag(None, "Encoding of text files that are neither UTF-8 nor UTF-16, such as latin-1.")
+    label_separator: str | None = _flag(None, "Separator of the labels of one cell, where a row may have several.")
     task: str | None = _flag(None, "The task, where the file does not say, such as classify or forecast.")
     given: Sequence[str] = _flag((), "Columns that a target text is generated from, with commas between.")
     time: str | None = _flag(None, "The column of times of a forecast.")
@@ -58,7 +58,7 @@ class DataOptions:
     rate: int | None = _flag(None, "Samples a second at which recordings are read. [default: the training's first]")
     mels: int = _flag(40, "Bands of the mel spectrum of a recording.")
     grid: int | None = _flag(None, "Frames of a beat of music. [default: 4 with MIDI files, 1 of piano rolls alone]")
-    split_seed: int = _flag(0, "Of the split by hash; the same seed puts a row into the same part.")
+    split_seed: int = _flag(0, "Seed of the split by hash; the same seed puts a row into the same part.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class NetworkOptions:
     hidden: int = _flag(128, "Hidden units.")
     layers: int = _flag(1, "Recurrent layers.")
     both_directions: bool = _flag(True, "Whether the layers also read from the end.")
-    embedding: int = _flag(64, "Numbers of a word's, or character's, vector.")
+    embedding: int = _flag(64, "Size of the vector of a word, or of a character.")
     dropout: float = _flag(0.3, "Share of the numbers between layers that training sets to 0.")
     unit: str = _flag("auto", "word, char, bpe:8000, or auto: char where most texts have at most two words.")
     lowercase: bool = _flag(False, "Whether capitals are read as small letters.")
@@ -78,10 +78,14 @@ class NetworkOptions:
     context: int | None = _flag(None, "Steps that a forecast reads. [default: by the period of the series]")
     levels: Sequence[float] = _flag((80.0, 95.0), "Percent that the bands of a forecast cover, with commas between.")
     scale: str = _flag("auto", "none, log or auto: log where a forecast's series grows with its amplitude.")
-    attention: str = _flag("additive", "Of a translation: additive, multiplicative or none.")
-    beam: int = _flag(5, "Hypotheses that the search of a translation or transcript follows; 1: the most probable.")
-    length_penalty: float = _flag(1.0, "Power of its length by which a translation's score is divided; 0: none.")
-    chords: str = _flag("joint", "Of music: joint, each key of a frame after the lower ones, or apart: each by itself.")
+    attention: str = _flag("additive", "Attention of a translation: additive, multiplicative or none.")
+    beam: int = _flag(
+        5, "Hypotheses of the beam search of a translation or transcript; 1: the most probable unit each time."
+    )
+    length_penalty: float = _flag(1.0, "A translation's score is divided by its length to this power; 0: not divided.")
+    chords: str = _flag(
+        "joint", "Keys of a frame of music: joint, each decided after the lower ones, or apart, each by itself."
+    )
     options: Mapping[str, Any] = _flag({}, "Options of the layers by name: zoneout, layer_norm, ...")
 
 
@@ -89,16 +93,16 @@ class NetworkOptions:
 class FitOptions:
     """How long, how fast, from which seed."""
 
-    minutes: float = _flag(10.0, "Time for the whole command.")
+    minutes: float = _flag(10.0, "Minutes for the whole command, at most.")
     updates: int | None = _flag(None, "Exactly so many updates, whatever time they take.")
     batch: int | None = _flag(None, "Rows of an update. [default: 32; up to 256 where rows are short and many]")
-    learning_rate: float = _flag(3e-3, "Adam's first; it falls to 0 at the last update.")
+    learning_rate: float = _flag(3e-3, "Adam's learning rate at the start; it falls to 0 at the last update.")
     clip: float = _flag(1.0, "Largest norm of the gradient.")
     patience: int = _flag(8, "Evaluations, of 300 updates or more, without a better metric that end the training.")
     k1: int = _flag(64, "Steps of a text between two updates of a language model.")
     k2: int | None = _flag(None, "Steps that gradients of a language model reach back. [default: k1]")
-    class_weights: str = _flag("none", "none or balanced.")
-    seed: int = _flag(0, "Of the split, the first weights, the order of rows and dropout.")
+    class_weights: str = _flag("none", "none, or balanced: rows of rare classes have larger weights in the loss.")
+    seed: int = _flag(0, "Seed of the split, the initial weights, the order of rows and dropout.")
     device: str = _flag("cpu", "Where the network runs, as torch names it.")
     threads: int | None = _flag(None, "Threads of the kernels. [default: torch's, or one where that is faster]")
 
@@ -110,7 +114,7 @@ class RunOptions:
     out: Path | None = _flag(None, "Folder of the model; a number is added if it exists. [default: NAME-model]")
     private: bool = _flag(False, "Leave rows, texts and hashes of the data out of the folder.")
     baselines: bool = _flag(True, "Whether baselines are fitted beside the network.")
-    lens: bool = _flag(True, "Whether the report looks into the network.")
+    lens: bool = _flag(True, "Whether the report has gradients and gates of the network.")
     from_model: Path | None = _flag(None, "A model folder whose weights training begins with.")
 
 
@@ -122,20 +126,20 @@ class WritingOptions:
     out: Path | None = _flag(None, "A new MIDI file for music. [default: NAME-1.mid]")
     count: int = _flag(1, "Texts, or files of music, that are written.")
     length: int = _flag(300, "Units of a text at most, as in the training: characters, words, sub-words; new frames.")
-    temperature: float = _flag(1.0, "By which scores are divided; 0: always the more probable.")
+    temperature: float = _flag(1.0, "Number that divides the scores; 0: always the most probable unit.")
     top_k: int | None = _flag(None, "Draw among so many of the most probable units.")
-    top_p: float | None = _flag(None, "Draw among the fewest most probable units of this share.")
+    top_p: float | None = _flag(None, "Draw among the fewest units whose probabilities add up to this share.")
     stop: str | None = _flag(None, "A text that ends the writing, and is not written.")
-    seed: int = _flag(0, "Of the draws; the same seed gives the same texts.")
+    seed: int = _flag(0, "Seed of the draws; the same seed gives the same texts.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
     """Where the files of an export go, and for which machine they are."""
 
-    target: str | None = _flag(None, "Of --c: the machine, such as cortex-m4. [default: this one]")
-    form: str | None = _flag(None, "Of --c: object or source. [default: object, where the machine has one]")
-    max_steps: int | None = _flag(None, "Of --c: steps of the longest sequence, for layers of both directions.")
+    target: str | None = _flag(None, "With --c: the machine, such as cortex-m4. [default: this one]")
+    form: str | None = _flag(None, "With --c: object or source. [default: object, where the machine has one]")
+    max_steps: int | None = _flag(None, "With --c: steps of the longest sequence, for layers of both directions.")
     out: Path | None = _flag(None, "A new folder. [default: MODEL/onnx, c, wasm or page; a number is added]")
 
 

@@ -50,7 +50,7 @@ def test_a_layer_that_forgets():
     reach = int(report.layers[0].probe.reach_steps().median())
     assert finding.rule == "vanishing" and finding.measured == reach < finding.threshold
     assert finding.sentence.startswith(
-        f"LSTM layer 0 forgets: gradients reach {reach} of 40 steps (1 %); what c carries halves"
+        f"LSTM layer 0 forgets: gradients above 1 % reach {reach} of 40 steps; what c carries halves"
     )
     assert finding.sentence.endswith('try forget_bias=1 or init="chrono(40)"') and "Pascanu" in finding.source
     assert finding.sentence in str(report) and report.to_dict()["verdict"][0]["rule"] == "vanishing"
@@ -177,7 +177,8 @@ def test_a_norm_that_overflows_makes_every_gradient_0(monkeypatch):
     assert finding.rule == "gradient set to 0" and finding.measured == size > 1.8e19
     assert re.fullmatch(
         r"optimiser: at a step the gradient's norm, \S+, overflowed to inf in clip_grad_norm_, which then multiplied "
-        r"every gradient by 0; look for what explodes, and let error_if_nonfinite=True stop there",
+        r"every gradient by 0; look for the layer whose gradient explodes, and set error_if_nonfinite=True to stop "
+        r"there",
         finding.sentence,
     )
     report, norm = exploding(torch.float64, zero=True)
@@ -218,7 +219,7 @@ def test_what_holds_for_several_layers_is_said_once():
     assert len(reaches) == 4 and finding.measured == least < most
     who = "LSTM layers 0 and 1 in both directions"
     assert finding.where == who
-    assert finding.sentence.startswith(f"{who} forget: gradients reach {least} to {most} of 40 steps (1 %); what c")
+    assert finding.sentence.startswith(f"{who} forget: gradients above 1 % reach {least} to {most} of 40 steps; what c")
 
 
 def test_findings_that_differ_in_more_than_numbers_are_apart():
@@ -229,7 +230,7 @@ def test_findings_that_differ_in_more_than_numbers_are_apart():
     ]
     found = diagnose(lens.Report(tuple(layers), (), lens.Clipping((), ())))
     assert [f.where for f in found] == ["rnn layer 0", "a{0} layer 0, call 1"]
-    assert found[1].sentence.startswith("a{0} layer 0, call 1 forgets: gradients reach 3 of 40 steps")
+    assert found[1].sentence.startswith("a{0} layer 0, call 1 forgets: gradients above 1 % reach 3 of 40 steps")
 
 
 @pytest.mark.parametrize(

@@ -113,5 +113,5 @@ def test_unknown_extensions_are_refused_and_spreadsheets_get_a_remedy(tmp_path):
 def test_a_missing_file_is_said_once():
     with pytest.raises(InputError) as error:
         bounded.local(Path("no such file.csv"))
-    expected = "read: a path must be an existing file or folder, got 'no such file.csv', which is none."
+    expected = "read: a path must be an existing file or folder, got 'no such file.csv', which is none. Check its name."
     assert str(error.value) == expected

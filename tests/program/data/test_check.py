@@ -32,7 +32,7 @@ def test_clean_data_have_no_findings():
 
 def test_duplicates_and_inputs_of_several_targets_are_counted():
     found = found_in(texts([*CLEAN, "row 0", "row 0", "row 1"], [*LABELS, "a", "a", "a"]))
-    assert found["2 rows repeat an earlier row, input and target."] == ("note", 2)
+    assert found["2 rows repeat the input and the target of an earlier row."] == ("note", 2)
     assert found["1 input has several different targets: no model can be right in all of these rows."] == ("warning", 1)
 
 
@@ -56,7 +56,10 @@ def test_classes_of_one_row_and_labels_outside_train_are_named():
     parts = ["train"] * 30 + ["valid"] * 5 + ["test"] * 5
     found = found_in(texts(CLEAN, labels, parts=parts))
     assert found["1 class has one row: rare."] == ("warning", 1)
-    assert found["Only test, not train, has 1 label: rare. No model can predict what it never saw."] == ("warning", 1)
+    assert found["1 label of test is not in train: rare. No model can predict a label without training rows."] == (
+        "warning",
+        1,
+    )
 
 
 def test_one_class_one_number_and_one_input_are_errors():
@@ -67,7 +70,7 @@ def test_one_class_one_number_and_one_input_are_errors():
     labels = Examples("text", CLEAN, "labels", [()] * 40, target_name="topics")
     found = found_in(labels)
     assert found["topics has no label in any row."] == ("error", 40)
-    assert found["40 rows without any label."] == ("note", 40)
+    assert found["40 rows have no label."] == ("note", 40)
 
 
 def test_empty_texts_sentences_and_series_are_counted():
@@ -84,14 +87,14 @@ def test_missing_numbers_and_constant_channels_are_counted_by_channel():
     rows = [np.array([[1.0, n, np.nan], [1.0, np.nan, np.nan]]) for n in range(4)]
     found = found_in(Examples("series", rows, "class", list("abab"), channels=["x", "y", "z"]), **WITHOUT)
     assert found == EMPTY | {
-        "Channel x is constant: 1 wherever it is given.": ("warning", 4),
+        "Channel x is constant: 1 in all rows that have it.": ("warning", 4),
         "Channel y has 4 missing numbers in 8 steps.": ("note", 4),
         "Channel z is empty in every row.": ("warning", 4),
     }
     found = found_in(
         Examples("features", [r[0] for r in rows], "class", list("abab"), channels=["x", "y", "z"]), **WITHOUT
     )
-    assert found["Channel x is constant: 1 wherever it is given."] == ("warning", 4)
+    assert found["Channel x is constant: 1 in all rows that have it."] == ("warning", 4)
 
 
 def test_dates_that_cannot_be_read_and_numbers_among_text_are_named_with_their_line(tmp_path):
@@ -146,8 +149,8 @@ def test_the_description_says_the_task_the_files_the_split_and_the_findings(tmp_
         "error    The part valid has no rows.",
         "warning  1 class has one row: odd.",
         "warning  1 row of test (50.0 %) has an input that train has, too.",
-        "warning  Only test, not train, has 1 label: odd. No model can predict what it never saw.",
-        "note     1 row repeats an earlier row, input and target.",
+        "warning  1 label of test is not in train: odd. No model can predict a label without training rows.",
+        "note     1 row repeats the input and the target of an earlier row.",
     ]
 
 
@@ -159,7 +162,7 @@ def test_the_description_of_numbers_and_channels():
     result = split(dataset, DataOptions())
     text = describe(dataset, result, [])
     assert "price: from 0 to 7.25" in text and "2 channels: x, z" in text and "A note." in text
-    assert text.endswith("Nothing is wrong.")
+    assert text.endswith("No problem was found.")
 
 
 def test_counts_are_written_with_their_nouns():

@@ -76,8 +76,8 @@ def test_quoted_line_breaks_are_one_row_and_counted_against_physical_lines(tmp_p
     assert found.examples.inputs == ['one\ntwo, "three"', "four", "five", "six"]
     assert [origin.line for origin in found.examples.origins] == [2, 4, 6, 7]
     assert "a.csv: 1 blank line skipped." in found.notes
-    sentence = "a.csv has 7 physical lines and 4 rows: 2 more, apart from a header, "
-    sentence += "by line breaks inside quotes and by blank lines."
+    sentence = "a.csv has 7 physical lines and 4 rows: beside a header, line breaks "
+    sentence += "inside quotes and blank lines make the difference of 2."
     assert findings(found)[sentence] == ("note", 2)
 
 
@@ -127,9 +127,9 @@ def test_the_decimal_comma_of_a_semicolon_file_is_read_and_said(tmp_path):
 
 
 def test_empty_files_and_headers_without_rows_are_refused(tmp_path):
-    assert "must be data, got an empty file" in refusal(tmp_path, "a.csv", "")
-    assert "must be data, got an empty file" in refusal(tmp_path, "b.csv", "\n \n")
-    assert "must be at least one row" in refusal(tmp_path, "c.csv", "text,label\n", target="label")
+    assert "must be a file with data, got an empty one" in refusal(tmp_path, "a.csv", "")
+    assert "must be a file with data, got an empty one" in refusal(tmp_path, "b.csv", "\n \n")
+    assert "the table must be one with rows" in refusal(tmp_path, "c.csv", "text,label\n", target="label")
 
 
 def test_columns_of_several_files_have_to_agree(tmp_path):

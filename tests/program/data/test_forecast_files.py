@@ -81,7 +81,7 @@ def test_check_says_what_was_found(tmp_path):
     data = read_real("air_passengers.csv", target="Passengers", horizon=12)
     lines = describe(data.dataset, data.split, data.findings).splitlines()
     assert lines[0] == (
-        "The task is forecast: --horizon asks for it; the times are Date by its name; one step is a month."
+        "The task is forecast: --horizon asks for it; the column of times is Date, by its name; one step is a month."
     )
     assert lines[3] == "split (by time): train 75, valid 12, test 12"
-    assert "Nothing is wrong." in lines
+    assert "No problem was found." in lines

@@ -80,7 +80,10 @@ def test_given_columns_of_arrays_name_the_features(tmp_path):
 @pytest.mark.parametrize(
     "more, message",
     [
-        ({"given": ("langage",)}, "a column must be one of language, sort, name, got 'langage'. Did you mean"),
+        (
+            {"given": ("langage",)},
+            "the column 'langage' must be in the file, got a file with the columns language, sort, name. Did you mean",
+        ),
         ({"given": ("name",)}, "the column name must be in one role, got two. Name each column once among --target"),
         ({"text": "sort"}, "the inputs must be chosen by one option, got --text and --given. Leave out the others."),
         ({"task": "classify"}, "the data must be for classify"),
@@ -105,7 +108,7 @@ def test_equal_texts_are_in_one_part_whatever_they_are_given(tmp_path):
     assert sum(map(len, inside)) == 200 and all(len(p) % 3 == 0 for p in (parts.train, parts.valid, parts.test))
     assert not inside[0] & inside[2] and min(map(len, inside)) > 5
     sentences = [finding.sentence for finding in check(dataset, parts)]
-    assert sentences == ["200 rows repeat an earlier row, input and target."]
+    assert sentences == ["200 rows repeat the input and the target of an earlier row."]
 
 
 def test_targets_of_a_given_part_that_train_has_are_counted(tmp_path):

@@ -162,9 +162,9 @@ def test_what_two_rules_fit_is_refused_with_both_readings_and_the_option(tmp_pat
         (
             {"t": NOTES, "label": CLASSES},
             {"target": "lable"},
-            "a column must be one of t, label, got 'lable'. Did you mean 'label'?",
+            "the column 'lable' must be in the file, got a file with the columns t, label. Did you mean 'label'?",
         ),
-        ({"t": NOTES, "label": CLASSES}, {"text": "x"}, "got 'x'"),
+        ({"t": NOTES, "label": CLASSES}, {"text": "x"}, "the column 'x' must be in the file"),
         ({"t": NOTES, "label": CLASSES}, {"text": "t", "target": "t"}, "the column t must be in one role, got two"),
         (
             {"x": HALVES, "y": HALVES},
@@ -234,7 +234,7 @@ def test_a_usual_name_is_accepted_as_the_target_and_said(tmp_path):
     found = read_made(tmp_path, "a.csv", reviews())
     assert found.because == (
         "The task is classify: label has 2 different values in 6 rows, and review is read as text; "
-        "the target is label by its name."
+        "the target is label, by its name."
     )
 
 

@@ -134,7 +134,7 @@ def test_two_files_of_unknown_names_are_told_how_to_ask_for_a_translation(tmp_pa
 
 def test_empty_files_texts_that_are_none_and_groups_are_refused(tmp_path):
     en, _ = made(tmp_path)
-    assert "train.fr: the file must be data, got an empty file" in refused(*made(tmp_path, fr="\n\n"))
+    assert "train.fr: the file must be a file with data, got an empty one" in refused(*made(tmp_path, fr="\n\n"))
     assert "got a NUL character" in refused(*made(tmp_path, fr=FR.replace("3", "\0")))
     assert "a damaged one" in refused(en, write(tmp_path, "x.fr.gz", gzip.compress(FR.encode() * 50)[:-20]))
     assert "utf-8 text, got byte 0xe9" in refused(*made(tmp_path, fr=FR.encode() + b"\xe9\n"))

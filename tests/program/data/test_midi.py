@@ -72,14 +72,14 @@ def test_a_short_note_lasts_one_frame_and_notes_off_the_grid_are_counted():
     data = midi(track((0, on(60)), (5, off(60)), (100, on(64)), (120, off(64))))
     assert runs(heard(data).roll) == {60: [(0, 1)], 64: [(1, 2)]}
     assert sentences(data) == [
-        "1 of 2 notes begins between two steps of the grid of 4 steps a beat, and at the nearer one in its frames."
+        "1 of 2 notes begins between two steps of the grid of 4 steps a beat, and is moved to the nearer one."
     ]
 
 
 def test_a_key_struck_again_has_a_silent_frame_before():
     data = melody((60, 1), (60, 1), (62, 1))
     assert runs(heard(data).roll) == {60: [(0, 3), (4, 8)], 62: [(8, 12)]}
-    assert sentences(data) == ["1 note ends one frame early, as the key is struck again at its end."]
+    assert sentences(data) == ["1 note ends one frame early, because the key is struck again in the next frame."]
 
 
 def test_notes_of_one_frame_that_follow_each_other_are_joined_and_a_larger_grid_keeps_them_apart():
@@ -117,8 +117,8 @@ def test_drums_and_the_pedal_are_left_out_and_said():
     )
     assert runs(heard(data).roll) == {60: [(0, 4)]}
     assert sentences(data) == [
-        "1 note of channel 10, which is for drums, left out.",
-        "1 press of the sustain pedal ignored: a note ends where its key is released.",
+        "1 note of channel 10, which is for drums, is left out.",
+        "1 press of the sustain pedal is ignored: a note ends where its key is released.",
     ]
 
 
@@ -126,14 +126,14 @@ def test_drums_and_the_pedal_are_left_out_and_said():
 def test_keys_that_a_piano_lacks_are_moved_by_octaves(key, place):
     data = melody((key, 1))
     assert runs(heard(data).roll) == {place: [(0, 4)]} and (place - key) % 12 == 0
-    said = "1 note is outside the keys 21 to 108, and moved there by octaves."
+    said = "1 note is moved by octaves into the keys 21 to 108."
     assert sentences(data) == ([said] if key != place else [])
 
 
 def test_silence_before_the_first_note_is_read_and_after_the_last_counted():
     data = midi(track((960, on(60)), (480, off(60)), end=960))
     assert runs(heard(data).roll) == {60: [(8, 12)]} and len(heard(data).roll) == 12
-    assert sentences(data) == ["8 silent frames after the last note of a file left out."]
+    assert sentences(data) == ["8 silent frames after the last note of a file are left out."]
 
 
 NOTE = track((0, on(60)), (480, off(60)))

@@ -32,7 +32,7 @@ def test_each_file_is_a_piece_and_what_was_changed_is_said_once(tmp_path):
     found = read(DataOptions(paths=(tmp_path / "a.mid", tmp_path / "b.mid")))
     assert [len(roll) for roll in found.examples.inputs] == [8, 16]
     assert found.because == "The task is music: a.mid, b.mid hold notes."
-    assert found.notes == ["3 notes end one frame early, as the key is struck again at its end."]
+    assert found.notes == ["3 notes end one frame early, because the key is struck again in the next frame."]
     assert [origin.file for origin in found.examples.origins] == ["a.mid", "b.mid"]
     assert [source.rows for source in found.sources] == [1, 1] and found.examples.parts is None
 

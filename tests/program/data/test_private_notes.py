@@ -44,15 +44,15 @@ def test_groups_and_cells_are_named_in_print_alone(tmp_path, column, values, nam
 def test_labels_that_train_lacks_are_named_in_print_alone(tmp_path):
     rows = [(f"row {n}", "c" if n == 39 else "ab"[n % 2], SPLIT[n]) for n in range(40)]
     printed, private = sentences(tmp_path, ("t", "y", "split"), rows, text="t", target="y")
-    rest = "No model can predict what it never saw."
-    assert f"Only test, not train, has 1 label: c. {rest}" in printed
-    assert f"Only test, not train, has 1 label. {rest}" in private
+    rest = "No model can predict a label without training rows."
+    assert f"1 label of test is not in train: c. {rest}" in printed
+    assert f"1 label of test is not in train. {rest}" in private
 
 
 def test_values_that_are_the_same_everywhere_are_named_in_print_alone(tmp_path):
     rows = [(7, n % 9, "ab"[n % 2]) for n in range(40)]
     printed, private = sentences(tmp_path, ("u", "v", "y"), rows, features=("u", "v"), target="y")
-    assert "Channel u is constant: 7 wherever it is given." in printed and "Channel u is constant." in private
+    assert "Channel u is constant: 7 in all rows that have it." in printed and "Channel u is constant." in private
 
 
 def test_conditions_that_are_the_same_everywhere_are_named_in_print_alone(tmp_path):

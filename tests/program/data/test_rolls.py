@@ -217,7 +217,7 @@ def test_equal_pieces_are_one_in_the_split_and_are_counted_with_silent_ones(tmp_
     found = music(tmp_path / "a.npz")
     parts = split(found, found.options)
     sentences = [finding.sentence for finding in check(found, parts)]
-    assert "1 row repeats an earlier row, input and target." in sentences and "1 piece is empty." in sentences
+    assert "1 row repeats the input and the target of an earlier row." in sentences and "1 piece is empty." in sentences
     said = describe(found, parts, check(found, parts))
     assert "10 pieces of 54 frames and 5 keys; keys that sound: key_1 to key_5, " in said
     assert row_key("roll", pieces[0]) == row_key("roll", pieces[0].copy()) != row_key("roll", pieces[0][:5])

@@ -139,7 +139,7 @@ def test_other_shares_are_refused(named, message):
 
 
 def test_fewer_different_rows_than_parts_are_refused():
-    with pytest.raises(InputError, match="at least one different row or group for each part, got 2"):
+    with pytest.raises(InputError, match="at least 3 different rows or groups, one for each part, got 2"):
         split(data(["a", "b"] * 20), DataOptions())
 
 

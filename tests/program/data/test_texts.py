@@ -53,8 +53,12 @@ def test_marks_and_named_encodings_are_read_in_pieces_too(tmp_path, encoding, si
         (b"\xff\xfe\x00\x00a\x00\x00\x00", None, "a.txt: the encoding must be UTF-8, or UTF-16 with a byte-order mark"),
         (b"one\n", "klingon", "read: --encoding must be the name of a text encoding, got 'klingon'. Such as"),
         (b"one\n\xff\n", "ascii", "a.txt: line 2 must be ascii text, got byte 0xff. Name the encoding"),
-        (b" \n\t\n", None, "a.txt: the file must be data, got an empty file. Check that it is the right file."),
-        (b"", None, "a.txt: the file must be data, got an empty file. Check that it is the right file."),
+        (
+            b" \n\t\n",
+            None,
+            "a.txt: the file must be a file with data, got an empty one. Check that it is the right file.",
+        ),
+        (b"", None, "a.txt: the file must be a file with data, got an empty one. Check that it is the right file."),
         (b"\x1f\x8babc", None, "a.txt: the name must be one that ends in .gz, as the content is compressed"),
     ],
 )
@@ -189,7 +193,10 @@ def test_check_says_what_is_odd_about_a_text(tmp_path):
     assert f"a.txt: {len(NOVEL) + 8 + len(repeated):,} characters, 39 different" in said
     assert "a.txt: 1 line end with a carriage return became line feeds." in said
     assert "a.txt has 2 control characters: U+0007, U+001B." in said
-    assert "a.txt has 1 times U+FFFD, which stands for what was lost in an earlier conversion." in said
+    assert (
+        "a.txt has 1 character U+FFFD, which an earlier conversion wrote in place of others that it could not read."
+        in said
+    )
     assert "a.txt repeats itself: 33 % of its lines of 20 characters or more occurred before." in said
 
 

@@ -24,14 +24,14 @@ def test_a_usual_name_of_the_times_is_found_and_said(tmp_path, name):
     assert (time, series, target) == (name, None, "y")
     step = "1" if name == "YEAR" else "a month"
     assert because == (
-        f"The task is forecast: --horizon asks for it; the times are {name} by its name; the target is y, by its name; "
-        f"one step is {step}."
+        f"The task is forecast: --horizon asks for it; the column of times is {name}, by its name; the target is y, "
+        f"by its name; one step is {step}."
     )
 
 
 def test_a_column_of_dates_under_another_name_is_the_time(tmp_path):
     time, _, _, because = roles(tmp_path, content=csv(shipped=TIMES, y=ramp(N)), horizon=2)
-    assert time == "shipped" and "the times are shipped by its dates" in because
+    assert time == "shipped" and "the column of times is shipped, by its dates" in because
 
 
 def test_the_only_column_of_numbers_is_the_target(tmp_path):
@@ -158,8 +158,8 @@ def test_json_lines_parquet_and_compressed_files_are_read(tmp_path):
         (
             {"ds": TIMES, "y": ramp(N)},
             {"time": "dsx"},
-            "a.csv: a column must be one of ds, y, got 'dsx'. Did you mean 'ds'? If the file has no header, name its "
-            "columns: --columns a,b,c.",
+            "a.csv: the column 'dsx' must be in the file, got a file with the columns ds, y. Did you mean "
+            "'ds'? If the file has no header, name its columns: --columns a,b,c.",
         ),
         (
             {"date": TIMES, "time": TIMES, "y": ramp(N)},
@@ -229,8 +229,8 @@ def test_json_lines_parquet_and_compressed_files_are_read(tmp_path):
         (
             {"ds": TIMES, "y": ramp(N)},
             {"id": "shop"},
-            "a.csv: a column must be one of ds, y, got 'shop'. If the file has no header, name its columns: --columns "
-            "a,b,c.",
+            "a.csv: the column 'shop' must be in the file, got a file with the columns ds, y. If the file has "
+            "no header, name its columns: --columns a,b,c.",
         ),
     ],
 )

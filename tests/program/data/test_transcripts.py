@@ -86,7 +86,7 @@ def made(targets, train, valid):
 
 def test_characters_that_no_training_row_has_are_found():
     found = made(["ab", "ba", "a zz"], [0, 1], [2])
-    sentence = "Only valid, not train, has 2 characters: ' ', 'z'. No model can write what it never saw."
+    sentence = "2 characters of valid are not in train: ' ', 'z'. No model can write a character without training rows."
     assert found[sentence] == ("warning", 3)
     assert not any("character" in sentence for sentence in made(["ab", "ba", "a"], [0, 1], [2]))
 

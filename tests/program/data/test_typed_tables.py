@@ -51,7 +51,7 @@ def test_what_is_no_row_is_refused_with_its_line(tmp_path, content, message):
         ('[{"a": 1},]', "line 1 must be a JSON object, got ']'"),
         ('[{"a": 1}]\nx', "text after the list"),
         ('{"a": [1, 2],\n "b": [3, 4]}', "got one object"),
-        ("[]", "at least one row"),
+        ("[]", "the table must be one with rows"),
         ('{"a"', "line 1 must be one JSON object"),
     ],
 )
@@ -77,7 +77,7 @@ def test_tokens_and_tags_as_lists_are_for_tagging(tmp_path):
     found = read_made(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)))
     assert (found.task, found.examples.kind, found.examples.target_kind) == ("tag", "tokens", "tags")
     assert found.examples.targets == [["DET", "NOUN"], ["VERB"]]
-    assert "the target is tags by its name" in found.because
+    assert "the target is tags, by its name" in found.because
     rows[1]["tags"] = []
     message = refusal(tmp_path, "b.jsonl", "\n".join(map(json.dumps, rows)))
     assert "the column tags must be of as many words as tokens, 1 in row 2, got 0" in message

@@ -57,7 +57,7 @@ def test_rows_without_gradients_come_with_the_longest_first():
     ("lengths", "batch", "message"),
     [
         ([1, 2], 0, r"fit: batch must be at least 1, got 0\. Write --batch 32, say\."),
-        ([], 4, r"fit: the training rows must be at least one, got none\. Look at the split\."),
+        ([], 4, r"fit: the training rows must be at least one, got none\. Check the split\."),
     ],
 )
 def test_no_rows_and_batches_of_none_are_refused(lengths, batch, message):

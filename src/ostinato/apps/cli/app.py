@@ -8,6 +8,7 @@ import typer
 
 from ostinato._version import __version__
 from ostinato.errors import InputError, OstinatoError, phrase
+from ostinato.program.spelling import as_flags
 from ostinato.program.terminal import without_controls
 
 from .printable import make_printable
@@ -32,7 +33,7 @@ def main() -> None:
     try:
         app()
     except OstinatoError as error:
-        print(without_controls(str(error)), file=sys.stderr)
+        print(without_controls(as_flags(str(error))), file=sys.stderr)
         sys.exit(2)
 
 
@@ -40,7 +41,7 @@ def main() -> None:
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print it and stop.")] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Of --version: as JSON, with the machine and the packages, for a report.")
+        bool, typer.Option("--json", help="With --version: as JSON, with the machine and the packages, for a report.")
     ] = False,
 ) -> None:
     if version:
@@ -57,9 +58,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results; a number is added if it exists.")] = Path(
         "ostinato-demo"
     ),
-    seed: Annotated[int, typer.Option(help="Of the initial weights and the samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and the samples.")] = 0,
     steps: Annotated[int, typer.Option(help="Steps of training for each cell, at most.")] = 2000,
-    seconds: Annotated[float, typer.Option(help="Time for all of it, roughly; fewer steps are taken to fit.")] = 230,
+    seconds: Annotated[float, typer.Option(help="Seconds for all of it, roughly; fewer steps are taken to fit.")] = 230,
     hidden: Annotated[int, typer.Option(help="Hidden units of each cell.")] = 256,
 ) -> None:
     """Train a plain RNN, a GRU and an LSTM on the same text, beside torch.nn, and look inside."""
@@ -130,14 +131,18 @@ def lag(
         typer.Option(help="torch, orthogonal, identity, chrono, forget-1. [default: those that suit each cell]"),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of everything, each with other weights and sequences.")] = 1,
-    minutes: Annotated[float, typer.Option(help="When they are over, the same command goes on another time.")] = 10,
+    minutes: Annotated[
+        float, typer.Option(help="Minutes at most; the same command continues an experiment later.")
+    ] = 10,
     workers: Annotated[int | None, typer.Option(help="Cases at a time. [default: one for each core]")] = None,
-    updates: Annotated[int, typer.Option(help="Of each network, at most.")] = 2500,
+    updates: Annotated[int, typer.Option(help="Updates of each network, at most.")] = 2500,
     batch: Annotated[int, typer.Option(help="Sequences for an update.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Adam's.")] = 5e-3,
+    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 5e-3,
     clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = 1.0,
     hidden: Annotated[int, typer.Option(help="Units of an LSTM; other cells get as many weights.")] = 32,
-    sequences: Annotated[int | None, typer.Option(help="Different ones to learn from. [default: always new]")] = None,
+    sequences: Annotated[
+        int | None, typer.Option(help="Different sequences to learn from. [default: always new]")
+    ] = None,
     decay: Annotated[bool, typer.Option("--decay", help="The learning rate falls to 0 at the last update.")] = False,
     to_the_end: Annotated[bool, typer.Option("--to-the-end", help="Train on when the lag is bridged.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the results; finished runs in it are kept.")] = Path(

@@ -18,6 +18,7 @@ from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.layers.options import Options
 from ostinato.program.options import DataOptions, ExportOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
 from ostinato.program.packages import require_program
+from ostinato.program.spelling import as_flags
 from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
@@ -76,7 +77,7 @@ def train(
 
     if sum(map(bool, (data, config, resume))) != 1:
         received = "none of them" if not (data or config or resume) else "several of them"
-        raise InputError(phrase("ostinato train", "DATA, --config and --resume", "one of them", received))
+        raise InputError(phrase("ostinato train", "DATA, --config or --resume", "given, one of the three", received))
     if resume is not None:
         _alone("--resume", given, ())
         _end(json, lambda: resume_training(resume, quiet))
@@ -128,8 +129,8 @@ def predict(
     data: Annotated[str | None, _ROWS] = None,
     out: Annotated[Path | None, typer.Option(help="A new file for the table. [default: printed]")] = None,
     fill: Annotated[str | None, typer.Option(help="A text with ___ for each missing unit; - reads lines.")] = None,
-    count: Annotated[int | None, typer.Option(help="Units that are listed of each gap. [default: 5]")] = None,
-    beam: Annotated[int | None, typer.Option(help="Hypotheses of a search. [default: the training's]")] = None,
+    count: Annotated[int | None, typer.Option(help="Units that are listed for each gap. [default: 5]")] = None,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses of the beam search. [default: the training's]")] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Predict the rows of a file: a table in, a table out. With - lines are answered; a forecast continues series."""
@@ -153,7 +154,9 @@ def stream(
     reset_on: Annotated[
         str | None, typer.Option(help="A line that begins a new sequence. [default: an empty line; of texts none]")
     ] = None,
-    next: Annotated[int | None, typer.Option(help="Most probable next units, or keys of music, so many.")] = None,
+    next: Annotated[
+        int | None, typer.Option(help="Number of most probable next units, or keys of music, to print.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first line that cannot be read.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document on each line.")] = False,
 ) -> None:
@@ -208,7 +211,7 @@ def export(
     page: Annotated[bool, typer.Option("--page", help="Write a page in which the network runs, offline.")] = False,
     no_check: Annotated[
         bool,
-        typer.Option("--no-check", help="Of --onnx: do not compare with the network, for which onnxruntime runs."),
+        typer.Option("--no-check", help="With --onnx: do not compare with the network, for which onnxruntime runs."),
     ] = False,
     json: Annotated[bool, _JSON] = False,
     **options: Any,
@@ -236,7 +239,7 @@ def _end(json: bool, run: Any) -> None:
         found = run()
     except OstinatoError as error:
         if json:
-            print(document({"error": str(error), "status": 2}))
+            print(document({"error": as_flags(str(error)), "status": 2}))
         raise
     if found.printed:
         print(document(found.content) if json else without_controls(found.text), file=sys.stdout)

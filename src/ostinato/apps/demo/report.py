@@ -57,8 +57,8 @@ def few_updates(outcomes: Sequence[Outcome]) -> str:
         return ""
     counts = ", ".join(f"{each.cell} {each.steps}" for each in short)
     return (
-        f"Too little training to compare cells or to read samples (updates: {counts}; some {ENOUGH} are the least): "
-        "give more --seconds or --steps, fewer --hidden units, or a machine that has less to do."
+        f"The training was too short to compare cells or to judge samples (updates: {counts}; at least {ENOUGH} are "
+        "needed): give more --seconds or --steps, fewer --hidden units, or run it on a machine that has less to do."
     )
 
 

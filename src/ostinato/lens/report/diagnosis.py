@@ -121,8 +121,8 @@ def _not_finite(layer: LayerReport) -> list[_Case]:
         cases.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
     if not cases and layer.gradient is not None and layer.gradient.step_not_finite is not None:
         at = layer.gradient.step_not_finite
-        what = f"gradients are inf or NaN at step {at} and the states are not"
-        sentence = f"{{who}}: {what}; look at the loss, and at what grows on the way back"
+        what = f"gradients are inf or NaN at step {at}, and the states are finite"
+        sentence = f"{{who}}: {what}; look at the loss, and at the gradients of later steps"
         cases.append(_Case("not finite", layer, sentence, (), float(at), math.inf, "IEEE 754"))
     return cases
 
@@ -134,7 +134,7 @@ def _vanishing(layer: LayerReport) -> _Case | None:
     steps, reach = int(layer.lengths_steps.median()), median(layer.probe.reach_steps(0.01))
     if math.isnan(reach) or steps < SHORTEST_STEPS or reach >= FORGETS_BELOW * (steps - 1):
         return None
-    sentence = f"{{who}} forget{{s}}: gradients reach {{0}} of {steps} steps (1 %)"
+    sentence = f"{{who}} forget{{s}}: gradients above 1 % reach {{0}} of {steps} steps"
     values: list[tuple[float, Callable[[float], str]]] = [(reach, lambda v: f"{v:.0f}")]
     for carry in layer.carries:
         half = median(carry.half_life_steps_per_unit)
@@ -247,8 +247,8 @@ def _optimiser(report: ReportData) -> list[Finding]:
     factors = [before / after for before, after in pairs if after > 0 and not math.isnan(before)]
     if factors and min(factors) > CLIPPED_ABOVE:
         sentence = (
-            f"optimiser: clipping cut the gradient by {number(min(factors))} at every step, so its size says nothing "
-            "any more; raise the bound, or look for what explodes"
+            f"optimiser: clipping cut the gradient by {number(min(factors))} at every step, so its size is "
+            "that of the bound; raise the bound, or look for the layer whose gradient explodes"
         )
         source = f"{_PASCANU}, section 3.2"
         findings.append(Finding("clipped", "optimiser", sentence, min(factors), CLIPPED_ABOVE, source))
@@ -259,8 +259,8 @@ def _optimiser(report: ReportData) -> list[Finding]:
         if size > clipping.largest_norm:
             sentence = (
                 f"optimiser: at {steps} the gradient's norm, {number(size)}, overflowed to inf in clip_grad_norm_, "
-                "which then multiplied every gradient by 0; look for what explodes, and let error_if_nonfinite=True "
-                "stop there"
+                "which then multiplied every gradient by 0; look for the layer whose gradient explodes, and set "
+                "error_if_nonfinite=True to stop there"
             )
         else:
             sentence = (
@@ -279,6 +279,6 @@ def _optimiser(report: ReportData) -> list[Finding]:
             findings.append(Finding("update too large", "optimiser", sentence, most, UPDATE_ABOVE, _RATIO))
         elif most < UPDATE_BELOW and not zeroed:
             what = f"no recurrent weight moved by more than {number(most)} of its size"
-            sentence = f"optimiser: {what}; raise the learning rate, or look whether gradients arrive"
+            sentence = f"optimiser: {what}; raise the learning rate, or check that gradients are not 0"
             findings.append(Finding("update too small", "optimiser", sentence, most, UPDATE_BELOW, _RATIO))
     return findings

@@ -68,7 +68,7 @@ def _trained(options: TrainOptions, beginning: Beginning) -> Ended:
 
 def _advice_text(run: Run) -> str:
     if run.outcome is None:
-        return f"There are no test rows, so nothing is judged.\n\n{run.fitted.advice}"
+        return f"There are no test rows, so no metrics were computed.\n\n{run.fitted.advice}"
     return outcome_text(run.outcome, run.fitted.advice)
 
 

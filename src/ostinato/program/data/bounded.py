@@ -37,7 +37,9 @@ def local(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise refused("read", "a path", "a readable file or folder", f"{shown(str(path))} ({error})") from error
     if not exists:
-        remedy = "A pattern such as *.csv is expanded by the shell, never here." if "*" in str(path) else ""
+        remedy = (
+            "A pattern such as *.csv is expanded by the shell, never here." if "*" in str(path) else "Check its name."
+        )
         raise refused("read", "a path", "an existing file or folder", f"{shown(str(path))}, which is none", remedy)
     if not regular:
         raise refused(path, "the file", "a regular file", "a device or a pipe", "Write it to a file first.")

@@ -88,7 +88,7 @@ def constant_channels(examples: Examples) -> Iterator[Finding]:
             yield Finding("warning", f"Channel {channel} is empty in every row.", len(examples))
         elif len(values) > 1 and (filled == filled[0]).all():
             sentence = f"Channel {channel} is constant"
-            given = f"{sentence}: {filled[0]:g} wherever it is given."
+            given = f"{sentence}: {filled[0]:g} in all rows that have it."
             yield Finding("warning", given, len(examples), f"{sentence}.")
 
 
@@ -103,7 +103,7 @@ def duplicates(examples: Examples) -> Iterator[Finding]:
     same = sum(count - 1 for count in whole.values())
     if same:
         verb = "repeats" if same == 1 else "repeat"
-        yield Finding("note", f"{many(same, 'row')} {verb} an earlier row, input and target.", same)
+        yield Finding("note", f"{many(same, 'row')} {verb} the input and the target of an earlier row.", same)
     if by_target(examples) or examples.target_kind == "translation":
         return
     different = Counter(key for key, _ in whole)
@@ -144,7 +144,7 @@ def targets(examples: Examples) -> Iterator[Finding]:
         )
     bare = sum(target == () for target in examples.targets)
     if bare:
-        yield Finding("note", f"{many(bare, 'row')} without any label.", bare)
+        yield Finding("note", f"{many(bare, 'row')} {'has' if bare == 1 else 'have'} no label.", bare)
 
 
 def empty_parts(examples: Examples, split: Split) -> Iterator[Finding]:
@@ -190,8 +190,9 @@ def labels_outside_train(examples: Examples, split: Split) -> Iterator[Finding]:
     for name in ("valid", "test"):
         only = sorted(counted[name].keys() - counted["train"].keys())
         if only:
-            sentence = f"Only {name}, not train, has {many(len(only), 'label')}"
-            rest = "No model can predict what it never saw."
+            are = "is" if len(only) == 1 else "are"
+            sentence = f"{many(len(only), 'label')} of {name} {are} not in train"
+            rest = "No model can predict a label without training rows."
             count = sum(counted[name][label] for label in only)
             yield Finding("warning", f"{sentence}: {listed(only, 5)}. {rest}", count, f"{sentence}. {rest}")
 
@@ -204,7 +205,8 @@ def characters_outside_train(examples: Examples, split: Split) -> Iterator[Findi
     for name, rows in (("valid", split.valid), ("test", split.test)):
         counts = Counter(c for row in rows for c in examples.targets[row] if c not in known)
         if counts:
-            sentence = f"Only {name}, not train, has {many(len(counts), 'character')}"
-            rest = "No model can write what it never saw."
+            are = "is" if len(counts) == 1 else "are"
+            sentence = f"{many(len(counts), 'character')} of {name} {are} not in train"
+            rest = "No model can write a character without training rows."
             seen = listed(sorted(map(repr, counts)), 5)
             yield Finding("warning", f"{sentence}: {seen}. {rest}", sum(counts.values()), f"{sentence}. {rest}")

@@ -60,5 +60,5 @@ def describe(dataset: DataSet, split: Split, findings: Sequence[Finding]) -> str
         lines.append(f"{many(len(examples.channels), 'channel')}: {listed(examples.channels)}")
     lines += ["", *dataset.notes, *split.notes] if dataset.notes or split.notes else []
     lines.append("")
-    lines += [f"{MARKS[finding.severity]}  {finding.sentence}" for finding in findings] or ["Nothing is wrong."]
+    lines += [f"{MARKS[finding.severity]}  {finding.sentence}" for finding in findings] or ["No problem was found."]
     return "\n".join(lines)

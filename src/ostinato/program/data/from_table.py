@@ -78,7 +78,7 @@ def line_findings(table: Table, named: bool) -> list[Finding]:
         extra = source.lines - source.rows - (not named)
         if extra:
             sentence = f"{source.path.name} has {many(source.lines, 'physical line')} and {many(source.rows, 'row')}: "
-            sentence += f"{extra:,} more, apart from a header, by line breaks inside quotes and by blank lines."
+            sentence += f"beside a header, line breaks inside quotes and blank lines make the difference of {extra:,}."
             found.append(Finding("note", sentence, extra))
     return found
 

@@ -175,7 +175,7 @@ def text_of(path: Path, encoding: str | None) -> Text:
 def read_text(file: Text, end: str, options: DataOptions, with_target: bool) -> Table | Rows:
     """One file of text, by its extension and, of .txt and .tsv, by its lines."""
     if not file.text.strip():
-        raise refused(file.path, "the file", "data", "an empty file", "Check that it is the right file.")
+        raise refused(file.path, "the file", "a file with data", "an empty one", "Check that it is the right file.")
     if end in (".jsonl", ".ndjson"):
         return read_json_lines(file)
     if end == ".json":

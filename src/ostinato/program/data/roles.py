@@ -43,7 +43,8 @@ def require(name: str, columns: Mapping[str, Column], file: str) -> None:
     """Raises InputError where the table has no such column."""
     if name not in columns:
         remedy = did_you_mean(name, columns) + "If the file has no header, name its columns: --columns a,b,c."
-        raise refused(file, "a column", f"one of {listed(columns)}", shown(name), remedy)
+        received = f"a file with the columns {listed(columns)}"
+        raise refused(file, f"the column {shown(name)}", "in the file", received, remedy)
 
 
 def find_target(columns: Mapping[str, Column], options: DataOptions, file: str) -> tuple[Column, str]:
@@ -56,7 +57,7 @@ def find_target(columns: Mapping[str, Column], options: DataOptions, file: str) 
         received = f"{listed(usual)}, any of which could be it" if usual else f"columns {listed(columns)}"
         remedy = "A target is never guessed by its position."
         raise refused(file, "--target", "the column to be predicted", received, remedy)
-    return columns[usual[0]], f"the target is {usual[0]} by its name"
+    return columns[usual[0]], f"the target is {usual[0]}, by its name"
 
 
 def split_parts(columns: Mapping[str, Column], options: DataOptions, reserved: set[str], file: str) -> list[str] | None:

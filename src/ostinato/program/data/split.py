@@ -87,7 +87,8 @@ def assign(parts: np.ndarray, units: Sequence[bytes], wanted: dict[str, float], 
     places = {units[row]: position(units[row], seed) for row in train}
     if len(places) <= len(wanted):
         remedy = "Give more rows, or the parts as files (--valid, --test)."
-        raise refused("split", "the data", "at least one different row or group for each part", len(places), remedy)
+        expected = f"at least {len(wanted) + 1} different rows or groups, one for each part"
+        raise refused("split", "the data", expected, len(places), remedy)
     ranges: dict[str, tuple[float, float]] = {}
     low = 0.0
     for name, share in [*wanted.items(), ("train", 1.0)]:

@@ -63,7 +63,7 @@ def table_of(frame: pl.DataFrame, lines: np.ndarray, source: Source, typed: bool
     Raises InputError where it has no row.
     """
     if not frame.height:
-        raise refused(source.path, "the table", "at least one row", "none", "Check that it is the right file.")
+        raise refused(source.path, "the table", "one with rows", "one without", "Check that it is the right file.")
     return Table(frame, lines, np.zeros(frame.height, np.int64), [source], typed, notes)
 
 

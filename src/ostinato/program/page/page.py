@@ -93,7 +93,7 @@ def report_page(content: PageContent) -> str:
 def _results(content: PageContent) -> Html:
     outcome = content.outcome
     if outcome is None:
-        return tag("section", tag("h2", "Result"), tag("p", "There are no test rows, so nothing is judged."))
+        return tag("section", tag("h2", "Result"), tag("p", "There are no test rows, so no metrics were computed."))
     headings, rows = table_of(outcome, MOST_METRICS)
     units = "blocks of successive origins" if content.truth.target_kind == "future" else "independent units"
     left_out = len(outcome.network.metrics) - MOST_METRICS

@@ -156,7 +156,7 @@ def _sentence(prepared: Prepared, ours: str, theirs: str, gain: Metric) -> str:
     """How much better one model is than another, and whether that is certain."""
     name = prepared.task.metric
     if math.isnan(gain.low):
-        return f"{ours} minus {theirs}: {signed(name, gain.value)}, and so few test rows give no interval."
+        return f"{ours} minus {theirs}: {signed(name, gain.value)}; the test rows are too few for an interval."
     certain = "is better than" if gain.low > 0 else "is worse than" if gain.high < 0 else "is not certainly better than"
     interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
     return f"{ours} {certain} {theirs}: {signed(name, gain.value)} ({interval}, paired by row)."
@@ -166,12 +166,12 @@ def _counted(seeds: int) -> str:
     """What the intervals of the differences are for."""
     if seeds == 1:
         return (
-            "The intervals are for other test rows of the same kind and these runs alone; --seeds 3 also counts how "
-            "much runs of one cell differ."
+            "The intervals count how much the differences vary over test rows. --seeds 3 also counts how much they "
+            "vary over runs of one cell."
         )
     return (
-        f"The intervals are for other test rows of the same kind and for other seeds of the same cells, by {seeds} "
-        "runs of each; other training rows are not counted."
+        f"The intervals count how much the differences vary over test rows and over {seeds} runs of each cell; they do "
+        "not count how much they vary over training rows."
     )
 
 

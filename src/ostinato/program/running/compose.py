@@ -77,7 +77,7 @@ def compose(opened: Model, request: MusicRequest, folder: Path) -> Composed:
     said = list(prompt.notes)
     silent = sum(not roll[len(prompt.roll) :].any() for roll in rolls)
     if silent:
-        said.append(f"{many(silent, 'sample')} of {len(rolls)} without a new note.")
+        said.append(f"{silent} of {many(len(rolls), 'sample')} {'has' if silent == 1 else 'have'} no new note.")
     train, why = training_rows(
         opened.config.options.data, opened.config.sources, "samples are not compared with the pieces of the training"
     )

@@ -71,7 +71,11 @@ def training_rows(
     except OstinatoError as error:
         return None, f"{without[0].upper()}{without[1:]}: {error}"
     hashed = all(known.get("sha256") for known in sources)
-    said = "" if hashed else "The folder keeps no hash of the training file, so it is compared with as it is now."
+    said = (
+        ""
+        if hashed
+        else "The folder keeps no hash of the training file, so the samples are compared with the file as it is now."
+    )
     return examples.take(parts.train), said
 
 

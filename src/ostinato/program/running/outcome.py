@@ -74,7 +74,7 @@ class Outcome:
         return max(others, key=lambda b: sign * b.metric.value)
 
     def sentence(self) -> str:
-        """What recurrence gains over the best baseline, with its 95 % interval, also where that is nothing.
+        """What the network gains over the best baseline, with its 95 % interval, also where that is nothing.
 
         What the task remarks about the network follows.
         """
@@ -83,13 +83,13 @@ class Outcome:
     def _gained(self) -> str:
         best = self.best_baseline
         if best is None:
-            return "No baselines were fitted, so nothing is said of what recurrence gains."
+            return "No baselines were fitted, so the gain of the network over them is not known."
         gain = next(g for g in self.gains if g.baseline == best.name)
         name = self.network.metric.name
         interval = f"95 % interval {signed(name, gain.low)} to {signed(name, gain.high)}"
         amount = f"{amount_of(name, abs(gain.value))} of {title_of(name)}"
         if math.isnan(gain.value):
-            return f"No test row counts for the {title_of(name)}, so nothing is said of what recurrence gains."
+            return f"No test row counts for the {title_of(name)}, so the gain of the network is not known."
         if math.isnan(gain.low):
             rows = f"{many(self.n, 'test row')} {'gives' if self.n == 1 else 'give'}"
             return f"{rows} no interval; the network's gain over {best.name} is {signed(name, gain.value)}."
@@ -98,7 +98,7 @@ class Outcome:
         if gain.high < 0:
             return f"The network is worse than {best.name} by {amount} ({interval}): use the baseline."
         order = "; the order of the steps matters little here" if best.without_order and not best.trivial else ""
-        return f"On {many(self.n, 'row')} the network gains nothing certain over {best.name} ({interval}){order}."
+        return f"On {many(self.n, 'row')} the network is not certainly better than {best.name} ({interval}){order}."
 
 
 def shown(metric: str, value: float) -> str:
@@ -143,7 +143,7 @@ def table_of(outcome: Outcome, most: int | None = None) -> tuple[list[str], list
         name = metrics[0]
         said = _gain_of(name, gain) if gain else ""
         rows.append([scored.name, *cells, said])
-    return ["model", *(title_of(m) for m in metrics), "network minus it"], rows
+    return ["model", *(title_of(m) for m in metrics), "network's gain"], rows
 
 
 def _gain_of(name: str, gain: Gain) -> str:

@@ -38,8 +38,8 @@ def prepare(data: Data, network: NetworkOptions, where: str) -> Prepared:
     """The task, fitted on training rows alone. Refuses data on which no network can be trained or judged."""
     errors = [f.sentence for f in data.findings if f.severity == "error"]
     if errors:
-        remedy = "`ostinato check` says all that was found."
-        raise InputError(phrase(where, "the data", "fit to train on", errors[0].rstrip("."), remedy))
+        remedy = "`ostinato check` lists all of them."
+        raise InputError(phrase(where, "the data", "free of errors", f"this one: {errors[0].rstrip('.')}", remedy))
     examples, parts = with_context(data.dataset.examples, network.context), data.split
     train, valid = examples.take(parts.train), examples.take(parts.valid)
     task = task_named(data.dataset.task).encode_from(train, network)

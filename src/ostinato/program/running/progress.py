@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Protocol, TextIO
 
@@ -109,4 +110,5 @@ def _headings(metric: str) -> list[str]:
 
 def _cells(e: Evaluation, metric: str) -> list[str]:
     value = shown(metric, e.metric)
-    return [f"{e.update}", f"{e.seconds:.0f}", f"{e.train_loss:.4f}", value, f"{e.learning_rate:.2g}", "best" * e.best]
+    loss = "-" if math.isnan(e.train_loss) else f"{e.train_loss:.4f}"  # before the first update there is none
+    return [f"{e.update}", f"{e.seconds:.0f}", loss, value, f"{e.learning_rate:.2g}", "best" * e.best]

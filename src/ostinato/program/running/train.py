@@ -18,6 +18,7 @@ from ...errors import InputError, phrase
 from ...kernels.system.openmp import kernel_threads
 from ...layers import Recurrent
 from ...lens.render.html.page import MOST_DRAWN
+from ..data.findings import many
 from ..data.found import Data, changed_source, noun_of, read_data
 from ..folder.config import Config
 from ..folder.load import load
@@ -112,6 +113,8 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
             drop_unbegun(folder)
             raise
         begin.progress.close()
+        judging = "" if trained.predictions is None else "Evaluating the network on the test rows, and "
+        begin.progress.say(f"{judging}writing the report.".capitalize())
         return finished(ready, trained, baselines, begin, folder)
 
 
@@ -212,6 +215,7 @@ def baselines_of(prepared: Prepared, options: TrainOptions, begin: Beginning) ->
     def enough() -> bool:
         return bounded and begin.clock() > limit
 
+    begin.progress.say(f"Fitting {many(len(prepared.task.baselines()), 'baseline')}.")
     found = fit_baselines(prepared.task, prepared.train.examples, prepared.test, begin.clock, enough)
     left_out = len(prepared.task.baselines()) - len(found)
     if left_out:

@@ -48,7 +48,7 @@ class Batches:
         if batch < 1:
             raise InputError(phrase("fit", "batch", "at least 1", batch, "Write --batch 32, say."))
         if not len(lengths):
-            raise InputError(phrase("fit", "the training rows", "at least one", "none", "Look at the split."))
+            raise InputError(phrase("fit", "the training rows", "at least one", "none", "Check the split."))
         self.lengths, self.batch, self.seed = np.asarray(lengths), batch, seed
         self.per_epoch = -(-len(lengths) // batch)
         self._epoch, self._order = -1, [np.arange(0)]

@@ -31,6 +31,6 @@ def new_network(task: Task, options: NetworkOptions, seed: int) -> nn.Module:
             if not any(word in str(error) for word in ("allocate", "overflow")):
                 raise
             remedy = "Give fewer --hidden, --layers or --embedding."
-            received = f"more ({str(error).splitlines()[0].rstrip('.')})"
-            message = phrase("the network", "the weights", "of a size that the memory holds", received, remedy)
+            received = f"larger ones ({str(error).splitlines()[0].rstrip('.')})"
+            message = phrase("the network", "the weights", "small enough for the memory", received, remedy)
             raise InputError(message) from None

@@ -38,14 +38,16 @@ class Counts:
         """What is to be said of files that were read with `grid` steps of a beat."""
         found = []
         if self.off_grid:
-            begin = "begins" if self.off_grid == 1 else "begin"
+            begin, move = ("begins", "is moved") if self.off_grid == 1 else ("begin", "are moved")
             found.append(
                 f"{self.off_grid:,} of {many(self.notes, 'note')} {begin} between two steps of the grid of "
-                f"{many(grid, 'step')} a beat, and at the nearer one in its frames."
+                f"{many(grid, 'step')} a beat, and {move} to the nearer one."
             )
         if self.shortened:
             noun = "note ends" if self.shortened == 1 else "notes end"
-            found.append(f"{self.shortened:,} {noun} one frame early, as the key is struck again at its end.")
+            found.append(
+                f"{self.shortened:,} {noun} one frame early, because the key is struck again in the next frame."
+            )
         if self.joined:
             noun = "note is" if self.joined == 1 else "notes are"
             found.append(
@@ -54,15 +56,22 @@ class Counts:
             )
         if self.moved:
             noun = "note is" if self.moved == 1 else "notes are"
-            found.append(f"{self.moved:,} {noun} outside the keys {LOWEST} to {HIGHEST}, and moved there by octaves.")
+            found.append(f"{self.moved:,} {noun} moved by octaves into the keys {LOWEST} to {HIGHEST}.")
         if self.drums:
-            found.append(f"{many(self.drums, 'note')} of channel 10, which is for drums, left out.")
+            notes = many(self.drums, "note")
+            found.append(f"{notes} of channel 10, which is for drums, {_are(self.drums)} left out.")
         if self.pedals:
             noun = many(self.pedals, "press", "presses")
-            found.append(f"{noun} of the sustain pedal ignored: a note ends where its key is released.")
+            ends = "a note ends where its key is released"
+            found.append(f"{noun} of the sustain pedal {_are(self.pedals)} ignored: {ends}.")
         if self.unended:
             last = "lasts" if self.unended == 1 else "last"
             found.append(f"{many(self.unended, 'note')} without an end {last} until the end of the track.")
         if self.silent:
-            found.append(f"{many(self.silent, 'silent frame')} after the last note of a file left out.")
+            frames = many(self.silent, "silent frame")
+            found.append(f"{frames} after the last note of a file {_are(self.silent)} left out.")
         return found
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -69,5 +69,5 @@ def _lengths(examples: Examples) -> Iterator[Finding]:
         return
     together = float(np.corrcoef(logs.T)[0, 1])
     if together < TOGETHER:
-        sentence = f"Long sources hardly have long translations (correlation of the lengths {together:.2f}): the lines "
-        yield Finding("warning", f"{sentence}of one side may be shifted against the other.", len(lengths))
+        sentence = f"The lengths of sources and translations hardly correlate ({together:.2f}): the lines of one side "
+        yield Finding("warning", f"{sentence}may be shifted against those of the other.", len(lengths))

@@ -98,7 +98,7 @@ def _lines(path: Path, encoding: str | None) -> tuple[Source, list[str]]:
     if "\n" not in text:
         text = text.replace("\r", "\n")
     if not text.strip():
-        raise refused(path, "the file", "data", "an empty file", "Check that it is the right file.")
+        raise refused(path, "the file", "a file with data", "an empty one", "Check that it is the right file.")
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()

@@ -124,7 +124,7 @@ def _read(path: Path, part: str, encoding: str | None, piece: int) -> TextRead:
     file, counts = TextFile(path, encoding), TextCounts()
     document = Document.of(path.name, counts.counted(file.pieces(piece)))
     if not counts.visible:
-        raise refused(path, "the file", "data", "an empty file", "Check that it is the right file.")
+        raise refused(path, "the file", "a file with data", "an empty one", "Check that it is the right file.")
     counts.carriage_returns = file.carriage_returns
     lines = file.lines + counts.unended
     return TextRead(document, Source(path, file.sha256, 1, lines, file.encoding), part, counts)

@@ -67,9 +67,9 @@ class TextCounts:
             yield Finding("warning", f"{name} has {many(count, 'control character')}: {which}.", count)
         unknown = int(self._codes[0xFFFD])
         if unknown:
-            verb = "was" if unknown == 1 else "were"
             sentence = (
-                f"{name} has {unknown:,} times U+FFFD, which stands for what {verb} lost in an earlier conversion."
+                f"{name} has {many(unknown, 'character')} U+FFFD, which an earlier conversion wrote in place of "
+                "others that it could not read."
             )
             yield Finding("warning", sentence, unknown)
         long = self._lines.total()

@@ -117,7 +117,7 @@ def _time(columns: Mapping[str, Column], options: DataOptions, file: str, said: 
     if not found:
         said.append("without a column of times, the rows count as steps")
         return None
-    said.append(f"the times are {found[0]} by {'its name' if usual else 'its dates'}")
+    said.append(f"the column of times is {found[0]}, by {'its name' if usual else 'its dates'}")
     return found[0]
 
 

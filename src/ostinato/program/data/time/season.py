@@ -59,8 +59,8 @@ def season_of(series: Sequence[np.ndarray], frequency: Frequency) -> tuple[int, 
             found = lag if best >= max(PEAK, MANY_ERRORS * error) else 1
     if found == 1:
         return 1, "The training values show no season."
-    sentence = f"The season is {found} steps, {how}: training values so far apart have the correlation {best:.2f}, "
-    return found, f"{sentence}their moving mean removed."
+    sentence = f"The season is {found} steps, {how}: training values so far apart "
+    return found, f"{sentence}have the correlation {best:.2f} after their moving mean is subtracted."
 
 
 def seasonal_correlation(series: Sequence[np.ndarray], lag: int, near: int) -> tuple[float, float]:

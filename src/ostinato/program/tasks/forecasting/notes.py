@@ -17,10 +17,10 @@ _GUESSES = {
 def notes_of(scaling: ForecastScaling, linear: Linear, scale: str) -> list[str]:
     """The guess and the linear map; the logarithm where the user left the choice."""
     map_ = " and a linear map of the past" if linear.weight.any() else ""
-    found = [f"The network learns what is left of {_GUESSES[scaling.guess]}{map_}, by step ahead."]
+    found = [f"The network learns the difference from {_GUESSES[scaling.guess]}{map_}, for each step ahead."]
     if scale == "auto" and scaling.log:
         found.append(
-            "The logarithms of the values are forecast, because the values vary the more the larger they are "
-            "(--scale none leaves them as they are)."
+            "The logarithms of the values are forecast, because larger values vary more (--scale none forecasts the "
+            "values themselves)."
         )
     return found
