@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ostinato.apps.lab import Case
+from ostinato.apps.lab import Case, experiment
 from ostinato.apps.lab.experiment import EVERY, TrainingRun, build, generator, reach
 from ostinato.apps.lab.settings import Training
 from ostinato.apps.problems import named
@@ -147,3 +147,14 @@ def test_divergence_is_a_result():
     case = Case("adding", 30, "elman_relu", "identity", 0, replace(QUICK, learning_rate=1e12, clip=1e12))
     result = finished(case).result
     assert not result.bridged and result.error is None and result.updates < 10
+
+
+def test_a_test_in_parts_finds_what_one_in_a_single_call_finds(monkeypatch):
+    run = TrainingRun(Case("agreement", 8, "gru", "torch", 0, QUICK))
+    examples = run.task.draw(8, 50, generator(1, 2))
+    whole = run._judge(examples)
+    monkeypatch.setattr(experiment, "AT_ONCE", 7 * 9)  # seven sequences of nine steps at a time
+    sizes = []
+    run.network.register_forward_pre_hook(lambda module, given: sizes.append(given[0].shape[1]))
+    assert run._judge(examples) == whole
+    assert sizes == [7] * 7 + [1]

@@ -30,6 +30,8 @@ EPSILON = 0.01
 """The share of the gradient at lag 0 that counts as reached."""
 WATCHED, JUDGED, MEASURED = 500, 2000, 32
 """Numbers of sequences for the error during training, for the final test, and for the measurement of reach."""
+AT_ONCE = 1 << 20
+"""Steps of all sequences together that the network runs in one call of a test: more would keep gigabytes of outputs."""
 _WEIGHTS, _TRAINED, _ORDER, _WATCHED, _JUDGED, _MEASURED = range(6)
 
 
@@ -262,11 +264,19 @@ class TrainingRun:
     @torch.no_grad()
     def _judge(self, examples: Examples) -> tuple[float, tuple[tuple[int, int, float], ...]]:
         """(the error on these sequences, the error on the rows of each group)."""
-        scores = self.network(examples.inputs, examples.eval_mask)
-        errors = self.task.errors_of(scores, examples.targets[examples.eval_mask]).double()
-        if examples.group is None:
+        steps, count = examples.eval_mask.shape
+        size = max(1, AT_ONCE // steps)
+        error_parts, group_parts = [], []
+        for part in (slice(first, first + size) for first in range(0, count, size)):
+            eval_mask = examples.eval_mask[:, part]
+            scores = self.network(examples.inputs[:, part], eval_mask)
+            error_parts.append(self.task.errors_of(scores, examples.targets[:, part][eval_mask]).double())
+            if examples.group is not None:
+                group_parts.append(examples.group[part].expand_as(eval_mask)[eval_mask])
+        errors = torch.cat(error_parts)
+        if not group_parts:
             return errors.mean().item(), ()
-        groups = examples.group.expand_as(examples.eval_mask)[examples.eval_mask]
+        groups = torch.cat(group_parts)
         rows = [(int(each), groups == each) for each in groups.unique()]
         return errors.mean().item(), tuple((each, int(of.sum()), errors[of].mean().item()) for each, of in rows)
 
