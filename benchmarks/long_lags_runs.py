@@ -22,7 +22,6 @@ class Row:
     """Networks that differ in their seed alone: one row of a table.
 
     updates  of Adam at most; a lag that is bridged ends the training earlier
-    seeds    how many, from 0 on
     """
 
     task: str
@@ -32,7 +31,7 @@ class Row:
     updates: int
     learning_rate: float = 5e-3
     batch: int = 32
-    seeds: int = 3
+    seeds: tuple[int, ...] = (0, 1, 2)
 
     @property
     def training(self) -> Training:
@@ -42,7 +41,7 @@ class Row:
     @property
     def cases(self) -> tuple[Case, ...]:
         """One for each seed."""
-        return tuple(Case(self.task, self.lag, self.cell, self.init, seed, self.training) for seed in range(self.seeds))
+        return tuple(Case(self.task, self.lag, self.cell, self.init, seed, self.training) for seed in self.seeds)
 
 
 BUDGETS = {"temporal-order": (1_000, 1_000), "distractors": (1_500, 1_000), "adding": (2_500, 1_500)}
@@ -59,14 +58,17 @@ def plan() -> Iterator[Row]:
             yield Row(task, 1_000, cell, init, gated)
         for cell, init in PLAIN:
             yield Row(task, 1_000, cell, init, plain)
-        yield Row(task, 1_000, "elman", "orthogonal", plain, learning_rate=1e-3, seeds=1)
+        yield Row(task, 1_000, "elman", "orthogonal", plain, learning_rate=1e-3, seeds=(0,))
+    # The one plain network whose error fell within its budget, once more with three times as much.
+    yield Row("distractors", 1_000, "elman", "torch", 3_000, seeds=(2,))
     for cell in ("gru", "lstm"):
-        yield Row("temporal-order", 1_000, cell, "torch", 1_000, seeds=1)
-    yield Row("temporal-order", 10_000, "gru", "chrono", 800, seeds=1)
-    yield Row("temporal-order", 10_000, "elman", "orthogonal", 500, seeds=1)
+        yield Row("temporal-order", 1_000, cell, "torch", 1_000, seeds=(0,))
+    yield Row("temporal-order", 10_000, "gru", "chrono", 800, seeds=(0,))
+    for cell, init in PLAIN:
+        yield Row("temporal-order", 10_000, cell, init, 500, seeds=(0,))
     for task, lag in SHORT.items():
         for cell, init in GATED:
-            yield Row(task, lag, cell, init, BUDGETS[task][0], seeds=1)
+            yield Row(task, lag, cell, init, BUDGETS[task][0], seeds=(0,))
 
 
 PLAN = tuple(plan())
