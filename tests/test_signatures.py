@@ -82,6 +82,7 @@ OPEN_SIGNATURES = {
     "lens/render/html/markup.py details": "children of an HTML element",
     "program/options.py TrainOptions.but": "fields of the options",
     "program/python.py train": "fields of the options",
+    "program/spelling.py keyword_errors.called": "a decorator: the parameters are those of the function",
     "program/running/streaming/ending.py Signals.__exit__": "a context manager's exit",
     "program/training/interruption.py Interruption.__exit__": "a context manager's exit",
     "lens/render/plots/style.py figure": "options of matplotlib's Figure",

@@ -7,7 +7,7 @@ import pytest
 import ostinato
 from ostinato.errors import InputError, StorageError
 from ostinato.program.estimator_table import ESTIMATORS
-from ostinato.program.spelling import WORDS, as_flags, as_keywords, speaks_python
+from ostinato.program.spelling import WORDS, as_flags, as_keywords, keyword_errors
 from ostinato.program.tasks.registry import TASKS
 
 
@@ -77,13 +77,13 @@ def test_the_error_is_the_same_one_with_other_words(kind):
         raise raised
 
     with pytest.raises(kind) as caught:
-        speaks_python(refuses)()
+        keyword_errors(refuses)()
     assert caught.value is raised
     assert str(caught.value) == "Write batch=32, say."
 
 
 @pytest.mark.parametrize("kind", list(dict.fromkeys(ESTIMATORS.values())), ids=lambda kind: kind.__name__)
-def test_every_public_method_of_an_estimator_speaks_python(kind):
+def test_every_public_method_of_an_estimator_keyword_errors(kind):
     methods = {
         name: value
         for ancestor in kind.__mro__

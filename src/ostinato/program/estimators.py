@@ -22,7 +22,7 @@ from .data.examples import DataSet, Examples, TargetKind
 from .data.from_python import examples_from, rows_of
 from .data.split import split
 from .options import TrainOptions
-from .spelling import speaks_python
+from .spelling import keyword_errors
 from .tasks.cell_argument import resolve_cell
 from .tasks.registry import task_named
 from .tasks.task import Predictions
@@ -40,12 +40,12 @@ class NetworkEstimator(BaseEstimator):
     more_tasks: ClassVar[Sequence[str]] = ()
     """Names of other tasks that the estimator has a network for, by what it is fitted to."""
 
-    def __init_subclass__(cls, **more: Any) -> None:
+    def __init_subclass__(cls) -> None:
         """Errors of the public methods spell options as keywords, in every estimator."""
-        super().__init_subclass__(**more)
+        super().__init_subclass__()
         for name, method in list(vars(cls).items()):
             if inspect.isfunction(method) and not name.startswith("_"):
-                setattr(cls, name, speaks_python(method))
+                setattr(cls, name, keyword_errors(method))
 
     @classmethod
     def names(cls) -> list[str]:
@@ -88,12 +88,12 @@ class NetworkEstimator(BaseEstimator):
         examples = X if isinstance(X, Examples) else examples_from(X)
         return predict(self.task_, self.network_, self.task_.encode(examples))[0]
 
-    @speaks_python
+    @keyword_errors
     def predict(self, X: Any) -> Any:
         """The prediction of each of N rows: an array [N]; a list of lists of tags for a tagger."""
         return np.array(self._predictions(X).values)
 
-    @speaks_python
+    @keyword_errors
     def save(self, folder: str | Path) -> Path:
         """Writes the model to a new folder, which `ostinato.load` and the commands read; returns its path."""
         from .folder.estimator import save_estimator

@@ -17,10 +17,10 @@ from .running.model import open_model
 from .running.progress import Silent
 from .running.train import Beginning
 from .running.train import train as train_run
-from .spelling import speaks_python
+from .spelling import keyword_errors
 
 
-@speaks_python
+@keyword_errors
 def train(*paths: str | Path, **options: Any) -> NetworkEstimator:
     """Trains a network on files, beside its baselines, and writes a model folder; returns the estimator.
 
@@ -44,7 +44,7 @@ def train(*paths: str | Path, **options: Any) -> NetworkEstimator:
     return estimator
 
 
-@speaks_python
+@keyword_errors
 def load(folder: str | Path) -> NetworkEstimator:
     """The estimator of a model folder. Nothing that the folder says is executed.
 

@@ -74,7 +74,7 @@ def _python(value: str) -> str:
     return f'"{value}"'
 
 
-def speaks_python(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def keyword_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """A function of the Python interface: errors that it raises spell options as keywords."""
 
     @wraps(function)
