@@ -274,3 +274,17 @@ def test_forward_mode_through_layers_and_lengths():
         near, far = (layer(x + e * t, lengths=lengths)[0] for e in (-1e-6, 1e-6))
         assert (slope - (far - near) / 2e-6).abs().max() < 1e-7 < slope.abs().max()
         check("outputs", {"y": value}, {"y": layer(x, lengths=lengths)[0]})
+
+
+@pytest.mark.parametrize("rows", [4, 40, 70])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}], ids=["one direction", "both directions"])
+def test_training_follows_a_call_of_the_same_sizes_in_inference_mode(rows, options):
+    """Initial states of zeros are kept for the next call of their sizes; 40 rows of 600 units are more than 64 KiB."""
+    layer = ostinato.LSTM(3, 600, **options)
+    x = torch.randn(2, rows, 3)
+    with torch.inference_mode():
+        output = layer(x)[0].clone()
+    trained = layer(x)[0]
+    trained.sum().backward()
+    assert torch.equal(trained.detach(), output)
+    assert layer.weight_hh_l0.grad.abs().max() > 0

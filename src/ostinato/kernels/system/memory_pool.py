@@ -71,7 +71,11 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> torch.
     The tensors of one call have different numbers, because guards compare distinct tensors.
     """
     found = _zeros(shape, dtype, number)
-    return torch.zeros(shape, dtype=dtype, device="cpu") if found is None else found
+    if found is not None:
+        return found
+    # Callers may keep it for a later call, which may record gradients.
+    with torch.inference_mode(False):
+        return torch.zeros(shape, dtype=dtype, device="cpu")
 
 
 class Scratch:
