@@ -1,4 +1,4 @@
-"""JAX and ONNX Runtime beside our layers at every shape of the grid with T·B ≥ 20: about twenty minutes.
+"""JAX and ONNX Runtime beside our layers at every shape of the grid with T·B ≥ 20: about half an hour.
 
     python benchmarks/peers_grid.py [--only TEXT] [--seconds 0.1] [--peers jax] [--write docs/performance.md]
 
@@ -6,7 +6,8 @@ At each shape our layer is timed first, and then each peer: the threads of a pee
 which takes a core from whoever is timed beside it. A ratio is the peer's median time of a call over ours. A peer whose
 results differ from torch.nn's is not timed. ONNX Runtime runs inference alone; a session of it holds packed weights
 that never change, while a layer packs its weights at every call. So inference is timed in both ways: as any call, and
-inside `ostinato.prepacked`, which holds packed weights as a session does.
+inside `ostinato.prepacked`, which holds packed weights as a session does. Each shape is recorded when it is timed, and
+the same command goes on where it was stopped; delete the record to time all of them again.
 """
 
 from __future__ import annotations
@@ -120,6 +121,13 @@ def of_line(line: Line) -> dict[tuple[str, str], float]:
     return {(line.peer, "inference"): line.ratio, (line.peer, "prepacked inference"): line.prepacked_ratio}
 
 
+def recorded() -> list[Line]:
+    """The lines of the record."""
+    if not RECORD.exists():
+        return []
+    return [Line(**json.loads(line)) for line in RECORD.read_text(encoding="utf-8").splitlines()]
+
+
 def main() -> int:
     """Prints each line as it is timed."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,15 +136,20 @@ def main() -> int:
     options.add_argument("--peers", default="jax,onnxruntime", help="which of them")
     options.add_argument("--write", type=Path, help="a page with the markers of `peers`")
     chosen = options.parse_args()
-    found: list[Line] = []
+    found = recorded()
+    known = {(line.shape, line.peer) for line in found}
     for shape in shapes(chosen.only):
         names = [n for n in installed() if n in chosen.peers.split(",") and (n == "jax" or not shape.training)]
+        names = [n for n in names if (shape.name, n) not in known]
+        if not names:
+            continue
         for line in lines(shape, names, chosen.seconds):
             found.append(line)
+            with RECORD.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(line)) + "\n")
             held = "" if line.prepacked is None else f", prepacked {line.prepacked_ratio:.2f}"
             print(f"{line.shape}: {line.ratio:.2f} times {PEERS[line.peer]}{held}, {line.ours:.3f} ms", flush=True)
     if chosen.write:
-        RECORD.write_text("".join(json.dumps(asdict(line)) + "\n" for line in found), encoding="utf-8")
         versions = ", ".join(f"{PEERS[n]} {v}" for n, v in installed().items() if any(x.peer == n for x in found))
         fill(chosen.write, "peers", measured([*tables(found), "", f"Peers: {versions}."]))
     return 0
