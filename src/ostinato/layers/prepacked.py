@@ -27,11 +27,11 @@ def prepacked(model: nn.Module) -> Iterator[None]:
     model  a module that holds recurrent layers of this package on a CPU, in float32 or float64
 
     Results have the same bits as outside. It pays where a call has few rows and steps beside its weights: a call of 20
-    steps of one row spends up to half of its time on packing. Memory: one copy of the weights of each layer, until the
-    context ends. After torch has written a weight in place, as an optimiser's step or `load_state_dict` does, the next
-    call packs it again: the weight's version counter has changed. A write through `weight.data`, NumPy or another
-    process changes no counter, and calls go on with the old panels: end the context before such a write. Training
-    calls, autocast and other number types run as outside.
+    steps of one row spends up to almost half of its time on packing. Memory: one copy of the weights of each layer,
+    until the context ends. After torch has written a weight in place, as an optimiser's step or `load_state_dict` does,
+    the next call packs it again: the weight's version counter has changed. A write through `weight.data`, NumPy or
+    another process changes no counter, and calls go on with the old panels: end the context before such a write.
+    Training calls, autocast and other number types run as outside.
 
     Raises InputError for a model without recurrent layers, for weights that are computed by a parametrization, and for
     weights made under torch.inference_mode(), which count no versions.

@@ -195,6 +195,9 @@ def forward(call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
     plan = _plan(c, call, packed is not None)
     if not plan.guards.pass_guards(None, (call.x, *call.states, *call.weights)):
         call = checked(plan, call)
+        if packed is not None and packed_weights(call.weights) is not packed:
+            # A weight at the same address with a pending sign: the kernels read a copy of it.
+            packed, plan = None, _plan(c, call)
     result = launch.forward(plan, call, save, histories, packed)
     if call.batch_sizes is not None:
         _copy_empty_rows(call, plan.partition, call.states, result.final_states)

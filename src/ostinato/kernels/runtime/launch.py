@@ -89,8 +89,9 @@ def forward(
         entries[c.workspace] = address
         panels = None if packed is None else packed.panels(plan.template)
         if panels is not None:
+            distance = panels.memory.data_ptr() - address
             for index, offset in plan.template.panels_of_all[0]:
-                entries[index] = panels.memory.data_ptr() + offset - address
+                entries[index] = distance + offset
             entries[c.pack_per_use] = -int(panels.filled)
         if plan.threads == 1:
             plan.launch(entries, "fused")

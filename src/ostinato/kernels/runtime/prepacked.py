@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class PackedWeights:
     def __init__(self, weights: Sequence[Tensor]):
         # Aliases: they keep the memory, and share the version counters.
         self._weights = [w.detach() for w in weights]
-        self._panels: dict[PlanTemplate, Panels] = {}
+        self._panels: WeakKeyDictionary[PlanTemplate, Panels] = WeakKeyDictionary()
 
     def panels(self, template: PlanTemplate) -> Panels:
         """Those of this kernel; new ones, which the call fills, where a weight was written since they were packed."""

@@ -13,7 +13,7 @@ from ..report.fields import quantity
 from ..report.format import number
 
 AFTER = 0.02
-"""The share of the updates after which the word is given; losses are averaged over the second half of them."""
+"""The share of the updates after which the word is given; losses are averaged over the latest half of as many."""
 CONSTANT, OF_LAG, OF_RATIO, OF_LOSS = 1.088, 0.217, 0.0456, 0.0963
 """Of the score, fitted by least squares to the ranks of 136 runs by how well they learned."""
 SCORE_BELOW = 0.282
@@ -37,8 +37,8 @@ class EarlyWord:
     ratio: float = field(metadata=quantity("no unit"))
     """‖δ‖ of the probe at the lag over ‖δ‖ at the last step: the median segment's, in the layer that has most of it."""
     loss: float = field(metadata=quantity("no unit"))
-    """The mean loss noted over the second half of the updates so far, over that of the best constant answer: 1 where
-    nothing is learned, 0 where everything is."""
+    """The mean loss of the latest 1 % of the updates, over that of the best constant answer: 1 where nothing is
+    learned, 0 where everything is."""
     score: float = field(metadata=quantity("share"))
     """CONSTANT - OF_LAG · log10(lag + 1) + OF_RATIO · log10(ratio) - OF_LOSS · loss, ratios below SMALLEST counted as
     that: the rank that this run would have among the 136, about 0 for the worst and 1 for the best."""
@@ -71,7 +71,7 @@ def is_long_enough(report: ReportData, lag: int) -> bool:
 def early_word(report: ReportData, lag: int, step: int, losses: Sequence[float]) -> EarlyWord:
     """The word on a watched step, some sequences of which are longer than the lag.
 
-    losses: of the second half of the updates so far, each over that of the best constant answer.
+    losses: of the latest 1 % of the updates, each over that of the best constant answer.
     Raises InputError without losses, and where no gradient begins at the last step.
     """
     if not losses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from os import PathLike
@@ -82,7 +83,8 @@ class Live:
         self.steps = 0
         self.early: EarlyWord | None = None
         self._lag, self._word_at = lag, None if updates is None else round(AFTER * updates)
-        self._losses: list[Tensor | float] = []
+        # As many as there are from 1 % of the updates to 2 %: where the word comes later, the latest ones.
+        self._losses: deque[Tensor | float] = deque(maxlen=(self._word_at or 0) // 2 + 1)
         self._log = None if log is None else open_log(log)
         self._watch: Watch | None = None
         self._calls: list[LayerCall] = []
