@@ -41,6 +41,7 @@ FEW = {
     "kernels/system/target.py target_by_name": "one for each target's name; others raise",
     "kernels/runtime/barrier_cost.py barrier_benchmark": "no arguments",
     "kernels/runtime/barrier_cost.py barrier_seconds": "64 numbers",
+    "kernels/runtime/row_layout.py _sort_block": "no arguments",
     "kernels/runtime/row_layout.py sort_kernel": "no arguments",
     "kernels/runtime/api.py _has_kernels": "no arguments",
     "kernels/system/openmp.py _body": "256 pointers to functions",

@@ -59,7 +59,6 @@ OPEN_SIGNATURES = {
     "kernels/emit/gemm.py _RowTiles.__exit__": "a context manager's exit",
     "kernels/emit/time_loop.py _RowSpans.__exit__": "a context manager's exit",
     "kernels/runtime/precompile.py _new": "arguments of a cached function",
-    "kernels/system/memory_pool.py Scratch.__exit__": "a context manager's exit",
     "layers/base.py Layer.__new__": "the parameters are those of the subclass",
     "layers/hooks.py _here_alone.run": "torch calls a hook with or without keyword arguments",
     "layers/parameters.py GateOrder._load_from_state_dict": "overrides a method of torch.nn.Module",

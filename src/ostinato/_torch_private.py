@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -26,15 +27,30 @@ def functorch_active() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-def batched(t: Tensor) -> bool:
-    """Whether t stands for several tensors at once, inside of torch.vmap or of the older vmap that torch.autograd uses
-    for `is_grads_batched=True` and `vectorize=True`, which `functorch_active` does not tell of."""
-    return torch._C._functorch.is_legacy_batchedtensor(t) or torch._C._functorch.is_batchedtensor(t)
+def transformed(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether the caller runs under torch.func or forward-mode differentiation, or a tensor stands for several at once.
+
+    It does inside of torch.vmap, and of the older vmap that torch.autograd uses for `is_grads_batched=True` and
+    `vectorize=True`, which `functorch_active` does not tell of.
+    """
+    c = torch._C
+    if c._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return True
+    older, newer = c._functorch.is_legacy_batchedtensor, c._functorch.is_batchedtensor
+    for t in tensors:
+        if t is not None and (older(t) or newer(t)):
+            return True
+    return False
 
 
 def forward_ad_active() -> bool:
     """Whether a level of forward-mode differentiation is open (torch.autograd.forward_ad, torch.func.jvp)."""
     return forward_ad._current_level >= 0
+
+
+def wrapped(t: Tensor) -> bool:
+    """Whether t is a wrapper of torch.func, also one whose transform has ended, which has no storage of its own."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(t)
 
 
 def dispatch_mode_active() -> bool:
@@ -53,9 +69,8 @@ def unobserved() -> bool:
     )
 
 
-def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
-    """The parameters that a module itself holds, by name, without the microsecond that each attribute access takes."""
-    return module._parameters
+own_parameters: Callable[[nn.Module], dict[str, nn.Parameter | None]] = attrgetter("_parameters")
+"""The parameters that a module itself holds, by name, without the microsecond that each attribute access takes."""
 
 
 def own_modules(module: nn.Module) -> dict[str, nn.Module | None]:
@@ -106,6 +121,12 @@ def version(t: Tensor) -> int:
 def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
     """A tree of containers with `fn` applied to its leaves, as torch.export reads trees."""
     return _pytree.tree_map(fn, tree)
+
+
+def plain_apply(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """`function.apply` outside of torch.func, for tensors that torch.func has not left behind: `apply` itself looks for
+    these one by one, in Python."""
+    return super(torch.autograd.Function, function).apply  # type: ignore[misc]
 
 
 def saved_tensor_hooks_active() -> bool:

@@ -61,7 +61,7 @@ class Upstream:
     """As `ForwardResult.histories`; empty where none was returned."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Needs:
     """Which gradients leave backward."""
 

@@ -77,6 +77,19 @@ def test_inference_mode_and_a_default_device_change_nothing():
 # when memory comes back
 
 
+def test_a_workspace_that_was_made_in_inference_mode_serves_calls_outside(monkeypatch):
+    monkeypatch.setattr(memory_pool, "_thread_workspace", memory_pool._ThreadWorkspace())
+    monkeypatch.setattr(memory_pool, "_POISON", True)
+    with torch.inference_mode():
+        block = memory_pool.take_workspace(100)
+        memory_pool.return_workspace(block)
+    assert memory_pool.take_workspace(100) is block and block.isnan().all()
+    assert memory_pool.take_workspace(100) is not block
+    large = memory_pool.take_workspace(block.nbytes + 1)
+    memory_pool.return_workspace(large)
+    assert not memory_pool._thread_workspace.free
+
+
 def test_memory_is_used_again_also_for_another_shape_and_type():
     first = large()
     where = place(first)

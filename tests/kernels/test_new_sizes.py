@@ -23,11 +23,14 @@ def whole_call(layer, T, lengths, training, B=4):
     return call
 
 
-@pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize(("training", "most"), [(False, 45), (True, 110)])
+@pytest.mark.parametrize(
+    ("training", "ragged", "most"),
+    [(False, False, 80), (True, False, 200), (False, True, 145), (True, True, 310)],
+)
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
-def test_a_new_size_costs_few_python_calls_more_than_a_known_one(kind, training, most, ragged):
-    """Before plans shared what does not depend on T and B there were 300 to 410 for each pass."""
+def test_a_new_size_costs_few_python_calls(kind, training, ragged, most):
+    """Before plans shared what does not depend on T and B there were 340 to 450 in inference, twice as many in
+    training."""
     layer = getattr(ostinato, kind)(5, 6)
     for T in (11, 12, 60):  # in one chunk of hoisted products, and in several
         whole_call(layer, T, torch.tensor([T, 3, 2, 5]) if ragged else None, training)()
@@ -35,7 +38,17 @@ def test_a_new_size_costs_few_python_calls_more_than_a_known_one(kind, training,
     new = python_calls(call)
     for _ in range(2 * named_tensors._CALLS_BEFORE_GUARD):
         call()
-    assert 0 < new - python_calls(call) <= most
+    assert python_calls(call) < new <= most
+
+
+@pytest.mark.parametrize(("training", "most"), [(False, 22), (True, 85)])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_call_that_comes_again_costs_few_python_calls(kind, training, most):
+    """There were 40 and 150 before layers had an inline cache; torch's own are about 10 and 40 of them."""
+    call = whole_call(getattr(ostinato, kind)(5, 6), 3, None, training)
+    for _ in range(2 * named_tensors._CALLS_BEFORE_GUARD):
+        call()
+    assert python_calls(call) <= most
 
 
 def test_all_sizes_of_a_layer_share_one_template_and_change_no_bit():
@@ -50,7 +63,7 @@ def test_all_sizes_of_a_layer_share_one_template_and_change_no_bit():
 
 def test_the_own_guard_of_a_plan_is_made_when_its_size_comes_back():
     api._clear_plans()
-    layer = ostinato.GRU(5, 6).requires_grad_(False)
+    layer = ostinato.GRU(5, 6, 2).requires_grad_(False)  # a single layer has an inline cache
     layer(torch.randn(2, 4, 5))
     x, plans, start = torch.randn(9, 4, 5), [], LaunchPlan.launch
 
@@ -83,7 +96,7 @@ def test_fields_of_a_workspace_do_not_overlap():
     assert len(plans) == 8
     for plan in plans:
         fields = [index for index, _ in (*plan.template.row_fields, *plan.template.line_fields)]
-        fixed, end = plan.template.fixed_part(0, 1)
+        fixed, end = plan.template.fixed_part(0, 1, False)
         offsets = [plan.entries[index] for index in fields if index < plan.compiled.layout.unused]
         assert offsets == sorted(offsets) and len(fixed) == len(plan.entries)
         assert all(n % 64 == 0 and n <= plan.workspace_bytes for n in offsets)

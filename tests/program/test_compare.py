@@ -71,7 +71,10 @@ def test_every_task_compares_cells_over_seeds_in_pairs(task, tmp_path):
     assert [len(runs["runs"]) for runs in found["cells"].values()] == [2, 2]
     best, cells, counted = found["differences"]
     assert " the best baseline, " in best
-    assert "over test rows and over 2 runs of each cell; they do not count how much they vary over training rows" in counted
+    assert (
+        "over test rows and over 2 runs of each cell; they do not count how much they vary over training rows"
+        in counted
+    )
     pattern = (
         r"(gru|elman) is (not certainly )?better than (gru|elman): \+\S+ \(95 % interval \S+ to \S+, paired by row"
     )

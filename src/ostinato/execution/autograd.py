@@ -35,6 +35,8 @@ class SequenceNode(NamedTuple):
     """As `SequenceCall.rows`."""
     recompute: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
     """`backend.forward` as backward runs it once more; None for `backend.forward` itself."""
+    known_sizes: bool = False
+    """Whether `backend.backward` compares all tensors with sizes and a number type that it knows."""
 
     def call(
         self, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, random_state: Tensor | None
@@ -58,6 +60,14 @@ def differentiable(
     flat = iter(found)
     extra = n - (node.cell.output_state is not None) if node.histories else 0
     return ForwardResult(next(flat), list(islice(flat, n)), list(islice(flat, extra)), list(flat))
+
+
+def differentiable_plain(
+    node: SequenceNode, x: Tensor, states: Tensors, weights: Tensors
+) -> tuple[Tensor, list[Tensor]]:
+    """(output, final states) as `differentiable` gives them, of a dense call outside of torch.func."""
+    output, *finals = _apply_plain(node, None, None, x, *states, *weights)
+    return output, finals
 
 
 def _rows(state: Tensor) -> Tensor:
@@ -102,13 +112,6 @@ def _reference(call: SequenceCall, wanted: Sequence[bool], upstream: Upstream) -
     return found
 
 
-def _batched(d: Sequence[Tensor | None]) -> bool:
-    """Whether a transform runs this backward, or upstream gradients are batched: kernels compute neither."""
-    if _torch_private.functorch_active() or _torch_private.forward_ad_active():
-        return True
-    return any(t is not None and _torch_private.batched(t) for t in d)
-
-
 class _Sequence(torch.autograd.Function):
     """Every tensor that backward reads is saved by save_for_backward: torch then detects changes in place between
     forward and backward, frees the tensors with the graph, and passes them to saved-tensor hooks.
@@ -128,7 +131,8 @@ class _Sequence(torch.autograd.Function):
         ctx.read, ctx.results_changed = (x.shape, x.dtype), False
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(sizes, random_state, x, *tensors, output if node.reads_output else None, *kept)
-        ctx.noted = noted([output, *histories] if node.reads_output else [])
+        hooked = node.reads_output and _torch_private.saved_tensor_hooks_active()
+        ctx.noted = noted([output, *histories]) if hooked else []
         if not node.show_saved:
             return output, *result.final_states, *histories
         ctx.mark_non_differentiable(*kept)
@@ -143,10 +147,13 @@ class _Sequence(torch.autograd.Function):
         call = node.call(x, rest[:n], rest[n : ctx.parameters], sizes, random_state)
         output, *kept = rest[ctx.parameters :]
         # Results that changed in place were dropped; they are recomputed below.
-        check_saved(call, ctx.read, read[:computed] if changed else read)
+        create_graph = torch.is_grad_enabled()
+        if create_graph or not node.known_sizes:
+            check_saved(call, ctx.read, read[:computed] if changed else read)
         upstream = Upstream(d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra])
         wanted = ctx.needs_input_grad[3:]
-        if torch.is_grad_enabled() or _batched(d):  # create_graph: the gradients must be differentiable
+        # With create_graph the gradients must be differentiable; kernels compute no transforms.
+        if create_graph or _torch_private.transformed(d):
             found = iter(_reference(call, wanted, upstream))
             return None, None, None, *[next(found) if need else None for need in wanted]
         result = ForwardResult(output, [], [], kept)
@@ -156,3 +163,6 @@ class _Sequence(torch.autograd.Function):
         gradients = node.backend.backward(call, result, upstream, needs)
         weights = gradients.weights or [None] * len(call.weights)
         return None, None, None, gradients.x, *(gradients.states or [None] * n), *weights
+
+
+_apply_plain = _torch_private.plain_apply(_Sequence)

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from ..ragged_layout import RaggedLayout
 from ..sequence import ForwardResult, Gradients, Needs, OnBlock, RecordedGradients, SequenceCall, Upstream
 from . import reference_backend
 from .reference_backend import Tensors
+
+if TYPE_CHECKING:
+    from ..kernels import PreparedCall
 
 
 @lru_cache(maxsize=1)
@@ -87,6 +90,11 @@ def backward_recorded(
     if on_block is not None:
         return kernels().backward_recorded(call, result, upstream, needs, accumulate_into, probe, on_block)
     return _backend(call.x).backward_recorded(call, result, upstream, needs, accumulate_into, probe)
+
+
+def prepared(call: SequenceCall) -> PreparedCall | None:
+    """`kernels.prepared`: the plans of a call that has just run on the kernels, for calls of its kind."""
+    return kernels().prepared(call)
 
 
 def saved_columns(cell: Cell, states: Tensors, weights: Tensors, kept: Tensors) -> dict[int, tuple[int, int]]:

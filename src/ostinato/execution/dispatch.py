@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,7 +18,10 @@ from .checkpoint import Checkpoint, CheckpointedBackend, segment_steps
 from .observer import ObservedBackend, SequenceObserver
 from .routing import KERNELS, NATIVE, OPERATOR, REFERENCE, choose_backend, number_types, under_functional_transform
 
-_REQUIRES_GRAD = attrgetter("requires_grad")
+if TYPE_CHECKING:
+    from ..kernels import PreparedCall
+
+REQUIRES_GRAD = attrgetter("requires_grad")
 
 
 @dataclass(slots=True)
@@ -124,11 +128,22 @@ def execute_direct(call: SequenceCall, histories: bool = False) -> ForwardResult
     return differentiable(node, call.x, call.states, call.weights, call.batch_sizes, call.random_state)
 
 
+def prepare_call(call: SequenceCall, records: bool) -> tuple[PreparedCall | None, SequenceNode | None]:
+    """For calls of the kind of this one, which has just run on the kernels: its plans, or None where a tensor was not
+    read as it is; and its node in the autograd graph if it `records` gradients."""
+    prepared = backends.prepared(call)
+    if prepared is None or not records:
+        return prepared, None
+    # Backward may run forward again, on what a user's saved-tensor hooks return.
+    again = backends.kernels().forward
+    return prepared, SequenceNode(prepared, call.cell, call.reverse, False, recompute=again, known_sizes=True)
+
+
 def requires_grad(tensors: Sequence[Tensor]) -> bool:
     """Whether one of the tensors requires a gradient."""
     if torch.compiler.is_dynamo_compiling():
         return any(t.requires_grad for t in tensors)
-    return any(map(_REQUIRES_GRAD, tensors))
+    return any(map(REQUIRES_GRAD, tensors))
 
 
 def _cast(plan: DispatchPlan, cell: Cell, result: ForwardResult) -> ForwardResult:

@@ -14,10 +14,8 @@ Noted = list[tuple[Tensor, int]]
 
 
 def noted(results: Sequence[Tensor]) -> Noted:
-    """The present versions of `results` where torch does not check them: under saved-tensor hooks, such as those of
-    torch.utils.checkpoint. [] elsewhere."""
-    if not results or not _torch_private.saved_tensor_hooks_active():
-        return []
+    """The present versions of `results`, for where torch does not check them: under saved-tensor hooks, such as those
+    of torch.utils.checkpoint."""
     return [(_version_alone(t), _torch_private.version(t)) for t in results if type(t) is Tensor]
 
 

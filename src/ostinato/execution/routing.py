@@ -18,7 +18,8 @@ from . import backends, reference_backend
 
 REFERENCE, OPERATOR, KERNELS = "reference", "operator", "kernels"
 NATIVE = (torch.float32, torch.float64)
-_PLAIN = frozenset((Tensor, Parameter))
+PLAIN = frozenset((Tensor, Parameter))
+"""Classes of tensors that kernels read; all others see registered operators."""
 _HALF = (torch.bfloat16, torch.float16)
 _WHERE = "ostinato"
 
@@ -33,7 +34,7 @@ def choose_backend(tensors: Sequence[Tensor], dtype: torch.dtype) -> str:
     """
     if torch.compiler.is_dynamo_compiling():  # it cannot trace `unobserved`
         return REFERENCE if under_functional_transform() else OPERATOR
-    if not _torch_private.unobserved() or not _PLAIN.issuperset(map(type, tensors)):
+    if not _torch_private.unobserved() or not PLAIN.issuperset(map(type, tensors)):
         return REFERENCE if under_functional_transform() else OPERATOR
     x = tensors[0]
     x = x if x.dtype is dtype else x.new_empty(0, dtype=dtype)
@@ -54,7 +55,7 @@ def traced(tensors: Sequence[Tensor]) -> bool:
 
 
 def _observed(tensors: Sequence[Tensor]) -> bool:
-    return _torch_private.dispatch_mode_active() or not _PLAIN.issuperset(map(type, tensors))
+    return _torch_private.dispatch_mode_active() or not PLAIN.issuperset(map(type, tensors))
 
 
 def under_functional_transform() -> bool:

@@ -6,6 +6,7 @@ from .lens_kernels.outer_product_norms import OuterNorms, OuterOperand, Pattern
 from .lens_kernels.row_norms import Lines, row_norms
 from .planning.saved_layout import product_columns, saved_columns, saved_shapes
 from .runtime.api import backward, backward_recorded, block_starts, forward, supported
+from .runtime.prepared import PreparedCall, prepared
 from .runtime.row_layout import sort_by_length
 from .runtime.row_partition import block_steps
 from .runtime.tensor_checks import lines_in_memory
@@ -17,6 +18,7 @@ __all__ = [
     "Lines",
     "OuterNorms",
     "OuterOperand",
+    "PreparedCall",
     "Path",
     "Pattern",
     "Spread",
@@ -28,6 +30,7 @@ __all__ = [
     "sort_by_length",
     "empty",
     "forward",
+    "prepared",
     "product_columns",
     "saved_columns",
     "saved_shapes",

@@ -28,6 +28,7 @@ from . import init
 from .arguments import State, check_arguments, refuse_sharded, weight_problem
 from .dropout import Masks
 from .fx import is_value, leaf_for_fx, refuse_alone, step_node
+from .inline_cache import cached_call
 from .optimizer_state import expect
 from .options import Options
 from .parameters import gate_record, incoming, keep_true
@@ -113,7 +114,9 @@ class Layer(LayerStructure):
                 if answer is not None:
                     return answer(self, x, state, lengths, resets, return_states)
             if observe is None and resets is None and not return_states:
-                found = direct_call(self, x, state, lengths)
+                found = cached_call(self, x, state) if lengths is None else None
+                if found is None:
+                    found = direct_call(self, x, state, lengths)
                 if found is not None:
                     return found
         return self._checked(x, state, lengths, resets, return_states, observe)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Unpack
 
 import torch
@@ -20,6 +21,7 @@ from . import init
 from .base import Layer, precompute_derived
 from .options import LayerOptions, Options, equations, shows_options
 from .parameters import GateOrder, gate_record, in_torch_order, suffixes
+from .structure import DECISIVE
 
 _TORCHS = frozenset(catalogue()[name] for name in ("elman", "elman_relu", "gru", "lstm", "lstm_projected"))
 """Cells of torch.nn's layers: their gates are in torch's order, and their state_dicts have torch's keys only."""
@@ -54,6 +56,8 @@ class Recurrent(Layer):
     The state is one tensor, or a tuple of them for a cell of several states. `forward` and `step` are the calls.
     torch.jit.script is not supported; torch.compile and torch.export are.
     """
+
+    decisive = attrgetter(*DECISIVE, "cell", "_names")
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from ..ragged_layout import RaggedLayout
 from ..sequence import SequenceCall
 from .arguments import shapes_of_states
 from .dropout import Masks
+from .inline_cache import note_call
 from .structure import LayerStructure
 
 _KEPT = 64
@@ -128,8 +129,11 @@ def direct_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> 
         if len(weights) > 1 or masks is not None:
             output, finals, _ = layer._layers(StackCall(cell, x, states, weights, sizes, rows, plan, masks))
         else:
-            result = execute_direct(SequenceCall(cell, x, states, weights[0], sizes, False, None, rows))
+            call = SequenceCall(cell, x, states, weights[0], sizes, False, None, rows)
+            result = execute_direct(call)
             output, finals = result.output, result.final_states
+            if sizes is None:
+                note_call(layer, shape, call, states if state is None and batch <= _KEPT else None)
     except ShapeError:  # of a weight, which the layer's own checks name
         return None
     if batch_first and rows is None:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from ..cells import Cell
 from ..execution.checkpoint import Checkpointing
 from .options import Options
+
+DECISIVE = ("training", "batch_first", "num_layers", "bidirectional", "options", "_equations")
+"""The attributes of every layer that decide how a call runs."""
 
 
 class MaskSeed(NamedTuple):
@@ -40,6 +44,8 @@ class LayerStructure(nn.Module):
     proj_size: int
     options: Options = Options()
     """Options beyond torch.nn's. The default is the class's; an instance has its own where an option was given."""
+    decisive: ClassVar[attrgetter[tuple[Any, ...]]]
+    """layer → the attributes that decide how a call runs, beside its tensors: those that an inline cache compares."""
     _equations: tuple[Cell, Cell] | None = None
     """The cell in evaluation and in training, where options are in the equations."""
     _draws = False

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Unpack
 
 import torch
@@ -30,6 +31,7 @@ from .arguments import State
 from .base import Layer, StackCall, precompute_derived
 from .options import LayerOptions, Options, equations, shows_options
 from .parameters import suffixes
+from .structure import DECISIVE
 
 _NAMES = {
     ("RNN_TANH", False): "elman",
@@ -71,6 +73,7 @@ class TorchLayer(Layer, nn.RNNBase):
     """What the three have in common: torch's module, this package's forward."""
 
     _original: type[nn.RNNBase]
+    decisive = attrgetter(*DECISIVE, "mode", "bias", "proj_size")
 
     def __init__(self, *arguments: Any, options: Mapping[str, Any], **factory: Any) -> None:
         super().__init__(*arguments, **factory)

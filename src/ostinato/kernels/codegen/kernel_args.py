@@ -10,7 +10,7 @@ launch; their content is undefined before and after it.
 
 from __future__ import annotations
 
-from .arguments import Address, Addresses, BarrierArgs, Integer, Integers, Workspace, Workspaces
+from .arguments import Address, Addresses, BarrierArgs, Counter, Integer, Integers, Workspace, Workspaces
 from .ir_builder import Code, Int, Ptr
 
 CALLER_LAYOUT_TENSORS = ("x", "dx", "output", "d_output")
@@ -34,6 +34,8 @@ class KernelArgs(BarrierArgs):
 
     # Division of the work.
     row_splits = Address("int64 [work_items + 1]: the first row of each work item, and B; plan.")
+    packing_counter = Counter("Parts of the packing taken so far; set to 0 before each entry point.")
+    packed_count = Counter("Parts of the packing that are complete; set to 0 before each entry point.")
 
     # Where rows lie.
     step_offsets = Address("int64 [T + 1]: the packed line at which each step begins, and R; plan.")

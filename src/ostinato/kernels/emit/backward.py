@@ -21,9 +21,9 @@ from .time_loop import Kernel, ThreadSlice, parameter_keys
 
 
 class Backward(Kernel):
-    """Entry points: pack, backward_loop, weight_gradients."""
+    """Entry points: backward_loop, weight_gradients."""
 
-    fused_entries = ("pack", "backward_loop")
+    packs_first = "backward_loop"
 
     def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool, record: bool = False):
         dx, self.probes = program.input_gradient, record
@@ -61,16 +61,16 @@ class Backward(Kernel):
         fields += [k.with_probe, k.probe] if self.probes else []
         return [*fields, k.operand_panel, k.gradient_columns, k.panel_size, k.panels, k.zeros]
 
-    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
-        super().pack(code, args, gemm, thread)
+    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, part: Int, parts: Int) -> None:
+        super().pack(code, args, gemm, part, parts)
         if self.program.input_gradient is not None:
             with code.if_(args.compute_dx > 0):
-                self.zero_padding(code, args, thread, "dx", "C")
-        with code.if_(thread.item <= 0), code.range(args.padded_units, step=gemm.lanes) as u:
+                self.zero_padding(args, part, parts, "dx", "C")
+        with code.if_(part <= 0), code.range(args.padded_units, step=gemm.lanes) as u:
             args.zeros.at(u).store(code.lanes.zero)
 
     def entry_points(self) -> dict[str, Any]:
-        return {"pack": self.pack, "backward_loop": self.backward_loop, "weight_gradients": self.weight_gradients}
+        return {"backward_loop": self.backward_loop, "weight_gradients": self.weight_gradients}
 
     def _has_rows(self, k: int) -> bool:
         return self.program.state_tensor(k) in self.row_tensors()

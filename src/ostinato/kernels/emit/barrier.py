@@ -52,39 +52,40 @@ class ThreadTeam:
             code = caller.new_function("barrier", [PTR, I64, I64])
             base, unit_slice, num_slices = code.arguments
             assert isinstance(base, Ptr) and isinstance(unit_slice, Int) and isinstance(num_slices, Int)
-            since = code.alloca_i64(1)
             args, b = BarrierArgs(self.layout, code, base), code.builder
-            arrivals = args.barrier_count.value
-            yield_cpu = args.yield_cpu
-            ticket = Int(code, b.atomic_rmw("add", arrivals, ir.Constant(I64, 1), "acq_rel"))
-            target = (ticket // num_slices + 1) * num_slices
-            spin, wait, retry, done = (code.function.append_basic_block(n) for n in ("spin", "wait", "retry", "done"))
-            before = b.block
-            b.branch(spin)
-            b.position_at_end(spin)
-            spins = b.phi(I64)
-            spins.add_incoming(ir.Constant(I64, 0), before)
-            now = Int(code, b.load_atomic(arrivals, "acquire", 8, typ=I64))
-            b.cbranch((now < target).value, wait, done)
-            b.position_at_end(wait)
-            more = Int(code, spins) + 1
-            with code.if_(more.equals(LONG_WAIT)):
-                since.store_i64(0, ticks(code, self.target))
-            with code.if_(more > SPIN_LIMIT):
-                kind = ir.FunctionType(ir.IntType(32), [])
-                with code.if_(yield_cpu > 0):
-                    b.call(b.inttoptr(yield_cpu.value, kind.as_pointer()), [])
-            self._pause(code)
-            b.branch(retry)
-            b.position_at_end(retry)
-            spins.add_incoming(more.value, retry)
-            b.branch(spin)
-            b.position_at_end(done)
-            with code.if_(Int(code, spins) >= LONG_WAIT):
-                waited = ticks(code, self.target) - since.load_i64(0)
-                b.atomic_rmw("add", wait_slot(args, unit_slice).value, waited.value, "monotonic")
+            ticket = Int(code, b.atomic_rmw("add", args.barrier_count.value, ir.Constant(I64, 1), "acq_rel"))
+            self.wait(code, args, args.barrier_count, (ticket // num_slices + 1) * num_slices, unit_slice)
             self._barrier = code.close()
         return self._barrier
+
+    def wait(self, code: Code, args: BarrierArgs, counter: Ptr, target: Int, item: Int) -> None:
+        """Emits the wait of work item `item` until other threads have raised a counter to `target`."""
+        b, since, yield_cpu = code.builder, code.alloca_i64(1), args.yield_cpu
+        spin, wait, retry, done = (code.function.append_basic_block(n) for n in ("spin", "wait", "retry", "done"))
+        before = b.block
+        b.branch(spin)
+        b.position_at_end(spin)
+        spins = b.phi(I64)
+        spins.add_incoming(ir.Constant(I64, 0), before)
+        now = Int(code, b.load_atomic(counter.value, "acquire", 8, typ=I64))
+        b.cbranch((now < target).value, wait, done)
+        b.position_at_end(wait)
+        more = Int(code, spins) + 1
+        with code.if_(more.equals(LONG_WAIT)):
+            since.store_i64(0, ticks(code, self.target))
+        with code.if_(more > SPIN_LIMIT):
+            kind = ir.FunctionType(ir.IntType(32), [])
+            with code.if_(yield_cpu > 0):
+                b.call(b.inttoptr(yield_cpu.value, kind.as_pointer()), [])
+        self._pause(code)
+        b.branch(retry)
+        b.position_at_end(retry)
+        spins.add_incoming(more.value, retry)
+        b.branch(spin)
+        b.position_at_end(done)
+        with code.if_(Int(code, spins) >= LONG_WAIT):
+            waited = ticks(code, self.target) - since.load_i64(0)
+            b.atomic_rmw("add", wait_slot(args, item).value, waited.value, "monotonic")
 
     def _pause(self, code: Code) -> None:
         name, kinds = (

@@ -15,9 +15,9 @@ from .time_loop import Kernel, ThreadSlice
 
 
 class Forward(Kernel):
-    """Entry points: pack, forward."""
+    """Entry point: forward."""
 
-    fused_entries = ("pack", "forward")
+    packs_first = "forward"
 
     def __init__(self, program: Program, target: Target, scalar: str, save: bool, histories: bool):
         super().__init__(program, program.forward(save, histories), target, scalar, [])
@@ -26,12 +26,12 @@ class Forward(Kernel):
         return ["x", *dict.fromkeys(s.name for _, s in self.step.outputs if s.kind == "tensor")]
 
     def entry_points(self) -> dict[str, Any]:
-        return {"pack": self.pack, "forward": self.forward}
+        return {"forward": self.forward}
 
-    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
+    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, part: Int, parts: Int) -> None:
         """Packs the weights and zeros the padding of the output."""
-        super().pack(code, args, gemm, thread)
-        self.zero_padding(code, args, thread, "output", self.program.cell.output_width)
+        super().pack(code, args, gemm, part, parts)
+        self.zero_padding(args, part, parts, "output", self.program.cell.output_width)
 
     def forward(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
         """For each chunk of steps: the hoisted products, then the time loop."""

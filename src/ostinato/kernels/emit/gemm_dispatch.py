@@ -58,10 +58,15 @@ class GemmDispatch:
                         rows = args.weight[letter].at((width * cell.place[letter, name] + unit) * k)
                         place = (g * q.span + v) * n
                         vectors.append((rows, (width - unit).max(0), start.at(place), to.at(place)))
-                with code.range(height // 2) as i:
+                with code.range(height // 4) as i:
                     for m, reach, first, c in vectors:
-                        there = c.at(i * (2 * columns))
-                        code.call(gemm.gemv_unpacked(2), a.at(line * 2 * i), line, m, k, reach, first, there, columns)
+                        there = c.at(i * (4 * columns))
+                        code.call(gemm.gemv_unpacked(4), a.at(line * 4 * i), line, m, k, reach, first, there, columns)
+                done = height // 4 * 4
+                with code.if_(height - done >= 2):
+                    for m, reach, first, c in vectors:
+                        there = c.at(done * columns)
+                        code.call(gemm.gemv_unpacked(2), a.at(line * done), line, m, k, reach, first, there, columns)
                 with code.if_((height % 2).equals(1)):
                     row, shift = a.at(line * (height - 1)), (height - 1) * columns
                     rest = [(m, reach, first, c.at(shift)) for m, reach, first, c in vectors]

@@ -98,8 +98,8 @@ class ThreadSlice:
 class Kernel:
     """The parts that forward and backward share: the step, the numbering of its products, the argument block."""
 
-    fused_entries: tuple[str, str]
-    """The two entry points that the entry point "fused" runs one after the other."""
+    packs_first: str
+    """The entry point that packs the weights before its first step."""
     probes = False
     """Whether the gradients of a probe can go through the steps too."""
 
@@ -145,41 +145,50 @@ class Kernel:
         """Emits the module. It is not cached: its IR takes a hundred times the memory of the compiled code."""
         module = ir.Module(self.program.cell.name)
         gemm = GemmFunctions(module, self.scalar, self.target.lanes(self.scalar), self.target.registers)
-        bodies: dict[str, ir.Function] = {}
         team = ThreadTeam(self.layout, self.target.name)
+        pack = self._pack_function(gemm)
         for name, emit in self.entry_points().items():
             body = gemm.define(f"{name}_body", [PTR])
             args = KernelArgs(self.layout, body, body.arguments[0])
             count = team.size(body, args)
             with body.work_items(args.counter, count) as item:
                 thread = ThreadSlice(args, item, count, team)
+                if name == self.packs_first:
+                    with body.if_(args.begin <= 0):
+                        self._packed(body, args, pack, thread)
                 emit(body, args, gemm, thread)
                 thread.times.record()
-            bodies[name] = body.close()
-            with_denormals_flushed(module, bodies[name], name, self.target)
-        self._fused_entry(gemm, bodies)
+            with_denormals_flushed(module, body.close(), name, self.target)
         return module
 
-    def _fused_entry(self, gemm: GemmFunctions, bodies: dict[str, ir.Function]) -> None:
-        """Emits "fused": two entry points one after the other, for calls that run on one thread."""
-        first, second = (bodies[name] for name in self.fused_entries)
-        code = gemm.define("fused_body", [PTR])
-        args = KernelArgs(self.layout, code, code.arguments[0])
-        code.call(first, args.base)
-        code.builder.store(ir.Constant(I64, 0), args.counter.value, align=8)
-        code.call(second, args.base)
-        with_denormals_flushed(gemm.module, code.close(), "fused", self.target)
+    def _pack_function(self, gemm: GemmFunctions) -> ir.Function:
+        """f(argument block, part, parts): packs a part of the weights."""
+        code = gemm.define("pack", [PTR, I64, I64])
+        base, part, parts = code.arguments
+        self.pack(code, KernelArgs(self.layout, code, base), gemm, part, parts)
+        return code.close()
+
+    def _packed(self, code: Code, args: KernelArgs, pack: ir.Function, thread: ThreadSlice) -> None:
+        """Emits the packing: threads take parts of it, as many as there are work items, and wait until all are
+        complete. One thread may take all of them, so a team of fewer threads than work items goes on too.
+        """
+        with code.work_items(args.packing_counter, thread.items) as part:
+            code.call(pack, args.base, part, thread.items)
+            code.builder.atomic_rmw("add", args.packed_count.value, ir.Constant(I64, 1), "acq_rel")
+        thread.team.wait(code, args, args.packed_count, thread.items, thread.item)
 
     def entry_points(self) -> dict[str, Any]:
         """name -> the method that emits its body: f(code, args, gemm, thread)."""
         raise NotImplementedError
 
-    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, thread: ThreadSlice) -> None:
-        """Packs the weights."""
-        emit_packing(code, args, self.program.cell, self.step, gemm, self.numbered_products, thread.item, thread.items)
+    def pack(self, code: Code, args: KernelArgs, gemm: GemmFunctions, part: Int, parts: Int) -> None:
+        """Packs part number `part` of `parts` of the weights."""
+        emit_packing(code, args, self.program.cell, self.step, gemm, self.numbered_products, part, parts)
 
-    def zero_padding(self, code: Code, args: KernelArgs, thread: ThreadSlice, name: str, width: str) -> None:
-        """Zeros the padding of a tensor with the layout of the caller's x: its lines past the ends of rows."""
+    def zero_padding(self, args: KernelArgs, part: Int, parts: Int, name: str, width: str) -> None:
+        """Zeros a part of the padding of a tensor with the layout of the caller's x: its lines past the ends of
+        rows."""
+        code = args.code
         n, size, to, lengths = code.lanes.lanes, args.size(width), args.row[name], args.caller_lengths
 
         def clear(begin: Int, end: Int) -> None:
@@ -190,9 +199,9 @@ class Kernel:
                     to.at(u).store(code.lanes.zero, code.lanes.tail_mask((end - u).value))
 
         steps, rows = args.caller_steps, args.caller_rows
-        with code.if_(args.row_stride.equals(1)), code.range(rows, thread.item, thread.items) as b:
+        with code.if_(args.row_stride.equals(1)), code.range(rows, part, parts) as b:
             clear((b * steps + lengths.load_i64(b)) * size, (b + 1) * steps * size)
-        with code.if_(args.row_stride > 1), code.range(steps, thread.item, thread.items) as t, code.range(rows) as b:
+        with code.if_(args.row_stride > 1), code.range(steps, part, parts) as t, code.range(rows) as b:
             line = t * rows + b
             with code.if_(t >= lengths.load_i64(b)):
                 clear(line * size, (line + 1) * size)

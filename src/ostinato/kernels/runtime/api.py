@@ -150,6 +150,16 @@ def _plan(compiled: CompiledKernel, call: SequenceCall, prepacked: bool = False)
     return plan
 
 
+def forward_plan(call: SequenceCall, save: bool) -> LaunchPlan:
+    """The launch plan of a dense call without histories."""
+    return _plan(compiled_forward(call.cell, SCALARS[call.x.dtype], save, False), call)
+
+
+def backward_plan(call: SequenceCall) -> LaunchPlan:
+    """The launch plan of the backward pass of a dense call without histories."""
+    return _plan(compiled_backward(call.cell, SCALARS[call.x.dtype], False), call)
+
+
 def _checked_integers(call: SequenceCall) -> SequenceCall:
     """The call with integer tensors in the form that kernels read."""
     sizes, random_state = call.batch_sizes, call.random_state
@@ -166,7 +176,7 @@ def _without_steps(call: SequenceCall) -> bool:
     sizes = call.batch_sizes
     if sizes is None:
         return call.x.numel() == 0 and (call.x.shape[0] == 0 or call.states[0].shape[0] == 0)
-    return not len(sizes) or not sizes[0]
+    return not sizes.shape[0] or not sizes[0]
 
 
 def _zero_tail(plan: LaunchPlan, tensors: Sequence[Tensor]) -> None:
@@ -245,6 +255,14 @@ def backward(
     return _backward(call, result, upstream, needs, accumulate_into, None)
 
 
+def backward_by_plan(
+    plan: LaunchPlan, call: SequenceCall, result: ForwardResult, upstream: Upstream, needs: Needs
+) -> Gradients:
+    """`backward` of a dense call whose plan is known."""
+    call, result, upstream, _ = _checked_backward(plan, call, result, upstream, ())
+    return launch.backward(plan, call, result, upstream, needs, (), None)
+
+
 def backward_recorded(
     call: SequenceCall,
     result: ForwardResult,
@@ -319,16 +337,24 @@ def _checked_backward(
     plan: LaunchPlan, call: SequenceCall, result: ForwardResult, upstream: Upstream, accumulate_into: Sequence[Tensor]
 ) -> tuple[SequenceCall, ForwardResult, Upstream, Sequence[Tensor]]:
     """The tensors in the form that kernels read, with zeros for absent gradients of final states."""
-    entering = (upstream.output, *upstream.final_states, *upstream.histories)
-    entering = tuple(d if d is None or d.is_contiguous() else d.contiguous() for d in entering)
-    n, present = 1 + len(call.states), [d for d in entering if d is not None]
+    n, entering, present = 1 + len(call.states), [], []
+    which = [len(accumulate_into)]
+    for d in (upstream.output, *upstream.final_states, *upstream.histories):
+        which.append(d is None)
+        if d is not None:
+            d = d if d.is_contiguous() else d.contiguous()
+            present.append(d)
+        entering.append(d)
     read = (call.x, *call.states, *call.weights, result.output, *result.saved, *present, *accumulate_into)
-    which = (len(accumulate_into), *[d is None for d in entering])
     upstream = Upstream(entering[0], entering[1:n], entering[n:])
-    if not plan.guards.pass_guards(which, read):
-        call, result, upstream, accumulate_into = checked_backward(plan, which, call, result, upstream, accumulate_into)
-    d_finals = upstream.final_states
-    finals = [memory_pool.zeros(s.shape, s.dtype) if d is None else d for s, d in zip(call.states, d_finals)]
+    if not plan.guards.pass_guards(tuple(which), read):
+        call, result, upstream, accumulate_into = checked_backward(
+            plan, tuple(which), call, result, upstream, accumulate_into
+        )
+    finals = list(upstream.final_states)
+    for k, s in enumerate(call.states):
+        if finals[k] is None:
+            finals[k] = memory_pool.zeros(s.shape, s.dtype)
     return call, result, Upstream(upstream.output, finals, upstream.histories), accumulate_into
 
 

@@ -38,10 +38,14 @@ class CompiledKernel:
         order = recipe.order
         self.library = compile_cache.compile(module, name=order.name, key=order.key, target=order.target)
         self.nbytes = self.library.nbytes + graph_bytes(cell) + _NAME_BYTES
-        self.entry_points = {name: self.library.address(name) for name in (*kernel.entry_points(), "fused")}
+        self.entry_points = {name: self.library.address(name) for name in kernel.entry_points()}
         states, at, k = range(len(cell.states)), self.layout, KernelArgs
-        self.workspace, self.counter, self.barrier_count = at[k.workspace], at[k.counter], at[k.barrier_count]
+        self.workspace, self.barrier_count = at[k.workspace], at[k.barrier_count]
+        self.counter, self.packing_counter, self.packed_count = at[k.counter], at[k.packing_counter], at[k.packed_count]
         self.launch_times = slice(at[k.first_start], at[k.waits] + WAIT_SLOTS)
+        k_rows = (k.caller_lengths, k.row_base, k.state_row, k.row_stride, k.caller_steps, k.caller_rows)
+        self.caller_rows = [at[f] for f in k_rows]
+        """Indices of the fields that say where the caller's rows are, in the order of `row_layout.set_rows`."""
         self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
         self.pack_per_use = at[k.pack_per_use]
         weights = parameter_keys(cell)

@@ -63,7 +63,7 @@ def forward(
     finals = [*map(torch.empty_like, states)]
     entries = plan.entries[:]  # a copy
     if call.rows is not None:
-        set_rows(call.rows, entries, c.layout)
+        set_rows(call.rows, entries, c)
     for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *call.weights))):
         entries[index] = address
     entries[c.output] = output.data_ptr()
@@ -78,28 +78,25 @@ def forward(
             saved.append(memory_pool.empty((*lead, plan.saved_width), dtype))
             entries[c.saved] = saved[0].data_ptr()
         stored = [k for k in range(len(states)) if k != output_state] if histories else p.state_histories
-        lines = {k: memory_pool.empty((*lead, states[k].shape[-1]), dtype) for k in stored}
-        for k, line in lines.items():
+        for k in stored:
+            line = memory_pool.empty((*lead, states[k].shape[-1]), dtype)
             entries[c.histories[k]] = line.data_ptr()
-        if save:
-            saved += [lines[k] for k in p.state_histories]
-        if histories:
-            every_state = list(lines.values())
-    with memory_pool.Scratch(plan.workspace_bytes) as address:
-        entries[c.workspace] = address
-        panels = None if packed is None else packed.panels(plan.template)
-        if panels is not None:
-            distance = panels.memory.data_ptr() - address
-            for index, offset in plan.template.panels_of_all[0]:
-                entries[index] = distance + offset
-            entries[c.pack_per_use] = -int(panels.filled)
-        if plan.threads == 1:
-            plan.launch(entries, "fused")
-        else:
-            plan.launch(entries, "pack")
-            plan.launch(entries, "forward")
-        if panels is not None:
-            panels.filled = True
+            if save and k in p.state_histories:
+                saved.append(line)
+            if histories:
+                every_state.append(line)
+    workspace = memory_pool.take_workspace(plan.workspace_bytes)
+    entries[c.workspace] = address = workspace.data_ptr()
+    panels = None if packed is None else packed.panels(plan.template)
+    if panels is not None:
+        distance = panels.memory.data_ptr() - address
+        for index, offset in plan.template.panels_of_all[0]:
+            entries[index] = distance + offset
+        entries[c.pack_per_use] = -int(panels.filled)
+    plan.launch(entries, "forward")
+    if panels is not None:
+        panels.filled = True
+    memory_pool.return_workspace(workspace)
     return ForwardResult(output, finals, every_state, saved)
 
 
@@ -118,23 +115,30 @@ def backward(
     dx = None
     if needs.x:
         dx = torch.zeros_like(x) if p.input_gradient is None else memory_pool.empty(x.shape, dtype)
-    d_finals = [d for d in upstream.final_states if d is not None]
-    d_states = [torch.empty_like(d) for d in d_finals]
+    d_finals: list[Tensor] = [*upstream.final_states]  # type: ignore[list-item]
+    d_states = [*map(torch.empty_like, d_finals)]
     d_weights = list(accumulate_into)
     if needs.weights and not accumulate_into:
-        d_weights = [
-            memory_pool.empty(w.shape, dtype) if fully_written else torch.zeros_like(w)
-            for w, fully_written in zip(weights, p.fully_written)
-        ]
+        for w, fully_written in zip(weights, p.fully_written):
+            if not fully_written:
+                d_weights.append(torch.zeros_like(w))
+            elif w.nbytes <= memory_pool.LIKE_BYTES:
+                d_weights.append(torch.empty_like(w))
+            else:
+                d_weights.append(memory_pool.empty(w.shape, dtype))
     entries = plan.entries[:]
     if call.rows is not None:
-        set_rows(call.rows, entries, c.layout)
-    lines = (upstream.output, *upstream.histories)
-    present = [(index, d) for (index, _), d in zip(c.upstream, lines) if d is not None]
-    read = (x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved, *[d for _, d in present])
-    for index, address in zip(
-        (*c.argument_indices, *c.saved_tensors, *[index for index, _ in present]), addresses(read)
-    ):
+        set_rows(call.rows, entries, c)
+    indices = [*c.argument_indices, *c.saved_tensors]
+    read = [x, *d_finals, *d_states, *weights, *call.states, result.output, *result.saved]
+    absent = []
+    for place, d in zip(c.upstream, (upstream.output, *upstream.histories)):
+        if d is None:
+            absent.append(place)
+        else:
+            indices.append(place[0])
+            read.append(d)
+    for index, address in zip(indices, addresses(read)):
         entries[index] = address
     for index, t in zip(c.d_weights, d_weights):
         entries[index] = t.data_ptr()
@@ -142,43 +146,40 @@ def backward(
         entries[c.random_state] = plan.random_state_address(call.random_state)
     if dx is not None:
         entries[c.dx] = dx.data_ptr()
-    absent = [indices for indices, d in zip(c.upstream, lines) if d is None]
     products = None
     if record is not None:
         products = record.products
         for index, t in zip(c.adjoints, record.adjoints):
             entries[index] = t.data_ptr()
     entries[c.compute_dx], entries[c.overwrite] = needs.x, not accumulate_into
-    one_thread = plan.threads == 1
-    with memory_pool.Scratch(plan.workspace_bytes) as address:
-        entries[c.workspace] = address
-        for index, stride in absent:  # one line of zeros, read for every row with stride 0
-            entries[index] = address + plan.entries[c.zeros]
-            entries[stride] = 0
-        buffer = None
-        if record is not None:
-            entries[c.with_probe] = record.probe is not None
-            probe = entries if record.probe is None else _probe_entries(plan, entries, record.probe, address)
-            entries[c.probe] = probe.buffer_info()[0]
-            if record.on_block is not None:
-                buffer = _BlockBuffer(plan, [entries] if record.probe is None else [entries, probe])
-        if not one_thread:
-            plan.launch(entries, "pack")
-        for (begin, end), row_splits in zip(pairwise(plan.blocks), plan.block_row_splits):
-            entries[c.row_splits] = row_splits.buffer_info()[0]
-            entries[c.begin], entries[c.end] = begin, end
-            if buffer is not None:
-                buffer.begin_block(plan.first_line(begin, end))
-            if products is not None:  # the block's gradients go to the recorded tensor, and not to the workspace
-                recorded = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
-                entries[c.gate_gradients] = recorded - address
-            plan.launch(entries, "fused" if one_thread and not begin else "backward_loop")
-            if needs.weights:
-                plan.launch(entries, "weight_gradients")
-                entries[c.overwrite] = 0
-            if buffer is not None and record is not None and record.on_block is not None:
-                products_here = address + entries[c.gate_gradients]
-                record.on_block(*plan.steps_between(begin, end), products_here, buffer.addresses)
+    workspace = memory_pool.take_workspace(plan.workspace_bytes)
+    entries[c.workspace] = address = workspace.data_ptr()
+    for index, stride in absent:  # one line of zeros, read for every row with stride 0
+        entries[index] = address + plan.entries[c.zeros]
+        entries[stride] = 0
+    buffer = None
+    if record is not None:
+        entries[c.with_probe] = record.probe is not None
+        probe = entries if record.probe is None else _probe_entries(plan, entries, record.probe, address)
+        entries[c.probe] = probe.buffer_info()[0]
+        if record.on_block is not None:
+            buffer = _BlockBuffer(plan, [entries] if record.probe is None else [entries, probe])
+    for (begin, end), row_splits in zip(pairwise(plan.blocks), plan.block_row_splits):
+        entries[c.row_splits] = row_splits.buffer_info()[0]
+        entries[c.begin], entries[c.end] = begin, end
+        if buffer is not None:
+            buffer.begin_block(plan.first_line(begin, end))
+        if products is not None:  # the block's gradients go to the recorded tensor, and not to the workspace
+            recorded = products.data_ptr() + plan.first_line(begin, end) * products.shape[-1] * plan.itemsize
+            entries[c.gate_gradients] = recorded - address
+        plan.launch(entries, "backward_loop")
+        if needs.weights:
+            plan.launch(entries, "weight_gradients")
+            entries[c.overwrite] = 0
+        if buffer is not None and record is not None and record.on_block is not None:
+            products_here = address + entries[c.gate_gradients]
+            record.on_block(*plan.steps_between(begin, end), products_here, buffer.addresses)
+    memory_pool.return_workspace(workspace)
     return Gradients(dx, d_states, d_weights)
 
 

@@ -60,10 +60,10 @@ class LaunchPlan:
         self.work_items = 1 if division.shared else division.threads
         self.row_splits = partition.row_splits(self.work_items)
         self._identity = line_numbers(1, B)
-        fixed, self.workspace_size = template.fixed_part(level, self.threads)  # in numbers
+        unpacked = not prepacked and lines <= (costs.unpacked_rows if forwards else costs.unpacked_rows_backward)
+        fixed, self.workspace_size = template.fixed_part(level, self.threads, unpacked)  # in numbers
         self.entries = entries = fixed[:]
         identity = self._identity.buffer_info()[0]
-        unpacked = not prepacked and lines <= (costs.unpacked_rows if forwards else costs.unpacked_rows_backward)
         values = (
             *(T, T, B, partition.step_offsets.buffer_info()[0], 0 if template.in_order else T - 1),
             *(identity, identity, identity, unpacked, level),
@@ -152,7 +152,7 @@ class LaunchPlan:
     def launch(self, entries: array, entry_point: str) -> None:
         """Runs one entry point of the kernel on the argument block `entries`."""
         c, code, block = self.compiled, self.compiled.entry_points[entry_point], entries.buffer_info()[0]
-        entries[c.counter] = entries[c.barrier_count] = 0
+        entries[c.counter] = entries[c.packing_counter] = entries[c.packed_count] = entries[c.barrier_count] = 0
         if self.threads == 1:
             if TEAM.alone_for <= 0.0:
                 openmp.parallel(code, block, 1)

@@ -98,26 +98,26 @@ class PlanTemplate:
             at[f] for f in (k.chunk, k.chunk_rows, k.panel_size, k.panels)
         )
         self.plan_fields = [at[f] for f in PLAN_FIELDS]
-        self._fixed: dict[tuple[int, int], tuple[array, int]] = {}
+        self._fixed: dict[tuple[int, int, bool], tuple[array, int]] = {}
 
     @property
     def nbytes(self) -> int:
         """An upper bound of its memory in bytes, with the blocks of a few numbers of threads."""
         return 4 * 8 * (self.compiled.layout.unused + 1) + _TEMPLATE_BYTES + _GUARD_BYTES
 
-    def fixed_part(self, pack_per_use: int, threads: int) -> tuple[array, int]:
+    def fixed_part(self, pack_per_use: int, threads: int, unpacked: bool) -> tuple[array, int]:
         """(the entries of an argument block, numbers of the workspace), with all that does not depend on T and B.
 
         pack_per_use: that of the argument block; where a panel is packed per use, each of the threads has one, and of
-        prepacked weights the workspace has none.
+        prepacked weights the workspace has none. unpacked: whether weights are read unpacked.
         """
-        key = (pack_per_use, threads) if pack_per_use > 0 else (pack_per_use, 0)
+        key = (pack_per_use, threads if pack_per_use > 0 else 0, unpacked)
         found = self._fixed.get(key)
         if found is None:
             found = self._fixed[key] = self._fixed_part(*key)
         return found
 
-    def _fixed_part(self, pack_per_use: int, threads: int) -> tuple[array, int]:
+    def _fixed_part(self, pack_per_use: int, threads: int, unpacked: bool) -> tuple[array, int]:
         kernel, block, k = self.kernel, Block(self.compiled.layout), KernelArgs
         block[k.C], block[k.H], block[k.P] = self.width["C"], self.width["H"], self.width["P"]
         block[k.padded_C], block[k.padded_H], block[k.padded_P] = self.padded("C"), self.padded("H"), self.padded("P")
@@ -128,8 +128,11 @@ class PlanTemplate:
         fields: list[tuple[Field[Ptr], int]] = []
         for (number, p), blocks in zip(kernel.numbered_products, self.product_blocks):
             per_use = p.transposed and pack_per_use > (0 if number in self.hoisted else 1)
+            # Only a partial block of the rows of a weight is packed all the same.
+            unread = unpacked and (p.transposed or self.width[p.width] % (p.columns * self.lanes) == 0)
             if pack_per_use >= 0:
-                fields.append((k.panel[number], (threads if per_use else blocks) * self._panel_size(p)))
+                panels = 0 if unread else threads if per_use else blocks
+                fields.append((k.panel[number], panels * self._panel_size(p)))
             fields.append((k.bias[number], blocks * p.columns * self.lanes))
         fields += [(k.vector[name], units) for name in kernel.vectors]
         if not self.forwards:

@@ -16,27 +16,29 @@ from torch import Tensor
 
 from ...errors import ShapeError, phrase
 from ...ragged_layout import RaggedLayout
-from ..codegen.arguments import Address, Integer, Layout, WorkArgs
+from ..codegen.arguments import Address, BlockTemplate, Integer, WorkArgs
 from ..codegen.ir_builder import Code, Int
-from ..codegen.kernel_args import KernelArgs
+from .compiled_kernel import CompiledKernel
 from .standalone_kernel import StandaloneKernel
-from .tensor_checks import readable_tensor
+from .tensor_checks import in_memory, readable_tensor
 
 
-def set_rows(rows: RaggedLayout, entries: array, layout: Layout) -> None:
+def set_rows(rows: RaggedLayout, entries: array, compiled: CompiledKernel) -> None:
     """Writes the fields of a kernel's argument block; the addresses are valid while `rows` lives."""
     first = rows.address
-    entries[layout[KernelArgs.caller_lengths]] = first
-    entries[layout[KernelArgs.row_base]] = first + 8 * rows.rows
-    if rows.by_rows:
-        entries[layout[KernelArgs.state_row]] = first + 8 * (rows.rows + rows.count)
-    entries[layout[KernelArgs.row_stride]] = rows.stride
-    entries[layout[KernelArgs.caller_steps]], entries[layout[KernelArgs.caller_rows]] = rows.steps, rows.rows
+    lengths, row_base, state_row, stride, steps, count = compiled.caller_rows
+    entries[lengths], entries[row_base] = first, first + 8 * rows.rows
+    if rows.ends is None:  # every row is one segment
+        entries[state_row] = first + 8 * (rows.rows + rows.count)
+    entries[stride], entries[steps], entries[count] = rows.stride, rows.steps, rows.rows
 
 
 def check_rows(rows: RaggedLayout, x: Tensor, states: Sequence[Tensor], count: int) -> None:
     """Refuses an x with other lines, and other numbers of rows, which kernels do not check."""
-    same = not rows.by_rows or all(s.shape[-2] == rows.rows for s in states)
+    same = True
+    if rows.ends is None:  # every row is one segment
+        for s in states:
+            same = same and s.shape[-2] == rows.rows
     if prod(x.shape[:-1]) != rows.steps * rows.rows or rows.count != count or not same:
         expected = f"x of {rows.steps * rows.rows} lines and {rows.rows} rows, {rows.count} of which are packed"
         received = f"{list(x.shape)}, states {[list(s.shape) for s in states]} and {count}"
@@ -57,18 +59,15 @@ def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tens
     lengths: int64 [B], on the CPU. None if one of them is not between 0 and `steps`, or none is above 0. The layout
     is None if all of them are `steps`: such a batch is dense.
     """
-    rows = len(lengths)
-    lengths = readable_tensor("kernels", "lengths", lengths, (rows,), torch.int64, "Give one integer for each row.")
+    rows = lengths.shape[0]
+    if lengths.dim() != 1 or not in_memory(lengths, torch.int64) or not lengths.is_contiguous():
+        remedy = "Give one integer for each row."
+        lengths = readable_tensor("kernels", "lengths", lengths, (rows,), torch.int64, remedy)
     numbers = torch.empty(3 * rows + 2 * steps + 5, dtype=torch.int64, device="cpu")
     first = numbers.data_ptr()
-    sizes, counts, found = (first + 8 * (3 * rows + n) for n in (0, steps, 2 * steps + 1))
-    kernel = sort_kernel()
-    block = kernel.block(1)
-    block[SortArgs.given], block[SortArgs.numbers] = lengths.data_ptr(), first
-    block[SortArgs.rows], block[SortArgs.steps] = rows, steps
-    block[SortArgs.row_stride] = steps if batch_first else 1
-    block[SortArgs.sizes], block[SortArgs.counts], block[SortArgs.found] = sizes, counts, found
-    kernel.run(block, 1)
+    sizes = first + 8 * 3 * rows
+    values = (lengths.data_ptr(), first, rows, steps, steps if batch_first else 1)
+    sort_kernel().run(_sort_block().filled((*values, sizes, sizes + 8 * steps, sizes + 8 * (2 * steps + 1))), 1)
     count, longest, whole, wrong = numbers[-4:].tolist()
     if wrong or not count:
         return None
@@ -84,6 +83,14 @@ def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tens
 def sort_kernel() -> StandaloneKernel:
     """The kernel that sorts rows, shared by all layers."""
     return StandaloneKernel("by length", "float32", SortArgs, _emit_sort)
+
+
+@lru_cache(maxsize=1)
+def _sort_block() -> BlockTemplate:
+    """Its argument block."""
+    a = SortArgs
+    fields = (a.given, a.numbers, a.rows, a.steps, a.row_stride, a.sizes, a.counts, a.found)
+    return BlockTemplate(sort_kernel().block(1), fields)
 
 
 class SortArgs(WorkArgs):

@@ -30,15 +30,17 @@ from ...caching import bounded_cache, tensor_bytes
 _SMALLEST = 1 << 20
 # torch.empty_like takes half the time of torch.empty, which parses a shape and a type: up to this many bytes there is a
 # prototype of every shape and type, from the second request on: most shapes of a program on texts come once.
-_TINY, _REQUESTS = 1 << 16, 2
-# Up to this many bytes the workspace is reused by the calls of one thread.
-_SCRATCH = 1 << 18
+TINY, _REQUESTS = 1 << 16, 2
+# Up to this many bytes the workspace is reused by the calls of one thread: the pool costs a call fifteen functions.
+_WORKSPACE = 1 << 21
 # The alignment of torch and of the widest vector: no load crosses a cache line.
 _ALIGNMENT = 64
 _ALWAYS_KEPT = 256 << 20
 _WINDOW = 256
 
 _POISON = os.environ.get("OSTINATO_POISON") == "1"
+LIKE_BYTES = 0 if _POISON else TINY
+"""Bytes up to which torch.empty_like of a contiguous tensor of the same kind does what `empty` does, and costs less."""
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST) -> torch.Tensor:
@@ -54,7 +56,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST)
     if nbytes < smallest:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
         requests.count += 1
-        if requests.count == _REQUESTS and nbytes <= _TINY and not _POISON:
+        if requests.count == _REQUESTS and nbytes <= TINY and not _POISON:
             with torch.inference_mode(False):
                 requests.prototype = torch.empty(shape, dtype=dtype, device="cpu")
     else:
@@ -78,35 +80,38 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> torch.
         return torch.zeros(shape, dtype=dtype, device="cpu")
 
 
-class Scratch:
-    """The workspace of one call: `with Scratch(bytes) as address`. Its content is undefined before and after.
+def prototype(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
+    """What torch.empty_like makes `empty` of this shape from; None until a small shape has been requested twice."""
+    return _requests(shape, dtype).prototype
 
-    A small one belongs to the thread and is taken from it meanwhile: a nested call finds none and allocates its own.
-    A large one is a tensor of the pool, which gets it back when this object is freed, at the end of the call.
+
+def take_workspace(nbytes: int) -> torch.Tensor:
+    """The workspace of one call, of at least `nbytes`; its content is undefined.
+
+    A small one belongs to the thread, and comes back to it by `return_workspace`; meanwhile a nested call finds none
+    and allocates its own. A large one is a tensor of the pool.
     """
-
-    def __init__(self, nbytes: int):
-        self._nbytes = nbytes
-
-    def __enter__(self) -> int:
-        if self._nbytes > _SCRATCH:
-            self._block = empty((-(-self._nbytes // 4),), torch.float32)
-        else:
-            free = _thread_scratch.free
-            self._block = _poisoned(free.pop()) if free else empty((_SCRATCH // 4,), torch.float32)
-        return self._block.data_ptr()
-
-    def __exit__(self, *error: object) -> None:
-        if self._nbytes <= _SCRATCH:
-            _thread_scratch.free.append(self._block)
+    if nbytes > _WORKSPACE:
+        return empty((-(-nbytes // 4),), torch.float32)
+    free = _thread_workspace.free
+    if not free:
+        with torch.inference_mode(False):  # a later call may be outside of it
+            return _poisoned(torch.empty(_WORKSPACE // 4, dtype=torch.float32, device="cpu"))
+    return _poisoned(free.pop()) if _POISON else free.pop()
 
 
-class _ThreadScratch(threading.local):
+def return_workspace(block: torch.Tensor) -> None:
+    """Gives the workspace of a call back; the caller drops it."""
+    if block.nbytes <= _WORKSPACE:
+        _thread_workspace.free.append(block)
+
+
+class _ThreadWorkspace(threading.local):
     def __init__(self) -> None:
         self.free: list[torch.Tensor] = []
 
 
-_thread_scratch = _ThreadScratch()
+_thread_workspace = _ThreadWorkspace()
 
 
 def _poisoned(tensor: torch.Tensor) -> torch.Tensor:
@@ -127,14 +132,14 @@ class _Requests:
     """For torch.empty_like; its memory is never touched."""
 
 
-@bounded_cache(4 << 20, size_of=lambda _, shape, dtype: min(_TINY, math.prod(shape) * dtype.itemsize))
+@bounded_cache(4 << 20, size_of=lambda _, shape, dtype: min(TINY, math.prod(shape) * dtype.itemsize))
 def _requests(shape: tuple[int, ...], dtype: torch.dtype) -> _Requests:
     return _Requests()
 
 
 @bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int) -> torch.Tensor | None:
-    if math.prod(shape) * dtype.itemsize > _TINY:
+    if math.prod(shape) * dtype.itemsize > TINY:
         return None
     with torch.inference_mode(False):
         return torch.zeros(shape, dtype=dtype, device="cpu")
@@ -176,15 +181,16 @@ class Pool:
     def acquire(self, nbytes: int) -> np.ndarray:
         """An array of nbytes uint8, aligned to 64 bytes, whose block is released when it is garbage-collected."""
         size = _size_class(nbytes)
-        block = self._take(size)
-        if block is None:
-            try:
-                block = _allocate(size)
-            except MemoryError:
-                self.clear()
-                block = _allocate(size)
         with self._lock:
-            self._count_acquired(size)
+            if self._returned:
+                self._drain()
+            blocks = self._idle.get(size)
+            block = blocks.pop()[1] if blocks else None
+            if block is not None:
+                self._idle_bytes -= size
+                self._count_acquired(size)
+        if block is None:
+            block = self._allocate(size)
         handle = block[:nbytes]
         reference = weakref.ref(handle, self._release)
         self._handles[id(reference)] = (reference, block)
@@ -203,14 +209,15 @@ class Pool:
             self._idle.clear()
             self._idle_bytes = 0
 
-    def _take(self, size: int) -> np.ndarray | None:
+    def _allocate(self, size: int) -> np.ndarray:
+        try:
+            block = _allocate(size)
+        except MemoryError:
+            self.clear()
+            block = _allocate(size)
         with self._lock:
-            self._drain()
-            blocks = self._idle.get(size)
-            if not blocks:
-                return None
-            self._idle_bytes -= size
-            return blocks.pop()[1]
+            self._count_acquired(size)
+        return block
 
     def _count_acquired(self, size: int) -> None:
         self._acquired_bytes += size

@@ -1,0 +1,98 @@
+"""`PreparedCall`: the launch plans of a kind of call that has come before, without the decisions that found them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ... import _torch_private
+from ...cells import Cell
+from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
+from ..system import memory_pool
+from . import api, launch
+from .launch_plan import LaunchPlan
+from .prepacked import PREPACKED
+from .team_policy import TEAM
+from .tensor_checks import addresses, in_memory
+
+
+class PreparedCall:
+    """A dense call of one layer and direction, of known sizes; the backend of its node in the autograd graph.
+
+    The caller has compared the tensors of a forward pass by `same_kind`. Plans are kept by the number of threads that a
+    call may use: a team that loses time runs on one thread for a while.
+    """
+
+    __slots__ = ("same_kind", "_backward", "_cell", "_forward", "_output")
+
+    def __init__(self, same_kind: Callable[..., bool], cell: Cell):
+        self.same_kind = same_kind
+        """(x, *states, *weights) → whether they are of the kinds of those that were prepared; not of nested tensors."""
+        self._cell = cell
+        self._output: Tensor | None = None
+        self._forward: dict[int, LaunchPlan] = {}
+        self._backward: dict[int, LaunchPlan] = {}
+
+    def infer(self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """(output, final states) of tensors that are of the same kind, without what backward reads.
+
+        `launch.forward` in one function: where a kernel has replaced the content of the cache, each further function of
+        Python costs a call about two microseconds.
+        """
+        plan = self._forward.get(TEAM.workers())
+        if PREPACKED or plan is None:
+            call = SequenceCall(self._cell, x, states, weights)
+            result = api.forward(call, False, False) if PREPACKED else self.forward(call, False, False)
+            return result.output, result.final_states
+        finals = [*map(torch.empty_like, states)]
+        if self._output is None:
+            assert plan.output_shape is not None  # of a dense call
+            output = memory_pool.empty(plan.output_shape, x.dtype)
+            self._output = memory_pool.prototype(plan.output_shape, x.dtype)
+        else:
+            output = torch.empty_like(self._output)
+        c, entries = plan.compiled, plan.entries[:]
+        for index, address in zip(c.argument_indices, addresses((x, *states, *finals, *weights))):
+            entries[index] = address
+        entries[c.output] = output.data_ptr()
+        workspace = memory_pool.take_workspace(plan.workspace_bytes)
+        entries[c.workspace] = workspace.data_ptr()
+        plan.launch(entries, "forward")
+        memory_pool.return_workspace(workspace)
+        return output, finals
+
+    def forward(self, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
+        """`Backend.forward` of tensors that are of the same kind."""
+        workers = TEAM.workers()
+        plan = self._forward.get(workers)
+        if plan is None:
+            plan = self._forward[workers] = api.forward_plan(call, save)
+        return launch.forward(plan, call, save, False)
+
+    def backward(
+        self,
+        call: SequenceCall,
+        result: ForwardResult,
+        upstream: Upstream,
+        needs: Needs,
+        accumulate_into: Sequence[Tensor] = (),
+    ) -> Gradients:
+        """`Backend.backward`: its tensors are checked, because saved-tensor hooks may return others."""
+        workers = TEAM.workers()
+        plan = self._backward.get(workers)
+        if plan is None:
+            plan = self._backward[workers] = api.backward_plan(call)
+        return api.backward_by_plan(plan, call, result, upstream, needs)
+
+
+def prepared(call: SequenceCall) -> PreparedCall | None:
+    """The prepared call of a dense call that has just run; None where its tensors were not read as they are."""
+    tensors = (call.x, *call.states, *call.weights)
+    if any(map(_torch_private.wrapped, tensors)):
+        return None
+    if not all(in_memory(t, call.x.dtype) and t.is_contiguous() for t in tensors):
+        return None
+    same_kind = _torch_private.same_kind(tensors)
+    return None if same_kind is None else PreparedCall(same_kind, call.cell)
