@@ -5,7 +5,8 @@
 
 A round is a block of calls of each of the four, one block after the other; a block takes at least 0.1 s and three
 calls. Its figure is its time over its calls, so that calls that lost their processor count; the table has the median of
-the rounds. Results are compared with torch.nn's before a shape is timed. --against compares with another commit on the
+the rounds. Results are compared with torch.nn's before a shape is timed. With --write each line is recorded when it is
+timed, and the table has the last line of each shape. --against compares with another commit on the
 machine as it is, in alternating blocks of two processes.
 """
 
@@ -142,6 +143,14 @@ def table(lines: Sequence[Line]) -> list[str]:
     return markdown_table(head, rows)
 
 
+def recorded() -> dict[tuple[str, int], Line]:
+    """(name of the shape, busy processes) → its last line; a run that times a part replaces those of that part."""
+    if not RECORD.exists():
+        return {}
+    lines = [Line(**json.loads(line)) for line in RECORD.read_text(encoding="utf-8").splitlines()]
+    return {(line.name, line.busy): line for line in lines}
+
+
 def against(commit: str, shapes: Sequence[Shape], pairs: int) -> None:
     """The working tree beside a commit, on the machine as it is; prints a line for each shape and the mean."""
     worker = [str(Path(__file__).with_name("load_worker.py")), json.dumps([asdict(shape) for shape in shapes])]
@@ -172,18 +181,22 @@ def main() -> int:
         return 0
     for shape in shapes:
         checked(shape)
-    lines = []
+    lines = recorded() if chosen.write else {}
+    timed = []
     for busy in chosen.busy:
         with busy_processes(busy):
             for shape in shapes:
-                lines.append(line := Line(shape.name, busy, measure(shape, chosen.rounds)))
+                timed.append(line := Line(shape.name, busy, measure(shape, chosen.rounds)))
+                lines[line.name, line.busy] = line
                 milliseconds = ", ".join(f"{way} {value:.3f}" for way, value in line.times.items())
                 ratios = f"{line.of_torch:.2f} times torch.nn, {line.of_one:.2f} of one thread"
                 print(f"{busy} busy: {line.name}: {milliseconds} ms: {ratios}{'' if line.met else '  !'}", flush=True)
+                if chosen.write:
+                    text = "".join(json.dumps(asdict(one)) + "\n" for one in lines.values())
+                    RECORD.write_text(text, encoding="utf-8")
     if chosen.write:
-        RECORD.write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines), encoding="utf-8")
-        fill(chosen.write, "load", measured(table(lines)))
-    return int(not all(line.met for line in lines))
+        fill(chosen.write, "load", measured(table([*lines.values()])))
+    return int(not all(line.met for line in timed))
 
 
 if __name__ == "__main__":
