@@ -8,12 +8,13 @@ import torch
 import ostinato
 from ostinato.cells import catalogue
 from ostinato.kernels.codegen.kernel_args import KernelArgs
-from ostinato.kernels.runtime import api, launch_plan, team_policy
+from ostinato.kernels.runtime import api, cost_model, launch_plan, team_policy
 from ostinato.kernels.runtime.launch_plan import LaunchPlan
 from ostinato.kernels.runtime.plan_template import PlanTemplate
 from ostinato.kernels.runtime.row_partition import RowPartition
 from ostinato.kernels.runtime.team_policy import TeamPolicy
 from ostinato.kernels.system import openmp
+from ostinato.layers import inline_cache
 
 NEEDS_TEAM = pytest.mark.skipif(openmp.num_threads_address() is None, reason="torch brings no OpenMP library here")
 
@@ -97,16 +98,38 @@ def test_a_launch_of_a_team_records_its_times(rows, shared, fresh_policy, monkey
         TeamPolicy, "ran_as_team", lambda policy, seconds, threads, times: launches.append((seconds, threads, times))
     )
     compiled = api.compiled_forward(catalogue()["lstm"], "float32", False, False)
-    plan = LaunchPlan(PlanTemplate(compiled, 256, 256, 256, False), RowPartition(20, rows, None), 2)
+    plan = LaunchPlan(PlanTemplate(compiled, 240, 240, 240, False), RowPartition(20, rows, None), 2)
     assert (plan.threads, plan.block[KernelArgs.shared]) == (2, shared)
     monkeypatch.setattr(team_policy.openmp, "thread_count", lambda: 2)
     with torch.no_grad():
-        ostinato.LSTM(256, 256)(torch.zeros(20, rows, 256))
+        ostinato.LSTM(240, 240)(torch.zeros(20, rows, 240))
     assert len(launches) == 1
     for seconds, threads, times in launches:
         first_start, last_end, least_busy, *_ = times
         assert seconds > 0 and threads == 2
         assert 0 < least_busy <= last_end - first_start
+
+
+@NEEDS_TEAM
+@pytest.mark.parametrize(
+    ("H", "scalar", "shared"), [(256, "float32", True), (250, "float32", False), (190, "float64", True)]
+)
+def test_threads_share_the_units_where_weights_are_larger_than_a_cores_cache(H, scalar, shared):
+    compiled = api.compiled_forward(catalogue()["lstm"], scalar, False, False)
+    plan = LaunchPlan(PlanTemplate(compiled, H, H, H, False), RowPartition(100, 64, None), 2)
+    assert plan.block[KernelArgs.shared] == shared and plan.threads == 2
+
+
+@NEEDS_TEAM
+def test_sharing_the_units_of_large_weights_changes_no_bit(monkeypatch):
+    layer, x = ostinato.LSTM(256, 256), torch.randn(9, 24, 256)
+    shared = [*layer(x)[0].detach(), torch.autograd.grad(layer(x)[0].square().sum(), layer.weight_hh_l0)[0]]
+    monkeypatch.setattr(cost_model, "COSTS", cost_model.CostModel(shared_weight_bytes=1 << 40))
+    api._clear_plans()
+    inline_cache._ENTRIES.clear()
+    divided = [*layer(x)[0].detach(), torch.autograd.grad(layer(x)[0].square().sum(), layer.weight_hh_l0)[0]]
+    api._clear_plans()
+    assert all(map(torch.equal, shared, divided))
 
 
 def dissolve_at(step, slice_of_survivor, monkeypatch):

@@ -33,6 +33,11 @@ class CostModel:
     """Mean rows of a step for each thread from which rows are divided, and no thread waits at a barrier."""
     min_rows_per_tile: int = 4
     """A step of fewer rows costs as much as one of so many: fewer do not keep the multipliers busy."""
+    shared_weight_bytes: int = 2 << 20
+    """Forward: bytes of all weights from which threads share the units of a step even where rows could be divided. Each
+    thread then reads its part of the weights in every step, which the second-level cache of its core may hold."""
+    shared_weight_bytes_backward: int = 5 << 20
+    """The same in backward, where threads that share a step wait for each other more often."""
     min_shared_macs: int = 4_000
     """Multiply-adds of a step for each thread below which sharing its units never pays."""
     barrier_macs_per_second: float = 60e9
@@ -61,6 +66,8 @@ class Load:
     """Multiply-adds of one row of one step."""
     per_use_blocks: tuple[int, ...] = ()
     """Blocks of units of each product, where panels are packed per use."""
+    large_weights: bool = False
+    """Whether the weights have `shared_weight_bytes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ def divide(load: Load, workers: int) -> Division:
         return Division(1, False)
     can_share = openmp.num_threads_address() is not None
     if load.per_use_blocks and can_share and all(n % workers == 0 or n >= 4 * workers for n in load.per_use_blocks):
+        return Division(workers, True)
+    if load.large_weights and can_share:
         return Division(workers, True)
     if load.rows_per_step >= costs.min_rows_per_thread * workers:
         return Division(workers, False)
