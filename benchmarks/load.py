@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import torch
 from measure import check, job, pair, turned
+from record import code_digest
 from report import fill, markdown_table, mean, measured
 from shapes import INFER, SHAPES, TRAIN, Kind, Shape
 from sides import two_sides
@@ -54,6 +56,8 @@ class Line:
     name: str
     busy: int
     times: dict[str, float]
+    code: str = ""
+    """A digest of the sources that were timed."""
 
     @property
     def of_torch(self) -> float:
@@ -148,7 +152,8 @@ def recorded() -> dict[tuple[str, int], Line]:
     if not RECORD.exists():
         return {}
     lines = [Line(**json.loads(line)) for line in RECORD.read_text(encoding="utf-8").splitlines()]
-    return {(line.name, line.busy): line for line in lines}
+    timed = {shape.name for shape in (*SHAPES, *few_rows())}
+    return {(line.name, line.busy): line for line in lines if line.name in timed}
 
 
 def against(commit: str, shapes: Sequence[Shape], pairs: int) -> None:
@@ -181,12 +186,11 @@ def main() -> int:
         return 0
     for shape in shapes:
         checked(shape)
-    lines = recorded() if chosen.write else {}
-    timed = []
+    lines, timed, code = recorded() if chosen.write else {}, [], code_digest()
     for busy in chosen.busy:
         with busy_processes(busy):
             for shape in shapes:
-                timed.append(line := Line(shape.name, busy, measure(shape, chosen.rounds)))
+                timed.append(line := Line(shape.name, busy, measure(shape, chosen.rounds), code))
                 lines[line.name, line.busy] = line
                 milliseconds = ", ".join(f"{way} {value:.3f}" for way, value in line.times.items())
                 ratios = f"{line.of_torch:.2f} times torch.nn, {line.of_one:.2f} of one thread"
@@ -195,7 +199,9 @@ def main() -> int:
                     text = "".join(json.dumps(asdict(one)) + "\n" for one in lines.values())
                     RECORD.write_text(text, encoding="utf-8")
     if chosen.write:
-        fill(chosen.write, "load", measured(table([*lines.values()])))
+        by_code = Counter(line.code for line in lines.values())
+        sources = ", ".join(f"{count} lines with sources {code}" for code, count in by_code.items())
+        fill(chosen.write, "load", measured([*table([*lines.values()]), "", f"{sources}."]))
     return int(not all(line.met for line in timed))
 
 

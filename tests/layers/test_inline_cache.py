@@ -161,6 +161,18 @@ def test_a_layer_that_has_changed_decides_again(name):
     assert found[0].requires_grad == (name in ("records", "checkpoint"))
 
 
+@pytest.mark.parametrize("name", ["input_size", "hidden_size"])
+def test_a_layer_of_other_sizes_refuses_what_it_would_refuse_without_the_cache(name):
+    layer = ostinato.GRU(C, H)
+    x = warm(layer)
+    setattr(layer, name, 7)
+    with pytest.raises(Exception) as cached:
+        layer(x)
+    with pytest.raises(type(cached.value)) as decided:
+        uncached(layer, x)
+    assert str(cached.value) == str(decided.value)
+
+
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_other_inputs_get_the_answers_that_they_got_before():
     layer = ostinato.LSTM(C, H)
@@ -239,22 +251,44 @@ def test_results_that_change_in_place_and_inputs_that_do():
 
 
 def test_saved_tensor_hooks_may_not_change_a_size():
+    """Also not in the first backward pass of a prepared call, which makes the plan of the later ones."""
     layer = ostinato.GRU(C, H)
-    x = warm(layer).requires_grad_()
+    x = warm(layer)
+
+    def hooked(back, loss):
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: t, back):
+            output, state = layer(x)
+        return torch.autograd.grad(loss(output, state), layer.weight_hh_l0)
+
+    def last(output, state):
+        return state.sum()
+
+    for back in (lambda t: t[:1] if t.dim() == 3 else t, lambda t: t.bfloat16() if t.is_floating_point() else t):
+        for loss in (last, lambda output, state: output.sum()):
+            with pytest.raises(ostinato.errors.OstinatoError):
+                hooked(back, loss)
+    expected = torch.autograd.grad(last(*uncached(layer, x)), layer.weight_hh_l0)
     warm(layer, x)
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t):
-        output, _ = layer(x)
-    output.sum().backward()
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t[:1] if t.dim() == 3 else t):
-        output, _ = layer(x)
-    with pytest.raises(ostinato.errors.OstinatoError):
-        output.sum().backward()
+    for back in (lambda t: t, lambda t: t.clone()):
+        same(hooked(back, last), expected)
+
+
+def test_steps_with_a_carried_state_use_the_cache(hits):
+    layer, x = ostinato.GRU(C, H), torch.randn(1, 2, C)
+    for mode in (torch.inference_mode, torch.enable_grad):
+        for _ in range(6):
+            with mode():
+                hits.clear()
+                state = None
+                for _ in range(5):
+                    _, state = layer(x, state)
+        assert len(hits) == 5
 
 
 def test_an_entry_ends_with_its_layer_and_is_not_copied():
     layer = ostinato.GRU(C, H).requires_grad_(False)
     x = warm(layer)
-    key = id(layer)
+    key = (id(layer), False)
     assert inline_cache._ENTRIES[key].prepared is not None
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         same(flat(twin(x)), flat(layer(x)))

@@ -35,8 +35,8 @@ class SequenceNode(NamedTuple):
     """As `SequenceCall.rows`."""
     recompute: Callable[[SequenceCall, bool, bool], ForwardResult] | None = None
     """`backend.forward` as backward runs it once more; None for `backend.forward` itself."""
-    known_sizes: bool = False
-    """Whether `backend.backward` compares all tensors with sizes and a number type that it knows."""
+    on_kernels: bool = False
+    """Whether forward ran on the kernels alone, which check every tensor that they read against x."""
 
     def call(
         self, x: Tensor, states: Tensors, weights: Tensors, sizes: Tensor | None, random_state: Tensor | None
@@ -147,13 +147,15 @@ class _Sequence(torch.autograd.Function):
         call = node.call(x, rest[:n], rest[n : ctx.parameters], sizes, random_state)
         output, *kept = rest[ctx.parameters :]
         # Results that changed in place were dropped; they are recomputed below.
-        create_graph = torch.is_grad_enabled()
-        if create_graph or not node.known_sizes:
+        # With create_graph the gradients must be differentiable; kernels compute no transforms.
+        by_reference = torch.is_grad_enabled() or _torch_private.transformed(d)
+        shape, kind = ctx.read
+        as_saved = x.shape == shape and x.dtype is kind and x.is_cpu
+        if by_reference or not (node.on_kernels and as_saved):
             check_saved(call, ctx.read, read[:computed] if changed else read)
         upstream = Upstream(d[0], d[1 : 1 + n], d[1 + n : 1 + n + extra])
         wanted = ctx.needs_input_grad[3:]
-        # With create_graph the gradients must be differentiable; kernels compute no transforms.
-        if create_graph or _torch_private.transformed(d):
+        if by_reference:
             found = iter(_reference(call, wanted, upstream))
             return None, None, None, *[next(found) if need else None for need in wanted]
         result = ForwardResult(output, [], [], kept)

@@ -136,7 +136,7 @@ def prepare_call(call: SequenceCall, records: bool) -> tuple[PreparedCall | None
         return prepared, None
     # Backward may run forward again, on what a user's saved-tensor hooks return.
     again = backends.kernels().forward
-    return prepared, SequenceNode(prepared, call.cell, call.reverse, False, recompute=again, known_sizes=True)
+    return prepared, SequenceNode(prepared, call.cell, call.reverse, False, recompute=again, on_kernels=True)
 
 
 def requires_grad(tensors: Sequence[Tensor]) -> bool:

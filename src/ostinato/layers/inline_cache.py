@@ -2,8 +2,8 @@
 
 `direct_call` decides in every call by which names the weights are found, which backend runs them, in which number type,
 by which launch plan. A call with tensors of the same kinds gets the same answers, so one guard of all tensors replaces
-them, as in the inline caches of dynamic languages. A layer has one entry, of one kind of call, made when that kind has
-come twice; a call of another kind runs by `direct_call`.
+them, as in the inline caches of dynamic languages. A layer has one entry for calls with initial states and one for
+calls without. The second call of a kind in a row prepares it; a call of another kind runs by `direct_call`.
 
 Letters: T steps, B rows of the batch, C input features, H hidden units.
 """
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 _IS_NESTED = attrgetter("is_nested")
 _MAX_PREPARED = 4
-"""Times that a kind of call is prepared: one whose tensors never pass the guard, such as a view, is not prepared on."""
+"""Times that a kind of call is prepared: the tensors of some never pass the guard, views of x for instance."""
 
 
 class Entry(NamedTuple):
-    """The last kind of call of one layer."""
+    """The last kind of call of one layer, of those with initial states or of those without."""
 
     owner: weakref.ref[LayerStructure]
     shape: Sequence[int]
@@ -43,34 +43,37 @@ class Entry(NamedTuple):
     """Whether gradients are recorded."""
     times_prepared: int = 0
     prepared: PreparedCall | None = None
-    """None until the kind has come twice; then the fields below have values."""
+    """None after the first call, and where a tensor was not read as it is."""
     node: SequenceNode | None = None
-    """Of the autograd graph, where gradients are recorded."""
+    """Of the autograd graph; None where no gradients are recorded."""
     attributes: tuple[Any, ...] = ()
     """`LayerStructure.decisive` of the layer."""
     names: Sequence[str] = ()
     """Of the weights."""
     states: int = 0
     """How many the cell has."""
-    zeros: Sequence[Tensor] | None = None
-    """The initial states of a call without any; None where they are not kept."""
+    zeros: Sequence[Tensor] = ()
+    """The initial states, where the caller gives none."""
 
 
-_ENTRIES: dict[int, Entry] = {}
-"""id(layer) → its entry. Not an attribute of the layer: layers of torch.nn become ours by their class alone, and are
-copied and pickled with all that they hold. An entry is replaced as a whole: other threads may read it."""
+_ENTRIES: dict[tuple[int, bool], Entry] = {}
+"""(id of the layer, whether initial states are given) → its entry. Not an attribute of the layer: layers of torch.nn
+become ours by their class alone, and are copied and pickled with all that they hold. An entry is replaced as a whole,
+because other threads may read it."""
 
 
 def cached_call(layer: LayerStructure, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     """(output, final state) of a call without lengths that is of the kind of the layer's entry; None for others.
 
-    Each function of Python that a small call runs costs about two microseconds where a kernel has replaced the content
-    of the cache, so there are few.
+    Each function of Python that a small call runs costs about two microseconds where a kernel has displaced Python's
+    code from the processor's caches, so there are few.
     """
-    entry = _ENTRIES.get(id(layer))
-    if entry is None or entry.prepared is None or entry.owner() is not layer:
+    entry = _ENTRIES.get((id(layer), state is not None))
+    if entry is None or entry.prepared is None or entry.owner() is not layer or type(x) is not Tensor:
         return None
-    if type(x) is not Tensor or x.is_nested or x.shape != entry.shape or layer.decisive(layer) != entry.attributes:
+    if not _torch_private.unobserved() or torch.is_autocast_enabled("cpu") or x.is_nested or x.shape != entry.shape:
+        return None
+    if layer.decisive(layer) != entry.attributes:
         return None
     try:
         weights: list[Any] = [*map(_torch_private.own_parameters(layer).__getitem__, entry.names)]
@@ -79,13 +82,15 @@ def cached_call(layer: LayerStructure, x: Any, state: Any) -> tuple[Tensor, Any]
     states: Any = entry.zeros if state is None else (state,) if entry.states == 1 else state
     if type(states) not in (tuple, list) or len(states) != entry.states:
         return None
+    others = (*states, *weights)
+    if not PLAIN.issuperset(map(type, others)) or any(map(_IS_NESTED, others)):
+        return None
+    records = torch.is_grad_enabled() and (x.requires_grad or any(map(REQUIRES_GRAD, others)))
+    if records is not entry.records:
+        return None
     if layer.batch_first:
         x = x.transpose(0, 1).contiguous()
-    tensors = (x, *states, *weights)
-    if not PLAIN.issuperset(map(type, tensors)) or any(map(_IS_NESTED, tensors)) or not _torch_private.unobserved():
-        return None
-    records = torch.is_grad_enabled() and any(map(REQUIRES_GRAD, tensors))
-    if records is not entry.records or torch.is_autocast_enabled("cpu") or not entry.prepared.same_kind(*tensors):
+    if not entry.prepared.same_kind(x, *others):
         return None
     if entry.node is None:
         output, finals = entry.prepared.infer(x, states, weights)
@@ -96,20 +101,23 @@ def cached_call(layer: LayerStructure, x: Any, state: Any) -> tuple[Tensor, Any]
     return output, finals[0] if entry.states == 1 else tuple(finals)
 
 
-def note_call(layer: LayerStructure, shape: Sequence[int], call: SequenceCall, zeros: Sequence[Tensor] | None) -> None:
+def note_call(layer: LayerStructure, shape: Sequence[int], call: SequenceCall, zeros: Sequence[Tensor]) -> None:
     """Notes a call of one layer in one direction, dense and without masks, which has just run on the kernels.
 
     shape  of x as the caller gave it
-    zeros  the initial states, where the caller gave none and they are kept
+    zeros  the initial states where the caller gave none, which are kept; () where the caller gave some
     """
-    key, entry = id(layer), _ENTRIES.get(id(layer))
+    key = (id(layer), not zeros)
+    entry = _ENTRIES.get(key)
     records = torch.is_grad_enabled() and requires_grad((call.x, *call.states, *call.weights))
     if entry is None or entry.owner() is not layer or entry.shape != shape or entry.records is not records:
         _ENTRIES[key] = Entry(weakref.ref(layer, lambda _: _ENTRIES.pop(key, None)), shape, records)
         return
     if call.cell.random or layer.options.learn_initial_state or entry.times_prepared >= _MAX_PREPARED:
         return
-    prepared, node = prepare_call(call, records)
     attributes, names = layer.decisive(layer), layer._cached_names()[0]
+    if layer.active_cell is not call.cell or (layer._draws and layer.training):
+        return  # another thread has changed the layer since
+    prepared, node = prepare_call(call, records)
     kind = (entry.owner, shape, records, entry.times_prepared + 1)
     _ENTRIES[key] = Entry(*kind, prepared, node, attributes, names, len(call.states), zeros)

@@ -90,7 +90,7 @@ class Recurrent(Layer):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        self._names: list[list[str]] = []
+        groups: list[tuple[str, ...]] = []
         directions = 2 if bidirectional else 1
         width = directions * self.cell.width(self.cell.output_width, input_size, hidden_size, proj_size)
         for k, suffix in enumerate(suffixes(num_layers, bidirectional)):
@@ -98,7 +98,8 @@ class Recurrent(Layer):
             for name in in_torch_order(list(shapes)):
                 start = torch.empty(shapes[name], device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(start))
-            self._names.append([name + suffix for name in shapes])
+            groups.append(tuple([name + suffix for name in shapes]))
+        self._names = tuple(groups)
         if chosen not in _TORCHS and any(len(names) > 1 for names in gate_record(chosen).values()):
             self.gate_order = GateOrder(self.cell)
             self.knows_order = catalogue().get(chosen.name) == chosen

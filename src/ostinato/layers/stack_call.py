@@ -132,8 +132,8 @@ def direct_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> 
             call = SequenceCall(cell, x, states, weights[0], sizes, False, None, rows)
             result = execute_direct(call)
             output, finals = result.output, result.final_states
-            if sizes is None:
-                note_call(layer, shape, call, states if state is None and batch <= _KEPT else None)
+            if sizes is None and (state is not None or batch <= _KEPT):
+                note_call(layer, shape, call, states if state is None else ())
     except ShapeError:  # of a weight, which the layer's own checks name
         return None
     if batch_first and rows is None:

@@ -17,8 +17,9 @@ from ..cells import Cell
 from ..execution.checkpoint import Checkpointing
 from .options import Options
 
-DECISIVE = ("training", "batch_first", "num_layers", "bidirectional", "options", "_equations")
-"""The attributes of every layer that decide how a call runs."""
+_SIZES = ("input_size", "hidden_size", "proj_size", "num_layers", "bidirectional", "batch_first")
+DECISIVE = ("training", "options", "_equations", *_SIZES)
+"""The attributes of every layer that decide how a call runs, beside its cell."""
 
 
 class MaskSeed(NamedTuple):

@@ -73,7 +73,7 @@ class TorchLayer(Layer, nn.RNNBase):
     """What the three have in common: torch's module, this package's forward."""
 
     _original: type[nn.RNNBase]
-    decisive = attrgetter(*DECISIVE, "mode", "bias", "proj_size")
+    decisive = attrgetter(*DECISIVE, "mode", "bias")
 
     def __init__(self, *arguments: Any, options: Mapping[str, Any], **factory: Any) -> None:
         super().__init__(*arguments, **factory)

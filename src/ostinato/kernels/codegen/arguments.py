@@ -23,7 +23,7 @@ from .ir_builder import I64, Code, Int, Ptr
 
 Read = TypeVar("Read", Int, Ptr)
 WAIT_SLOTS = 8
-"""Threads whose long waits at barriers are counted one by one."""
+"""Threads whose long waits, at barriers and for the packing, are counted one by one."""
 MAX_TEAM = 1 << 16
 """More than a team has threads."""
 

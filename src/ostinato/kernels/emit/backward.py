@@ -23,7 +23,7 @@ from .time_loop import Kernel, ThreadSlice, parameter_keys
 class Backward(Kernel):
     """Entry points: backward_loop, weight_gradients."""
 
-    packs_first = "backward_loop"
+    packing_entry_point = "backward_loop"
 
     def __init__(self, program: Program, target: Target, scalar: str, d_histories: bool, record: bool = False):
         dx, self.probes = program.input_gradient, record

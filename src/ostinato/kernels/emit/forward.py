@@ -17,7 +17,7 @@ from .time_loop import Kernel, ThreadSlice
 class Forward(Kernel):
     """Entry point: forward."""
 
-    packs_first = "forward"
+    packing_entry_point = "forward"
 
     def __init__(self, program: Program, target: Target, scalar: str, save: bool, histories: bool):
         super().__init__(program, program.forward(save, histories), target, scalar, [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from ..codegen.arguments import WAIT_SLOTS, BarrierArgs
-from ..codegen.ir_builder import I64, Code, Int, Ptr
+from ..codegen.ir_builder import I64, Bool, Code, Int, Ptr
 
 PATIENCE = {"avx512": 1 << 18, "avx2": 1 << 18, "aarch64": 1 << 12}
 """Ticks of long waits up to which a team never dissolves: about 0.1 ms."""
@@ -34,7 +34,10 @@ def wait_slot(args: BarrierArgs, item: Int) -> Ptr:
 
 
 class ItemTimes:
-    """The times of one work item; of a single item nothing is recorded."""
+    """The times of one work item; of a single item nothing is recorded.
+
+    Of more items than WAIT_SLOTS the last ones count their waits together: of each alone they are not known.
+    """
 
     def __init__(self, code: Code, args: BarrierArgs, item: Int, items: Int, target: str):
         """Emits the start."""
@@ -43,9 +46,13 @@ class ItemTimes:
         with code.if_(items > 1):
             self._start.store_i64(0, ticks(code, target))
 
+    @property
+    def _own_slot(self) -> Bool:
+        return (self.item < WAIT_SLOTS - 1) | (self.items <= WAIT_SLOTS)
+
     def waited(self) -> Int:
-        """Ticks of long waits so far."""
-        return wait_slot(self.args, self.item).load_i64(0)
+        """Ticks of long waits so far; 0 where they are not known."""
+        return self._own_slot.select(wait_slot(self.args, self.item).load_i64(0), 0)
 
     def elapsed(self) -> Int:
         """Ticks since the start."""
@@ -56,9 +63,8 @@ class ItemTimes:
         code, args = self.code, self.args
         with code.if_(self.items > 1):
             begin, elapsed = self._start.load_i64(0), self.elapsed()
-            for operation, counter, value in (
-                ("umin", args.first_start, begin),
-                ("umax", args.last_end, begin + elapsed),
-                ("umin", args.least_busy, elapsed - self.waited()),
-            ):
-                code.builder.atomic_rmw(operation, counter.value, value.value, "monotonic")
+            code.builder.atomic_rmw("umin", args.first_start.value, begin.value, "monotonic")
+            code.builder.atomic_rmw("umax", args.last_end.value, (begin + elapsed).value, "monotonic")
+            with code.if_(self._own_slot):
+                busy = elapsed - self.waited()
+                code.builder.atomic_rmw("umin", args.least_busy.value, busy.value, "monotonic")

@@ -24,14 +24,14 @@ def emit_packing(
     step: StepSchedule,
     gemm: GemmFunctions,
     numbered: Sequence[tuple[int, Product]],
-    item: Int,
-    items: Int,
+    part: Int,
+    parts: Int,
 ) -> None:
-    """Packs every `items`-th block of units of every product; item 0 packs all vectors."""
+    """Packs every `parts`-th block of units of every product; part 0 packs all vectors."""
     n = gemm.lanes
     for number, p in numbered:
         width, padded = args.size(p.width), p.span * n
-        with code.range(width.ceil_div(padded), item, items) as block:
+        with code.range(width.ceil_div(padded), part, parts) as block:
             first = block * padded
             here = (width - first).min(padded)
             panel = args.panel[number].at(block * total_depth(args, p) * (p.columns * n))
@@ -50,7 +50,7 @@ def emit_packing(
                             code.call(gemm.pack_rows(), m, width, k, here, panel, p.columns * n, padded)
                             panel = panel.at(k * (p.columns * n))
     widths = {s.name: s.width for s in step.inputs.values() if s.kind == "param"}
-    with code.if_(item.equals(0)):
+    with code.if_(part.equals(0)):
         for name in vectors(step):
             source, width = vector_source(args, cell, name, args.size(widths[name]))
             code.call(gemm.pack_rows(), source, 0, 1, width, args.vector[name], 0, args.padded(widths[name]))

@@ -98,7 +98,7 @@ class ThreadSlice:
 class Kernel:
     """The parts that forward and backward share: the step, the numbering of its products, the argument block."""
 
-    packs_first: str
+    packing_entry_point: str
     """The entry point that packs the weights before its first step."""
     probes = False
     """Whether the gradients of a probe can go through the steps too."""
@@ -153,9 +153,9 @@ class Kernel:
             count = team.size(body, args)
             with body.work_items(args.counter, count) as item:
                 thread = ThreadSlice(args, item, count, team)
-                if name == self.packs_first:
+                if name == self.packing_entry_point:
                     with body.if_(args.begin <= 0):
-                        self._packed(body, args, pack, thread)
+                        self._pack_and_wait(body, args, pack, thread)
                 emit(body, args, gemm, thread)
                 thread.times.record()
             with_denormals_flushed(module, body.close(), name, self.target)
@@ -168,7 +168,7 @@ class Kernel:
         self.pack(code, KernelArgs(self.layout, code, base), gemm, part, parts)
         return code.close()
 
-    def _packed(self, code: Code, args: KernelArgs, pack: ir.Function, thread: ThreadSlice) -> None:
+    def _pack_and_wait(self, code: Code, args: KernelArgs, pack: ir.Function, thread: ThreadSlice) -> None:
         """Emits the packing: threads take parts of it, as many as there are work items, and wait until all are
         complete. One thread may take all of them, so a team of fewer threads than work items goes on too.
         """

@@ -35,7 +35,7 @@ from .team_policy import TEAM
 _POOL_THRESHOLD = 1 << 17
 """Minimum size in bytes for which recorded adjoints come from the pool: they are short-lived, and fresh memory costs a
 page fault per page at every observed step."""
-_MAX_CACHED_ROWS = 1 << 13
+MAX_CACHED_ROWS = 1 << 13
 """Steps and rows together up to which a launch plan is cached: beyond, making one is cheap beside the call."""
 
 
@@ -72,7 +72,8 @@ class RaggedKey(NamedTuple):
 
 
 def _clear_plans() -> None:
-    """Launch plans keep their kernels alive: when the cache of kernels is cleared, plans are cleared with it."""
+    """Launch plans keep their kernels alive: when the cache of kernels is cleared, the caches of plans are cleared with
+    it. What is left are the plans of prepared calls, a few for each layer."""
     _dense_plan.cache_clear()
     _prepacked_plan.cache_clear()
     _ragged_plan.cache_clear()
@@ -137,12 +138,12 @@ def _plan(compiled: CompiledKernel, call: SequenceCall, prepacked: bool = False)
     workers = TEAM.workers()
     if call.batch_sizes is None:
         cached = _prepacked_plan if prepacked else _dense_plan
-        dense_plan = cached if x.shape[0] + B <= _MAX_CACHED_ROWS else cached.__wrapped__
+        dense_plan = cached if x.shape[0] + B <= MAX_CACHED_ROWS else cached.__wrapped__
         return dense_plan(compiled, x.shape[0], B, C, H, P, workers, call.reverse)
     sizes = call.batch_sizes.numpy()
     if not sizes[-1]:
         sizes = sizes[: np.flatnonzero(sizes)[-1] + 1]
-    ragged_plan = _ragged_plan if len(sizes) + B <= _MAX_CACHED_ROWS else _ragged_plan.__wrapped__
+    ragged_plan = _ragged_plan if len(sizes) + B <= MAX_CACHED_ROWS else _ragged_plan.__wrapped__
     strided = call.rows is not None
     plan = ragged_plan(compiled, RaggedKey(sizes.tobytes(), B, C, H, P, workers, call.reverse, strided, prepacked))
     if call.rows is not None:

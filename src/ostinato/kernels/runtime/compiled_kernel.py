@@ -43,8 +43,8 @@ class CompiledKernel:
         self.workspace, self.barrier_count = at[k.workspace], at[k.barrier_count]
         self.counter, self.packing_counter, self.packed_count = at[k.counter], at[k.packing_counter], at[k.packed_count]
         self.launch_times = slice(at[k.first_start], at[k.waits] + WAIT_SLOTS)
-        k_rows = (k.caller_lengths, k.row_base, k.state_row, k.row_stride, k.caller_steps, k.caller_rows)
-        self.caller_rows = [at[f] for f in k_rows]
+        row_fields = (k.caller_lengths, k.row_base, k.state_row, k.row_stride, k.caller_steps, k.caller_rows)
+        self.caller_row_fields = [at[f] for f in row_fields]
         """Indices of the fields that say where the caller's rows are, in the order of `row_layout.set_rows`."""
         self.begin, self.end, self.row_splits = at[k.begin], at[k.end], at[k.row_splits]
         self.pack_per_use = at[k.pack_per_use]

@@ -24,7 +24,7 @@ class CostModel:
     panel_at_once_rows: int = 64
     """Rows of a block of steps up to which all operand panels fit, and weight gradients are written row by row."""
     unpacked_rows: int = 4
-    """Forward: R up to which weights are read unpacked; their columns are transposed once more for every two rows."""
+    """Forward: R up to which weights are read unpacked; their columns are transposed once for all of these rows."""
     unpacked_rows_backward: int = 64
     """Backward: R up to which weights are read unpacked; their rows cost no more than packed ones."""
     pack_per_use_steps: int = 4
@@ -35,7 +35,7 @@ class CostModel:
     """A step of fewer rows costs as much as one of so many: fewer do not keep the multipliers busy."""
     shared_weight_bytes: int = 2 << 20
     """Forward: bytes of all weights from which threads share the units of a step even where rows could be divided. Each
-    thread then reads its part of the weights in every step, which the second-level cache of its core may hold."""
+    thread then reads its part of the weights in every step, which its core's second-level cache may hold."""
     shared_weight_bytes_backward: int = 5 << 20
     """The same in backward, where threads that share a step wait for each other more often."""
     min_shared_macs: int = 4_000
@@ -67,7 +67,7 @@ class Load:
     per_use_blocks: tuple[int, ...] = ()
     """Blocks of units of each product, where panels are packed per use."""
     large_weights: bool = False
-    """Whether the weights have `shared_weight_bytes`."""
+    """Whether the weights have at least `shared_weight_bytes`, or in backward `shared_weight_bytes_backward`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class Division:
 
 
 def divide(load: Load, workers: int) -> Division:
-    """Rows where there are enough for `workers` threads, else the units of large layers, else one thread.
+    """Rows where there are enough for `workers` threads and the weights are not large, else the units of large layers,
+    else one thread.
 
     What counts of rows that end early is the mean number per step. Where panels are packed per use, each thread packs
     some of them, if their blocks divide evenly.
@@ -91,10 +92,8 @@ def divide(load: Load, workers: int) -> Division:
     can_share = openmp.num_threads_address() is not None
     if load.per_use_blocks and can_share and all(n % workers == 0 or n >= 4 * workers for n in load.per_use_blocks):
         return Division(workers, True)
-    if load.large_weights and can_share:
-        return Division(workers, True)
     if load.rows_per_step >= costs.min_rows_per_thread * workers:
-        return Division(workers, False)
+        return Division(workers, load.large_weights and can_share)
     macs = load.rows_per_step * load.macs_per_row
     if not can_share or macs < _shared_macs(load.rows_per_step, macs, workers) * workers:
         return Division(min(workers, load.B), False)

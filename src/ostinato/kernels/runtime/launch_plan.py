@@ -50,8 +50,7 @@ class LaunchPlan:
         )
         pack_per_use = forwards and not prepacked and T <= costs.pack_per_use_steps and lines > costs.unpacked_rows * T
         per_use_blocks = template.product_blocks if pack_per_use else ()
-        most = costs.shared_weight_bytes if forwards else costs.shared_weight_bytes_backward
-        large = template.macs_per_row * self.itemsize >= most
+        large = template.weight_bytes >= (costs.shared_weight_bytes if forwards else costs.shared_weight_bytes_backward)
         load = cost_model.Load(B, lines, lines // max(1, T), template.macs_per_row, per_use_blocks, large)
         division = cost_model.divide(load, workers)
         self.threads = division.threads

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from functools import cached_property
+from math import prod
 
 import torch
 
@@ -59,6 +60,7 @@ class PlanTemplate:
         """Whether the time loop runs from the first step to the last."""
         states = sum(len(v) for letter, v in cell.gates.items() if letter in "UV") * H
         self.macs_per_row = (states + len(cell.gates.get("W", ())) * C + 16) * H
+        self.weight_bytes = self.itemsize * sum(map(prod, cell.parameters(C, H, P).values()))
         self.product_blocks = tuple(self._blocks(p) for _, p in kernel.numbered_products)
         """Blocks of units of each product."""
         units = max(self.padded("H"), self.padded("P"))
@@ -128,7 +130,7 @@ class PlanTemplate:
         fields: list[tuple[Field[Ptr], int]] = []
         for (number, p), blocks in zip(kernel.numbered_products, self.product_blocks):
             per_use = p.transposed and pack_per_use > (0 if number in self.hoisted else 1)
-            # Only a partial block of the rows of a weight is packed all the same.
+            # Weights that are read by rows need a panel for a partial last block alone.
             unread = unpacked and (p.transposed or self.width[p.width] % (p.columns * self.lanes) == 0)
             if pack_per_use >= 0:
                 panels = 0 if unread else threads if per_use else blocks

@@ -38,8 +38,8 @@ class PreparedCall:
     def infer(self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """(output, final states) of tensors that are of the same kind, without what backward reads.
 
-        `launch.forward` in one function: where a kernel has replaced the content of the cache, each further function of
-        Python costs a call about two microseconds.
+        `launch.forward` in one function: where a kernel has displaced Python's code from the processor's caches, each
+        further function costs about two microseconds.
         """
         plan = self._forward.get(TEAM.workers())
         if PREPACKED or plan is None:
@@ -79,17 +79,23 @@ class PreparedCall:
         needs: Needs,
         accumulate_into: Sequence[Tensor] = (),
     ) -> Gradients:
-        """`Backend.backward`: its tensors are checked, because saved-tensor hooks may return others."""
+        """`Backend.backward`: its tensors are checked, because saved-tensor hooks may return others.
+
+        x has the sizes and the number type that it had in the forward pass.
+        """
         workers = TEAM.workers()
-        plan = self._backward.get(workers)
-        if plan is None:
-            plan = self._backward[workers] = api.backward_plan(call)
-        return api.backward_by_plan(plan, call, result, upstream, needs)
+        plan = self._backward.get(workers) or api.backward_plan(call)
+        found = api.backward_by_plan(plan, call, result, upstream, needs)
+        self._backward[workers] = plan  # now that all tensors were found to have the sizes of x
+        return found
 
 
 def prepared(call: SequenceCall) -> PreparedCall | None:
-    """The prepared call of a dense call that has just run; None where its tensors were not read as they are."""
+    """The prepared call of a dense call that has just run; None where its tensors were not read as they are, and where
+    it has so many steps and rows that no cache keeps its plan."""
     tensors = (call.x, *call.states, *call.weights)
+    if call.x.shape[0] + call.x.shape[1] > api.MAX_CACHED_ROWS:
+        return None
     if any(map(_torch_private.wrapped, tensors)):
         return None
     if not all(in_memory(t, call.x.dtype) and t.is_contiguous() for t in tensors):

@@ -26,9 +26,9 @@ from .tensor_checks import in_memory, readable_tensor
 def set_rows(rows: RaggedLayout, entries: array, compiled: CompiledKernel) -> None:
     """Writes the fields of a kernel's argument block; the addresses are valid while `rows` lives."""
     first = rows.address
-    lengths, row_base, state_row, stride, steps, count = compiled.caller_rows
+    lengths, row_base, state_row, stride, steps, count = compiled.caller_row_fields
     entries[lengths], entries[row_base] = first, first + 8 * rows.rows
-    if rows.ends is None:  # every row is one segment
+    if rows.by_rows:
         entries[state_row] = first + 8 * (rows.rows + rows.count)
     entries[stride], entries[steps], entries[count] = rows.stride, rows.steps, rows.rows
 
@@ -36,7 +36,7 @@ def set_rows(rows: RaggedLayout, entries: array, compiled: CompiledKernel) -> No
 def check_rows(rows: RaggedLayout, x: Tensor, states: Sequence[Tensor], count: int) -> None:
     """Refuses an x with other lines, and other numbers of rows, which kernels do not check."""
     same = True
-    if rows.ends is None:  # every row is one segment
+    if rows.by_rows:
         for s in states:
             same = same and s.shape[-2] == rows.rows
     if prod(x.shape[:-1]) != rows.steps * rows.rows or rows.count != count or not same:

@@ -30,8 +30,8 @@ from ...caching import bounded_cache, tensor_bytes
 _SMALLEST = 1 << 20
 # torch.empty_like takes half the time of torch.empty, which parses a shape and a type: up to this many bytes there is a
 # prototype of every shape and type, from the second request on: most shapes of a program on texts come once.
-TINY, _REQUESTS = 1 << 16, 2
-# Up to this many bytes the workspace is reused by the calls of one thread: the pool costs a call fifteen functions.
+_TINY, _REQUESTS = 1 << 16, 2
+# Up to this many bytes a thread keeps the workspace for its next call: a request to the pool runs a dozen functions.
 _WORKSPACE = 1 << 21
 # The alignment of torch and of the widest vector: no load crosses a cache line.
 _ALIGNMENT = 64
@@ -39,7 +39,7 @@ _ALWAYS_KEPT = 256 << 20
 _WINDOW = 256
 
 _POISON = os.environ.get("OSTINATO_POISON") == "1"
-LIKE_BYTES = 0 if _POISON else TINY
+LIKE_BYTES = 0 if _POISON else _TINY
 """Bytes up to which torch.empty_like of a contiguous tensor of the same kind does what `empty` does, and costs less."""
 
 
@@ -56,7 +56,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST)
     if nbytes < smallest:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
         requests.count += 1
-        if requests.count == _REQUESTS and nbytes <= TINY and not _POISON:
+        if requests.count == _REQUESTS and nbytes <= _TINY and not _POISON:
             with torch.inference_mode(False):
                 requests.prototype = torch.empty(shape, dtype=dtype, device="cpu")
     else:
@@ -88,8 +88,8 @@ def prototype(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None
 def take_workspace(nbytes: int) -> torch.Tensor:
     """The workspace of one call, of at least `nbytes`; its content is undefined.
 
-    A small one belongs to the thread, and comes back to it by `return_workspace`; meanwhile a nested call finds none
-    and allocates its own. A large one is a tensor of the pool.
+    A small one belongs to the thread, and `return_workspace` returns it; meanwhile a nested call finds none and
+    allocates its own. A large one is a tensor of the pool.
     """
     if nbytes > _WORKSPACE:
         return empty((-(-nbytes // 4),), torch.float32)
@@ -132,21 +132,22 @@ class _Requests:
     """For torch.empty_like; its memory is never touched."""
 
 
-@bounded_cache(4 << 20, size_of=lambda _, shape, dtype: min(TINY, math.prod(shape) * dtype.itemsize))
+@bounded_cache(4 << 20, size_of=lambda _, shape, dtype: min(_TINY, math.prod(shape) * dtype.itemsize))
 def _requests(shape: tuple[int, ...], dtype: torch.dtype) -> _Requests:
     return _Requests()
 
 
 @bounded_cache(4 << 20, size_of=lambda found, *_: tensor_bytes([found]))
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int) -> torch.Tensor | None:
-    if math.prod(shape) * dtype.itemsize > TINY:
+    if math.prod(shape) * dtype.itemsize > _TINY:
         return None
     with torch.inference_mode(False):
         return torch.zeros(shape, dtype=dtype, device="cpu")
 
 
 def clear() -> None:
-    """Returns all idle memory to the system."""
+    """Returns all idle memory to the system, the workspaces of other threads excepted."""
+    _thread_workspace.free.clear()
     _pool.clear()
 
 
