@@ -151,9 +151,9 @@ def _plan(compiled: CompiledKernel, call: SequenceCall, prepacked: bool = False)
     return plan
 
 
-def forward_plan(call: SequenceCall, save: bool) -> LaunchPlan:
+def forward_plan(call: SequenceCall, save: bool, prepacked: bool = False) -> LaunchPlan:
     """The launch plan of a dense call without histories."""
-    return _plan(compiled_forward(call.cell, SCALARS[call.x.dtype], save, False), call)
+    return _plan(compiled_forward(call.cell, SCALARS[call.x.dtype], save, False), call, prepacked)
 
 
 def backward_plan(call: SequenceCall) -> LaunchPlan:

@@ -13,7 +13,7 @@ from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from . import api, launch
 from .launch_plan import LaunchPlan
-from .prepacked import PREPACKED
+from .prepacked import PREPACKED, PackedWeights, packed_weights
 from .team_policy import TEAM
 from .tensor_checks import addresses, in_memory
 
@@ -25,7 +25,7 @@ class PreparedCall:
     call may use: a team that loses time runs on one thread for a while.
     """
 
-    __slots__ = ("same_kind", "_backward", "_cell", "_forward", "_output")
+    __slots__ = ("same_kind", "_backward", "_cell", "_forward", "_output", "_prepacked")
 
     def __init__(self, same_kind: Callable[..., bool], cell: Cell):
         self.same_kind = same_kind
@@ -34,6 +34,7 @@ class PreparedCall:
         self._output: Tensor | None = None
         self._forward: dict[int, LaunchPlan] = {}
         self._backward: dict[int, LaunchPlan] = {}
+        self._prepacked: dict[int, LaunchPlan] = {}
 
     def infer(self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """(output, final states) of tensors that are of the same kind, without what backward reads.
@@ -41,10 +42,12 @@ class PreparedCall:
         `launch.forward` in one function: where a kernel has displaced Python's code from the processor's caches, each
         further function costs about two microseconds.
         """
+        packed = packed_weights(weights) if PREPACKED else None
+        if packed is not None:
+            return self._infer_packed(packed, SequenceCall(self._cell, x, states, weights))
         plan = self._forward.get(TEAM.workers())
-        if PREPACKED or plan is None:
-            call = SequenceCall(self._cell, x, states, weights)
-            result = api.forward(call, False, False) if PREPACKED else self.forward(call, False, False)
+        if plan is None:
+            result = self.forward(SequenceCall(self._cell, x, states, weights), False, False)
             return result.output, result.final_states
         finals = [*map(torch.empty_like, states)]
         if self._output is None:
@@ -62,6 +65,15 @@ class PreparedCall:
         plan.launch(entries, "forward")
         memory_pool.return_workspace(workspace)
         return output, finals
+
+    def _infer_packed(self, packed: PackedWeights, call: SequenceCall) -> tuple[Tensor, list[Tensor]]:
+        """`infer` where the weights are prepacked."""
+        workers = TEAM.workers()
+        plan = self._prepacked.get(workers)
+        if plan is None:
+            plan = self._prepacked[workers] = api.forward_plan(call, False, prepacked=True)
+        result = launch.forward(plan, call, False, False, packed)
+        return result.output, result.final_states
 
     def forward(self, call: SequenceCall, save: bool, histories: bool) -> ForwardResult:
         """`Backend.forward` of tensors that are of the same kind."""
