@@ -124,8 +124,10 @@ def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def plain_apply(function: type[torch.autograd.Function]) -> Callable[..., Any]:
-    """`function.apply` outside of torch.func, for tensors that torch.func has not left behind: `apply` itself looks for
-    these one by one, in Python."""
+    """`function.apply` outside of torch.func, for tensors of which none is `wrapped`.
+
+    `apply` itself unwraps each of them in Python.
+    """
     return super(torch.autograd.Function, function).apply  # type: ignore[misc]
 
 

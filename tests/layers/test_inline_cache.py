@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 
 import ostinato
 from ostinato.kernels.runtime.prepared import PreparedCall
+from ostinato.kernels.system import openmp
 from ostinato.layers import inline_cache
 
 T, B, C, H = 5, 3, 6, 8
@@ -315,6 +316,16 @@ def test_threads_and_packed_weights_change_no_bit(hits):
         for _ in range(3):
             same(flat(layer(x)), expected)
     same(flat(layer(x)), expected)
+
+
+def test_few_plans_are_kept_whatever_the_number_of_threads():
+    layer = ostinato.GRU(C, H)
+    x = warm(layer)
+    for threads in range(1, 20):
+        with openmp.kernel_threads(threads):
+            layer(x)[0].sum().backward()
+    prepared = inline_cache._ENTRIES[id(layer), False].prepared
+    assert 0 < len(prepared._forward) <= 4 and 0 < len(prepared._backward) <= 4
 
 
 def test_a_kind_whose_tensors_are_not_read_as_they_are_is_prepared_a_few_times_only(monkeypatch):

@@ -124,7 +124,7 @@ def execute_direct(call: SequenceCall, histories: bool = False) -> ForwardResult
     kernels = backends.kernels()
     if not torch.is_grad_enabled() or not requires_grad((call.x, *call.states, *call.weights)):
         return kernels.forward(call, False, histories)
-    node = SequenceNode(kernels, call.cell, call.reverse, histories, rows=call.rows)
+    node = SequenceNode(kernels, call.cell, call.reverse, histories, rows=call.rows, on_kernels=True)
     return differentiable(node, call.x, call.states, call.weights, call.batch_sizes, call.random_state)
 
 

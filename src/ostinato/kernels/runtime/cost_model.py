@@ -24,7 +24,7 @@ class CostModel:
     panel_at_once_rows: int = 64
     """Rows of a block of steps up to which all operand panels fit, and weight gradients are written row by row."""
     unpacked_rows: int = 4
-    """Forward: R up to which weights are read unpacked; their columns are transposed once for all of these rows."""
+    """Forward: R up to which weights are read unpacked; their blocks are transposed once for each tile of rows."""
     unpacked_rows_backward: int = 64
     """Backward: R up to which weights are read unpacked; their rows cost no more than packed ones."""
     pack_per_use_steps: int = 4

@@ -17,6 +17,9 @@ from .prepacked import PREPACKED, PackedWeights, packed_weights
 from .team_policy import TEAM
 from .tensor_checks import addresses, in_memory
 
+_MAX_PLANS = 4
+"""Plans of one kind: for one thread, and for a few numbers of threads."""
+
 
 class PreparedCall:
     """A dense call of one layer and direction, of known sizes; the backend of its node in the autograd graph.
@@ -71,7 +74,7 @@ class PreparedCall:
         workers = TEAM.workers()
         plan = self._prepacked.get(workers)
         if plan is None:
-            plan = self._prepacked[workers] = api.forward_plan(call, False, prepacked=True)
+            plan = _keep(self._prepacked, workers, api.forward_plan(call, False, prepacked=True))
         result = launch.forward(plan, call, False, False, packed)
         return result.output, result.final_states
 
@@ -80,7 +83,7 @@ class PreparedCall:
         workers = TEAM.workers()
         plan = self._forward.get(workers)
         if plan is None:
-            plan = self._forward[workers] = api.forward_plan(call, save)
+            plan = _keep(self._forward, workers, api.forward_plan(call, save))
         return launch.forward(plan, call, save, False)
 
     def backward(
@@ -98,8 +101,16 @@ class PreparedCall:
         workers = TEAM.workers()
         plan = self._backward.get(workers) or api.backward_plan(call)
         found = api.backward_by_plan(plan, call, result, upstream, needs)
-        self._backward[workers] = plan  # now that all tensors were found to have the sizes of x
+        _keep(self._backward, workers, plan)  # now that all tensors were found to have the sizes of x
         return found
+
+
+def _keep(plans: dict[int, LaunchPlan], workers: int, plan: LaunchPlan) -> LaunchPlan:
+    """The plan, which is kept for calls on so many threads; all others are dropped where there are too many."""
+    if workers not in plans and len(plans) >= _MAX_PLANS:
+        plans.clear()
+    plans[workers] = plan
+    return plan
 
 
 def prepared(call: SequenceCall) -> PreparedCall | None:
