@@ -1,5 +1,6 @@
 """The team policy: one thread while teams lose time, and teams that dissolve in a call. Bits never change."""
 
+import ctypes
 from array import array
 
 import pytest
@@ -108,6 +109,35 @@ def test_a_launch_of_a_team_records_its_times(rows, shared, fresh_policy, monkey
         first_start, last_end, least_busy, *_ = times
         assert seconds > 0 and threads == 2
         assert 0 < least_busy <= last_end - first_start
+
+
+def test_a_launch_ends_with_a_thread_that_came_too_late_for_any_work(fresh_policy, monkeypatch):
+    """The other threads wait for it at the end of the parallel region, so its time counts as the team's."""
+    ends = []
+    monkeypatch.setattr(TeamPolicy, "ran_as_team", lambda policy, seconds, threads, times: ends.append(times[1]))
+    monkeypatch.setattr(team_policy.openmp, "thread_count", lambda: 2)
+    launch, run = LaunchPlan.launch, openmp.parallel
+
+    def one_after_the_other(code, block, threads):
+        run(code, block, 1)  # takes all work items
+        if threads == 2:
+            at = compiled.launch_times.start + 1
+            ends.append((ctypes.c_int64 * (at + 1)).from_address(block)[at])
+            run(code, block, 1)
+
+    compiled = None
+
+    def launched(plan, entries, entry_point):
+        nonlocal compiled
+        compiled = plan.compiled
+        launch(plan, entries, entry_point)
+
+    monkeypatch.setattr(LaunchPlan, "launch", launched)
+    monkeypatch.setattr(openmp, "parallel", one_after_the_other)
+    with torch.no_grad():
+        ostinato.LSTM(64, 64)(torch.zeros(20, 64, 64))
+    before_the_late_thread, at_the_end = ends
+    assert 0 < before_the_late_thread < at_the_end
 
 
 @NEEDS_TEAM

@@ -226,7 +226,7 @@ class BarrierArgs(WorkArgs):
     padding_after = Padding(7)
     # The times of the launch in ticks of the processor's time stamp, where there are several work items.
     first_start = Counter("When the first work item began, a minimum; reset before each entry point.")
-    last_end = Counter("When the last work item ended, a maximum; reset before each entry point.")
+    last_end = Counter("When the last thread left the kernel, a maximum; reset before each entry point.")
     least_busy = Counter("The least time of a work item without its long waits, a minimum; reset before each one.")
     dissolved_at = Counter(
         "The step after which one thread goes on alone, times MAX_TEAM, plus its slice: a minimum; reset before each."

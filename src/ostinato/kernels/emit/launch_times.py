@@ -1,4 +1,4 @@
-"""The times of a launch: when its first work item began, when its last one ended, and the least time of one item.
+"""The times of a launch: when its first work item began, when its last thread left, and the least time of one item.
 
 Times are ticks of the processor's time stamp: the time stamp counter of x86, the virtual count of aarch64. All cores of
 a machine count alike.
@@ -62,9 +62,15 @@ class ItemTimes:
         """Emits the end."""
         code, args = self.code, self.args
         with code.if_(self.items > 1):
-            begin, elapsed = self._start.load_i64(0), self.elapsed()
+            begin = self._start.load_i64(0)
             code.builder.atomic_rmw("umin", args.first_start.value, begin.value, "monotonic")
-            code.builder.atomic_rmw("umax", args.last_end.value, (begin + elapsed).value, "monotonic")
             with code.if_(self._own_slot):
-                busy = elapsed - self.waited()
+                busy = self.elapsed() - self.waited()
                 code.builder.atomic_rmw("umin", args.least_busy.value, busy.value, "monotonic")
+
+
+def record_exit(code: Code, args: BarrierArgs, items: Int, target: str) -> None:
+    """Emits that a thread leaves the kernel, also one that came too late for any work item: the parallel region ends
+    with the last of them."""
+    with code.if_(items > 1):
+        code.builder.atomic_rmw("umax", args.last_end.value, ticks(code, target).value, "monotonic")

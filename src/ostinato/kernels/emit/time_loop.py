@@ -27,7 +27,7 @@ from ..system.openmp import with_denormals_flushed
 from ..system.target import Target
 from .barrier import ThreadTeam
 from .gemm import GemmFunctions
-from .launch_times import PATIENCE, ItemTimes
+from .launch_times import PATIENCE, ItemTimes, record_exit
 from .packing import emit_packing, vectors
 from .philox import RandomGenerator, counter_blocks, counter_lane
 from .step_function import StepFunction, slice_of
@@ -92,6 +92,7 @@ class ThreadSlice:
                     self._set_slice(code.int_const(0), code.int_const(1))
                 with code.if_(self.num_unit_slices > 1):
                     self.times.record()
+                    record_exit(code, args, self.items, self.team.target)
                     code.builder.ret_void()
 
 
@@ -158,6 +159,7 @@ class Kernel:
                         self._pack_and_wait(body, args, pack, thread)
                 emit(body, args, gemm, thread)
                 thread.times.record()
+            record_exit(body, args, count, self.target.name)
             with_denormals_flushed(module, body.close(), name, self.target)
         return module
 
