@@ -9,6 +9,7 @@ import torch
 from torch.nn.utils import parametrizations
 
 import ostinato
+from ostinato.errors import InputError
 from ostinato.kernels.runtime.prepared import PreparedCall
 from ostinato.kernels.system import openmp
 from ostinato.layers import inline_cache
@@ -20,7 +21,7 @@ T, B, C, H = 5, 3, 6, 8
 def hits(monkeypatch):
     """The calls that an entry has answered."""
     found = []
-    for name in ("infer", "forward"):
+    for name in ("infer", "infer_rows", "forward"):
         plain = getattr(PreparedCall, name)
 
         def counted(*arguments, plain=plain):
@@ -80,6 +81,61 @@ def test_a_call_from_the_cache_has_the_bits_of_one_that_decides(kind, with_state
             found = flat(layer(x, state))
             assert len(hits) == 1
             same(found, flat(uncached(layer, x, state)))
+
+
+LENGTHS = ([5, 3, 1], [1, 5, 2], [0, 4, 4], [2, 2, 2], [4, 0, 0])
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("with_state", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_with_lengths_from_the_cache_has_the_bits_of_one_that_decides(kind, with_state, batch_first, hits):
+    layer = KINDS[kind](batch_first=batch_first)
+    shape = (B, T, C) if batch_first else (T, B, C)
+    state = states_of(layer) if with_state else None
+    with torch.no_grad():
+        for _ in range(3):
+            layer(torch.randn(shape), state, lengths=torch.tensor(LENGTHS[0]))
+        for lengths in map(torch.tensor, LENGTHS):  # others in every call
+            x = torch.randn(shape)
+            hits.clear()
+            found = flat(layer(x, state, lengths=lengths))
+            assert len(hits) == 1
+            same(found, flat(uncached_with(layer, x, state, lengths)))
+            for _ in range(2):  # as many that decide as an entry needs to be prepared again
+                layer(x, state, lengths=lengths)
+
+
+def uncached_with(layer, x, state, lengths):
+    inline_cache._ENTRIES.clear()
+    return layer(x, state, lengths=lengths)
+
+
+def test_calls_with_lengths_that_no_entry_answers(hits):
+    layer, x = ostinato.GRU(C, H), torch.randn(T, B, C)
+    with torch.no_grad():
+        for _ in range(4):
+            layer(x, lengths=torch.tensor([5, 3, 1]))
+        hits.clear()
+        whole = flat(layer(x, lengths=torch.tensor([T, T, T])))  # is a dense batch
+        same(whole, flat(uncached(layer, x)))
+        for _ in range(4):
+            layer(x, lengths=torch.tensor([5, 3, 1]))
+        hits.clear()
+        expected = flat(layer(x, lengths=torch.tensor([5, 3, 1])))
+        assert len(hits) == 1
+        for other in (torch.tensor([5, 3, 1], dtype=torch.int32), [5, 3, 1], torch.tensor([5, 0, 3, 0, 1])[::2]):
+            same(flat(layer(x, lengths=other)), expected)
+        for wrong in ([6, 3, 1], [5, -1, 1]):
+            with pytest.raises(InputError, match=r"lengths\["):
+                layer(x, lengths=torch.tensor(wrong))
+        with pytest.raises(InputError, match="lengths"):
+            layer(x, lengths=torch.tensor([5, 3]))
+        same(
+            flat(layer(x, lengths=torch.tensor([0, 0, 0]))), flat(uncached_with(layer, x, None, torch.zeros(3).long()))
+        )
+    output, _ = layer(x, lengths=torch.tensor([5, 3, 1]))  # records gradients
+    assert output.requires_grad
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -289,7 +345,7 @@ def test_steps_with_a_carried_state_use_the_cache(hits):
 def test_an_entry_ends_with_its_layer_and_is_not_copied():
     layer = ostinato.GRU(C, H).requires_grad_(False)
     x = warm(layer)
-    key = (id(layer), False)
+    key = (id(layer), False, False)
     assert inline_cache._ENTRIES[key].prepared is not None
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         same(flat(twin(x)), flat(layer(x)))
@@ -324,7 +380,7 @@ def test_few_plans_are_kept_whatever_the_number_of_threads():
     for threads in range(1, 20):
         with openmp.kernel_threads(threads):
             layer(x)[0].sum().backward()
-    prepared = inline_cache._ENTRIES[id(layer), False].prepared
+    prepared = inline_cache._ENTRIES[id(layer), False, False].prepared
     assert 0 < len(prepared._forward) <= 4 and 0 < len(prepared._backward) <= 4
 
 

@@ -14,9 +14,11 @@ from .. import _torch_private
 from ..caching import bounded_cache
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, ShapeError, phrase
+from ..execution import backends
 from ..execution.reference_backend import autocast_on
 from ..execution.routing import needs_registered_op
-from ..ragged.lengths import Lengths
+from ..ragged.lengths import Lengths, given_lengths
+from ..ragged_layout import RaggedLayout
 from .structure import LayerStructure
 
 State = Any
@@ -155,6 +157,22 @@ def refuse_sharded(layer: LayerStructure, x: Any, weights: Sequence[Sequence[Ten
         raise InputError(
             phrase(where, "the weights", "whole tensors", "DTensors, of which each process has a part", remedy)
         )
+
+
+def by_length(
+    layer: LayerStructure, lengths: Lengths, shape: Sequence[int]
+) -> tuple[Tensor, RaggedLayout | None] | None:
+    """`backends.by_length` of a call of the layer; None where the lengths are not on the CPU, or not possible.
+
+    shape  of x, [T, B, C] or with batch_first [B, T, C]
+    """
+    if isinstance(lengths, Tensor) and type(lengths) is not Tensor:
+        return None
+    steps, batch = (shape[1], shape[0]) if layer.batch_first else (shape[0], shape[1])
+    known = given_lengths(lengths, batch, True, type(layer).__name__)
+    if known.dtype is not torch.int64 or not known.is_cpu:
+        return None
+    return backends.by_length(known, steps, layer.batch_first)
 
 
 def _state_problem(

@@ -114,7 +114,7 @@ class Layer(LayerStructure):
                 if answer is not None:
                     return answer(self, x, state, lengths, resets, return_states)
             if observe is None and resets is None and not return_states:
-                found = cached_call(self, x, state) if lengths is None else None
+                found = cached_call(self, x, state, lengths)
                 if found is None:
                     found = direct_call(self, x, state, lengths)
                 if found is not None:

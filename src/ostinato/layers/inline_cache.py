@@ -2,8 +2,9 @@
 
 `direct_call` decides in every call by which names the weights are found, which backend runs them, in which number type,
 by which launch plan. A call with tensors of the same kinds gets the same answers, so one guard of all tensors replaces
-them, as in the inline caches of dynamic languages. A layer has one entry for calls with initial states and one for
-calls without. The second call of a kind in a row prepares it; a call of another kind runs by `direct_call`.
+them, as in the inline caches of dynamic languages. A layer has an entry for calls with initial states and one for calls
+without, each for calls with lengths and for calls without. The second call of a kind in a row prepares it; a call of
+another kind runs by `direct_call`, and so does a call with lengths that records gradients.
 
 Letters: T steps, B rows of the batch, C input features, H hidden units.
 """
@@ -22,7 +23,9 @@ from .. import _torch_private
 from ..execution.autograd import SequenceNode, differentiable_plain
 from ..execution.dispatch import REQUIRES_GRAD, prepare_call, requires_grad
 from ..execution.routing import PLAIN
+from ..ragged.lengths import Lengths
 from ..sequence import SequenceCall
+from .arguments import by_length
 from .structure import LayerStructure
 
 if TYPE_CHECKING:
@@ -56,19 +59,19 @@ class Entry(NamedTuple):
     """The initial states, where the caller gives none."""
 
 
-_ENTRIES: dict[tuple[int, bool], Entry] = {}
-"""(id of the layer, whether initial states are given) → its entry. Not an attribute of the layer: layers of torch.nn
-become ours by their class alone, and are copied and pickled with all that they hold. An entry is replaced as a whole,
-because other threads may read it."""
+_ENTRIES: dict[tuple[int, bool, bool], Entry] = {}
+"""(id of the layer, whether initial states are given, whether lengths are) → its entry. Not an attribute of the layer:
+layers of torch.nn become ours by their class alone, and are copied and pickled with all that they hold. An entry is
+replaced as a whole, because other threads may read it."""
 
 
-def cached_call(layer: LayerStructure, x: Any, state: Any) -> tuple[Tensor, Any] | None:
-    """(output, final state) of a call without lengths that is of the kind of the layer's entry; None for others.
+def cached_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> tuple[Tensor, Any] | None:
+    """(output, final state) of a call that is of the kind of the layer's entry; None for others.
 
     Each function of Python that a small call runs costs about two microseconds where a kernel has displaced Python's
     code from the processor's caches, so there are few.
     """
-    entry = _ENTRIES.get((id(layer), state is not None))
+    entry = _ENTRIES.get((id(layer), state is not None, lengths is not None))
     if entry is None or entry.prepared is None or entry.owner() is not layer or type(x) is not Tensor:
         return None
     if not _torch_private.unobserved() or torch.is_autocast_enabled("cpu") or x.is_nested or x.shape != entry.shape:
@@ -88,28 +91,36 @@ def cached_call(layer: LayerStructure, x: Any, state: Any) -> tuple[Tensor, Any]
     records = torch.is_grad_enabled() and (x.requires_grad or any(map(REQUIRES_GRAD, others)))
     if records is not entry.records:
         return None
-    if layer.batch_first:
+    batch_first = layer.batch_first and lengths is None
+    if batch_first:
         x = x.transpose(0, 1).contiguous()
     if not entry.prepared.same_kind(x, *others):
         return None
-    if entry.node is None:
+    if lengths is not None:
+        sizes, rows = by_length(layer, lengths, entry.shape) or (None, None)
+        if sizes is None or rows is None:
+            return None
+        output, finals = entry.prepared.infer_rows(x, states, weights, sizes, rows)
+    elif entry.node is None:
         output, finals = entry.prepared.infer(x, states, weights)
     else:
         output, finals = differentiable_plain(entry.node, x, states, weights)
-    if layer.batch_first:
+    if batch_first:
         output = output.transpose(0, 1)
     return output, finals[0] if entry.states == 1 else tuple(finals)
 
 
 def note_call(layer: LayerStructure, shape: Sequence[int], call: SequenceCall, zeros: Sequence[Tensor]) -> None:
-    """Notes a call of one layer in one direction, dense and without masks, which has just run on the kernels.
+    """Notes a call of one layer in one direction, without masks, which has just run on the kernels.
 
     shape  of x as the caller gave it
     zeros  the initial states where the caller gave none, which are kept; () where the caller gave some
     """
-    key = (id(layer), not zeros)
+    key = (id(layer), not zeros, call.rows is not None)
     entry = _ENTRIES.get(key)
     records = torch.is_grad_enabled() and requires_grad((call.x, *call.states, *call.weights))
+    if records and call.rows is not None:
+        return
     if entry is None or entry.owner() is not layer or entry.shape != shape or entry.records is not records:
         _ENTRIES[key] = Entry(weakref.ref(layer, lambda _: _ENTRIES.pop(key, None)), shape, records)
         return

@@ -21,11 +21,11 @@ from ..execution.dispatch import DispatchPlan, execute_direct, plan_call
 from ..execution.observer import SequenceObserver
 from ..execution.routing import KERNELS, choose_backend
 from ..ragged.batch import Batch, Ragged
-from ..ragged.lengths import Lengths, given_lengths
+from ..ragged.lengths import Lengths
 from ..ragged.segments import DenseIndex
 from ..ragged_layout import RaggedLayout
 from ..sequence import SequenceCall
-from .arguments import shapes_of_states
+from .arguments import by_length, shapes_of_states
 from .dropout import Masks
 from .inline_cache import note_call
 from .structure import LayerStructure
@@ -112,7 +112,7 @@ def direct_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> 
         return None
     sizes = rows = None
     if plan.direct and lengths is not None:
-        found = None if draws or not rows_can_stay(layer) else _by_length(layer, lengths, shape, batch_first)
+        found = None if draws or not rows_can_stay(layer) else by_length(layer, lengths, shape)
         if found is None:
             return None
         sizes, rows = found if found[1] is not None else (None, None)
@@ -132,24 +132,13 @@ def direct_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> 
             call = SequenceCall(cell, x, states, weights[0], sizes, False, None, rows)
             result = execute_direct(call)
             output, finals = result.output, result.final_states
-            if sizes is None and (state is not None or batch <= _KEPT):
+            if state is not None or batch <= _KEPT:
                 note_call(layer, shape, call, states if state is None else ())
     except ShapeError:  # of a weight, which the layer's own checks name
         return None
     if batch_first and rows is None:
         output = output.transpose(0, 1)
     return output, finals[0] if len(finals) == 1 else tuple(finals)
-
-
-def _by_length(layer: LayerStructure, lengths: Lengths, shape: Sequence[int], batch_first: bool) -> Any:
-    """(sizes, rows) of `backends.by_length`; None where the lengths are not on the CPU, or not possible."""
-    if isinstance(lengths, Tensor) and type(lengths) is not Tensor:
-        return None
-    steps, batch = (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
-    known = given_lengths(lengths, batch, True, type(layer).__name__)
-    if known.dtype is not torch.int64 or not known.is_cpu:
-        return None
-    return backends.by_length(known, steps, batch_first)
 
 
 def rows_can_stay(layer: LayerStructure) -> bool:

@@ -152,7 +152,7 @@ def _plan(compiled: CompiledKernel, call: SequenceCall, prepacked: bool = False)
 
 
 def forward_plan(call: SequenceCall, save: bool, prepacked: bool = False) -> LaunchPlan:
-    """The launch plan of a dense call without histories."""
+    """The launch plan of a call without histories."""
     return _plan(compiled_forward(call.cell, SCALARS[call.x.dtype], save, False), call, prepacked)
 
 

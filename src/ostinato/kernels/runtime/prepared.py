@@ -1,4 +1,4 @@
-"""`PreparedCall`: the launch plans of a kind of call that has come before, without the decisions that found them."""
+"""`PreparedCall`: a kind of call that has come before, without the decisions that found its launch plans."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ... import _torch_private
 from ...cells import Cell
+from ...ragged_layout import RaggedLayout
 from ...sequence import ForwardResult, Gradients, Needs, SequenceCall, Upstream
 from ..system import memory_pool
 from . import api, launch
 from .launch_plan import LaunchPlan
 from .prepacked import PREPACKED, PackedWeights, packed_weights
+from .row_layout import copy_empty_rows
 from .team_policy import TEAM
 from .tensor_checks import addresses, in_memory
 
@@ -22,7 +24,7 @@ _MAX_PLANS = 4
 
 
 class PreparedCall:
-    """A dense call of one layer and direction, of known sizes; the backend of its node in the autograd graph.
+    """A call of one layer and direction, of known sizes; the backend of its node in the autograd graph.
 
     The caller has compared the tensors of a forward pass by `same_kind`. Plans are kept by the number of threads that a
     call may use: a team that loses time runs on one thread for a while.
@@ -56,7 +58,8 @@ class PreparedCall:
         if self._output is None:
             assert plan.output_shape is not None  # of a dense call
             output = memory_pool.empty(plan.output_shape, x.dtype)
-            self._output = memory_pool.prototype(plan.output_shape, x.dtype)
+            if output.nbytes <= memory_pool.LIKE_BYTES:
+                self._output = memory_pool.prototype(plan.output_shape, x.dtype)
         else:
             output = torch.empty_like(self._output)
         c, entries = plan.compiled, plan.entries[:]
@@ -68,6 +71,16 @@ class PreparedCall:
         plan.launch(entries, "forward")
         memory_pool.return_workspace(workspace)
         return output, finals
+
+    def infer_rows(
+        self, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], sizes: Tensor, rows: RaggedLayout
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`infer` of rows of different lengths, which are others in every call: sizes and rows as in `SequenceCall`."""
+        call = SequenceCall(self._cell, x, states, weights, sizes, rows=rows)
+        packed = packed_weights(weights) if PREPACKED else None
+        result = launch.forward(api.forward_plan(call, False, packed is not None), call, False, False, packed)
+        copy_empty_rows(rows, states, result.final_states)
+        return result.output, result.final_states
 
     def _infer_packed(self, packed: PackedWeights, call: SequenceCall) -> tuple[Tensor, list[Tensor]]:
         """`infer` where the weights are prepacked."""
@@ -114,7 +127,7 @@ def _keep(plans: dict[int, LaunchPlan], workers: int, plan: LaunchPlan) -> Launc
 
 
 def prepared(call: SequenceCall) -> PreparedCall | None:
-    """The prepared call of a dense call that has just run; None where its tensors were not read as they are, and where
+    """The prepared call of a call that has just run; None where its tensors were not read as they are, and where
     it has so many steps and rows that no cache keeps its plan."""
     tensors = (call.x, *call.states, *call.weights)
     if call.x.shape[0] + call.x.shape[1] > api.MAX_CACHED_ROWS:

@@ -68,12 +68,12 @@ def sort_by_length(lengths: Tensor, steps: int, batch_first: bool) -> tuple[Tens
     sizes = first + 8 * 3 * rows
     values = (lengths.data_ptr(), first, rows, steps, steps if batch_first else 1)
     sort_kernel().run(_sort_block().filled((*values, sizes, sizes + 8 * steps, sizes + 8 * (2 * steps + 1))), 1)
-    count, longest, whole, wrong = numbers[-4:].tolist()
+    array, stride = numbers.numpy(), 1 if batch_first else rows
+    count, longest, whole, wrong = array[-4:].tolist()
     if wrong or not count:
         return None
     if whole == rows:
         return numbers[3 * rows : 3 * rows + steps], None
-    array, stride = numbers.numpy(), 1 if batch_first else rows
     layout = RaggedLayout(array, array[3 * rows : 3 * rows + longest], count, rows, steps, stride)
     layout.address = first
     return numbers[3 * rows : 3 * rows + longest], layout

@@ -38,6 +38,13 @@ _ALIGNMENT = 64
 _ALWAYS_KEPT = 256 << 20
 _WINDOW = 256
 
+# Of the tensors that come from the pool.
+_NUMPY_TYPES: dict[torch.dtype, type[np.generic]] = {
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+    torch.int64: np.int64,
+}
+
 _POISON = os.environ.get("OSTINATO_POISON") == "1"
 LIKE_BYTES = 0 if _POISON else _TINY
 """Bytes up to which torch.empty_like of a contiguous tensor of the same kind does what `empty` does, and costs less."""
@@ -53,17 +60,14 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST)
     if requests.prototype is not None:
         return torch.empty_like(requests.prototype)
     nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes < smallest:
+    if nbytes < smallest or dtype not in _NUMPY_TYPES:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
         requests.count += 1
         if requests.count == _REQUESTS and nbytes <= _TINY and not _POISON:
             with torch.inference_mode(False):
                 requests.prototype = torch.empty(shape, dtype=dtype, device="cpu")
     else:
-        storage = torch.from_numpy(_pool.acquire(nbytes)).untyped_storage()
-        # Not a view, as a result of autograd must be. torch's stubs require the strides, torch does not.
-        tensor = torch.empty(0, dtype=dtype, device="cpu")
-        tensor.set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
+        tensor = torch.from_numpy(_pool.acquire(shape, _NUMPY_TYPES[dtype], nbytes))
     return _poisoned(tensor)
 
 
@@ -179,8 +183,8 @@ class Pool:
         self._acquired = 0
         self._peak = self._earlier_peak = 0
 
-    def acquire(self, nbytes: int) -> np.ndarray:
-        """An array of nbytes uint8, aligned to 64 bytes, whose block is released when it is garbage-collected."""
+    def acquire(self, shape: tuple[int, ...], dtype: type[np.generic], nbytes: int) -> np.ndarray:
+        """An array of `nbytes`, aligned to 64 bytes, whose block is released when it is garbage-collected."""
         size = _size_class(nbytes)
         with self._lock:
             if self._returned:
@@ -192,7 +196,7 @@ class Pool:
                 self._count_acquired(size)
         if block is None:
             block = self._allocate(size)
-        handle = block[:nbytes]
+        handle: np.ndarray = np.ndarray(shape, dtype, block)
         reference = weakref.ref(handle, self._release)
         self._handles[id(reference)] = (reference, block)
         return handle
