@@ -39,12 +39,17 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/checkpointing.py --write docs/checkpointing.md
 	$(BIN)/python benchmarks/options.py --write docs/options.md
 	$(BIN)/python benchmarks/ragged.py --write docs/ragged.md
+	$(BIN)/python benchmarks/watching.py --write docs/lens.md
 	$(BIN)/python benchmarks/full.py --write docs/performance.md --readme README.md
 
 # With the instructions of AVX2 on both sides, whatever else the machine has.
+bench-avx2: export OSTINATO_TARGET = avx2
+bench-avx2: export ATEN_CPU_CAPABILITY = avx2
+bench-avx2: export ONEDNN_MAX_CPU_ISA = AVX2
+bench-avx2: export MKL_ENABLE_INSTRUCTIONS = AVX2
 bench-avx2: $(STAMP)
-	OSTINATO_TARGET=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(BIN)/python \
-		benchmarks/full.py --no-peers --results benchmarks/results/avx2 --suffix avx2 --write docs/performance.md --readme README.md
+	$(BIN)/python benchmarks/watching.py --suffix avx2 --write docs/lens.md
+	$(BIN)/python benchmarks/full.py --no-peers --results benchmarks/results/avx2 --suffix avx2 --write docs/performance.md --readme README.md
 
 bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers_grid.py --write docs/performance.md
