@@ -2,7 +2,8 @@
 
 from ostinato.apps.lab import Result, Settings
 from ostinato.apps.lab.experiment import Reach
-from ostinato.apps.lab.report import markdown, overview
+from ostinato.apps.lab.predictive_value import PredictiveValue
+from ostinato.apps.lab.report import markdown, overview, said
 
 REACH = Reach(9, 9, 0.5, 0.1)
 SETTINGS = Settings(tasks=("adding", "copy"), cells=("gru",), inits=("torch", "chrono"), lags=(20, 30), seeds=2)
@@ -35,3 +36,20 @@ def test_a_lag_is_listed_where_every_seed_that_was_run_bridged_it():
 def test_a_task_without_a_run_is_left_out():
     only = {case: result for case, result in results().items() if case.task == "adding"}
     assert overview(SETTINGS, only)[0] == ["cell", "first values", "adding"]
+
+
+def test_the_sentence_on_correlations_names_those_that_there_are():
+    nan = float("nan")
+    assert said(PredictiveValue(1, nan, nan, nan, nan, nan, nan, 1)) == (
+        "1 run: a rank correlation takes two or more; reach says the outcome right in 1 of 1."
+    )
+    assert said(PredictiveValue(136, 0.45, 0.44, 0.56, 0.61, 0.42, 0.86, 90)) == (
+        "136 runs: rank correlation with how well they learn 0.45 for the gradient ratio at the lag, 0.44 for reach / "
+        "lag, 0.56 for the cue's share of the gradient, 0.61 for the lag alone; with bridged or not 0.42 (at most 0.86); "
+        "reach says the outcome right in 90 of 136."
+    )
+    one_lag = said(PredictiveValue(3, 0.5, 1.0, nan, nan, nan, nan, 2))
+    assert (
+        "none for the cue's share of the gradient, the lag alone, as the runs are alike in it or went alike;" in one_lag
+    )
+    assert "nan" not in one_lag and "bridged or not" not in one_lag

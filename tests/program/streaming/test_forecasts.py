@@ -103,5 +103,5 @@ def test_rows_of_several_series_are_kept_apart_by_the_column_of_the_training(tmp
     )
     ended = ostinato(tmp_path, "stream", "model", "--ids", typed="")
     assert ended.err == (
-        "ostinato stream: --ids must be left out, got given, as the column shop names the series. Leave --ids out.\n"
+        "ostinato stream: --ids must be left out, got a value, as the column shop names the series. Leave --ids out.\n"
     )

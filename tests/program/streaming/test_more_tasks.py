@@ -198,8 +198,8 @@ def test_an_item_is_cut_where_the_training_cuts_it(place):
 def test_an_item_carries_no_state_that_could_be_kept(place):
     ended = ostinato(place("items"), "stream", "model", "--state", "kept", typed="a\n")
     assert (ended.status, ended.out) == (2, "") and ended.err == (
-        "ostinato stream: --state must be left out, got given for one of the task generate, which carries nothing from "
-        "line to line. Leave --state out.\n"
+        "ostinato stream: --state must be left out, got a value for a model of the task generate, which carries "
+        "nothing from line to line. Leave --state out.\n"
     )
     assert not (place("items") / "kept").exists()
 

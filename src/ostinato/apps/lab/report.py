@@ -95,17 +95,24 @@ def legend() -> str:
 
 
 def said(value: PredictiveValue) -> str:
-    """The rank correlations in a sentence."""
-
-    def number(value: float) -> str:
-        return "undefined" if math.isnan(value) else f"{value:.2f}"
-
-    return (
-        f"{value.runs} runs: rank correlation with how well they learn {number(value.ratio)} for the gradient ratio at "
-        f"the lag, {number(value.reach)} for reach / lag, {number(value.share)} for the cue's share of the gradient, "
-        f"{number(value.lag)} for the lag alone; with bridged or not {number(value.ratio_yes)} (at most "
-        f"{number(value.best_yes)}); reach says the outcome right in {value.right} of {value.runs}."
-    )
+    """The rank correlations in a sentence; measures that have none are named behind them."""
+    right = f"reach says the outcome right in {value.right} of {value.runs}."
+    if value.runs < 2:
+        return f"{value.runs} run: a rank correlation takes two or more; {right}"
+    found = {
+        "the gradient ratio at the lag": value.ratio,
+        "reach / lag": value.reach,
+        "the cue's share of the gradient": value.share,
+        "the lag alone": value.lag,
+    }
+    known = [f"{number:.2f} for {name}" for name, number in found.items() if not math.isnan(number)]
+    unknown = [name for name, number in found.items() if math.isnan(number)]
+    parts = [f"rank correlation with how well they learn {', '.join(known)}"] if known else []
+    if not math.isnan(value.ratio_yes):
+        parts.append(f"with bridged or not {value.ratio_yes:.2f} (at most {value.best_yes:.2f})")
+    if unknown:
+        parts.append(f"none for {', '.join(unknown)}, as the runs are alike in it or went alike")
+    return f"{value.runs} runs: {'; '.join(parts)}; {right}"
 
 
 def show(console: Console, settings: Settings, results: Results) -> None:

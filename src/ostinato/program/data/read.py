@@ -133,7 +133,7 @@ def refuse_options_of(form: str, options: DataOptions, file: str) -> None:
     given = [name for name in names if getattr(options, name) != getattr(usual, name)]
     if given:
         flags = listed(f"--{name}" for name in given)
-        raise refused(file, flags, f"left out, as no {form} {verb} read", "given", remedy)
+        raise refused(file, flags, f"left out, as no {form} {verb} read", "a value", remedy)
 
 
 def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Rows | Clips:

@@ -43,7 +43,7 @@ def refuse_foreign_options(options: TrainOptions, task: str, where: str) -> None
     if given:
         flags = listed(f"--{name.replace('_', '-')}" for name in given)
         remedy = f"{'It belongs' if len(given) == 1 else 'They belong'} to {_of(given)}."
-        raise InputError(phrase(where, flags, f"left out, as the task is {task}", "given", remedy))
+        raise InputError(phrase(where, flags, f"left out, as the task is {task}", "a value", remedy))
 
 
 _ALL: Collection[str] = {*FORECASTS, *TEXTS, *MUSIC}

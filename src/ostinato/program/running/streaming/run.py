@@ -55,7 +55,7 @@ class LineStream:
     def __init__(self, opened: Model, asked: Asked) -> None:
         self.asked, self.way = asked, way_of(opened, asked.next)
         if asked.ids and opened.task.name == "forecast" and opened.config.options.data.id is not None:
-            received = f"given, as the column {opened.config.options.data.id} names the series"
+            received = f"a value, as the column {opened.config.options.data.id} names the series"
             raise InputError(phrase(WHERE, "--ids", "left out", received, "Leave --ids out."))
         if asked.state is not None and opened.task.name == "generate":
             received = "given for one of the task generate, which carries nothing from line to line"
