@@ -36,28 +36,28 @@ SERIES = ("y.csv", "--horizon", 3)
     "data, flags, message",
     [
         (("text.txt",), ("--task", "language-model", "--horizon", 3),
-         "text.txt: --horizon must be left out, as the task is language-model, got a value. Leave out --task, or give "
+         "text.txt: --horizon must be left out, as the task is language-model, got it. Leave out --task, or give "
          "--task forecast."),
         (("items.txt",), ("--task", "generate", "--id", "x", "--label-separator", ";"),
-         "items.txt: --id, --label-separator must be left out, as the task is generate, got a value. Leave out --task, "
+         "items.txt: --id, --label-separator must be left out, as the task is generate, got them. Leave out --task, "
          "or give --task forecast or classify."),
         (SERIES, ("--given", "y"),
-         "y.csv: --given must be left out, as the task is forecast, got a value. Name covariates by --future where "
+         "y.csv: --given must be left out, as the task is forecast, got it. Name covariates by --future where "
          "they are known ahead, else by --series."),
         (("text.txt",), ("--levels", "50", "--scale", "log"),
-         "ostinato train: --levels, --scale must be left out, as the task is language-model, got a value. They belong "
+         "ostinato train: --levels, --scale must be left out, as the task is language-model, got them. They belong "
          "to the task forecast."),
         (("items.txt",), ("--k1", 4),
-         "ostinato train: --k1 must be left out, as the task is generate, got a value. It belongs to the task "
+         "ostinato train: --k1 must be left out, as the task is generate, got it. It belongs to the task "
          "language-model."),
         (REVIEWS, ("--context", 4),
-         "ostinato train: --context must be left out, as the task is classify, got a value. It belongs to the task "
+         "ostinato train: --context must be left out, as the task is classify, got it. It belongs to the task "
          "forecast."),
         (SERIES, ("--vectors", "y.csv"),
-         "ostinato train: --vectors must be left out, as the task is forecast, got a value. It belongs to the task "
+         "ostinato train: --vectors must be left out, as the task is forecast, got it. It belongs to the task "
          "classify or regress or tag."),
         (REVIEWS, ("--length-penalty", 2, "--beam", 3),
-         "ostinato train: --beam, --length-penalty must be left out, as the task is classify, got a value. They belong "
+         "ostinato train: --beam, --length-penalty must be left out, as the task is classify, got them. They belong "
          "to the task translate or transcribe."),
         (REVIEWS, ("--beam", 10**8),
          "ostinato train: --beam must be a whole number from 1 to 1,000, got 100000000. 1 follows the most probable "
@@ -81,7 +81,7 @@ def test_an_option_that_cannot_be_followed_is_refused_and_no_folder_is_made(plac
 def test_compare_refuses_the_same_options(place):
     ended = ostinato(place, "compare", *REVIEWS, *BRIEF, "--context", 4)
     assert ended.status == 2
-    assert ended.err.startswith("ostinato compare: --context must be left out, as the task is classify, got a value.")
+    assert ended.err.startswith("ostinato compare: --context must be left out, as the task is classify, got it.")
     assert ostinato(place, "compare", *REVIEWS, *BRIEF, "--device", "nothing:3").status == 2
 
 

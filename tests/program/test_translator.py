@@ -158,7 +158,7 @@ def test_a_beam_below_one_and_one_of_another_task_are_refused(folder, tmp_path, 
     with pytest.raises(InputError) as error:
         predict_table(model, beam=3)
     assert str(error.value) == (
-        "ostinato predict: --beam must be left out, as the task is classify, got a value. It belongs to the task "
+        "ostinato predict: --beam must be left out, as the task is classify, got it. It belongs to the task "
         "translate or transcribe."
     )
 

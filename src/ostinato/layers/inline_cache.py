@@ -37,7 +37,7 @@ _MAX_PREPARED = 4
 
 
 class Entry(NamedTuple):
-    """The last kind of call of one layer, of those with initial states or of those without."""
+    """The last kind of call of one layer, of those with the same arguments."""
 
     owner: weakref.ref[LayerStructure]
     shape: Sequence[int]
@@ -97,10 +97,12 @@ def cached_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> 
     if not entry.prepared.same_kind(x, *others):
         return None
     if lengths is not None:
-        sizes, rows = by_length(layer, lengths, entry.shape) or (None, None)
-        if sizes is None or rows is None:
+        found = by_length(layer, lengths, entry.shape)
+        if found is None:
             return None
-        output, finals = entry.prepared.infer_rows(x, states, weights, sizes, rows)
+        if found[1] is None:  # all rows have all steps
+            return cached_call(layer, x, state, None)
+        output, finals = entry.prepared.infer_rows(x, states, weights, found[0], found[1])
     elif entry.node is None:
         output, finals = entry.prepared.infer(x, states, weights)
     else:
@@ -116,11 +118,11 @@ def note_call(layer: LayerStructure, shape: Sequence[int], call: SequenceCall, z
     shape  of x as the caller gave it
     zeros  the initial states where the caller gave none, which are kept; () where the caller gave some
     """
-    key = (id(layer), not zeros, call.rows is not None)
-    entry = _ENTRIES.get(key)
     records = torch.is_grad_enabled() and requires_grad((call.x, *call.states, *call.weights))
     if records and call.rows is not None:
         return
+    key = (id(layer), not zeros, call.rows is not None)
+    entry = _ENTRIES.get(key)
     if entry is None or entry.owner() is not layer or entry.shape != shape or entry.records is not records:
         _ENTRIES[key] = Entry(weakref.ref(layer, lambda _: _ENTRIES.pop(key, None)), shape, records)
         return

@@ -231,14 +231,11 @@ def test_a_rate_or_number_of_bands_that_no_recording_is_read_with_is_refused(tmp
 )
 def test_options_of_recordings_are_refused_where_no_recordings_are_read(tmp_path, named, flags):
     table = write(tmp_path, "a.csv", "t,label\nx,a\ny,b\n" * 3)
-    rest = (
-        "must be left out, as no recordings are read, got a value. Give recordings, or a table with a column of their "
-    )
-    assert message(table, **named) == f"a.csv: {flags} {rest}paths (--audio)."
+    refused = f"{flags} must be left out, as no recordings are read, got {'them' if len(named) > 1 else 'it'}."
+    rest = "Give recordings, or a table with a column of their paths (--audio)."
+    assert message(table, **named) == f"a.csv: {refused} {rest}"
     text = write(tmp_path, "a.txt", "some text")
-    assert message(text, **named).startswith(
-        f"a.txt: {flags} must be left out, as no recordings are read, got a value."
-    )
+    assert message(text, **named).startswith(f"a.txt: {refused}")
 
 
 def test_the_grid_of_music_is_refused_where_no_music_is_read(tmp_path):
@@ -248,7 +245,7 @@ def test_the_grid_of_music_is_refused_where_no_music_is_read(tmp_path):
     text = write(tmp_path, "b.txt", "some text")
     for path in (tmp_path / "a.wav", table, text):
         assert message(path, grid=3) == (
-            f"{path.name}: --grid must be left out, as no music is read, got a value. Give MIDI files (.mid)."
+            f"{path.name}: --grid must be left out, as no music is read, got it. Give MIDI files (.mid)."
         )
 
 

@@ -208,9 +208,9 @@ def test_a_file_of_lines_beside_a_table_is_refused_with_what_translations_line_b
 @pytest.mark.parametrize(
     "named, message",
     [
-        ({"rate": 8000}, "train.en, train.fr: --rate must be left out, as no recordings are read, got a value. Give "
+        ({"rate": 8000}, "train.en, train.fr: --rate must be left out, as no recordings are read, got it. Give "
          "recordings, or a table with a column of their paths (--audio)."),
-        ({"grid": 3}, "train.en, train.fr: --grid must be left out, as no music is read, got a value. Give MIDI files "
+        ({"grid": 3}, "train.en, train.fr: --grid must be left out, as no music is read, got it. Give MIDI files "
          "(.mid)."),
     ],
 )  # fmt: skip

@@ -143,7 +143,7 @@ def test_a_folder_of_midi_files_and_texts_needs_the_task(tmp_path):
 def test_options_of_recordings_are_refused_beside_music(tmp_path, named, flag):
     write(tmp_path, a=[(60, 1)])
     assert refusal(tmp_path / "a.mid", **named) == (
-        f"a.mid: {flag} must be left out, as no recordings are read, got a value. Give recordings, or a table with a "
+        f"a.mid: {flag} must be left out, as no recordings are read, got it. Give recordings, or a table with a "
         "column of their paths (--audio)."
     )
 
@@ -151,7 +151,7 @@ def test_options_of_recordings_are_refused_beside_music(tmp_path, named, flag):
 def test_columns_of_given_values_are_refused_beside_music(tmp_path):
     write(tmp_path, a=[(60, 1)])
     assert refusal(tmp_path / "a.mid", given=("key",)) == (
-        "a.mid: --given must be left out, as a piece has no columns, got a value. Leave --given out."
+        "a.mid: --given must be left out, as a piece has no columns, got it. Leave --given out."
     )
 
 

@@ -182,11 +182,10 @@ def test_a_truncated_mat_file_is_refused(tmp_path, cut):
 def test_options_of_columns_and_of_other_tasks_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", roll=np.zeros((3, 4)))
     assert refusal(tmp_path / "a.npz", target="x") == (
-        "a.npz: --target must be left out, as a piece has no columns, got a value. Leave --target out."
+        "a.npz: --target must be left out, as a piece has no columns, got it. Leave --target out."
     )
     assert refusal(tmp_path / "a.npz", horizon=3) == (
-        "a.npz: --horizon must be left out, as the task is music, got a value. "
-        "Leave out --task, or give --task forecast."
+        "a.npz: --horizon must be left out, as the task is music, got it. Leave out --task, or give --task forecast."
     )
 
 

@@ -163,7 +163,7 @@ def test_options_of_a_forecast_are_refused_where_the_task_is_a_language_model(tm
     with pytest.raises(InputError) as error:
         read_texts(options(tmp_path, "a.txt", task="language-model", horizon=2))
     assert str(error.value) == (
-        "a.txt: --horizon must be left out, as the task is language-model, got a value. Leave out --task, or give "
+        "a.txt: --horizon must be left out, as the task is language-model, got it. Leave out --task, or give "
         "--task forecast."
     )
 

@@ -217,13 +217,13 @@ def test_json_lines_parquet_and_compressed_files_are_read(tmp_path):
         (
             {"ds": TIMES, "y": ramp(N), "x": ramp(N)},
             {"target": "y", "features": ("x",)},
-            "a.csv: --features must be left out, as the task is forecast, got a value. Name covariates by --future "
+            "a.csv: --features must be left out, as the task is forecast, got it. Name covariates by --future "
             "where they are known ahead, else by --series.",
         ),
         (
             {"ds": TIMES, "y": ramp(N), "x": ramp(N)},
             {"target": "y", "task": "regress", "origins": 3},
-            "a.csv: --horizon, --origins must be left out, as the task is regress, got a value. Leave out --task, or "
+            "a.csv: --horizon, --origins must be left out, as the task is regress, got them. Leave out --task, or "
             "give --task forecast.",
         ),
         (

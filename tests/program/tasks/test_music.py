@@ -211,7 +211,7 @@ def test_what_is_no_music_is_refused():
         "music: both_directions must be False, got True. Leave --both-directions out: a frame is predicted from those "
         "before it alone.": lambda: untrained(noise([4]), both_directions=True),
         "test: chords must be joint or apart, got 'both'.": lambda: options(chords="both"),
-        "train: --chords must be left out, as the task is classify, got a value. It belongs to the task music.": (
+        "train: --chords must be left out, as the task is classify, got it. It belongs to the task music.": (
             lambda: refuse_foreign_options(TrainOptions.of("train", {"chords": "apart"}), "classify", "train")
         ),
     }

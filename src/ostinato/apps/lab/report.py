@@ -95,23 +95,27 @@ def legend() -> str:
 
 
 def said(value: PredictiveValue) -> str:
-    """The rank correlations in a sentence; measures that have none are named behind them."""
+    """The rank correlations in a sentence; those that are undefined are named behind the others."""
     right = f"reach says the outcome right in {value.right} of {value.runs}."
     if value.runs < 2:
-        return f"{value.runs} run: a rank correlation takes two or more; {right}"
+        return f"{value.runs} run{'s' if not value.runs else ''}: a rank correlation takes two or more; {right}"
     found = {
         "the gradient ratio at the lag": value.ratio,
         "reach / lag": value.reach,
         "the cue's share of the gradient": value.share,
         "the lag alone": value.lag,
+        "bridged or not": value.ratio_yes,
     }
-    known = [f"{number:.2f} for {name}" for name, number in found.items() if not math.isnan(number)]
-    unknown = [name for name, number in found.items() if math.isnan(number)]
-    parts = [f"rank correlation with how well they learn {', '.join(known)}"] if known else []
-    if not math.isnan(value.ratio_yes):
-        parts.append(f"with bridged or not {value.ratio_yes:.2f} (at most {value.best_yes:.2f})")
-    if unknown:
-        parts.append(f"none for {', '.join(unknown)}, as the runs are alike in it or went alike")
+    known = {name: number for name, number in found.items() if not math.isnan(number)}
+    yes = known.pop("bridged or not", None)
+    parts = []
+    if known:
+        listed = ", ".join(f"{number:.2f} for {name}" for name, number in known.items())
+        parts.append(f"rank correlation with how well they learn {listed}")
+    if yes is not None:
+        parts.append(f"with bridged or not {yes:.2f} (at most {value.best_yes:.2f})")
+    if unknown := [name for name, number in found.items() if math.isnan(number)]:
+        parts.append(f"no rank correlation for {', '.join(unknown)}: equal in all runs, or not measured in all")
     return f"{value.runs} runs: {'; '.join(parts)}; {right}"
 
 

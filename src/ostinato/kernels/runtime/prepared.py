@@ -1,4 +1,4 @@
-"""`PreparedCall`: a kind of call that has come before, without the decisions that found its launch plans."""
+"""`PreparedCall`: a kind of call that has come before, run without the decisions how it runs."""
 
 from __future__ import annotations
 

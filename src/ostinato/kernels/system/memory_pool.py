@@ -53,6 +53,7 @@ LIKE_BYTES = 0 if _POISON else _TINY
 def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST) -> torch.Tensor:
     """A contiguous CPU tensor of unspecified content; from `smallest` bytes (1 MiB) upwards its memory is reused.
 
+    Memory of other types than float32, float64 and int64 is not reused, whatever its size.
     With OSTINATO_POISON=1 in the environment it is filled with NaN (integers: with all bits set), so that a read
     of memory that was never written is noticed.
     """

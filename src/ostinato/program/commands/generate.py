@@ -48,7 +48,7 @@ def write_music(opened: Model, model: Path, given: Mapping[str, str], made: Writ
     foreign = {"--given": given, "--stop": made.stop, "--top-k": made.top_k, "--top-p": made.top_p}
     for flag, value in foreign.items():
         if value:
-            raise InputError(phrase(WHERE, flag, "left out for a model of music", "a value", f"Leave {flag} out."))
+            raise InputError(phrase(WHERE, flag, "left out for a model of music", "it", f"Leave {flag} out."))
     if made.prompt == "":
         raise InputError(phrase(WHERE, "--prompt", "a MIDI file, for music", "''", "Write --prompt start.mid, say."))
     prompt = None if made.prompt is None else Path(made.prompt)

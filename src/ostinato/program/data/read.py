@@ -27,7 +27,7 @@ from .pairs.lines import are_lines, pairs_of, read_pair
 from .pairs.rows import tidied
 from .parquet import read_parquet
 from .parts import PART_NAMES
-from .refusals import listed, refused
+from .refusals import listed, refused, those
 from .rows import Read, Rows
 from .sound.clips import AUDIO, Clips
 from .sound.folders import clips_of_folder, holds_recordings, one_clip
@@ -133,7 +133,7 @@ def refuse_options_of(form: str, options: DataOptions, file: str) -> None:
     given = [name for name in names if getattr(options, name) != getattr(usual, name)]
     if given:
         flags = listed(f"--{name}" for name in given)
-        raise refused(file, flags, f"left out, as no {form} {verb} read", "a value", remedy)
+        raise refused(file, flags, f"left out, as no {form} {verb} read", those(given), remedy)
 
 
 def read_one(path: Path, options: DataOptions, with_target: bool) -> Table | Rows | Clips:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...errors import InputError, phrase
@@ -18,6 +18,11 @@ def shown(value: object, width: int = 60) -> str:
     """A value as a message shows it: quoted, on one line, cut."""
     text = repr(value)
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def those(names: Sequence[object]) -> str:
+    """The pronoun of one name or of several: what was given of options that must be left out."""
+    return "it" if len(names) == 1 else "them"
 
 
 def listed(names: Iterable[object], most: int = 12) -> str:

@@ -59,7 +59,7 @@ class OptionalParts:
     def search_with(self, network: nn.Module, beam: int, where: str) -> None:
         """Raises InputError."""
         remedy = f"It belongs to the task {' or '.join(TASKS['beam'])}."
-        raise InputError(phrase(where, "--beam", f"left out, as the task is {self.name}", "a value", remedy))
+        raise InputError(phrase(where, "--beam", f"left out, as the task is {self.name}", "it", remedy))
 
     def calibrate(self, valid: Examples, predict: Predict) -> None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ...errors import InputError, phrase
-from ..data.refusals import listed
+from ..data.refusals import listed, those
 from ..options import TrainOptions
 
 FORECASTS = ("forecast",)
@@ -43,7 +43,7 @@ def refuse_foreign_options(options: TrainOptions, task: str, where: str) -> None
     if given:
         flags = listed(f"--{name.replace('_', '-')}" for name in given)
         remedy = f"{'It belongs' if len(given) == 1 else 'They belong'} to {_of(given)}."
-        raise InputError(phrase(where, flags, f"left out, as the task is {task}", "a value", remedy))
+        raise InputError(phrase(where, flags, f"left out, as the task is {task}", those(given), remedy))
 
 
 _ALL: Collection[str] = {*FORECASTS, *TEXTS, *MUSIC}

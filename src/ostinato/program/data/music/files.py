@@ -100,7 +100,7 @@ def read_music(options: DataOptions, with_target: bool = True) -> DataSet:
     for name in OF_COLUMNS:
         if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"
-            raise refused(names, flag, "left out, as a piece has no columns", "a value", f"Leave {flag} out.")
+            raise refused(names, flag, "left out, as a piece has no columns", "it", f"Leave {flag} out.")
     reading = Reading("music", None, "frames", "the rows are read without targets")
     if with_target:
         reading = infer(Seen("music", names, options, f"{names} {'holds' if len(files) == 1 else 'hold'} notes"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ...options import DataOptions
-from ..refusals import listed, refused
+from ..refusals import listed, refused, those
 
 OF_FORECASTS = ("horizon", "time", "id", "future", "origins")
 OF_OTHERS = ("text", "audio", "features", "group", "label_separator", "given")
@@ -39,7 +39,7 @@ def refuse_other_options(options: DataOptions, task: str, file: str) -> None:
         owners = dict.fromkeys(OWNERS.get(name, "forecast") for name in names)
         remedy = f"Leave out --task, or give --task {' or '.join(owners)}."
     flags = listed(f"--{name.replace('_', '-')}" for name in names)
-    raise refused(file, flags, f"left out, as the task is {task}", "a value", remedy)
+    raise refused(file, flags, f"left out, as the task is {task}", those(names), remedy)
 
 
 def _given(options: DataOptions, name: str) -> bool:

@@ -58,7 +58,7 @@ class LineStream:
             received = f"a value, as the column {opened.config.options.data.id} names the series"
             raise InputError(phrase(WHERE, "--ids", "left out", received, "Leave --ids out."))
         if asked.state is not None and opened.task.name == "generate":
-            received = "given for one of the task generate, which carries nothing from line to line"
+            received = "a value for a model of the task generate, which carries nothing from line to line"
             raise InputError(phrase(WHERE, "--state", "left out", received, "Leave --state out."))
         self.file = None if asked.state is None else StateFile(asked.state, opened)
         self.sequences: dict[str, Sequence] = {} if self.file is None else self.file.load(self.way)
