@@ -32,7 +32,7 @@ LEAST_SECONDS, MOST_SECONDS = 0.2, 4.0
 PEAK_SECONDS = 0.01
 """After each point, for a burst that is faster than those at the beginning: no share may gain by a slow start."""
 LEAST_CALLS, MOST_CALLS = 5, 400
-"""Calls of each layer at one point: the first two of a large one may be slow, where a virtual machine gets new memory."""
+"""Calls of each layer at one point: the first of a large one are slow where a virtual machine gets new memory."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from peers import PEERS
-from record import Point
+from record import Point, Run
 from shapes import GRID, KINDS, Kind
 
 from ostinato.apps.environment import environment
@@ -135,13 +135,25 @@ def _sizes(point: Point) -> tuple[int, ...]:
 
 
 def circumstances(points: Sequence[Point]) -> list[str]:
-    """One line for each run that points come from: its date, machine, peak and versions."""
+    """One line for the runs of each machine, versions and sources that points come from, with their dates and peaks."""
+    runs = {point.run.number: point.run for point in points}
+    alike: dict[str, list[Run]] = {}
+    for run in runs.values():
+        alike.setdefault(run.circumstances, []).append(run)
     lines = []
-    for run in {point.run.number: point.run for point in points}.values():
-        number = sum(point.run.number == run.number for point in points)
-        machine = ", ".join(f"{name} {value}" for name, value in run.environment.items())
-        peaks = ", ".join(f"{value / 1e9:.0f} GFLOP/s in {scalar}" for scalar, value in run.peak.items())
-        lines.append(f"Run {run.number}, {run.date}, {number} points: peak {peaks}; {machine}; sources {run.code}.")
+    for group in alike.values():
+        group.sort(key=lambda run: run.number)
+        count = sum(point.run.circumstances == group[0].circumstances for point in points)
+        machine = ", ".join(f"{name} {value}" for name, value in group[0].environment.items() if name != "load before")
+        loads = ", ".join(str(run.environment["load before"]) for run in group if "load before" in run.environment)
+        best = {scalar: max(run.peak[scalar] for run in group) for scalar in group[0].peak}
+        peaks = ", ".join(f"{value / 1e9:.0f} GFLOP/s in {scalar}" for scalar, value in best.items())
+        numbers = ", ".join(str(run.number) for run in group)
+        dates = " and ".join(dict.fromkeys(run.date for run in group))
+        lines.append(
+            f"Run{'s' if len(group) > 1 else ''} {numbers}, {dates}, {count} points: peak {peaks}; {machine}"
+            f"{f', load before {loads}' if loads else ''}; sources {group[0].code}."
+        )
     return lines
 
 
