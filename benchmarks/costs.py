@@ -57,7 +57,8 @@ def first_calls(seconds: float) -> Iterator[Line]:
     """The first call of a cell that no earlier process has seen, and the same from the cache of kernels."""
     for training in (False, True):
         cold, warm = own_process.first_call_seconds(training)
-        yield Line(f"first call of a new cell, {report.mode(training)}: compiled", 1.0, cold, "s")
+        most = 0.5 if training else 1.0
+        yield Line(f"first call of a new cell, {report.mode(training)}: compiled", most, cold, "s")
         yield Line(f"first call of a new cell, {report.mode(training)}: from the cache", 0.05, warm, "s")
 
 

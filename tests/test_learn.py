@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?")
-INDEX = learn.FOLDER / "index.md"
+INDEX, ANSWERS = learn.FOLDER / "index.md", learn.FOLDER / "answers.md"
 
 
 def last_digit(number):
@@ -66,8 +66,15 @@ def test_each_page_ends_with_an_exercise_and_a_link_to_the_next_one():
     assert all(b == a + 1 for a, b in pairwise(numbers))
 
 
+def test_each_exercise_has_an_answer_under_the_title_of_its_page():
+    titles = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in learn.PAGES]
+    assert re.findall(r"^## (.+)$", ANSWERS.read_text(encoding="utf-8"), re.MULTILINE) == titles
+    for path in learn.PAGES:
+        assert "](answers.md)" in path.read_text(encoding="utf-8").partition("\n## Exercise\n")[2], path.name
+
+
 def test_links_to_other_pages_lead_to_files_and_headings_that_exist():
-    for path in [INDEX, *learn.PAGES]:
+    for path in [INDEX, ANSWERS, *learn.PAGES]:
         for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
             name, _, heading = target.partition("#")
             assert (learn.FOLDER / name).is_file(), (path.name, target)
