@@ -191,7 +191,7 @@ def test_settings_are_checked_as_those_of_other_operations():
         patch.setitem(OPERATIONS, "elu", ELU)
         with pytest.raises(CellError, match="elu: alpha must be a finite number, got inf. Write a plain number."):
             cell(lambda W, x, h: functional.elu(W.h @ x + h, math.inf), name="unbounded")
-        with pytest.raises(CellError, match="elu: alpha must be a finite number, got it"):
+        with pytest.raises(CellError, match="elu: alpha must be a finite number, got a value"):
             cell(lambda W, p, x, h: functional.elu(W.h @ x + h, p.a), name="learned")
 
 

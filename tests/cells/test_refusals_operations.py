@@ -286,7 +286,7 @@ def keyword(W, x, h, c):
 
 
 @refused(
-    "clamp: min must be a finite number, got it. Write a plain number; for a learned one minimum(a", "clamp(h, p.a"
+    "clamp: min must be a finite number, got a value. Write a plain number; for a learned one minimum(a", "clamp(h, p.a"
 )
 def clamp_with_a_vector(W, p, x, h):
     return clamp(h, p.a, 1)
@@ -303,7 +303,7 @@ def clamp_at_infinity(W, x, h):
 
 
 @refused(
-    "negative_slope must be a finite number, got it. Write a plain number; for a learned one where(a > 0",
+    "negative_slope must be a finite number, got a value. Write a plain number; for a learned one where(a > 0",
     "leaky_relu(h, p.a)",
 )
 def leaky_relu_with_a_vector(W, p, x, h):

@@ -41,7 +41,7 @@ def test_a_new_size_costs_few_python_calls(kind, training, ragged, most):
     assert python_calls(call) < new <= most
 
 
-@pytest.mark.parametrize(("training", "ragged", "most"), [(False, False, 22), (True, False, 85), (False, True, 45)])
+@pytest.mark.parametrize(("training", "ragged", "most"), [(False, False, 22), (True, False, 85), (False, True, 50)])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_call_that_comes_again_costs_few_python_calls(kind, training, ragged, most):
     """There were 40, 150 and 57 before layers had an inline cache; torch's own are about 10, 40 and 10 of them."""

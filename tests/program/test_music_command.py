@@ -105,19 +105,19 @@ def test_what_the_training_pieces_have_is_not_said_where_they_are_gone(place, tm
     [
         (
             ("--top-k", 3),
-            "ostinato generate: --top-k must be left out for a model of music, got a value. Leave --top-k out.",
+            "ostinato generate: --top-k must be left out for a model of music, got it. Leave --top-k out.",
         ),
         (
             ("--top-p", 0.5),
-            "ostinato generate: --top-p must be left out for a model of music, got a value. Leave --top-p out.",
+            "ostinato generate: --top-p must be left out for a model of music, got it. Leave --top-p out.",
         ),
         (
             ("--stop", "x"),
-            "ostinato generate: --stop must be left out for a model of music, got a value. Leave --stop out.",
+            "ostinato generate: --stop must be left out for a model of music, got it. Leave --stop out.",
         ),
         (
             ("--given", "a=b"),
-            "ostinato generate: --given must be left out for a model of music, got a value. Leave --given out.",
+            "ostinato generate: --given must be left out for a model of music, got it. Leave --given out.",
         ),
         (
             ("--prompt", "It was"),
