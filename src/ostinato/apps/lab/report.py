@@ -104,17 +104,15 @@ def said(value: PredictiveValue) -> str:
         "reach / lag": value.reach,
         "the cue's share of the gradient": value.share,
         "the lag alone": value.lag,
-        "bridged or not": value.ratio_yes,
     }
-    known = {name: number for name, number in found.items() if not math.isnan(number)}
-    yes = known.pop("bridged or not", None)
-    parts = []
-    if known:
-        listed = ", ".join(f"{number:.2f} for {name}" for name, number in known.items())
-        parts.append(f"rank correlation with how well they learn {listed}")
-    if yes is not None:
-        parts.append(f"with bridged or not {yes:.2f} (at most {value.best_yes:.2f})")
-    if unknown := [name for name, number in found.items() if math.isnan(number)]:
+    known = [f"{number:.2f} for {name}" for name, number in found.items() if not math.isnan(number)]
+    unknown = [name for name, number in found.items() if math.isnan(number)]
+    parts = [f"rank correlation with how well they learn {', '.join(known)}"] if known else []
+    if math.isnan(value.ratio_yes):
+        unknown.append("bridged or not")
+    else:
+        parts.append(f"with bridged or not {value.ratio_yes:.2f} (at most {value.best_yes:.2f})")
+    if unknown:
         parts.append(f"no rank correlation for {', '.join(unknown)}: equal in all runs, or not measured in all")
     return f"{value.runs} runs: {'; '.join(parts)}; {right}"
 
