@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 from torch.func import grad, jvp, vmap
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ostinato import _torch_private
@@ -96,6 +97,43 @@ def test_whatever_looks_on_is_noticed_at_once():
     torch.jit.trace(look, x, check_trace=False)
     assert found == [False] * 6
     assert _torch_private.unobserved() is True
+
+
+def test_tensors_to_keep_are_made_outside_of_transforms_and_modes():
+    """torch._functorch.pyfunctorch.temporarily_clear_interpreter_stack, torch.utils._python_dispatch
+    ._disable_current_modes and torch._C.DisableTorchFunction. Without them a layer would keep wrappers without storage,
+    fake tensors or tensors of inference mode for its next calls."""
+    made = []
+
+    class Ones(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            return function(*args, **(kwargs or {})) + (function is torch.zeros)
+
+    def make(x):
+        with _torch_private.untransformed():
+            made.append(torch.zeros(2))
+        assert _torch_private.unobserved() is not transformed, "what the caller runs under is lost"
+        return x.sum()
+
+    transformed, x = True, torch.ones(3, 2)
+    grad(make)(x)
+    vmap(grad(make))(x)
+    jvp(make, (x,), (x,))
+    with torch._subclasses.FakeTensorMode():
+        make(torch.ones(2))
+        assert type(torch.ones(2)) is not torch.Tensor
+    with Quiet():
+        make(x)
+    transformed = False
+    with torch.inference_mode():
+        make(x)
+        assert torch.ones(2).is_inference()
+    with Ones():
+        make(x)
+    assert len(made) == 7
+    for t in made:
+        assert type(t) is torch.Tensor and not _torch_private.wrapped(t) and not t.is_inference()
+        assert t.untyped_storage().nbytes() == 8 and t.tolist() == [0, 0]
 
 
 def test_below_autograd_nothing_is_recorded():

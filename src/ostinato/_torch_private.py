@@ -6,15 +6,17 @@ tests/test_torch_private.py tells what broke when a version of torch changes one
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 from torch.utils import _pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 def functions_in_c() -> Any:
@@ -67,6 +69,21 @@ def unobserved() -> bool:
         or c._len_torch_dispatch_stack()
         or c._is_tracing()
     )
+
+
+@contextmanager
+def untransformed() -> Iterator[None]:
+    """New tensors serve later calls too: those made under torch.func are wrappers without storage once the transform
+    has ended, those of FakeTensorMode have no values, and those of torch.inference_mode cannot be saved for backward.
+
+    For tensors that are kept. torch.inference_mode, torch.func and all modes are as before when the context ends.
+    """
+    with torch.inference_mode(False), torch._C.DisableTorchFunction():
+        if unobserved():
+            yield
+            return
+        with temporarily_clear_interpreter_stack(), _disable_current_modes():
+            yield
 
 
 own_parameters: Callable[[nn.Module], dict[str, nn.Parameter | None]] = attrgetter("_parameters")

@@ -189,10 +189,12 @@ def _bound_and_factor(p: float) -> tuple[float, float]:
 @bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes([found]))
 def _counters(first_step: int, stream: int, rows: int) -> Tensor:
     """int64 [2 + B], the entries of `noise` behind the seed; only read."""
-    return torch.cat((torch.tensor((first_step, stream), device="cpu"), torch.arange(rows, device="cpu")))
+    with _torch_private.untransformed():
+        return torch.cat((torch.tensor((first_step, stream), device="cpu"), torch.arange(rows, device="cpu")))
 
 
 @bounded_cache(1 << 20, size_of=lambda found, *_: tensor_bytes(found))
 def _vectors(p: float, width: int, kind: torch.dtype) -> tuple[Tensor, ...]:
     """A mask's vectors; only ever read."""
-    return tuple(torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_factor(p))
+    with _torch_private.untransformed():
+        return tuple(torch.full((width,), value, dtype=kind, device="cpu") for value in _bound_and_factor(p))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
+from .. import _torch_private
 from ..caching import bounded_cache, graph_bytes
 from ..cells import Cell
 from ..errors import InputError, OstinatoError, phrase
@@ -159,7 +160,7 @@ def _direction(cell: Cell, gate: str) -> int:
 
     What is kept is ∂new/∂old with all products cut, taken for 64 units in different states and added up.
     """
-    with torch.inference_mode(False), torch.enable_grad():
+    with _torch_private.untransformed(), torch.enable_grad():
         units, made = 64, torch.Generator("cpu").manual_seed(0)
         own: dict[str, Any] = {"device": "cpu", "dtype": torch.float64}
         old = [torch.rand(1, units, generator=made, **own) + 0.5 for _ in cell.states]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from .. import _torch_private
 from ..kernels.codegen.arguments import Block
 from ..kernels.network.kernel import FIELDS, NetworkArgs, kernel_of
 from ..kernels.network.pack import aligned_empty, aligned_zeros, pack
@@ -44,7 +44,7 @@ class KernelRunner(Runner):
         places = {f.name: slice(first := layout.states[f.name], first + f.width) for f in self.network.states}
         return places, layout.state.size
 
-    @torch.inference_mode(False)
+    @_torch_private.untransformed()
     def _allocate(self, rows: int) -> None:
         super()._allocate(rows)
         layout, dtype = self.kernel.layout, self.network.dtype

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _torch_private
 from ..errors import InputError, phrase
 from ..network import Network, Parameter
 from ..network.reference import Reference
@@ -26,8 +27,9 @@ X, Y = 0, 1
 
 @contextmanager
 def plain_tensors() -> Iterator[None]:
-    """New tensors are without a gradient and may be changed later, also where the caller is in inference mode."""
-    with torch.inference_mode(False), torch.no_grad():
+    """New tensors are without a gradient and may be changed later, also where the caller is in inference mode or under
+    torch.func."""
+    with _torch_private.untransformed(), torch.no_grad():
         yield
 
 
@@ -90,8 +92,7 @@ class Runner:
             at += field.width
         return places, at
 
-    # Memory that was made in inference mode could not be written outside of it.
-    @torch.inference_mode(False)
+    @_torch_private.untransformed()
     def _allocate(self, rows: int) -> None:
         """Memory for `rows` rows on the CPU, whatever torch's default device; its content is undefined."""
         network, x = self.network, self.network.input

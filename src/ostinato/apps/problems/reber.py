@@ -3,6 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
+from ... import _torch_private
 from ...caching import bounded_cache, tensor_bytes
 from .task import Examples, symbols, task
 
@@ -40,15 +41,16 @@ def _chances(length: int) -> Tensor:
     Every way on from a node is as likely before the length is known; the chance that exactly `left` symbols lead from a
     node to the end then gives those after. Rows of nodes from which no such string leads are 0.
     """
-    exists = (_NEXT >= 0).double()
-    ends = torch.zeros(END + 1, dtype=torch.float64, device="cpu")
-    ends[END] = 1.0
-    chances = []
-    for _ in range(length):
-        ways = exists * ends[_NEXT.clamp(min=0)]
-        chances.append(ways)
-        ends = ways.sum(1) / exists.sum(1).clamp(min=1)
-    return torch.stack(chances)
+    with _torch_private.untransformed():
+        exists = (_NEXT >= 0).double()
+        ends = torch.zeros(END + 1, dtype=torch.float64, device="cpu")
+        ends[END] = 1.0
+        chances = []
+        for _ in range(length):
+            ways = exists * ends[_NEXT.clamp(min=0)]
+            chances.append(ways)
+            ends = ways.sum(1) / exists.sum(1).clamp(min=1)
+        return torch.stack(chances)
 
 
 def strings(length: int, batch: int, generator: Generator) -> Tensor:

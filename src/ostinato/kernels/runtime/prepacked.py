@@ -44,7 +44,8 @@ class PackedWeights:
         versions, found = tuple(map(_torch_private.version, self._weights)), self._panels.get(template)
         if found is None or found.versions != versions:
             # New memory: a call of another thread may still read the old panels.
-            memory = torch.empty(template.panels_of_all[1], dtype=template.dtype, device="cpu")
+            with _torch_private.untransformed():
+                memory = torch.empty(template.panels_of_all[1], dtype=template.dtype, device="cpu")
             found = self._panels[template] = Panels(memory, versions)
         return found
 

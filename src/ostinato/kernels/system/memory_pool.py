@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ... import _torch_private
 from ...caching import bounded_cache, tensor_bytes
 
 # Smaller requests go to malloc, which reuses memory of this size.
@@ -65,7 +66,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, smallest: int = _SMALLEST)
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
         requests.count += 1
         if requests.count == _REQUESTS and nbytes <= _TINY and not _POISON:
-            with torch.inference_mode(False):
+            with _torch_private.untransformed():
                 requests.prototype = torch.empty(shape, dtype=dtype, device="cpu")
     else:
         tensor = torch.from_numpy(_pool.acquire(shape, _NUMPY_TYPES[dtype], nbytes))
@@ -80,8 +81,7 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int = 0) -> torch.
     found = _zeros(shape, dtype, number)
     if found is not None:
         return found
-    # Callers may keep it for a later call, which may record gradients.
-    with torch.inference_mode(False):
+    with _torch_private.untransformed():  # callers may keep it for later calls
         return torch.zeros(shape, dtype=dtype, device="cpu")
 
 
@@ -100,7 +100,7 @@ def take_workspace(nbytes: int) -> torch.Tensor:
         return empty((-(-nbytes // 4),), torch.float32)
     free = _thread_workspace.free
     if not free:
-        with torch.inference_mode(False):  # a later call may be outside of it
+        with _torch_private.untransformed():
             return _poisoned(torch.empty(_WORKSPACE // 4, dtype=torch.float32, device="cpu"))
     return _poisoned(free.pop()) if _POISON else free.pop()
 
@@ -146,7 +146,7 @@ def _requests(shape: tuple[int, ...], dtype: torch.dtype) -> _Requests:
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, number: int) -> torch.Tensor | None:
     if math.prod(shape) * dtype.itemsize > _TINY:
         return None
-    with torch.inference_mode(False):
+    with _torch_private.untransformed():
         return torch.zeros(shape, dtype=dtype, device="cpu")
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ... import _torch_private
 from ...caching import bounded_cache, tensor_bytes
 from ...ragged.batch import Batch
 
@@ -96,7 +97,7 @@ class CallLayout:
 @bounded_cache(4 << 20, size_of=lambda layout, steps, rows: tensor_bytes(layout[:2]) + 64 * steps)
 def _dense(steps: int, rows: int) -> tuple[Tensor, Tensor, array]:
     """(segment_index, lengths, step_offsets) of a batch in which no row ends early; only ever read."""
-    with torch.inference_mode(False):
+    with _torch_private.untransformed():
         offsets = array("q", range(0, steps * rows + 1, rows) if rows else [0] * (steps + 1))
         return (
             torch.arange(steps * rows, device="cpu").view(steps, rows),

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ... import _torch_private
 from ...caching import bounded_cache, tensor_bytes
 from .call_layout import CallLayout
 
@@ -56,7 +57,7 @@ def dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> 
 
 @bounded_cache(4 << 20, size_of=lambda sample, *_: tensor_bytes((sample.inside, sample.spread, sample.rows)))
 def _dense_sample(steps: int, rows: int, first: int, count: int, stride: int) -> DenseSample:
-    with torch.inference_mode(False):
+    with _torch_private.untransformed():
         kept = evenly(torch.arange(rows, device="cpu"))
         inside = torch.zeros(steps, len(kept), dtype=torch.bool, device="cpu")
         inside[first : first + count] = True
@@ -73,7 +74,7 @@ def evenly(numbers: Tensor) -> Tensor:
 @lru_cache(maxsize=256)
 def _segments(segments: int) -> Tensor:
     """The sampled ones of so many segments. Only ever read."""
-    with torch.inference_mode(False):
+    with _torch_private.untransformed():
         return evenly(torch.arange(segments, device="cpu")).clone()
 
 
