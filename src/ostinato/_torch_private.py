@@ -76,9 +76,9 @@ def untransformed() -> Iterator[None]:
     """New tensors serve later calls too: those made under torch.func are wrappers without storage once the transform
     has ended, those of FakeTensorMode have no values, and those of torch.inference_mode cannot be saved for backward.
 
-    For tensors that are kept. torch.inference_mode, torch.func and all modes are as before when the context ends.
+    For tensors that are kept. torch.inference_mode, torch.func and dispatch modes are as before when the context ends.
     """
-    with torch.inference_mode(False), torch._C.DisableTorchFunction():
+    with torch.inference_mode(False):
         if unobserved():
             yield
             return

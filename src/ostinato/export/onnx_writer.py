@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ..errors import InputError, phrase
 from ..layers import GRU, LSTM, RNN, Recurrent
 from ..layers.base import Layer
 from ..layers.modes import eval_mode
+from ..output_files import file_path, written_beside
 from ..streaming import Stream
 from .onnx_graph import IR, OPSET, WHERE, GraphBuilder
 from .onnx_layer import Inputs, described, output_size, own_type, state_sizes, write_layer
@@ -79,11 +81,12 @@ def onnx(
     and all of them in float64, a Scan over one step. Needs the package onnx, and onnxscript for models.
     The number of steps is the first size of x. Raises InputError for anything but a module or a stream, for a model
     without example arguments, for a stream with any of these arguments and one of a model whose weights have changed
-    since; MissingPackageError without those packages.
+    since; MissingPackageError without those packages; StorageError where the file cannot be written.
     """
+    file = file_path(WHERE, "path", path)
     if isinstance(model, Stream):
         _refuse_for_a_stream(args, kwargs, lengths, state, (dynamic_shapes, input_names, output_names))
-        return _saved(stream_file(model), path, recurrent_operators(model.network))
+        return _saved(stream_file(model), file, recurrent_operators(model.network))
     given: object = model
     if not isinstance(given, nn.Module):
         remedy = "Give the model, not its weights."
@@ -104,14 +107,15 @@ def onnx(
             example = args if isinstance(args, tuple) else () if args is None else (args,)
             shapes = _all_may_vary(model, example, kwargs or {}) if dynamic_shapes is None else dynamic_shapes
             proto = captured(model, example, kwargs or {}, shapes, input_names, output_names)
-    return _saved(proto, path, {name: described(layer) for name, layer in parts.items()})
+    return _saved(proto, file, {name: described(layer) for name, layer in parts.items()})
 
 
-def _saved(proto: Any, path: str | PathLike[str], layers: dict[str, str]) -> Exported:
+def _saved(proto: Any, path: Path, layers: dict[str, str]) -> Exported:
     """Writes the file after a check of it; it replaces one that exists."""
     library = require("onnx", WHERE)
     library.checker.check_model(proto, full_check=True)
-    library.save(proto, path)
+    with written_beside(WHERE, "path", path) as aside:
+        library.save(proto, aside)
     inputs, outputs = (tuple(v.name for v in values) for values in (proto.graph.input, proto.graph.output))
     return Exported(inputs, outputs, layers)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, phrase
+from ..output_files import file_path, write_file
 from .render.diagram import Diagram
 from .render.html.page import TITLE, to_html
 from .report.data import Finding, ReportData
@@ -68,12 +69,8 @@ class Report(ReportData):
 
         Raises InputError for another ending, and for options with a file that is no page.
         """
-        path = Path(path)
+        path = file_path("report.save", "path", path, (".html", ".json", ".png", ".svg"))
         kind = path.suffix.lower()
-        if kind not in (".html", ".json", ".png", ".svg"):
-            remedy = "The ending selects the page, the record or the sheet of pictures."
-            expected = "the name of an .html, .json, .png or .svg file"
-            raise InputError(phrase("report.save", "path", expected, repr(str(path)), remedy))
         options = {"title": title, "about": about, "pictures": pictures}
         given = [name for name, value in options.items() if value is not None]
         if given and kind != ".html":
@@ -87,7 +84,7 @@ class Report(ReportData):
             from .render.plots.style import png, svg  # matplotlib takes half a second to import
 
             content = png(self.picture()) if kind == ".png" else svg(self.picture()).encode()
-        path.write_bytes(content)
+        write_file("report.save", "path", path, content)
         return path
 
     @property

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from torch import nn
 
 from ...errors import InputError, StorageError, phrase
 from ...network import Network
+from ...output_files import write_file
 from ...streaming.streams import Stream
 from ..products import multiply_adds
 from .chip import CHIPS, WHERE, Chip, chip
@@ -220,17 +219,9 @@ def _write(folder: Path, files: dict[str, str | bytes]) -> None:
     """Writes every file beside its place and moves it there, so that none is ever half a file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            handle, aside = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content if isinstance(content, bytes) else content.encode())
-                os.chmod(aside, 0o644)
-                os.replace(aside, folder / name)
-            except OSError:
-                Path(aside).unlink(missing_ok=True)
-                raise
     except OSError as error:
         remedy = "Give a folder that can be written, on a disk with room."
         received = f"{folder}: {error.strerror}"
         raise StorageError(phrase(WHERE, "folder", "one that can be written", received, remedy)) from error
+    for name, content in files.items():
+        write_file(WHERE, "folder", folder / name, content)

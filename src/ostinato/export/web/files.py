@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..._version import __version__
-from ...errors import InputError, phrase
 from ...network import Network
+from ...output_files import file_path, write_file
 from ...streaming.streams import Stream
 from ..products import multiply_adds
 from .contents import contents
@@ -78,16 +78,13 @@ def wasm(
     that cannot be exported, for float64 and for a wrong argument, ShapeError for samples of other sizes,
     NoKernelsError on a machine that cannot compute the self-test's bits.
     """
-    path = Path(file)
-    if path.suffix != ".wasm":
-        remedy = f"Write {str(path.with_suffix('.wasm'))!r}."
-        raise InputError(phrase(_WHERE, "file", "a name ending in .wasm", repr(str(file)), remedy))
+    path = file_path(_WHERE, "file", file, (".wasm",))
     found = contents(_WHERE, model, bits, samples, whole=True)
     made = found.emitted
     module = made.module(found.portable, True).data
     script = path.with_suffix(".mjs")
-    path.write_bytes(module)
-    script.write_text(net_module(found.script(), found.network.whole), encoding="utf-8")
+    write_file(_WHERE, "file", path, module)
+    write_file(_WHERE, "file", script, net_module(found.script(), found.network.whole))
     return ExportedWasm(
         module=path,
         script=script,

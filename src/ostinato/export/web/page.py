@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..._version import __version__
-from ...errors import InputError, phrase
 from ...lens.render.html.markup import Html, listed, tag, together
 from ...lens.render.html.style import STYLE
 from ...network import Network, Recurrent
+from ...output_files import file_path, write_file
 from ...streaming.streams import Stream
 from ..products import multiply_adds
 from .contents import Contents, contents, embedded
@@ -99,13 +99,10 @@ def page(
     `#x=0.1,0.2;0.3,0.4` the steps of a network of numbers. Raises what `ostinato.export.wasm` raises, and InputError
     and ShapeError where the meaning does not fit the model.
     """
-    path = Path(file)
-    if path.suffix not in (".html", ".htm"):
-        remedy = f"Write {str(path.with_suffix('.html'))!r}."
-        raise InputError(phrase(_WHERE, "file", "a name ending in .html", repr(str(file)), remedy))
+    path = file_path(_WHERE, "file", file, (".html", ".htm"))
     found = contents(_WHERE, model, bits, samples, probed=True)
     text = page_text(found, meaning or Meaning())
-    path.write_text(text, encoding="utf-8")
+    write_file(_WHERE, "file", path, text)
     code = sum(len(found.emitted.module(way, False).data) for way in ("relaxed", found.portable))
     return ExportedPage(path, len(text.encode()), code, len(found.emitted.weights))
 

@@ -264,7 +264,7 @@ def test_words_stay_on_the_paper():
             lambda: fold(nn.Linear(2, 3), torch.ones(1, 2)),
             "fold: model must be one that calls a recurrent layer, got L",
         ),
-        (lambda: fold(ostinato.GRU(4, 8)).save("a.png"), "Diagram.save: path must be the name of an .svg file, got 'a"),
+        (lambda: fold(ostinato.GRU(4, 8)).save("a.png"), "Diagram.save: path must be a name ending in .svg, got 'a"),
     ],
 )
 def test_refusals(call, message):

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ....errors import InputError, phrase
+from ....output_files import file_path, write_file
 from .flow import Flow, alone, is_recurrent
 from .folded import folded
 from .tracing import trace
@@ -30,12 +31,9 @@ class Diagram:
 
     def save(self, path: str | Path) -> Path:
         """Writes the picture; `path` ends in .svg. Raises InputError for another ending."""
-        path = Path(path)
-        if path.suffix.lower() != ".svg":
-            remedy = "Browsers and word processors open SVG as it is."
-            raise InputError(phrase("Diagram.save", "path", "the name of an .svg file", repr(str(path)), remedy))
-        path.write_text(self.svg, encoding="utf-8")
-        return path
+        file = file_path("Diagram.save", "path", path, (".svg",))
+        write_file("Diagram.save", "path", file, self.svg)
+        return file
 
     def _repr_svg_(self) -> str:
         return self.svg
