@@ -75,6 +75,9 @@ def test_what_is_no_piece_is_refused(model):
         ),
         "MusicModel: length must be a whole number of 1 or more, got 0.": lambda: made.generate(0),
         "MusicModel: temperature must be a number of 0 or more, got -1.": lambda: made.generate(1, temperature=-1),
+        "MusicModel: seed must be a whole number, got 'a'. The same seed gives the same draws.": (
+            lambda: made.generate(1, seed="a")
+        ),
     }
     for message, call in refusals.items():
         with pytest.raises(InputError) as refused:

@@ -34,6 +34,8 @@ def forecaster(series):
         ({"count": 0}, f"count must be {COUNT} 0."),
         ({"length": "a"}, f"length must be {COUNT} 'a'."),
         ({"length": 2.5}, f"length must be {COUNT} 2.5."),
+        ({"seed": "a"}, "seed must be a whole number, got 'a'. The same seed gives the same draws."),
+        ({"seed": 1.0}, "seed must be a whole number, got 1.0. The same seed gives the same draws."),
         ({"prompt": None}, "prompt must be a text, got None. Leave it out to begin without one."),
         ({"stop": 5}, "stop must be a text of one character or more, got 5. Leave it out to write until length."),
         ({"top_k": 1.5}, f"top_k must be {COUNT} 1.5. Leave it out to draw from all units."),
@@ -54,6 +56,7 @@ def test_what_cannot_be_written_is_refused(writer, given, message):
 def test_numbers_of_numpy_are_numbers(writer):
     plain = writer.generate(2, length=5, temperature=0.5, top_k=3)
     assert writer.generate(np.int64(2), length=np.int32(5), temperature=np.float32(0.5), top_k=np.int64(3)) == plain
+    assert writer.generate(2, length=5, seed=np.int64(3)) == writer.generate(2, length=5, seed=3)
 
 
 @pytest.mark.parametrize("name, value", [("windows", 0), ("windows", 1.5), ("step", 0), ("step", True)])

@@ -19,7 +19,7 @@ from .data.text.files import of_strings
 from .estimators import NetworkEstimator
 from .running.writing import Request, Writer
 from .tasks.texts.generate import Generate
-from .tasks.texts.sampling import Sampling, is_count
+from .tasks.texts.sampling import Sampling, check_seed, is_count
 from .text_options import text_options
 
 
@@ -126,6 +126,7 @@ class LanguageModel(NetworkEstimator):
         check_is_fitted(self, "network_")
         if not is_count(count):
             raise InputError(phrase(WHERE, "count", "a whole number of 1 or more", repr(count)))
+        check_seed(WHERE, seed)
         request = Request(prompt, self._named(given), length, stop, Sampling(temperature, top_k, top_p), seed)
         writer = Writer(self.task_, self.network_, WHERE)
         return [prompt + writer.write(request, number).text for number in range(count)]

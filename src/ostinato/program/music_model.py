@@ -19,7 +19,7 @@ from .data.music.rolls import key_names, roll_of
 from .estimators import NetworkEstimator
 from .running.compose import new_frames
 from .running.music_request import MusicRequest
-from .tasks.texts.sampling import is_count, is_number
+from .tasks.texts.sampling import check_seed, is_count, is_number
 from .text_options import text_options
 
 WHERE = "MusicModel"
@@ -97,6 +97,7 @@ class MusicModel(NetworkEstimator):
             raise InputError(phrase(WHERE, "length", "a whole number of 1 or more", repr(length)))
         if not is_number(temperature) or not 0 <= temperature < float("inf"):
             raise InputError(phrase(WHERE, "temperature", "a number of 0 or more", repr(temperature)))
+        check_seed(WHERE, seed)
         keys = len(self.task_.keys)
         given = np.zeros((0, keys), np.uint8) if prompt is None else self._known([prompt]).inputs[0]
         request = MusicRequest(length=length, temperature=temperature, seed=seed)

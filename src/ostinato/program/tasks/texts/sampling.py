@@ -46,9 +46,20 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, and no truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def is_count(value: Any) -> bool:
     """Whether a value is a whole number of 1 or more."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
+    return is_whole(value) and bool(value >= 1)
+
+
+def check_seed(where: str, seed: Any) -> None:
+    """Raises InputError for what is no whole number."""
+    if not is_whole(seed):
+        raise InputError(phrase(where, "seed", "a whole number", repr(seed), "The same seed gives the same draws."))
 
 
 def probabilities(scores: np.ndarray, how: Sampling, barred: Sequence[int] = ()) -> np.ndarray:
