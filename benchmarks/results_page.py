@@ -16,7 +16,7 @@ the test rows, with the standard deviation over seeds. *minutes* are of the whol
 report. *torch.nn* is the same network with `torch.nn`'s layers in place of ours, over packed sequences: {updates}
 updates of both on the same batches in turns give the ratio of their times, and the minutes are what the command would
 take with as many updates. *load* is the highest load average of the machine beside the runs: above its number of
-cores, other processes took a share of the time.
+cores, other processes took a share of the time. The last two tasks are on made data.
 """
 
 

@@ -18,7 +18,7 @@ from ostinato.cells import catalogue
 from source_files import DOCUMENTS, PACKAGE, ROOT, SOURCES, identify
 
 ORDER = """
-    _version _renamed errors _torch_private caching
+    _version _renamed errors output_files _torch_private caching
     cells ragged_layout sequence
     network
     kernels

@@ -23,7 +23,8 @@ def catalogue_page() -> str:
     parts = [_HEAD]
     for family in FAMILIES.values():
         title = (family.__doc__ or "").strip().splitlines()[0]
-        parts.append(f"## {title.partition(':')[0]}\n\n{title}\n")
+        name, colon, _ = title.partition(":")
+        parts.append(f"## {name}\n\n{title}\n" if colon else f"## {title.removesuffix('.')}\n")
         parts += [_section(c, latex(c)) for c in vars(family).values() if isinstance(c, Cell)]
     return "\n".join(parts)
 
