@@ -3,6 +3,8 @@
 from ostinato.program.running.evaluate import Evaluated
 from ostinato.program.tasks.metric_names import is_share, title_of
 from ostinato.program.tasks.task import Metric
+from program import made_files as made
+from program.commands import ostinato
 
 METRIC = Metric("mase", 0.5, 0.4, 0.6, 36, False)
 
@@ -40,3 +42,23 @@ def test_metrics_of_bands_have_names_in_words():
     assert title_of("coverage_80") == "coverage of 80 % bands" and is_share("coverage_97.5")
     assert title_of("interval_score_95") == "interval score of 95 % bands" and not is_share("width_95")
     assert title_of("mase") == "MASE" and title_of("macro_f1") == "macro F1"
+
+
+def test_a_model_folder_is_evaluated_from_anywhere_with_the_file_beside_it(tmp_path):
+    (tmp_path / "made").mkdir()
+    made.flowers(tmp_path / "made" / "flowers.csv")
+    ended = ostinato(tmp_path / "made", "train", "flowers.csv", "--target", "species", "--updates", 5, *made.SMALL)
+    assert "the order of the steps" not in ended.out  # rows of features have one step
+    assert "Inside the network" in ended.out
+    here = ostinato(tmp_path / "made", "evaluate", "flowers-model")
+    (tmp_path / "made").rename(tmp_path / "moved")
+    elsewhere = ostinato(tmp_path, "evaluate", tmp_path / "moved" / "flowers-model")
+    assert elsewhere.out == here.out and "test rows of the training" in here.out
+    again = ostinato(tmp_path, "train", "--config", tmp_path / "moved" / "flowers-model" / "config.json")
+    assert "The weights have the hash of the run that was repeated." in again.err
+    (tmp_path / "moved" / "flowers.csv").unlink()
+    gone = ostinato(tmp_path, "evaluate", tmp_path / "moved" / "flowers-model")
+    assert gone.status == 2 and gone.err.endswith(
+        "ostinato evaluate: the file of the training must be still there, got none at flowers.csv, here or beside the "
+        "model folder. Give a file with rows to evaluate as DATA.\n"
+    )

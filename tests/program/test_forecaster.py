@@ -266,6 +266,6 @@ def test_train_gives_a_forecaster_that_continues_its_file(tmp_path, monkeypatch)
     with pytest.raises(InputError) as caught:
         predict_table(made.folder_)
     assert str(caught.value) == (
-        "ostinato predict: the file of the training must be still there, got none at sales.csv. Give a file with the "
-        "series as DATA."
+        "ostinato predict: the file of the training must be still there, got none at sales.csv, here or beside the "
+        "model folder. Give a file with the series as DATA."
     )

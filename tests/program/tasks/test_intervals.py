@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostinato.errors import InputError
-from ostinato.program.tasks.intervals import by_unit, draws, ends
+from ostinato.program.tasks.intervals import by_unit, draws, ends, unseen
 from ostinato.program.tasks.metrics import tally_of_classes, tally_of_numbers
 
 YES_NO = ["no", "yes"]
@@ -91,3 +91,28 @@ def test_one_unit_has_no_interval_and_no_gain_of_a_width_of_0():
     groups = ["a"] * 8  # eight rows of one group are one unit
     tally = tally_of_numbers([0.0] * 8, np.arange(8.0), groups)
     assert tally.value("mae") == 3.5 and np.isnan(tally.interval("mae", 0)).all()
+
+
+@pytest.mark.parametrize("rows, low", [(3, 0.4385), (15, 0.796), (300, 0.987)])
+def test_rows_without_an_error_have_the_interval_of_wilson(rows, low):
+    """E. Wilson, 1927: the lower end for n of n."""
+    tally = hits([True] * rows)
+    for found, expected in zip(tally.interval("accuracy", 0), (low, 1.0)):
+        assert found == pytest.approx(expected, abs=5e-4)
+    assert hits([False] * rows).interval("accuracy", 0) == (0.0, pytest.approx(1 - low, abs=5e-4))
+
+
+def test_a_gain_that_is_alike_in_every_row_has_a_width():
+    right, wrong = hits([True] * 15), hits([False] * 15)
+    assert right.gain(right, "accuracy", 0) == (0.0, -unseen(15), unseen(15))
+    assert right.gain(wrong, "accuracy", 0) == (1.0, 1 - unseen(15), 1.0)
+    assert wrong.gain(right, "accuracy", 0) == (-1.0, -1.0, -1 + unseen(15))
+
+
+def test_rows_of_a_group_are_one_unit_of_the_interval_of_wilson():
+    tally = tally_of_classes(["yes"] * 8, ["yes"] * 8, None, YES_NO, ["a", "b"] * 4)
+    assert tally.interval("accuracy", 0) == (pytest.approx(1 - unseen(2)), 1.0)
+
+
+def test_an_error_that_is_no_share_keeps_a_width_of_0():
+    assert tally_of_numbers(np.zeros(9), np.ones(9), None).interval("mae", 0) == (1.0, 1.0)

@@ -107,7 +107,8 @@ def test_a_network_learns_a_small_rule_to_the_last_row(kind, updates):
     found = predict(task, network, new)
     assert task.score(new, found) == 1.0
     metrics = task.metrics(new, found, seed=3)
-    assert metrics[0].name == task.metric and metrics[0].value == metrics[0].low == metrics[0].high == 1.0
+    assert metrics[0].name == task.metric and metrics[0].value == metrics[0].high == 1.0
+    assert 0.9 < metrics[0].low < 1.0  # of so few rows
     assert metrics[0].n == len(new)
     assert task.details(new, found)["by_class"]
 

@@ -10,7 +10,8 @@ from typing import Any
 from ..folder.load import read_json
 from ..options import TrainOptions
 from ..running.progress import Progress, on
-from ..running.train import Beginning, Run, join, repeated, resumed, train
+from ..running.recorded_files import beside
+from ..running.train import PAGE, Beginning, Run, join, repeated, resumed, train
 from ..training.world import World
 from .check import Ended
 from .closing import outcome_text
@@ -29,15 +30,19 @@ def repeat_training(config: Path, out: Path | None, quiet: bool = False) -> Ende
     """`ostinato train --config config.json`: the same run, to the same hash."""
     from ..folder.config import from_json
 
+    def read() -> tuple[TrainOptions, dict[str, Any]]:
+        options, more = repeated(from_json(read_json(config)), out)
+        return beside(config.parent, options), more
+
     with ranks() as world:
-        options, more = _of_first(world, lambda: repeated(from_json(read_json(config)), out))
+        options, more = _of_first(world, read)
         return _trained(options, Beginning(progress=_progress(quiet, world), world=world, **more))
 
 
 def resume_training(folder: Path, quiet: bool = False) -> Ended:
     """`ostinato train --resume FOLDER`: the training that was ended before its time goes on."""
     with ranks() as world:
-        options, _ = _of_first(world, lambda: (resumed(folder, world.size), {}))
+        options, _ = _of_first(world, lambda: (beside(folder, resumed(folder, world.size)), {}))
         return _trained(options, Beginning(progress=_progress(quiet, world), world=world, folder=folder))
 
 
@@ -62,8 +67,18 @@ def _trained(options: TrainOptions, beginning: Beginning) -> Ended:
         # Status 0 whatever came of it: torchrun ends rank 0, which still writes, where another rank has another status.
         return Ended("", {}, printed=False)
     run = train(options, beginning)
-    text = _advice_text(run)
-    return Ended(f"{text}\n\nWritten: {run.folder}", _content(run), run.status)
+    text = "\n\n".join(filter(None, [_advice_text(run), _lens_text(run), f"Written: {run.folder}"]))
+    return Ended(text, _content(run), run.status)
+
+
+def _lens_text(run: Run) -> str:
+    """What is the matter inside the network, by the rules of the lens; empty where the lens was turned off."""
+    if run.lens is None:
+        return run.lens_absent if run.options.run.lens else ""
+    findings = [f"- {finding}" for finding in run.lens.verdict]
+    if not findings:
+        return f"Inside the network: no rule of the lens applies. Its measures are in {run.folder / PAGE}."
+    return "\n".join([f"Inside the network, more in {run.folder / PAGE}:", *findings])
 
 
 def _advice_text(run: Run) -> str:
@@ -82,6 +97,7 @@ def _content(run: Run) -> dict[str, Any]:
         "stopped": run.fitted.stopped,
         "weights_sha256": run.fitted.sha256,
         "notes": list(run.notes),
+        "lens": None if run.lens is None else [str(finding) for finding in run.lens.verdict],
         "metrics": read_json(metrics) if metrics.exists() else None,
         "status": run.status,
     }

@@ -22,6 +22,7 @@ from ..tasks.task import Metric, Predictions, Task
 from ..training.evaluate import predict
 from .model import open_model
 from .outcome import interval_of, shown
+from .recorded_files import check_there
 from .unlabelled import for_another_file
 
 WHERE = "ostinato evaluate"
@@ -138,6 +139,7 @@ def unknown_in(task: Task, examples: Examples, details: Mapping[str, Any]) -> li
 
 def rows_again(options: DataOptions, sources: Sequence[Mapping[str, Any]]) -> tuple[Examples, Split]:
     """All rows of a training and their split, read again. Refuses files that have changed since."""
+    check_there(WHERE, options, "Give a file with rows to evaluate as DATA.")
     dataset = read(options)
     changed = changed_source(dataset.sources, sources)
     if changed is not None:

@@ -14,6 +14,7 @@ from ..folder.forecasts import Columns, forecasts_csv
 from ..options import DataOptions
 from ..training.evaluate import predict
 from .model import Model
+from .recorded_files import check_there
 from .unlabelled import for_another_file
 
 WHERE = "ostinato predict"
@@ -47,10 +48,7 @@ def last_windows(model: Model, data: Path | None) -> Examples:
     if not options.paths:
         remedy = "Give a file with the series as DATA."
         raise InputError(phrase(WHERE, "DATA", "given for a model that was trained from Python", "none", remedy))
-    gone = [path for path in (*options.paths, options.valid, options.test) if path is not None and not path.exists()]
-    if gone:
-        remedy = "Give a file with the series as DATA."
-        raise InputError(phrase(WHERE, "the file of the training", "still there", f"none at {gone[0]}", remedy))
+    check_there(WHERE, options, "Give a file with the series as DATA.")
     dataset = read(options, with_target=False)
     changed = changed_source(dataset.sources, model.config.sources)
     if changed is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -11,6 +11,7 @@ from ..folder.config import Config
 from ..folder.load import load, restore
 from ..tasks.registry import task_named
 from ..tasks.task import Task
+from .recorded_files import beside
 
 
 @dataclass(frozen=True)
@@ -27,4 +28,5 @@ def open_model(folder: Path) -> Model:
     """The model of a folder. Raises InputError for what `load` and `restore` refuse."""
     loaded = load(folder)
     task, network = restore(loaded, task_named(loaded.config.task))
-    return Model(loaded.config, task, network)
+    config = replace(loaded.config, options=beside(folder, loaded.config.options))
+    return Model(config, task, network)

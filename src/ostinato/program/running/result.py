@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from ...cells import Cell
 from ...errors import OstinatoError
+from ...lens import Report
 from ..data.row_keys import row_hashes
 from ..folder.documents import Results
 from ..folder.forecasts import left_out_note
@@ -40,6 +41,10 @@ class Run:
     notes: tuple[str, ...]
     clean: Sequence[Metric] | None = None
     """The network's metrics without the test rows whose input is a training row's, too; None where there are none."""
+    lens: Report | None = None
+    """What the lens measured in the trained network."""
+    lens_absent: str = "The lens was turned off with --no-lens."
+    """Why there is no report of the lens."""
 
     @property
     def status(self) -> int:
@@ -88,15 +93,19 @@ def beside_steps(outcome: Outcome) -> list[Scored]:
     return [b for b in outcome.baselines if "by_step" in b.details]
 
 
+def observed(run: Run) -> Run:
+    """The same with the report of the lens, unless it was turned off."""
+    if not run.options.run.lens:
+        return run
+    try:
+        return replace(run, lens=look(run.prepared.task, run.network, run.prepared.valid.encoded))
+    except OstinatoError as error:
+        return replace(run, lens_absent=f"The lens could not observe this network: {error}")
+
+
 def page_of(run: Run, cell: Cell) -> str:
     """The report page."""
     prepared, options, fitted = run.prepared, run.options, run.fitted
-    lens, absent = None, "The lens was turned off with --no-lens."
-    if options.run.lens:
-        try:
-            lens = look(prepared.task, run.network, prepared.valid.encoded)
-        except OstinatoError as error:
-            absent = f"The lens could not observe this network: {error}"
     parts = (prepared.train.examples, prepared.valid.examples, prepared.test)
     facts = {
         "updates": f"{fitted.updates} of {fitted.planned_updates} planned",
@@ -120,8 +129,8 @@ def page_of(run: Run, cell: Cell) -> str:
             advice=fitted.advice,
             facts=facts,
             notes=run.notes,
-            lens=lens,
-            lens_absent=absent,
+            lens=run.lens,
+            lens_absent=run.lens_absent,
             repeat=f"ostinato train --config {run.folder.name}/config.json",
             samples=None if options.run.private else item_samples(prepared, run.network),
             pieces=prepared.task.pieces,

@@ -43,7 +43,7 @@ from .listening import Listening
 from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
-from .result import Run, contents, page_of
+from .result import Run, contents, observed, page_of
 from .training_samples import samples_of
 
 WHERE = "ostinato train"
@@ -324,6 +324,7 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
         begin.progress.say(notes[-1])
     run = Run(folder, prepared, network, fitted, outcome, predictions, options, tuple(notes), clean)
     write(folder, contents(run, cell))
+    run = observed(run)
     write_bytes(folder / PAGE, page_of(run, cell).encode("utf-8", "xmlcharrefreplace"), WHERE)
     return run
 

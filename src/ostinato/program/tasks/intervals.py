@@ -16,9 +16,12 @@ from scipy import sparse
 
 from ...errors import InputError, phrase
 from .blocks import Blocks
+from .metric_names import is_share
 
 RESAMPLES = 1000
 SHARE = 0.95
+_Z_SQUARED = 3.8415
+"""Of the normal distribution, for intervals of 95 %."""
 _CHUNK = 4_000_000
 """Numbers of a matrix of weights that are in memory at a time."""
 
@@ -62,9 +65,9 @@ class Tally:
         return self.intervals([name], seed)[name]
 
     def intervals(self, names: Sequence[str], seed: int) -> dict[str, tuple[float, float]]:
-        """Of several metrics, on the same resamples."""
+        """Of several metrics, on the same resamples; of a share that is alike in all of them as `unseen` says."""
         found = resampled(self.sums, seed, self.blocks)
-        return {name: ends(self.values[name][0](found)) for name in names}
+        return {name: self._wider(name, *ends(self.values[name][0](found)), least=0.0) for name in names}
 
     def gain(self, other: Tally, name: str, seed: int) -> tuple[float, float, float]:
         """How much better this is than `other` on the same units: value and interval, resampled in pairs."""
@@ -75,8 +78,18 @@ class Tally:
         theirs = other.values[name][0]
         sign = 1.0 if higher else -1.0
         mine, others = (resampled(sums, seed, self.blocks) for sums in (self.sums, other.sums))
-        low, high = ends(sign * (function(mine) - theirs(others)))
+        low, high = self._wider(name, *ends(sign * (function(mine) - theirs(others))), least=-1.0)
         return sign * (self.value(name) - other.value(name)), low, high
+
+    def _wider(self, name: str, low: float, high: float, least: float) -> tuple[float, float]:
+        """The ends, or of a share that is the same in all resamples, such as 1 of units without an error, wider ones.
+
+        least  the least value that a share, or a difference of two, can have; the largest is 1
+        """
+        if low != high or not is_share(name):
+            return low, high
+        reach = unseen(self.units // (1 if self.blocks is None else self.blocks.drawn))
+        return max(least, low - reach), max(high, min(1.0, high + reach))
 
 
 def total(sums: Any) -> np.ndarray:
@@ -109,6 +122,16 @@ def draws(units: int, seed: int, resamples: int = RESAMPLES, blocks: Blocks | No
         drawn = generator.integers(0, max(units, 1), (rows, units))
         drawn += np.arange(rows)[:, None] * units
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+
+
+def unseen(units: int) -> float:
+    """The share of units that may be otherwise although all that were drawn are alike: the end of Wilson's interval.
+
+    units  how many were drawn, independent of each other
+
+    E. Wilson, 1927: z² / (U + z²), 20 % of 15 units and 1.3 % of 300.
+    """
+    return _Z_SQUARED / (max(units, 1) + _Z_SQUARED)
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:
