@@ -296,6 +296,13 @@ REFUSALS = [
         "target must be packed as output is",
     ),
     ((PACKED, PACKED), {}, InputError, "target must be classes as integers"),
+    ((SCORES, SCORES + 1j, "squared"), {}, InputError, "target must be real numbers for squared, got torch.complex64"),
+    ((SCORES, SCORES + 1j, "binary"), {}, InputError, "target must be real numbers for binary"),
+    ((SCORES + 1j, SCORES, "squared"), {}, InputError, "output must be real numbers for squared"),
+    ((SCORES, CLASSES), {"weight": [1.0] * 4}, InputError, r"weight must be a tensor \[K\], got list. Write"),
+    ((SCORES, CLASSES), {"ignore_index": 1.5}, InputError, "ignore_index must be the number of a class, got 1.5"),
+    ((SCORES, CLASSES), {"label_smoothing": -1.0}, InputError, "label_smoothing must be a share from 0 to 1, got -1.0"),
+    ((SCORES, CLASSES), {"label_smoothing": float("nan")}, InputError, "label_smoothing must be .*, got nan"),
 ]
 
 

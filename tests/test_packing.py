@@ -77,6 +77,16 @@ def test_wrong_offsets_are_refused(wrong, error, message):
         from_offsets(torch.cat(sequences()), torch.tensor(wrong))
 
 
+def test_other_arguments_are_refused():
+    for call in (to_offsets, to_nested):
+        with pytest.raises(InputError, match="packing: packed must be a PackedSequence, got Tensor. Write torch.nn"):
+            call(torch.zeros(2, 3, 4))
+    with pytest.raises(InputError, match=r"rows must be a tensor \[R, C\], got int"):
+        from_offsets(3, [0, 1])
+    with pytest.raises(InputError, match=r"offsets must be integers \[B \+ 1\], got None"):
+        from_offsets(torch.cat(sequences()), None)
+
+
 def test_what_is_not_nested_is_refused():
     with pytest.raises(InputError, match=r"nested must be a nested tensor of sequences \[T, C\], got Tensor. Write"):
         from_nested(torch.zeros(2, 3, 4))

@@ -6,6 +6,7 @@ from torch import nn
 
 import ostinato
 from ostinato.errors import InputError
+from ostinato.layers.dropout import pinned
 from ostinato.lens import gradient_by_lag
 
 
@@ -107,6 +108,40 @@ def test_lstm_reports_h_and_c_and_both_together():
     assert measured.lags.tolist() == list(range(8))
 
 
+@ostinato.cell
+def doubled(W, U, x, h):
+    return W.a @ x + U.a @ h
+
+
+@pytest.mark.parametrize("option", ["recurrent_dropout", "weight_dropout"])
+def test_masks_of_a_sequence_are_drawn_once_for_all_its_steps(option):
+    """With U = I every unit that a mask keeps doubles at each lag; masks drawn anew in each step would make it 0."""
+    layer = ostinato.Recurrent(doubled, 2, 8, **{option: 0.5}).double()
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(torch.eye(8))
+    torch.manual_seed(0)
+    measured = gradient_by_lag(layer, torch.randn(6, 3, 2, dtype=torch.float64), lambda h: h.sum(1)).norms[0]
+    assert (measured[1:] > 0).all()
+    torch.testing.assert_close(measured[2:], 2 * measured[1:-1], rtol=1e-12, atol=0)
+
+
+def test_the_gradient_in_training_is_that_of_one_draw():
+    """The last steps one by one, with the masks of one call of all steps, against the gradient of that call."""
+    torch.manual_seed(1)
+    layer = ostinato.GRU(3, 5, recurrent_dropout=0.3, input_dropout=0.3, zoneout=0.2).double()
+    x, start = torch.randn(7, 2, 3, dtype=torch.float64), torch.randn(1, 2, 5, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(2)
+    measured = gradient_by_lag(layer, x, lambda h: h.square().sum(1), state=start.detach(), lags=6).norms[0]
+    torch.manual_seed(2)
+    seed = torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64)
+    with pinned(layer, seed):
+        first, state = layer(x[:1], start)
+    with pinned(layer, seed, first_step=1):
+        rest, _ = layer(x[1:], state)
+    (gradient,) = torch.autograd.grad(rest[-1].square().sum(), state)
+    torch.testing.assert_close(measured[-1], gradient[0].norm(dim=1), rtol=1e-10, atol=0)
+
+
 def test_fewer_lags_are_the_first_of_all_lags():
     layer = drawn(nn.GRU)
     x = torch.randn(8, 3, 3, dtype=torch.float64)
@@ -148,6 +183,11 @@ def test_it_leaves_no_trace():
         ({"x": torch.zeros(6, 3)}, r"x must be \[T, B, C\], got 2 dimensions"),
         ({"x": torch.zeros(0, 2, 3)}, "x must be at least one step, got T = 0"),
         ({"lags": 6}, "lags must be between 0 and T - 1 = 5, got 6"),
+        ({"lags": [1]}, r"lags must be between 0 and T - 1 = 5, got \[1\]"),
+        ({"layer": 3}, "layer must be a torch module, got int"),
+        ({"x": 3}, "x must be a tensor, got int. Write torch.as_tensor"),
+        ({"head_loss": 3}, "head_loss must be a function of the last output, got int"),
+        ({"head_loss": lambda h: 3}, r"head_loss must be a function to .* or their sum, got int"),
         ({"layer": nn.LSTM(3, 5, bidirectional=True)}, "layer must be one-directional"),
         ({"head_loss": lambda h: h}, r"head_loss must be .* \[2\], or their sum, got a result of shape \[2, 5\]"),
     ],

@@ -5,7 +5,7 @@ Letters: T steps, B sequences, K classes or values of a step.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -83,6 +83,7 @@ def sequence_loss(
         remedy = 'The mean of torch.nn.functional is "mean_over_tokens".'
         raise InputError(phrase(_WHERE, "reduction", f"one of {', '.join(REDUCTIONS)}", repr(reduction), remedy))
     options = _Options(ignore_index, weight, label_smoothing)
+    _refuse_options(options)
     stray = [
         k for k, given in zip(options._fields, (ignore_index is not None, weight is not None, label_smoothing)) if given
     ]
@@ -118,6 +119,18 @@ class _Terms(NamedTuple):
     losses: Tensor
     counts: Tensor
     tokens: Tensor
+
+
+def _refuse_options(options: _Options) -> None:
+    """Raises InputError for options of cross entropy that are of another type or out of range."""
+    index, weight, smoothing = cast(tuple[object, object, object], options)
+    if index is not None and (not isinstance(index, int) or isinstance(index, bool)):
+        raise InputError(phrase(_WHERE, "ignore_index", "the number of a class", repr(index)))
+    if weight is not None and not isinstance(weight, Tensor):
+        remedy = "Write torch.tensor([1.0, 2.0]), one number for each class."
+        raise InputError(phrase(_WHERE, "weight", "a tensor [K]", type(weight).__name__, remedy))
+    if not isinstance(smoothing, int | float) or not 0 <= smoothing <= 1:
+        raise InputError(phrase(_WHERE, "label_smoothing", "a share from 0 to 1", repr(smoothing)))
 
 
 def _terms(kind: str, output: Tensor, target: Tensor, inside: Tensor | None, options: _Options) -> _Terms:
@@ -183,6 +196,10 @@ def _refuse_shapes(kind: str, output: object, target: object, dims: tuple[int, i
             expected = f"{steps[:-1]}, K] beside a target {steps}"
             received = f"{list(output.shape)} beside {list(target.shape)}"
             raise ShapeError(phrase(_WHERE, "output", expected, received, remedy))
+    elif output.is_complex() or target.is_complex():
+        name, wrong = ("output", output) if output.is_complex() else ("target", target)
+        remedy = "Write torch.view_as_real(t).flatten(-2) for both, say."
+        raise InputError(phrase(_WHERE, name, f"real numbers for {kind}", wrong.dtype, remedy))
     elif output.shape != target.shape or output.dim() not in (1, *dims):
         expected = f"{steps} or {steps[:-1]}, K], as output"
         received = f"{list(target.shape)} beside an output {list(output.shape)}"

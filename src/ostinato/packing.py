@@ -8,6 +8,8 @@ Letters: B sequences, R steps of all of them together, C features.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -23,7 +25,12 @@ def from_offsets(rows: Tensor, offsets: Tensor) -> PackedSequence:
 
     Sequence b has the rows offsets[b] … offsets[b + 1] - 1, at least one, as PackedSequence requires. Differentiable.
     """
-    where, known = "packing.from_offsets", on_cpu(offsets).detach().to("cpu")
+    where, given, bounds = "packing.from_offsets", cast(object, rows), cast(object, offsets)
+    if not isinstance(given, Tensor):
+        raise InputError(phrase(where, "rows", "a tensor [R, C]", type(given).__name__, "Write torch.as_tensor(rows)."))
+    if bounds is None:
+        raise InputError(phrase(where, "offsets", "integers [B + 1]", "None", "The sequences' lengths give them."))
+    known = on_cpu(offsets).detach().to("cpu")
     if known.dim() != 1 or len(known) < 2 or known.is_floating_point() or known.dtype == torch.bool:
         remedy = "Write torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])."
         received = f"{known.dtype} of shape {list(known.shape)}"
@@ -40,6 +47,10 @@ def from_offsets(rows: Tensor, offsets: Tensor) -> PackedSequence:
 
 def to_offsets(packed: PackedSequence) -> tuple[Tensor, Tensor]:
     """(rows [R, C], offsets int64 [B + 1]): the sequences one after the other. Differentiable."""
+    given: object = packed
+    if not isinstance(given, PackedSequence):
+        remedy = "Write torch.nn.utils.rnn.pack_padded_sequence(x, lengths)."
+        raise InputError(phrase("packing", "packed", "a PackedSequence", type(given).__name__, remedy))
     sizes = packed.batch_sizes
     descending = (sizes[None, :] > torch.arange(int(sizes[0]), device="cpu")[:, None]).sum(1)
     unsorted = packed.unsorted_indices

@@ -26,6 +26,16 @@ def test_horizons(k1, k2, message):
         ostinato.TruncatedBPTT(Model(), k1, k2)
 
 
+def test_other_wrong_arguments():
+    with pytest.raises(InputError, match="batch_first must be True, False or None, got 'no'"):
+        ostinato.TruncatedBPTT(Model(), 2, 3, batch_first="no")
+    stream = ostinato.TruncatedBPTT(Model(), 2, 3)
+    for state, absent in (({}, "k1"), ({"k1": 2, "k2": 3}, "steps")):
+        message = f"state must be a saved position of a stream, got one without '{absent}'. Give what state_dict"
+        with pytest.raises(InputError, match=message):
+            stream.load_state_dict(state)
+
+
 class Around(nn.Module):
     """A layer, or several, called as `call` says."""
 

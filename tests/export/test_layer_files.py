@@ -73,6 +73,17 @@ def test_float64_is_a_scan_that_keeps_its_digits(name, tmp_path):
     check("outputs", found, by_reference(layer, x, states, LENGTHS))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_clamp_after_a_relu(dtype, tmp_path):
+    """ONNX Runtime fuses Relu and Clip, and then refuses doubles."""
+    layer = make("elman_relu", dtype, clip_state=0.6)
+    export.onnx(layer, tmp_path / "layer.onnx")
+    x, states = call(layer)
+    states = [s.clamp(-0.6, 0.6) for s in states]
+    found = run(tmp_path / "layer.onnx", x=x, lengths=LENGTHS, **initial(layer, states))
+    check("outputs", found, named(layer, *layer(x, states[0], lengths=LENGTHS)))
+
+
 @pytest.mark.parametrize("name", ["gru_reset_before", "mgu"])
 def test_the_evaluator_of_onnx_agrees(name, tmp_path):
     """onnx.reference scans forward only, so far."""

@@ -115,6 +115,28 @@ def test_where_torch_only_crashes_the_message_is_ours(kind):
         pair(kind)[1]([[[1.0] * FEATURES]])
 
 
+def test_a_sparse_x_and_a_layer_as_a_cell_are_refused():
+    x = torch.randn(4, 3, FEATURES).to_sparse()
+    for layer, given in (
+        (ostinato.GRU(FEATURES, HIDDEN), [[4, 2, 1]]),
+        (ostinato.Recurrent("gru", FEATURES, HIDDEN), [None, [4, 2, 1]]),
+    ):
+        for lengths in given:
+            with pytest.raises(
+                InputError, match=r"x must be a dense tensor, got one of layout torch.sparse_coo. Write x"
+            ):
+                layer(x, lengths=lengths)
+    with pytest.raises(InputError, match="cell must be a cell, got the module GRU. Give the cell of a layer"):
+        ostinato.Recurrent(ostinato.GRU(FEATURES, HIDDEN), FEATURES, HIDDEN)
+
+
+def test_a_state_that_is_no_tensor_is_refused_in_four_parts():
+    with pytest.raises(
+        InputError, match=r"LSTM: state must be a tuple of tensors \(h, c\), got int. Give what an earl"
+    ):
+        ostinato.LSTM(FEATURES, HIDDEN)(torch.randn(4, 3, FEATURES), 3)
+
+
 MESSAGES = {
     "T=0": (ShapeError, "Recurrent: x must be of at least one step, got T = 0. Sequences without a step can stand in"),
     "features": (ShapeError, r"x must be of input_size = 4 features at the end, got a shape of \[5, 3, 3\]. Build"),

@@ -204,6 +204,28 @@ def test_packed_states_after_every_step():
         assert a.shape == (4, STEPS, 4, HIDDEN) and torch.equal(a, b)
 
 
+def test_arrays_of_any_strides_and_byte_order():
+    layer, x = build("gru"), torch.randn(STEPS, 3, FEATURES, dtype=torch.float64)
+    expected, _ = layer(x, lengths=[6, 4, 2])
+    for array in (np.array([2, 4, 6])[::-1], np.array([6, 4, 2], ">i8"), np.array([6, 0, 4, 0, 2, 0], "<i2")[::2]):
+        assert torch.equal(layer(x, lengths=array)[0], expected)
+    begins = np.zeros((STEPS, 3), bool)
+    begins[2, 1] = begins[5, 0] = True
+    expected, _ = layer(x, resets=begins)
+    assert torch.equal(layer(x, resets=begins[::-1].copy()[::-1])[0], expected)
+    assert torch.equal(layer(x, resets=np.asfortranarray(begins))[0], expected)
+
+
+@pytest.mark.parametrize("name, values", [("lengths", [[1, 2], [3, 4]]), ("resets", [[[True, False]] * STEPS] * 2)])
+def test_values_that_cannot_be_read_are_refused(name, values):
+    layer, x = build("gru"), torch.randn(STEPS, 2, FEATURES, dtype=torch.float64)
+    message = f"{name} must be a tensor whose values can be read, got a tensor "
+    with pytest.raises(InputError, match=f"{message}that torch.func.vmap divides. Give the values as a list"):
+        vmap(lambda one: layer(x, **{name: one})[0])(torch.tensor(values))
+    with pytest.raises(InputError, match=f"{message}on meta"):
+        layer.to("meta")(x.to("meta"), **{name: torch.tensor(values[0], device="meta")})
+
+
 def test_gradients_of_each_sample_of_a_ragged_batch():
     layer = build("gru")
     x = torch.randn(4, STEPS, 2, FEATURES, dtype=torch.float64)

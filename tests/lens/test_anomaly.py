@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.errors import AnomalyError
+from ostinato.errors import AnomalyError, InputError
 from ostinato.execution.interception import INTERCEPTION
 
 NAN, INF = float("nan"), float("inf")
@@ -228,3 +228,9 @@ def test_a_division_by_a_number_that_kernels_flush(equations, dtype, exponent, s
     # Too far below for the reference too: there the advice is the one on division.
     message = found(layer, 10 * x)
     assert "Keep what it divides by away from 0." in message and "flushed" not in message
+
+
+def test_what_is_no_module_is_refused():
+    message = "detect_anomaly: model must be a torch module, got int. Give the model, or nothing."
+    with pytest.raises(InputError, match=message), ostinato.detect_anomaly(3):
+        pass

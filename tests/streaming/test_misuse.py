@@ -109,6 +109,21 @@ def test_one_number_with_the_other_sign_as_a_view():
         assert torch.equal(stream.step(x).view(1, 4), y)
 
 
+def test_negated_views_of_several_numbers_that_are_contiguous():
+    torch.manual_seed(0)
+    layer, z = ostinato.GRU(4, 4), torch.randn(2, 4, dtype=torch.complex64)
+    x = z.conj().imag.as_strided((2, 4), (4, 1))
+    assert x.is_neg() and x.is_contiguous()
+    stream = ostinato.stream(layer, rows=2)
+    y = stream.step(x)
+    stream.reset()
+    assert torch.equal(stream.step(x.clone()), y)
+    for out in (torch.zeros(2, 4, dtype=torch.complex64).conj().imag.as_strided((2, 4), (4, 1)),):
+        assert out.is_neg() and out.is_contiguous()
+        with pytest.raises(ShapeError, match="out must be contiguous"):
+            stream.step(x, out=out)
+
+
 def _locked():
     array = np.zeros((2, 8), "float32")
     array.flags.writeable = False

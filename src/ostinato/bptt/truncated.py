@@ -56,6 +56,8 @@ class TruncatedBPTT:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 remedy = "k1 is the steps between updates, k2 the steps that gradients reach back: k1=20, k2=60."
                 raise InputError(phrase(WHERE, name, "a whole number of steps, 1 or more", repr(value), remedy))
+        if batch_first not in (None, True, False):
+            raise InputError(phrase(WHERE, "batch_first", "True, False or None", repr(batch_first)))
         self.model, self.k1, self.k2 = model, k1, k2
         self._injector, self._generators = StateInjector(model), Generators(model)
         layout = self._injector.batch_first if batch_first is None else batch_first
@@ -240,6 +242,12 @@ class TruncatedBPTT:
         Pass `windows` the stream without its first `chunks_consumed` chunks.
         """
         where = f"{WHERE}.load_state_dict"
+        missing = [name for name in self.state_dict() if name not in state]
+        if missing:
+            remedy = "Give what state_dict() of a TruncatedBPTT returned."
+            raise InputError(
+                phrase(where, "state", "a saved position of a stream", f"one without {missing[0]!r}", remedy)
+            )
         for name in ("k1", "k2"):
             if state[name] != getattr(self, name):
                 remedy = f"It was saved with k1 = {state['k1']} and k2 = {state['k2']}; build it with these."

@@ -56,6 +56,8 @@ def check_arguments(
     data = x.data if packed else x
     if not isinstance(data, Tensor):
         return InputError(phrase(where, "x", "a tensor or a PackedSequence", type(data).__name__, _MAKE))
+    if data.layout is not torch.strided and not data.is_nested:
+        return InputError(phrase(where, "x", "a dense tensor", f"one of layout {data.layout}", "Write x.to_dense()."))
     if data.dim() not in ((2,) if packed else (2, 3)):
         expected = "packed rows [R, C]" if packed else "[B, T, C] or [T, C]" if layer.batch_first else _BATCH
         kind = ShapeError if packed else InputError

@@ -74,7 +74,7 @@ def direct_call(layer: LayerStructure, x: Any, state: Any, lengths: Lengths) -> 
 
     A small call costs little more than this function, so it reads only what the plan does not depend on.
     """
-    if type(x) is not Tensor or not x.is_cpu:
+    if type(x) is not Tensor or not x.is_cpu or x.layout is not torch.strided:
         return None
     shape, batch_first, draws = x.shape, layer.batch_first, layer._draws and layer.training
     if len(shape) != 3 or type(shape[0]) is not int:  # torch.jit.trace gives sizes as tensors, which no cache may hold

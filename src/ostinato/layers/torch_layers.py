@@ -184,6 +184,10 @@ class TorchLayer(Layer, nn.RNNBase):
                 self._original.forward(self, x, state)
         except (IndexError, AttributeError):
             raise problem from None
+        except TypeError:  # of batch_sizes torch says what is wrong, of a state that is no tensor it does not
+            if isinstance(x, PackedSequence):
+                raise
+            raise problem from None
         raise problem
 
 

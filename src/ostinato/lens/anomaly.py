@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..cells.cell import PARAMETER
 from ..cells.text import expression, is_short
 from ..cells.value import Value
-from ..errors import AnomalyError
+from ..errors import AnomalyError, InputError, phrase
 from ..execution.interception import observed
 from ..execution.observer import SequenceObserver, SequenceRecord
 from ..layers.base import Layer
@@ -81,8 +81,12 @@ def detect_anomaly(model: nn.Module | None = None) -> Iterator[None]:
 
     Cost while nothing is wrong: values and gradients of all steps are written out and added up once; results keep their
     bits. A call that is not executed by the kernels or the reference of this package (tracers, torch.func, other
-    devices) cannot be checked, which a warning says.
+    devices) cannot be checked, which a warning says. Raises InputError for a model that is no module.
     """
+    given: object = model
+    if given is not None and not isinstance(given, nn.Module):
+        remedy = "Give the model, or nothing."
+        raise InputError(phrase("detect_anomaly", "model", "a torch module", type(given).__name__, remedy))
     names = {} if model is None else {id(m): n for n, m in modules_by_name(model) if isinstance(m, Layer) and n}
     locators = _Locators(names)
     try:

@@ -19,7 +19,7 @@ from ..errors import InputError, phrase
 from ..execution.routing import needs_registered_op, under_functional_transform
 from ..ragged_layout import RaggedLayout
 from .gather import gather_rows
-from .lengths import Lengths, Resets, given_lengths, given_resets, known_lengths
+from .lengths import Lengths, Resets, given_lengths, given_resets, known_lengths, known_values
 from .segments import DenseIndex, PaddedIndex, layout_for_any, layout_of
 
 
@@ -245,7 +245,7 @@ def prepare_batch(x: Tensor | PackedSequence, lengths: Lengths, resets: Resets, 
     if begins is None:
         index = layout_of(known, None, steps, rows, time == 1, x.device)
         return Padded.of(x, batch_first) if index.layout.dense else Ragged(x, index, time == 1)
-    begins = begins.detach().to("cpu")
+    begins = known_values(begins, "resets", where)
     if steps and (known is None or bool((known == steps).all())):
         if not begins.any():
             return Padded.of(x, batch_first)

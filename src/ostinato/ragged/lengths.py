@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +20,15 @@ Resets = Any
 
 
 def on_cpu(values: Any) -> Tensor:
-    """A tensor where it is, and anything else as a tensor on the CPU, whatever the default device."""
-    return values if isinstance(values, Tensor) else torch.as_tensor(values, device="cpu")
+    """A tensor where it is, and anything else as a tensor on the CPU, whatever the default device.
+
+    An array may have any strides and either byte order, which torch does not take.
+    """
+    if isinstance(values, Tensor):
+        return values
+    if isinstance(values, np.ndarray) and not torch.compiler.is_compiling():  # which cannot trace its attributes
+        values = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(values.shape)
+    return torch.as_tensor(values, device="cpu")
 
 
 def given_lengths(lengths: Lengths, rows: int, batched: bool, where: str) -> Tensor:
@@ -40,9 +48,21 @@ def given_lengths(lengths: Lengths, rows: int, batched: bool, where: str) -> Ten
     return given.reshape(rows)
 
 
+def known_values(given: Tensor, name: str, where: str) -> Tensor:
+    """`given` on the CPU; refuses tensors without values that can be read: of the meta device, and divided by vmap."""
+    try:
+        known = given.detach().to("cpu")
+        known.tolist()
+    except (RuntimeError, NotImplementedError) as error:
+        received = "a tensor on meta" if given.is_meta else "a tensor that torch.func.vmap divides"
+        remedy = "Give the values as a list or a tensor on the CPU, the same ones for every sample of a vmap."
+        raise InputError(phrase(where, name, "a tensor whose values can be read", received, remedy)) from error
+    return known
+
+
 def known_lengths(given: Tensor, steps: int, where: str) -> Tensor:
     """`given` [B] as int64 on the CPU; refuses values outside 0 … T."""
-    known = given.detach().to("cpu", torch.int64)
+    known = known_values(given, "lengths", where).to(torch.int64)
     values = known.tolist()
     if values and not 0 <= min(values) <= max(values) <= steps:
         row, length = next((row, n) for row, n in enumerate(values) if not 0 <= n <= steps)
@@ -74,4 +94,4 @@ def given_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where
 
 def read_resets(resets: Resets, lead: tuple[int, ...], batch_first: bool, where: str) -> Tensor:
     """The same on the CPU."""
-    return given_resets(resets, lead, batch_first, where).detach().to("cpu")
+    return known_values(given_resets(resets, lead, batch_first, where), "resets", where)

@@ -84,8 +84,6 @@ class KernelRunner(Runner):
             output_shape=tuple(y.shape),
             output_dtype=y.dtype,
             tokens=self.network.input.tokens is not None,
-            one_x=x.numel() == 1,
-            one_y=y.numel() == 1,
             bound_x=x.data_ptr(),
             bound_y=y.data_ptr(),
             given=given,

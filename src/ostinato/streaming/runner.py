@@ -41,7 +41,6 @@ class Fast:
     entries      the argument block, one step from the address at X to that at Y
     shape, dtype of x, and array_dtype, NumPy's; output_shape, output_dtype of y
     tokens       whether x holds tokens, of which the kernel may refuse one
-    one_x, one_y whether x or y is one number, so that a view of a complex number's part, negated later, is contiguous
     given        private memory for x of a NumPy array, at given_x; fresh for y, at fresh_y
     """
 
@@ -54,8 +53,6 @@ class Fast:
     output_shape: tuple[int, ...]
     output_dtype: torch.dtype
     tokens: bool
-    one_x: bool
-    one_y: bool
     bound_x: int
     bound_y: int
     given: np.ndarray

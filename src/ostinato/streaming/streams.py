@@ -158,7 +158,7 @@ class Stream:
                         return self._any_step(x, out)
                     fast = fast.one
                 if kind is Tensor:
-                    if x.dtype is fast.dtype and x.is_cpu and x.is_contiguous() and not (fast.one_x and x.is_neg()):
+                    if x.dtype is fast.dtype and x.is_cpu and x.is_contiguous() and not x.is_neg():
                         if out is None:
                             entries[X], entries[Y] = x.data_ptr(), fast.fresh_y
                             fast.call(fast.block)
@@ -171,7 +171,7 @@ class Stream:
                             and out.dtype is fast.output_dtype
                             and out.is_cpu
                             and out.is_contiguous()
-                            and not (fast.one_y and out.is_neg())
+                            and not out.is_neg()
                             and not out.requires_grad
                         ):
                             entries[X], entries[Y] = x.data_ptr(), out.data_ptr()

@@ -44,7 +44,7 @@ def test_bounded_gradients_have_no_ages():
         by_age(ostinato.GRU(3, 4, clip_gradient=1.0), squares(torch.ones(2, 1, 3)))
 
 
-@pytest.mark.parametrize("ages", [0, -1, [], [1, -2], True, 1.5, ["a"]])
+@pytest.mark.parametrize("ages", [0, -1, [], [1, -2], True, 1.5, ["a"], b"x", torch.tensor(1.0)])
 def test_ages_that_are_none(ages):
     with pytest.raises(InputError, match="lens.by_age: ages must be a number of ages, or ages from 0 up, got"):
         by_age(ostinato.GRU(3, 4), squares(torch.ones(2, 1, 3)), ages)

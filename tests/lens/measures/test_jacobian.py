@@ -235,6 +235,9 @@ def test_it_leaves_no_trace():
     ("change", "message"),
     [
         ({"rows": 2}, "rows must be between 0 and B - 1 = 1, got 2"),
+        ({"rows": 1.5}, r"rows must be a row or a list of rows, got float. Write rows=\[0, 1\]"),
+        ({"between": 3}, "between must be two numbers of steps, got 3. Write between="),
+        ({"between": (1,)}, r"between must be two numbers of steps, got \(1,\)"),
         ({"rows": []}, "rows must be at least one row, got none"),
         ({"between": (3, 7)}, r"between must be 0 ≤ k ≤ t ≤ 6, the steps of row 0, got \(3, 7\)"),
         ({"warm_up": 6}, "warm_up must be between 0 and 5, fewer than the steps of the longest row, got 6"),

@@ -74,6 +74,17 @@ MAXIMUM = Operation(
     onnx=lambda g, a, b: g.make("Max", a, b),
     rematerialize="always",
 )
+
+
+def _clamp_onnx(g: Any, a: Any, low: float, high: float) -> Any:
+    """Clip; in float64 Max and Min, because ONNX Runtime fuses Relu and Clip, and refuses the result for doubles."""
+    if g.dtype != torch.float64:
+        return g.make("Clip", a, *(g.number(b) if math.isfinite(b) else None for b in (low, high)))
+    for op, bound in (("Max", low), ("Min", high)):
+        a = g.make(op, a, g.number(bound)) if math.isfinite(bound) else a
+    return a
+
+
 CLAMP = Operation(
     name="clamp",
     function=torch.clamp,
@@ -86,7 +97,7 @@ CLAMP = Operation(
     written=lambda low, high: [f"{k}={b!r}" for k, b in (("min", low), ("max", high)) if math.isfinite(b)],
     latex=_clamp_latex,
     vector=_clamp_code,
-    onnx=lambda g, a, *bounds: g.make("Clip", a, *(g.number(b) if math.isfinite(b) else None for b in bounds)),
+    onnx=_clamp_onnx,
     rematerialize="always",
 )
 WHERE = Operation(

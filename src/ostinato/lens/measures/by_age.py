@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -154,7 +154,8 @@ def _shares(gradients: list[Tensor], total: list[Tensor]) -> Tensor:
 def _ages(ages: int | Iterable[int]) -> frozenset[int]:
     if isinstance(ages, int) and not isinstance(ages, bool):
         ages = range(ages)
-    chosen = frozenset(ages) if isinstance(ages, Iterable) else frozenset()
+    listed = isinstance(ages, Iterable) and not isinstance(ages, str | bytes | Tensor)
+    chosen = frozenset(cast(Iterable[int], ages)) if listed else frozenset()
     if not chosen or not all(isinstance(a, int) and a >= 0 for a in chosen):
         remedy = "ages=50 measures 0 to 49, ages=[0, 1, 10, 100] those four."
         raise InputError(phrase(_WHERE, "ages", "a number of ages, or ages from 0 up", repr(ages), remedy))

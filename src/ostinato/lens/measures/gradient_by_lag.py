@@ -1,13 +1,18 @@
 """The gradient of a loss on the last step in each earlier state, by lag."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, phrase
+from ...execution.custom_op import draw_seed
 from ...layers.arguments import State
+from ...layers.base import Layer
+from ...layers.dropout import pinned
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ def gradients_by_lag(
     What `gradient_by_lag` takes the norms of, with its arguments, its cost and its errors.
     """
     where = "gradient_by_lag"
+    _refuse_types(layer, x, head_loss)
     if x.dim() != 3:
         raise InputError(phrase(where, "x", "[T, B, C]", f"{x.dim()} dimensions", "Give a single sequence as B = 1."))
     if getattr(layer, "bidirectional", False):
@@ -95,21 +101,27 @@ def gradients_by_lag(
     if steps == 0:
         raise InputError(phrase(where, "x", "at least one step", "T = 0"))
     lags = steps - 1 if lags is None else lags
-    if not 0 <= lags < steps:
+    if not isinstance(lags, int) or isinstance(lags, bool) or not 0 <= lags < steps:
         remedy = "A lag of k needs k steps before the last one."
-        raise InputError(phrase(where, "lags", f"between 0 and T - 1 = {steps - 1}", lags, remedy))
+        raise InputError(phrase(where, "lags", f"between 0 and T - 1 = {steps - 1}", repr(lags), remedy))
 
     x_by_step = x.detach().split(1, dim=time)
+    seeds = [(m, draw_seed(x)) for m in layer.modules() if isinstance(m, Layer)] if layer.training else []
+
+    def step(t: int, state: State) -> tuple[Tensor, Any]:
+        with _one_draw(seeds, t):
+            return layer(x_by_step[t], state)
+
     with torch.no_grad():
-        for x_t in x_by_step[: steps - lags]:
-            output, state = layer(x_t, state)
+        for t in range(steps - lags):
+            output, state = step(t, state)
     entering: list[tuple[Tensor, ...]] = []
     with torch.enable_grad():
         # Leaves, so that the states have a graph even where every weight is frozen.
         state = _like(state, [part.detach().requires_grad_() for part in _parts(state)])
-        for x_t in x_by_step[steps - lags :]:
+        for t in range(steps - lags, steps):
             entering.append(_parts(state))
-            output, state = layer(x_t, state)
+            output, state = step(t, state)
         at_output = _gradient_of_loss(head_loss, output.select(time, 0))
         earlier: tuple[Tensor, ...] = ()
         if entering:
@@ -121,13 +133,35 @@ def gradients_by_lag(
     return at_output, tuple(list(reversed(earlier[s::count])) for s in range(count))
 
 
+def _refuse_types(layer: object, x: object, head_loss: object) -> None:
+    where = "gradient_by_lag"
+    if not isinstance(layer, nn.Module):
+        raise InputError(phrase(where, "layer", "a torch module", type(layer).__name__))
+    if not isinstance(x, Tensor):
+        raise InputError(phrase(where, "x", "a tensor", type(x).__name__, "Write torch.as_tensor(x)."))
+    if not callable(head_loss):
+        remedy = "Write lambda output: output.square().sum(1), say."
+        raise InputError(phrase(where, "head_loss", "a function of the last output", type(head_loss).__name__, remedy))
+
+
+@contextmanager
+def _one_draw(seeds: list[tuple[Layer, Tensor]], step: int) -> Iterator[None]:
+    """Calls of one step have the masks that a call of all steps would have: those of a sequence are drawn once."""
+    with ExitStack() as stack:
+        for layer, seed in seeds:
+            stack.enter_context(pinned(layer, seed, first_step=step))
+        yield
+
+
 def _gradient_of_loss(head_loss: Callable[[Tensor], Tensor], output: Tensor) -> Tensor:
     """∂L_T/∂output_T, one row for each sequence: [B, H] → [B, H]."""
     leaf = output.detach().requires_grad_()
     loss = head_loss(leaf)
-    if loss.shape not in ((), leaf.shape[:1]):
+    given: object = loss
+    if not isinstance(given, Tensor) or given.shape not in ((), leaf.shape[:1]):
         expected = f"a function to a loss for each row, [{len(leaf)}], or their sum"
-        raise InputError(phrase("gradient_by_lag", "head_loss", expected, f"a result of shape {list(loss.shape)}"))
+        received = f"a result of shape {list(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+        raise InputError(phrase("gradient_by_lag", "head_loss", expected, received))
     return torch.autograd.grad(loss.sum(), leaf)[0]
 
 

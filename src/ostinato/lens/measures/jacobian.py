@@ -222,6 +222,8 @@ def _starts_new(replayed: LayerReplay) -> Tensor:
 
 
 def _chosen(rows: int | Sequence[int], count: int) -> tuple[int, ...]:
+    if not isinstance(rows, int | Sequence | range):
+        raise InputError(phrase(_WHERE, "rows", "a row or a list of rows", type(rows).__name__, "Write rows=[0, 1]."))
     chosen = (rows,) if isinstance(rows, int) else tuple(rows)
     for row in chosen:
         if not isinstance(row, int) or not 0 <= row < count:
@@ -234,6 +236,9 @@ def _chosen(rows: int | Sequence[int], count: int) -> tuple[int, ...]:
 def _span(between: tuple[int, int] | None, end: int, row: int) -> tuple[int, int]:
     if between is None:
         return 0, end
+    given: object = between
+    if not isinstance(given, tuple | list) or len(given) != 2 or not all(isinstance(s, int) for s in given):
+        raise InputError(phrase(_WHERE, "between", "two numbers of steps", repr(given), "Write between=(0, 10), say."))
     k, t = between
     if not 0 <= k <= t <= end:
         remedy = "Steps are counted in the order in which they are taken; 0 is before the first."
