@@ -112,7 +112,7 @@ class SequenceEstimator(NetworkEstimator):
     dropout          share of the numbers between layers that training sets to 0
     unit, lowercase  what a text is divided into, word, char or auto; whether capitals become small letters
     minutes, updates time for `fit`, or exactly so many updates
-    batch, learning_rate, clip, patience   of the fit, as the flags of `ostinato train`
+    batch, learning_rate, clip, weight_decay, patience   of the fit, as the flags of `ostinato train`
     seed             of the first weights, the order of rows and dropout
     valid_share      share of the rows of `fit` that choose the weights and end the training
     options          options of the layers by name: {"zoneout": 0.1}
@@ -135,6 +135,7 @@ class SequenceEstimator(NetworkEstimator):
         batch: int | None = None,
         learning_rate: float = 3e-3,
         clip: float = 1.0,
+        weight_decay: float = 0.0,
         patience: int = 8,
         class_weights: str = "none",
         seed: int = 0,
@@ -154,6 +155,7 @@ class SequenceEstimator(NetworkEstimator):
         self.batch = batch
         self.learning_rate = learning_rate
         self.clip = clip
+        self.weight_decay = weight_decay
         self.patience = patience
         self.class_weights = class_weights
         self.seed = seed

@@ -54,7 +54,7 @@ class Forecaster(NetworkEstimator):
     context, scale   steps that a forecast reads; none, log or auto
     cell, hidden, layers, dropout   of the network; None: the task's default
     minutes, updates time for `fit`, or exactly so many updates
-    batch, learning_rate, clip, patience   of the fit, as the flags of `ostinato train`
+    batch, learning_rate, clip, weight_decay, patience   of the fit, as the flags of `ostinato train`
     seed             of the first weights, the order of windows and dropout
     valid_share      share of the steps, the last ones, that choose the weights and the width of the bands
     options          options of the layers by name: {"zoneout": 0.1}
@@ -85,6 +85,7 @@ class Forecaster(NetworkEstimator):
         batch: int | None = None,
         learning_rate: float | None = None,
         clip: float | None = None,
+        weight_decay: float | None = None,
         patience: int | None = None,
         seed: int = 0,
         valid_share: float = 0.1,
@@ -108,6 +109,7 @@ class Forecaster(NetworkEstimator):
         self.batch = batch
         self.learning_rate = learning_rate
         self.clip = clip
+        self.weight_decay = weight_decay
         self.patience = patience
         self.seed = seed
         self.valid_share = valid_share

@@ -59,6 +59,7 @@ class LanguageModel(NetworkEstimator):
         batch: int | None = None,
         learning_rate: float | None = None,
         clip: float = 1.0,
+        weight_decay: float = 0.0,
         patience: int = 8,
         k1: int = 64,
         k2: int | None = None,
@@ -79,6 +80,7 @@ class LanguageModel(NetworkEstimator):
         self.batch = batch
         self.learning_rate = learning_rate
         self.clip = clip
+        self.weight_decay = weight_decay
         self.patience = patience
         self.k1 = k1
         self.k2 = k2

@@ -98,6 +98,7 @@ class FitOptions:
     batch: int | None = _flag(None, "Rows of an update. [default: 32; up to 256 where rows are short and many]")
     learning_rate: float = _flag(3e-3, "Adam's learning rate at the start; it falls to 0 at the last update.")
     clip: float = _flag(1.0, "Largest norm of the gradient.")
+    weight_decay: float = _flag(0.0, "L2: the weights times this are added to their gradient.")
     patience: int = _flag(8, "Evaluations, of 300 updates or more, without a better metric that end the training.")
     k1: int = _flag(64, "Steps of a text between two updates of a language model.")
     k2: int | None = _flag(None, "Steps that gradients of a language model reach back. [default: k1]")
@@ -313,6 +314,8 @@ def _check(where: str, made: TrainOptions) -> None:
     for name, number in (("minutes", fit.minutes), ("learning_rate", fit.learning_rate), ("clip", fit.clip)):
         if not isinstance(number, int | float) or not 0 < number < float("inf"):
             raise InputError(phrase(where, name, "a number above 0", repr(number)))
+    if not isinstance(fit.weight_decay, int | float) or not 0 <= fit.weight_decay < float("inf"):
+        raise InputError(phrase(where, "weight_decay", "a number of 0 or more", repr(fit.weight_decay)))
     for part in (data, network, fit, made.run):
         _check_kinds(where, part)
     if fit.updates is not None and fit.updates < 1:

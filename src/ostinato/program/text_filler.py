@@ -49,6 +49,7 @@ class TextFiller(NetworkEstimator):
         batch: int | None = None,
         learning_rate: float | None = None,
         clip: float = 1.0,
+        weight_decay: float = 0.0,
         patience: int = 8,
         seed: int = 0,
         valid_share: float = 0.1,
@@ -66,6 +67,7 @@ class TextFiller(NetworkEstimator):
         self.batch = batch
         self.learning_rate = learning_rate
         self.clip = clip
+        self.weight_decay = weight_decay
         self.patience = patience
         self.seed = seed
         self.valid_share = valid_share

@@ -12,10 +12,10 @@ import torch
 from ostinato.errors import InputError, NotFiniteError
 from ostinato.kernels.system import openmp
 from ostinato.program.digest import weights_sha256
-from ostinato.program.options import FitOptions
+from ostinato.program.options import FitOptions, TrainOptions
 from ostinato.program.tasks.base import OptionalParts
 from ostinato.program.training.advice import advice
-from ostinato.program.training.fit import Evaluation, Part
+from ostinato.program.training.fit import DECISIVE, Evaluation, Part, decisive
 from ostinato.program.training.interruption import Interruption
 from ostinato.program.training.records import Silent
 from ostinato.program.training.seeds import derived, new_network
@@ -52,6 +52,18 @@ def test_the_same_seed_and_number_of_updates_give_the_same_weights(forty):
     torch.manual_seed(99)
     assert fitted()[0].sha256 == forty.sha256
     assert fitted(FitOptions(updates=40, seed=4))[0].sha256 != forty.sha256
+
+
+def test_weights_that_decay_are_smaller_and_the_option_is_checked(forty):
+    """L2: torch's Adam with weight_decay, whose first update moves each weight by the sign of gradient + decay · w."""
+    found, network = fitted(FitOptions(updates=40, seed=3, weight_decay=0.3))
+    norms = [sum(p.square().sum() for p in n.parameters()) for n in (network, fitted()[1])]
+    assert norms[0] < 0.8 * norms[1]
+    assert fitted(FitOptions(updates=40, seed=3, weight_decay=0.0))[0].sha256 == forty.sha256
+    assert decisive(FitOptions()) == DECISIVE and decisive(FitOptions(weight_decay=0.1)) == (*DECISIVE, "weight_decay")
+    for wrong in (-1.0, float("inf"), "a"):
+        with pytest.raises(InputError, match="train: weight_decay must be a number of 0 or more, got"):
+            TrainOptions.of("train", {"weight_decay": wrong})
 
 
 def test_a_fit_leaves_the_generators_and_the_threads_of_the_caller_alone():

@@ -61,7 +61,7 @@ def fit(
         lengths = (train.encoded.training or train.encoded).lengths
         options = replace(options, batch=options.batch or usual_batch(lengths))
     identity = {
-        "options": json_sha256({name: getattr(options, name) for name in DECISIVE}),
+        "options": json_sha256({name: getattr(options, name) for name in decisive(options)}),
         "training rows": examples_sha256(train.examples),
         "validation rows": examples_sha256(valid.examples),
         "network": json_sha256([[n, str(t.dtype), list(t.shape)] for n, t in network.state_dict().items()]),
@@ -95,6 +95,11 @@ def judged_rows(task: Task, valid: Part) -> Part:
 
 DECISIVE = ("updates", "batch", "learning_rate", "clip", "patience", "k1", "k2", "class_weights", "seed")
 """The options that the weights depend on, the time apart."""
+
+
+def decisive(options: FitOptions) -> tuple[str, ...]:
+    """`DECISIVE`, and the decay where there is one: a state that was saved without this option goes on."""
+    return (*DECISIVE, "weight_decay") if options.weight_decay else DECISIVE
 
 
 def _resumed(where: Surroundings, identity: Mapping[str, str]) -> State | None:

@@ -35,7 +35,9 @@ class Updater:
         self.task, self.network, self.options = task, network, options
         self._named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
         self._parameters = [p for _, p in self._named]
-        self._adam = torch.optim.Adam(self._parameters, lr=options.learning_rate, fused=True)
+        self._adam = torch.optim.Adam(
+            self._parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+        )
         self._reduction = Reduction(self._parameters, world, signals)
         rank = self._reduction.world.rank
         self._purpose = f"noise of rank {rank}" if rank else "noise"
