@@ -9,6 +9,7 @@ from real_made import MADE_TASKS
 from real_sequences import SEQUENCE_TASKS
 from real_series import SERIES_TASKS
 from real_task import Aim, Given, Published, RealTask
+from sklearn.datasets import load_iris
 
 
 def series(name: str) -> Callable[[Path, Path], Given]:
@@ -29,6 +30,27 @@ def imdb(data: Path, made: Path) -> Given:
 def ewt(data: Path, made: Path) -> Given:
     train, valid, test = (data / "tagging" / f"en_ewt-ud-{part}.conllu.gz" for part in ("train", "dev", "test"))
     return {"paths": [train], "valid": valid, "test": test}
+
+
+def iris(data: Path, made: Path) -> Given:
+    """The 150 flowers of R. Fisher, 1936, as scikit-learn ships them: four lengths and widths, three species."""
+    found = load_iris()
+    columns = ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"]
+    rows = [[*map(str, row), str(found.target_names[k])] for row, k in zip(found.data.tolist(), found.target)]
+    (made / "iris.csv").write_text("\n".join(map(",".join, [columns, *rows])) + "\n", encoding="utf-8")
+    return {"paths": [made / "iris.csv"], "target": "species", "test_share": 0.3}
+
+
+def new_names(data: Path, made: Path) -> Given:
+    """The parts of `names`; the name is written, the language is given."""
+    given = names(data, made)
+    return {
+        "paths": given["paths"],
+        "test": given["test"],
+        "columns": "language,name",
+        "target": "name",
+        "given": "language",
+    }
 
 
 def names(data: Path, made: Path) -> Given:
@@ -112,6 +134,26 @@ TASKS: tuple[RealTask, ...] = (
         "Figures that other programs print are of rows that were trained on, or of splits with a name in both parts. "
         "The accuracy passes naive Bayes; macro F1, the mean over 18 classes of which some have fewer than 20 test "
         "rows, is 0.002 below its aim, with one seed.",
+    ),
+    RealTask(
+        "names-written",
+        "Surnames, written character by character, given their nationality",
+        new_names,
+        3.0,
+        3,
+        (Aim("nats_per_character", 2.11, lower_is_better=True),),
+        (),
+        metrics=("nats_per_character",),
+    ),
+    RealTask(
+        "iris",
+        "Iris: three species by four lengths, rows of one step",
+        iris,
+        0.5,
+        5,
+        (Aim("accuracy", 0.95),),
+        (),
+        metrics=("accuracy", "macro_f1", "log_loss"),
     ),
     RealTask(
         "JapaneseVowels",
