@@ -141,8 +141,8 @@ TASKS: tuple[RealTask, ...] = (
         new_names,
         3.0,
         3,
-        (Aim("nats_per_character", 2.11, lower_is_better=True),),
-        (),
+        (Aim("nats_per_character", 1.94, lower_is_better=True),),
+        (Published("n-grams of each nationality", "1.941", "the program's own baseline"),),
         metrics=("nats_per_character",),
     ),
     RealTask(
@@ -152,7 +152,12 @@ TASKS: tuple[RealTask, ...] = (
         0.5,
         5,
         (Aim("accuracy", 0.95),),
-        (),
+        (
+            Published("nearest flower, each of the others in turn", ".960", _COUNTED),
+            Published("linear discriminants, R. Fisher 1936, likewise", ".980", _COUNTED),
+        ),
+        "One of 41 test rows is 2.4 points. A row has one step, so nothing here needs recurrence: it is the shape "
+        "of task from one to one.",
         metrics=("accuracy", "macro_f1", "log_loss"),
     ),
     RealTask(

@@ -12,6 +12,9 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from ostinato.program.data.examples import Examples
@@ -32,6 +35,14 @@ def lines(name):
 def scored(baseline, train, test):
     found = baseline.fit(train).predict(test)
     return tally_of_classes(test.targets, found.values, found.probabilities, sorted(set(train.targets)), None)
+
+
+@pytest.mark.parametrize(
+    "model, share", [(KNeighborsClassifier(1), 0.96), (LinearDiscriminantAnalysis(), 0.98)], ids=["nearest", "linear"]
+)
+def test_iris_by_each_of_the_others_in_turn(model, share):
+    x, y = load_iris(return_X_y=True)
+    assert cross_val_score(model, x, y, cv=LeaveOneOut()).mean() == pytest.approx(share)
 
 
 def test_names_by_naive_bayes():
