@@ -68,7 +68,8 @@ def _trained(options: TrainOptions, beginning: Beginning) -> Ended:
         return Ended("", {}, printed=False)
     run = train(options, beginning)
     text = "\n\n".join(filter(None, [_advice_text(run), _lens_text(run), f"Written: {run.folder}"]))
-    return Ended(text, _content(run), run.status)
+    kept = f"The model folder {run.folder} is written: `ostinato evaluate {run.folder}` prints its metrics."
+    return Ended(text, _content(run), run.status, kept=kept)
 
 
 def _lens_text(run: Run) -> str:

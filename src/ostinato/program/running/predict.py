@@ -15,6 +15,7 @@ from ..data.read import read
 from ..data.sound.rows import row_of_line
 from ..folder.documents import predictions_csv
 from ..folder.passage_table import nats_answer
+from ..standard_output import written_out
 from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..tasks.texts.prompts import refuse_half_characters
@@ -69,11 +70,11 @@ def predict_lines(
     for number, line in enumerate(lines):
         try:
             refuse_half_characters(line, "a line", WHERE)
-            answers.write(answer_to(opened, line.rstrip("\r\n"), number) + "\n")
+            answer = answer_to(opened, line.rstrip("\r\n"), number)
         except OstinatoError as error:
-            answers.write(f"error: {error}\n")
-            status = 2
-        answers.flush()
+            answer, status = f"error: {error}", 2
+        with written_out(WHERE, answers):
+            answers.write(answer + "\n")
     return status
 
 
