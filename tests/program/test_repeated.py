@@ -145,6 +145,30 @@ def test_an_unfinished_folder_is_resumed_to_the_same_hash(place, monkeypatch):
     assert other.status == 2 and "which holds none" in other.err
 
 
+@pytest.mark.parametrize("private", [False, True])
+def test_a_training_goes_on_with_the_rows_it_began_with_alone(place, monkeypatch, private):
+    made.reviews(place / "test.csv", 60, seed=1)
+    words = (*COMMAND, *SMALL, "--test", "test.csv", "--no-baselines", *["--private"] * private)
+
+    def stop():
+        raise KeyboardInterrupt  # as the second Ctrl-C
+
+    with monkeypatch.context() as patched:
+        killed(patched, 15, stop)
+        assert ostinato(place, *words).status == 130
+    assert ("sha256" in (place / "model/resume/options.json").read_text()) is not private
+    before = (place / "test.csv").read_bytes()
+    made.reviews(place / "test.csv", 60, seed=2)
+    refused = ostinato(place, "train", "--resume", "model", "--quiet")
+    expected = "got one of another test rows. Give" if private else "The file has changed since: train anew, without --"
+    assert refused.status == 2 and expected in refused.err and not (place / "model/config.json").exists()
+    (place / "test.csv").write_bytes(before)
+    options = json.loads((place / "model/resume/options.json").read_text())
+    del options["sources"]  # as an earlier version wrote it
+    (place / "model/resume/options.json").write_text(json.dumps(options))
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+
+
 KILL = """
 import os, signal, sys
 from ostinato.program.running.listening import Listening

@@ -71,6 +71,15 @@ def test_a_state_of_other_options_or_rows_is_refused(tmp_path, change, name):
         fitted(options, data=(train, valid), folder=tmp_path, resume=True)
 
 
+def test_a_state_of_other_test_rows_is_refused_and_one_that_names_none_is_not(tmp_path):
+    found, _ = fitted(OPTIONS, folder=tmp_path, test_rows="one")
+    with pytest.raises(InputError, match=r"resume: the state must be .*, got one of another test rows\. Give the same"):
+        fitted(OPTIONS, folder=tmp_path, resume=True, test_rows="another")
+    (tmp_path / "earlier").mkdir()
+    fitted(OPTIONS, folder=tmp_path / "earlier")
+    assert fitted(OPTIONS, folder=tmp_path / "earlier", resume=True, test_rows="one")[0].sha256 == found.sha256
+
+
 def test_the_time_and_the_threads_may_be_others(tmp_path):
     found, _ = fitted(OPTIONS, folder=tmp_path)
     assert fitted(replace(OPTIONS, minutes=99, threads=2), folder=tmp_path, resume=True)[0].sha256 == found.sha256

@@ -11,7 +11,8 @@ from ..folder.load import read_json
 from ..options import TrainOptions
 from ..running.progress import Progress, on
 from ..running.recorded_files import beside
-from ..running.train import PAGE, Beginning, Run, join, repeated, resumed, train
+from ..running.train import PAGE, Beginning, Run, join, repeated, train
+from ..running.unfinished import resumed
 from ..training.world import World
 from .check import Ended
 from .closing import outcome_text
@@ -41,9 +42,14 @@ def repeat_training(config: Path, out: Path | None, quiet: bool = False) -> Ende
 
 def resume_training(folder: Path, quiet: bool = False) -> Ended:
     """`ostinato train --resume FOLDER`: the training that was ended before its time goes on."""
+
+    def read() -> tuple[TrainOptions, dict[str, Any]]:
+        options, sources = resumed(folder, world.size)
+        return beside(folder, options), {"sources": sources}
+
     with ranks() as world:
-        options, _ = _of_first(world, lambda: (beside(folder, resumed(folder, world.size)), {}))
-        return _trained(options, Beginning(progress=_progress(quiet, world), world=world, folder=folder))
+        options, more = _of_first(world, read)
+        return _trained(options, Beginning(progress=_progress(quiet, world), world=world, folder=folder, **more))
 
 
 def _of_first(

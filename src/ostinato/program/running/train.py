@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +18,10 @@ from ...layers import Recurrent
 from ...lens.render.html.page import MOST_DRAWN
 from ..data.findings import many
 from ..data.found import Data, changed_source, noun_of, read_data
+from ..digest import examples_sha256
 from ..folder.config import Config
 from ..folder.load import load
-from ..folder.names import default_folder, new_folder
-from ..folder.save import write
+from ..folder.save import RESUME, write
 from ..options import TrainOptions
 from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
@@ -45,9 +43,9 @@ from .prepare import Prepared, prepare
 from .progress import Progress, Silent
 from .result import Run, contents, observed, page_of
 from .training_samples import samples_of
+from .unfinished import STATE, WHERE, drop_unbegun, started_folder
 
-WHERE = "ostinato train"
-RESUME, OPTIONS, STATE, PAGE = "resume", "options.json", "state.safetensors", "report.html"
+PAGE = "report.html"
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
 FILES_SECONDS, SAMPLES_SECONDS, LAYER_SECONDS = 1.5, 2.0, 3.0
@@ -69,7 +67,7 @@ class Beginning:
     weights_sha256: str | None = None
     """Of the run that is repeated, to compare with."""
     sources: Sequence[Mapping[str, Any]] = ()
-    """The files of the run that is repeated, as config.json lists them."""
+    """The files of the run that is repeated or goes on, as config.json lists them."""
     folder: Path | None = None
     """An unfinished folder whose training goes on; None: a new folder."""
     world: World = Alone()
@@ -104,7 +102,7 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
     begin = beginning or Beginning()
     ready = readied(options, begin)
     with interruption(begin) as stop:
-        folder = begin.folder or started_folder(ready.options, begin.world.size)
+        folder = begin.folder or started_folder(ready.options, ready.prepared.data.dataset.sources, begin.world.size)
         begin.world.name_folder(begin.world.agree(str(folder), patient=True))
         try:
             baselines = baselines_of(ready.prepared, ready.options, begin)
@@ -139,7 +137,7 @@ def readied(options: TrainOptions, begin: Beginning) -> Readied:
     say(data.dataset.because)
     for note in data.notes:
         say(note)
-    same_sources(data, begin.sources)
+    same_sources(data, begin.sources, "--config" if begin.folder is None else "--resume")
     prepared = prepare(data, options.network, WHERE)
     for note in (*prepared.task.notes, *prepared.notes):
         say(note)
@@ -179,30 +177,13 @@ def with_cell(options: TrainOptions, typed: bool) -> tuple[TrainOptions, Cell]:
     return options.but(cell=cell.text), cell
 
 
-def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses to repeat a run on other data."""
+def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]], flag: str = "--config") -> None:
+    """Refuses to repeat a run, or to go on with it, on other data; `flag` asked for it."""
     changed = changed_source(data.dataset.sources, recorded)
     if changed is not None:
         noun = noun_of(changed)
-        remedy = f"The {noun} has changed since: train anew, without --config."
+        remedy = f"The {noun} has changed since: train anew, without {flag}."
         raise InputError(phrase(WHERE, str(changed.path), f"the {noun} of the run", "another content", remedy))
-
-
-def started_folder(options: TrainOptions, processes: int = 1) -> Path:
-    """A new folder with what `--resume` needs to begin again."""
-    folder = new_folder(options.run.out or default_folder(options.data.paths, options.data.task))
-    (folder / RESUME).mkdir()
-    known = options.to_json() if processes == 1 else {**options.to_json(), "processes": processes}
-    content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    write_bytes(folder / RESUME / OPTIONS, content, WHERE)
-    return folder
-
-
-def drop_unbegun(folder: Path) -> None:
-    """Removes a folder of `started_folder` in which no fit has written anything, as its options were refused."""
-    if [path.name for path in folder.iterdir()] == [RESUME]:
-        if [path.name for path in (folder / RESUME).iterdir()] == [OPTIONS]:
-            shutil.rmtree(folder)
 
 
 def baselines_of(prepared: Prepared, options: TrainOptions, begin: Beginning) -> list[Judged]:
@@ -281,6 +262,7 @@ def around(
         resume=begin.folder is not None and folder is not None and (folder / RESUME / STATE).exists(),
         settings=begin.settings,
         world=begin.world,
+        test_rows=examples_sha256(prepared.test),
     )
 
 
@@ -348,22 +330,3 @@ def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, 
     options = config.options.but(out=out, vectors=begun.get("vectors"), from_model=begun.get("weights"))
     known = {"settings": config.settings, "weights_sha256": config.weights_sha256, "sources": config.sources}
     return options, known
-
-
-def resumed(folder: Path, processes: int = 1) -> TrainOptions:
-    """The options of an unfinished training.
-
-    Raises InputError for any other folder, and for a training of another number of processes.
-    """
-    path = folder / RESUME / OPTIONS
-    if not path.is_file() or (folder / "config.json").exists():
-        received = f"{folder}, whose training has ended" if path.is_file() else f"{folder}, which holds none"
-        remedy = "Give the folder that `ostinato train` began."
-        raise InputError(phrase(WHERE, "--resume", "a folder with an unfinished training", received, remedy))
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(phrase(WHERE, str(path), "JSON", str(error), "Train again.")) from None
-    content = content if isinstance(content, dict) else {}
-    check_size(WHERE, content, processes)
-    return TrainOptions.from_json(content, str(path))
