@@ -9,6 +9,9 @@ import sys
 import pytest
 
 import ostinato as library
+from ostinato.program import storage
+from ostinato.program.folder import save
+from ostinato.program.running import result
 from ostinato.program.running.listening import Listening
 from program import made_files as made
 from program.commands import ostinato
@@ -187,6 +190,57 @@ def test_a_killed_command_is_resumed_to_the_same_hash(place):
     assert subprocess.run(words, cwd=place, env=environment, capture_output=True).returncode == -signal.SIGKILL
     assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
     assert sha(place, "model") == sha(place, "whole")
+
+
+def test_a_folder_is_whole_where_it_has_its_config(place, monkeypatch):
+    """A kill between config.json and report.html once left a folder without its page, which nothing could write."""
+    written = []
+
+    def noted(path, content, where):
+        written.append(path.name)
+        storage.write_bytes(path, content, where)
+
+    def stop(run, cell):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(result, "page_of", stop)
+        assert ostinato(place, *COMMAND, *SMALL, "--no-baselines").status == 130
+    assert not (place / "model/config.json").exists()
+    monkeypatch.setattr(save, "write_bytes", noted)
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+    assert written[-2:] == ["report.html", "config.json"]
+    (place / "model/config.json").unlink()
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+
+
+def test_an_error_of_a_picture_or_of_the_lens_does_not_lose_the_training(place, monkeypatch):
+    command = (*COMMAND[:6], *SMALL, "--no-baselines")
+    plain = result.page_of
+
+    def failing(*arguments):
+        raise ValueError("no such\ncolour")
+
+    def without_lens(run, cell):
+        return plain(run, cell) if run.lens is None else failing()
+
+    for name, function, said, page in (
+        ("look", failing, "The lens could not observe this network: ValueError: no such colour.", True),
+        ("page_of", without_lens, "What the lens found could not be drawn: ValueError: no such colour.", True),
+        ("page_of", failing, "The report page could not be drawn: ValueError: no such colour.", False),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(result, name, function)
+            ended = ostinato(place, *command, "--json")
+        folder = place / ended.document["folder"]
+        assert ended.status in (0, 1) and (folder / "report.html").exists() is page
+        where = (folder / "report.html").read_text() if page else json.loads((folder / "config.json").read_text())
+        assert said in (where if page else where["notes"]) and (page or said in ended.err)
+        assert ostinato(place, "evaluate", folder).status == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(result, "page_of", failing)
+        ended = ostinato(place, *command, "--no-lens", "--private", "--json")
+    assert "The report page could not be drawn: ValueError." in ended.document["notes"]
 
 
 def test_the_first_interrupt_evaluates_saves_and_ends_with_130(place, monkeypatch):

@@ -11,7 +11,8 @@ from ..folder.load import read_json
 from ..options import TrainOptions
 from ..running.progress import Progress, on
 from ..running.recorded_files import beside
-from ..running.train import PAGE, Beginning, Run, join, repeated, train
+from ..running.result import PAGE, Run
+from ..running.train import Beginning, join, repeated, train
 from ..running.unfinished import resumed
 from ..training.world import World
 from .check import Ended

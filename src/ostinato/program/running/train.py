@@ -23,7 +23,6 @@ from ..folder.config import Config
 from ..folder.load import load
 from ..folder.save import RESUME, write
 from ..options import TrainOptions
-from ..storage import write_bytes
 from ..tasks.cell_argument import resolve_cell
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
@@ -41,11 +40,10 @@ from .listening import Listening
 from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
-from .result import Run, contents, observed, page_of
+from .result import Run, contents, observed, reported
 from .training_samples import samples_of
 from .unfinished import STATE, WHERE, drop_unbegun, started_folder
 
-PAGE = "report.html"
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
 FILES_SECONDS, SAMPLES_SECONDS, LAYER_SECONDS = 1.5, 2.0, 3.0
@@ -284,7 +282,7 @@ def report_seconds(network: nn.Module, lens: bool) -> float:
 
 
 def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: Beginning, folder: Path) -> Run:
-    """Judges the network on the test rows and writes the folder, the page last."""
+    """Judges the network on the test rows, draws the page, and writes the folder, config.json last."""
     options, cell, prepared = ready.options, ready.cell, ready.prepared
     network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
@@ -305,9 +303,10 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
         notes.append(f"Without the test rows that train has, too, the {title_of(name)} is {interval_of(clean[0])}.")
         begin.progress.say(notes[-1])
     run = Run(folder, prepared, network, fitted, outcome, predictions, options, tuple(notes), clean)
-    write(folder, contents(run, cell))
-    run = observed(run)
-    write_bytes(folder / PAGE, page_of(run, cell).encode("utf-8", "xmlcharrefreplace"), WHERE)
+    run, page = reported(observed(run), cell)
+    for note in run.notes[len(notes) :]:
+        begin.progress.say(note)
+    write(folder, contents(run, cell), page)
     return run
 
 
