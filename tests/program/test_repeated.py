@@ -148,6 +148,34 @@ def test_an_unfinished_folder_is_resumed_to_the_same_hash(place, monkeypatch):
     assert other.status == 2 and "which holds none" in other.err
 
 
+def test_one_process_alone_trains_into_a_folder(place, monkeypatch):
+    """Two of them once trained to the end, and one then failed."""
+    found = []
+
+    def resume():
+        if not found:
+            found.append(None)
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            words = [sys.executable, "-m", "ostinato", "train", "--resume", "model"]
+            found[0] = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True)
+            found.append(ostinato(place, "train", "--resume", "model"))  # of this process
+
+    def stop():
+        raise KeyboardInterrupt  # as the second Ctrl-C
+
+    expected = (
+        "ostinato train: --resume must be a folder in which no training runs, got model: another process is still "
+        "training into this folder. Wait until it ends, or end it.\n"
+    )
+    killed(monkeypatch, 5, resume)
+    assert ostinato(place, *COMMAND, *SMALL, "--no-baselines").status in (0, 1)
+    assert (found[0].returncode, found[0].stderr) == (2, expected) == (found[1].status, found[1].err)
+    assert sha(place, "model") and not (place / "model-2").exists()
+    for words in ((*COMMAND, *SMALL[:-1], "other", "--no-baselines"), ("train", "--resume", "other")):
+        killed(monkeypatch, 5 if words[1] != "--resume" else 8, stop)
+        assert ostinato(place, *words).status == 130, "the end of the first released the folder"
+
+
 @pytest.mark.parametrize("private", [False, True])
 def test_a_training_goes_on_with_the_rows_it_began_with_alone(place, monkeypatch, private):
     made.reviews(place / "test.csv", 60, seed=1)

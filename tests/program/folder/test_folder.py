@@ -158,10 +158,8 @@ def test_no_string_of_the_user_is_markup_in_the_card(folder):
 
 def test_a_private_folder_has_no_rows_hashes_or_predictions(tmp_path):
     folder = new_folder(tmp_path / "model")
-    (folder / "resume").mkdir()
-    (folder / "resume" / "state.json").write_text("{}")
     write(folder, trained(options=TrainOptions(network=SMALL, run=RunOptions(private=True))))
-    assert not (folder / "predictions.csv").exists() and not (folder / "resume").exists()
+    assert not (folder / "predictions.csv").exists()
     everything = "".join(p.read_text() for p in folder.iterdir() if p.suffix in (".json", ".jsonl", ".md", ".csv"))
     assert "ab" * 32 not in everything and f"{65:064x}" not in everything
     assert read_json(folder / "split.json")["rows"]["train"] == 65

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ..folder.load import read_json
 from ..options import TrainOptions
+from ..running.hold import Hold
 from ..running.progress import Progress, on
 from ..running.recorded_files import beside
 from ..running.result import PAGE, Run
 from ..running.train import Beginning, join, repeated, train
-from ..running.unfinished import resumed
+from ..running.unfinished import WHERE, resumed
 from ..training.world import World
 from .check import Ended
 from .closing import outcome_text
@@ -48,9 +50,10 @@ def resume_training(folder: Path, quiet: bool = False) -> Ended:
         options, sources = resumed(folder, world.size)
         return beside(folder, options), {"sources": sources}
 
-    with ranks() as world:
+    with ranks() as world, Hold(folder, WHERE) if world.rank == 0 else nullcontext() as hold:
         options, more = _of_first(world, read)
-        return _trained(options, Beginning(progress=_progress(quiet, world), world=world, folder=folder, **more))
+        progress = _progress(quiet, world)
+        return _trained(options, Beginning(progress=progress, world=world, folder=folder, hold=hold, **more))
 
 
 def _of_first(

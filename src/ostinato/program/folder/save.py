@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,8 +91,6 @@ def write(folder: Path, trained: Trained, beside: Mapping[str, bytes] | None = N
     files["README.md"] = card(folder.name, config, trained.fitted, trained.results).encode("utf-8", "replace")
     for name, content in {**files, **(beside or {}), CONFIG: as_json(to_json(config))}.items():
         write_bytes(folder / name, content, "save")
-    if private and (folder / RESUME).exists():
-        shutil.rmtree(folder / RESUME)  # the state of the fit has the hash of the rows
 
 
 def _config(trained: Trained, files: Mapping[str, str]) -> Config:

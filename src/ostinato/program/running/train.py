@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from ..training.interruption import Interruption
 from ..training.seeds import new_network
 from ..training.world import Alone, World, check_size
 from .clock import seconds_since_start, slowness
+from .hold import Hold
 from .judge import Judged, ablations, fit_baselines, outcome_of
 from .listening import Listening
 from .outcome import interval_of, title_of
@@ -42,7 +44,7 @@ from .prepare import Prepared, prepare
 from .progress import Progress, Silent
 from .result import Run, contents, observed, reported
 from .training_samples import samples_of
-from .unfinished import STATE, WHERE, drop_unbegun, started_folder
+from .unfinished import STATE, WHERE, drop_state, drop_unbegun, started_folder
 
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
@@ -68,6 +70,8 @@ class Beginning:
     """The files of the run that is repeated or goes on, as config.json lists them."""
     folder: Path | None = None
     """An unfinished folder whose training goes on; None: a new folder."""
+    hold: Hold | None = None
+    """The lock on `folder`, where it was taken before; it is released at the end of the training."""
     world: World = Alone()
     """The processes that share the training."""
 
@@ -99,19 +103,31 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
     """
     begin = beginning or Beginning()
     ready = readied(options, begin)
-    with interruption(begin) as stop:
-        folder = begin.folder or started_folder(ready.options, ready.prepared.data.dataset.sources, begin.world.size)
+    with interruption(begin) as stop, training_folder(ready, begin) as folder:
         begin.world.name_folder(begin.world.agree(str(folder), patient=True))
-        try:
-            baselines = baselines_of(ready.prepared, ready.options, begin)
-            trained = fitted_network(ready, begin, folder, stop)
-        except InputError:
-            drop_unbegun(folder)
-            raise
+        baselines = baselines_of(ready.prepared, ready.options, begin)
+        trained = fitted_network(ready, begin, folder, stop)
         begin.progress.close()
         judging = "" if trained.predictions is None else "Evaluating the network on the test rows, and "
         begin.progress.say(f"{judging}writing the report.".capitalize())
         return finished(ready, trained, baselines, begin, folder)
+
+
+@contextmanager
+def training_folder(ready: Readied, begin: Beginning) -> Iterator[Path]:
+    """The folder of a training, a new one or that of `--resume`, which this process alone trains into."""
+    options = ready.options
+    folder = begin.folder or started_folder(options, ready.prepared.data.dataset.sources, begin.world.size)
+    with begin.hold or Hold(folder, WHERE) as hold:
+        try:
+            yield folder
+        except InputError:
+            hold.release()
+            drop_unbegun(folder)
+            raise
+        if options.run.private:
+            hold.release()
+            drop_state(folder)
 
 
 def join(options: TrainOptions, begin: Beginning) -> Fitted:

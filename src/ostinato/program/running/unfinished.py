@@ -16,9 +16,10 @@ from ..folder.save import CONFIG, RESUME
 from ..options import TrainOptions
 from ..storage import write_bytes
 from ..training.world import check_size
+from .hold import OPTIONS
 
 WHERE = "ostinato train"
-OPTIONS, STATE = "options.json", "state.safetensors"
+STATE = "state.safetensors"
 
 
 def started_folder(options: TrainOptions, sources: Sequence[Source], processes: int = 1) -> Path:
@@ -37,6 +38,11 @@ def drop_unbegun(folder: Path) -> None:
     if [path.name for path in folder.iterdir()] == [RESUME]:
         if [path.name for path in (folder / RESUME).iterdir()] == [OPTIONS]:
             shutil.rmtree(folder)
+
+
+def drop_state(folder: Path) -> None:
+    """Removes what `--resume` reads, of a private model that is complete: the state of the fit has hashes of rows."""
+    shutil.rmtree(folder / RESUME)
 
 
 def resumed(folder: Path, processes: int = 1) -> tuple[TrainOptions, list[Mapping[str, Any]]]:
