@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ostinato._start_up import over
 from ostinato._version import __version__
 from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.program.spelling import as_flags
@@ -31,6 +32,7 @@ def main() -> None:
     """The console script: a refusal is one message on stderr and exit status 2, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
         make_printable(stream)
+    over()
     try:
         app()
     except OstinatoError as error:
