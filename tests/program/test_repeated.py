@@ -176,6 +176,37 @@ def test_one_process_alone_trains_into_a_folder(place, monkeypatch):
         assert ostinato(place, *words).status == 130, "the end of the first released the folder"
 
 
+def test_a_resumed_training_records_what_an_undisturbed_one_does(place, monkeypatch):
+    """What was inferred was once read again as if the user had typed it, so that sentences differed."""
+    rows = [(f"{1990 + m // 12}-{m % 12 + 1:02d}", (7 * m) % 12 + m / 50) for m in range(120)]
+    made.write_table(place / "sales.csv", ("month", "y"), rows)
+    words = (
+        "train",
+        "sales.csv",
+        "--target",
+        "y",
+        "--horizon",
+        3,
+        "--no-lens",
+        "--no-baselines",
+        "--quiet",
+        *SMALL[:-2],
+    )
+    assert ostinato(place, *words, "--out", "whole").status in (0, 1)
+
+    def stop():
+        raise KeyboardInterrupt  # as the second Ctrl-C
+
+    with monkeypatch.context() as patched:
+        killed(patched, 15, stop)
+        assert ostinato(place, *words, "--out", "model").status == 130
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+    whole, model = (json.loads((place / name / "config.json").read_text()) for name in ("whole", "model"))
+    assert "--horizon asks for it" in whole["because"]
+    assert {**model["options"].pop("run"), "out": "whole"} == whole["options"].pop("run")
+    assert model == whole
+
+
 @pytest.mark.parametrize("private", [False, True])
 def test_a_training_goes_on_with_the_rows_it_began_with_alone(place, monkeypatch, private):
     made.reviews(place / "test.csv", 60, seed=1)

@@ -23,7 +23,7 @@ from ..digest import examples_sha256
 from ..folder.config import Config
 from ..folder.load import load
 from ..folder.save import RESUME, write
-from ..options import TrainOptions
+from ..options import DataOptions, TrainOptions
 from ..tasks.cell_argument import resolve_cell
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
@@ -81,7 +81,9 @@ class Readied:
     """What a training begins with once its files are read."""
 
     options: TrainOptions
-    """With the defaults of the task, and the cell as text."""
+    """With what was inferred of the data, the defaults of the task, and the cell as text."""
+    given: DataOptions
+    """Of the data, as the user gave them: a training that goes on infers the rest again, and says the same of it."""
     cell: Cell
     prepared: Prepared
 
@@ -116,8 +118,8 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
 @contextmanager
 def training_folder(ready: Readied, begin: Beginning) -> Iterator[Path]:
     """The folder of a training, a new one or that of `--resume`, which this process alone trains into."""
-    options = ready.options
-    folder = begin.folder or started_folder(options, ready.prepared.data.dataset.sources, begin.world.size)
+    options, sources = ready.options, ready.prepared.data.dataset.sources
+    folder = begin.folder or started_folder(options, ready.given, sources, begin.world.size)
     with begin.hold or Hold(folder, WHERE) as hold:
         try:
             yield folder
@@ -140,7 +142,7 @@ def join(options: TrainOptions, begin: Beginning) -> Fitted:
 
 def readied(options: TrainOptions, begin: Beginning) -> Readied:
     """Reads the files, and says what was inferred and found."""
-    say = begin.progress.say
+    say, given = begin.progress.say, options.data
     if begin.settings is not None:
         check_size(WHERE, begin.settings, begin.world.size)
     data = read_data(options.data)
@@ -155,7 +157,7 @@ def readied(options: TrainOptions, begin: Beginning) -> Readied:
     prepared = prepare(data, options.network, WHERE)
     for note in (*prepared.task.notes, *prepared.notes):
         say(note)
-    return Readied(options, cell, prepared)
+    return Readied(options, given, cell, prepared)
 
 
 def interruption(begin: Beginning) -> Interruption:

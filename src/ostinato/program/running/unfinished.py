@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..data.examples import Source
 from ..folder.config import described
 from ..folder.names import default_folder, new_folder
 from ..folder.save import CONFIG, RESUME
-from ..options import TrainOptions
+from ..options import DataOptions, TrainOptions
 from ..storage import write_bytes
 from ..training.world import check_size
 from .hold import OPTIONS
@@ -22,11 +23,15 @@ WHERE = "ostinato train"
 STATE = "state.safetensors"
 
 
-def started_folder(options: TrainOptions, sources: Sequence[Source], processes: int = 1) -> Path:
-    """A new folder with what `--resume` needs to begin again; of a private model without the hashes of its files."""
+def started_folder(options: TrainOptions, given: DataOptions, sources: Sequence[Source], processes: int = 1) -> Path:
+    """A new folder with what `--resume` needs to begin again; of a private model without the hashes of its files.
+
+    given  the options of the data as the user gave them, without what was inferred
+    """
     folder = new_folder(options.run.out or default_folder(options.data.paths, options.data.task))
     (folder / RESUME).mkdir()
-    known = {**options.to_json(), "sources": [described(source, options.run.private) for source in sources]}
+    files = [described(source, options.run.private) for source in sources]
+    known = {**replace(options, data=given).to_json(), "sources": files}
     known = known if processes == 1 else {**known, "processes": processes}
     content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
     write_bytes(folder / RESUME / OPTIONS, content, WHERE)
