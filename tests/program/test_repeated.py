@@ -1,5 +1,6 @@
 """A training repeated, resumed, interrupted and gone on with, by the commands: the same updates give the same bits."""
 
+import errno
 import json
 import os
 import signal
@@ -249,6 +250,43 @@ def test_a_killed_command_is_resumed_to_the_same_hash(place):
     assert subprocess.run(words, cwd=place, env=environment, capture_output=True).returncode == -signal.SIGKILL
     assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
     assert sha(place, "model") == sha(place, "whole")
+
+
+def test_a_disk_that_is_full_at_the_first_state_is_gone_on_from(place, monkeypatch):
+    plain = storage.os.fsync
+
+    def full_from(first):
+        calls = []
+
+        def fsync(handle):
+            calls.append(handle)
+            if len(calls) >= first:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            plain(handle)
+
+        return fsync
+
+    for first, kept in ((1, False), (3, True)):  # the options, with their folder's entry; the first state
+        with monkeypatch.context() as patched:
+            patched.setattr(storage.os, "fsync", full_from(first))
+            ended = ostinato(place, *COMMAND, *SMALL, "--no-baselines")
+        assert ended.status == 2 and (place / "model").exists() is kept
+        said = "Make room, or name another place." + " Then go on with `ostinato train --resume model`." * kept
+        assert ended.err.endswith(f"(No space left on device). {said}\n")
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+
+
+def test_a_file_of_the_training_that_is_gone_is_called_so(place):
+    assert ostinato(place, *COMMAND, *SMALL, "--no-baselines").status in (0, 1)
+    (place / "reviews.csv").unlink()
+    (place / "elsewhere").mkdir()
+    for words in (("--config", "../model/config.json"), ("--resume", "../model")):
+        ended = ostinato(place / "elsewhere", "train", *words)
+        assert ended.status == 2 and ended.err == (
+            "ostinato train: the file of the training must be still there, got none at reviews.csv, here or beside the "
+            "model folder. Put it back, or run the command where it is.\n"
+        )
+        (place / "model/config.json").unlink(missing_ok=True)
 
 
 def test_a_folder_is_whole_where_it_has_its_config(place, monkeypatch):

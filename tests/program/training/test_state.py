@@ -152,7 +152,9 @@ def full_disk(monkeypatch):
 def test_a_disk_that_is_full_at_the_beginning_ends_the_fit_before_any_update(tmp_path, full_disk):
     full_disk(1)
     heard = Heard()
-    message = r"train: the file must be writable, got .*state\.safetensors \(No space left on device\)\. What was saved"
+    message = (
+        r"train: the file must be writable, got .*state\.safetensors \(No space left on device\)\. Make room, or name"
+    )
     with pytest.raises(StorageError, match=message) as caught:
         fitted(OPTIONS, folder=tmp_path, listener=heard)
     assert isinstance(caught.value, OSError) and isinstance(caught.value, OstinatoError)

@@ -12,7 +12,7 @@ from ..folder.load import read_json
 from ..options import TrainOptions
 from ..running.hold import Hold
 from ..running.progress import Progress, on
-from ..running.recorded_files import beside
+from ..running.recorded_files import beside, check_there
 from ..running.result import PAGE, Run
 from ..running.train import Beginning, join, repeated, train
 from ..running.unfinished import WHERE, resumed
@@ -36,7 +36,7 @@ def repeat_training(config: Path, out: Path | None, quiet: bool = False) -> Ende
 
     def read() -> tuple[TrainOptions, dict[str, Any]]:
         options, more = repeated(from_json(read_json(config)), out)
-        return beside(config.parent, options), more
+        return _there(beside(config.parent, options)), more
 
     with ranks() as world:
         options, more = _of_first(world, read)
@@ -48,12 +48,18 @@ def resume_training(folder: Path, quiet: bool = False) -> Ended:
 
     def read() -> tuple[TrainOptions, dict[str, Any]]:
         options, sources = resumed(folder, world.size)
-        return beside(folder, options), {"sources": sources}
+        return _there(beside(folder, options)), {"sources": sources}
 
     with ranks() as world, Hold(folder, WHERE) if world.rank == 0 else nullcontext() as hold:
         options, more = _of_first(world, read)
         progress = _progress(quiet, world)
         return _trained(options, Beginning(progress=progress, world=world, folder=folder, hold=hold, **more))
+
+
+def _there(options: TrainOptions) -> TrainOptions:
+    """The same, whose files are there."""
+    check_there(WHERE, options.data, "Put it back, or run the command where it is.")
+    return options
 
 
 def _of_first(

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ...cells import Cell
-from ...errors import InputError, phrase
+from ...errors import InputError, StorageError, phrase
 from ...kernels.system.openmp import kernel_threads
 from ...layers import Recurrent
 from ...lens.render.html.page import MOST_DRAWN
@@ -127,6 +127,9 @@ def training_folder(ready: Readied, begin: Beginning) -> Iterator[Path]:
             hold.release()
             drop_unbegun(folder)
             raise
+        except StorageError as error:
+            run = "" if begin.world.size == 1 else "the same torchrun and -m "
+            raise StorageError(f"{error} Then go on with `{run}ostinato train --resume {folder}`.") from error
         if options.run.private:
             hold.release()
             drop_state(folder)

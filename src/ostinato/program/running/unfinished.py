@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, phrase
+from ...errors import InputError, StorageError, phrase
 from ..data.examples import Source
 from ..folder.config import described
 from ..folder.names import default_folder, new_folder
@@ -34,7 +34,11 @@ def started_folder(options: TrainOptions, given: DataOptions, sources: Sequence[
     known = {**replace(options, data=given).to_json(), "sources": files}
     known = known if processes == 1 else {**known, "processes": processes}
     content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    write_bytes(folder / RESUME / OPTIONS, content, WHERE)
+    try:
+        write_bytes(folder / RESUME / OPTIONS, content, WHERE)
+    except StorageError:
+        shutil.rmtree(folder)  # without these nothing could go on there
+        raise
     return folder
 
 
