@@ -54,7 +54,7 @@ def predict_table(model: Path, data: Path | None = None, beam: int | None = None
 def predict_lines(
     model: Path, lines: TextIO, answers: TextIO, count: int | None = None, beam: int | None = None
 ) -> int:
-    """Answers every line at once, a line that cannot be read with `error: …`.
+    """Answers every line at once, a line that cannot be read with a message that names its number, from 1.
 
     count  units of each gap that are listed, which only models of gaps have; None: the usual number
     beam   as `predict_table` has it
@@ -72,7 +72,8 @@ def predict_lines(
             refuse_half_characters(line, "a line", WHERE)
             answer = answer_to(opened, line.rstrip("\r\n"), number)
         except OstinatoError as error:
-            answer, status = f"error: {error}", 2
+            said = str(error).removeprefix(f"{WHERE}: ")
+            answer, status = f"{WHERE}, line {number + 1}: {said}", 2
         with written_out(WHERE, answers):
             answers.write(answer + "\n")
     return status
