@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import ostinato as package
-from ostinato import __version__
+from ostinato import __version__, _start_up
 from ostinato.apps.cli import main, versions
 from ostinato.apps.cli.printable import make_printable
 from ostinato.cells import catalogue
@@ -70,6 +71,69 @@ def test_the_version_as_json_lists_nothing_where_the_package_is_not_installed(mo
 def test_the_version_as_json_says_why_there_are_no_kernels(monkeypatch):
     monkeypatch.setenv("OSTINATO_TARGET", "vax")
     assert versions.kernels().endswith("one of host, avx512, avx2, sse, aarch64, got 'vax'.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "original", "expected"),
+    [
+        (["-m", "train"], ["python", "-m", "ostinato", "train"], True),
+        (["-m", "train"], ["python", "-u", "-mostinato", "train"], True),
+        (["/usr/bin/ostinato", "train"], ["python", "/usr/bin/ostinato", "train"], True),
+        (["-m"], ["python", "-m", "pytest", "-m", "ostinato"], False),
+        (["-m"], [], False),
+        (["ostinato.py"], ["python", "ostinato.py"], False),
+        (["-c"], ["python", "-c", "import ostinato"], False),
+        ([], [], False),
+    ],
+)
+def test_the_package_knows_whether_it_is_imported_by_its_command(arguments, original, expected):
+    assert _start_up.is_command(arguments, original) is expected
+
+
+def test_a_program_of_its_own_keeps_its_interrupts(monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        _start_up.begin()
+        assert signal.getsignal(signal.SIGINT) is before
+        monkeypatch.setattr(sys, "argv", ["ostinato"])
+        _start_up.begin()
+        assert signal.getsignal(signal.SIGINT) is not before
+        _start_up.over()
+        assert signal.getsignal(signal.SIGINT) is before
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup has it
+        _start_up.begin()
+        _start_up.over()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+INTERRUPTED = """
+import os, runpy, signal, sys
+
+wanted = sys.argv[1]
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.orig_argv = ["python", "-m", "ostinato", "cells"]
+sys.argv = ["-m", "cells"]
+import ostinato
+sys.argv = ["ostinato", "cells"]
+runpy.run_module("ostinato", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["torch", "ostinato.layers", "typer", "ostinato.apps.cli.cards"])
+def test_an_interrupt_while_the_command_imports_ends_it_without_a_traceback(module):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    words = [sys.executable, "-c", INTERRUPTED, module]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 def test_json_without_a_version_or_a_command_is_refused(ostinato):

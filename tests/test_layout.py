@@ -18,7 +18,7 @@ from ostinato.cells import catalogue
 from source_files import DOCUMENTS, PACKAGE, ROOT, SOURCES, identify
 
 ORDER = """
-    _version _renamed errors output_files _torch_private caching
+    _start_up _version _renamed errors output_files _torch_private caching
     cells ragged_layout sequence
     network
     kernels
@@ -51,7 +51,7 @@ def part(path):
 
 
 OLD_NAMES = {"_moved", "models", "tasks", "lab", "inspection", "training"}
-NOT_LISTED = {"__main__", "_version", "_renamed", "_torch_private", *OLD_NAMES}
+NOT_LISTED = {"__main__", "_start_up", "_version", "_renamed", "_torch_private", *OLD_NAMES}
 
 
 def imported_parts(path):

@@ -3,6 +3,7 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
+from . import _start_up as _start_up  # the first of all: what follows takes a second
 from . import cells
 from ._version import __version__
 from .cells import Cell, cell, clip_gradient, mean, norm

@@ -27,9 +27,9 @@ class Ended:
         return json.loads(self.out)
 
 
-def ostinato(folder: Path, *words, typed: str = "") -> Ended:
-    """Runs one command line in a folder, with `typed` on its stdin."""
-    before, out, err = (sys.argv, sys.stdin), io.StringIO(), io.StringIO()
+def ostinato(folder: Path, *words, typed: str = "", out: io.StringIO | None = None) -> Ended:
+    """Runs one command line in a folder, with `typed` on its stdin, and `out` in place of its stdout."""
+    before, out, err = (sys.argv, sys.stdin), io.StringIO() if out is None else out, io.StringIO()
     sys.argv, sys.stdin = ["ostinato", *map(str, words)], io.StringIO(typed)
     try:
         with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -84,7 +84,7 @@ def test_lines_are_answered_one_by_one(trained, words):
     first, wrong, last = ended.out.splitlines()
     assert first.startswith("dog 0.") and first.count("\t") == 4 and last.count("\t\t") == 1
     assert wrong == (
-        "error: ostinato predict: the text must be one with ___ where a unit is missing, got 'no gap'. Write --fill "
+        "ostinato predict, line 2: the text must be one with ___ where a unit is missing, got 'no gap'. Write --fill "
         '"the ___ was cold", say.'
     )
     assert ended.status == 2

@@ -180,8 +180,8 @@ def test_predict_gives_nats_of_rows_with_a_target_and_an_item_for_others(place, 
     answers = ostinato(place, "predict", "model", "-", typed="a\nc\nb\n")
     first, refused, last = answers.out.splitlines()
     assert (first[0], last[0], answers.status) == ("a", "b", 2)
-    message = "ostinato predict: --given letter must be a value of the training rows, a, b, got 'c'."
-    assert refused == f"error: {message}"
+    message = "ostinato predict, line 2: --given letter must be a value of the training rows, a, b, got 'c'."
+    assert refused == message
 
 
 def test_evaluate_gives_the_metrics_of_the_training_and_how_many_items_are_written_exactly(place):

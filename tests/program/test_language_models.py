@@ -69,7 +69,7 @@ def test_another_file_and_lines_are_answered(trained):
     ended = ostinato(place, "predict", "model", "-", typed="The value\n\nis\n")
     first, empty, last = ended.out.splitlines()
     assert first.split("\t")[1] == "9" and 0 < float(first.split("\t")[0]) < 10 and last.endswith("\t2")
-    assert empty == "error: ostinato predict: a line must be a text, got an empty line." and ended.status == 2
+    assert empty == "ostinato predict, line 2: a line must be a text, got an empty line." and ended.status == 2
 
 
 def test_the_page_shades_the_most_surprising_passages_and_escapes_them(trained):

@@ -150,7 +150,7 @@ def test_a_line_that_is_no_text_is_answered_with_an_error_and_the_next_one_is_re
     first, second, third = ended.out.splitlines()
     assert ended.status == 2 and first.count("\t") == third.count("\t") == 1
     assert second == (
-        r"error: ostinato predict: a line must be text of UTF-8, got '\udcff', which is no character. "
+        r"ostinato predict, line 2: a line must be text of UTF-8, got '\udcff', which is no character. "
         "Write it in UTF-8."
     )
     ended = ostinato(place, "generate", "items", "--prompt", "it\ud800")

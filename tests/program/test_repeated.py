@@ -1,5 +1,6 @@
 """A training repeated, resumed, interrupted and gone on with, by the commands: the same updates give the same bits."""
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,9 @@ import sys
 import pytest
 
 import ostinato as library
+from ostinato.program import storage
+from ostinato.program.folder import save
+from ostinato.program.running import result
 from ostinato.program.running.listening import Listening
 from program import made_files as made
 from program.commands import ostinato
@@ -145,6 +149,89 @@ def test_an_unfinished_folder_is_resumed_to_the_same_hash(place, monkeypatch):
     assert other.status == 2 and "which holds none" in other.err
 
 
+def test_one_process_alone_trains_into_a_folder(place, monkeypatch):
+    """Two of them once trained to the end, and one then failed."""
+    found = []
+
+    def resume():
+        if not found:
+            found.append(None)
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            words = [sys.executable, "-m", "ostinato", "train", "--resume", "model"]
+            found[0] = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True)
+            found.append(ostinato(place, "train", "--resume", "model"))  # of this process
+
+    def stop():
+        raise KeyboardInterrupt  # as the second Ctrl-C
+
+    expected = (
+        "ostinato train: --resume must be a folder in which no training runs, got model: another process is still "
+        "training into this folder. Wait until it ends, or end it.\n"
+    )
+    killed(monkeypatch, 5, resume)
+    assert ostinato(place, *COMMAND, *SMALL, "--no-baselines").status in (0, 1)
+    assert (found[0].returncode, found[0].stderr) == (2, expected) == (found[1].status, found[1].err)
+    assert sha(place, "model") and not (place / "model-2").exists()
+    for words in ((*COMMAND, *SMALL[:-1], "other", "--no-baselines"), ("train", "--resume", "other")):
+        killed(monkeypatch, 5 if words[1] != "--resume" else 8, stop)
+        assert ostinato(place, *words).status == 130, "the end of the first released the folder"
+
+
+def test_a_resumed_training_records_what_an_undisturbed_one_does(place, monkeypatch):
+    """What was inferred was once read again as if the user had typed it, so that sentences differed."""
+    rows = [(f"{1990 + m // 12}-{m % 12 + 1:02d}", (7 * m) % 12 + m / 50) for m in range(120)]
+    made.write_table(place / "sales.csv", ("month", "y"), rows)
+    words = (
+        "train",
+        "sales.csv",
+        "--target",
+        "y",
+        "--horizon",
+        3,
+        "--no-lens",
+        "--no-baselines",
+        "--quiet",
+        *SMALL[:-2],
+    )
+    assert ostinato(place, *words, "--out", "whole").status in (0, 1)
+
+    def stop():
+        raise KeyboardInterrupt  # as the second Ctrl-C
+
+    with monkeypatch.context() as patched:
+        killed(patched, 15, stop)
+        assert ostinato(place, *words, "--out", "model").status == 130
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+    whole, model = (json.loads((place / name / "config.json").read_text()) for name in ("whole", "model"))
+    assert "--horizon asks for it" in whole["because"]
+    assert {**model["options"].pop("run"), "out": "whole"} == whole["options"].pop("run")
+    assert model == whole
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_training_goes_on_with_the_rows_it_began_with_alone(place, monkeypatch, private):
+    made.reviews(place / "test.csv", 60, seed=1)
+    words = (*COMMAND, *SMALL, "--test", "test.csv", "--no-baselines", *["--private"] * private)
+
+    def stop():
+        raise KeyboardInterrupt  # as the second Ctrl-C
+
+    with monkeypatch.context() as patched:
+        killed(patched, 15, stop)
+        assert ostinato(place, *words).status == 130
+    assert ("sha256" in (place / "model/resume/options.json").read_text()) is not private
+    before = (place / "test.csv").read_bytes()
+    made.reviews(place / "test.csv", 60, seed=2)
+    refused = ostinato(place, "train", "--resume", "model", "--quiet")
+    expected = "got one of another test rows. Give" if private else "The file has changed since: train anew, without --"
+    assert refused.status == 2 and expected in refused.err and not (place / "model/config.json").exists()
+    (place / "test.csv").write_bytes(before)
+    options = json.loads((place / "model/resume/options.json").read_text())
+    del options["sources"]  # as an earlier version wrote it
+    (place / "model/resume/options.json").write_text(json.dumps(options))
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+
+
 KILL = """
 import os, signal, sys
 from ostinato.program.running.listening import Listening
@@ -163,6 +250,94 @@ def test_a_killed_command_is_resumed_to_the_same_hash(place):
     assert subprocess.run(words, cwd=place, env=environment, capture_output=True).returncode == -signal.SIGKILL
     assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
     assert sha(place, "model") == sha(place, "whole")
+
+
+def test_a_disk_that_is_full_at_the_first_state_is_gone_on_from(place, monkeypatch):
+    plain = storage.os.fsync
+
+    def full_from(first):
+        calls = []
+
+        def fsync(handle):
+            calls.append(handle)
+            if len(calls) >= first:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            plain(handle)
+
+        return fsync
+
+    for first, kept in ((1, False), (3, True)):  # the options, with their folder's entry; the first state
+        with monkeypatch.context() as patched:
+            patched.setattr(storage.os, "fsync", full_from(first))
+            ended = ostinato(place, *COMMAND, *SMALL, "--no-baselines")
+        assert ended.status == 2 and (place / "model").exists() is kept
+        said = "Make room, or name another place." + " Then go on with `ostinato train --resume model`." * kept
+        assert ended.err.endswith(f"(No space left on device). {said}\n")
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+
+
+def test_a_file_of_the_training_that_is_gone_is_called_so(place):
+    assert ostinato(place, *COMMAND, *SMALL, "--no-baselines").status in (0, 1)
+    (place / "reviews.csv").unlink()
+    (place / "elsewhere").mkdir()
+    for words in (("--config", "../model/config.json"), ("--resume", "../model")):
+        ended = ostinato(place / "elsewhere", "train", *words)
+        assert ended.status == 2 and ended.err == (
+            "ostinato train: the file of the training must be still there, got none at reviews.csv, here or beside the "
+            "model folder. Put it back, or run the command where it is.\n"
+        )
+        (place / "model/config.json").unlink(missing_ok=True)
+
+
+def test_a_folder_is_whole_where_it_has_its_config(place, monkeypatch):
+    """A kill between config.json and report.html once left a folder without its page, which nothing could write."""
+    written = []
+
+    def noted(path, content, where):
+        written.append(path.name)
+        storage.write_bytes(path, content, where)
+
+    def stop(run, cell):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(result, "page_of", stop)
+        assert ostinato(place, *COMMAND, *SMALL, "--no-baselines").status == 130
+    assert not (place / "model/config.json").exists()
+    monkeypatch.setattr(save, "write_bytes", noted)
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+    assert written[-2:] == ["report.html", "config.json"]
+    (place / "model/config.json").unlink()
+    assert ostinato(place, "train", "--resume", "model", "--quiet").status in (0, 1)
+
+
+def test_an_error_of_a_picture_or_of_the_lens_does_not_lose_the_training(place, monkeypatch):
+    command = (*COMMAND[:6], *SMALL, "--no-baselines")
+    plain = result.page_of
+
+    def failing(*arguments):
+        raise ValueError("no such\ncolour")
+
+    def without_lens(run, cell):
+        return plain(run, cell) if run.lens is None else failing()
+
+    for name, function, said, page in (
+        ("look", failing, "The lens could not observe this network: ValueError: no such colour.", True),
+        ("page_of", without_lens, "What the lens found could not be drawn: ValueError: no such colour.", True),
+        ("page_of", failing, "The report page could not be drawn: ValueError: no such colour.", False),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(result, name, function)
+            ended = ostinato(place, *command, "--json")
+        folder = place / ended.document["folder"]
+        assert ended.status in (0, 1) and (folder / "report.html").exists() is page
+        where = (folder / "report.html").read_text() if page else json.loads((folder / "config.json").read_text())
+        assert said in (where if page else where["notes"]) and (page or said in ended.err)
+        assert ostinato(place, "evaluate", folder).status == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(result, "page_of", failing)
+        ended = ostinato(place, *command, "--no-lens", "--private", "--json")
+    assert "The report page could not be drawn: ValueError." in ended.document["notes"]
 
 
 def test_the_first_interrupt_evaluates_saves_and_ends_with_130(place, monkeypatch):

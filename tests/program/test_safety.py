@@ -68,6 +68,7 @@ def test_private_leaves_rows_texts_and_hashes_out_of_every_file(tmp_path):
     digest = json.loads((tmp_path / "open/config.json").read_text())["sources"][0]["sha256"]
     found = {path.name: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
     assert "predictions.csv" not in found and "report.html" in found and "metrics.json" in found
+    assert not (tmp_path / "model/resume").exists() and (tmp_path / "open/resume").exists()
     for name, content in found.items():
         for secret in (*secrets, *(text for text, _ in rows), *hashes, digest):
             assert secret.encode() not in content, (name, secret)

@@ -28,6 +28,10 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path, m
     with pytest.raises(StorageError, match=r"save: the file must be writable, got .*a\.json \(.*quota.*\)\. What was"):
         write_bytes(path, b"new", "save")
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    with pytest.raises(StorageError, match=r"b\.json \(.*quota.*\)\. Make room, or name another place\.$"):
+        write_bytes(tmp_path / "b.json", b"new", "save")
+    with pytest.raises(StorageError, match=r"\(No such file or directory\)\. Name a place in a folder that is there"):
+        write_bytes(tmp_path / "none" / "b.json", b"new", "save")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -17,6 +18,10 @@ from ..errors import InputError, StorageError, phrase
 
 HEADER_BYTES = 100 << 20
 """The longest header of a safetensors file that is read; the format's own limit."""
+
+_FULL = tuple(getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG"))
+"""What the system says where there is no room."""
+_ROOM, _PLACE = "Make room, or name another place.", "Name a place in a folder that is there and can be written."
 
 
 def write_bytes(path: Path, content: bytes, where: str) -> None:
@@ -35,7 +40,8 @@ def write_bytes(path: Path, content: bytes, where: str) -> None:
     except OSError as error:
         with suppress(OSError):  # where it cannot be removed either, the error below is the one that matters
             temporary.unlink(missing_ok=True)
-        remedy = "What was saved before is whole. Make room or choose another folder, then run the command again."
+        whole = "What was saved before is whole. " if path.exists() else ""
+        remedy = whole + (_ROOM if error.errno in _FULL else _PLACE)
         received = f"{path} ({error.strerror or error})"
         raise StorageError(phrase(where, "the file", "writable", received, remedy)) from error
 

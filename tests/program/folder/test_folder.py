@@ -158,10 +158,8 @@ def test_no_string_of_the_user_is_markup_in_the_card(folder):
 
 def test_a_private_folder_has_no_rows_hashes_or_predictions(tmp_path):
     folder = new_folder(tmp_path / "model")
-    (folder / "resume").mkdir()
-    (folder / "resume" / "state.json").write_text("{}")
     write(folder, trained(options=TrainOptions(network=SMALL, run=RunOptions(private=True))))
-    assert not (folder / "predictions.csv").exists() and not (folder / "resume").exists()
+    assert not (folder / "predictions.csv").exists()
     everything = "".join(p.read_text() for p in folder.iterdir() if p.suffix in (".json", ".jsonl", ".md", ".csv"))
     assert "ab" * 32 not in everything and f"{65:064x}" not in everything
     assert read_json(folder / "split.json")["rows"]["train"] == 65
@@ -348,13 +346,26 @@ def changed(loaded, network=None, files=None):
             r"the shapes of the weights must be those of the network, \[2, 14\], got \[2, 10\] for head",
         ),
         ({"hidden": 10**8}, None, "the shapes of the weights must be those of the network"),
-        ({"hidden": 10**18}, None, r"the files of the task must be those of Signs, got labels\.json \("),
+        (
+            {"hidden": 10**18},
+            None,
+            r"must be those of the task signs, which .*, got labels\.json \(",
+        ),
+        (
+            {},
+            {"scaling.json": {}},
+            r"those of the task signs, which config\.json names, got scaling\.json, without labels\.json\. Copy",
+        ),
         (
             {},
             {"labels.json": {}},
-            r"the files of the task must be those of Signs, got labels\.json \(KeyError: ",
+            r"must be those of the task signs, which .*, got labels\.json \(KeyError: ",
         ),
-        ({}, {"labels.json": {"classes": 3}}, r"the files of the task must be those of Signs, got .*TypeError"),
+        (
+            {},
+            {"labels.json": {"classes": 3}},
+            r"those of the task signs, which .*, got .*TypeError",
+        ),
     ],
 )
 def test_weights_that_are_not_those_of_the_network_are_refused_before_it_is_allocated(folder, network, files, message):

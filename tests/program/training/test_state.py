@@ -71,6 +71,15 @@ def test_a_state_of_other_options_or_rows_is_refused(tmp_path, change, name):
         fitted(options, data=(train, valid), folder=tmp_path, resume=True)
 
 
+def test_a_state_of_other_test_rows_is_refused_and_one_that_names_none_is_not(tmp_path):
+    found, _ = fitted(OPTIONS, folder=tmp_path, test_rows="one")
+    with pytest.raises(InputError, match=r"resume: the state must be .*, got one of another test rows\. Give the same"):
+        fitted(OPTIONS, folder=tmp_path, resume=True, test_rows="another")
+    (tmp_path / "earlier").mkdir()
+    fitted(OPTIONS, folder=tmp_path / "earlier")
+    assert fitted(OPTIONS, folder=tmp_path / "earlier", resume=True, test_rows="one")[0].sha256 == found.sha256
+
+
 def test_the_time_and_the_threads_may_be_others(tmp_path):
     found, _ = fitted(OPTIONS, folder=tmp_path)
     assert fitted(replace(OPTIONS, minutes=99, threads=2), folder=tmp_path, resume=True)[0].sha256 == found.sha256
@@ -143,7 +152,9 @@ def full_disk(monkeypatch):
 def test_a_disk_that_is_full_at_the_beginning_ends_the_fit_before_any_update(tmp_path, full_disk):
     full_disk(1)
     heard = Heard()
-    message = r"train: the file must be writable, got .*state\.safetensors \(No space left on device\)\. What was saved"
+    message = (
+        r"train: the file must be writable, got .*state\.safetensors \(No space left on device\)\. Make room, or name"
+    )
     with pytest.raises(StorageError, match=message) as caught:
         fitted(OPTIONS, folder=tmp_path, listener=heard)
     assert isinstance(caught.value, OSError) and isinstance(caught.value, OstinatoError)

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from ostinato._start_up import over
 from ostinato._version import __version__
 from ostinato.errors import InputError, OstinatoError, phrase
 from ostinato.program.spelling import as_flags
+from ostinato.program.standard_output import MAKE_ROOM, say
 from ostinato.program.terminal import without_controls
 
 from .printable import make_printable
@@ -30,6 +32,7 @@ def main() -> None:
     """The console script: a refusal is one message on stderr and exit status 2, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
         make_printable(stream)
+    over()
     try:
         app()
     except OstinatoError as error:
@@ -45,7 +48,7 @@ def _options(
     ] = False,
 ) -> None:
     if version:
-        print(version_document() if json else f"ostinato {__version__}")
+        say(version_document() if json else f"ostinato {__version__}")
         raise typer.Exit
     if json:
         remedy = "Write `ostinato --version --json`, or --json after the name of a command."
@@ -95,8 +98,7 @@ def inspect(
     from ostinato.apps.inspection import inspect as look
 
     report, written = look(model, text=text, data=data, out=out, rows=rows, steps=steps)
-    print(report)
-    print(f"\nWritten: {written}")
+    say(f"{report}\n\nWritten: {written}", remedy=f"The page {written} is written. {MAKE_ROOM}")
 
 
 @app.command()
@@ -107,7 +109,7 @@ def cells(
     """List the catalogue, or describe one cell: equations, shapes, gates, weights, source."""
     from .cards import show
 
-    print(show(name, kernel))
+    say(show(name, kernel))
 
 
 lab = typer.Typer(
@@ -178,4 +180,4 @@ def sentences(
     from ostinato.apps.lab.sentences import write_sentences
 
     write_sentences(out, count, longest, seed)
-    print(f"Written: {out}")
+    say(f"Written: {out}", remedy=f"The file {out} is written. {MAKE_ROOM}")

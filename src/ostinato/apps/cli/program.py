@@ -5,7 +5,6 @@ Each calls one function of `program`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from json import dumps
@@ -19,6 +18,7 @@ from ostinato.layers.options import Options
 from ostinato.program.options import DataOptions, ExportOptions, FitOptions, NetworkOptions, RunOptions, WritingOptions
 from ostinato.program.packages import require_program
 from ostinato.program.spelling import as_flags
+from ostinato.program.standard_output import MAKE_ROOM, say
 from ostinato.program.terminal import without_controls
 
 from .flags import with_flags
@@ -45,7 +45,7 @@ def _with_packages(command: Callable[..., None]) -> Callable[..., None]:
             require_program(f"ostinato {command.__name__}")
         except OstinatoError as error:
             if values.get("json"):
-                print(dumps({"error": str(error), "status": 2}, indent=1, ensure_ascii=False))
+                say(dumps({"error": str(error), "status": 2}, indent=1, ensure_ascii=False))
             raise
         command(**values)
 
@@ -239,8 +239,9 @@ def _end(json: bool, run: Any) -> None:
         found = run()
     except OstinatoError as error:
         if json:
-            print(document({"error": as_flags(str(error)), "status": 2}))
+            say(document({"error": as_flags(str(error)), "status": 2}))
         raise
     if found.printed:
-        print(document(found.content) if json else without_controls(found.text), file=sys.stdout)
+        remedy = " ".join(filter(None, [found.kept, MAKE_ROOM]))
+        say(document(found.content) if json else without_controls(found.text), remedy=remedy)
     raise typer.Exit(found.status)

@@ -22,6 +22,8 @@ class Ended:
     status: int = 0
     printed: bool = True
     """Whether it is printed; of several processes rank 0's is."""
+    kept: str = ""
+    """A sentence about what is written, where the text cannot be printed."""
 
 
 def check_data(given: Mapping[str, Any]) -> Ended:

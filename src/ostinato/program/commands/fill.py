@@ -12,6 +12,7 @@ from ..running.predict import WHERE, predict_lines
 from ..tasks.texts.prompts import refuse_half_characters
 from .check import Ended
 from .launched import one_process
+from .typed import typed_in
 
 
 def fill_gaps(model: Path, text: str | None, beside: dict[str, object], count: int | None, json: bool) -> Ended:
@@ -31,7 +32,7 @@ def fill_gaps(model: Path, text: str | None, beside: dict[str, object], count: i
     if count < 1:
         raise InputError(phrase(WHERE, "--count", "a whole number of 1 or more", count))
     if text == "-":
-        return Ended("", {}, predict_lines(model, sys.stdin, sys.stdout, count), printed=False)
+        return Ended("", {}, predict_lines(model, typed_in(), sys.stdout, count), printed=False)
     refuse_half_characters(text, "--fill", WHERE)
     opened = open_model(model)
     found = filler_of(opened.task, opened.network, WHERE).fill(text, count)

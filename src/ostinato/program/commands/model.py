@@ -11,7 +11,9 @@ from ..running.agreement.judge import evaluate_agreement
 from ..running.agreement.pairs import Pairs
 from ..running.agreement.treebank import pairs_of_treebank
 from ..running.evaluate import WHERE, evaluate
+from ..running.predict import WHERE as PREDICT
 from ..running.predict import predict_lines, predict_table, write_new
+from ..standard_output import written_out
 from .check import Ended
 from .launched import one_process
 from .typed import typed_in
@@ -42,12 +44,13 @@ def evaluate_agreement_of(model: Path, source: str, made: Callable[[], Pairs], p
 
 def predict_rows(model: Path, data: str | None, out: Path | None, beam: int | None = None) -> int:
     """`ostinato predict`: a table, or with - an answer to every line."""
-    one_process("ostinato predict")
+    one_process(PREDICT)
     if data == "-":
         return predict_lines(model, typed_in(), sys.stdout, beam=beam)
     text = predict_table(model, None if data is None else Path(data), beam)
     if out is None:
-        sys.stdout.write(text)
+        with written_out(PREDICT, sys.stdout):
+            sys.stdout.write(text)
     else:
         write_new(out, text)
         print(f"Written: {out}", file=sys.stderr)

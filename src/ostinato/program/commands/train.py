@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ..folder.load import read_json
 from ..options import TrainOptions
+from ..running.hold import Hold
 from ..running.progress import Progress, on
-from ..running.recorded_files import beside
-from ..running.train import PAGE, Beginning, Run, join, repeated, resumed, train
+from ..running.recorded_files import beside, check_there
+from ..running.result import PAGE, Run
+from ..running.train import Beginning, join, repeated, train
+from ..running.unfinished import WHERE, resumed
 from ..training.world import World
 from .check import Ended
 from .closing import outcome_text
@@ -32,7 +36,7 @@ def repeat_training(config: Path, out: Path | None, quiet: bool = False) -> Ende
 
     def read() -> tuple[TrainOptions, dict[str, Any]]:
         options, more = repeated(from_json(read_json(config)), out)
-        return beside(config.parent, options), more
+        return _there(beside(config.parent, options)), more
 
     with ranks() as world:
         options, more = _of_first(world, read)
@@ -41,9 +45,21 @@ def repeat_training(config: Path, out: Path | None, quiet: bool = False) -> Ende
 
 def resume_training(folder: Path, quiet: bool = False) -> Ended:
     """`ostinato train --resume FOLDER`: the training that was ended before its time goes on."""
-    with ranks() as world:
-        options, _ = _of_first(world, lambda: (beside(folder, resumed(folder, world.size)), {}))
-        return _trained(options, Beginning(progress=_progress(quiet, world), world=world, folder=folder))
+
+    def read() -> tuple[TrainOptions, dict[str, Any]]:
+        options, sources = resumed(folder, world.size)
+        return _there(beside(folder, options)), {"sources": sources}
+
+    with ranks() as world, Hold(folder, WHERE) if world.rank == 0 else nullcontext() as hold:
+        options, more = _of_first(world, read)
+        progress = _progress(quiet, world)
+        return _trained(options, Beginning(progress=progress, world=world, folder=folder, hold=hold, **more))
+
+
+def _there(options: TrainOptions) -> TrainOptions:
+    """The same, whose files are there."""
+    check_there(WHERE, options.data, "Put it back, or run the command where it is.")
+    return options
 
 
 def _of_first(
@@ -68,7 +84,8 @@ def _trained(options: TrainOptions, beginning: Beginning) -> Ended:
         return Ended("", {}, printed=False)
     run = train(options, beginning)
     text = "\n\n".join(filter(None, [_advice_text(run), _lens_text(run), f"Written: {run.folder}"]))
-    return Ended(text, _content(run), run.status)
+    kept = f"The model folder {run.folder} is written: `ostinato evaluate {run.folder}` prints its metrics."
+    return Ended(text, _content(run), run.status, kept=kept)
 
 
 def _lens_text(run: Run) -> str:

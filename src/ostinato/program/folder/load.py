@@ -81,8 +81,13 @@ def restore(loaded: Loaded, kind: type[Task]) -> tuple[Task, nn.Module]:
     except OstinatoError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-        received = f"{', '.join(loaded.files) or 'none'} ({type(error).__name__}: {' '.join(str(error).split())})"
-        raise InputError(phrase(WHERE, "the files of the task", f"those of {kind.__name__}", received, _COPY)) from None
+        lacking = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
+        wrong = f" ({type(error).__name__}: {' '.join(str(error).split())})"
+        if _NAME.match(lacking) and lacking not in loaded.files:
+            wrong = f", without {lacking}"
+        received = (", ".join(loaded.files) or "none") + wrong
+        expected = f"those of the task {kind.name}, which config.json names"
+        raise InputError(phrase(WHERE, "the files of the task", expected, received, _COPY)) from None
     given = {name: t.shape for name, t in loaded.weights.items()}
     differing = sorted(name for name in shapes.keys() | given.keys() if shapes.get(name) != given.get(name))
     if differing:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,8 +62,10 @@ def save(path: Path, trained: Trained) -> Path:
     return folder
 
 
-def write(folder: Path, trained: Trained) -> None:
+def write(folder: Path, trained: Trained, beside: Mapping[str, bytes] | None = None) -> None:
     """Writes the files into a folder that this training has made, config.json last: a folder without it is unfinished.
+
+    beside  other files of the folder, such as its page: name → content
 
     Raises InputError where a training has already finished there, StorageError where a file cannot be written.
     """
@@ -88,11 +89,8 @@ def write(folder: Path, trained: Trained) -> None:
         table = predictions_csv(trained.test, trained.predictions, trained.options.network.levels)
         files["predictions.csv"] = table.encode("utf-8", "replace")
     files["README.md"] = card(folder.name, config, trained.fitted, trained.results).encode("utf-8", "replace")
-    files[CONFIG] = as_json(to_json(config))
-    for name, content in files.items():
+    for name, content in {**files, **(beside or {}), CONFIG: as_json(to_json(config))}.items():
         write_bytes(folder / name, content, "save")
-    if private and (folder / RESUME).exists():
-        shutil.rmtree(folder / RESUME)  # the state of the fit has the hash of the rows
 
 
 def _config(trained: Trained, files: Mapping[str, str]) -> Config:

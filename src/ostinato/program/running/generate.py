@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from ...errors import InputError, phrase
+from ..standard_output import written_out
 from ..tasks.registry import TASKS
 from ..terminal import without_controls
 from .memorised import Memorised, memorised, training_rows
@@ -52,12 +53,11 @@ def generate(opened: Model, request: Request, count: int, out: TextIO | None, no
     samples = []
     for number in range(count):
         sample, pieces = writer.begin(request, number)
-        if out is not None and number and not writer.items:
-            out.write("\n")
+        before = "\n" if number and not writer.items else ""
         if notes is not None and sample.given and len(request.given) < len(sample.given):
             drawn = ", ".join(f"{name}: {value}" for name, value in sample.given.items())
             print(without_controls(drawn), file=notes, flush=True)
-        printed(request.prompt, pieces, out)
+        printed(before + request.prompt, pieces, out)
         samples.append(sample)
     found, said = compared(opened, [request.prompt + sample.text for sample in samples])
     if notes is not None:
@@ -69,19 +69,22 @@ def generate(opened: Model, request: Request, count: int, out: TextIO | None, no
 
 
 def printed(prompt: str, pieces: Any, out: TextIO | None) -> None:
-    """Writes a text piece by piece, so that it is seen while it comes; in a file or pipe line by line."""
-    flushes = out is not None and out.isatty()
-    if out is not None:
+    """Writes a text piece by piece, so that it is seen while it comes; in a file or pipe line by line.
+
+    Raises StorageError where it cannot be written.
+    """
+    if out is None:
+        for _ in pieces:
+            pass
+        return
+    flushes = out.isatty()
+    with written_out(WHERE, out):
         out.write(prompt)
-    for piece in pieces:
-        if out is None:
-            continue
-        out.write(piece)
-        if flushes or "\n" in piece:
-            out.flush()
-    if out is not None:
+        for piece in pieces:
+            out.write(piece)
+            if flushes or "\n" in piece:
+                out.flush()
         out.write("\n")
-        out.flush()
 
 
 def writer_of(opened: Model) -> Writer:

@@ -15,6 +15,7 @@ from ..data.read import read
 from ..data.sound.rows import row_of_line
 from ..folder.documents import predictions_csv
 from ..folder.passage_table import nats_answer
+from ..standard_output import written_out
 from ..storage import write_bytes
 from ..tasks.task import Predictions
 from ..tasks.texts.prompts import refuse_half_characters
@@ -53,7 +54,7 @@ def predict_table(model: Path, data: Path | None = None, beam: int | None = None
 def predict_lines(
     model: Path, lines: TextIO, answers: TextIO, count: int | None = None, beam: int | None = None
 ) -> int:
-    """Answers every line at once, a line that cannot be read with `error: …`.
+    """Answers every line at once, a line that cannot be read with a message that names its number, from 1.
 
     count  units of each gap that are listed, which only models of gaps have; None: the usual number
     beam   as `predict_table` has it
@@ -69,11 +70,12 @@ def predict_lines(
     for number, line in enumerate(lines):
         try:
             refuse_half_characters(line, "a line", WHERE)
-            answers.write(answer_to(opened, line.rstrip("\r\n"), number) + "\n")
+            answer = answer_to(opened, line.rstrip("\r\n"), number)
         except OstinatoError as error:
-            answers.write(f"error: {error}\n")
-            status = 2
-        answers.flush()
+            said = str(error).removeprefix(f"{WHERE}: ")
+            answer, status = f"{WHERE}, line {number + 1}: {said}", 2
+        with written_out(WHERE, answers):
+            answers.write(answer + "\n")
     return status
 
 

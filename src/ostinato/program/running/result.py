@@ -25,6 +25,8 @@ from .look import look
 from .outcome import Outcome, Scored
 from .prepare import Prepared
 
+PAGE = "report.html"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -101,6 +103,30 @@ def observed(run: Run) -> Run:
         return replace(run, lens=look(run.prepared.task, run.network, run.prepared.valid.encoded))
     except OstinatoError as error:
         return replace(run, lens_absent=f"The lens could not observe this network: {error}")
+    except Exception as error:  # a training of hours is not lost for what would have been measured in it
+        return replace(run, lens_absent=f"The lens could not observe this network: {_said(run, error)}")
+
+
+def reported(run: Run, cell: Cell) -> tuple[Run, dict[str, bytes]]:
+    """The run, and its report page as {name: content}; where it cannot be drawn, without the lens, then without a page.
+
+    The run says which of these it is. An error of a picture does not lose the training.
+    """
+    try:
+        page = page_of(run, cell)
+    except Exception as error:
+        said = _said(run, error)
+        if run.lens is not None:
+            without = replace(run, lens=None, lens_absent=f"What the lens found could not be drawn: {said}")
+            return reported(without, cell)
+        return replace(run, notes=(*run.notes, f"The report page could not be drawn: {said}")), {}
+    return run, {PAGE: page.encode("utf-8", "xmlcharrefreplace")}
+
+
+def _said(run: Run, error: Exception) -> str:
+    """An error as a sentence; of a private model without its text, which may name rows."""
+    text = "" if run.options.run.private else " ".join(str(error).split())
+    return f"{type(error).__name__}{f': {text}' if text else ''}."
 
 
 def page_of(run: Run, cell: Cell) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,17 @@ from typing import Any
 from torch import nn
 
 from ...cells import Cell
-from ...errors import InputError, phrase
+from ...errors import InputError, StorageError, phrase
 from ...kernels.system.openmp import kernel_threads
 from ...layers import Recurrent
 from ...lens.render.html.page import MOST_DRAWN
 from ..data.findings import many
 from ..data.found import Data, changed_source, noun_of, read_data
+from ..digest import examples_sha256
 from ..folder.config import Config
 from ..folder.load import load
-from ..folder.names import default_folder, new_folder
-from ..folder.save import write
-from ..options import TrainOptions
-from ..storage import write_bytes
+from ..folder.save import RESUME, write
+from ..options import DataOptions, TrainOptions
 from ..tasks.cell_argument import resolve_cell
 from ..tasks.own_options import refuse_foreign_options
 from ..tasks.registry import task_named
@@ -38,16 +36,16 @@ from ..training.interruption import Interruption
 from ..training.seeds import new_network
 from ..training.world import Alone, World, check_size
 from .clock import seconds_since_start, slowness
+from .hold import Hold
 from .judge import Judged, ablations, fit_baselines, outcome_of
 from .listening import Listening
 from .outcome import interval_of, title_of
 from .prepare import Prepared, prepare
 from .progress import Progress, Silent
-from .result import Run, contents, observed, page_of
+from .result import Run, contents, observed, reported
 from .training_samples import samples_of
+from .unfinished import STATE, WHERE, drop_state, drop_unbegun, started_folder
 
-WHERE = "ostinato train"
-RESUME, OPTIONS, STATE, PAGE = "resume", "options.json", "state.safetensors", "report.html"
 BASELINE_SHARE = 0.3
 """The share of the time after which no further baseline is begun."""
 FILES_SECONDS, SAMPLES_SECONDS, LAYER_SECONDS = 1.5, 2.0, 3.0
@@ -69,9 +67,11 @@ class Beginning:
     weights_sha256: str | None = None
     """Of the run that is repeated, to compare with."""
     sources: Sequence[Mapping[str, Any]] = ()
-    """The files of the run that is repeated, as config.json lists them."""
+    """The files of the run that is repeated or goes on, as config.json lists them."""
     folder: Path | None = None
     """An unfinished folder whose training goes on; None: a new folder."""
+    hold: Hold | None = None
+    """The lock on `folder`, where it was taken before; it is released at the end of the training."""
     world: World = Alone()
     """The processes that share the training."""
 
@@ -81,7 +81,9 @@ class Readied:
     """What a training begins with once its files are read."""
 
     options: TrainOptions
-    """With the defaults of the task, and the cell as text."""
+    """With what was inferred of the data, the defaults of the task, and the cell as text."""
+    given: DataOptions
+    """Of the data, as the user gave them: a training that goes on infers the rest again, and says the same of it."""
     cell: Cell
     prepared: Prepared
 
@@ -103,19 +105,34 @@ def train(options: TrainOptions, beginning: Beginning | None = None) -> Run:
     """
     begin = beginning or Beginning()
     ready = readied(options, begin)
-    with interruption(begin) as stop:
-        folder = begin.folder or started_folder(ready.options, begin.world.size)
+    with interruption(begin) as stop, training_folder(ready, begin) as folder:
         begin.world.name_folder(begin.world.agree(str(folder), patient=True))
-        try:
-            baselines = baselines_of(ready.prepared, ready.options, begin)
-            trained = fitted_network(ready, begin, folder, stop)
-        except InputError:
-            drop_unbegun(folder)
-            raise
+        baselines = baselines_of(ready.prepared, ready.options, begin)
+        trained = fitted_network(ready, begin, folder, stop)
         begin.progress.close()
         judging = "" if trained.predictions is None else "Evaluating the network on the test rows, and "
         begin.progress.say(f"{judging}writing the report.".capitalize())
         return finished(ready, trained, baselines, begin, folder)
+
+
+@contextmanager
+def training_folder(ready: Readied, begin: Beginning) -> Iterator[Path]:
+    """The folder of a training, a new one or that of `--resume`, which this process alone trains into."""
+    options, sources = ready.options, ready.prepared.data.dataset.sources
+    folder = begin.folder or started_folder(options, ready.given, sources, begin.world.size)
+    with begin.hold or Hold(folder, WHERE) as hold:
+        try:
+            yield folder
+        except InputError:
+            hold.release()
+            drop_unbegun(folder)
+            raise
+        except StorageError as error:
+            run = "" if begin.world.size == 1 else "the same torchrun and -m "
+            raise StorageError(f"{error} Then go on with `{run}ostinato train --resume {folder}`.") from error
+        if options.run.private:
+            hold.release()
+            drop_state(folder)
 
 
 def join(options: TrainOptions, begin: Beginning) -> Fitted:
@@ -128,7 +145,7 @@ def join(options: TrainOptions, begin: Beginning) -> Fitted:
 
 def readied(options: TrainOptions, begin: Beginning) -> Readied:
     """Reads the files, and says what was inferred and found."""
-    say = begin.progress.say
+    say, given = begin.progress.say, options.data
     if begin.settings is not None:
         check_size(WHERE, begin.settings, begin.world.size)
     data = read_data(options.data)
@@ -139,11 +156,11 @@ def readied(options: TrainOptions, begin: Beginning) -> Readied:
     say(data.dataset.because)
     for note in data.notes:
         say(note)
-    same_sources(data, begin.sources)
+    same_sources(data, begin.sources, "--config" if begin.folder is None else "--resume")
     prepared = prepare(data, options.network, WHERE)
     for note in (*prepared.task.notes, *prepared.notes):
         say(note)
-    return Readied(options, cell, prepared)
+    return Readied(options, given, cell, prepared)
 
 
 def interruption(begin: Beginning) -> Interruption:
@@ -179,30 +196,13 @@ def with_cell(options: TrainOptions, typed: bool) -> tuple[TrainOptions, Cell]:
     return options.but(cell=cell.text), cell
 
 
-def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses to repeat a run on other data."""
+def same_sources(data: Data, recorded: Sequence[Mapping[str, Any]], flag: str = "--config") -> None:
+    """Refuses to repeat a run, or to go on with it, on other data; `flag` asked for it."""
     changed = changed_source(data.dataset.sources, recorded)
     if changed is not None:
         noun = noun_of(changed)
-        remedy = f"The {noun} has changed since: train anew, without --config."
+        remedy = f"The {noun} has changed since: train anew, without {flag}."
         raise InputError(phrase(WHERE, str(changed.path), f"the {noun} of the run", "another content", remedy))
-
-
-def started_folder(options: TrainOptions, processes: int = 1) -> Path:
-    """A new folder with what `--resume` needs to begin again."""
-    folder = new_folder(options.run.out or default_folder(options.data.paths, options.data.task))
-    (folder / RESUME).mkdir()
-    known = options.to_json() if processes == 1 else {**options.to_json(), "processes": processes}
-    content = json.dumps(known, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    write_bytes(folder / RESUME / OPTIONS, content, WHERE)
-    return folder
-
-
-def drop_unbegun(folder: Path) -> None:
-    """Removes a folder of `started_folder` in which no fit has written anything, as its options were refused."""
-    if [path.name for path in folder.iterdir()] == [RESUME]:
-        if [path.name for path in (folder / RESUME).iterdir()] == [OPTIONS]:
-            shutil.rmtree(folder)
 
 
 def baselines_of(prepared: Prepared, options: TrainOptions, begin: Beginning) -> list[Judged]:
@@ -281,6 +281,7 @@ def around(
         resume=begin.folder is not None and folder is not None and (folder / RESUME / STATE).exists(),
         settings=begin.settings,
         world=begin.world,
+        test_rows=examples_sha256(prepared.test),
     )
 
 
@@ -302,7 +303,7 @@ def report_seconds(network: nn.Module, lens: bool) -> float:
 
 
 def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: Beginning, folder: Path) -> Run:
-    """Judges the network on the test rows and writes the folder, the page last."""
+    """Judges the network on the test rows, draws the page, and writes the folder, config.json last."""
     options, cell, prepared = ready.options, ready.cell, ready.prepared
     network, fitted, predictions = trained.network, trained.fitted, trained.predictions
     task, test = prepared.task, prepared.test
@@ -323,9 +324,10 @@ def finished(ready: Readied, trained: Trained, baselines: list[Judged], begin: B
         notes.append(f"Without the test rows that train has, too, the {title_of(name)} is {interval_of(clean[0])}.")
         begin.progress.say(notes[-1])
     run = Run(folder, prepared, network, fitted, outcome, predictions, options, tuple(notes), clean)
-    write(folder, contents(run, cell))
-    run = observed(run)
-    write_bytes(folder / PAGE, page_of(run, cell).encode("utf-8", "xmlcharrefreplace"), WHERE)
+    run, page = reported(observed(run), cell)
+    for note in run.notes[len(notes) :]:
+        begin.progress.say(note)
+    write(folder, contents(run, cell), page)
     return run
 
 
@@ -348,22 +350,3 @@ def repeated(config: Config, out: Path | None) -> tuple[TrainOptions, dict[str, 
     options = config.options.but(out=out, vectors=begun.get("vectors"), from_model=begun.get("weights"))
     known = {"settings": config.settings, "weights_sha256": config.weights_sha256, "sources": config.sources}
     return options, known
-
-
-def resumed(folder: Path, processes: int = 1) -> TrainOptions:
-    """The options of an unfinished training.
-
-    Raises InputError for any other folder, and for a training of another number of processes.
-    """
-    path = folder / RESUME / OPTIONS
-    if not path.is_file() or (folder / "config.json").exists():
-        received = f"{folder}, whose training has ended" if path.is_file() else f"{folder}, which holds none"
-        remedy = "Give the folder that `ostinato train` began."
-        raise InputError(phrase(WHERE, "--resume", "a folder with an unfinished training", received, remedy))
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(phrase(WHERE, str(path), "JSON", str(error), "Train again.")) from None
-    content = content if isinstance(content, dict) else {}
-    check_size(WHERE, content, processes)
-    return TrainOptions.from_json(content, str(path))

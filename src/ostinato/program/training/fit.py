@@ -66,6 +66,8 @@ def fit(
         "validation rows": examples_sha256(valid.examples),
         "network": json_sha256([[n, str(t.dtype), list(t.shape)] for n, t in network.state_dict().items()]),
     }
+    if where.test_rows is not None:
+        identity["test rows"] = where.test_rows
     if where.settings is not None:
         check_size("fit", where.settings, where.world.size)
     state = _resumed(where, identity)

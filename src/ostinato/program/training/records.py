@@ -118,6 +118,8 @@ class Surroundings:
     """`Fitted.settings` of an earlier run, to repeat it; None: a new plan."""
     world: World = Alone()
     """The processes that share the fit."""
+    test_rows: str | None = None
+    """SHA-256 of rows that the fit does not read, but that are judged after it; a state belongs to them, too."""
 
     def agreed(self) -> Surroundings:
         """The same with rank 0's clock on all ranks, each of which must then read it equally often."""

@@ -111,7 +111,8 @@ def read_state(folder: Path, identity: Mapping[str, str]) -> State:
             raise
         received = f"{folder / TENSORS} ({type(error).__name__}: {error})"
         raise InputError(phrase(WHERE, "the state", "one that `ostinato train` wrote", received, "")) from None
-    changed = [name for name in identity if found.identity.get(name) != identity[name]]
+    recorded = {"test rows": identity.get("test rows"), **found.identity}  # which earlier versions did not record
+    changed = [name for name in identity if recorded.get(name) != identity[name]]
     if changed:
         expected = f"of the same {', '.join(identity)} as this command"
         remedy = "Give the same options and data, or start without --resume in a new folder."

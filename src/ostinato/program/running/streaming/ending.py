@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STATUS = 128
 """Added to the number of the signal, as shells do: 130 and 143."""
 CLOSED = 141
 """The status where the reader of the answers has closed the pipe, as `head` does."""
-
-
-def let_go(stream: TextIO) -> None:
-    """Sends what is still buffered nowhere, after the reader of a pipe has closed it: flushing it would be an error."""
-    with suppress(OSError, ValueError):  # a stream of a test has no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class StopReading(Exception):

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ....errors import InputError, OstinatoError, StorageError, phrase
+from ....errors import InputError, OstinatoError, phrase
 from ...one_thread import one_thread
+from ...standard_output import let_go, unwritable
 from ...tasks.texts.prompts import refuse_half_characters
 from ...terminal import without_controls
 from ..model import Model
-from .ending import CLOSED, Signals, let_go
+from .ending import CLOSED, Signals
 from .records import WHERE, Answer, Line, Sequence
 from .saved import StateFile
 from .ways import way_of
@@ -79,9 +80,8 @@ class LineStream:
             if self.file is not None:
                 self.file.save(self.sequences)
         if failed is not None:
-            received = str(failed.strerror or failed)
             remedy = "Make room; states that were asked for are saved, also those after the line without an answer."
-            raise StorageError(phrase(WHERE, "standard output", "writable", received, remedy)) from failed
+            raise unwritable(WHERE, failed, remedy) from failed
         return signals.status or status
 
     def _answer_all(self, lines: Iterator[str], pipes: Pipes) -> int:
