@@ -105,3 +105,13 @@ def test_rows_of_several_series_are_kept_apart_by_the_column_of_the_training(tmp
     assert ended.err == (
         "ostinato stream: --ids must be left out, got a value, as the column shop names the series. Leave --ids out.\n"
     )
+
+
+def test_a_row_whose_forecast_has_no_date_is_refused(sales):
+    typed = "9999-06,50,0\n9999-07,51,0\n9999-08,52,0\n9999-09,53,0\n9999-10,54,0\n"
+    ended = ostinato(sales, "stream", "model", typed=typed)
+    assert ended.status == 2 and [row.split(",")[1] for row in ended.out.splitlines()[1:]][-1] == "9999-12-01"
+    assert ended.err == (
+        "ostinato stream, line 5: series: the 3 steps to forecast must be in the years 1 to 9999, got 10000-01-01 for "
+        "series. Leave the last rows out, or train with --time none, where rows count as steps.\n"
+    )
