@@ -158,3 +158,40 @@ def test_a_row_whose_forecast_has_no_date_is_refused(sales):
         "ostinato stream, line 5: series: the 3 steps to forecast must be in the years 1 to 9999, got 10000-01-01 for "
         "series. Leave the last rows out, or train with --time none, where rows count as steps.\n"
     )
+
+
+def test_rows_lie_on_the_grid_of_the_training_and_gaps_are_filled(sales):
+    typed = "\n".join(["1990-01,50,1", "1990-03,51,1", "1990-04,52,1", "1990-04-15,9,9", "2190-04,53,1", "2190-05,5,1"])
+    ended = ostinato(sales, "stream", "model", typed=typed + "\n")
+    rows = [row.split(",")[1:3] for row in ended.out.splitlines()[1:]]
+    assert rows[:3] == [[f"1990-{m:02}-01", "1990-03-01"] for m in (4, 5, 6)]
+    assert rows[3:6] == [[f"1990-{m:02}-01", "1990-04-01"] for m in (5, 6, 7)]
+    assert rows[-1] == ["2190-08-01", "2190-05-01"]
+    wrong, note = ended.err.splitlines()
+    assert wrong.startswith("ostinato stream, line 4: series: the times of month must be dates of one form")
+    length = json.loads((sales / "model/scaling.json").read_text())["shape"]["length"]
+    assert note == (
+        f"ostinato stream, line 5: Of the {length} steps that the forecast of series reads, most have no value and are "
+        "filled."
+    )
+    typed = "1990-01-01,50,1\n1990-02-01,51,1\n1990-02-15,9,9\n1990-04-01,52,1\n"
+    ended = ostinato(sales, "stream", "model", typed=typed)
+    assert ended.err == (
+        "ostinato stream, line 3: the time must be whole steps after 1990-02-01, of which one is a month, as in the "
+        "training, got 1990-02-15. Give rows with that step; after an empty line another sequence begins.\n"
+    )
+    assert ended.out.splitlines()[-1].split(",")[1:3] == ["1990-07-01", "1990-04-01"]
+
+
+def test_rows_without_times_are_answered_from_the_first_on(tmp_path):
+    (tmp_path / "y.csv").write_text("y\n" + "".join(f"{k % 5 + k / 100}\n" for k in range(60)))
+    words = ("--target", "y", "--horizon", 2, "--hidden", 8, "--embedding", 8, "--updates", 5, "--no-lens")
+    assert ostinato(tmp_path, "train", "y.csv", *words, "--no-baselines", "--quiet", "--out", "model").status < 2
+    ended = ostinato(tmp_path, "stream", "model", typed="1\n2\n")
+    assert ended.status == 0, ended.err
+    assert [row.split(",")[1:3] for row in ended.out.splitlines()[1:]] == [
+        ["1", "0"],
+        ["2", "0"],
+        ["2", "1"],
+        ["3", "1"],
+    ]

@@ -12,6 +12,7 @@ from ..running.agreement.pairs import Pairs
 from ..running.agreement.treebank import pairs_of_treebank
 from ..running.evaluate import WHERE, evaluate
 from ..running.predict import predict_lines, predict_table, write_new
+from ..terminal import without_controls
 from .check import Ended
 from .launched import one_process
 from .typed import typed_in
@@ -45,10 +46,14 @@ def predict_rows(model: Path, data: str | None, out: Path | None, beam: int | No
     one_process("ostinato predict")
     if data == "-":
         return predict_lines(model, typed_in(), sys.stdout, beam=beam)
-    text = predict_table(model, None if data is None else Path(data), beam)
+    text = predict_table(model, None if data is None else Path(data), beam, _note)
     if out is None:
         sys.stdout.write(text)
     else:
         write_new(out, text)
         print(f"Written: {out}", file=sys.stderr)
     return 0
+
+
+def _note(sentence: str) -> None:
+    print(without_controls(sentence), file=sys.stderr)

@@ -49,16 +49,17 @@ class Grids:
     findings: list[Finding] = field(default_factory=list)
 
 
-def grids_of(rows: TimedRows, to_end: bool = False) -> Grids:
+def grids_of(rows: TimedRows, whole: bool = False, frequency: Frequency | None = None) -> Grids:
     """The series of a table.
 
-    to_end: whether a series ends with its last row instead of its last value.
+    whole: whether a series has all of its rows, instead of those from its first to its last value.
+    frequency: on whose grid all times lie; None: it is found.
 
     Raises InputError for two rows of one time that differ, for series without a value, and where no frequency fits.
     """
     order, dropped, moved = _sorted(rows)
-    trimmed = [_trimmed(rows, own, to_end) for own in order]
-    frequency = frequency_of([rows.times[part.rows] for part in trimmed], rows.file)
+    trimmed = [_trimmed(rows, own) if not whole else Trimmed(own, len(own), 0, 0) for own in order]
+    frequency = frequency or frequency_of([rows.times[part.rows] for part in trimmed], rows.file)
     grids = Grids([], [], frequency)
     gaps: list[str] = []
     for name, part in zip(rows.names, trimmed):
@@ -133,14 +134,14 @@ class Trimmed:
     """Rows that are left out after the last value."""
 
 
-def _trimmed(rows: TimedRows, own: np.ndarray, to_end: bool) -> Trimmed:
-    """The rows of a series from its first value on, as `grids_of` says."""
+def _trimmed(rows: TimedRows, own: np.ndarray) -> Trimmed:
+    """The rows of a series from its first value on."""
     given = np.flatnonzero(np.isfinite(rows.values[own]).any(axis=1))
     if not len(given):
         name = rows.names[int(rows.series[own[0]])]
         remedy = "Leave its rows out, or correct --target."
         raise refused(rows.file, f"the series {name}", "with at least one value", "none", remedy)
-    first, last = int(given[0]), len(own) if to_end else int(given[-1]) + 1
+    first, last = int(given[0]), int(given[-1]) + 1
     stop = len(own) if rows.known.shape[1] else last
     return Trimmed(own[first:stop], last - first, first, len(own) - stop)
 

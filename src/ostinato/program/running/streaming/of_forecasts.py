@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import InputError, phrase
-from ...data.columns import columns_of
+from ...data.columns import Column, columns_of
 from ...data.examples import Examples, Source
 from ...data.findings import many
 from ...data.libraries import polars as pl
@@ -26,10 +26,11 @@ from ...data.refusals import listed
 from ...data.tables import table_of
 from ...data.time.ahead import ahead_windows
 from ...data.time.column import times_of
-from ...data.time.frequency import written
+from ...data.time.frequency import Frequency, written
 from ...data.time.from_times import row_names, timed_rows
 from ...data.time.grid import grids_of
 from ...data.time.roles import NONE, find_roles
+from ...data.time.step import filled_note, grid_through, step_words
 from ...data.time.windows import Window
 from ...folder.forecasts import Columns, forecast_frame, forecasts_csv
 from ...tasks.task import Predictions
@@ -62,7 +63,10 @@ class OfForecasts(Way):
         self.names = [*first, *self.targets, *data.series]
         self.lines = CellLines(self.names, len(self.names))
         task: Any = self.task
-        self.length, self.scales = task.scaling.shape.length, task.scaling.scales
+        self.length, self.horizon = task.scaling.shape.length, task.scaling.shape.horizon
+        self.scales = task.scaling.scales
+        self.step = task.scaling.frequency if self.time else Frequency("step")
+        """Of the training; None where its folder does not say."""
         made = Columns(self.targets, levels_of(task), cutoff=True, several=self.id is not None)
         self.columns = made
         self.heading = ",".join(["unique_id", "ds", "cutoff", "median", *_bands(made.levels)])
@@ -90,30 +94,43 @@ class OfForecasts(Way):
         kept = sequence.own["rows"]
         rows = kept
         if not kept or cells != kept[-1] or self.time is None:
-            self._refuse_out_of_order(kept, cells, line)
+            self._refuse_wrong_time(kept, cells, line)
             rows = self._needed([*kept, cells], line)
         if len(rows) < (1 if self.time is None else 2):  # one time alone does not say what a step is
             sequence.own["rows"] = rows
             return Answer(None, {"forecast": []})
-        windows = self._windows(rows)
+        near = self._near(rows, line)
+        windows = self._windows(near, line)
         self._refuse_empty(windows[0], line)
         encoded = self.task.encode(Examples("window", windows, "future", None, self.targets))
         found, _ = predict(self.task, self.opened.network, encoded)
-        sequence.own["rows"] = rows
+        notes = filled_note(windows, self.length) if len(near) < len(rows) else []
+        note = "".join(notes) if not sequence.own.get("filled") else ""  # once, until more rows have values again
+        sequence.own = {"rows": rows, "filled": bool(notes)}
         text = forecasts_csv(windows, found, self.columns).partition("\n")[2].rstrip("\n")
-        return Answer(text, {"forecast": self._content(windows, found)})
+        return Answer(text, {"forecast": self._content(windows, found)}, note)
 
-    def _refuse_out_of_order(self, kept: list[list[str]], cells: list[str], line: Line) -> None:
-        """Refuses a row whose time is none, or is not after those of the kept rows."""
+    def _refuse_wrong_time(self, kept: list[list[str]], cells: list[str], line: Line) -> None:
+        """Refuses a row whose time is none, is not after those of the kept rows, or is no whole step after them."""
         if self.time is None:
             return
-        column = columns_of(self._frame([*kept, cells]), False)[self.time]
-        times = times_of(column, LONE, lambda row: line.where).values
-        if kept and times[-1] <= times[:-1].max():
-            place = self.names.index(self.time)
-            expected = f"after {kept[int(times[:-1].argmax())][place]}, the last one of its series"
-            remedy = "Give the rows of a series in the order of time."
+        times, place = self._times([*kept, cells], line), self.names.index(self.time)
+        if not kept:
+            return
+        last = kept[int(times[:-1].argmax())][place]
+        if times[-1] <= times[:-1].max():
+            expected, remedy = f"after {last}, the last one of its series", "Give the rows of a series in the order of"
+            raise InputError(phrase(line.where, "the time", expected, cells[place], f"{remedy} time."))
+        if self.step is not None and grid_through(self.step, times) is None:
+            expected = f"whole steps after {last}, of which one is {step_words(self.step)}, as in the training"
+            remedy = "Give rows with that step; after an empty line another sequence begins."
             raise InputError(phrase(line.where, "the time", expected, cells[place], remedy))
+
+    def _times(self, rows: Listed[Listed[str]], line: Line) -> np.ndarray:
+        """[N] the times of rows. Raises InputError where one is none."""
+        name = str(self.time)
+        cells = [row[self.names.index(name)] for row in rows]
+        return times_of(Column(name, pl.Series(name, cells), False), LONE, lambda row: line.where).values
 
     def _refuse_empty(self, window: Window, line: Line) -> None:
         """Refuses a row before which the network has nothing to read."""
@@ -122,24 +139,43 @@ class OfForecasts(Way):
             name = f"the last {many(self.length, 'step')}"
             raise InputError(phrase(line.where, name, "with at least one value", "none", remedy))
 
-    def _frame(self, rows: Listed[Listed[str]]) -> pl.DataFrame:
-        return pl.DataFrame([pl.Series(name, [row[k] for row in rows]) for k, name in enumerate(self.names)])
+    def _frame(self, rows: Listed[Listed[str]], line: Line) -> pl.DataFrame:
+        """The rows as a table: numbers as such, so that a column without a value is one of numbers, too."""
+        cells = [[row[k] for row in rows] for k in range(len(self.names))]
+        return pl.DataFrame(
+            [
+                pl.Series(name, [number_of(cell, line) for cell in own] if name in self.numbers else own)
+                for name, own in zip(self.names, cells)
+            ]
+        )
 
-    def _windows(self, rows: Listed[Listed[str]]) -> Listed[Window]:
+    def _windows(self, rows: Listed[Listed[str]], line: Line) -> Listed[Window]:
         """The window after the last of some rows, whether it has a value or not."""
-        frame = self._frame(rows)
+        frame = self._frame(rows, line)
         table = table_of(frame, np.zeros(len(rows), np.int64), Source(Path(LONE), "", len(rows), 0), False)
         columns = columns_of(frame, False)
         roles = find_roles(columns, self.options, LONE, row_names(table))
-        grids = grids_of(timed_rows(table, columns, roles, LONE)[0], to_end=True)
-        return ahead_windows(grids.series, self.task.scaling.shape.horizon, roles.known, LONE)
+        timed = timed_rows(table, columns, roles, LONE)[0]
+        grid = None if self.step is None else grid_through(self.step, timed.times)
+        grids = grids_of(timed, whole=True, frequency=grid)
+        return ahead_windows(grids.series, self.horizon, roles.known, LONE)
+
+    def _near(self, rows: Listed[Listed[str]], line: Line) -> Listed[Listed[str]]:
+        """The rows less than L steps before the last one, which may follow a long gap; all where no step is known."""
+        if self.step is None or self.time is None:
+            return rows
+        times = self._times(rows, line)
+        grid = grid_through(self.step, times)
+        if grid is None:
+            return rows
+        places = grid.between(times[:1], times)
+        return [row for row, place in zip(rows, places) if places[-1] - place < self.length]
 
     def _needed(self, rows: list[list[str]], line: Line) -> list[list[str]]:
-        """The rows that later windows read: the last L, from a row with a value on; none before the first value."""
+        """The rows that later windows read: the last L, none before the first value."""
         places = [self.names.index(name) for name in self.targets]
-        filled = [k for k, row in enumerate(rows) if any(not math.isnan(number_of(row[p], line)) for p in places)]
-        before = [k for k in filled if k <= len(rows) - self.length]
-        return rows[(before[-1:] or filled[:1])[0] :] if filled else []
+        filled = any(not math.isnan(number_of(row[p], line)) for row in rows for p in places)
+        return rows[-self.length :] if filled else []
 
     def _content(self, windows: Listed[Window], found: Predictions) -> list[dict[str, Any]]:
         """A record of each step for --json."""
