@@ -1,8 +1,10 @@
 """A forecast from a file to a model folder and back, by the commands that a user types."""
 
 import csv
+import hashlib
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -87,6 +89,47 @@ def test_the_context_is_read_by_training_and_by_predict(tmp_path):
     assert json_of(tmp_path / "model" / "scaling.json")["shape"]["length"] == 30
     ended = ostinato(tmp_path, "predict", "model")
     assert ended.status == 0 and len(ended.out.splitlines()) == 1 + 2 * 4
+
+
+def test_a_file_of_another_step_is_refused(model):
+    place, _ = model
+    times = np.datetime64("1990-01-01") + 7 * np.arange(60)
+    rows = [f"{time},{value[0]:.3f}" for time, value in zip(times, seasons(60))]
+    (place / "weeks.csv").write_text("\n".join(["month,y", *rows]) + "\n")
+    for command in ("predict", "evaluate"):
+        ended = ostinato(place, command, "model", "weeks.csv")
+        assert ended.status == 2 and ended.err == (
+            "weeks.csv: one step of the times must be a month, as in the training, got a week. Sum or average the rows "
+            "to that step, or train a model on these data.\n"
+        )
+
+
+def test_a_folder_that_does_not_say_its_step_answers_any(model):
+    place, _ = model
+    shutil.copytree(place / "model", place / "older")
+    content = json_of(place / "older" / "scaling.json")
+    assert content.pop("frequency") == {"unit": "month", "count": 1, "day": 1}
+    before = (place / "older" / "scaling.json").read_bytes()
+    (place / "older" / "scaling.json").write_text(json.dumps(content))
+    digests = [hashlib.sha256(b).hexdigest() for b in (before, (place / "older" / "scaling.json").read_bytes())]
+    config = (place / "older" / "config.json").read_text(encoding="utf-8").replace(*digests)
+    (place / "older" / "config.json").write_text(config, encoding="utf-8")
+    rows = [f"{time},{k % 7}.5" for k, time in enumerate(np.datetime64("1990-01-01") + np.arange(60))]
+    (place / "days.csv").write_text("\n".join(["month,y", *rows]) + "\n")
+    ended = ostinato(place, "predict", "older", "days.csv")
+    assert ended.status == 0 and ended.out.splitlines()[1].split(",")[1] == "1990-03-02"
+    assert ended.err == ""
+
+
+def test_a_series_of_which_most_is_filled_is_said(model):
+    place, _ = model
+    written(place / "short.csv", seasons(4))
+    ended = ostinato(place, "predict", "model", "short.csv")
+    length = json_of(place / "model" / "scaling.json")["shape"]["length"]
+    assert ended.status == 0 and length > 8
+    assert ended.err == (
+        f"Of the {length} steps that the forecast of short reads, most have no value and are filled.\n"
+    )
 
 
 def json_of(path):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.dates import date2num
 
 from ostinato.program.page.forecast_pictures import coverage_picture, fan_picture, steps_picture
 from ostinato.program.page.forecasts import MOST_FANS, beside, fans_of, sections_of
@@ -133,3 +134,16 @@ def test_pictures_are_drawn_of_dates_single_steps_and_missing_errors(one):
     assert fan_picture(fans).axes[0].get_ylabel() == "y0"
     lines = coverage_picture(records, [80, 95]).axes[0].get_lines()
     assert [line.get_label() for line in lines if "band" in str(line.get_label())] == ["80 % band", "95 % band"]
+
+
+@pytest.mark.parametrize("last, unit", [("9999", "Y"), ("9999-12-31", "D"), ("0240", "Y"), ("0001-09-01", "D")])
+def test_the_first_and_the_last_years_of_the_calendar_are_drawn(last, unit):
+    made = series(seasonal())
+    times = np.datetime64(last, unit) - np.arange(len(made.values))[::-1]
+    rows = examples(windows(dataclasses.replace(made, times=times.astype("datetime64[s]")), 215, 228, 24, 12))
+    fans, _ = fans_of(rows, noisy(rows.inputs), QUANTILES)
+    figure = fan_picture(fans)
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_xlim()
+    first, final = date2num(np.array(["0001-01-01", "9999-12-31T23:59:59"], "datetime64[s]"))
+    assert first <= low < high <= final

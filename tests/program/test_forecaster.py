@@ -269,3 +269,13 @@ def test_train_gives_a_forecaster_that_continues_its_file(tmp_path, monkeypatch)
         "ostinato predict: the file of the training must be still there, got none at sales.csv, here or beside the "
         "model folder. Give a file with the series as DATA."
     )
+
+
+def test_data_of_another_step_are_refused(fitted):
+    days = frame().assign(ds=pandas.date_range("2000-01-01", periods=N, freq="D"))
+    with pytest.raises(InputError) as caught:
+        fitted.predict(days)
+    assert str(caught.value) == (
+        "predict: one step of the times must be a month, as in the training, got a day. Sum or average the rows to "
+        "that step, or train a model on these data."
+    )

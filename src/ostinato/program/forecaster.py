@@ -27,6 +27,7 @@ from .data.time.asked import ALL
 from .data.time.from_frame import like, table_from
 from .data.time.from_times import windows_from_table
 from .data.time.history import rolled
+from .data.time.step import in_step
 from .estimators import NetworkEstimator
 from .folder.forecasts import Columns, forecast_frame
 from .options import TrainOptions, several
@@ -221,7 +222,7 @@ class Forecaster(NetworkEstimator):
                 raise InputError(phrase("predict", "future", "of the types of `fit`", error, remedy)) from error
             table = table_from(frame, "predict")
         made = windows_from_table(table, columns_of(table.frame, True), options, "", with_target=False)
-        return list(made.rows.inputs), made.rows.channels
+        return in_step(made.rows.inputs, self.task_.scaling.frequency, "predict"), made.rows.channels
 
     def _table(self, X: Any) -> Table | None:
         return table_from(X, "predict") if X is not None else getattr(self, "table_", None)

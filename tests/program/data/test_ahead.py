@@ -86,3 +86,18 @@ def test_every_window_of_another_file_is_evaluated(tmp_path):
     other = write(tmp_path, "b.csv", csv(ds=days(30), y=ramp(30)))
     origins = [window.origin for window in read(for_another_file(trained, other)).examples.inputs]
     assert origins == list(range(4, 28))
+
+
+END = days(N, str(np.datetime64("9999-12-31") - (N - 1)))
+
+
+def test_steps_past_the_year_9999_are_refused(tmp_path):
+    first = csv(ds=days(N), y=ramp(N))
+    (window,) = after(tmp_path, first, csv(ds=END[:-2], y=ramp(N - 2)), horizon=2).inputs
+    assert dates(window) == ["9999-12-30", "9999-12-31"]
+    with pytest.raises(InputError) as caught:
+        after(tmp_path, first, csv(ds=END[:-1], y=ramp(N - 1)), horizon=2)
+    assert str(caught.value) == (
+        "b.csv: the 2 steps to forecast must be in the years 1 to 9999, got 10000-01-01 for b. Leave the last rows "
+        "out, or train with --time none, where rows count as steps."
+    )

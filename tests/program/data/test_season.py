@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from ostinato.program.data.time.frequency import LAST, Frequency
-from ostinato.program.data.time.season import autocorrelation, season_of, usual_context, usual_seasons
+from ostinato.program.data.time.season import (
+    autocorrelation,
+    season_of,
+    seasonal_correlation,
+    usual_context,
+    usual_seasons,
+)
 from program.data.made_series import csv, data_of, months, wave
 
 MONTHS, HOURS, STEPS = Frequency("month"), Frequency("second", 3_600), Frequency("step")
@@ -74,13 +80,31 @@ def test_a_constant_or_empty_series_has_no_season():
     assert season_of([np.empty((0, 1))], MONTHS) == (1, "The training values show no season.")
 
 
-def test_the_autocorrelation_is_that_of_the_definition():
-    values = np.random.default_rng(0).normal(size=50)
-    places = np.arange(50)
-    rest = values - np.polyval(np.polyfit(places, values, 1), places)
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_the_autocorrelation_is_that_of_the_pairs(missing):
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=50)
+    values[draw.random(50) < missing] = np.nan
+    places, given = np.arange(50), np.isfinite(values)
+    rest = values - np.polyval(np.polyfit(places[given], values[given], 1), places)
     for lag in (0, 1, 5, 12):
-        direct = (rest[lag:] * rest[: 50 - lag]).mean() / (rest * rest).mean()
+        pairs = [(x, y) for x, y in zip(rest, rest[lag:]) if np.isfinite(x * y)]
+        x, y = np.array(pairs).T
+        direct = (x @ y) / np.sqrt((x @ x) * (y @ y))
         assert autocorrelation([values[:, None]], 12)[lag] == pytest.approx(direct, abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [24, 31, 120])
+@pytest.mark.parametrize("growth", [0.0, 0.02])
+def test_no_correlation_is_above_one(count, growth):
+    places = np.arange(count)
+    values = np.exp(growth * places) * (100 + places + places % 7 * 5.0)
+    found = autocorrelation([values[:, None]], count // 3)
+    assert (np.abs(found) <= 1).all() and found[0] == pytest.approx(1)
+    for lag in (7, 2):
+        assert abs(seasonal_correlation([values[:, None]], lag, lag // 2)[0]) <= 1
+    _, sentence = season_of([values[:, None]], Frequency("second", 86_400))
+    assert "correlation 1.0" not in sentence or "correlation 1.00" in sentence
 
 
 def test_the_season_is_of_the_training_values_alone(tmp_path):

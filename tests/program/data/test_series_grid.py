@@ -133,6 +133,17 @@ def test_constant_series_are_named_and_a_file_of_them_is_an_error(tmp_path):
     assert found == {"y is constant in all training steps.": ("error", 1)}
 
 
+def test_a_series_whose_forecast_would_pass_the_year_9999_is_an_error(tmp_path):
+    times = [str(np.datetime64("9999-12-31") - k) for k in reversed(range(N))]
+    sentence = (
+        "3 steps after 9999-12-31, the end of a series, lie past the year 9999; leave its last rows out, or count rows "
+        "as steps with --time none."
+    )
+    assert sentences(data_of(tmp_path, csv(ds=times, y=ramp(N)), horizon=3)) == {sentence: ("error", 1)}
+    assert data_of(tmp_path, csv(ds=times[:-3], y=ramp(N - 3)), horizon=3).findings == []
+    assert data_of(tmp_path, csv(ds=times, y=ramp(N)), horizon=3, time="none").findings == []
+
+
 def test_origins_without_a_value_around_them_are_left_out_and_counted(tmp_path):
     values = ramp(100)
     values[40:60] = [None] * 20

@@ -146,6 +146,21 @@ WAYS = "Write dates as 2020-01-31 or 2020-01-31 13:00:00, or whole numbers."
             "a.csv: the times of ds must be all with a time zone, or all without, got '2020-01-31T14:00' at line 3. "
             "Write them in one way.",
         ),
+        (
+            ["0001-01-02T00:00:00+05:00", "0001-01-01T00:30:00+05:00"],
+            "a.csv: the times of ds must be in the years 1 to 9999, got '0001-01-01T00:30:00+05:00' at line 3, read as "
+            "0000-12-31 19:30:00. Correct it, or leave the row out.",
+        ),
+        (
+            ["9999-12-31T22:00:00-02:00", "9999-12-31T21:00:00-02:00"],
+            "a.csv: the times of ds must be in the years 1 to 9999, got '9999-12-31T22:00:00-02:00' at line 2, read as "
+            "10000-01-01. Correct it, or leave the row out.",
+        ),
+        (
+            ["0000-12-31", "0001-01-01"],
+            "a.csv: the times of ds must be in the years 1 to 9999, got '0000-12-31' at line 2. Correct it, or leave "
+            "the row out.",
+        ),
     ],
 )
 def test_times_that_cannot_be_told_are_refused(values, message):

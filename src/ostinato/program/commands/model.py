@@ -14,6 +14,7 @@ from ..running.evaluate import WHERE, evaluate
 from ..running.predict import WHERE as PREDICT
 from ..running.predict import predict_lines, predict_table, write_new
 from ..standard_output import written_out
+from ..terminal import without_controls
 from .check import Ended
 from .launched import one_process
 from .typed import typed_in
@@ -47,7 +48,7 @@ def predict_rows(model: Path, data: str | None, out: Path | None, beam: int | No
     one_process(PREDICT)
     if data == "-":
         return predict_lines(model, typed_in(), sys.stdout, beam=beam)
-    text = predict_table(model, None if data is None else Path(data), beam)
+    text = predict_table(model, None if data is None else Path(data), beam, _note)
     if out is None:
         with written_out(PREDICT, sys.stdout):
             sys.stdout.write(text)
@@ -55,3 +56,7 @@ def predict_rows(model: Path, data: str | None, out: Path | None, beam: int | No
         write_new(out, text)
         print(f"Written: {out}", file=sys.stderr)
     return 0
+
+
+def _note(sentence: str) -> None:
+    print(without_controls(sentence), file=sys.stderr)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...lens.render.plots.style import GRID, INK, SMALL, STYLES, WIDTH, styled
+from ..data.time.years import FIRST, LAST
 from .pictures import LONG, short
 
 BAND = "#0072B2"
@@ -136,6 +137,9 @@ def _times(axes: Axes, times: np.ndarray) -> None:
         locator = AutoDateLocator(minticks=3, maxticks=8)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        low, high = axes.get_xlim()
+        first, last = date2num(np.array([FIRST, LAST]))
+        axes.set_xlim(max(low, first), min(high, last))  # matplotlib has no date outside of these years
     else:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
 

@@ -20,6 +20,7 @@ from ..options import DataOptions
 from ..tasks.metric_names import title_of
 from ..tasks.task import Metric, Predictions, Task
 from ..training.evaluate import predict
+from .forecasts import like_training
 from .model import open_model
 from .outcome import interval_of, shown
 from .recorded_files import check_there
@@ -104,6 +105,8 @@ def evaluate(model: Path, data: Path | None = None) -> Evaluated:
     task, network = opened.task, opened.network
     if data is not None:
         examples, words = read(for_another_file(opened.config.options.data, data)).examples, f"All rows of {data.name}."
+        if task.name == "forecast":
+            examples = like_training(opened, examples, data)
         leaked: set[int] = set()
     else:
         examples, leaked = test_rows(opened.config.options.data, opened.config.sources, task)

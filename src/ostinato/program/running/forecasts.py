@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from ..data.examples import Examples
 from ..data.found import changed_source, noun_of
 from ..data.read import read
 from ..data.split import split
+from ..data.time.step import filled_note, in_step
 from ..folder.forecasts import Columns, forecasts_csv
 from ..options import DataOptions
 from ..training.evaluate import predict
@@ -20,13 +23,18 @@ from .unlabelled import for_another_file
 WHERE = "ostinato predict"
 
 
-def continued(model: Model, data: Path | None) -> str:
+def continued(model: Model, data: Path | None, say: Callable[[str], None]) -> str:
     """The forecast after the end of every series, as CSV: unique_id, ds, median, lo-80, hi-80, …
 
-    Raises InputError where the files of the training are gone or have changed, or where a covariate that has to be
-    known ahead is not.
+    say: is given a sentence about series that have few values to go on from.
+
+    Raises InputError where the files of the training are gone or have changed, where a covariate that has to be
+    known ahead is not, and for a file of another step than the training's.
     """
     examples = last_windows(model, data)
+    task: Any = model.task
+    for note in filled_note(examples.inputs, task.scaling.shape.length):
+        say(note)
     if data is None:
         recall_names(model.task, model.config.options.data)
     found, _ = predict(model.task, model.network, model.task.encode(examples))
@@ -44,7 +52,7 @@ def last_windows(model: Model, data: Path | None) -> Examples:
     """The last window of each series of `data`, or of the training's files."""
     options = model.config.options.data
     if data is not None:
-        return read(for_another_file(options, data), with_target=False).examples
+        return like_training(model, read(for_another_file(options, data), with_target=False).examples, data)
     if not options.paths:
         remedy = "Give a file with the series as DATA."
         raise InputError(phrase(WHERE, "DATA", "given for a model that was trained from Python", "none", remedy))
@@ -56,6 +64,12 @@ def last_windows(model: Model, data: Path | None) -> Examples:
         expected = f"the {noun_of(changed)} of the training"
         raise InputError(phrase(WHERE, str(changed.path), expected, "one that has changed", remedy))
     return dataset.examples
+
+
+def like_training(model: Model, examples: Examples, data: Path) -> Examples:
+    """The windows of another file. Raises InputError where its step is not that of the training."""
+    task: Any = model.task
+    return replace(examples, inputs=in_step(examples.inputs, task.scaling.frequency, data.name))
 
 
 def levels_of(task: Any) -> list[float]:

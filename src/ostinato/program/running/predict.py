@@ -31,24 +31,29 @@ from .unlabelled import for_another_file, from_line
 WHERE = "ostinato predict"
 
 
+Say = Callable[[str], None]
+"""What is given a note for the user."""
+
+
 @dataclass(frozen=True)
 class Way:
     """How a model of a task predicts."""
 
-    table: Callable[[Model, Path | None], str]
+    table: Callable[[Model, Path | None, Say], str]
     """CSV of the rows of a file, or of those that the task takes where there is no file."""
     line: Callable[[Model, str, int], str] | None
     """The answer to a line with its number; None where a line is no whole input."""
 
 
-def predict_table(model: Path, data: Path | None = None, beam: int | None = None) -> str:
+def predict_table(model: Path, data: Path | None = None, beam: int | None = None, say: Say = lambda note: None) -> str:
     """The predictions of the rows of `data`, or of the test rows of the training, as CSV; a forecast goes on after the
     end of the series.
 
     beam  hypotheses of a search; None: as many as in the training
+    say   is given what there is to note
     """
     opened = with_beam(open_model(model), beam, WHERE)
-    return WAYS[opened.task.name].table(opened, data)
+    return WAYS[opened.task.name].table(opened, data, say)
 
 
 def predict_lines(
@@ -79,7 +84,7 @@ def predict_lines(
     return status
 
 
-def rows_table(opened: Model, data: Path | None) -> str:
+def rows_table(opened: Model, data: Path | None, say: Say) -> str:
     """CSV of a prediction of each row of a file, or of the test rows."""
     options = opened.config.options.data
     if data is None:

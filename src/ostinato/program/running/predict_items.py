@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .writing import Request, Writer, named_values
 WHERE = "ostinato predict"
 
 
-def items_table(opened: Model, data: Path | None) -> str:
+def items_table(opened: Model, data: Path | None, say: Callable[[str], None]) -> str:
     """CSV of the rows of a file, or of the test rows: nats of their texts, or an item for each row without a text."""
     options = opened.config.options.data
     if data is None:

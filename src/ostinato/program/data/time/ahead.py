@@ -10,6 +10,7 @@ from ..refusals import listed, refused
 from .frequency import written
 from .season import usual_context
 from .windows import Series, Window
+from .years import refuse_past_the_last_year
 
 
 def ahead_windows(series: Sequence[Series], horizon: int, known: Sequence[str], file: str) -> list[Window]:
@@ -17,8 +18,9 @@ def ahead_windows(series: Sequence[Series], horizon: int, known: Sequence[str], 
 
     known: the names of the F covariates that are known ahead.
 
-    Raises InputError where one of them is missing at a step to forecast.
+    Raises InputError where one of them is missing at a step to forecast, and where one lies past the year 9999.
     """
+    refuse_past_the_last_year(series, horizon, file)
     found = []
     for one in series:
         steps = len(one.values)

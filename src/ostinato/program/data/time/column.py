@@ -11,6 +11,8 @@ import numpy as np
 from ..columns import Column
 from ..libraries import polars as pl
 from ..refusals import refused, shown
+from .frequency import written
+from .years import WORDS, outside
 
 ZONE = r"\s*(Z|UTC|[+-]\d{2}:?\d{2})$"
 DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
@@ -36,8 +38,19 @@ def times_of(column: Column, file: str, place: Callable[[int], str]) -> Times:
     """The times of a column; `place` gives the place of a row for messages.
 
     Raises InputError for a row without a time, for cells that are no time, for dates whose day and month may be
-    exchanged, and for fractions of a second.
+    exchanged, for fractions of a second, and for dates outside of the years 1 to 9999.
     """
+    found = _times_of(column, file, place)
+    bad = np.flatnonzero(outside(found.values))
+    if len(bad):
+        row = int(bad[0])
+        typed, read = column.cells[row], written(found.values[[row]])[0]
+        received = f"{shown(typed)} at {place(row)}" + ("" if read in typed else f", read as {read}")
+        raise refused(file, f"the times of {column.name}", WORDS, received, "Correct it, or leave the row out.")
+    return found
+
+
+def _times_of(column: Column, file: str, place: Callable[[int], str]) -> Times:
     if column.values.len() != column.filled:
         row = int(np.flatnonzero(empty(column))[0])
         remedy = "Fill it, or leave the row out."

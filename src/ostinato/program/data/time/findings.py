@@ -10,6 +10,7 @@ from ..findings import Finding, many
 from ..refusals import listed
 from .roles import TimeRoles
 from .windows import Series
+from .years import past_the_last_year
 
 
 def series_findings(
@@ -18,6 +19,7 @@ def series_findings(
     """Findings about the series of a file; `codes` as the split has them."""
     yield from missing_values(series, roles)
     yield from constant_values(series, codes, roles)
+    yield from past_the_last_year(series, horizon)
     short = [one.name for one in series if len(one.values) <= horizon]
     if short:
         verb = "has" if len(short) == 1 else "have"

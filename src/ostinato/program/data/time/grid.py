@@ -49,14 +49,17 @@ class Grids:
     findings: list[Finding] = field(default_factory=list)
 
 
-def grids_of(rows: TimedRows) -> Grids:
+def grids_of(rows: TimedRows, whole: bool = False, frequency: Frequency | None = None) -> Grids:
     """The series of a table.
+
+    whole: whether a series has all of its rows, instead of those from its first to its last value.
+    frequency: on whose grid all times lie; None: it is found.
 
     Raises InputError for two rows of one time that differ, for series without a value, and where no frequency fits.
     """
     order, dropped, moved = _sorted(rows)
-    trimmed = [_trimmed(rows, own) for own in order]
-    frequency = frequency_of([rows.times[part.rows] for part in trimmed], rows.file)
+    trimmed = [_trimmed(rows, own) if not whole else Trimmed(own, len(own), 0, 0) for own in order]
+    frequency = frequency or frequency_of([rows.times[part.rows] for part in trimmed], rows.file)
     grids = Grids([], [], frequency)
     gaps: list[str] = []
     for name, part in zip(rows.names, trimmed):

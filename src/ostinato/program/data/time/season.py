@@ -16,6 +16,8 @@ ERRORS, MANY_ERRORS = 2.5, 3
 """Standard errors, of noise, that it has to exceed too: of a season of the calendar, and of one that was searched."""
 CONTEXTS = 12
 """Training values by the steps that a forecast reads: with fewer of them a map of what it reads is not learned."""
+ROUNDING = 1e-10
+"""Sums of squares below this share of the whole are rounding errors of the transform: there is no correlation."""
 CLEARLY = 0.05
 """By how much the autocorrelation of a longer season has to be larger."""
 
@@ -117,14 +119,24 @@ def autocorrelation(series: Sequence[np.ndarray], most: int) -> np.ndarray:
 
 
 def _lagged(rest: np.ndarray, given: np.ndarray, most: int) -> np.ndarray:
-    """The autocorrelation of one column at lags 0 … most, by the Fourier transform."""
+    """The autocorrelation of one column at lags 0 … most, by the Fourier transform.
+
+    At a lag it is that of the pairs of given values so far apart, Σ x·y / √(Σ x² · Σ y²), from -1 to 1.
+    """
     size = 2 * len(rest)
-    products = np.fft.irfft(np.abs(np.fft.rfft(rest, size)) ** 2, size)[: most + 1]
-    pairs = np.fft.irfft(np.abs(np.fft.rfft(given, size)) ** 2, size)[: most + 1]
-    mean = products / np.maximum(np.round(pairs), 1)
+    values, squares, there = (np.fft.rfft(a, size) for a in (rest, rest * rest, given))
+
+    def summed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """[most + 1] Σ over t of first[t] · second[t + lag], of their transforms."""
+        return np.fft.irfft(first.conj() * second, size)[: most + 1]
+
+    products, early, late = summed(values, values), summed(squares, there), summed(there, squares)
     found = np.zeros(most + 1)
-    if mean[0] > 0:  # the squares of numbers near 1e-300 are 0
-        found[: len(mean)] = mean / mean[0]
+    whole = products[0]
+    if whole > 0:  # the squares of numbers near 1e-300 are 0
+        enough = np.minimum(early, late) > ROUNDING * whole
+        sizes = np.sqrt(np.where(enough, early * late, 1.0))
+        found[: len(products)] = np.where(enough, np.clip(products / sizes, -1, 1), 0.0)
     return found
 
 

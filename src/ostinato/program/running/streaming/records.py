@@ -47,6 +47,8 @@ class Answer:
     """One line or several, without the last line break; None where there is nothing to say yet."""
     content: Mapping[str, Any]
     """The same for --json."""
+    note: str = ""
+    """A sentence for standard error; empty: none."""
 
 
 class Way(ABC):

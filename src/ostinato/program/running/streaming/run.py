@@ -91,7 +91,7 @@ class LineStream:
             self._out(pipes, "id\t" * self.asked.ids + self.way.heading)
         for line in _numbered(lines):
             try:
-                text = self.answered(line)
+                text, note = self.answered(line)
             except OstinatoError as error:
                 message = str(error) if str(error).startswith(line.where) else f"{line.where}: {error}"
                 print(without_controls(message), file=pipes.errors, flush=True)
@@ -99,12 +99,14 @@ class LineStream:
                 if self.asked.strict:
                     break
             else:
+                if note:
+                    print(without_controls(f"{line.where}: {note}"), file=pipes.errors, flush=True)
                 if text is not None:
                     self._out(pipes, text)
         return status
 
-    def answered(self, line: Line) -> str | None:
-        """What is printed for a line; None for one that begins a sequence or names columns.
+    def answered(self, line: Line) -> tuple[str | None, str]:
+        """(what is printed for a line, None for one that begins a sequence or names columns; a note or nothing)
 
         Raises OstinatoError for a line that cannot be read; every sequence is then as it was before.
         """
@@ -115,16 +117,16 @@ class LineStream:
                 self.sequences.clear()
             else:
                 self.sequences.pop(named, None)
-            return None
+            return None, ""
         if self.way.is_heading(rest):
-            return None
+            return None, ""
         own = self.way.name_of(rest)
         named = own if named is None else named
         name = LONE if named is None else named
         sequence = self.sequences.get(name) or self.way.begin()
         answer = self.way.answer(sequence, rest)
         self.sequences[name] = sequence
-        return self._printed(line, named, answer)
+        return self._printed(line, named, answer), answer.note
 
     def _divided(self, line: Line) -> tuple[str | None, Line]:
         """(the id of a line, None where lines have none; the line without it)"""

@@ -87,7 +87,9 @@ def _bare(windows: Sequence[Window], quantiles: Sequence[float], log: bool) -> F
         quantiles=len(quantiles),
     )
     error, start = np.ones(count), np.zeros((horizon, len(quantiles)))
-    bare = ForecastScaling(shape, season, "last", log, False, cycles, {}, error, start, past, known)
+    bare = ForecastScaling(
+        shape, season, "last", log, False, cycles, {}, error, start, past, known, first.series.frequency
+    )
     return replace(bare, scales={n: scale_of(bare.logged(s.values[:end])) for n, (s, end) in reached.items()})
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...data.time.frequency import Frequency
 from ...data.time.windows import Window
 from ..scaling import Scaling
 from .calendar import features
@@ -58,6 +59,8 @@ class ForecastScaling:
     """float64 [H, Q]: quantiles of that error less its median, in `error`."""
     past: Scaling | None
     known: Scaling | None
+    frequency: Frequency | None = None
+    """One step of the training; None where its series, or the files of an older folder, do not say."""
 
     def logged(self, values: np.ndarray) -> np.ndarray:
         """Values as they are forecast; one that has no logarithm is missing."""
@@ -118,11 +121,14 @@ class ForecastScaling:
         arrays = {"error": self.error.tolist(), "start": self.start.tolist()}
         parts = {name: None if (s := getattr(self, name)) is None else s.to_json() for name in ("past", "known")}
         scales = {name: asdict(scale) for name, scale in self.scales.items()}
-        return {"shape": asdict(self.shape), **own, "cycles": list(self.cycles), "scales": scales, **arrays, **parts}
+        step = None if self.frequency is None else asdict(self.frequency)
+        own |= {"shape": asdict(self.shape), "cycles": list(self.cycles), "frequency": step}
+        return {**own, "scales": scales, **arrays, **parts}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ForecastScaling:
         parts = {n: None if content[n] is None else Scaling.from_json(content[n]) for n in ("past", "known")}
+        step = content.get("frequency")
         return cls(
             shape=Shape(**{name: int(size) for name, size in content["shape"].items()}),
             season=int(content["season"]),
@@ -136,6 +142,7 @@ class ForecastScaling:
             },
             error=np.array(content["error"], np.float64),
             start=np.array(content["start"], np.float64),
+            frequency=None if step is None else Frequency(step["unit"], int(step["count"]), int(step["day"])),
             **parts,
         )
 
