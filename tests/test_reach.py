@@ -163,6 +163,12 @@ def test_batch_first_and_given_state():
     assert not torch.allclose(measured.norms[0][1:], from_zero.norms[0][1:])
 
 
+def test_a_layer_without_masks_leaves_the_generator_alone():
+    layer, state = ostinato.GRU(3, 5), torch.random.get_rng_state()
+    gradient_by_lag(layer, torch.ones(4, 2, 3), lambda h: h.sum(1))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_it_leaves_no_trace():
     layer = drawn(nn.LSTM)
     x = torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)

@@ -106,7 +106,8 @@ def gradients_by_lag(
         raise InputError(phrase(where, "lags", f"between 0 and T - 1 = {steps - 1}", repr(lags), remedy))
 
     x_by_step = x.detach().split(1, dim=time)
-    seeds = [(m, draw_seed(x)) for m in layer.modules() if isinstance(m, Layer)] if layer.training else []
+    drawing = [m for m in layer.modules() if isinstance(m, Layer) and m.training and m._draws]
+    seeds = [(m, draw_seed(x)) for m in drawing]
 
     def step(t: int, state: State) -> tuple[Tensor, Any]:
         with _one_draw(seeds, t):
