@@ -211,7 +211,7 @@ def test_what_two_rules_fit_is_refused_with_both_readings_and_the_option(tmp_pat
         (
             {"t": NOTES, "who": [*CLASSES[:-1], ""], "label": CLASSES},
             {"group": "who"},
-            "the group who at line 13 must be filled",
+            "the column who of --group at line 13 must be filled",
         ),
         (
             {"t": NOTES, "split": CLASSES, "label": CLASSES},

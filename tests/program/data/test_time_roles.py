@@ -199,8 +199,14 @@ def test_json_lines_parquet_and_compressed_files_are_read(tmp_path):
         (
             {"ds": TIMES, "y": [None] * N},
             {"target": "y"},
-            "a.csv: the column y must be of numbers, got empty. Give classes as numbers, such as 0 and 1, or name "
-            "other columns.",
+            "a.csv: the column y must be of numbers, got no value in any row. Write the numbers, and NA where one is "
+            "missing.",
+        ),
+        (
+            {"ds": TIMES, "y": ["NA"] * N},
+            {"target": "y"},
+            "a.csv: the column y must be of numbers, got no value in any row. Write the numbers, and NA where one is "
+            "missing.",
         ),
         (
             {"ds": TIMES, "y": [*ramp(N)[:-2], "x", "z"]},
@@ -245,6 +251,6 @@ def test_an_empty_name_of_a_series_is_refused(tmp_path):
 
         read(options(write(tmp_path, "a.csv", content), horizon=2))
     assert str(caught.value) == (
-        "a.csv: the group unique_id at line 31 must be filled in every row, got an empty cell. Fill it, or leave out "
-        "--group."
+        "a.csv: the column unique_id of --id at line 31 must be filled in every row, got an empty cell. Fill it, or "
+        "leave the row out."
     )

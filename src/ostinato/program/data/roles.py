@@ -132,14 +132,16 @@ def given_columns(rest: Mapping[str, Column], names: Sequence[str], file: str) -
     return Inputs("features" if many else "given", list(names), flag)
 
 
-def group_values(column: Column, file: str, table: Table) -> list[str]:
-    """[N] groups; a row without one is refused."""
+def group_values(column: Column, file: str, table: Table, option: str = "--group") -> list[str]:
+    """[N] groups, or names of series; a row without one is refused. `option` says which column it is."""
     if column.kind in ("tokens", "series", "other") and column.values.dtype != pl.String:
-        raise refused(file, "--group", "a column of names or numbers", f"one of {column.kind}", "Choose another.")
+        raise refused(file, option, "a column of names or numbers", f"one of {column.kind}", "Choose another.")
     names = column.labels()
     if None in names:
         row = names.index(None)
         where = f"line {table.lines[row]}" if table.lines[row] else f"row {row + 1}"
-        remedy = "Fill it, or leave out --group."
-        raise refused(file, f"the group {column.name} at {where}", "filled in every row", "an empty cell", remedy)
+        remedy = "Fill it, or leave the row out."
+        raise refused(
+            file, f"the column {column.name} of {option} at {where}", "filled in every row", "an empty cell", remedy
+        )
     return [str(name) for name in names]

@@ -120,7 +120,7 @@ def timed_rows(table: Table, columns: Mapping[str, Column], roles: TimeRoles, fi
         series = np.zeros(len(table), np.int64)
         names = [table.sources[0].path.name.partition(".")[0]]
     else:
-        ids = group_values(columns[roles.id], file, table)
+        ids = group_values(columns[roles.id], file, table, "--id")
         place_in: dict[str, int] = {}
         series = np.array([place_in.setdefault(value, len(place_in)) for value in ids], np.int64)
         names = list(place_in)

@@ -77,7 +77,10 @@ def find_roles(
 def _no_numbers(column: Column, file: str, place: Callable[[int], str]) -> Exception:
     """The refusal of a column that is not all numbers: what it is, or the first cell that is none."""
     remedy = "Give classes as numbers, such as 0 and 1, or name other columns."
-    found = "empty" if column.kind == "empty" else f"{column.kind} ({column.values.dtype})"
+    if column.kind == "empty" or column.said_missing == column.filled:
+        remedy = "Write the numbers, and NA where one is missing."
+        return refused(file, f"the column {column.name}", "of numbers", "no value in any row", remedy)
+    found = f"{column.kind} ({column.values.dtype})"
     if column.kind == "string" and np.isfinite(column.numbers).any():
         bad = np.flatnonzero(np.isnan(column.numbers) & column.cells.is_not_null().to_numpy())
         verb = "is" if len(bad) == 1 else "are"
