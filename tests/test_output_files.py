@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,9 +81,17 @@ def test_permissions_links_and_devices(tmp_path):
     write_file("f", "path", tmp_path / ".." / tmp_path.name / "b", b"3")
     assert (tmp_path / "b").read_bytes() == b"3"
     reading, writing = os.pipe()
-    write_file("f", "path", type(tmp_path)(f"/dev/fd/{writing}"), b"4")
+    write_file("f", "path", Path(f"/dev/fd/{writing}"), b"4")
     assert os.read(reading, 9) == b"4"
     os.close(reading), os.close(writing)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_device_is_named():
+    with pytest.raises(
+        StorageError, match=r"f: path must be a file that can be written, got /dev/full \(No space left"
+    ):
+        write_file("f", "path", Path("/dev/full"), b"4")
 
 
 def test_a_report_is_written_whole(tmp_path):

@@ -1,5 +1,6 @@
 """The gradient at every lag, against answers that are known without it."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -140,6 +141,12 @@ def test_the_gradient_in_training_is_that_of_one_draw():
         rest, _ = layer(x[1:], state)
     (gradient,) = torch.autograd.grad(rest[-1].square().sum(), state)
     torch.testing.assert_close(measured[-1], gradient[0].norm(dim=1), rtol=1e-10, atol=0)
+
+
+def test_lags_may_be_a_number_of_numpy():
+    layer, x = nn.GRU(3, 5), torch.randn(6, 2, 3)
+    found = [gradient_by_lag(layer, x, lambda h: h.sum(1), lags=lags).norms[0] for lags in (np.int64(3), 3)]
+    assert torch.equal(*found)
 
 
 def test_fewer_lags_are_the_first_of_all_lags():

@@ -83,7 +83,7 @@ OPEN_SIGNATURES = {
     "program/python.py train": "fields of the options",
     "program/spelling.py keyword_errors.called": "a decorator: the parameters are those of the function",
     "program/running/streaming/ending.py Signals.__exit__": "a context manager's exit",
-    "program/running/hold.py Hold.__exit__": "a context manager's exit",
+    "program/running/folder_lock.py FolderLock.__exit__": "a context manager's exit",
     "program/training/interruption.py Interruption.__exit__": "a context manager's exit",
     "lens/render/plots/style.py figure": "options of matplotlib's Figure",
     "lens/render/plots/style.py styled.under_rules": "a decorator: the parameters are those of the function",

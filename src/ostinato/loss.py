@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -124,12 +125,12 @@ class _Terms(NamedTuple):
 def _refuse_options(options: _Options) -> None:
     """Raises InputError for options of cross entropy that are of another type or out of range."""
     index, weight, smoothing = cast(tuple[object, object, object], options)
-    if index is not None and (not isinstance(index, int) or isinstance(index, bool)):
+    if index is not None and (not isinstance(index, int | np.integer) or isinstance(index, bool)):
         raise InputError(phrase(_WHERE, "ignore_index", "the number of a class", repr(index)))
     if weight is not None and not isinstance(weight, Tensor):
         remedy = "Write torch.tensor([1.0, 2.0]), one number for each class."
         raise InputError(phrase(_WHERE, "weight", "a tensor [K]", type(weight).__name__, remedy))
-    if not isinstance(smoothing, int | float) or not 0 <= smoothing <= 1:
+    if not isinstance(smoothing, int | float | np.floating) or not 0 <= smoothing <= 1:
         raise InputError(phrase(_WHERE, "label_smoothing", "a share from 0 to 1", repr(smoothing)))
 
 

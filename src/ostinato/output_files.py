@@ -40,12 +40,12 @@ def written_beside(where: str, name: str, path: Path) -> Iterator[Path]:
     What is there and is no regular file, a pipe or a device, is written to itself. Raises StorageError for an OSError
     inside, and where the folder cannot be written: the earlier file is then left as it was.
     """
-    if path.exists() and not path.is_file():
-        yield path
-        return
-    target = path.resolve()  # a link stays one
-    aside = target.with_name(f".{secrets.token_hex(4)}{target.suffix}")
     try:
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        target = path.resolve()  # a link stays one
+        aside = target.with_name(f".{secrets.token_hex(4)}{target.suffix}")
         try:
             aside.touch(exist_ok=False)
             yield aside

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ostinato.program.commands.closing import document, outcome_text, text_table
-from ostinato.program.running.outcome import Gain, Outcome, Scored, table_of
+from ostinato.program.running.outcome import Gain, Outcome, Scored, signed, table_of
 from ostinato.program.tasks.task import Metric
 
 
@@ -99,3 +99,8 @@ def test_where_no_test_row_counts_no_gain_is_said_and_the_table_has_a_dash():
     assert found.sentence() == "No test row counts for the accuracy, so the gain of the network is not known."
     assert [row[-1] for row in table_of(found)[1]] == ["-", "-", ""]
     assert found.status == 1
+
+
+def test_a_gain_of_nothing_has_no_sign_of_minus():
+    assert signed("accuracy", -1e-17) == signed("accuracy", -0.0) == "+0.0"
+    assert signed("mae", -0.0) == "+0" and signed("accuracy", -0.002) == "-0.2"

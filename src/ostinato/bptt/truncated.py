@@ -20,6 +20,9 @@ from .generators import Generators, rng_advanced
 from .state_injector import WHERE, Result, StateInjector, States, detached
 from .window_segments import WindowSegment, concat_segments, cut_segments, group_segments
 
+_SAVED = ("k1", "k2", "steps", "states", "past", "form", "ended", "random", "checked", "supply", "generators")
+"""The names of `TruncatedBPTT.state_dict`."""
+
 
 class TruncatedBPTT:
     """A model whose gradients reach k2 steps back, for a parameter update every k1 steps of a stream.
@@ -222,19 +225,20 @@ class TruncatedBPTT:
         Save it beside model.state_dict() and optimiser.state_dict(), after an update and before the next call. It holds
         tensors and plain values, which torch.load reads with weights_only=True.
         """
-        return {
-            "k1": self.k1,
-            "k2": self.k2,
-            "steps": self.steps,
-            "states": tree_map(Tensor.clone, self._states),
-            "past": [vars(segment.detach_copy()) for segment in self._past],
-            "form": self._spec,
-            "ended": self._ended,
-            "random": self._random,
-            "checked": self._checked,
-            "supply": self._buffer.state_dict(),
-            "generators": self._generators.read(),
-        }
+        states = tree_map(Tensor.clone, self._states)
+        past = [vars(segment.detach_copy()) for segment in self._past]
+        flags = self._spec, self._ended, self._random, self._checked
+        values = (
+            self.k1,
+            self.k2,
+            self.steps,
+            states,
+            past,
+            *flags,
+            self._buffer.state_dict(),
+            self._generators.read(),
+        )
+        return dict(zip(_SAVED, values, strict=True))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues from a saved position, with the same bits. It also sets torch's generators to their saved states.
@@ -242,7 +246,7 @@ class TruncatedBPTT:
         Pass `windows` the stream without its first `chunks_consumed` chunks.
         """
         where = f"{WHERE}.load_state_dict"
-        missing = [name for name in self.state_dict() if name not in state]
+        missing = [name for name in _SAVED if name not in state]
         if missing:
             remedy = "Give what state_dict() of a TruncatedBPTT returned."
             raise InputError(

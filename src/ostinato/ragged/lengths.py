@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _torch_private
 from ..errors import InputError, ShapeError, phrase
 
 Lengths = Any
@@ -52,9 +53,10 @@ def known_values(given: Tensor, name: str, where: str) -> Tensor:
     """`given` on the CPU; refuses tensors without values that can be read: of the meta device, and divided by vmap."""
     try:
         known = given.detach().to("cpu")
-        known.tolist()
+        known.any().item()  # reads a value, whatever the size
     except (RuntimeError, NotImplementedError) as error:
-        received = "a tensor on meta" if given.is_meta else "a tensor that torch.func.vmap divides"
+        divided = "a tensor that torch.func.vmap divides" if _torch_private.wrapped(given) else type(given).__name__
+        received = "a tensor on meta" if given.is_meta else divided
         remedy = "Give the values as a list or a tensor on the CPU, the same ones for every sample of a vmap."
         raise InputError(phrase(where, name, "a tensor whose values can be read", received, remedy)) from error
     return known

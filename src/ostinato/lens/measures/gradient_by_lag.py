@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -101,7 +102,7 @@ def gradients_by_lag(
     if steps == 0:
         raise InputError(phrase(where, "x", "at least one step", "T = 0"))
     lags = steps - 1 if lags is None else lags
-    if not isinstance(lags, int) or isinstance(lags, bool) or not 0 <= lags < steps:
+    if not isinstance(lags, int | np.integer) or isinstance(lags, bool) or not 0 <= lags < steps:
         remedy = "A lag of k needs k steps before the last one."
         raise InputError(phrase(where, "lags", f"between 0 and T - 1 = {steps - 1}", repr(lags), remedy))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -237,7 +238,7 @@ def _span(between: tuple[int, int] | None, end: int, row: int) -> tuple[int, int
     if between is None:
         return 0, end
     given: object = between
-    if not isinstance(given, tuple | list) or len(given) != 2 or not all(isinstance(s, int) for s in given):
+    if not isinstance(given, tuple | list) or len(given) != 2 or not all(isinstance(s, Integral) for s in given):
         raise InputError(phrase(_WHERE, "between", "two numbers of steps", repr(given), "Write between=(0, 10), say."))
     k, t = between
     if not 0 <= k <= t <= end:

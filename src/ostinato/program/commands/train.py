@@ -10,7 +10,7 @@ from typing import Any
 
 from ..folder.load import read_json
 from ..options import TrainOptions
-from ..running.hold import Hold
+from ..running.folder_lock import FolderLock
 from ..running.progress import Progress, on
 from ..running.recorded_files import beside, check_there
 from ..running.result import PAGE, Run
@@ -50,14 +50,14 @@ def resume_training(folder: Path, quiet: bool = False) -> Ended:
         options, sources = resumed(folder, world.size)
         return _there(beside(folder, options)), {"sources": sources}
 
-    with ranks() as world, Hold(folder, WHERE) if world.rank == 0 else nullcontext() as hold:
+    with ranks() as world, FolderLock(folder, WHERE) if world.rank == 0 else nullcontext() as lock:
         options, more = _of_first(world, read)
         progress = _progress(quiet, world)
-        return _trained(options, Beginning(progress=progress, world=world, folder=folder, hold=hold, **more))
+        return _trained(options, Beginning(progress=progress, world=world, folder=folder, lock=lock, **more))
 
 
 def _there(options: TrainOptions) -> TrainOptions:
-    """The same, whose files are there."""
+    """The same. Raises InputError where a file of the training is gone."""
     check_there(WHERE, options.data, "Put it back, or run the command where it is.")
     return options
 

@@ -108,7 +108,7 @@ def shown(metric: str, value: float) -> str:
 
 def signed(metric: str, value: float) -> str:
     """A difference with its sign: in points of shares."""
-    return f"{100 * value:+.1f}" if is_share(metric) else f"{value:+.3g}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}" if is_share(metric) else f"{value + 0.0:+.3g}"
 
 
 def amount_of(metric: str, value: float) -> str:

@@ -36,7 +36,7 @@ from ..training.interruption import Interruption
 from ..training.seeds import new_network
 from ..training.world import Alone, World, check_size
 from .clock import seconds_since_start, slowness
-from .hold import Hold
+from .folder_lock import FolderLock
 from .judge import Judged, ablations, fit_baselines, outcome_of
 from .listening import Listening
 from .outcome import interval_of, title_of
@@ -70,7 +70,7 @@ class Beginning:
     """The files of the run that is repeated or goes on, as config.json lists them."""
     folder: Path | None = None
     """An unfinished folder whose training goes on; None: a new folder."""
-    hold: Hold | None = None
+    lock: FolderLock | None = None
     """The lock on `folder`, where it was taken before; it is released at the end of the training."""
     world: World = Alone()
     """The processes that share the training."""
@@ -120,18 +120,18 @@ def training_folder(ready: Readied, begin: Beginning) -> Iterator[Path]:
     """The folder of a training, a new one or that of `--resume`, which this process alone trains into."""
     options, sources = ready.options, ready.prepared.data.dataset.sources
     folder = begin.folder or started_folder(options, ready.given, sources, begin.world.size)
-    with begin.hold or Hold(folder, WHERE) as hold:
+    with begin.lock or FolderLock(folder, WHERE) as lock:
         try:
             yield folder
         except InputError:
-            hold.release()
+            lock.release()
             drop_unbegun(folder)
             raise
         except StorageError as error:
             run = "" if begin.world.size == 1 else "the same torchrun and -m "
             raise StorageError(f"{error} Then go on with `{run}ostinato train --resume {folder}`.") from error
         if options.run.private:
-            hold.release()
+            lock.release()
             drop_state(folder)
 
 

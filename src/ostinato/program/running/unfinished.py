@@ -17,7 +17,7 @@ from ..folder.save import CONFIG, RESUME
 from ..options import DataOptions, TrainOptions
 from ..storage import write_bytes
 from ..training.world import check_size
-from .hold import OPTIONS
+from .folder_lock import OPTIONS
 
 WHERE = "ostinato train"
 STATE = "state.safetensors"

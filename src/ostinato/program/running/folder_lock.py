@@ -17,7 +17,7 @@ _FAR = 1 << 30
 """The byte that Windows locks, which nobody could read any more; options.json is shorter."""
 
 
-class Hold:
+class FolderLock:
     """A lock on the options of an unfinished training, until `release` or the end of the process, also by a kill.
 
     Where there are none, or the file system has no locks, nothing is held. Raises InputError where another process
